@@ -1,0 +1,140 @@
+import { LoraError } from "../util/fail.ts";
+import { Kernels, type Launch } from "./kernel.ts";
+import { Memory } from "./memory.ts";
+import { Stream } from "./stream.ts";
+import type { WgslModule } from "./wgsl.ts";
+
+/** What is known of the adapter behind a {@link Device}. */
+export interface DeviceInfo {
+  /** e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  /** True for a rasteriser on the CPU (lavapipe, SwiftShader, WARP): announced, never passed off as a GPU. */
+  readonly software: boolean;
+  /** Lanes of a subgroup, or 0 where subgroups are absent or their size varies. */
+  readonly subgroupSize: number;
+  readonly f16: boolean;
+  readonly timestamps: boolean;
+}
+
+/** A WebGPU device with the engine's memory pool, command stream and pipeline cache. */
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly info: DeviceInfo;
+  readonly memory: Memory;
+  readonly stream: Stream;
+  readonly kernels: Kernels;
+  #failure: LoraError | undefined;
+  #closing = false;
+
+  constructor(gpu: GPUDevice, info: DeviceInfo) {
+    this.gpu = gpu;
+    this.info = info;
+    this.memory = new Memory(gpu);
+    this.stream = new Stream(gpu);
+    this.kernels = new Kernels(gpu, this.stream);
+    this.memory.onTrim = () => {
+      this.stream.flush();
+      this.kernels.forgetBindings();
+    };
+    gpu.addEventListener("uncapturederror", (event) => this.#onError((event as GPUUncapturedErrorEvent).error));
+    gpu.lost.then((info) => this.#onLost(info));
+  }
+
+  get limits(): GPUSupportedLimits {
+    return this.gpu.limits;
+  }
+
+  /** Records one dispatch; see {@link Kernels.run}. */
+  run(module: WgslModule, entry: string, launch: Launch): void {
+    if (this.#failure) throw this.#failure;
+    this.kernels.run(module, entry, launch);
+  }
+
+  /** Submits everything recorded and waits for it. @throws LoraError if an allocation, a dispatch or the device failed. */
+  async sync(): Promise<void> {
+    await this.stream.finish().catch(() => {}); // a lost device rejects; the reason is thrown below
+    await this.check();
+  }
+
+  /** @throws LoraError of kind `out-of-memory`, `device-lost` or `unsupported` if anything failed so far. */
+  async check(): Promise<void> {
+    await this.memory.check();
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Destroys the device; pending reads fail. */
+  close(): void {
+    this.#closing = true;
+    this.gpu.destroy();
+  }
+
+  #onError(error: GPUError): void {
+    const kind = error.constructor.name === "GPUOutOfMemoryError" ? "out-of-memory" : "unsupported";
+    this.#failure ??= new LoraError(kind, this.info.name, error.message);
+  }
+
+  #onLost({ reason, message }: GPUDeviceLostInfo): void {
+    if (this.#closing) return;
+    this.#failure = new LoraError(
+      "device-lost",
+      this.info.name,
+      `the device was lost (${reason || "unknown reason"}): ${message}`,
+      "open it again and resume from the last saved adapter; if it recurs, use a smaller batch",
+    );
+  }
+}
+
+/** Limits that more of helps; each is requested as high as the adapter goes. */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupStorageSize",
+] as const;
+const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as const;
+
+/** How a device is asked for. */
+export interface DeviceOptions {
+  powerPreference?: GPUPowerPreference;
+  /** Behave like a device with WebGPU's default limits and no optional feature: the portable floor. */
+  floor?: boolean;
+}
+
+/**
+ * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.
+ * @returns undefined where there is no adapter.
+ */
+export async function requestDevice(
+  gpu: GPU,
+  { powerPreference = "high-performance", floor = false }: DeviceOptions = {},
+): Promise<Device | undefined> {
+  const adapter = await gpu.requestAdapter({ powerPreference });
+  if (!adapter) return undefined;
+  const features = floor ? [] : WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const device = await adapter.requestDevice({
+    requiredFeatures: features,
+    requiredLimits: floor ? {} : limits,
+  });
+  return new Device(device, describe(adapter.info, new Set<string>(features)));
+}
+
+function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {
+  const name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
+  const fixedSize = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
+  const software = info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${name} ${info.device}`);
+  return {
+    name,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    software,
+    subgroupSize: features.has("subgroups") ? fixedSize : 0,
+    f16: features.has("shader-f16"),
+    timestamps: features.has("timestamp-query"),
+  };
+}

@@ -1,0 +1,140 @@
+import type { Allocation } from "./memory.ts";
+
+/** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
+const TARGET_MS = 100;
+const MAX_DISPATCHES = 4096;
+const MAX_UNIFORMS = 4096;
+
+interface Uniform {
+  buffer: GPUBuffer;
+  lastUse: number;
+}
+
+/**
+ * One command encoder with one open compute pass. Dispatches are recorded and submitted in batches whose
+ * size follows the measured duration of earlier ones.
+ */
+export class Stream {
+  /** Number of submissions so far. */
+  submits = 0;
+  /** Number of dispatches recorded so far. */
+  dispatches = 0;
+  /** Called with a uniform buffer that leaves the cache, before it is destroyed. */
+  onEvict: ((buffer: GPUBuffer) => void) | undefined;
+  readonly #gpu: GPUDevice;
+  readonly #uniforms = new Map<string, Uniform>();
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #pending = 0;
+  #batch = 64;
+  /** When the last full batch was seen to be finished, ms. */
+  #lastDone = 0;
+
+  constructor(gpu: GPUDevice) {
+    this.#gpu = gpu;
+  }
+
+  dispatch(
+    pipeline: GPUComputePipeline,
+    group: GPUBindGroup,
+    grid: readonly [number, number, number],
+    used: readonly Allocation[],
+  ): void {
+    this.#pass ??= this.#open().beginComputePass();
+    this.#pass.setPipeline(pipeline);
+    this.#pass.setBindGroup(0, group);
+    this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    for (const allocation of used) allocation.lastUse = this.submits;
+    this.dispatches++;
+    if (++this.#pending >= this.#batch) this.flush();
+  }
+
+  /** Copies bytes between two different buffers; offsets and size are multiples of 4. */
+  copy(from: Allocation, fromOffset: number, to: Allocation | GPUBuffer, toOffset: number, bytes: number): void {
+    this.#endPass();
+    const target = "buffer" in to ? to.buffer : to;
+    this.#open().copyBufferToBuffer(from.buffer, fromOffset, target, toOffset, bytes);
+    from.lastUse = this.submits;
+    if ("buffer" in to) to.lastUse = this.submits;
+    this.#pending++;
+  }
+
+  /** Writes host bytes. A write happens before commands recorded but not yet submitted, so those go first. */
+  write(allocation: Allocation, offset: number, bytes: Uint8Array): void {
+    if (allocation.lastUse === this.submits) this.flush();
+    this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /**
+   * An immutable uniform buffer with this content. Rewriting a uniform inside an unsubmitted pass would give
+   * every dispatch the last value; buffers addressed by their content cannot be rewritten.
+   */
+  uniform(words: Uint32Array): GPUBuffer {
+    const key = words.join();
+    const known = this.#uniforms.get(key);
+    if (known) {
+      known.lastUse = this.submits;
+      return known.buffer;
+    }
+    const buffer = this.#gpu.createBuffer({ size: words.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    this.#gpu.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>);
+    this.#uniforms.set(key, { buffer, lastUse: this.submits });
+    return buffer;
+  }
+
+  /** Submits what is recorded. */
+  flush(): void {
+    if (!this.#encoder) return;
+    this.#endPass();
+    const commands = this.#encoder.finish();
+    this.#encoder = undefined;
+    const recorded = this.#pending;
+    this.#pending = 0;
+    this.submits++;
+    this.#gpu.queue.submit([commands]);
+    this.#adapt(recorded);
+    if (this.#uniforms.size > MAX_UNIFORMS) this.#evict();
+  }
+
+  /** Submits and waits until the device has finished. */
+  async finish(): Promise<void> {
+    this.flush();
+    await this.#gpu.queue.onSubmittedWorkDone();
+  }
+
+  #open(): GPUCommandEncoder {
+    this.#encoder ??= this.#gpu.createCommandEncoder();
+    return this.#encoder;
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+  }
+
+  /** Doubles or halves the batch after a full one; partial batches say little and are ignored. */
+  #adapt(recorded: number): void {
+    if (recorded < this.#batch) return;
+    const submitted = performance.now();
+    this.#gpu.queue.onSubmittedWorkDone().then(
+      () => {
+        const now = performance.now();
+        const took = now - Math.max(submitted, this.#lastDone);
+        this.#lastDone = now;
+        if (took > TARGET_MS) this.#batch = Math.max(8, Math.floor(this.#batch / 2));
+        else if (took < TARGET_MS / 4) this.#batch = Math.min(MAX_DISPATCHES, this.#batch * 2);
+      },
+      () => {}, // the device is lost: reported by Device.check
+    );
+  }
+
+  #evict(): void {
+    for (const [key, { buffer, lastUse }] of this.#uniforms) {
+      if (this.#uniforms.size <= MAX_UNIFORMS / 2) return;
+      if (lastUse >= this.submits) continue;
+      this.onEvict?.(buffer);
+      buffer.destroy();
+      this.#uniforms.delete(key);
+    }
+  }
+}

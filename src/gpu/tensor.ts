@@ -1,0 +1,155 @@
+import { fail } from "../util/fail.ts";
+import type { Device } from "./device.ts";
+import type { Region } from "./kernel.ts";
+import type { Allocation } from "./memory.ts";
+
+/** Element types on the GPU. bf16 and f16 are storage formats of frozen weights: two values in a 32-bit word. */
+export type DType = "f32" | "i32" | "u32" | "bf16" | "f16";
+
+const BYTES: Readonly<Record<DType, number>> = { f32: 4, i32: 4, u32: 4, bf16: 2, f16: 2 };
+
+/** Host arrays that correspond to a dtype; 16-bit floats travel as their bit patterns. */
+export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
+
+/** Product of the dimensions. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Bytes of a dense tensor. */
+export function byteCount(shape: readonly number[], dtype: DType): number {
+  return elementCount(shape) * BYTES[dtype];
+}
+
+/** A dense, row-major array in GPU memory: no strides, no host copy. */
+export class Tensor implements Region {
+  readonly device: Device;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly storage: Allocation;
+  readonly byteOffset: number;
+
+  constructor(device: Device, storage: Allocation, shape: readonly number[], dtype: DType = "f32", byteOffset = 0) {
+    this.device = device;
+    this.storage = storage;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.byteOffset = byteOffset;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return elementCount(this.shape);
+  }
+
+  get byteLength(): number {
+    return byteCount(this.shape, this.dtype);
+  }
+
+  /** Size of the last axis. */
+  get columns(): number {
+    return this.shape.at(-1) ?? 1;
+  }
+
+  /** Product of all axes but the last. */
+  get rows(): number {
+    return this.size / this.columns;
+  }
+
+  /** The same memory under another shape of equal size. */
+  reshape(shape: readonly number[]): Tensor {
+    if (elementCount(shape) !== this.size) fail("reshape", `[${this.shape}] has another size than [${shape}]`);
+    return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset);
+  }
+
+  /** Rows [start, end) of the first axis as a view; the first row must be aligned for binding. */
+  slice(start: number, end: number): Tensor {
+    const rowBytes = this.byteLength / (this.shape[0] ?? 1);
+    const shape = [end - start, ...this.shape.slice(1)];
+    return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset + start * rowBytes);
+  }
+
+  /** Replaces the content. */
+  write(data: HostArray | Uint8Array): void {
+    if (data.byteLength !== this.byteLength) {
+      fail("Tensor.write", `got ${data.byteLength} bytes for [${this.shape}] ${this.dtype}, wanted ${this.byteLength}`);
+    }
+    this.device.stream.write(this.storage, this.byteOffset, paddedBytes(data));
+  }
+
+  /** Copies the content of a tensor of equal size and dtype, on the device. */
+  copyFrom(source: Tensor): void {
+    this.device.stream.copy(source.storage, source.byteOffset, this.storage, this.byteOffset, padded(this.byteLength));
+  }
+
+  /** Reads all bytes back. Submits and waits for the device. */
+  async readBytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const { gpu, stream } = this.device;
+    const size = padded(this.byteLength);
+    const staging = gpu.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+    try {
+      stream.copy(this.storage, this.byteOffset, staging, 0, size);
+      stream.flush();
+      await this.device.check();
+      await staging.mapAsync(0x1).catch(() => this.device.check()); // GPUMapMode.READ
+      await this.device.check();
+      return new Uint8Array(staging.getMappedRange().slice(0, this.byteLength));
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Reads an f32 tensor. */
+  async read(): Promise<Float32Array<ArrayBuffer>> {
+    if (this.dtype !== "f32") fail("Tensor.read", `this tensor is ${this.dtype}, not f32`, "use readBytes");
+    return new Float32Array((await this.readBytes()).buffer);
+  }
+
+  /** Reads an i32 or u32 tensor. */
+  async readIntegers(): Promise<Int32Array<ArrayBuffer>> {
+    return new Int32Array((await this.readBytes()).buffer);
+  }
+}
+
+/** An uninitialised tensor. It lives as long as the innermost scope, or until its owner releases it. */
+export function empty(device: Device, shape: readonly number[], dtype: DType = "f32"): Tensor {
+  return new Tensor(device, device.memory.allocate(padded(byteCount(shape, dtype))), shape, dtype);
+}
+
+/** A tensor with the given content. */
+export function fromArray(device: Device, data: HostArray, shape: readonly number[], dtype: DType = dtypeOf(data)): Tensor {
+  const tensor = empty(device, shape, dtype);
+  tensor.write(data);
+  return tensor;
+}
+
+function dtypeOf(data: HostArray): DType {
+  if (data instanceof Float32Array) return "f32";
+  if (data instanceof Int32Array) return "i32";
+  if (data instanceof Uint32Array) return "u32";
+  return fail("fromArray", "16-bit data can be f16 or bf16", "name the dtype");
+}
+
+/** Runs `body`; its GPU allocations die at the end except those of the returned tensors. */
+export function scoped<T extends Tensor | readonly Tensor[] | undefined>(device: Device, body: () => T): T {
+  const scope = device.memory.beginScope();
+  let result: T | undefined;
+  try {
+    result = body();
+    return result;
+  } finally {
+    const kept = result === undefined ? [] : result instanceof Tensor ? [result] : (result as readonly Tensor[]);
+    device.memory.endScope(scope, kept.map((tensor) => tensor.storage));
+  }
+}
+
+const padded = (bytes: number) => Math.ceil(bytes / 4) * 4;
+
+/** queue.writeBuffer takes multiples of 4 bytes. */
+function paddedBytes(data: HostArray | Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (bytes.length % 4 === 0) return bytes;
+  const copy = new Uint8Array(padded(bytes.length));
+  copy.set(bytes);
+  return copy;
+}

@@ -1,0 +1,151 @@
+/**
+ * `@huggingface/tokenizers` 0.2.0 deviates from the Rust library in a few components (found by fuzzing both).
+ * What can be said in other components is rewritten in the JSON here, before the library reads it;
+ * the byte-fallback decoder is replaced.
+ */
+import { ByteFallbackDecoder, type Decoder, SequenceDecoder } from "@huggingface/tokenizers";
+
+/** A JSON object whose fields have not been checked yet. */
+export type JsonObject = { readonly [key: string]: unknown };
+
+/** Whether a parsed JSON value is an object (no array, no null). */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The same tokenizer, said in components in which the JavaScript library agrees with the Rust one. */
+export function portableTokenizerJson(json: JsonObject): JsonObject {
+  const parts = {
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    added_tokens: [],
+  };
+  const model = isObject(json.model) ? json.model : {};
+  return {
+    ...parts,
+    ...json,
+    // Files from before tokenizers 0.9 (GPT-2's own) do not name the type.
+    model: { type: "merges" in model ? "BPE" : undefined, ...model },
+    pre_tokenizer: portablePreTokenizer(json.pre_tokenizer),
+  };
+}
+
+/** GPT-2's pattern as the Rust library compiles it; a `Split` gives `\s` its Unicode meaning (U+0085 in, U+FEFF out). */
+const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const PUNCTUATION = "[\\p{P}\\x21-\\x2F\\x3A-\\x40\\x5B-\\x60\\x7B-\\x7E]";
+
+function portablePreTokenizer(json: unknown): unknown {
+  if (!isObject(json)) return null;
+  switch (json.type) {
+    case "Sequence":
+      return sequence(
+        ...(Array.isArray(json.pretokenizers) ? json.pretokenizers.map(portablePreTokenizer) : []),
+      );
+    case "ByteLevel":
+      // A prefix space must be added before the split, which only the library's own component does.
+      if (json.use_regex === false || json.add_prefix_space === true) return json;
+      return sequence(split(GPT2_PATTERN), { ...json, use_regex: false });
+    case "Digits":
+      // Rust's char::is_numeric is all of N ("½", "²", "Ⅷ"); the library takes 0-9 only.
+      return split(json.individual_digits === true ? "\\p{N}" : "\\p{N}+");
+    case "Punctuation":
+      // The library joins neighbouring marks whatever `behavior` says.
+      return split(mergedPattern(PUNCTUATION, json.behavior));
+    case "Split":
+      return portableSplit(json);
+    case "Metaspace":
+      return portableMetaspace(json);
+    default:
+      return json;
+  }
+}
+
+/** The library knows no `MergedWith…` and `Contiguous`; a longer pattern, split off as a whole, says the same. */
+function portableSplit(json: JsonObject): JsonObject {
+  const pattern = isObject(json.pattern) ? json.pattern : {};
+  const source = typeof pattern.String === "string" ? escapePattern(pattern.String) : pattern.Regex;
+  if (json.invert === true || typeof source !== "string") return json;
+  const merged = mergedPattern(source, json.behavior);
+  return merged === source ? json : split(merged);
+}
+
+function mergedPattern(source: string, behavior: unknown): string {
+  const other = `(?:(?!${source})[\\s\\S])*`;
+  switch (typeof behavior === "string" ? behavior.toLowerCase() : "") {
+    case "mergedwithprevious":
+      return `${other}(?:${source})`;
+    case "mergedwithnext":
+      return `(?:${source})${other}`;
+    case "contiguous":
+      return `(?:${source})+`;
+    default:
+      return source;
+  }
+}
+
+/** The library knows neither the old `add_prefix_space` nor `split` (on by default: a word never crosses a "▁"). */
+function portableMetaspace(json: JsonObject): JsonObject {
+  const replacement = typeof json.replacement === "string" ? json.replacement : "▁";
+  const scheme = json.prepend_scheme ?? (json.add_prefix_space === false ? "never" : "always");
+  const metaspace = { ...json, prepend_scheme: scheme };
+  if (json.split === false) return metaspace;
+  return sequence(metaspace, split(mergedPattern(escapePattern(replacement), "MergedWithNext")));
+}
+
+function sequence(...pretokenizers: unknown[]): JsonObject {
+  return { type: "Sequence", pretokenizers };
+}
+
+function split(regex: string): JsonObject {
+  return { type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false };
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+}
+
+/**
+ * Byte fallback as the Rust library does it: a byte-order mark is text like any other, and a run of bytes
+ * that is not UTF-8 as a whole becomes one U+FFFD for each byte.
+ */
+class ExactByteFallback extends ByteFallbackDecoder {
+  override decode_chain(tokens: string[]): string[] {
+    const pieces: string[] = [];
+    let run: number[] = [];
+    const endRun = () => {
+      if (run.length > 0) pieces.push(decodeRun(run));
+      run = [];
+    };
+    for (const token of tokens) {
+      const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+      if (byte !== undefined) run.push(Number.parseInt(byte, 16));
+      else {
+        endRun();
+        pieces.push(token);
+      }
+    }
+    endRun();
+    return pieces;
+  }
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function decodeRun(bytes: readonly number[]): string {
+  try {
+    return strictUtf8.decode(Uint8Array.from(bytes));
+  } catch {
+    return "\uFFFD".repeat(bytes.length);
+  }
+}
+
+/** The same decoder with every byte-fallback part replaced by the exact one. */
+export function exactDecoder(decoder: Decoder | null): Decoder | null {
+  if (decoder instanceof ByteFallbackDecoder) return new ExactByteFallback({ type: "ByteFallback" });
+  if (decoder instanceof SequenceDecoder) {
+    decoder.decoders = decoder.decoders.map((part) => exactDecoder(part) ?? part);
+  }
+  return decoder;
+}

@@ -1,0 +1,26 @@
+/** Joins byte chunks into one new array. */
+export function concatBytes(chunks: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    joined.set(chunk, at);
+    at += chunk.length;
+  }
+  return joined;
+}
+
+/** The bytes read as 16-bit little-endian codes: a view, or a copy where the bytes lie at an odd address. */
+export function uint16View(bytes: Uint8Array): Uint16Array {
+  const { buffer, byteOffset, byteLength } = aligned(bytes, 2);
+  return new Uint16Array(buffer, byteOffset, byteLength / 2);
+}
+
+/** The bytes read as 32-bit little-endian floats: a view, or a copy where the address is not a multiple of 4. */
+export function float32View(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = aligned(bytes, 4);
+  return new Float32Array(buffer, byteOffset, byteLength / 4);
+}
+
+function aligned(bytes: Uint8Array, size: number): Uint8Array {
+  return bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+}

@@ -1,0 +1,19 @@
+import { afterAll, expect } from "vitest";
+import { closeTestDevices } from "./support/device.ts";
+import { firstMismatches } from "./support/compare.ts";
+
+afterAll(closeTestDevices);
+
+expect.extend({
+  /** Relative error against the reference's norm: max|got - want| / max(rms(want), tiny) within tolerance. */
+  toBeClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-5) {
+    const report = firstMismatches(got, want, tolerance);
+    return { pass: report.pass, message: () => report.message };
+  },
+});
+
+declare module "vitest" {
+  interface Matchers<T = unknown> {
+    toBeClose: (want: ArrayLike<number>, tolerance?: number) => T;
+  }
+}

@@ -1,0 +1,32 @@
+import type { Device } from "../../src/gpu/device.ts";
+import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
+import fill from "../../shaders/fill.wgsl";
+import { foldGrid } from "../../src/kernels/grid.ts";
+import { openNodeDevice } from "../../src/platform/node-gpu.ts";
+
+const open: Promise<Device>[] = [];
+
+/** The device that all tests of a file share. Buffers that return to the pool are filled with NaN. */
+export function testDevice(): Promise<Device> {
+  open[0] ??= openNodeDevice().then(poison);
+  return open[0];
+}
+
+export async function closeTestDevices(): Promise<void> {
+  for (const device of await Promise.all(open.splice(0))) device.close();
+}
+
+/** A freed buffer that somebody still reads shows up as NaN at once. */
+function poison(device: Device): Device {
+  device.memory.onRelease = (storage) => {
+    const count = storage.size / 4;
+    const y = { storage, byteOffset: 0, byteLength: storage.size };
+    device.run(fill, "forward", { bind: { y }, params: { count, bits: 0x7fc00000 }, grid: foldGrid(Math.ceil(count / 64)) });
+  };
+  return device;
+}
+
+/** f32 tensor from plain numbers. */
+export function floats(device: Device, values: ArrayLike<number>, shape: readonly number[]): Tensor {
+  return fromArray(device, Float32Array.from(values), shape);
+}
