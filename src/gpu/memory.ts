@@ -91,6 +91,14 @@ export class Memory {
     else this.#free.set(allocation.size, [allocation]);
   }
 
+  /** Hands one hold over to the innermost scope, or to the caller where there is none. */
+  adopt(allocation: Allocation): void {
+    const scope = this.#scopes.at(-1);
+    if (!scope) return;
+    if (scope.has(allocation)) this.release(allocation);
+    else scope.add(allocation);
+  }
+
   /** Starts a scope: everything allocated until {@link endScope} dies there unless kept or held. */
   beginScope(): Scope {
     const scope: Scope = new Set();

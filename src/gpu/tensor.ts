@@ -28,13 +28,23 @@ export class Tensor implements Region {
   readonly dtype: DType;
   readonly storage: Allocation;
   readonly byteOffset: number;
+  /** The tensor that this one is another shape of (itself for any other): what gradients are kept for. */
+  readonly source: Tensor;
 
-  constructor(device: Device, storage: Allocation, shape: readonly number[], dtype: DType = "f32", byteOffset = 0) {
+  constructor(
+    device: Device,
+    storage: Allocation,
+    shape: readonly number[],
+    dtype: DType = "f32",
+    byteOffset = 0,
+    source?: Tensor,
+  ) {
     this.device = device;
     this.storage = storage;
     this.shape = shape;
     this.dtype = dtype;
     this.byteOffset = byteOffset;
+    this.source = source ?? this;
   }
 
   /** Number of elements. */
@@ -59,7 +69,7 @@ export class Tensor implements Region {
   /** The same memory under another shape of equal size. */
   reshape(shape: readonly number[]): Tensor {
     if (elementCount(shape) !== this.size) fail("reshape", `[${this.shape}] has another size than [${shape}]`);
-    return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset);
+    return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset, this.source);
   }
 
   /** Rows [start, end) of the first axis as a view; the first row must be aligned for binding. */

@@ -30,7 +30,13 @@ interface Scope {
 function noteKey(stack: readonly Scope[], key: string, duplicates: string[]): void {
   const scope = stack.at(-1)!;
   scope.key = `.${key}`;
-  if (scope.seen!.has(key)) duplicates.push(stack.map((outer) => outer.key).join("").slice(1));
+  if (scope.seen!.has(key))
+    duplicates.push(
+      stack
+        .map((outer) => outer.key)
+        .join("")
+        .slice(1),
+    );
   scope.seen!.add(key);
 }
 

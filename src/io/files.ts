@@ -1,4 +1,5 @@
 import { fail } from "../util/fail.ts";
+import { jsonErrorOffset } from "./json-error.ts";
 
 /** Read-only named files of one folder, one URL or one hub repository. Names use `/` and stay inside. */
 export interface FileSource {
@@ -59,20 +60,15 @@ export function parseJson(text: string, where: string): unknown {
     const reason = error instanceof Error ? error.message : String(error);
     return fail(
       where,
-      `invalid JSON${lineAndColumn(text, reason)}: ${reason}`,
+      `invalid JSON at ${lineAndColumn(text, jsonErrorOffset(text))}: ${reason}`,
       "JSON knows no comments, trailing commas, NaN or Infinity",
     );
   }
 }
 
-/** Engines report `position 17`, `line 2 column 5` or nothing. */
-function lineAndColumn(text: string, reason: string): string {
-  if (/line \d+ column \d+/.test(reason)) return "";
-  const position = /position (\d+)/.exec(reason)?.[1];
-  const at = position === undefined ? undefined : Number(position);
-  if (at === undefined) return text.trim() === "" ? " (the file is empty)" : "";
-  const before = text.slice(0, at).split("\n");
-  return ` at line ${before.length} column ${before.at(-1)!.length + 1}`;
+function lineAndColumn(text: string, offset: number): string {
+  const lines = text.slice(0, offset).split("\n");
+  return `line ${lines.length} column ${lines.at(-1)!.length + 1}`;
 }
 
 /** Whether a JSON value is an object: no array, no null. */

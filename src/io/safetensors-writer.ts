@@ -91,7 +91,10 @@ function layOut(specs: readonly TensorSpec[]): TensorInfo[] {
   });
 }
 
-function encodeHeader(tensors: readonly TensorInfo[], metadata?: Readonly<Record<string, string>>): Uint8Array {
+function encodeHeader(
+  tensors: readonly TensorInfo[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
   const pairs = tensors.map(
     ({ name, dtype, shape, begin, end }) => [name, { dtype, shape, data_offsets: [begin, end] }] as const,
   );

@@ -160,13 +160,14 @@ interface Span {
 
 function readSpan(name: string, entry: unknown, dataBytes: number, problems: string[]): Span | undefined {
   const offsets: unknown = isRecord(entry) ? entry.data_offsets : undefined;
-  const refuse = (what: string) => void problems.push(`${name}: data_offsets ${JSON.stringify(offsets)} ${what}`);
+  const refuse = (what: string): undefined =>
+    void problems.push(`${name}: data_offsets ${JSON.stringify(offsets)} ${what}`);
   if (!isSizes(offsets) || offsets.length !== 2) {
-    return refuse("should be two whole numbers, [begin, end]") as undefined;
+    return refuse("should be two whole numbers, [begin, end]");
   }
   const [begin, end] = offsets as [number, number];
-  if (begin > end) return refuse("end before they begin") as undefined;
-  if (end > dataBytes) return refuse(`reach beyond the ${dataBytes} data bytes of the file`) as undefined;
+  if (begin > end) return refuse("end before they begin");
+  if (end > dataBytes) return refuse(`reach beyond the ${dataBytes} data bytes of the file`);
   return { name, begin, end };
 }
 
@@ -203,7 +204,8 @@ function layoutProblems(spans: readonly Span[], dataBytes: number): string[] {
   let covered = 0;
   for (const { name, begin, end } of sorted) {
     if (begin > covered) problems.push(`${name}: a gap of ${begin - covered} bytes before its data`);
-    if (begin < covered) problems.push(`${name}: its data overlap the tensor before by ${covered - begin} bytes`);
+    if (begin < covered)
+      problems.push(`${name}: its data overlap the tensor before by ${covered - begin} bytes`);
     covered = Math.max(covered, end);
   }
   if (covered < dataBytes) problems.push(`${dataBytes - covered} bytes after the last tensor belong to none`);

@@ -3,7 +3,12 @@
  * What can be said in other components is rewritten in the JSON here, before the library reads it;
  * the byte-fallback decoder is replaced.
  */
-import { ByteFallbackDecoder, type Decoder, SequenceDecoder } from "@huggingface/tokenizers";
+import {
+  ByteFallbackDecoder,
+  type Decoder,
+  MetaspaceDecoder,
+  SequenceDecoder,
+} from "@huggingface/tokenizers";
 
 /** A JSON object whose fields have not been checked yet. */
 export type JsonObject = { readonly [key: string]: unknown };
@@ -52,7 +57,7 @@ function portablePreTokenizer(json: unknown): unknown {
       return split(json.individual_digits === true ? "\\p{N}" : "\\p{N}+");
     case "Punctuation":
       // The library joins neighbouring marks whatever `behavior` says.
-      return split(mergedPattern(PUNCTUATION, json.behavior));
+      return split(PUNCTUATION, json.behavior);
     case "Split":
       return portableSplit(json);
     case "Metaspace":
@@ -62,18 +67,26 @@ function portablePreTokenizer(json: unknown): unknown {
   }
 }
 
-/** The library knows no `MergedWith…` and `Contiguous`; a longer pattern, split off as a whole, says the same. */
 function portableSplit(json: JsonObject): JsonObject {
   const pattern = isObject(json.pattern) ? json.pattern : {};
   const source = typeof pattern.String === "string" ? escapePattern(pattern.String) : pattern.Regex;
-  if (json.invert === true || typeof source !== "string") return json;
-  const merged = mergedPattern(source, json.behavior);
-  return merged === source ? json : split(merged);
+  return json.invert === true || typeof source !== "string" ? json : split(source, json.behavior);
 }
 
-function mergedPattern(source: string, behavior: unknown): string {
+/** The library knows no `MergedWith…` and `Contiguous`; a longer pattern, split off as a whole, says the same. */
+function split(pattern: string, behavior: unknown = "Isolated"): JsonObject {
+  const removed = String(behavior).toLowerCase() === "removed";
+  return {
+    type: "Split",
+    pattern: { Regex: removed ? pattern : mergedPattern(pattern, String(behavior)) },
+    behavior: removed ? "Removed" : "Isolated",
+    invert: false,
+  };
+}
+
+function mergedPattern(source: string, behavior: string): string {
   const other = `(?:(?!${source})[\\s\\S])*`;
-  switch (typeof behavior === "string" ? behavior.toLowerCase() : "") {
+  switch (behavior.toLowerCase()) {
     case "mergedwithprevious":
       return `${other}(?:${source})`;
     case "mergedwithnext":
@@ -91,15 +104,11 @@ function portableMetaspace(json: JsonObject): JsonObject {
   const scheme = json.prepend_scheme ?? (json.add_prefix_space === false ? "never" : "always");
   const metaspace = { ...json, prepend_scheme: scheme };
   if (json.split === false) return metaspace;
-  return sequence(metaspace, split(mergedPattern(escapePattern(replacement), "MergedWithNext")));
+  return sequence(metaspace, split(escapePattern(replacement), "MergedWithNext"));
 }
 
 function sequence(...pretokenizers: unknown[]): JsonObject {
   return { type: "Sequence", pretokenizers };
-}
-
-function split(regex: string): JsonObject {
-  return { type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false };
 }
 
 function escapePattern(text: string): string {
@@ -141,9 +150,26 @@ function decodeRun(bytes: readonly number[]): string {
   }
 }
 
-/** The same decoder with every byte-fallback part replaced by the exact one. */
+/** A first token loses all its leading "▁" (the library takes one), or none under the scheme "never". */
+class ExactMetaspace extends MetaspaceDecoder {
+  readonly strips: boolean;
+
+  constructor(config: MetaspaceDecoder["config"]) {
+    super(config as ConstructorParameters<typeof MetaspaceDecoder>[0]);
+    const options: unknown = config;
+    const { prepend_scheme: scheme, add_prefix_space: prefix } = isObject(options) ? options : {};
+    this.strips = scheme === undefined ? prefix !== false : scheme !== "never";
+  }
+
+  override decode_chain(tokens: string[]): string[] {
+    return tokens.map((token, i) => token.replaceAll(this.replacement, i === 0 && this.strips ? "" : " "));
+  }
+}
+
+/** The same decoder with the parts that deviate replaced. */
 export function exactDecoder(decoder: Decoder | null): Decoder | null {
   if (decoder instanceof ByteFallbackDecoder) return new ExactByteFallback({ type: "ByteFallback" });
+  if (decoder instanceof MetaspaceDecoder) return new ExactMetaspace(decoder.config);
   if (decoder instanceof SequenceDecoder) {
     decoder.decoders = decoder.decoders.map((part) => exactDecoder(part) ?? part);
   }

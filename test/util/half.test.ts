@@ -82,7 +82,14 @@ describe.each(formats)("$name", ({ exponentBits, fractionBits, decode, encode })
   });
 
   test("handles the edges", () => {
-    const edges = Float32Array.of(0, -0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3.4028235e38, 1e-45);
+    const edges = Float32Array.of(
+      0,
+      -0,
+      Number.POSITIVE_INFINITY,
+      Number.NEGATIVE_INFINITY,
+      3.4028235e38,
+      1e-45,
+    );
     const infinity = (2 ** exponentBits - 1) << fractionBits;
     expect([...encode(edges)]).toEqual([0, 0x8000, infinity, infinity | 0x8000, infinity, 0]);
   });

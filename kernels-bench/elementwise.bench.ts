@@ -1,0 +1,34 @@
+import { fromArray } from "../src/gpu/tensor.ts";
+import { add, biasGradient } from "../src/kernels/elementwise.ts";
+import { addReference } from "../test/reference/elementwise.ts";
+import { randomValues } from "../test/reference/gradient.ts";
+import type { BenchCase } from "./harness.ts";
+
+function sum(size: number): BenchCase {
+  return {
+    name: `elementwise add ${size}`,
+    setup(device) {
+      const [a, b] = [randomValues(size, 1), randomValues(size, 2)];
+      const [A, B] = [a, b].map((values) => fromArray(device, Float32Array.from(values), [size]));
+      return { run: () => add(A!, B!), reference: () => addReference(a, b), bytes: 12 * size };
+    },
+  };
+}
+
+function columnSums(rows: number, cols: number): BenchCase {
+  return {
+    name: `elementwise bias_gradient ${rows}×${cols}`,
+    setup(device) {
+      const dy = randomValues(rows * cols, 1);
+      const dY = fromArray(device, Float32Array.from(dy), [rows, cols]);
+      const reference = () => {
+        const sums = new Float64Array(cols);
+        for (let i = 0; i < dy.length; i++) sums[i % cols]! += dy[i]!;
+        return sums;
+      };
+      return { run: () => biasGradient(dY), reference, bytes: 4 * rows * cols };
+    },
+  };
+}
+
+export const cases: BenchCase[] = [sum(576 * 128), sum(2 ** 22), columnSums(512, 2048)];

@@ -1,0 +1,58 @@
+// y = a + b,  y = factor * a,  y += a,  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
+// Each invocation strides over the elements (vectors of four where the size allows); column sums: see bias_gradient.
+struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params; // count and cols in units of elem
+@group(0) @binding(1) var<storage, read> a: array<elem>;
+@group(0) @binding(2) var<storage, read> b: array<elem>;
+@group(0) @binding(3) var<storage, read_write> y: array<elem>;
+@group(0) @binding(4) var<storage, read> dy: array<f32>;       // [rows, cols]
+@group(0) @binding(5) var<storage, read_write> db: array<f32>; // [cols]
+
+alias elem = vec4f; // f32 where a size is not a multiple of four
+const ACCUMULATE: bool = false; // add to the output instead of overwriting it
+
+@compute @workgroup_size(256)
+fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = a[i] + b[i]; }
+}
+
+@compute @workgroup_size(256)
+fn add_into(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i]; }
+}
+
+@compute @workgroup_size(256)
+fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
+  }
+}
+
+@compute @workgroup_size(256)
+fn fill(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = elem(params.factor); }
+}
+
+@compute @workgroup_size(256)
+fn add_bias(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i % params.cols]; }
+}
+
+var<workgroup> partial: array<f32, 256>;
+
+// A workgroup owns 32 columns; its 8 lines of 32 invocations each sum every eighth row, then the lines are added.
+@compute @workgroup_size(32, 8)
+fn bias_gradient(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let col = group.x * 32u + lane.x;
+  var sum = 0.0;
+  if (col < params.cols) {
+    for (var row = lane.y; row < params.rows; row += 8u) { sum += dy[row * params.cols + col]; }
+  }
+  partial[lane.y * 32u + lane.x] = sum;
+  workgroupBarrier();
+  if (lane.y > 0u || col >= params.cols) { return; }
+  var total = 0.0;
+  for (var line = 0u; line < 8u; line++) { total += partial[line * 32u + lane.x]; }
+  if (ACCUMULATE) { db[col] += total; } else { db[col] = total; }
+}

@@ -1,0 +1,157 @@
+import { scoped, type Tensor } from "../gpu/tensor.ts";
+import { addInto, add as sum } from "../kernels/elementwise.ts";
+
+/**
+ * Adds a contribution to the gradient of `input`, if anybody wants it: `compute` is not called otherwise.
+ * `compute` adds in place to `into` where given, else returns a tensor (which may be dy itself).
+ */
+export type Accumulate = (input: Tensor, compute: (into?: Tensor) => Tensor) => void;
+
+/** Sends the gradient of an op's output on to its inputs. */
+export type Backward = (dy: Tensor, add: Accumulate) => void;
+
+interface Node {
+  output: Tensor;
+  saved: readonly Tensor[];
+  backward: Backward;
+}
+
+/** What a tape shares with the tapes of its checkpointed blocks. */
+interface State {
+  /** Tensors that need a gradient: watched leaves and everything computed from them. */
+  tracked: Set<Tensor>;
+  gradients: Map<Tensor, Tensor>;
+  /** Caller-owned gradients, always added to in place. */
+  sinks: ReadonlyMap<Tensor, Tensor>;
+}
+
+/**
+ * The operations of one forward pass, in order, and how to send gradients back through them.
+ *
+ * Only what depends on a watched tensor is recorded: a frozen weight never gets a gradient, and nothing below
+ * the lowest watched tensor is visited. What a node saves is held until the backward pass has run it.
+ */
+export class Tape {
+  readonly #nodes: Node[] = [];
+  readonly #state: State;
+  /** Follows what is tracked, without recording. */
+  readonly #dry: boolean;
+
+  constructor(state?: State, dry = false) {
+    this.#state = state ?? { tracked: new Set(), gradients: new Map(), sinks: new Map() };
+    this.#dry = dry;
+  }
+
+  /** Number of recorded nodes. */
+  get length(): number {
+    return this.#nodes.length;
+  }
+
+  /** Asks for the gradient of a leaf. */
+  watch(leaf: Tensor): void {
+    this.#state.tracked.add(leaf.source);
+  }
+
+  tracks(tensor: Tensor): boolean {
+    return this.#state.tracked.has(tensor.source);
+  }
+
+  /**
+   * Notes that `output` came from `inputs`. `saved` lists the tensors that `backward` reads.
+   * @returns output
+   */
+  record(output: Tensor, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): Tensor {
+    if (!inputs.some((input) => this.tracks(input))) return output;
+    this.#state.tracked.add(output.source);
+    if (this.#dry) return output;
+    for (const tensor of saved) tensor.device.memory.hold(tensor.storage);
+    this.#nodes.push({ output, saved, backward });
+    return output;
+  }
+
+  /**
+   * Gradients of sum(dy · output) with respect to the watched leaves.
+   * @param dy like output; where an op makes its own gradient (the loss), any tensor
+   * @param sinks gradients that the caller owns: contributions are added to them in place
+   * @returns a map from leaf to gradient, without the sinks' leaves
+   */
+  backward(output: Tensor, dy: Tensor, sinks: ReadonlyMap<Tensor, Tensor> = new Map()): Map<Tensor, Tensor> {
+    this.#state.sinks = sinks;
+    this.#seed(output, dy);
+    this.#run();
+    const result = new Map(this.#state.gradients);
+    this.#state.gradients.clear();
+    for (const gradient of result.values()) gradient.device.memory.adopt(gradient.storage);
+    return result;
+  }
+
+  /**
+   * Runs `block` without keeping its intermediate tensors; the backward pass runs it again.
+   * `block` must compute the same both times (dropout seeds are part of its arguments, not of a counter).
+   * Chen et al. 2016, arXiv 1604.06174.
+   */
+  checkpoint(x: Tensor, block: (tape: Tape, x: Tensor) => Tensor): Tensor {
+    const probe = new Tape(this.#state, true);
+    const y = scoped(x.device, () => block(probe, x));
+    if (this.#dry || !this.tracks(y)) return y;
+    return this.record(y, [y], [x], (dy) => {
+      const inner = new Tape(this.#state);
+      const again = scoped(x.device, () => block(inner, x));
+      inner.#seed(again, dy);
+      inner.#run();
+    });
+  }
+
+  /** Releases what the nodes hold, for a forward pass whose backward will not run. */
+  discard(): void {
+    for (const node of this.#nodes.splice(0)) releaseAll(node.saved);
+  }
+
+  #seed(output: Tensor, dy: Tensor): void {
+    this.#add(output, (into) => (into ? addInto(into, dy) : dy));
+  }
+
+  #run(): void {
+    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+      const { output, saved, backward } = node;
+      const dy = this.#state.gradients.get(output.source);
+      if (dy) {
+        this.#state.gradients.delete(output.source);
+        scoped(dy.device, () => {
+          backward(dy.reshape(output.shape), this.#add);
+          return undefined;
+        });
+        dy.device.memory.release(dy.storage);
+      }
+      releaseAll(saved);
+    }
+  }
+
+  readonly #add: Accumulate = (input, compute) => {
+    const leaf = input.source;
+    const { tracked, gradients, sinks } = this.#state;
+    if (!tracked.has(leaf)) return;
+    const sink = sinks.get(leaf);
+    const existing = gradients.get(leaf);
+    if (sink) {
+      compute(sink);
+    } else if (!existing) {
+      this.#keep(leaf, compute());
+    } else if (existing.storage.holds === 1) {
+      compute(existing);
+    } else {
+      // Somebody else still reads it (a residual branch passes dy on unchanged): add into a copy.
+      this.#keep(leaf, sum(existing, compute()));
+      existing.device.memory.release(existing.storage);
+    }
+  };
+
+  #keep(leaf: Tensor, gradient: Tensor): void {
+    gradient.device.memory.hold(gradient.storage);
+    this.#state.gradients.set(leaf, gradient);
+  }
+}
+
+function releaseAll(tensors: readonly Tensor[]): void {
+  for (const { device, storage } of tensors) device.memory.release(storage);
+}

@@ -1,0 +1,179 @@
+import type { Tokenizer } from "../io/tokenizer.ts";
+import { fail } from "../util/fail.ts";
+import type { CompletionExample, Example } from "./jsonl.ts";
+
+/** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
+export const IGNORE_INDEX = -100;
+
+/**
+ * One tokenised example. `labels[i]` is `inputIds[i]` where it shall be predicted (from position i − 1)
+ * and {@link IGNORE_INDEX} elsewhere; nothing predicts the first token, so `labels[0]` is always ignored.
+ */
+export interface Sequence {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** What became of the rows; to be printed before the first step. */
+export interface TokenizeReport {
+  rows: number;
+  /** Rows cut to `maxLength`. */
+  truncated: number;
+  /** Rows left out because they are longer than `maxLength`. */
+  dropped: number;
+  /** Rows left out because no label remains, mostly a prompt that fills `maxLength`. */
+  droppedNoLabels: number;
+  /** Rows left out because their `text` is empty. */
+  droppedEmpty: number;
+  /** Tokens of the longest row before any cut. */
+  longest: number;
+  /** Tokens that are kept. */
+  tokens: number;
+  /** Kept tokens that give a loss. */
+  labelTokens: number;
+}
+
+/** Options of {@link tokenizeExamples}. */
+export interface TokenizeOptions {
+  /** Tokens a sequence has at most. */
+  maxLength: number;
+  /** What to do with a longer row: keep its start, or leave it out. */
+  truncation?: "truncate" | "drop";
+  /** Learn the completion only. */
+  maskPrompt?: boolean;
+  /** End every row with the EOS token, and learn it: without it a model never stops. */
+  appendEos?: boolean;
+}
+
+/**
+ * Tokenises examples and decides which tokens give a loss.
+ * Rows with an empty `text` (data sets like WikiText are full of them) and rows without any label
+ * are left out and counted; it is an error if nothing remains.
+ */
+export function tokenizeExamples(
+  examples: readonly Example[],
+  tokenizer: Tokenizer,
+  { maxLength, truncation = "truncate", maskPrompt = true, appendEos = true }: TokenizeOptions,
+): { sequences: Sequence[]; report: TokenizeReport } {
+  if (!(maxLength >= 2)) fail("tokenizeExamples", `maxLength is ${maxLength}, wanted 2 or more`);
+  const encoder = exampleEncoder(tokenizer, appendEos);
+  const sequences: Sequence[] = [];
+  const report = emptyReport(examples.length);
+  for (const example of examples) {
+    if ("text" in example && example.text === "") {
+      report.droppedEmpty++;
+      continue;
+    }
+    const { ids, promptLength } = encoder(example);
+    report.longest = Math.max(report.longest, ids.length);
+    if (ids.length > maxLength && truncation === "drop") {
+      report.dropped++;
+      continue;
+    }
+    if (ids.length > maxLength) report.truncated++;
+    keep(sequenceOf(ids.slice(0, maxLength), maskPrompt ? promptLength : 0), sequences, report);
+  }
+  if (sequences.length === 0)
+    fail("tokenizeExamples", nothingLeft(report), "raise maxLength, or look at the rows");
+  return { sequences, report };
+}
+
+function emptyReport(rows: number): TokenizeReport {
+  return {
+    rows,
+    truncated: 0,
+    dropped: 0,
+    droppedNoLabels: 0,
+    droppedEmpty: 0,
+    longest: 0,
+    tokens: 0,
+    labelTokens: 0,
+  };
+}
+
+function nothingLeft({ rows, dropped, droppedNoLabels, droppedEmpty, longest }: TokenizeReport): string {
+  return (
+    `none of the ${rows} rows is left: ${dropped} too long, ${droppedNoLabels} without labels, ` +
+    `${droppedEmpty} empty; the longest has ${longest} tokens`
+  );
+}
+
+function sequenceOf(inputIds: readonly number[], masked: number): Sequence {
+  const first = Math.max(1, masked);
+  return { inputIds, labels: inputIds.map((id, i) => (i < first ? IGNORE_INDEX : id)) };
+}
+
+function keep(sequence: Sequence, sequences: Sequence[], report: TokenizeReport): void {
+  // Masking goes by position: an EOS that is also the padding token is a label like any other.
+  const labelTokens = sequence.labels.filter((label) => label !== IGNORE_INDEX).length;
+  if (labelTokens === 0) {
+    report.droppedNoLabels++;
+    return;
+  }
+  sequences.push(sequence);
+  report.tokens += sequence.inputIds.length;
+  report.labelTokens += labelTokens;
+}
+
+interface EncodedExample {
+  ids: number[];
+  /** How many of them are the prompt's. */
+  promptLength: number;
+}
+
+function exampleEncoder(tokenizer: Tokenizer, appendEos: boolean): (example: Example) => EncodedExample {
+  const { eosTokenId } = tokenizer;
+  if (appendEos && eosTokenId === undefined) {
+    fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
+  }
+  const start = leadingSpecials(tokenizer);
+  const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
+  return (example) => {
+    if ("text" in example) return { ids: end(tokenizer.encode(example.text)), promptLength: 0 };
+    const { prompt, completion } = encodeCompletion(example, tokenizer);
+    return { ids: end([...start, ...prompt, ...completion]), promptLength: start.length + prompt.length };
+  };
+}
+
+/** What the tokenizer puts before a text (a BOS, mostly), but not what it puts after one. */
+function leadingSpecials(tokenizer: Tokenizer): number[] {
+  const plain = tokenizer.encode("a", { addSpecialTokens: false });
+  const whole = tokenizer.encode("a");
+  const at = whole.findIndex((_, i) => plain.every((id, j) => whole[i + j] === id));
+  return whole.slice(0, Math.max(0, at));
+}
+
+/**
+ * The ids of prompt and completion. In use the model is given exactly `encode(prompt)`, so these ids come first,
+ * whatever follows. If `encode(prompt + completion)` begins with them, its rest is the natural way to write the
+ * completion. If it does not, because a merge crosses the seam (a prompt that ends in a space, mostly), the
+ * completion is encoded on its own; TRL keeps the merged ids then and shifts the mask by a token.
+ */
+function encodeCompletion(
+  { prompt, completion }: CompletionExample,
+  tokenizer: Tokenizer,
+): { prompt: number[]; completion: number[] } {
+  const promptIds = tokenizer.encode(prompt, { addSpecialTokens: false });
+  const wholeIds = tokenizer.encode(prompt + completion, { addSpecialTokens: false });
+  const rest = without(promptIds, wholeIds);
+  return { prompt: promptIds, completion: rest ?? encodeInside(completion, tokenizer) };
+}
+
+/**
+ * Encodes a text that stands in the middle of another. SentencePiece tokenizers put a "▁" before every text they
+ * are given, which would be a space nobody wrote: the text is encoded after a letter, whose ids are cut off.
+ */
+function encodeInside(text: string, tokenizer: Tokenizer): number[] {
+  // Several, since the letter must not merge with the text.
+  for (const letter of ["\n", "|", ":", "a"]) {
+    const letterIds = tokenizer.encode(letter, { addSpecialTokens: false });
+    const rest = without(letterIds, tokenizer.encode(letter + text, { addSpecialTokens: false }));
+    if (rest !== undefined) return rest;
+  }
+  return tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+/** `ids` after its first part `prefix`; `undefined` if it does not begin so. */
+function without(prefix: readonly number[], ids: readonly number[]): number[] | undefined {
+  return prefix.every((id, i) => ids[i] === id) ? ids.slice(prefix.length) : undefined;
+}

@@ -1,0 +1,53 @@
+import shader from "../../shaders/gated-activation.wgsl";
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
+import { perElement } from "./elementwise.ts";
+
+/** Values of the shader's `ACTIVATION`. A new activation is a number here and a branch in both WGSL functions. */
+const ACTIVATIONS = { silu: 0, gelu_tanh: 1 } as const;
+
+/** `silu` (SwiGLU: Llama, Qwen, Mistral) or `gelu_tanh` (GeGLU: Gemma; `gelu_pytorch_tanh` in Hugging Face configs). */
+export type Activation = keyof typeof ACTIVATIONS;
+
+/** y = act(gate) · up. All of one shape, f32. */
+export function gatedActivation(gate: Tensor, up: Tensor, activation: Activation = "silu"): Tensor {
+  checkSizes(gate, up);
+  const { count, elem, grid } = perElement(gate.device, gate.size);
+  const y = empty(gate.device, gate.shape);
+  gate.device.run(shader, "forward", {
+    bind: { gate, up, y },
+    params: { count },
+    constants: { elem, ACTIVATION: ACTIVATIONS[activation] },
+    grid,
+  });
+  return y;
+}
+
+/** What the backward pass reads: the forward's inputs. */
+export interface GatedActivationSaved {
+  gate: Tensor;
+  up: Tensor;
+  activation?: Activation;
+}
+
+/** dL/dgate and dL/dup. */
+export function gatedActivationBackward(
+  dy: Tensor,
+  { gate, up, activation = "silu" }: GatedActivationSaved,
+): { dgate: Tensor; dup: Tensor } {
+  checkSizes(gate, dy);
+  const { count, elem, grid } = perElement(gate.device, gate.size);
+  const dgate = empty(gate.device, gate.shape);
+  const dup = empty(gate.device, up.shape);
+  gate.device.run(shader, "backward", {
+    bind: { gate, up, dy, dgate, dup },
+    params: { count },
+    constants: { elem, ACTIVATION: ACTIVATIONS[activation] },
+    grid,
+  });
+  return { dgate, dup };
+}
+
+function checkSizes(gate: Tensor, other: Tensor): void {
+  if (gate.size !== other.size) fail("gatedActivation", `[${gate.shape}] and [${other.shape}] differ in size`);
+}

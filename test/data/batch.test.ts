@@ -1,0 +1,65 @@
+import { expect, test } from "vitest";
+import { batchStream, makeBatches } from "../../src/data/batch.ts";
+import { IGNORE_INDEX } from "../../src/data/tokenize.ts";
+
+const sequence = (length: number, id: number) => ({
+  inputIds: new Array<number>(length).fill(id),
+  labels: [IGNORE_INDEX, ...new Array<number>(length - 1).fill(id)],
+});
+const sequences = Array.from({ length: 10 }, (_, i) => sequence(i + 3, i + 1));
+const order = (options: { shuffleSeed?: number; epoch?: number }) =>
+  makeBatches(sequences, { batchSize: 1, padTokenId: 0, ...options }).map(({ inputIds }) => inputIds[0]);
+
+test("pads on the right to a multiple and counts", () => {
+  const [first, second, ...rest] = makeBatches(sequences.slice(0, 3), {
+    batchSize: 2,
+    padTokenId: 9,
+    padToMultipleOf: 6,
+  });
+  expect(rest).toEqual([]);
+  expect(first).toMatchObject({ batchSize: 2, length: 6, lengths: [3, 4], tokens: 7, labelTokens: 5 });
+  expect([...first!.inputIds]).toEqual([1, 1, 1, 9, 9, 9, 2, 2, 2, 2, 9, 9]);
+  const _ = IGNORE_INDEX;
+  expect([...first!.labels]).toEqual([_, 1, 1, _, _, _, _, 2, 2, 2, _, _]);
+  expect(second).toMatchObject({ batchSize: 1, length: 6, lengths: [5] });
+});
+
+test("lengths are multiples of 8 unless told otherwise", () => {
+  for (const { length } of makeBatches(sequences, { batchSize: 3, padTokenId: 0 }))
+    expect(length % 8).toBe(0);
+});
+
+test("each epoch holds every sequence once, in an order of its own that repeats", () => {
+  expect(order({})).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  const first = order({ shuffleSeed: 1, epoch: 0 });
+  expect([...first].sort((a, b) => a! - b!)).toEqual(order({}));
+  expect(first).not.toEqual(order({}));
+  expect(order({ shuffleSeed: 1, epoch: 0 })).toEqual(first);
+  expect(order({ shuffleSeed: 1, epoch: 1 })).not.toEqual(first);
+  expect(order({ shuffleSeed: 2, epoch: 0 })).not.toEqual(first);
+});
+
+test("the stream goes over the epochs and can begin anywhere", () => {
+  const options = { batchSize: 4, padTokenId: 0, shuffleSeed: 3 };
+  const take = (from: object, n: number) => {
+    const stream = batchStream(sequences, { ...options, ...from });
+    return Array.from({ length: n }, () => stream.next().value);
+  };
+  const all = take({}, 8);
+  expect(all.map(({ epoch, index }) => [epoch, index])).toEqual([
+    [0, 0],
+    [0, 1],
+    [0, 2],
+    [1, 0],
+    [1, 1],
+    [1, 2],
+    [2, 0],
+    [2, 1],
+  ]);
+  expect(take({ epoch: 1, index: 1 }, 4)).toEqual(all.slice(4));
+});
+
+test("refuses nonsense", () => {
+  expect(() => makeBatches(sequences, { batchSize: 0, padTokenId: 0 })).toThrow(/batchSize/);
+  expect(() => makeBatches([], { batchSize: 1, padTokenId: 0 })).toThrow(/no sequences/);
+});

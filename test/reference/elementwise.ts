@@ -1,0 +1,9 @@
+/** x[r, c] + bias[c], in f64. */
+export function addBiasReference(x: ArrayLike<number>, bias: ArrayLike<number>): Float64Array {
+  return Float64Array.from(x, (value, i) => value + (bias[i % bias.length] as number));
+}
+
+/** a + factor · b, in f64. */
+export function addReference(a: ArrayLike<number>, b: ArrayLike<number>, factor = 1): Float64Array {
+  return Float64Array.from(a, (value, i) => value + factor * (b[i] as number));
+}
