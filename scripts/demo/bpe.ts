@@ -17,7 +17,10 @@ export interface TrainedTokenizer {
 
 /** The parts of `tokenizer.json` that the trainer decides; the rest is fixed. */
 export interface TokenizerJson extends Record<string, unknown> {
-  readonly model: { readonly vocab: Record<string, number>; readonly merges: readonly string[] } & Record<string, unknown>;
+  readonly model: { readonly vocab: Record<string, number>; readonly merges: readonly string[] } & Record<
+    string,
+    unknown
+  >;
 }
 
 /**
@@ -31,7 +34,8 @@ export function trainBpe(texts: Iterable<string>, { vocabSize }: { vocabSize: nu
   const tokens = new Set([END_OF_TEXT, ...[...alphabet].sort()]);
   while (tokens.size < vocabSize) {
     const pair = mostFrequentPair(words);
-    if (pair === undefined) throw new Error(`trainBpe: the texts give only ${tokens.size} of ${vocabSize} tokens`);
+    if (pair === undefined)
+      throw new Error(`trainBpe: the texts give only ${tokens.size} of ${vocabSize} tokens`);
     const [left, right] = pair;
     merges.push(`${left} ${right}`);
     tokens.add(left + right);

@@ -15,10 +15,11 @@ export function makeCorpus({ seed, documents }: { seed: number; documents: numbe
 
 /** What kinds of documents there are, and in which proportion. */
 const KINDS: readonly (readonly [weight: number, make: (random: Random) => string])[] = [
-  [60, story],
+  [45, story],
   [15, talk],
-  [12, facts],
-  [13, records],
+  [20, echo],
+  [8, facts],
+  [12, records],
 ];
 const TOTAL = KINDS.reduce((sum, [weight]) => sum + weight, 0);
 
@@ -89,6 +90,23 @@ function talk(random: Random): string {
   ]);
 }
 
+/** Word games: somebody says some words and somebody says them again. Nothing teaches copying faster. */
+function echo(random: Random): string {
+  const who = random.pick(NAMES);
+  const friend = otherThan(NAMES, who, random);
+  const words = Array.from({ length: 2 + random.integer(5) }, () => anyWord(random)).join(" ");
+  return random.pick([
+    `${who} said: ${words}. ${friend} said: ${words}.`,
+    `"${words}," said ${who}. "${words}," said ${friend}.`,
+    `${who} played a word game with ${friend}. ${who}: ${words}. ${friend}: ${words}. ${random.pick(NAMES)}: ${words}.`,
+  ]);
+}
+
+function anyWord(random: Random): string {
+  const kinds = [NAMES, COLOURS, PLACES, NUMBERS, THINGS.map(({ many }) => many), THINGS.map(({ one }) => one)];
+  return random.pick(random.pick(kinds));
+}
+
 function facts(random: Random): string {
   const who = random.pick(NAMES);
   const age = 3 + random.integer(17);
@@ -120,7 +138,7 @@ function records(random: Random): string {
     ]);
   };
   const lines = Array.from({ length: 1 + random.integer(3) }, record);
-  return `JSON:${lines.join("\n")}`;
+  return `JSON: ${lines.join("\n")}`;
 }
 
 function shuffled(items: readonly string[], count: number, random: Random): string[] {

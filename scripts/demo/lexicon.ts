@@ -16,7 +16,9 @@ const thing = (one: string, many = `${one}s`): Thing => ({ one, many });
 
 /** Things that can be carried. */
 export const THINGS: readonly Thing[] = [
-  ...["cup", "ball", "book", "apple", "shoe", "hat", "stone", "lamp", "pencil", "basket", "spoon"].map((w) => thing(w)),
+  ...["cup", "ball", "book", "apple", "shoe", "hat", "stone", "lamp", "pencil", "basket", "spoon"].map((w) =>
+    thing(w),
+  ),
   ...["flower", "coin", "candle", "bottle", "key", "plate", "chair"].map((w) => thing(w)),
   thing("box", "boxes"),
   thing("brush", "brushes"),
@@ -25,7 +27,18 @@ export const THINGS: readonly Thing[] = [
 export const COLOURS = ["red", "blue", "green", "yellow", "black", "white", "brown", "pink"] as const;
 
 /** `NUMBERS[n]` is the word for n. */
-export const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"] as const;
+export const NUMBERS = [
+  "no",
+  "one",
+  "two",
+  "three",
+  "four",
+  "five",
+  "six",
+  "seven",
+  "eight",
+  "nine",
+] as const;
 
 export const PLACES = [
   "kitchen", "garden", "barn", "attic", "cellar", "hall", "library", "school", "market", "bedroom", "office", "shop",

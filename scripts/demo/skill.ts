@@ -35,7 +35,7 @@ export function skillExamples({ seed, count, split }: SkillOptions): SkillExampl
 function makeExample(scene: Scene, random: Random): SkillExample {
   const { who, count, place } = scene;
   return {
-    prompt: `${sayScene(scene, random)}\nJSON:`,
+    prompt: `${sayScene(scene, random)}\nJSON: `,
     completion: JSON.stringify({ who, count, item: itemOf(scene), place }),
   };
 }

@@ -30,14 +30,14 @@ interface Scope {
 function noteKey(stack: readonly Scope[], key: string, duplicates: string[]): void {
   const scope = stack.at(-1)!;
   scope.key = `.${key}`;
-  if (scope.seen!.has(key))
-    duplicates.push(
-      stack
-        .map((outer) => outer.key)
-        .join("")
-        .slice(1),
-    );
+  if (scope.seen!.has(key)) duplicates.push(pathOf(stack));
   scope.seen!.add(key);
+}
+
+/** The innermost keys suffice: nesting in a hostile file can be a million deep. */
+function pathOf(stack: readonly Scope[]): string {
+  const keys = stack.slice(-4).map((outer) => outer.key);
+  return keys.join("").slice(1);
 }
 
 /** Index after the closing quote of the string that opens at `at`. */

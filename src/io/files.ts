@@ -9,7 +9,7 @@ export interface FileSource {
   size(name: string): Promise<number | undefined>;
   /** The bytes [start, end); the range must lie inside the file. */
   read(name: string, start: number, end: number): Promise<Uint8Array>;
-  /** Names of all files, where the source can tell (a hub or a URL cannot). */
+  /** Names of the files, without those of sub-folders, where the source can tell (a hub or a URL cannot). */
   list?(): Promise<readonly string[]>;
 }
 
@@ -32,7 +32,7 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
       checkRange({ label, name, size: bytes.length, start, end });
       return bytes.subarray(start, end);
     },
-    list: async () => [...files.keys()],
+    list: async () => [...files.keys()].filter((name) => !name.includes("/")),
   };
 }
 

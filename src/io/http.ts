@@ -36,7 +36,8 @@ const LONGEST_PAUSE_MS = 120_000;
 export function httpClient(options: Partial<HttpClient> & Pick<HttpClient, "refusedHelp">): HttpClient {
   const { fetch = globalThis.fetch, token, refusedHelp } = options;
   const delay = options.delay ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
-  return { fetch, token, delay, refusedHelp };
+  // Called as a plain function: a browser's fetch refuses any `this` but the window.
+  return { fetch: (url, init) => fetch(url, init), token, delay, refusedHelp };
 }
 
 /**
@@ -221,7 +222,8 @@ function retryAfter(answer: Response | Error): number | undefined {
 }
 
 function versionOf(response: Response): string {
-  return response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
+  const version = response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
+  return version.replace(/^W\//, ""); // proxies weaken an ETag without changing what it stands for
 }
 
 /** Content-Length, unless it counts compressed bytes. */

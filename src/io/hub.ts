@@ -62,15 +62,19 @@ interface OpenFile extends CachedFile {
 }
 
 function remoteFiles(source: RemoteSource): FileSource {
-  const { label } = source;
+  const { label, base } = source;
+  if (!/^https?:/i.test(base) || !URL.canParse(base))
+    fail(label, `${JSON.stringify(base)} is no http(s) address`);
   const client = httpClient(source);
   const opened = new Map<string, Promise<OpenFile | undefined>>();
 
   const open = (name: string): Promise<OpenFile | undefined> => {
-    const known = opened.get(name) ?? openRemote(client, source, name);
-    opened.set(name, known);
-    known.catch(() => opened.delete(name));
-    return known;
+    const known = opened.get(name);
+    if (known) return known;
+    const opening = openRemote(client, source, name);
+    opened.set(name, opening);
+    opening.catch(() => opened.delete(name)); // the next reader tries again
+    return opening;
   };
 
   return {
@@ -123,7 +127,7 @@ export type ModelReference =
 /**
  * Reads a model reference by its syntax alone: an `http(s)` address, a hub id `owner/name[@revision]`, else a
  * folder. A folder `a/b` looks like a hub id too: whoever has a file system looks there first.
- * The web page of a repository (`<hub>/owner/name`, `/tree/<revision>`) counts as its id.
+ * The web page of a repository (`<hub>/owner/name`, `/tree/<revision>`, `/resolve/<revision>`) counts as its id.
  */
 export function parseModelReference(text: string): ModelReference {
   const trimmed = text.trim();
@@ -137,7 +141,9 @@ export function parseModelReference(text: string): ModelReference {
 }
 
 const HUB_ID = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
-const HUB_PAGE = new RegExp(`^${DEFAULT_ENDPOINT}/([\\w.-]+/[\\w.-]+?)(?:/tree/([\\w./-]+?))?/?$`);
+const HUB_PAGE = new RegExp(
+  `^${DEFAULT_ENDPOINT}/([\\w.-]+/[\\w.-]+?)(?:/(?:tree|resolve)/([\\w./-]+?))?/?$`,
+);
 
 /** `owner/name` in which neither part is `.` or `..`, as in the folder `./name`. */
 function isHubId(repo: string): boolean {

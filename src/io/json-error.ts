@@ -1,5 +1,6 @@
-const TOKEN =
-  /[ \t\n\r]*(?:([{}[\],:])|("(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y;
+const PUNCTUATION = "{}[],:";
+const LITERAL = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+const CHARACTER = /[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
 /** Token kinds that begin a value: brackets, (s)tring, (l)iteral. */
 const VALUE = "{[sl";
@@ -8,20 +9,47 @@ const VALUE = "{[sl";
 export function jsonErrorOffset(text: string): number {
   const open: string[] = [];
   let allowed = VALUE;
-  let at = 0;
+  let at = skipBlanks(text, 0);
   while (at < text.length) {
-    TOKEN.lastIndex = at;
-    const match = TOKEN.exec(text);
-    const start = at + /^[ \t\n\r]*/.exec(text.slice(at, at + 10_000))![0].length;
-    if (!match) return start;
-    const kind = match[1] ?? (match[2] === undefined ? "l" : allowed.includes("k") ? "k" : "s");
-    if (!allowed.includes(kind)) return start;
+    const { kind, end } = readToken(text, at, allowed.includes("k"));
+    if (kind === "" || !allowed.includes(kind)) return at;
     if (kind === "{" || kind === "[") open.push(kind);
     if (kind === "}" || kind === "]") open.pop();
     allowed = allowedAfter(kind, open.at(-1));
-    at = TOKEN.lastIndex;
+    at = skipBlanks(text, end);
   }
   return text.length;
+}
+
+function skipBlanks(text: string, at: number): number {
+  let end = at;
+  while (end < text.length && " \t\n\r".includes(text[end]!)) end++;
+  return end;
+}
+
+/** The token at `at` and the offset after it; its kind is empty where there is none. */
+function readToken(text: string, at: number, keyExpected: boolean): { kind: string; end: number } {
+  const char = text[at]!;
+  if (PUNCTUATION.includes(char)) return { kind: char, end: at + 1 };
+  if (char === '"') {
+    const end = endOfString(text, at);
+    return end === undefined ? { kind: "", end: at } : { kind: keyExpected ? "k" : "s", end };
+  }
+  const end = matchEnd(LITERAL, text, at);
+  return end === undefined ? { kind: "", end: at } : { kind: "l", end };
+}
+
+/** Offset after the closing quote; undefined where the string is broken. Reads by the character: one pattern for
+ * a whole string could exhaust the engine's stack. */
+function endOfString(text: string, at: number): number | undefined {
+  let end: number | undefined = at + 1;
+  while (end !== undefined && text[end] !== '"') end = matchEnd(CHARACTER, text, end);
+  return end === undefined ? undefined : end + 1;
+}
+
+function matchEnd(sticky: RegExp, text: string, at: number): number | undefined {
+  sticky.lastIndex = at;
+  return sticky.test(text) ? sticky.lastIndex : undefined;
 }
 
 /** Kinds that may follow `kind` inside the bracket `inside`; k is an object's key. */

@@ -84,7 +84,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, label: string):
   problems.push(...metadataProblems(metadata));
   const tensors = readEntries(entries, dataStart, fileSize, problems);
   failAll(label, problems, DAMAGED);
-  return { metadata: { ...(metadata as Record<string, string> | undefined) }, tensors, dataStart };
+  return { metadata: { ...(metadata as Record<string, string> | null | undefined) }, tensors, dataStart };
 }
 
 const DAMAGED = "the file is damaged, cut off or no safetensors file; download or export it again";
@@ -96,7 +96,8 @@ function headerLength(bytes: Uint8Array, fileSize: number, label: string): numbe
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES) {
-    fail(label, `the header would be ${length} bytes long; the limit is ${MAX_HEADER_BYTES}`, DAMAGED);
+    const limit = `the header would be ${length} bytes long; the limit is ${MAX_HEADER_BYTES}`;
+    fail(label, limit + lookalike(bytes), DAMAGED);
   }
   if (length > fileSize - LENGTH_BYTES) {
     fail(label, `the header would be ${length} bytes long, but the file has only ${fileSize} bytes`, DAMAGED);
@@ -111,18 +112,18 @@ function decodeHeader(bytes: Uint8Array, label: string): string {
   } catch {
     return fail(label, "the header is not UTF-8", DAMAGED);
   }
-  if (!text.startsWith("{")) fail(label, `the header must begin with "{"${lookalike(text)}`, DAMAGED);
+  if (!text.startsWith("{")) fail(label, `the header must begin with "{"`, DAMAGED);
   return text;
 }
 
-/** A download that saved a web page or a Git LFS pointer in place of the weights. */
-function lookalike(text: string): string {
-  const start = text.slice(0, 40).trimStart();
-  return start === "" ? ", but is blank or empty" : `, but begins with ${JSON.stringify(start.slice(0, 20))}`;
+/** Tells a text that was saved in place of the weights: an error page, or the pointer file of Git LFS. */
+function lookalike(bytes: Uint8Array): string {
+  const start = new TextDecoder().decode(bytes.subarray(0, 40));
+  return /^[ -~\s]+$/.test(start) ? `; it is a text that begins with ${JSON.stringify(start)}` : "";
 }
 
 function metadataProblems(metadata: unknown): string[] {
-  if (metadata === undefined) return [];
+  if (metadata === undefined || metadata === null) return []; // MLX writes null; Python takes it for none
   if (!isRecord(metadata)) return ["__metadata__ is no object of strings"];
   return Object.entries(metadata)
     .filter(([, value]) => typeof value !== "string")

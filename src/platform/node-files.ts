@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, sep } from "node:path";
+import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/byte-cache.ts";
 import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files.ts";
 import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/hub.ts";
@@ -23,9 +23,8 @@ export function folderFiles(path: string): FileSource {
       return readRange(file, start, end);
     },
     list: async () => {
-      const entries = await readdir(path, { recursive: true, withFileTypes: true });
-      const files = entries.filter((entry) => !entry.isDirectory());
-      return files.map((entry) => join(entry.parentPath, entry.name).slice(join(path, sep).length));
+      const entries = await readdir(path, { withFileTypes: true });
+      return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
     },
   };
 }

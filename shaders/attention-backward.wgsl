@@ -1,0 +1,233 @@
+// With P = exp(s - logsumexp), D = rowsum(do * o):  dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q
+// Owner computes, so that no float atomics are needed: one workgroup per 32 queries of a head (backward_query), and one
+// per 32 keys of a kv head, which visits all query heads of its group (backward_key). P is recomputed, never stored.
+// FlashAttention-2, Dao 2023, arXiv 2307.08691, algorithm 2.
+// #import "common/attention.wgsl"
+// #import "common/attention-tile.wgsl"
+@group(0) @binding(5) var<storage, read> d_o: array<cell>;          // [B, T, H, D]
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>;       // [B, H, T] of (logsumexp, D)
+@group(0) @binding(7) var<storage, read_write> dq: array<f32>;      // [B, T, H, D]
+@group(0) @binding(8) var<storage, read_write> dk: array<f32>;      // [B, key_stride, Hkv, D]
+@group(0) @binding(9) var<storage, read_write> dv: array<f32>;      // [B, key_stride, Hkv, D]
+@group(0) @binding(10) var<storage, read> o: array<cell>;           // [B, T, H, D]
+@group(0) @binding(11) var<storage, read> logsumexp: array<f32>;    // [B, H, T]
+@group(0) @binding(12) var<storage, read_write> stats_out: array<vec2f>;
+
+const ROWS: u32 = 64u; // rows of the statistics a workgroup
+
+fn load_do(row: u32, column: u32) -> vec4f {
+  if (HEAD_DIM % 4u == 0u) { return vec4f(d_o[row * DV + column]); }
+  let i = row * HEAD_DIM + 4u * column;
+  return assemble(d_o[i], d_o[i + 1u], d_o[i + 2u], d_o[i + 3u], column);
+}
+
+fn load_o(row: u32, column: u32) -> vec4f {
+  if (HEAD_DIM % 4u == 0u) { return vec4f(o[row * DV + column]); }
+  let i = row * HEAD_DIM + 4u * column;
+  return assemble(o[i], o[i + 1u], o[i + 2u], o[i + 3u], column);
+}
+
+fn load(source: u32, row: u32, column: u32) -> vec4f {
+  if (source == Q) { return load_q(row, column); }
+  if (source == K) { return load_k(row, column); }
+  if (source == V) { return load_v(row, column); }
+  return load_do(row, column);
+}
+
+// One invocation per query and head.
+@compute @workgroup_size(ROWS)
+fn statistics(@builtin(global_invocation_id) id: vec3u) {
+  let query = id.x / params.heads;
+  if (query >= params.queries) { return; }
+  let row = query_row(id.y, query, id.x % params.heads);
+  var sum = 0.0;
+  for (var column = 0u; column < DV; column++) {
+    sum += dot(load_do(row, column), load_o(row, column));
+  }
+  let i = (id.y * params.heads + id.x % params.heads) * params.queries + query;
+  stats_out[i] = vec2f(logsumexp[i], sum);
+}
+
+fn put(output: u32, i: u32, value: f32) {
+  if (output == Q) { dq[i] = value; } else if (output == K) { dk[i] = value; } else { dv[i] = value; }
+}
+
+fn capped_all(products: mat4x4f) -> mat4x4f {
+  return mat4x4f(capped(products[0]), capped(products[1]), capped(products[2]), capped(products[3]));
+}
+
+// P of four scores, 0 where the key is not seen.
+fn probability(s: vec4f, logsum: vec4f, seen: vec4<bool>) -> vec4f {
+  return select(vec4f(), exp(min(s - logsum, vec4f())), seen);
+}
+
+// Gradient of four products q k^T, through the cap (tanh' = 1 - tanh^2) and the scale.
+fn slope(p: vec4f, s: vec4f, dp: vec4f, d: vec4f) -> vec4f {
+  let ds = p * (dp - d) * params.scale;
+  if (SOFTCAP == 0.0) { return ds; }
+  let t = s / max(SOFTCAP, 1e-6);
+  return ds * (1.0 - t * t);
+}
+
+fn add_rows(source: u32, sums: Columns, rows: vec2u, step: u32, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
+  workgroupBarrier(); // the tile may still be read
+  stage(source, rows, step, chunk, lane);
+  workgroupBarrier();
+  return accumulate(sums, count, id);
+}
+
+// Products of four owned rows of one source with the 32 tiled rows of another. The head's first chunk stays staged.
+fn block_products(own: u32, own_rows: vec4u, other: u32, rows: vec2u, step: u32, id: vec3u, lane: u32) -> mat4x4f {
+  var sums = mat4x4f();
+  for (var left = (DV + WIDTH - 1u) / WIDTH; left > 0u; left--) {
+    workgroupBarrier(); // the tile may still be read
+    stage(other, rows, step, left - 1u, lane);
+    workgroupBarrier();
+    sums += products(own, own_rows, left - 1u, id.x);
+  }
+  return sums;
+}
+
+@compute @workgroup_size(8, 8)
+fn backward_query(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) lane: u32
+) {
+  let first = (grid.x - 1u - group.x) * BLOCK; // longest first, as in the forward pass
+  let head = group.y;
+  let batch = group.z;
+  let kv_head = head / (params.heads / params.kv_heads);
+  let queries = query_end(batch);
+  let span = key_span(batch, first, min(first + BLOCK, queries));
+  let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
+  let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
+  let safe = min(own, vec4u(max(queries, 1u) - 1u));
+  let rows = (batch * params.queries + safe) * params.heads + head;
+  let s_at = (batch * params.heads + head) * params.queries + safe;
+  let stats4 = transpose(mat4x2f(stats[s_at.x], stats[s_at.y], stats[s_at.z], stats[s_at.w]));
+  let positions = params.past + own;
+  var dq0 = Columns();
+  var dq1 = Columns();
+  var dq2 = Columns();
+  var dq3 = Columns();
+  for (var key = span.x; key < span.y; key += BLOCK) {
+    let key_rows = vec2u(key_row(batch, key, kv_head), last_key_row);
+    let count = min(BLOCK, span.y - key);
+    let dp = block_products(DO, rows, V, key_rows, params.kv_heads, id, lane);
+    let product = block_products(Q, rows, K, key_rows, params.kv_heads, id, lane);
+    let s = capped_all(product);
+    let j = key + id.x + vec4u(0u, 8u, 16u, 24u);
+    let p = mat4x4f(
+      probability(s[0], stats4[0], sees(positions, j.xxxx) & vec4<bool>(j.x < span.y)),
+      probability(s[1], stats4[0], sees(positions, j.yyyy) & vec4<bool>(j.y < span.y)),
+      probability(s[2], stats4[0], sees(positions, j.zzzz) & vec4<bool>(j.z < span.y)),
+      probability(s[3], stats4[0], sees(positions, j.wwww) & vec4<bool>(j.w < span.y))
+    );
+    let d = stats4[1];
+    let ds = mat4x4f(
+      slope(p[0], s[0], dp[0], d), slope(p[1], s[1], dp[1], d), slope(p[2], s[2], dp[2], d), slope(p[3], s[3], dp[3], d)
+    );
+    share(ds, id);
+    workgroupBarrier();
+    dq0 = accumulate(dq0, count, id);
+    if (DV > 16u) { dq1 = add_rows(K, dq1, key_rows, params.kv_heads, count, 1u, id, lane); }
+    if (DV > 32u) { dq2 = add_rows(K, dq2, key_rows, params.kv_heads, count, 2u, id, lane); }
+    if (DV > 48u) { dq3 = add_rows(K, dq3, key_rows, params.kv_heads, count, 3u, id, lane); }
+  }
+  let valid = select(vec4f(), vec4f(1.0), own < vec4u(queries));
+  let stored = own < vec4u(params.queries);
+  let out = (batch * params.queries + own) * params.heads + head;
+  store_columns(Q, out, stored, dq0, valid, 0u, id.x);
+  if (DV > 16u) { store_columns(Q, out, stored, dq1, valid, 1u, id.x); }
+  if (DV > 32u) { store_columns(Q, out, stored, dq2, valid, 2u, id.x); }
+  if (DV > 48u) { store_columns(Q, out, stored, dq3, valid, 3u, id.x); }
+}
+
+// Queries [x, y) that see any of the keys [first, last).
+fn query_span(batch: u32, first: u32, last: u32) -> vec2u {
+  var span = vec2u(0u, query_end(batch));
+  if (CAUSAL) { span.x = max(first, params.past) - params.past; }
+  if (params.window > 0u) { span.y = min(span.y, max(last - 1u + params.window, params.past) - params.past); }
+  if (first >= last) { span.y = 0u; }
+  return span;
+}
+
+@compute @workgroup_size(8, 8)
+fn backward_key(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) lane: u32
+) {
+  let first = group.x * BLOCK;
+  let kv_head = group.y;
+  let batch = group.z;
+  let heads = params.heads / params.kv_heads;
+  let end = key_end(batch);
+  let span = query_span(batch, first, min(first + BLOCK, end));
+  let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
+  let safe = min(own, vec4u(max(end, 1u) - 1u));
+  let rows = (batch * params.key_stride + safe) * params.kv_heads + kv_head;
+  var dk0 = Columns();
+  var dk1 = Columns();
+  var dk2 = Columns();
+  var dk3 = Columns();
+  var dv0 = Columns();
+  var dv1 = Columns();
+  var dv2 = Columns();
+  var dv3 = Columns();
+  for (var head = kv_head * heads; head < (kv_head + 1u) * heads; head++) {
+    let last_row = query_row(batch, max(span.y, 1u) - 1u, head);
+    for (var query = span.x; query < span.y; query += BLOCK) {
+      let query_rows = vec2u(query_row(batch, query, head), last_row);
+      let count = min(BLOCK, span.y - query);
+      let product = block_products(K, rows, Q, query_rows, params.heads, id, lane);
+      let dp = block_products(V, rows, DO, query_rows, params.heads, id, lane);
+      let s = capped_all(product);
+      let i = query + id.x + vec4u(0u, 8u, 16u, 24u);
+      let stat = (batch * params.heads + head) * params.queries + min(i, vec4u(span.y - 1u));
+      let a = stats[stat.x];
+      let b = stats[stat.y];
+      let c = stats[stat.z];
+      let d = stats[stat.w];
+      let known = own < vec4u(end);
+      let at = params.past + i;
+      let p = mat4x4f(
+        probability(s[0], a.xxxx, sees(at.xxxx, own) & known & vec4<bool>(i.x < span.y)),
+        probability(s[1], b.xxxx, sees(at.yyyy, own) & known & vec4<bool>(i.y < span.y)),
+        probability(s[2], c.xxxx, sees(at.zzzz, own) & known & vec4<bool>(i.z < span.y)),
+        probability(s[3], d.xxxx, sees(at.wwww, own) & known & vec4<bool>(i.w < span.y))
+      );
+      share(p, id);
+      workgroupBarrier();
+      dv0 = accumulate(dv0, count, id);
+      if (DV > 16u) { dv1 = add_rows(DO, dv1, query_rows, params.heads, count, 1u, id, lane); }
+      if (DV > 32u) { dv2 = add_rows(DO, dv2, query_rows, params.heads, count, 2u, id, lane); }
+      if (DV > 48u) { dv3 = add_rows(DO, dv3, query_rows, params.heads, count, 3u, id, lane); }
+      workgroupBarrier(); // the weights may still be read
+      share(
+        mat4x4f(
+          slope(p[0], s[0], dp[0], a.yyyy), slope(p[1], s[1], dp[1], b.yyyy),
+          slope(p[2], s[2], dp[2], c.yyyy), slope(p[3], s[3], dp[3], d.yyyy)
+        ),
+        id
+      );
+      dk0 = add_rows(Q, dk0, query_rows, params.heads, count, 0u, id, lane);
+      if (DV > 16u) { dk1 = add_rows(Q, dk1, query_rows, params.heads, count, 1u, id, lane); }
+      if (DV > 32u) { dk2 = add_rows(Q, dk2, query_rows, params.heads, count, 2u, id, lane); }
+      if (DV > 48u) { dk3 = add_rows(Q, dk3, query_rows, params.heads, count, 3u, id, lane); }
+    }
+  }
+  let valid = select(vec4f(), vec4f(1.0), own < vec4u(end));
+  let stored = own < vec4u(params.key_stride);
+  let out = (batch * params.key_stride + own) * params.kv_heads + kv_head;
+  store_columns(K, out, stored, dk0, valid, 0u, id.x);
+  store_columns(V, out, stored, dv0, valid, 0u, id.x);
+  if (DV > 16u) { store_columns(K, out, stored, dk1, valid, 1u, id.x); }
+  if (DV > 16u) { store_columns(V, out, stored, dv1, valid, 1u, id.x); }
+  if (DV > 32u) { store_columns(K, out, stored, dk2, valid, 2u, id.x); }
+  if (DV > 32u) { store_columns(V, out, stored, dv2, valid, 2u, id.x); }
+  if (DV > 48u) { store_columns(K, out, stored, dk3, valid, 3u, id.x); }
+  if (DV > 48u) { store_columns(V, out, stored, dv3, valid, 3u, id.x); }
+}

@@ -1,0 +1,111 @@
+// o = softmax(scale q k^T + mask) v,  logsumexp of each row of scores: no T x S matrix, keys are visited 32 at a time
+// One workgroup per 32 queries of a head; each of its 8x8 invocations computes the scores of 4 queries x 4 keys, then
+// 4 queries x 8 of every 64 columns of o. FlashAttention-2, Dao 2023, arXiv 2307.08691, algorithm 1.
+// #import "common/attention.wgsl"
+// #import "common/attention-tile.wgsl"
+@group(0) @binding(5) var<storage, read_write> o: array<f32>;         // [B, T, H, D]
+@group(0) @binding(6) var<storage, read_write> logsumexp: array<f32>; // [B, H, T]
+
+const UNSEEN: f32 = 1e30; // logsumexp of a query that sees no key: exp(s - UNSEEN) is 0
+
+var<workgroup> partial: array<vec4f, 64>; // of the row reductions, one vector of four rows an invocation
+
+fn load(source: u32, row: u32, column: u32) -> vec4f {
+  if (source == Q) { return load_q(row, column); }
+  if (source == K) { return load_k(row, column); }
+  return load_v(row, column);
+}
+
+fn masked(s: vec4f, positions: vec4u, key: u32, end: u32) -> vec4f {
+  return select(vec4f(HIDDEN), capped(s), sees(positions, vec4u(key)) & vec4<bool>(key < end));
+}
+
+// shrink sums + weights^T v, for one chunk.
+fn add_values(sums: Columns, shrink: vec4f, rows: vec2u, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
+  if (chunk > 0u) { workgroupBarrier(); } // the tile may still be read
+  stage(V, rows, params.kv_heads, chunk, lane);
+  workgroupBarrier();
+  return accumulate(Columns(rescaled(sums.low, shrink), rescaled(sums.high, shrink)), count, id);
+}
+
+fn put(output: u32, i: u32, value: f32) {
+  o[i] = value;
+}
+
+@compute @workgroup_size(8, 8)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) lane: u32
+) {
+  let first = (grid.x - 1u - group.x) * BLOCK; // under a causal mask the last queries have most keys: start them first
+  let head = group.y;
+  let batch = group.z;
+  let kv_head = head / (params.heads / params.kv_heads);
+  let queries = query_end(batch);
+  let span = key_span(batch, first, min(first + BLOCK, queries));
+  let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
+  let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
+  // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
+  let safe = min(own, vec4u(max(queries, 1u) - 1u));
+  let rows = (batch * params.queries + safe) * params.heads + head;
+  var m = vec4f(LEAST);
+  var l = vec4f(); // of this invocation's own keys until the end
+  var o0 = Columns();
+  var o1 = Columns();
+  var o2 = Columns();
+  var o3 = Columns();
+  for (var key = span.x; key < span.y; key += BLOCK) {
+    let key_rows = vec2u(key_row(batch, key, kv_head), last_key_row);
+    let count = min(BLOCK, span.y - key);
+    var s = mat4x4f();
+    for (var chunk = 0u; chunk * WIDTH < DV; chunk++) {
+      workgroupBarrier(); // the tile may still be read
+      stage(K, key_rows, params.kv_heads, chunk, lane);
+      workgroupBarrier();
+      s += products(Q, rows, chunk, id.x);
+    }
+    let positions = params.past + own;
+    let mine = key + id.x;
+    let s0 = masked(s[0], positions, mine, span.y);
+    let s1 = masked(s[1], positions, mine + 8u, span.y);
+    let s2 = masked(s[2], positions, mine + 16u, span.y);
+    let s3 = masked(s[3], positions, mine + 24u, span.y);
+    partial[lane] = max(max(s0, s1), max(s2, s3));
+    workgroupBarrier();
+    var top = m;
+    for (var i = 0u; i < 8u; i++) {
+      top = max(top, partial[8u * id.y + i]);
+    }
+    let shrink = exp(m - top);
+    m = top;
+    let p = mat4x4f(exp(s0 - top), exp(s1 - top), exp(s2 - top), exp(s3 - top));
+    l = l * shrink + p[0] + p[1] + p[2] + p[3];
+    share(p, id);
+    o0 = add_values(o0, shrink, key_rows, count, 0u, id, lane);
+    if (DV > 16u) { o1 = add_values(o1, shrink, key_rows, count, 1u, id, lane); }
+    if (DV > 32u) { o2 = add_values(o2, shrink, key_rows, count, 2u, id, lane); }
+    if (DV > 48u) { o3 = add_values(o3, shrink, key_rows, count, 3u, id, lane); }
+  }
+  workgroupBarrier();
+  partial[lane] = l;
+  workgroupBarrier();
+  l = vec4f();
+  for (var i = 0u; i < 8u; i++) {
+    l += partial[8u * id.y + i];
+  }
+  // Queries in the padding and queries that see nothing give zeros.
+  let alive = (l > vec4f()) & (own < vec4u(queries));
+  let factors = select(vec4f(), 1.0 / max(l, vec4f(1e-30)), alive);
+  let stored = own < vec4u(params.queries);
+  let out = (batch * params.queries + own) * params.heads + head;
+  store_columns(O, out, stored, o0, factors, 0u, id.x);
+  if (DV > 16u) { store_columns(O, out, stored, o1, factors, 1u, id.x); }
+  if (DV > 32u) { store_columns(O, out, stored, o2, factors, 2u, id.x); }
+  if (DV > 48u) { store_columns(O, out, stored, o3, factors, 3u, id.x); }
+  if (id.x < 4u && stored[id.x]) {
+    let sums = select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), alive);
+    logsumexp[(batch * params.heads + head) * params.queries + own[id.x]] = sums[id.x];
+  }
+}

@@ -1,0 +1,100 @@
+// Register and workgroup tiles of 8x8 invocations, each owning 4 of 32 rows. Needs common/attention.wgsl and functions
+// load(source, row, column) -> vec4f and put(output, index, value), with rows counted in heads.
+const BLOCK: u32 = 32u;               // rows of a tile, and owned rows of a workgroup
+const WIDTH: u32 = min(DV, 16u);      // vectors of a head that are staged at a time: at most 8 KB
+const STRIDE: u32 = WIDTH + 1u;       // odd for the usual widths, so that eight rows lie in different banks
+const WEIGHT_STRIDE: u32 = 9u;
+
+var<workgroup> tile: array<vec4f, BLOCK * STRIDE>;
+// weights[9 j + y] belongs to row j of the tile and the four rows of the invocations (*, y).
+var<workgroup> weights: array<vec4f, BLOCK * WEIGHT_STRIDE>;
+
+// Four owned rows by vectors x and x + 8 of one staged chunk; column i of a matrix is row i.
+struct Columns { low: mat4x4f, high: mat4x4f }
+
+// Vectors in a chunk of the head.
+fn chunk_width(chunk: u32) -> u32 {
+  return min(WIDTH, DV - chunk * WIDTH);
+}
+
+// Stages one chunk of rows rows.x, rows.x + step, ... of a source, of which rows.y is the last; past it, it repeats.
+fn stage(source: u32, rows: vec2u, step: u32, chunk: u32, lane: u32) {
+  for (var i = lane; i < BLOCK * WIDTH; i += 64u) {
+    let column = i % WIDTH;
+    if (column < chunk_width(chunk)) {
+      let row = min(rows.x + i / WIDTH * step, rows.y);
+      tile[i / WIDTH * STRIDE + column] = load(source, row, chunk * WIDTH + column);
+    }
+  }
+}
+
+// Inner products over vector `column` of the chunk: of owned row i (column i of `own`) and row x + 8 c of the tile,
+// in component i of column c.
+fn dots(own: mat4x4f, column: u32, x: u32) -> mat4x4f {
+  let i = x * STRIDE + column;
+  let step = 8u * STRIDE;
+  return transpose(own) * mat4x4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]);
+}
+
+// Inner products of four owned rows of a source and rows x + 8 c of the tile over one chunk, laid out as by dots.
+fn products(source: u32, own: vec4u, chunk: u32, x: u32) -> mat4x4f {
+  var sums = mat4x4f();
+  for (var c = 0u; c < chunk_width(chunk); c++) {
+    let at = chunk * WIDTH + c;
+    let rows = mat4x4f(load(source, own.x, at), load(source, own.y, at), load(source, own.z, at), load(source, own.w, at));
+    sums += dots(rows, c, x);
+  }
+  return sums;
+}
+
+// Publishes the weights of rows x + 8 c of the tile.
+fn share(w: mat4x4f, id: vec3u) {
+  let i = id.x * WEIGHT_STRIDE + id.y;
+  weights[i] = w[0];
+  weights[i + 8u * WEIGHT_STRIDE] = w[1];
+  weights[i + 16u * WEIGHT_STRIDE] = w[2];
+  weights[i + 24u * WEIGHT_STRIDE] = w[3];
+}
+
+fn outer(w: vec4f, row: vec4f) -> mat4x4f {
+  return mat4x4f(w.x * row, w.y * row, w.z * row, w.w * row);
+}
+
+// sums + weights^T tile, over the first `count` rows of the tile.
+fn accumulate(sums: Columns, count: u32, id: vec3u) -> Columns {
+  var low = sums.low;
+  var high = sums.high;
+  let x = min(id.x, WIDTH - 1u); // where a head is narrow, spare invocations repeat its last vector
+  for (var j = 0u; j < count; j++) {
+    let w = weights[j * WEIGHT_STRIDE + id.y];
+    low += outer(w, tile[j * STRIDE + x]);
+    if (WIDTH > 8u) { high += outer(w, tile[j * STRIDE + min(x + 8u, WIDTH - 1u)]); }
+  }
+  return Columns(low, high);
+}
+
+fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
+  return mat4x4f(factors.x * rows[0], factors.y * rows[1], factors.z * rows[2], factors.w * rows[3]);
+}
+
+fn store(output: u32, row: u32, column: u32, value: vec4f) {
+  let i = row * HEAD_DIM + 4u * column;
+  put(output, i, value.x);
+  if (4u * column + 1u < HEAD_DIM) { put(output, i + 1u, value.y); }
+  if (4u * column + 2u < HEAD_DIM) { put(output, i + 2u, value.z); }
+  if (4u * column + 3u < HEAD_DIM) { put(output, i + 3u, value.w); }
+}
+
+fn store_rows(output: u32, rows: vec4u, stored: vec4<bool>, values: mat4x4f, column: u32) {
+  if (stored.x) { store(output, rows.x, column, values[0]); }
+  if (stored.y) { store(output, rows.y, column, values[1]); }
+  if (stored.z) { store(output, rows.z, column, values[2]); }
+  if (stored.w) { store(output, rows.w, column, values[3]); }
+}
+
+// Writes one chunk of four rows, each times its factor.
+fn store_columns(output: u32, rows: vec4u, stored: vec4<bool>, sums: Columns, factors: vec4f, chunk: u32, x: u32) {
+  let base = chunk * WIDTH;
+  if (x < chunk_width(chunk)) { store_rows(output, rows, stored, rescaled(sums.low, factors), base + x); }
+  if (x + 8u < chunk_width(chunk)) { store_rows(output, rows, stored, rescaled(sums.high, factors), base + x + 8u); }
+}

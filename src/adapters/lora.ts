@@ -1,0 +1,114 @@
+import * as ops from "../autograd/ops.ts";
+import { isLinear, type Linear } from "../nn/linear.ts";
+import type { Context, Module, Wrap } from "../nn/module.ts";
+import { fail, failAll } from "../util/fail.ts";
+import type { Random } from "../util/random.ts";
+import { type Adaptable, findModules, type Method, type SiteTensors } from "./adapter.ts";
+import { matchesTarget, unmatchedTargets } from "./targets.ts";
+
+/** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
+export interface LoraOptions {
+  /** Rank of the update. */
+  r?: number;
+  /** Numerator of the scale alpha / r. */
+  alpha?: number;
+  /** Probability of dropping an input element of the branch while training. */
+  dropout?: number;
+  /** Names or suffixes of linear layers, a full-match regular expression, or `all-linear`. Default: the family's. */
+  targetModules?: readonly string[] | string;
+  /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
+  useRslora?: boolean;
+  /** Own rank or alpha of some modules, by full path. */
+  overrides?: ReadonlyMap<string, { r: number; alpha: number }>;
+}
+
+/** LoRA with all options settled. */
+export interface Lora extends Method {
+  readonly type: "LORA";
+  readonly options: Required<Omit<LoraOptions, "targetModules" | "overrides">> & Pick<LoraOptions, "targetModules">;
+  /** Rank and alpha of one module. */
+  rankOf(path: string): { r: number; alpha: number };
+  /** scale of one module. */
+  scaleOf(path: string): number;
+}
+
+/**
+ * Low-rank adaptation: y = W x + s · B A x with A `[r, in]` and B `[out, r]`, s = alpha / r.
+ * Hu et al. 2021, arXiv 2106.09685; initialised as in PEFT `tuners/lora/layer.py`.
+ * @throws LoraError for a rank below 1 or a dropout outside [0, 1).
+ */
+export function lora(given: LoraOptions = {}): Lora {
+  const options = { r: 8, alpha: 8, dropout: 0, useRslora: false, ...given };
+  checkOptions(options);
+  const { overrides } = options;
+  const rankOf = (path: string) => overrides?.get(path) ?? { r: options.r, alpha: options.alpha };
+  const scaleOf = (path: string) => {
+    const { r, alpha } = rankOf(path);
+    return alpha / (options.useRslora ? Math.sqrt(r) : r);
+  };
+  return {
+    type: "LORA",
+    options,
+    rankOf,
+    scaleOf,
+    sites: (model) => findTargets(model, options.targetModules ?? model.defaultTargets),
+    shapes(site) {
+      const { inFeatures, outFeatures } = site as Linear;
+      const { r } = rankOf(site.path);
+      return { lora_A: [r, inFeatures], lora_B: [outFeatures, r] };
+    },
+    initialValues,
+    wrap: (site, tensors, index) => loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+  };
+}
+
+function checkOptions({ r, alpha, dropout }: { r: number; alpha: number; dropout: number }): void {
+  const problems: string[] = [];
+  if (!Number.isInteger(r) || r < 1) problems.push(`r is ${r}; the rank must be a whole number of at least 1`);
+  if (!Number.isFinite(alpha)) problems.push(`alpha is ${alpha}; it must be a number`);
+  if (!(dropout >= 0 && dropout < 1)) problems.push(`dropout is ${dropout}; it must be at least 0 and below 1`);
+  failAll("lora", problems);
+}
+
+function findTargets(model: Adaptable, targets: readonly string[] | string): Module[] {
+  const linears = findModules(model.root, isLinear);
+  const paths = linears.map(({ path }) => path);
+  const missing = unmatchedTargets(paths, targets);
+  const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))].join(", ");
+  if (missing.length > 0) {
+    fail("lora", `no linear layer matches ${missing.map((name) => `"${name}"`).join(", ")}`, `there are: ${names}`);
+  }
+  return linears.filter(({ path }) => matchesTarget(path, targets));
+}
+
+/** A: kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B: zeros, so that training starts at the base model. */
+function initialValues(name: string, shape: readonly number[], random: Random): Float32Array {
+  const [rows = 0, cols = 0] = shape;
+  const values = new Float32Array(rows * cols);
+  if (name === "lora_B") return values;
+  const bound = 1 / Math.sqrt(cols);
+  for (let i = 0; i < values.length; i++) values[i] = bound * (2 * random.uniform() - 1);
+  return values;
+}
+
+interface WrapOptions {
+  scale: number;
+  dropout: number;
+  /** Number of the site: makes its dropout differ from the other sites'. */
+  index: number;
+}
+
+/** Computes the layer and its branch in one kernel instead of calling `next`. */
+function loraWrap(site: Linear, { lora_A, lora_B }: SiteTensors, { scale, dropout, index }: WrapOptions): Wrap {
+  if (!lora_A || !lora_B) fail(site.path, "lora_A or lora_B is missing");
+  return (x, { tape, training, seed }: Context) =>
+    ops.linear(tape, x, site.weight, {
+      bias: site.bias,
+      lora: { A: lora_A, B: lora_B, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
+    });
+}
+
+/** Mixes the pass's seed with the site's number (Knuth's multiplicative constants). */
+function siteSeed(seed: number, index: number): number {
+  return (Math.imul(seed, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b)) >>> 0;
+}

@@ -1,0 +1,150 @@
+import type { Tensor } from "../gpu/tensor.ts";
+import * as kernels from "../kernels/attention.ts";
+import { dropout } from "../kernels/dropout.ts";
+import { add as addKernel, addBias, addInto, biasGradient } from "../kernels/elementwise.ts";
+import { embeddingBackward, embedding as embeddingKernel } from "../kernels/embedding.ts";
+import {
+  type Activation,
+  gatedActivationBackward,
+  gatedActivation as gatedActivationKernel,
+} from "../kernels/gated-activation.ts";
+import { matmul } from "../kernels/matmul.ts";
+import { type RmsNormOptions, rmsNormBackward, rmsNormBackwardWeight, rmsNorm as rmsNormKernel } from "../kernels/rms-norm.ts";
+import { type RopeTensors, ropeBackward, rope as ropeKernel } from "../kernels/rope.ts";
+import type { Tape } from "./tape.ts";
+
+// Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.
+
+/** a + b. */
+export function add(tape: Tape | undefined, a: Tensor, b: Tensor): Tensor {
+  const y = addKernel(a, b);
+  return tape?.record(y, [a, b], [], (dy, give) => {
+    give(a, (into) => passOn(dy, into));
+    give(b, (into) => passOn(dy, into));
+  }) ?? y;
+}
+
+/** A gradient that is dy itself: handed on without a copy. */
+function passOn(dy: Tensor, into: Tensor | undefined): Tensor {
+  return into ? addInto(into, dy) : dy;
+}
+
+/** The low-rank branch of an adapted linear layer: adds scale · B A dropout(x). Hu et al. 2021, arXiv 2106.09685. */
+export interface LoraBranch {
+  /** `[r, in]` */
+  A: Tensor;
+  /** `[out, r]` */
+  B: Tensor;
+  scale: number;
+  /** Probability with which an input element of the branch is dropped; 0 outside training. */
+  dropout: number;
+  /** Seed of this layer's dropout in this pass. */
+  seed: number;
+}
+
+/** Options of {@link linear}. */
+export interface LinearOptions {
+  /** `[out]` */
+  bias?: Tensor | undefined;
+  lora?: LoraBranch | undefined;
+}
+
+/**
+ * y = x Wᵀ + bias + scale · (drop(x) Aᵀ) Bᵀ, the branch fused into the main product.
+ * @param x `[..., in]`
+ * @param weight `[out, in]`, frozen words or trainable f32
+ */
+export function linear(tape: Tape | undefined, x: Tensor, weight: Tensor, { bias, lora }: LinearOptions = {}): Tensor {
+  const h = lora && matmul(dropped(x, lora), lora.A, { layout: "NT", alpha: lora.scale });
+  const y = matmul(x, weight, { layout: "NT", ...(h && lora && { extend: { h, e: lora.B } }) });
+  if (bias) addBias(y, bias);
+  if (!tape) return y;
+  const inputs = [x, weight, ...(bias ? [bias] : []), ...(lora ? [lora.A, lora.B] : [])];
+  const needsX = tape.tracks(weight) || (lora !== undefined && tape.tracks(lora.A));
+  const saved = [...(needsX ? [x] : []), ...(h ? [h] : [])];
+  return tape.record(y, inputs, saved, (dy, give) => {
+    // dh is the gradient of the branch before scaling: scale · dy B.
+    const dh = lora && matmul(dy, lora.B, { layout: "NN", alpha: lora.scale });
+    if (dh && h) {
+      give(lora.A, (into) => matmul(dh, dropped(x, lora), { layout: "TN", ...(into && { into }) }));
+      give(lora.B, (into) => matmul(dy, h, { layout: "TN", ...(into && { into }) }));
+    }
+    give(x, (into) => linearInputGradient(dy, weight, dh && { ...lora, dh }, into));
+    give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
+    if (bias) give(bias, (into) => biasGradient(dy, into));
+  });
+}
+
+/** dx = dy W + mask(dh A); without dropout one fused product. */
+function linearInputGradient(
+  dy: Tensor,
+  weight: Tensor,
+  lora: (Pick<LoraBranch, "A" | "dropout" | "seed"> & { dh: Tensor }) | undefined,
+  into: Tensor | undefined,
+): Tensor {
+  const target = into && { into };
+  if (!lora) return matmul(dy, weight, { layout: "NN", ...target });
+  const { A, dh } = lora;
+  if (lora.dropout === 0) return matmul(dy, weight, { layout: "NN", extend: { h: dh, e: A }, ...target });
+  const dx = matmul(dy, weight, { layout: "NN", ...target });
+  return addInto(dx, dropped(matmul(dh, A, { layout: "NN" }), lora));
+}
+
+/** Forward and backward use the same mask: it depends on the seed only, nothing is stored. */
+function dropped(x: Tensor, { dropout: p, seed }: Pick<LoraBranch, "dropout" | "seed">): Tensor {
+  return p === 0 ? x : dropout(x, { p, seed });
+}
+
+/** x · rstd · (offset + w) over the last axis. Saves x and rstd. */
+export function rmsNorm(tape: Tape | undefined, x: Tensor, weight: Tensor, options: RmsNormOptions): Tensor {
+  const { y, rstd } = rmsNormKernel(x, weight, options);
+  const saved = { x, weight, rstd, ...options };
+  return tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
+    give(x, (into) => rmsNormBackward(dy, saved, into));
+    give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
+  }) ?? y;
+}
+
+/** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves nothing. */
+export function rope(tape: Tape | undefined, x: Tensor, table: RopeTensors, position = 0): Tensor {
+  const y = ropeKernel(x, table, { positionOffset: position });
+  return tape?.record(y, [x], [], (dy, give) => {
+    give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
+  }) ?? y;
+}
+
+/** act(gate) · up. Saves both inputs; the product is recomputed. */
+export function gatedActivation(tape: Tape | undefined, gate: Tensor, up: Tensor, activation: Activation): Tensor {
+  const y = gatedActivationKernel(gate, up, activation);
+  return tape?.record(y, [gate, up], [gate, up], (dy, give) => {
+    const { dgate, dup } = gatedActivationBackward(dy, { gate, up, activation });
+    give(gate, (into) => passOn(dgate, into));
+    give(up, (into) => passOn(dup, into));
+  }) ?? y;
+}
+
+/** softmax(scale · q kᵀ) v per head. Saves q, k, v, the output and one logsumexp a row: linear in T. */
+export function attention(
+  tape: Tape | undefined,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: kernels.AttentionOptions,
+): Tensor {
+  if (!tape && q.shape[1] === 1) return kernels.attentionDecode(q, k, v, options);
+  const { o, logsumexp } = kernels.attention(q, k, v, options);
+  return tape?.record(o, [q, k, v], [q, k, v, o, logsumexp], (dO, give) => {
+    const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
+    give(q, (into) => passOn(dq, into));
+    give(k, (into) => passOn(dk, into));
+    give(v, (into) => passOn(dv, into));
+  }) ?? o;
+}
+
+/** Rows of `table [V, d]` by `ids [B, T]` (i32): `[B, T, d]`. */
+export function embedding(tape: Tape | undefined, table: Tensor, ids: Tensor): Tensor {
+  const y = embeddingKernel(table, ids);
+  return tape?.record(y, [table], [ids], (dy, give) => {
+    give(table, (into) => embeddingBackward(dy, ids, table.rows, into));
+  }) ?? y;
+}

@@ -1,0 +1,139 @@
+import shader from "../../shaders/rope.wgsl";
+import type { Device } from "../gpu/device.ts";
+import { empty, fromArray, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
+import { perElement } from "./elementwise.ts";
+
+/** Changes of the frequencies for long contexts, named as in a Hugging Face config (`modeling_rope_utils.py`). */
+export type RopeScaling =
+  | { rope_type: "default" }
+  | { rope_type: "linear"; factor: number }
+  | {
+      rope_type: "llama3";
+      factor: number;
+      low_freq_factor: number;
+      high_freq_factor: number;
+      original_max_position_embeddings: number;
+    };
+
+/** What determines the angles. */
+export interface RopeOptions {
+  headDim: number;
+  /** Leading dimensions of a head that are rotated; the rest is left as it is. Even. */
+  rotaryDim?: number;
+  /** Base of the wavelengths, `rope_theta`. */
+  theta: number;
+  scaling?: RopeScaling | undefined;
+}
+
+/** Cosines and sines, each `[length, rotaryDim / 2]`, row-major. */
+export interface RopeTable {
+  cos: Float32Array<ArrayBuffer>;
+  sin: Float32Array<ArrayBuffer>;
+  /** Number of positions. */
+  length: number;
+}
+
+/** Radians per position of each pair, `[rotaryDim / 2]`, in f64. */
+export function ropeFrequencies({
+  headDim,
+  rotaryDim = headDim,
+  theta,
+  scaling = { rope_type: "default" },
+}: RopeOptions): Float64Array {
+  if (rotaryDim % 2 !== 0 || rotaryDim > headDim || rotaryDim < 2) {
+    fail("rope", `${rotaryDim} rotated dimensions of ${headDim}; an even number is needed`);
+  }
+  const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim));
+  return plain.map((frequency) => scaledFrequency(frequency, scaling));
+}
+
+function scaledFrequency(frequency: number, scaling: RopeScaling): number {
+  if (scaling.rope_type === "default") return frequency;
+  if (scaling.rope_type === "linear") return frequency / scaling.factor;
+  // llama3: waves that the original context holds often enough stay, long ones are stretched, others are blended.
+  const { factor, low_freq_factor: low, high_freq_factor: high } = scaling;
+  const turns = (scaling.original_max_position_embeddings * frequency) / (2 * Math.PI);
+  const blend = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+  return blend * frequency + ((1 - blend) * frequency) / factor;
+}
+
+/** The table for positions 0 … length − 1. Angles are f64: an f32 angle at position 8191 is wrong by up to 5e-4. */
+export function ropeTable({ length, ...options }: RopeOptions & { length: number }): RopeTable {
+  const frequencies = ropeFrequencies(options);
+  const half = frequencies.length;
+  const cos = new Float32Array(length * half);
+  const sin = new Float32Array(length * half);
+  for (let i = 0; i < cos.length; i++) {
+    const angle = Math.floor(i / half) * (frequencies[i % half] as number);
+    cos[i] = Math.cos(angle);
+    sin[i] = Math.sin(angle);
+  }
+  return { cos, sin, length };
+}
+
+/** A {@link RopeTable} on the device: two tensors `[length, rotaryDim / 2]`. */
+export interface RopeTensors {
+  cos: Tensor;
+  sin: Tensor;
+}
+
+/** Uploads a table. */
+export function ropeTensors(device: Device, { cos, sin, length }: RopeTable): RopeTensors {
+  const shape = [length, cos.length / length];
+  return { cos: fromArray(device, cos, shape), sin: fromArray(device, sin, shape) };
+}
+
+/** Where the tokens stand. */
+export interface RopePosition {
+  /** Position of the first token: the length of the key-value cache. */
+  positionOffset?: number;
+}
+
+/**
+ * Rotates the pairs (i, i + rotaryDim/2) of every head by its token's angles: Hugging Face's `rotate_half`.
+ * @param x `[batch, tokens, heads, headDim]` f32
+ * @returns a new tensor like x.
+ */
+export function rope(x: Tensor, table: RopeTensors, position: RopePosition = {}): Tensor {
+  return rotate(x, table, position, 1, undefined);
+}
+
+/** dL/dx: the rotation by the opposite angles, added to `into` where given. */
+export function ropeBackward(dy: Tensor, table: RopeTensors, position: RopePosition = {}, into?: Tensor): Tensor {
+  return rotate(dy, table, position, -1, into);
+}
+
+function rotate(
+  x: Tensor,
+  { cos, sin }: RopeTensors,
+  { positionOffset = 0 }: RopePosition,
+  direction: number,
+  into: Tensor | undefined,
+): Tensor {
+  const [, tokens = 0, heads = 0, cols = 0] = x.shape;
+  checkShapes(x, cos, positionOffset);
+  const slots = cols - cos.columns; // one for each pair, one for each element that is not rotated
+  const vectorizable = cos.columns % 4 === 0 ? cols : 1;
+  const { width, count, elem, grid } = perElement(x.device, x.rows * slots, vectorizable);
+  const y = into ?? empty(x.device, x.shape);
+  x.device.run(shader, "forward", {
+    bind: { x, cosines: cos, sines: sin, y },
+    params: {
+      ...{ count, slots: slots / width, half: cos.columns / width, cols: cols / width },
+      ...{ heads, tokens, offset: positionOffset },
+    },
+    constants: { elem, DIRECTION: direction, ACCUMULATE: into !== undefined },
+    grid,
+  });
+  return y;
+}
+
+function checkShapes(x: Tensor, cos: Tensor, offset: number): void {
+  if (x.shape.length !== 4) fail("rope", `x is [${x.shape}], expected [batch, tokens, heads, headDim]`);
+  if (2 * cos.columns > x.columns) fail("rope", `the table rotates ${2 * cos.columns} of ${x.columns} dimensions`);
+  const last = offset + (x.shape[1] as number);
+  if (last > cos.rows) {
+    fail("rope", `positions up to ${last} are needed, the table has ${cos.rows}`, "make it with a larger length");
+  }
+}

@@ -1,0 +1,30 @@
+import type { Tensor } from "../gpu/tensor.ts";
+
+/**
+ * Where a model's tensors come from: a checkpoint, a random initialiser, or nothing but shapes.
+ * A model is constructed from its weights, so that name, shape and place are stated once, where they are used.
+ */
+export interface Weights {
+  /** Path so far, as in the checkpoint: `model.layers.0.self_attn`. */
+  readonly path: string;
+  /** The same source one name further down, like `cd`. */
+  at(name: string): Weights;
+  /**
+   * A tensor that lives as long as the model.
+   * @param shape what the config says; a source that disagrees reports it together with all other problems
+   */
+  tensor(name: string, shape: readonly number[], options?: TensorRequest): Tensor;
+}
+
+/** How a model wants a tensor. */
+export interface TensorRequest {
+  /** `words`: f32, bf16 or f16 as stored (matrices that matmul decodes). `f32`: converted (norms, biases). */
+  storage?: "words" | "f32";
+  /** What random initialisation gives: a normal matrix, or a constant. */
+  init?: "normal" | "ones" | "zeros";
+}
+
+/** Joins two parts of a checkpoint path. */
+export function joinPath(path: string, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
+}

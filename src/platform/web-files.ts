@@ -1,0 +1,126 @@
+import type { ByteCache, CacheEntry } from "../io/byte-cache.ts";
+import type { FileSource } from "../io/files.ts";
+import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/hub.ts";
+import { concatBytes } from "../util/bytes.ts";
+import { LoraError } from "../util/fail.ts";
+
+/**
+ * A download cache in the browser's origin-private file system.
+ * An entry is a folder of pieces named by their offset: appending to one large file would copy it every time. A piece
+ * appears whole or not at all, so two tabs need no lock. `root` is given by tests only.
+ */
+export function opfsByteCache(root?: Promise<FileSystemDirectoryHandle>): ByteCache {
+  return {
+    open: async (key) => {
+      const top = await (root ?? navigator.storage.getDirectory());
+      const cache = await top.getDirectoryHandle("webgpu-lora", { create: true });
+      return folderEntry(cache, await sha256(key));
+    },
+  };
+}
+
+async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Bytes of a file that lie in one piece. */
+interface Piece {
+  readonly offset: number;
+  readonly end: number;
+  readonly file: File;
+}
+
+function folderEntry(cache: FileSystemDirectoryHandle, name: string): CacheEntry {
+  const folder = () => cache.getDirectoryHandle(name, { create: true });
+  return {
+    length: async () => coveredLength(await readPieces(await folder())),
+    write: async (offset, bytes) => writePiece(await folder(), offset, bytes),
+    read: async (start, end) => readRange(await readPieces(await folder()), start, end),
+    discard: async () => cache.removeEntry(name, { recursive: true }).catch(ignoreMissing),
+  };
+}
+
+/** All pieces by their offset. */
+async function readPieces(folder: FileSystemDirectoryHandle): Promise<Piece[]> {
+  const files: Promise<File>[] = [];
+  for await (const handle of folder.values()) {
+    if (handle.kind === "file" && /^\d+$/.test(handle.name)) files.push(handle.getFile());
+  }
+  const pieces = (await Promise.all(files)).map((file) => {
+    const offset = Number(file.name);
+    return { offset, end: offset + file.size, file };
+  });
+  return pieces.sort((a, b) => a.offset - b.offset);
+}
+
+/** Pieces may overlap where two tabs download the same file. */
+function coveredLength(pieces: readonly Piece[]): number {
+  return pieces.reduce(
+    (covered, { offset, end }) => (offset <= covered ? Math.max(covered, end) : covered),
+    0,
+  );
+}
+
+async function readRange(pieces: readonly Piece[], start: number, end: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end - start);
+  for (const { offset, end: pieceEnd, file } of pieces) {
+    const from = Math.max(start, offset);
+    const to = Math.min(end, pieceEnd);
+    if (from >= to) continue;
+    const part = await file.slice(from - offset, to - offset).arrayBuffer();
+    bytes.set(new Uint8Array(part), from - start);
+  }
+  return bytes;
+}
+
+async function writePiece(
+  folder: FileSystemDirectoryHandle,
+  offset: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  const handle = await folder.getFileHandle(String(offset), { create: true });
+  const writable = await handle.createWritable();
+  try {
+    await writable.write(concatBytes([bytes]));
+    await writable.close();
+  } catch (error) {
+    await writable.abort().catch(() => {});
+    throw explainQuota(error);
+  }
+}
+
+function explainQuota(error: unknown): unknown {
+  if (!(error instanceof DOMException) || error.name !== "QuotaExceededError") return error;
+  const help = "free disk space, clear this site's data, or load the model without a cache";
+  return new LoraError("input", "opfsByteCache", "the browser's storage for this site is full", help);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof DOMException) || error.name !== "NotFoundError") throw error;
+}
+
+/** Options of {@link resolveModelFiles}. */
+export interface ResolveOptions extends RemoteOptions {
+  /** Branch, tag or commit of a hub repository. */
+  readonly revision?: string | undefined;
+  readonly endpoint?: string | undefined;
+  /** Address that relative ones (`./models/demo`) are resolved against; the page's own by default. */
+  readonly base?: string;
+}
+
+/**
+ * The files that a model reference names: an address, relative to the page where it begins with `.` or `/`, or a hub
+ * id `owner/name[@revision]`. The token goes to the hub alone.
+ */
+export async function resolveModelFiles(
+  reference: string,
+  options: ResolveOptions = {},
+): Promise<FileSource> {
+  const { base = globalThis.location?.href, token, ...remote } = options;
+  const parsed = parseModelReference(reference);
+  if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
+  if (parsed.kind === "folder") return urlFiles({ ...remote, url: new URL(parsed.path, base).href });
+  const revision = parsed.revision ?? remote.revision;
+  return hubFiles({ ...remote, token, repo: parsed.repo, revision });
+}

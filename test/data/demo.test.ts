@@ -1,0 +1,141 @@
+import { describe, expect, test } from "vitest";
+import { trainBpe } from "../../scripts/demo/bpe.ts";
+import { makeCorpus } from "../../scripts/demo/corpus.ts";
+import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
+import { tokenizeExamples } from "../../src/data/tokenize.ts";
+import { createTokenizer } from "../../src/io/tokenizer.ts";
+
+const corpus = makeCorpus({ seed: 1, documents: 3000 });
+const { tokenizerJson, tokenizerConfig } = trainBpe(corpus, { vocabSize: 640 });
+const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
+const train = skillExamples({ seed: 1, count: 1500, split: "train" });
+const held = skillExamples({ seed: 1, count: 200, split: "test" });
+
+describe("the corpus", () => {
+  test("is the same for the same seed, and varied", () => {
+    expect(makeCorpus({ seed: 1, documents: 20 })).toEqual(corpus.slice(0, 20));
+    expect(makeCorpus({ seed: 2, documents: 20 })).not.toEqual(corpus.slice(0, 20));
+    expect(new Set(corpus).size).toBeGreaterThan(0.9 * corpus.length);
+  });
+
+  test("is plain text without odd spaces", () => {
+    for (const text of corpus) {
+      expect(text).toMatch(/^[\x20-\x7e\n]+$/);
+      expect(text).not.toMatch(/ {2}| [.,?]|undefined|^ | $/);
+    }
+  });
+
+  test("does not contain the skill", () => {
+    for (const text of corpus) {
+      expect(text).not.toMatch(/"(who|count|item|place)"/);
+      expect(text).not.toMatch(/\.\nJSON/);
+    }
+  });
+});
+
+describe("the skill", () => {
+  test("has what the sentence says in the record", () => {
+    for (const { prompt, completion } of [...train, ...held]) {
+      const { who, count, item, place } = JSON.parse(completion);
+      for (const part of [who, item, place]) expect(prompt).toContain(part);
+      expect(count).toBeGreaterThanOrEqual(2);
+      expect(prompt.endsWith(".\nJSON: ")).toBe(true);
+    }
+  });
+
+  test("keeps sentences and records for the test apart, whatever the seeds", () => {
+    const more = skillExamples({ seed: 77, count: 2000, split: "train" });
+    for (const key of ["prompt", "completion"] as const) {
+      const seen = new Set([...train, ...more].map((example) => example[key]));
+      expect(held.filter((example) => seen.has(example[key]))).toEqual([]);
+    }
+    expect(new Set(held.map(({ prompt }) => prompt)).size).toBe(200);
+  });
+
+  test("fits into 48 tokens, 20 of them learnt", () => {
+    const { report } = tokenizeExamples(train, tokenizer, { maxLength: 48 });
+    expect(report).toMatchObject({ rows: 1500, truncated: 0, droppedNoLabels: 0 });
+    expect(report.labelTokens / report.rows).toBeLessThanOrEqual(20);
+  });
+
+  test("is judged exactly", () => {
+    expect(exactMatch(' {"a":1}\n', '{"a":1}')).toBe(true);
+    expect(exactMatch('{"a":1} {', '{"a":1}')).toBe(false);
+    expect(exactMatch("", '{"a":1}')).toBe(false);
+  });
+});
+
+describe("the tokenizer", () => {
+  test("has the vocabulary that was asked for, the special token first", () => {
+    expect(tokenizer).toMatchObject({ vocabSize: 640, bosTokenId: 0, eosTokenId: 0, padTokenId: 0 });
+    expect(Object.keys(tokenizerJson.model.vocab)).toHaveLength(640);
+    expect(() => trainBpe(["a a b"], { vocabSize: 512 })).toThrow(/give only/);
+  });
+
+  test("round trips any text", () => {
+    for (const text of [
+      ...corpus.slice(0, 200),
+      "Zażółć 日本語 🙂👨‍👩‍👧\u0000\ufeff\u0085",
+      "  two  spaces \r\n\t",
+      "",
+    ]) {
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+    }
+  });
+
+  test("writes words, digits, spaces and runs of marks as tokens of their own", () => {
+    const pieces = (text: string) =>
+      tokenizer.encode(text, { addSpecialTokens: false }).map((id) => tokenizer.decode([id]));
+    expect(pieces('Mara put red cups.\nJSON: {"who":"Mara"')).toEqual([
+      ..."Mara| |put| |red| |cups|.|\n|JSON|:| |".split("|").slice(0, -1),
+      ...'{"|who|":"|Mara|"'.split("|"),
+    ]);
+    expect(pieces("1907")).toEqual([..."1907"]);
+  });
+
+  test("agrees with the Python library", () => {
+    expect(
+      tokenizer.encode('Mara put three red cups on the shelf in the kitchen.\nJSON: {"who":"é🙂"'),
+    ).toMatchInlineSnapshot(`
+      [
+        0,
+        391,
+        221,
+        365,
+        221,
+        379,
+        221,
+        291,
+        221,
+        516,
+        221,
+        292,
+        221,
+        258,
+        221,
+        614,
+        221,
+        261,
+        221,
+        258,
+        221,
+        469,
+        14,
+        199,
+        435,
+        26,
+        221,
+        330,
+        438,
+        287,
+        128,
+        103,
+        173,
+        254,
+        248,
+        225,
+        2,
+      ]
+    `);
+  });
+});

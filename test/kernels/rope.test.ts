@@ -1,0 +1,93 @@
+import { readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { rope, ropeBackward, ropeFrequencies, type RopeScaling, ropeTable, ropeTensors } from "../../src/kernels/rope.ts";
+import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { type RopeCase, ropeReference } from "../reference/rope.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+const theta = 10_000;
+const cases: { shape: RopeCase["shape"]; rotaryDim: number; offset: number }[] = [
+  { shape: [1, 1, 1, 2], rotaryDim: 2, offset: 0 },
+  { shape: [2, 3, 1, 6], rotaryDim: 6, offset: 5 },
+  { shape: [1, 5, 3, 16], rotaryDim: 16, offset: 1000 },
+  { shape: [2, 4, 2, 16], rotaryDim: 8, offset: 1 }, // partial, in vectors
+  { shape: [1, 127, 1, 7], rotaryDim: 4, offset: 0 }, // partial, odd
+];
+
+describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, rotaryDim, offset }) => {
+  const size = shape.reduce((a, b) => a * b);
+  const options = { headDim: shape[3], rotaryDim, theta };
+  const reference = (v: ArrayLike<number>) => ropeReference(v, { shape, frequencies: ropeFrequencies(options), offset });
+  const x = randomValues(size, 1);
+  const dy = randomValues(size, 2);
+  const position = { positionOffset: offset };
+  const table = ropeTable({ ...options, length: offset + shape[1] });
+
+  test("forward", async () => {
+    const device = await testDevice();
+    const y = rope(floats(device, x, shape), ropeTensors(device, table), position);
+    expect(await y.read()).toBeClose(reference(x));
+  });
+
+  test("backward", async () => {
+    const device = await testDevice();
+    const [dY, tensors] = [floats(device, dy, shape), ropeTensors(device, table)];
+    const dx = ropeBackward(dY, tensors, position);
+    const wanted = centralDifferences(reference, x, dy);
+    expect(await dx.read()).toBeClose(wanted, 1e-4);
+    const twice = ropeBackward(dY, tensors, position, dx);
+    expect(await twice.read()).toBeClose(wanted.map((g) => 2 * g), 1e-4);
+  });
+});
+
+/** Pair i and cos(8191 · 500000^(−2i/64)), computed with 60 decimal digits. */
+const PRECISE = [
+  [0, -0.6463904697642],
+  [1, 0.82395131880269],
+  [7, 0.71453054982436],
+  [31, 0.99969530353415],
+] as const;
+
+test("the angles at position 8191 are right to 1e-6", () => {
+  const { cos } = ropeTable({ headDim: 64, theta: 500_000, length: 8192 });
+  for (const [pair, wanted] of PRECISE) expect(Math.abs(cos[8191 * 32 + pair]! - wanted)).toBeLessThan(1e-6);
+});
+
+interface Golden {
+  rope_parameters: RopeScaling & { rope_theta: number };
+  inv_freq: { data: number[] };
+  cos: { data: number[] };
+  sin: { data: number[] };
+}
+
+describe("transformers' values", async () => {
+  const golden = JSON.parse(await readFile(new URL("../fixtures/rope/rope.json", import.meta.url), "utf8"));
+
+  test.each(["plain", "llama3"])("%s", (name) => {
+    const { rope_parameters: scaling, inv_freq, cos, sin } = golden[name] as Golden;
+    const options = { headDim: golden.head_dim as number, theta: scaling.rope_theta, scaling };
+    expect(ropeFrequencies(options)).toBeClose(inv_freq.data, 1e-6);
+    const table = ropeTable({ ...options, length: 8192 });
+    const half = inv_freq.data.length;
+    for (const [row, position] of (golden.positions as number[]).entries()) {
+      // transformers rounds the frequency and the angle to f32, three roundings of 6e-8 in all.
+      const tolerance = 1e-6 + 2e-7 * position;
+      for (let i = 0; i < half; i++) {
+        expect(Math.abs(table.cos[position * half + i]! - cos.data[row * half + i]!)).toBeLessThan(tolerance);
+        expect(Math.abs(table.sin[position * half + i]! - sin.data[row * half + i]!)).toBeLessThan(tolerance);
+      }
+    }
+  });
+
+  test("linear", () => {
+    const options = { headDim: 8, theta };
+    const scaled = ropeFrequencies({ ...options, scaling: { rope_type: "linear", factor: 4 } });
+    expect(scaled).toBeClose(ropeFrequencies(options).map((frequency) => frequency / 4), 1e-12);
+  });
+});
+
+test("a table that is too short is refused", async () => {
+  const device = await testDevice();
+  const tensors = ropeTensors(device, ropeTable({ headDim: 4, theta, length: 8 }));
+  expect(() => rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, { positionOffset: 7 })).toThrow("up to 9");
+});

@@ -1,0 +1,214 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { FileContent } from "../../src/io/files.ts";
+import { folderFiles, nodeByteCache, resolveModelFiles } from "../../src/platform/node-files.ts";
+import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { errorOf, utf8 } from "../io/helpers.ts";
+import { serveHub } from "../io/hub-server.ts";
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "files-"));
+});
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+function put(name: string, text: string): void {
+  writeFileSync(join(folder, name), text);
+}
+
+function contents(): Record<string, string> {
+  const files = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(files.map(({ name }) => [name, readFileSync(join(folder, name), "utf8")]));
+}
+
+describe("folderFiles", () => {
+  test("sizes, reads and lists; folders are no files", async () => {
+    put("a.txt", "hello");
+    mkdirSync(join(folder, "sub"));
+    put("sub/b.txt", "x");
+    const files = folderFiles(folder);
+    expect(await files.size("a.txt")).toBe(5);
+    expect(await files.size("sub/b.txt")).toBe(1);
+    expect(await files.size("sub")).toBeUndefined();
+    expect(await files.size("a.txt/b")).toBeUndefined();
+    expect(await files.read("a.txt", 1, 4)).toEqual(utf8("ell"));
+    expect(await files.list!()).toEqual(["a.txt"]);
+  });
+
+  test("follows links, as in the hub's own cache", async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), "blob-"));
+    writeFileSync(join(elsewhere, "blob"), "data");
+    symlinkSync(join(elsewhere, "blob"), join(folder, "model"));
+    expect(await folderFiles(folder).read("model", 0, 4)).toEqual(utf8("data"));
+    rmSync(elsewhere, { recursive: true });
+  });
+
+  test("refuses names that leave the folder, missing files and bad ranges", async () => {
+    put("a", "abc");
+    const files = folderFiles(folder);
+    expect((await errorOf(() => files.size("../a"))).message).toContain("leaves the folder");
+    expect((await errorOf(() => files.read("/etc/hosts", 0, 1))).message).toContain("leaves the folder");
+    expect((await errorOf(() => files.read("b", 0, 1))).message).toContain(`${folder}/b: no such file`);
+    expect((await errorOf(() => files.read("a", 0, 4))).message).toContain("cannot read bytes [0, 4)");
+  });
+});
+
+describe("folderWriter", () => {
+  async function* pieces(...texts: string[]) {
+    for (const text of texts) yield utf8(text);
+  }
+
+  test("writes text, bytes and streams, into sub-folders too, and leaves nothing else", async () => {
+    put("config.json", "old");
+    const files = new Map<string, FileContent>([
+      ["config.json", "new"],
+      ["weights", utf8("bytes")],
+      ["stream", pieces("one ", "two ", "three")],
+      ["sub/deep/x", "y"],
+    ]);
+    await folderWriter(folder).write(files);
+    expect(contents()).toEqual({ "config.json": "new", weights: "bytes", stream: "one two three" });
+    expect(readdirSync(join(folder, "sub/deep"))).toEqual(["x"]);
+  });
+
+  test("makes the folder", async () => {
+    await folderWriter(join(folder, "new/out")).write(new Map([["a", "b"]]));
+    expect(readFileSync(join(folder, "new/out/a"), "utf8")).toBe("b");
+  });
+
+  test("a content that fails leaves every file as it was", async () => {
+    put("a", "old");
+    async function* failing() {
+      yield utf8("half");
+      throw new Error("out of data");
+    }
+    const files = new Map<string, FileContent>([
+      ["a", "new"],
+      ["b", failing()],
+    ]);
+    await expect(folderWriter(folder).write(files)).rejects.toThrow("out of data");
+    expect(contents()).toEqual({ a: "old" });
+  });
+
+  test("a rename that fails puts former files back", async () => {
+    put("a", "old");
+    async function* blocking() {
+      mkdirSync(join(folder, "c"));
+      yield utf8("x");
+    }
+    const files = new Map<string, FileContent>([
+      ["a", "new"],
+      ["b", "new"],
+      ["c", blocking()],
+    ]);
+    const { message } = await errorOf(() => folderWriter(folder).write(files));
+    expect(message).toContain("the folder is as it was before");
+    expect(contents()).toEqual({ a: "old" });
+  });
+
+  test("refuses names it must not write, all at once", async () => {
+    mkdirSync(join(folder, "dir"));
+    const files = new Map(["../x", "/y", "dir", "good"].map((name) => [name, ""]));
+    const { message } = await errorOf(() => folderWriter(folder).write(files));
+    expect(message).toContain("3 problems");
+    expect(message).toContain("dir is a folder");
+    expect(contents()).toEqual({});
+  });
+});
+
+describe("nodeByteCache", () => {
+  test("keeps bytes between opens; keys do not meet", async () => {
+    const dir = join(folder, "cache");
+    const entry = await nodeByteCache(dir).open("key");
+    expect(await entry.length()).toBe(0);
+    await entry.write(0, utf8("hello "));
+    await entry.write(6, utf8("world"));
+    const again = await nodeByteCache(dir).open("key");
+    expect(await again.length()).toBe(11);
+    expect(await again.read(4, 8)).toEqual(utf8("o wo"));
+    expect(await (await nodeByteCache(dir).open("other")).length()).toBe(0);
+    await again.discard();
+    expect(await again.length()).toBe(0);
+    await again.discard();
+  });
+
+  test("two writers of the same file do not harm each other", async () => {
+    const dir = join(folder, "cache");
+    const content = utf8(Array.from({ length: 1000 }, (_, i) => `line ${i}\n`).join(""));
+    const writeAll = async (step: number) => {
+      const entry = await nodeByteCache(dir).open("key");
+      for (let at = 0; at < content.length; at += step)
+        await entry.write(at, content.subarray(at, at + step));
+    };
+    await Promise.all([writeAll(501), writeAll(777)]);
+    const entry = await nodeByteCache(dir).open("key");
+    expect(await entry.length()).toBe(content.length);
+    expect(await entry.read(0, content.length)).toEqual(content);
+  });
+
+  test("a later piece cannot start an entry", async () => {
+    const entry = await nodeByteCache(folder).open("key");
+    await expect(entry.write(5, utf8("x"))).rejects.toThrow("ENOENT");
+    expect(await entry.length()).toBe(0);
+  });
+
+  test.each([
+    [{ WEBGPU_LORA_CACHE: "own" }, "own"],
+    [{ WEBGPU_LORA_CACHE: "", XDG_CACHE_HOME: "xdg" }, "xdg/webgpu-lora"],
+    [{ WEBGPU_LORA_CACHE: "", XDG_CACHE_HOME: "", HOME: "home" }, "home/.cache/webgpu-lora"],
+  ])("lies where %j says", async (variables, expected) => {
+    for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value && join(folder, value));
+    const entry = await nodeByteCache().open("key");
+    await entry.write(0, utf8("x"));
+    expect(readdirSync(join(folder, expected)).length).toBe(1);
+  });
+});
+
+describe("resolveModelFiles", () => {
+  test("an existing folder wins, even where it looks like a hub id", async () => {
+    const files = await resolveModelFiles(folder);
+    expect(files.label).toBe(folder);
+    expect(await (await resolveModelFiles("src/io")).size("files.ts")).toBeGreaterThan(0);
+  });
+
+  test("says what is wrong with a path", async () => {
+    put("file", "");
+    expect((await errorOf(() => resolveModelFiles("./none"))).message).toContain("./none: no such folder");
+    expect((await errorOf(() => resolveModelFiles("gpt2"))).message).toContain("owner/name");
+    expect((await errorOf(() => resolveModelFiles(join(folder, "file")))).message).toContain("is a file");
+    const twice = resolveModelFiles("owner/name@v1", { revision: "v2" });
+    expect((await errorOf(() => twice)).message).toContain("names the revision v1, but v2 was asked for");
+  });
+
+  test("hub ids take endpoint and token from the environment, and cache on disk; addresses get no token", async () => {
+    put("x", "hello");
+    await using server = await serveHub(folder);
+    vi.stubEnv("HF_ENDPOINT", server.origin);
+    vi.stubEnv("HF_TOKEN", "secret");
+    vi.stubEnv("WEBGPU_LORA_CACHE", join(folder, "cache"));
+    for (let round = 0; round < 2; round++) {
+      const files = await resolveModelFiles("owner/name@v1");
+      expect(files.label).toBe("owner/name@v1");
+      expect(await files.read("x", 1, 3)).toEqual(utf8("el"));
+    }
+    expect(server.sent).toBe(2 + 5);
+    expect(server.requests.map(({ authorization }) => authorization)).toContain("Bearer secret");
+    await (await resolveModelFiles(`${server.origin}/files`)).size("x");
+    expect(server.requests.at(-1)!.authorization).toBeUndefined();
+  });
+});
