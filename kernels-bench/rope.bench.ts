@@ -1,5 +1,5 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { rope, ropeFrequencies, ropeTable, ropeTensors } from "../src/kernels/rope.ts";
+import { rope, ropeFrequencies, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
 import { randomValues } from "../test/reference/gradient.ts";
 import { ropeReference } from "../test/reference/rope.ts";
 import type { BenchCase } from "./harness.ts";
@@ -12,7 +12,7 @@ function forward(tokens: number, heads: number, headDim: number): BenchCase {
       const options = { headDim, theta: 10_000 };
       const x = randomValues(tokens * heads * headDim, 1);
       const X = fromArray(device, Float32Array.from(x), shape);
-      const tensors = ropeTensors(device, ropeTable({ ...options, length: tokens }));
+      const tensors = uploadRopeTable(device, ropeTable({ ...options, length: tokens }));
       return {
         run: () => rope(X, tensors),
         reference: () => ropeReference(x, { shape, frequencies: ropeFrequencies(options) }),

@@ -6,12 +6,11 @@
 // #import "common/attention-tile.wgsl"
 @group(0) @binding(5) var<storage, read> d_o: array<cell>;          // [B, T, H, D]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;       // [B, H, T] of (logsumexp, D)
-@group(0) @binding(7) var<storage, read_write> dq: array<f32>;      // [B, T, H, D]
-@group(0) @binding(8) var<storage, read_write> dk: array<f32>;      // [B, key_stride, Hkv, D]
-@group(0) @binding(9) var<storage, read_write> dv: array<f32>;      // [B, key_stride, Hkv, D]
-@group(0) @binding(10) var<storage, read> o: array<cell>;           // [B, T, H, D]
-@group(0) @binding(11) var<storage, read> logsumexp: array<f32>;    // [B, H, T]
-@group(0) @binding(12) var<storage, read_write> stats_out: array<vec2f>;
+@group(0) @binding(7) var<storage, read_write> d_own: array<f32>;   // dq like q, or dk like k: what the workgroup owns
+@group(0) @binding(8) var<storage, read_write> dv: array<f32>;      // like v; backward_query does not write it
+@group(0) @binding(9) var<storage, read> o: array<cell>;            // [B, T, H, D]
+@group(0) @binding(10) var<storage, read> logsumexp: array<f32>;    // [B, H, T]
+@group(0) @binding(11) var<storage, read_write> stats_out: array<vec2f>;
 
 const ROWS: u32 = 64u; // rows of the statistics a workgroup
 
@@ -49,7 +48,7 @@ fn statistics(@builtin(global_invocation_id) id: vec3u) {
 }
 
 fn put(output: u32, i: u32, value: f32) {
-  if (output == Q) { dq[i] = value; } else if (output == K) { dk[i] = value; } else { dv[i] = value; }
+  if (output == V) { dv[i] = value; } else { d_own[i] = value; }
 }
 
 fn capped_all(products: mat4x4f) -> mat4x4f {

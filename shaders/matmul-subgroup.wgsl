@@ -71,7 +71,7 @@ fn product3(v: vec4f, w: mat4x4f) -> mat4x4f {
 fn decode4(index: u32) -> vec4f {
   if (FORMAT == 0u) { return b[index]; }
   let words = b_packed[index];
-  return vec4f(decode_half(words.x, 0u), decode_half(words.x, 1u), decode_half(words.y, 0u), decode_half(words.y, 1u));
+  return vec4f(decode_pair(words.x), decode_pair(words.y));
 }
 
 // A(row, p .. p+3), with everything counted in vectors of four where it is contiguous.

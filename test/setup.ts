@@ -13,7 +13,7 @@ expect.extend({
 });
 
 declare module "vitest" {
-  interface Matchers<T = unknown> {
-    toBeClose: (want: ArrayLike<number>, tolerance?: number) => T;
+  interface Assertion {
+    toBeClose(want: ArrayLike<number>, tolerance?: number): void;
   }
 }

@@ -10,26 +10,33 @@ import { amountOf, drawScene, itemOf, type Scene, sayScene } from "./sentences.t
  */
 export function makeCorpus({ seed, documents }: { seed: number; documents: number }): string[] {
   const random = createRandom(seed).fork("corpus");
-  return Array.from({ length: documents }, () => makeDocument(random));
+  return Array.from({ length: documents }, (_, i) => {
+    const simple = random.uniform() < 1 - i / (RAMP * documents);
+    return simple ? random.pick([chant, chant, glance])(random) : makeDocument(random);
+  });
 }
 
+/** Over this part of the documents the share of the simplest ones falls from all to none. */
+const RAMP = 0.5;
+
+type Writer = (random: Random) => string;
+
 /** What kinds of documents there are, and in which proportion. */
-const KINDS: readonly (readonly [weight: number, make: (random: Random) => string])[] = [
-  [45, story],
-  [15, talk],
-  [20, echo],
-  [8, facts],
-  [12, records],
+const KINDS: readonly (readonly [weight: number, write: Writer])[] = [
+  [35, story],
+  [25, questions],
+  [10, talk],
+  [10, echo],
+  [5, chant],
+  [5, facts],
+  [10, records],
 ];
 const TOTAL = KINDS.reduce((sum, [weight]) => sum + weight, 0);
 
 function makeDocument(random: Random): string {
   let at = random.integer(TOTAL);
-  for (const [weight, make] of KINDS) {
-    if (at < weight) return make(random);
-    at -= weight;
-  }
-  return story(random);
+  const [, write] = KINDS.find(([weight]) => (at -= weight) < 0)!;
+  return write(random);
 }
 
 function otherThan<T>(items: readonly T[], taken: T, random: Random): T {
@@ -90,16 +97,42 @@ function talk(random: Random): string {
   ]);
 }
 
-/** Word games: somebody says some words and somebody says them again. Nothing teaches copying faster. */
+/** One word, or two, again and again: the first thing to learn is that what was said can be said again. */
+function chant(random: Random): string {
+  const words = Array.from({ length: 1 + random.integer(2) }, () => anyWord(random)).join(" ");
+  return `${Array.from({ length: 2 + random.integer(2) }, () => words).join(", ")}.`;
+}
+
+/** A scene in a few words, and one question about it. */
+function glance(random: Random): string {
+  const scene = drawScene(random);
+  const { who, count, place } = scene;
+  const [said, asked] = random.pick([
+    [`${who} had ${amountOf(count, scene)}`, random.pick([`Who? ${who}`, `How many? ${count}`, `What? ${itemOf(scene)}`])],
+    [`${who} was in the ${place}`, random.pick([`Who? ${who}`, `Where? ${place}`])],
+  ]);
+  return `${said}. ${asked}.`;
+}
+
+/** Word games: somebody says some words and somebody says them again. */
 function echo(random: Random): string {
   const who = random.pick(NAMES);
   const friend = otherThan(NAMES, who, random);
-  const words = Array.from({ length: 2 + random.integer(5) }, () => anyWord(random)).join(" ");
+  const words = Array.from({ length: 2 + random.integer(4) }, () => anyWord(random)).join(" ");
   return random.pick([
     `${who} said: ${words}. ${friend} said: ${words}.`,
     `"${words}," said ${who}. "${words}," said ${friend}.`,
-    `${who} played a word game with ${friend}. ${who}: ${words}. ${friend}: ${words}. ${random.pick(NAMES)}: ${words}.`,
   ]);
+}
+
+/** A sentence, and short questions about it. */
+function questions(random: Random): string {
+  const scene = drawScene(random);
+  const { who, count, place } = scene;
+  const item = itemOf(scene);
+  const answers = [`Who? ${who}.`, `How many? ${count}.`, `What? ${item}.`, `Where? ${place}.`];
+  const asked = random.shuffle(answers).slice(0, 2 + random.integer(3));
+  return `${sayScene(scene, random)} ${asked.join(" ")}`;
 }
 
 function anyWord(random: Random): string {

@@ -14,7 +14,7 @@ struct Columns { low: mat4x4f, high: mat4x4f }
 
 // Vectors in a chunk of the head.
 fn chunk_width(chunk: u32) -> u32 {
-  return min(WIDTH, DV - chunk * WIDTH);
+  return min(WIDTH, params.vectors - chunk * WIDTH);
 }
 
 // Stages one chunk of rows rows.x, rows.x + step, ... of a source, of which rows.y is the last; past it, it repeats.

@@ -5,7 +5,8 @@ struct Params {
   heads: u32, kv_heads: u32,
   past: u32,               // absolute position of query 0
   window: u32,             // a query sees this many positions up to its own; 0: all
-  scale: f32
+  scale: f32,
+  vectors: u32             // DV, as a number that the compiler does not know: see attention-tile.wgsl
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

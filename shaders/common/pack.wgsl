@@ -9,6 +9,12 @@ fn decode_half(word: u32, index: u32) -> f32 {
   return select(pair.x, pair.y, odd);
 }
 
+// Both values of a word of a 16-bit tensor.
+fn decode_pair(word: u32) -> vec2f {
+  if (FORMAT == 1u) { return vec2f(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u)); }
+  return unpack2x16float(word);
+}
+
 // Number of the word that holds value `index`.
 fn word_of(index: u32) -> u32 {
   if (FORMAT == 0u) { return index; }

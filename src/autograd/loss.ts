@@ -81,7 +81,7 @@ interface Chunked {
 function lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale }: Chunked, start: number, end: number): void {
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT" });
-  const losses = crossEntropy(logits, targets.slice(start, end), { scale, gradient: dRows !== undefined });
+  const losses = crossEntropy(logits, targets.slice(start, end), dRows ? { scale } : {});
   sumLosses(losses, loss);
   if (dRows) matmul(logits, head, { layout: "NN", into: dRows.slice(start, end) });
   if (dHead) matmul(logits, part, { layout: "TN", into: dHead });

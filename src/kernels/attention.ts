@@ -7,6 +7,8 @@ import { fail } from "../util/fail.ts";
 
 /** Queries, and keys, that one workgroup of the tiled kernels owns; BLOCK of the shaders. */
 const BLOCK = 32;
+/** Queries times heads of one workgroup of the statistics kernel; ROWS of the shader. */
+const STATISTICS_ROWS = 64;
 /** The tiled kernels keep this many columns of a head in registers. */
 const MAX_HEAD_DIM = 256;
 
@@ -60,10 +62,15 @@ export function attentionDecode(q: Tensor, k: Tensor, v: Tensor, options: Attent
   q.device.run(decode, "forward", {
     bind: { ...inputs(q, k, v, options), o },
     params,
-    constants: { ...constants, COLUMNS: 2 ** Math.ceil(Math.log2(q.columns / 4)) || 1 },
+    constants: { ...constants, COLUMNS: columnLanes(q.columns) },
     grid: [heads, batch],
   });
   return o;
+}
+
+/** Lanes along a head in the decoding kernel: the power of two from its number of vectors. */
+function columnLanes(headDim: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.ceil(headDim / 4)));
 }
 
 /** What attention's backward pass reads: the forward's inputs and outputs. */
@@ -80,12 +87,85 @@ export interface AttentionSaved extends AttentionOptions {
  * @param dO like q
  */
 export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tensor; dk: Tensor; dv: Tensor } {
-  const { q, k, v } = saved;
-  const [dq, dk, dv] = scoped(q.device, () => [...launchBackward(dO, saved), ...[]]);
-  void [k, v];
-  return { dq: dq!, dk: dk!, dv: dv! };
+  const { q, k, v, o, logsumexp } = saved;
+  const { batch, queries, heads, kvHeads, capacity } = checkInputs(q, k, v, saved);
+  if (dO.size !== q.size) fail("attentionBackward", `dO is [${dO.shape}], expected [${q.shape}]`);
+  const [dq, dk, dv] = scoped(q.device, () => {
+    const launch = settings(q, k, saved);
+    const stats = empty(q.device, [batch, heads, queries, 2]);
+    q.device.run(backward, "statistics", {
+      bind: { d_o: dO, o, logsumexp, stats_out: stats },
+      ...launch,
+      grid: [Math.ceil((queries * heads) / STATISTICS_ROWS), batch],
+    });
+    const [dq, dk, dv] = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)];
+    const bind = { ...inputs(q, k, v, saved), d_o: dO, stats, dv };
+    q.device.run(backward, "backward_query", {
+      bind: { ...bind, d_own: dq },
+      ...launch,
+      grid: [Math.ceil(queries / BLOCK), heads, batch],
+    });
+    q.device.run(backward, "backward_key", {
+      bind: { ...bind, d_own: dk },
+      ...launch,
+      grid: [Math.ceil(capacity / BLOCK), kvHeads, batch],
+    });
+    return [dq, dk, dv] as const;
+  });
+  return { dq, dk, dv };
 }
 
-function launchBackward(dO: Tensor, saved: AttentionSaved): Tensor[] {
-  return [dO, saved.q];
+/** Without lengths the shader never reads that binding, but it must be something: q is at hand. */
+function inputs(q: Tensor, k: Tensor, v: Tensor, { lengths = q }: AttentionOptions): Launch["bind"] {
+  return { q, k, v, lengths };
+}
+
+/** Params and constants that all the attention shaders share. */
+function settings(q: Tensor, k: Tensor, options: AttentionOptions): Required<Pick<Launch, "params" | "constants">> {
+  const { queries, heads, kvHeads, capacity, headDim } = sizes(q, k);
+  const { scale, causal = true, keys = capacity, past = keys - queries, window = 0, softcap = 0, lengths } = options;
+  return {
+    params: { queries, keys, key_stride: capacity, heads, kv_heads: kvHeads, past, window, scale, vectors: Math.ceil(headDim / 4) },
+    constants: {
+      HEAD_DIM: headDim,
+      cell: headDim % 4 === 0 ? "vec4f" : "f32",
+      CAUSAL: causal,
+      SOFTCAP: softcap,
+      HAS_LENGTHS: lengths !== undefined,
+    },
+  };
+}
+
+interface Sizes {
+  batch: number;
+  queries: number;
+  heads: number;
+  kvHeads: number;
+  capacity: number;
+  headDim: number;
+}
+
+function sizes(q: Tensor, k: Tensor): Sizes {
+  const [batch = 0, queries = 0, heads = 0, headDim = 0] = q.shape;
+  const [, capacity = 0, kvHeads = 0] = k.shape;
+  return { batch, queries, heads, kvHeads, capacity, headDim };
+}
+
+function checkInputs(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Sizes {
+  const known = sizes(q, k);
+  const { batch, queries, heads, kvHeads, capacity, headDim } = known;
+  const { keys = capacity, past = keys - queries, lengths } = options;
+  const got = `q [${q.shape}], k [${k.shape}], v [${v.shape}]`;
+  if (q.shape.length !== 4 || k.shape.length !== 4 || q.size === 0 || k.size === 0) {
+    fail("attention", `got ${got}`, "q is [B, T, H, D], k and v are [B, S, Hkv, D]");
+  }
+  if (String(k.shape) !== String(v.shape)) fail("attention", `k and v differ: ${got}`);
+  if (k.shape[0] !== batch || k.shape[3] !== headDim || heads % kvHeads !== 0) fail("attention", `${got} do not fit`);
+  if (headDim > MAX_HEAD_DIM) fail("attention", `heads of ${headDim} columns exceed ${MAX_HEAD_DIM}`);
+  if (keys > capacity) fail("attention", `${keys} keys exceed the ${capacity} rows of k`);
+  if (past < 0) fail("attention", `${queries} queries for ${keys} keys`, "give past: the position of the first query");
+  if (lengths && (lengths.dtype !== "u32" || lengths.size !== batch)) {
+    fail("attention", `lengths is ${lengths.dtype} [${lengths.shape}], expected u32 [${batch}]`);
+  }
+  return known;
 }

@@ -37,7 +37,8 @@ export function embedding(table: Tensor, ids: Tensor, limitBytes?: number): Tens
  */
 export function embeddingBackward(
   dy: Tensor,
-  { ids, vocab }: { ids: Tensor; vocab: number },
+  ids: Tensor,
+  vocab: number,
   into?: Tensor,
   limitBytes?: number,
 ): Tensor {

@@ -1,5 +1,6 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
+import matvec from "../../shaders/matvec.wgsl";
 import type { Launch } from "../gpu/kernel.ts";
 import { type DType, empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
@@ -102,9 +103,14 @@ function windowProblem(whole: Problem, layout: Layout, start: number, end: numbe
   return { ...whole, k: size, aOffset, kExtra: 0, beta: 1 };
 }
 
+/** Up to this many rows a product only reads the weight: the matvec kernel. */
+const MATVEC_ROWS = 4;
+
 function launch(operands: Operands, problem: Problem): void {
   const { subgroupSize } = operands.a.device.info;
-  if (subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem, operands.layout)) {
+  if (operands.layout === "NT" && problem.m <= MATVEC_ROWS && problem.k % 4 === 0 && problem.beta === 0) {
+    launchMatvec(operands, problem);
+  } else if (subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem, operands.layout)) {
     launchSubgroup(operands, problem, subgroupSize);
   } else {
     launchPortable(operands, problem);
@@ -124,6 +130,18 @@ function launchSubgroup(operands: Operands, problem: Problem, SG: number): void 
     params: shaderParams(problem),
     constants: { ...layoutConstants(layout, b.dtype), SG },
     grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / 16)],
+  });
+}
+
+function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
+  const { m, n, k, ldc, alpha } = problem;
+  // Lanes that share a column must meet at barriers, which cost a CPU rasteriser more than they save.
+  const LANES = a.device.info.software ? 1 : 16;
+  a.device.run(matvec, "forward", {
+    bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
+    params: { m, n, k, ldc, alpha, k_extra: problem.kExtra, c_offset: problem.cOffset, e_offset: problem.eOffset },
+    constants: { FORMAT: weightFormat(b.dtype), LANES },
+    grid: [Math.ceil(n / (64 / LANES)), m],
   });
 }
 

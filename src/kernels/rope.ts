@@ -79,7 +79,7 @@ export interface RopeTensors {
 }
 
 /** Uploads a table. */
-export function ropeTensors(device: Device, { cos, sin, length }: RopeTable): RopeTensors {
+export function uploadRopeTable(device: Device, { cos, sin, length }: RopeTable): RopeTensors {
   const shape = [length, cos.length / length];
   return { cos: fromArray(device, cos, shape), sin: fromArray(device, sin, shape) };
 }

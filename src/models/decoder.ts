@@ -2,8 +2,8 @@ import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/gated-activation.ts";
-import { type RopeOptions, uploadRopeTable } from "../kernels/rope.ts";
-import { type RotaryTable, selfAttention } from "../nn/attention.ts";
+import { type RopeOptions, type RopeTensors, ropeTable, uploadRopeTable } from "../kernels/rope.ts";
+import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { call, type Context, type Module } from "../nn/module.ts";
@@ -33,7 +33,7 @@ export interface DecoderConfig {
   defaultTargets: readonly string[];
 }
 
-function decoderLayer(weights: Weights, c: DecoderConfig, layer: number, rope: ops.RopeTable): Module {
+function decoderLayer(weights: Weights, c: DecoderConfig, layer: number, rope: RopeTensors): Module {
   const inputNorm = rmsNorm(weights.at("input_layernorm"), c.hiddenSize, { eps: c.normEps });
   const attention = selfAttention(weights.at("self_attn"), { ...c, rope, layer });
   const mlpNorm = rmsNorm(weights.at("post_attention_layernorm"), c.hiddenSize, { eps: c.normEps });
@@ -61,7 +61,8 @@ function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
 export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): LanguageModel {
   const body = weights.at("model");
   const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
-  const rope = ops.ropeTable(device, c.rope, { headDim: c.headDim, length: c.maxPositions });
+  const angles = ropeTable({ ...c.rope, length: c.maxPositions });
+  const rope = device.memory.persistent(() => uploadRopeTable(device, angles));
   const layers = Array.from({ length: c.numLayers }, (_, i) => decoderLayer(body.at(`layers.${i}`), c, i, rope));
   const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps });
   const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
@@ -78,6 +79,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     root,
     config: c,
     defaultTargets: c.defaultTargets,
+    tied: c.tied,
     head,
     hidden: (ids, context) => call(root, ops.embedding(context.tape, embedding, ids), context),
     logits: (hidden, tape) => ops.linear(tape, hidden, head),

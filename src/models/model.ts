@@ -12,6 +12,8 @@ export interface LanguageModel {
   readonly config: { vocabSize: number; maxPositions: number; hiddenSize: number; numLayers: number };
   /** Linear layers that adapters target where the user names none. */
   readonly defaultTargets: readonly string[];
+  /** The output layer shares the embedding's matrix. */
+  readonly tied: boolean;
   /** `[V, hidden]`: the matrix of the output layer. */
   readonly head: Tensor;
   /** ids i32 `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */

@@ -1,5 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { RopeTensors } from "../kernels/rope.ts";
 import { linear } from "./linear.ts";
 import { call, type Context, type Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
@@ -15,7 +16,7 @@ export interface AttentionConfig {
   /** Factor of the scores; 1/√headDim in most families. */
   queryScale: number;
   /** cos and sin of the rotary embedding. */
-  rope: ops.RopeTable;
+  rope: RopeTensors;
   /** Number of this layer, for the cache. */
   layer: number;
 }

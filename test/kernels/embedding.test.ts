@@ -32,10 +32,10 @@ describe.each(cases)("embedding $vocab×$cols tokens $tokens limit $limitBytes",
     const device = await testDevice();
     const I = fromArray(device, Uint32Array.from(ids), [tokens]);
     const dY = floats(device, dy, [tokens, cols]);
-    const dtable = embeddingBackward(dY, { ids: I, vocab }, undefined, limitBytes);
+    const dtable = embeddingBackward(dY, I, vocab, undefined, limitBytes);
     const wanted = columnwiseDifferences(table, { ids, cols, dy });
     expect(await dtable.read()).toBeClose(wanted, 1e-5);
-    const twice = embeddingBackward(dY, { ids: I, vocab }, dtable, limitBytes);
+    const twice = embeddingBackward(dY, I, vocab, dtable, limitBytes);
     expect(await twice.read()).toBeClose(wanted.map((g) => 2 * g), 1e-5);
   });
 });
@@ -45,7 +45,7 @@ test("ids outside the table give zeros and no gradient", async () => {
   const ids = fromArray(device, Int32Array.of(-1, 1, 2), [3]);
   const y = embedding(floats(device, [1, 2], [2, 1]), ids);
   expect([...(await y.read())]).toEqual([0, 2, 0]);
-  const dtable = embeddingBackward(floats(device, [5, 6, 7], [3, 1]), { ids, vocab: 2 }, zeros(device, [2, 1]));
+  const dtable = embeddingBackward(floats(device, [5, 6, 7], [3, 1]), ids, 2, zeros(device, [2, 1]));
   expect([...(await dtable.read())]).toEqual([0, 6]);
 });
 

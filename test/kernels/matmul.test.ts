@@ -9,6 +9,7 @@ const sizes = [
   { m: 1, n: 1, k: 1 },
   { m: 3, n: 127, k: 5 },
   { m: 5, n: 123, k: 64 },
+  { m: 1, n: 131, k: 64 },
   { m: 37, n: 68, k: 44 },
   { m: 16, n: 32, k: 16 },
   { m: 33, n: 36, k: 128 },
@@ -61,7 +62,7 @@ function halfWeights(count: number, dtype: "bf16" | "f16"): { bits: Uint16Array;
 }
 
 describe.each(["bf16", "f16"] as const)("%s weights", (dtype) => {
-  test.each([{ m: 5, n: 12, k: 20 }, { m: 3, n: 7, k: 10 }, { m: 20, n: 40, k: 36 }])("$m×$n×$k", async ({ m, n, k }) => {
+  test.each([{ m: 5, n: 12, k: 20 }, { m: 2, n: 9, k: 20 }, { m: 3, n: 7, k: 10 }, { m: 20, n: 40, k: 36 }])("$m×$n×$k", async ({ m, n, k }) => {
     const device = await testDevice();
     const { bits, values } = halfWeights(n * k, dtype);
     for (const layout of ["NT", "NN"] as const) {
@@ -90,7 +91,7 @@ describe("weights above the binding limit are bound in row windows", () => {
 });
 
 describe("fused LoRA linear: alpha A op(B) + H op(E)", () => {
-  test.each([{ m: 5, n: 24, k: 16, r: 8 }, { m: 4, n: 7, k: 5, r: 3 }, { m: 70, n: 64, k: 32, r: 4 }])("$m×$n×$k r $r", async ({ m, n, k, r }) => {
+  test.each([{ m: 5, n: 24, k: 16, r: 8 }, { m: 4, n: 7, k: 5, r: 3 }, { m: 2, n: 70, k: 8, r: 3 }, { m: 70, n: 64, k: 32, r: 4 }])("$m×$n×$k r $r", async ({ m, n, k, r }) => {
     const device = await testDevice();
     const [a, b, h, e] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * r, 3), randomValues(n * r, 4)];
     for (const layout of ["NT", "NN"] as const) {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { rope, ropeBackward, ropeFrequencies, type RopeScaling, ropeTable, ropeTensors } from "../../src/kernels/rope.ts";
+import { rope, ropeBackward, ropeFrequencies, type RopeScaling, ropeTable, uploadRopeTable } from "../../src/kernels/rope.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { type RopeCase, ropeReference } from "../reference/rope.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -25,13 +25,13 @@ describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, r
 
   test("forward", async () => {
     const device = await testDevice();
-    const y = rope(floats(device, x, shape), ropeTensors(device, table), position);
+    const y = rope(floats(device, x, shape), uploadRopeTable(device, table), position);
     expect(await y.read()).toBeClose(reference(x));
   });
 
   test("backward", async () => {
     const device = await testDevice();
-    const [dY, tensors] = [floats(device, dy, shape), ropeTensors(device, table)];
+    const [dY, tensors] = [floats(device, dy, shape), uploadRopeTable(device, table)];
     const dx = ropeBackward(dY, tensors, position);
     const wanted = centralDifferences(reference, x, dy);
     expect(await dx.read()).toBeClose(wanted, 1e-4);
@@ -88,6 +88,6 @@ describe("transformers' values", async () => {
 
 test("a table that is too short is refused", async () => {
   const device = await testDevice();
-  const tensors = ropeTensors(device, ropeTable({ headDim: 4, theta, length: 8 }));
+  const tensors = uploadRopeTable(device, ropeTable({ headDim: 4, theta, length: 8 }));
   expect(() => rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, { positionOffset: 7 })).toThrow("up to 9");
 });

@@ -1,0 +1,35 @@
+// p -= lr wd p,  m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p -= step m / (sqrt(v) / root_correction + eps)
+// Each invocation strides over the elements, in vectors of four where the size allows; g = clip * gradient. Loshchilov &
+// Hutter 2019, arXiv 1711.05101, in the order of torch.optim.AdamW.
+struct Params {
+  count: u32,           // in units of elem
+  decay: f32,           // 1 - lr * weight_decay
+  beta1: f32, beta2: f32,
+  rest1: f32, rest2: f32, // 1 - beta, subtracted in f64
+  step: f32,            // lr / (1 - beta1^t)
+  root_correction: f32, // sqrt(1 - beta2^t)
+  eps: f32
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> p: array<elem>;
+@group(0) @binding(2) var<storage, read> gradient: array<elem>;
+@group(0) @binding(3) var<storage, read_write> m: array<elem>;
+@group(0) @binding(4) var<storage, read_write> v: array<elem>;
+@group(0) @binding(5) var<storage, read> norm_and_clip: array<f32>; // of gradient-norm.wgsl
+
+alias elem = vec4f; // f32 where the size is not a multiple of four
+
+@compute @workgroup_size(256)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  let clip = norm_and_clip[1];
+  if (clip == 0.0) { return; } // a gradient was NaN or infinite: nothing changes
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    let g = clip * gradient[i];
+    let first = params.beta1 * m[i] + params.rest1 * g;
+    let second = params.beta2 * v[i] + params.rest2 * g * g;
+    m[i] = first;
+    v[i] = second;
+    p[i] = params.decay * p[i] - params.step * first / (sqrt(second) / params.root_correction + params.eps);
+  }
+}

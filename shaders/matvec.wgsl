@@ -1,0 +1,48 @@
+// y[row, n] = sum_k x[row, k] W[n, k] + sum_j h[row, j] e[n, j]     for a few rows (decoding)
+// LANES invocations share one output column of one row: a GPU reads W coalesced, a CPU rasteriser takes LANES = 1.
+struct Params { m: u32, n: u32, k: u32, k_extra: u32, ldc: u32, c_offset: u32, e_offset: u32, alpha: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;        // [m, k]
+@group(0) @binding(2) var<storage, read> w: array<vec4f>;        // [n, k] where FORMAT is f32
+@group(0) @binding(3) var<storage, read> w_packed: array<vec2u>; // [n, k] as words else; the same buffer
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> h: array<f32>;          // [m, k_extra]
+@group(0) @binding(6) var<storage, read> e: array<f32>;          // [n, k_extra]
+
+const WG: u32 = 64u;
+const LANES: u32 = 16u; // a power of two, at most WG
+const FORMAT: u32 = 0u; // see common/pack.wgsl
+// #import "common/pack.wgsl"
+var<workgroup> partial: array<f32, WG>;
+
+fn weights(index: u32) -> vec4f {
+  if (FORMAT == 0u) { return w[index]; }
+  let words = w_packed[index];
+  return vec4f(decode_pair(words.x), decode_pair(words.y));
+}
+
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let col = group.x * (WG / LANES) + lane / LANES;
+  let row = group.y;
+  let safe_col = min(col, params.n - 1u);
+  let length = params.k / 4u;
+  var sum = 0.0;
+  for (var i = lane % LANES; i < length; i += LANES) {
+    sum += dot(x[row * length + i], weights(safe_col * length + i));
+  }
+  sum *= params.alpha;
+  for (var j = lane % LANES; j < params.k_extra; j += LANES) {
+    sum += h[row * params.k_extra + j] * e[params.e_offset + safe_col * params.k_extra + j];
+  }
+  if (LANES > 1u) {
+    partial[lane] = sum;
+    for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+      workgroupBarrier();
+      if (lane % LANES < stride) { partial[lane] += partial[lane + stride]; }
+    }
+    sum = partial[lane];
+  }
+  if (lane % LANES == 0u && col < params.n) { y[params.c_offset + row * params.ldc + col] = sum; }
+}

@@ -1,0 +1,26 @@
+// gather: y[m] = x[index[m]],  scatter: y[index[m]] = x[m]
+// Each invocation strides over the elements of the [M, cols] side, in vectors of four where cols allows.
+struct Params { count: u32, cols: u32 } // in units of elem
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read> index: array<u32>; // [M], unique
+@group(0) @binding(3) var<storage, read_write> y: array<elem>;
+
+alias elem = vec4f; // f32 where cols is not a multiple of four
+const ACCUMULATE: bool = false; // add to y instead of overwriting it
+
+@compute @workgroup_size(256)
+fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    y[i] = x[index[i / params.cols] * params.cols + i % params.cols];
+  }
+}
+
+@compute @workgroup_size(256)
+fn scatter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    let at = index[i / params.cols] * params.cols + i % params.cols;
+    if (ACCUMULATE) { y[at] += x[i]; } else { y[at] = x[i]; }
+  }
+}

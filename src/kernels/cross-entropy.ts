@@ -1,0 +1,48 @@
+import shader from "../../shaders/cross-entropy.wgsl";
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
+import { foldGrid } from "./grid.ts";
+
+/** Options of {@link crossEntropy}. */
+export interface CrossEntropyOptions {
+  /**
+   * Factor of the gradient: 1 / number of label tokens of the whole optimiser step. Without it the logits stay as
+   * they are and only the loss is computed.
+   */
+  scale?: number;
+  /** Cap of `final_logit_softcapping`: the scores are cap · tanh(logits / cap). */
+  softcap?: number;
+}
+
+/**
+ * Loss of each row, logsumexp(logits) − logits[label], unscaled. With `scale` the logits are **overwritten** by
+ * the gradient of scale · Σ loss. A row whose label is negative (−100) has loss 0 and gradient 0.
+ * @param logits `[rows, vocab]` f32
+ * @param labels `[rows]` i32, each below vocab
+ * @returns `[rows]` f32, in nats
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, { scale, softcap = 0 }: CrossEntropyOptions = {}): Tensor {
+  if (labels.dtype !== "i32" || labels.size !== logits.rows) {
+    fail("crossEntropy", `labels are [${labels.shape}] ${labels.dtype}, expected [${logits.rows}] i32`);
+  }
+  const loss = empty(logits.device, [logits.rows]);
+  logits.device.run(shader, "forward", {
+    bind: { logits, labels, loss },
+    params: { rows: logits.rows, cols: logits.columns, scale: scale ?? 0 },
+    constants: { GRADIENT: scale !== undefined, SOFTCAP: softcap },
+    grid: foldGrid(logits.rows),
+  });
+  return loss;
+}
+
+/** Σ loss as a tensor `[1]`, added to `into` where given. */
+export function sumLosses(loss: Tensor, into?: Tensor): Tensor {
+  const total = into ?? empty(loss.device, [1]);
+  loss.device.run(shader, "sum_losses", {
+    bind: { losses: loss, total },
+    params: { rows: loss.size, cols: 0, scale: 0 },
+    constants: { ACCUMULATE: into !== undefined },
+    grid: [1],
+  });
+  return total;
+}

@@ -1,0 +1,31 @@
+import shader from "../../shaders/gradient-norm.wgsl";
+import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
+
+/** Most workgroups, and so partial sums, of the first dispatch. */
+const MAX_PARTIALS = 256;
+
+/**
+ * Norm of all gradients and the factor that brings it down to `maxNorm`, as PyTorch's `clip_grad_norm_`.
+ * @param gradients one flat f32 tensor
+ * @param maxNorm 0 for no clipping
+ * @returns `[2]`: norm and clip factor; NaN and 0 where a gradient is NaN or infinite, so that {@link adamW} skips.
+ */
+export function gradientNorm(gradients: Tensor, maxNorm = 0): Tensor {
+  const { device, size } = gradients;
+  return scoped(device, () => {
+    const groups = Math.max(1, Math.min(MAX_PARTIALS, Math.ceil(size / 1024)));
+    const sums = empty(device, [groups, 2]);
+    device.run(shader, "partial", {
+      bind: { gradients, sums },
+      params: { count: size, max_norm: maxNorm },
+      grid: [groups],
+    });
+    const result = empty(device, [2]);
+    device.run(shader, "final_sum", {
+      bind: { partials: sums, result },
+      params: { count: groups, max_norm: maxNorm },
+      grid: [1],
+    });
+    return result;
+  });
+}

@@ -1,0 +1,48 @@
+import type { Device } from "../gpu/device.ts";
+import { openCheckpoint } from "../io/checkpoint.ts";
+import { CheckpointWeights } from "../io/checkpoint-weights.ts";
+import { type FileSource, readJson } from "../io/files.ts";
+import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
+import { buildModel } from "../models/families.ts";
+import type { LanguageModel } from "../models/model.ts";
+import { fail } from "../util/fail.ts";
+
+/** A language model with the files that belong to it. */
+export interface Model extends LanguageModel {
+  /** Where it came from: a folder, a URL or a hub id; written into adapters as `base_model_name_or_path`. */
+  readonly name: string;
+  /** Absent where the checkpoint has no `tokenizer.json`: such a model trains and generates on ids. */
+  readonly tokenizer: Tokenizer | undefined;
+}
+
+/** Weights that may be stored although the model does not read them: copies of tied matrices. */
+const TIED_COPIES = ["lm_head.weight"];
+
+/**
+ * Loads a Hugging Face checkpoint: checks everything that can be checked, then streams the weights to the device.
+ * @throws LoraError listing all missing, misshapen and unused tensors, or naming what is not supported
+ */
+export async function openModel(files: FileSource, device: Device): Promise<Model> {
+  const checkpoint = await openCheckpoint(files);
+  const weights = new CheckpointWeights(device, checkpoint);
+  const language = buildModel(device, checkpoint.config, weights.root);
+  const tokenizer = await openTokenizer(files, checkpoint.generationConfig ?? checkpoint.config);
+  await weights.finish({ optional: language.tied ? TIED_COPIES : [] });
+  if (tokenizer && tokenizer.vocabSize > language.config.vocabSize) {
+    const { vocabSize } = language.config;
+    fail(files.label, `the tokenizer has ids up to ${tokenizer.vocabSize - 1}, the model an embedding of ${vocabSize} rows`);
+  }
+  return { ...language, name: files.label, tokenizer };
+}
+
+async function openTokenizer(files: FileSource, generationConfig: unknown): Promise<Tokenizer | undefined> {
+  if ((await files.size("tokenizer.json")) === undefined) return undefined;
+  const hasConfig = (await files.size("tokenizer_config.json")) !== undefined;
+  const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
+  return createTokenizer(await readJson(files, "tokenizer.json"), config, generationConfig);
+}
+
+/** The model's tokenizer. @throws LoraError where there is none. */
+export function requireTokenizer(model: Model): Tokenizer {
+  return model.tokenizer ?? fail(model.name, "has no tokenizer.json", "add it, or work with token ids");
+}

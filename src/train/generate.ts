@@ -1,0 +1,85 @@
+import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { gatherRows } from "../kernels/rows.ts";
+import { argmax } from "../kernels/sampling.ts";
+import type { LanguageModel } from "../models/model.ts";
+import type { KvCache } from "../nn/cache.ts";
+import { fail } from "../util/fail.ts";
+import { createRandom } from "../util/random.ts";
+import { checkSampling, isGreedy, type SamplingOptions, sampleToken } from "./sample.ts";
+
+/** Options of {@link generateTokens}. */
+export interface TokenOptions extends SamplingOptions {
+  maxNewTokens?: number;
+  /** Ends the text; not returned. */
+  eosTokenIds?: readonly number[];
+  /** The same seed gives the same text. */
+  seed?: number;
+}
+
+/** Continues a prompt, token by token, with a key/value cache. */
+export async function* generateTokens(
+  model: LanguageModel,
+  promptIds: readonly number[],
+  { maxNewTokens = 256, eosTokenIds = [], seed = 0, ...sampling }: TokenOptions = {},
+): AsyncGenerator<number> {
+  checkSampling(sampling);
+  checkPrompt(model, promptIds);
+  const capacity = Math.min(promptIds.length + maxNewTokens, model.config.maxPositions);
+  const cache = model.newCache(capacity);
+  const random = createRandom(seed);
+  const history = [...promptIds];
+  try {
+    let next: readonly number[] = promptIds;
+    while (history.length < capacity) {
+      const token = await nextToken(model, next, cache, (logits) => sampleToken(logits, sampling, history, random), isGreedy(sampling));
+      if (eosTokenIds.includes(token)) return;
+      yield token;
+      history.push(token);
+      next = [token];
+    }
+  } finally {
+    cache.release();
+  }
+}
+
+function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
+  const { maxPositions, vocabSize } = model.config;
+  if (promptIds.length === 0) fail("generate", "the prompt has no tokens", "give at least the BOS token");
+  if (promptIds.length >= maxPositions) {
+    fail("generate", `the prompt has ${promptIds.length} tokens; the model has ${maxPositions} positions`);
+  }
+  const alien = promptIds.find((id) => !(id >= 0 && id < vocabSize));
+  if (alien !== undefined) fail("generate", `token ${alien} is outside the vocabulary of ${vocabSize}`);
+}
+
+async function nextToken(
+  model: LanguageModel,
+  ids: readonly number[],
+  cache: KvCache,
+  choose: (logits: Float32Array) => number,
+  greedy: boolean,
+): Promise<number> {
+  const logits = scoped(model.device, () => lastLogits(model, ids, cache));
+  try {
+    if (!greedy) return choose(await logits.read());
+    const best = scoped(model.device, () => argmax(logits));
+    try {
+      return (await best.readIntegers())[0] as number;
+    } finally {
+      model.device.memory.release(best.storage);
+    }
+  } finally {
+    model.device.memory.release(logits.storage);
+  }
+}
+
+/** Logits `[1, V]` after the last of the new tokens; the cache grows by them. */
+function lastLogits(model: LanguageModel, ids: readonly number[], cache: KvCache): Tensor {
+  const { device, config } = model;
+  const input = fromArray(device, Uint32Array.from(ids), [1, ids.length]);
+  const hidden = model.hidden(input, { training: false, seed: 0, cache });
+  cache.length += ids.length;
+  const last = fromArray(device, Uint32Array.of(ids.length - 1), [1]);
+  const row = ids.length === 1 ? hidden : gatherRows(hidden.reshape([ids.length, config.hiddenSize]), last);
+  return model.logits(row.reshape([1, config.hiddenSize]));
+}

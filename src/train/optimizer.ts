@@ -1,0 +1,68 @@
+import type { Tensor } from "../gpu/tensor.ts";
+import { adamW } from "../kernels/adamw.ts";
+import { fill, zeros } from "../kernels/elementwise.ts";
+import { gradientNorm } from "../kernels/gradient-norm.ts";
+import { allocateLike, type Parameters } from "../nn/parameters.ts";
+
+/** Options of AdamW, with PyTorch's meaning. */
+export interface AdamWOptions {
+  betas?: readonly [number, number];
+  eps?: number;
+  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay. */
+  weightDecay?: number;
+  /** Gradients are scaled down to this global norm; 0 switches clipping off. */
+  maxGradNorm?: number;
+}
+
+/**
+ * AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over one flat buffer: three dispatches a step, whatever
+ * the number of tensors. Gradient norm and clipping stay on the device.
+ */
+export class AdamW {
+  /** Where backward passes add the gradient of each parameter. */
+  readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  readonly #parameters: Parameters;
+  readonly #options: Required<AdamWOptions>;
+  readonly #flatGradients: Tensor;
+  readonly #m: Tensor;
+  readonly #v: Tensor;
+  /** Updates so far, for the bias corrections. */
+  #steps = 0;
+
+  constructor(parameters: Parameters, options: AdamWOptions = {}) {
+    const { flat } = parameters;
+    const { flat: gradients, views } = allocateLike(parameters);
+    this.#parameters = parameters;
+    this.#options = { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, ...options };
+    this.#flatGradients = gradients;
+    this.gradients = views;
+    [this.#m, this.#v] = flat.device.memory.persistent(
+      () => [zeros(flat.device, flat.shape), zeros(flat.device, flat.shape)] as const,
+    );
+  }
+
+  /** Sets all gradients to 0. */
+  zeroGradients(): void {
+    fill(this.#flatGradients, 0);
+  }
+
+  /**
+   * Updates the parameters from the accumulated gradients. A gradient that is not finite changes nothing.
+   * @returns `[2]`: the norm before clipping, and the factor that was applied (0 where the step was skipped)
+   */
+  step(learningRate: number): Tensor {
+    const { betas, eps, weightDecay, maxGradNorm } = this.#options;
+    const normAndClip = gradientNorm(this.#flatGradients, maxGradNorm);
+    const [beta1, beta2] = betas;
+    adamW(
+      { parameters: this.#parameters.flat, gradients: this.#flatGradients, m: this.#m, v: this.#v, normAndClip },
+      { learningRate, beta1, beta2, eps, weightDecay, step: ++this.#steps },
+    );
+    return normAndClip;
+  }
+
+  /** Frees the optimiser's state. */
+  release(): void {
+    for (const { device, storage } of [this.#flatGradients, this.#m, this.#v]) device.memory.release(storage);
+  }
+}

@@ -1,0 +1,104 @@
+import { failAll } from "../util/fail.ts";
+import type { Random } from "../util/random.ts";
+
+/** How the next token is chosen; transformers' names in camel case. */
+export interface SamplingOptions {
+  /** 0 (the default) is greedy: the most likely token. */
+  temperature?: number;
+  /** Only the k most likely tokens; 0: all. */
+  topK?: number;
+  /** Only the most likely tokens whose probabilities reach p together (nucleus, Holtzman et al. 2019); 1: all. */
+  topP?: number;
+  /** Only tokens at least this fraction as likely as the most likely one; 0: all. */
+  minP?: number;
+  /** Divides positive and multiplies negative logits of tokens that occurred (Keskar et al. 2019); 1: none. */
+  repetitionPenalty?: number;
+}
+
+/** @throws LoraError listing every option outside its range. */
+export function checkSampling(options: SamplingOptions): void {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  const problems: string[] = [];
+  if (!(temperature >= 0)) problems.push(`temperature is ${temperature}, wanted 0 or more`);
+  if (!Number.isInteger(topK) || topK < 0) problems.push(`topK is ${topK}, wanted a whole number, 0 for all tokens`);
+  if (!(topP > 0 && topP <= 1)) problems.push(`topP is ${topP}, wanted more than 0 and at most 1`);
+  if (!(minP >= 0 && minP <= 1)) problems.push(`minP is ${minP}, wanted 0 … 1`);
+  if (!(repetitionPenalty > 0)) problems.push(`repetitionPenalty is ${repetitionPenalty}, wanted more than 0`);
+  failAll("generate", problems);
+}
+
+/** Whether the choice is the most likely token, so that the device can make it alone. */
+export function isGreedy({ temperature = 0, repetitionPenalty = 1 }: SamplingOptions): boolean {
+  return temperature === 0 && repetitionPenalty === 1;
+}
+
+interface Candidate {
+  id: number;
+  /** Unnormalised probability; 1 for the most likely. */
+  weight: number;
+}
+
+/**
+ * Chooses a token from logits `[V]`: penalty, temperature, top-k, top-p, min-p, in transformers' order.
+ * @param history tokens so far, for the repetition penalty
+ */
+export function sampleToken(
+  logits: Float32Array,
+  options: SamplingOptions,
+  history: readonly number[],
+  random: Random,
+): number {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  const scores = penalize(logits, history, repetitionPenalty);
+  if (temperature === 0) return largest(scores);
+  let candidates = rank(scores, temperature);
+  if (topK > 0) candidates = candidates.slice(0, topK);
+  candidates = nucleus(candidates, topP).filter(({ weight }) => weight >= minP);
+  return draw(candidates, random);
+}
+
+function penalize(logits: Float32Array, history: readonly number[], penalty: number): Float32Array {
+  if (penalty === 1) return logits;
+  const scores = logits.slice();
+  for (const id of new Set(history)) {
+    const score = scores[id];
+    if (score !== undefined) scores[id] = score > 0 ? score / penalty : score * penalty;
+  }
+  return scores;
+}
+
+function largest(scores: Float32Array): number {
+  let best = 0;
+  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > (scores[best] as number)) best = id;
+  return best;
+}
+
+/** Candidates from most to least likely; equal ones by id, so that a seed always gives the same text. */
+function rank(scores: Float32Array, temperature: number): Candidate[] {
+  const top = scores[largest(scores)] as number;
+  const candidates = Array.from(scores, (score, id) => ({ id, weight: Math.exp((score - top) / temperature) }));
+  return candidates.filter(({ weight }) => weight > 0).sort((a, b) => b.weight - a.weight || a.id - b.id);
+}
+
+/** The shortest prefix whose probability reaches p. */
+function nucleus(candidates: Candidate[], p: number): Candidate[] {
+  if (p === 1) return candidates;
+  const goal = p * total(candidates);
+  let sum = 0;
+  const end = candidates.findIndex(({ weight }) => {
+    sum += weight;
+    return sum >= goal;
+  });
+  return end < 0 ? candidates : candidates.slice(0, end + 1);
+}
+
+function draw(candidates: readonly Candidate[], random: Random): number {
+  let left = random.uniform() * total(candidates);
+  for (const { id, weight } of candidates) {
+    left -= weight;
+    if (left < 0) return id;
+  }
+  return (candidates.at(-1) as Candidate).id;
+}
+
+const total = (candidates: readonly Candidate[]) => candidates.reduce((sum, { weight }) => sum + weight, 0);

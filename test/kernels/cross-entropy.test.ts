@@ -1,0 +1,81 @@
+import { describe, expect, test } from "vitest";
+import { fromArray } from "../../src/gpu/tensor.ts";
+import { crossEntropy, sumLosses } from "../../src/kernels/cross-entropy.ts";
+import { crossEntropyReference } from "../reference/cross-entropy.ts";
+import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+const cases = [
+  { rows: 1, cols: 1 },
+  { rows: 3, cols: 3 },
+  { rows: 2, cols: 127 },
+  { rows: 5, cols: 123 },
+  { rows: 2, cols: 2500 }, // more than one step of four columns
+  { rows: 4, cols: 300, magnitude: 1e4 },
+  { rows: 5, cols: 123, magnitude: 20, softcap: 30 },
+];
+
+describe.each(cases)("cross_entropy $rows×$cols magnitude $magnitude softcap $softcap", (c) => {
+  const { rows, cols, magnitude = 1, softcap = 0 } = c;
+  const logits = randomValues(rows * cols, 1, magnitude);
+  // The second row is ignored.
+  const labels = Int32Array.from({ length: rows }, (_, row) => (row === 1 ? -100 : (row * 37) % cols));
+  const wanted = crossEntropyReference(logits, labels, softcap);
+
+  test("loss alone leaves the logits", async () => {
+    const device = await testDevice();
+    const X = floats(device, logits, [rows, cols]);
+    const loss = crossEntropy(X, fromArray(device, labels, [rows]), { softcap });
+    expect(await loss.read()).toBeClose(wanted);
+    expect(await X.read()).toEqual(Float32Array.from(logits));
+  });
+
+  test("loss and gradient", async () => {
+    const device = await testDevice();
+    const X = floats(device, logits, [rows, cols]);
+    const scale = 1 / (rows + 1);
+    const loss = crossEntropy(X, fromArray(device, labels, [rows]), { scale, softcap });
+    expect(await loss.read()).toBeClose(wanted);
+    expect(await X.read()).toBeClose(rowwiseDifferences(logits, labels, { scale, softcap }), 1e-4);
+  });
+});
+
+test("losses are summed and accumulated", async () => {
+  const device = await testDevice();
+  const values = randomValues(5 * 123, 4);
+  const sum = values.reduce((a, b) => a + b);
+  const total = sumLosses(floats(device, values, [values.length]));
+  expect(await total.read()).toBeClose([sum]);
+  expect(await sumLosses(floats(device, values, [values.length]), total).read()).toBeClose([2 * sum]);
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY])("a logit of %s reaches the loss and the gradient", async (logit) => {
+  const device = await testDevice();
+  const labels = fromArray(device, Int32Array.of(0, 0), [2]);
+  const X = floats(device, [1, logit, 3, 4, 5, 6], [2, 3]);
+  const loss = crossEntropy(X, labels, { scale: 1 });
+  expect((await X.read())[1]).toBe(logit);
+  expect(Number.isNaN((await loss.read())[0])).toBe(true);
+  expect(await sumLosses(loss).read()).toEqual(Float32Array.of(Number.NaN));
+});
+
+test("labels of another length are refused", async () => {
+  const device = await testDevice();
+  const labels = fromArray(device, Int32Array.of(0), [1]);
+  expect(() => crossEntropy(floats(device, [1, 2], [2, 1]), labels)).toThrow("expected [2] i32");
+});
+
+/** Rows are independent: cols² work a row instead of (rows · cols)². */
+function rowwiseDifferences(
+  logits: Float64Array,
+  labels: Int32Array,
+  { scale, softcap }: { scale: number; softcap: number },
+): Float64Array {
+  const cols = logits.length / labels.length;
+  const gradient = new Float64Array(logits.length);
+  labels.forEach((label, row) => {
+    const forward = (x: Float64Array) => crossEntropyReference(x, [label], softcap);
+    gradient.set(centralDifferences(forward, logits.subarray(row * cols, (row + 1) * cols), [scale]), row * cols);
+  });
+  return gradient;
+}

@@ -1,0 +1,97 @@
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Batch } from "../../src/data/batch.ts";
+import { readHeader } from "../../src/io/safetensors.ts";
+import { openModel, type Model } from "../../src/load/model.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { testDevice } from "./device.ts";
+
+/** Folder of a committed fixture. */
+export const fixturePath = (name: string) => resolve(import.meta.dirname, "../fixtures", name);
+
+/** Real artefacts that are lent for testing and not part of the repository. */
+const SHARED = resolve(import.meta.dirname, "../../../shared/data");
+
+/** Path of a real artefact, or undefined with the reason on the console where it is not there. */
+export function sharedPath(name: string): string | undefined {
+  const path = resolve(SHARED, name);
+  if (existsSync(path)) return path;
+  console.warn(`skipped: ${name} is not at ../shared/data`);
+  return undefined;
+}
+
+/** A JSON file of a folder. */
+export function readJsonFile<T>(folder: string, name: string): T {
+  return JSON.parse(readFileSync(resolve(folder, name), "utf8")) as T;
+}
+
+/** Opens the model in a folder on the test device. */
+export async function openTestModel(folder: string): Promise<Model> {
+  return openModel(folderFiles(folder), await testDevice());
+}
+
+/** All F32 tensors of a safetensors file. */
+export async function readTensors(folder: string, name: string): Promise<Map<string, Float32Array>> {
+  const files = folderFiles(folder);
+  const { tensors } = await readHeader(files, name);
+  const entries = [...tensors.values()].map(async ({ name: key, begin, end }) => {
+    const bytes = await files.read(name, begin, end);
+    return [key, new Float32Array(bytes.slice().buffer)] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+/** An array with its shape, as make.py writes it. */
+export interface JsonTensor {
+  shape: number[];
+  data: number[];
+}
+
+/** golden.json of a model fixture; see test/fixtures/README.md. */
+export interface Golden {
+  lengths: number[];
+  input_ids: JsonTensor;
+  labels: JsonTensor;
+  label_tokens: number;
+  base_loss: number;
+  loss: number;
+  loss_f64: number;
+  train: Record<"A" | "B" | "C", GoldenRun>;
+  generate: { prompt: number[]; tokens: number[]; base_tokens: number[] };
+}
+
+/** Ten optimiser steps by PyTorch. */
+export interface GoldenRun {
+  schedule: "linear" | "cosine";
+  warmup_steps: number;
+  max_grad_norm: number | null;
+  weight_decay: number;
+  peak_lr: number;
+  loss: number[];
+  grad_norm: number[];
+  lr: number[];
+  loss_after: number;
+}
+
+/** The sequences of a golden batch, without padding. */
+export function goldenSequences({ input_ids, labels, lengths }: Golden): { inputIds: number[]; labels: number[] }[] {
+  const width = input_ids.shape[1] as number;
+  return lengths.map((length, row) => {
+    const cut = ({ data }: JsonTensor) => data.slice(row * width, row * width + length);
+    return { inputIds: cut(input_ids), labels: cut(labels) };
+  });
+}
+
+/** The golden batch as make.py gave it to PyTorch. */
+export function goldenBatch({ input_ids, labels, lengths, label_tokens }: Golden): Batch {
+  const [batchSize, length] = input_ids.shape as [number, number];
+  return {
+    inputIds: Uint32Array.from(input_ids.data),
+    labels: Int32Array.from(labels.data),
+    lengths,
+    batchSize,
+    length,
+    tokens: lengths.reduce((a, b) => a + b, 0),
+    labelTokens: label_tokens,
+  };
+}
