@@ -55,19 +55,6 @@ fn capped_all(products: mat4x4f) -> mat4x4f {
   return mat4x4f(capped(products[0]), capped(products[1]), capped(products[2]), capped(products[3]));
 }
 
-// P of four scores, 0 where the key is not seen.
-fn probability(s: vec4f, logsum: vec4f, seen: vec4<bool>) -> vec4f {
-  return select(vec4f(), exp(min(s - logsum, vec4f())), seen);
-}
-
-// Gradient of four products q k^T, through the cap (tanh' = 1 - tanh^2) and the scale.
-fn slope(p: vec4f, s: vec4f, dp: vec4f, d: vec4f) -> vec4f {
-  let ds = p * (dp - d) * params.scale;
-  if (SOFTCAP == 0.0) { return ds; }
-  let t = s / max(SOFTCAP, 1e-6);
-  return ds * (1.0 - t * t);
-}
-
 fn add_rows(source: u32, sums: Columns, rows: vec2u, step: u32, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
   workgroupBarrier(); // the tile may still be read
   stage(source, rows, step, chunk, lane);

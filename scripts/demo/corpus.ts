@@ -12,7 +12,7 @@ export function makeCorpus({ seed, documents }: { seed: number; documents: numbe
   const random = createRandom(seed).fork("corpus");
   return Array.from({ length: documents }, (_, i) => {
     const simple = random.uniform() < 1 - i / (RAMP * documents);
-    return simple ? random.pick([chant, chant, glance])(random) : makeDocument(random);
+    return simple ? random.pick([chant, glance, glance])(random) : makeDocument(random);
   });
 }
 
@@ -23,11 +23,12 @@ type Writer = (random: Random) => string;
 
 /** What kinds of documents there are, and in which proportion. */
 const KINDS: readonly (readonly [weight: number, write: Writer])[] = [
-  [35, story],
+  [30, story],
   [25, questions],
-  [10, talk],
+  [5, talk],
   [10, echo],
   [5, chant],
+  [10, glance],
   [5, facts],
   [10, records],
 ];

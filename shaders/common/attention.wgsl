@@ -81,6 +81,19 @@ fn capped(products: vec4f) -> vec4f {
   return cap * tanh(clamp(s / cap, vec4f(-15.0), vec4f(15.0)));
 }
 
+// P of four scores, 0 where the key is not seen.
+fn probability(s: vec4f, logsum: vec4f, seen: vec4<bool>) -> vec4f {
+  return select(vec4f(), exp(min(s - logsum, vec4f())), seen);
+}
+
+// Gradient of four products q k^T, through the cap (tanh' = 1 - tanh^2) and the scale.
+fn slope(p: vec4f, s: vec4f, dp: vec4f, d: vec4f) -> vec4f {
+  let ds = p * (dp - d) * params.scale;
+  if (SOFTCAP == 0.0) { return ds; }
+  let t = s / max(SOFTCAP, 1e-6);
+  return ds * (1.0 - t * t);
+}
+
 // Four values of a head from four cells in a row, zero beyond its end; only where D is not a multiple of 4.
 fn assemble(a: cell, b: cell, c: cell, d: cell, column: u32) -> vec4f {
   let values = vec4f(vec4f(a).x, vec4f(b).x, vec4f(c).x, vec4f(d).x);

@@ -11,6 +11,8 @@ export interface Adaptable {
   readonly root: Module;
   /** Linear layers that are adapted where the user names none. */
   readonly defaultTargets: readonly string[];
+  /** Where the model came from, for the saved adapter. */
+  readonly name?: string;
 }
 
 /** Tensors of one site by their name in PEFT's files, such as `lora_A`. */
@@ -41,6 +43,8 @@ export interface Adapter<M extends Method = Method> {
   readonly method: M;
   readonly sites: readonly Site[];
   readonly parameters: Parameters;
+  /** Where the model came from, where that is known. */
+  readonly baseModel: string | undefined;
   /** Whether the model runs through the adapter now. */
   readonly attached: boolean;
   /** Takes the adapter off (the base model is unchanged) or puts it on again. */
@@ -64,7 +68,7 @@ export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0
   initialize(method, parameters, createRandom(seed));
   const tensors = new Map(parameters.entries.map(({ name, tensor }) => [name, tensor]));
   const sites = targets.map((module): Site => ({ module, tensors: siteTensors(method, module, tensors) }));
-  return mount(method, sites, parameters);
+  return mount(method, sites, parameters, model.name);
 }
 
 function initialize(method: Method, { entries }: Parameters, random: Random): void {
@@ -80,7 +84,12 @@ function siteTensors(method: Method, module: Module, all: ReadonlyMap<string, Te
   return Object.fromEntries(names.map((name) => [name, all.get(`${module.path}.${name}`) as Tensor]));
 }
 
-function mount<M extends Method>(method: M, sites: readonly Site[], parameters: Parameters): Adapter<M> {
+function mount<M extends Method>(
+  method: M,
+  sites: readonly Site[],
+  parameters: Parameters,
+  baseModel: string | undefined,
+): Adapter<M> {
   const wraps = sites.map(({ module, tensors }, i) => method.wrap(module, tensors, i));
   let attached = false;
   let released = false;
@@ -94,6 +103,7 @@ function mount<M extends Method>(method: M, sites: readonly Site[], parameters: 
     method,
     sites,
     parameters,
+    baseModel,
     get attached() {
       return attached;
     },

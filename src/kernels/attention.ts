@@ -1,5 +1,7 @@
 import backward from "../../shaders/attention-backward.wgsl";
 import decode from "../../shaders/attention-decode.wgsl";
+import subgroupBackward from "../../shaders/attention-subgroup-backward.wgsl";
+import subgroupForward from "../../shaders/attention-subgroup.wgsl";
 import tiled from "../../shaders/attention.wgsl";
 import type { Launch } from "../gpu/kernel.ts";
 import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
@@ -7,6 +9,8 @@ import { fail } from "../util/fail.ts";
 
 /** Queries, and keys, that one workgroup of the tiled kernels owns; BLOCK of the shaders. */
 const BLOCK = 32;
+/** The same for the subgroup kernels; ROWS of the shaders. */
+const SUBGROUP_ROWS = 16;
 /** Queries times heads of one workgroup of the statistics kernel; ROWS of the shader. */
 const STATISTICS_ROWS = 64;
 /** The tiled kernels keep this many columns of a head in registers. */
@@ -42,10 +46,11 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const { batch, queries, heads } = checkInputs(q, k, v, options);
   const o = empty(q.device, q.shape);
   const logsumexp = empty(q.device, [batch, heads, queries]);
-  q.device.run(tiled, "forward", {
+  const SG = subgroupLanes(q);
+  q.device.run(SG ? subgroupForward : tiled, "forward", {
     bind: { ...inputs(q, k, v, options), o, logsumexp },
-    ...settings(q, k, options),
-    grid: [Math.ceil(queries / BLOCK), heads, batch],
+    ...settings(q, k, options, SG),
+    grid: [Math.ceil(queries / (SG ? SUBGROUP_ROWS : BLOCK)), heads, batch],
   });
   return { o, logsumexp };
 }
@@ -99,20 +104,33 @@ export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tens
       grid: [Math.ceil((queries * heads) / STATISTICS_ROWS), batch],
     });
     const [dq, dk, dv] = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)];
-    const bind = { ...inputs(q, k, v, saved), d_o: dO, stats, dv };
-    q.device.run(backward, "backward_query", {
-      bind: { ...bind, d_own: dq },
-      ...launch,
-      grid: [Math.ceil(queries / BLOCK), heads, batch],
-    });
-    q.device.run(backward, "backward_key", {
-      bind: { ...bind, d_own: dk },
-      ...launch,
-      grid: [Math.ceil(capacity / BLOCK), kvHeads, batch],
-    });
+    const bind = { ...inputs(q, k, v, saved), d_o: dO, stats };
+    const SG = subgroupLanes(q);
+    const queryGrid = [Math.ceil(queries / (SG ? SUBGROUP_ROWS : BLOCK)), heads, batch] as const;
+    const keyGrid = [Math.ceil(capacity / (SG ? SUBGROUP_ROWS : BLOCK)), kvHeads, batch] as const;
+    if (SG) {
+      const { params, constants } = settings(q, k, saved, SG);
+      [dq, dk, dv].forEach((d, TARGET) => {
+        const grid = TARGET === 0 ? queryGrid : keyGrid;
+        q.device.run(subgroupBackward, "backward", { bind: { ...bind, d }, params, constants: { ...constants, TARGET }, grid });
+      });
+    } else {
+      q.device.run(backward, "backward_query", { bind: { ...bind, d_own: dq, dv }, ...launch, grid: queryGrid });
+      q.device.run(backward, "backward_key", { bind: { ...bind, d_own: dk, dv }, ...launch, grid: keyGrid });
+    }
     return [dq, dk, dv] as const;
   });
   return { dq, dk, dv };
+}
+
+/**
+ * Lanes of a subgroup where the subgroup kernels are the faster ones, else 0: on CPU rasterisers, whose workgroup
+ * memory and barriers are slow, for heads that fit a subgroup's registers.
+ */
+function subgroupLanes(q: Tensor): number {
+  const { software, subgroupSize } = q.device.info;
+  const fits = q.columns % 4 === 0 && q.columns <= 16 * subgroupSize;
+  return software && subgroupSize >= 4 && subgroupSize <= 16 && fits ? subgroupSize : 0;
 }
 
 /** Without lengths the shader never reads that binding, but it must be something: q is at hand. */
@@ -121,7 +139,7 @@ function inputs(q: Tensor, k: Tensor, v: Tensor, { lengths = q }: AttentionOptio
 }
 
 /** Params and constants that all the attention shaders share. */
-function settings(q: Tensor, k: Tensor, options: AttentionOptions): Required<Pick<Launch, "params" | "constants">> {
+function settings(q: Tensor, k: Tensor, options: AttentionOptions, SG = 0): Required<Pick<Launch, "params" | "constants">> {
   const { queries, heads, kvHeads, capacity, headDim } = sizes(q, k);
   const { scale, causal = true, keys = capacity, past = keys - queries, window = 0, softcap = 0, lengths } = options;
   return {
@@ -132,6 +150,7 @@ function settings(q: Tensor, k: Tensor, options: AttentionOptions): Required<Pic
       CAUSAL: causal,
       SOFTCAP: softcap,
       HAS_LENGTHS: lengths !== undefined,
+      ...(SG && { SG }),
     },
   };
 }

@@ -1,0 +1,29 @@
+// y[i] = x[i] / (1 - p) where random_bits(seed, i) >= p 2^32, else 0
+// Each invocation strides over the elements, in vectors of four where the size allows. The mask depends on seed and i only,
+// so the backward pass is the same kernel with the same seed.
+struct Params {
+  count: u32,     // in units of elem
+  width: u32,     // elements in an elem
+  seed: u32,
+  threshold: u32, // p 2^32
+  factor: f32     // 1 / (1 - p)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read_write> y: array<elem>;
+
+alias elem = vec4f; // f32, with words u32 and LANES 0u, where the size is not a multiple of four
+alias words = vec4u;
+const LANES: words = vec4u(0u, 1u, 2u, 3u);
+const ACCUMULATE: bool = false; // add to y instead of overwriting it
+// #import "common/random.wgsl"
+
+@compute @workgroup_size(256)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    let bits = random_bits(params.seed, words(i * params.width) + LANES);
+    let value = select(elem(0.0), params.factor * x[i], bits >= words(params.threshold));
+    if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
+  }
+}

@@ -1,0 +1,21 @@
+// The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
+export { type Adaptable, type Adapter, attach, type Method, type Site } from "./adapters/adapter.ts";
+export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export type { Example } from "./data/jsonl.ts";
+export { parseJsonl, readExamples } from "./data/jsonl.ts";
+export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
+export { Device, type DeviceInfo, type DeviceOptions, requestDevice } from "./gpu/device.ts";
+export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
+export type { FileSource } from "./io/files.ts";
+export { memoryFiles } from "./io/files.ts";
+export type { Tokenizer } from "./io/tokenizer.ts";
+export { adapterFiles } from "./load/adapter.ts";
+export { type Model, openModel } from "./load/model.ts";
+export type { LanguageModel } from "./models/model.ts";
+export type { Evaluation } from "./train/evaluate.ts";
+export { generateTokens, type TokenOptions } from "./train/generate.ts";
+export { evaluate, type GenerateOptions, generate, type TrainOptions, train } from "./train/text.ts";
+export type { SamplingOptions } from "./train/sample.ts";
+export type { ScheduleName } from "./train/schedule.ts";
+export { type StepMetrics, type TrainerOptions, trainSequences } from "./train/trainer.ts";
+export { type FailureKind, LoraError } from "./util/fail.ts";

@@ -1,0 +1,46 @@
+// The package in Node.
+import type { Adapter } from "./adapters/adapter.ts";
+import type { Lora } from "./adapters/lora.ts";
+import type { Device, DeviceOptions } from "./gpu/device.ts";
+import { adapterFiles, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
+import { type Model, openModel } from "./load/model.ts";
+import { folderFiles, resolveModelFiles } from "./platform/node-files.ts";
+import { folderWriter } from "./platform/node-folder-writer.ts";
+import { openNodeDevice } from "./platform/node-gpu.ts";
+
+export * from "./api.ts";
+
+/** How a model is found. */
+export interface LoadOptions {
+  /** Where it runs; a new device unless given. */
+  device?: Device;
+  /** Branch, tag or commit of a hub repository. */
+  revision?: string;
+  /** Access token of the hub; the variable HF_TOKEN unless given. */
+  token?: string;
+}
+
+/**
+ * Opens the system's GPU, or a software device where there is none (`device.info` says which).
+ * @throws LoraError of kind `no-adapter` with what to install.
+ */
+export function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  return openNodeDevice(options);
+}
+
+/** Loads a model from a folder, a URL or a hub id such as `org/name` or `org/name@revision`. */
+export async function loadModel(reference: string, { device, ...options }: LoadOptions = {}): Promise<Model> {
+  return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
+}
+
+/** Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT does; both or none. */
+export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
+  await folderWriter(folder).write(await adapterFiles(adapter));
+}
+
+/** Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id. */
+export async function loadAdapter(model: Model, reference: string): Promise<Adapter<Lora>> {
+  return loadAdapterFiles(model, await resolveModelFiles(reference));
+}
+
+export { folderFiles };

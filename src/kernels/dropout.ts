@@ -1,0 +1,33 @@
+import shader from "../../shaders/dropout.wgsl";
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
+import { perElement } from "./elementwise.ts";
+
+/** Which elements are dropped. */
+export interface DropoutOptions {
+  /** Probability of dropping an element, in [0, 1). */
+  p: number;
+  /** 32 bits that determine the mask; different for each layer and step. */
+  seed: number;
+}
+
+/**
+ * y = x / (1 − p) where kept, 0 where dropped, added to `into` where given. f32.
+ * Nothing is stored: the backward pass is the same call on dy with the same seed.
+ */
+export function dropout(x: Tensor, { p, seed }: DropoutOptions, into?: Tensor): Tensor {
+  if (!(p >= 0 && p < 1)) fail("dropout", `p is ${p}, expected 0 ≤ p < 1`);
+  const { width, count, elem, grid } = perElement(x.device, x.size);
+  const y = into ?? empty(x.device, x.shape);
+  x.device.run(shader, "forward", {
+    bind: { x, y },
+    params: { count, width, seed, threshold: Math.floor(p * 2 ** 32), factor: 1 / (1 - p) },
+    constants: {
+      elem,
+      ...(width === 1 && { words: "u32", LANES: "0u" }),
+      ACCUMULATE: into !== undefined,
+    },
+    grid,
+  });
+  return y;
+}

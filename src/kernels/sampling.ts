@@ -1,0 +1,18 @@
+import shader from "../../shaders/sampling.wgsl";
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { foldGrid } from "./grid.ts";
+
+/**
+ * Index of the largest value of each row; of equal ones the lowest, as torch.argmax.
+ * @param x `[..., cols]` f32
+ * @returns `[rows]` u32
+ */
+export function argmax(x: Tensor): Tensor {
+  const index = empty(x.device, [x.rows], "u32");
+  x.device.run(shader, "argmax", {
+    bind: { x, index },
+    params: { rows: x.rows, cols: x.columns },
+    grid: foldGrid(x.rows),
+  });
+  return index;
+}
