@@ -12,7 +12,9 @@ function step(size: number): BenchCase {
     name: `adamw ${size}`,
     setup(device) {
       const [p, g] = [randomValues(size, 1), randomValues(size, 2)];
-      const [parameters, gradients] = [p, g].map((values) => fromArray(device, Float32Array.from(values), [size]));
+      const [parameters, gradients] = [p, g].map((values) =>
+        fromArray(device, Float32Array.from(values), [size]),
+      );
       const [m, v] = [zeros(device, [size]), zeros(device, [size])];
       const normAndClip = fromArray(device, Float32Array.of(1, 1), [2]);
       return {

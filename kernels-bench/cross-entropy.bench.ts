@@ -22,4 +22,8 @@ function losses(rows: number, vocab: number, scale?: number): BenchCase {
   };
 }
 
-export const cases: BenchCase[] = [losses(64, 49_152), losses(64, 49_152, 1 / 64), losses(16, 151_936, 1 / 16)];
+export const cases: BenchCase[] = [
+  losses(64, 49_152),
+  losses(64, 49_152, 1 / 64),
+  losses(16, 151_936, 1 / 16),
+];

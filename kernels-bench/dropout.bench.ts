@@ -11,7 +11,11 @@ function forward(size: number): BenchCase {
       const x = randomValues(size, 1);
       const X = fromArray(device, Float32Array.from(x), [size]);
       const options = { p: 0.1, seed: 1 };
-      return { run: () => dropout(X, options), reference: () => dropoutReference(x, options), bytes: 8 * size };
+      return {
+        run: () => dropout(X, options),
+        reference: () => dropoutReference(x, options),
+        bytes: 8 * size,
+      };
     },
   };
 }

@@ -5,7 +5,8 @@ import { randomValues } from "../test/reference/gradient.ts";
 import type { BenchCase } from "./harness.ts";
 
 /** gate, up and dy of one MLP. */
-const inputs = (size: number) => [randomValues(size, 1), randomValues(size, 2), randomValues(size, 3)] as const;
+const inputs = (size: number) =>
+  [randomValues(size, 1), randomValues(size, 2), randomValues(size, 3)] as const;
 
 function forward(size: number): BenchCase {
   return {
@@ -40,7 +41,12 @@ function backward(size: number): BenchCase {
 
 /** Elements are independent, so one difference serves all of them at once. */
 function gateDifferences(gate: Float64Array, up: Float64Array, dy: Float64Array): Float64Array {
-  const at = (shift: number) => gatedActivationReference(gate.map((g) => g + shift), up, "silu");
+  const at = (shift: number) =>
+    gatedActivationReference(
+      gate.map((g) => g + shift),
+      up,
+      "silu",
+    );
   const [above, below] = [at(1e-5), at(-1e-5)];
   return dy.map((d, i) => (d * (above[i]! - below[i]!)) / 2e-5);
 }

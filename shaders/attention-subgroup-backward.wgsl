@@ -39,24 +39,19 @@ fn weigh(s: vec4f, dp: vec4f, own: vec4u, own_end: u32, other: u32, other_end: u
   return slope(p, capped_s, dp, d);
 }
 
-// Publishes the weights of one group of owned rows; `stat` is theirs where they are queries, else of the lane's columns.
-fn share_weights(group: u32, rows: mat4x4f, d_rows: mat4x4f, first: u32, ends: vec2u, other: u32, stat: mat2x4f, lane: u32) {
+// Weights of one group of owned rows with this lane's columns; `stat` is theirs where they are queries, else of the lane's columns.
+fn weigh_group(rows: mat4x4f, d_rows: mat4x4f, first: u32, ends: vec2u, other: u32, stat: mat2x4f) -> mat4x4f {
   let s = transpose(rows);
   let dp = transpose(d_rows);
-  let own = first + 4u * group + vec4u(0u, 1u, 2u, 3u);
+  let own = first + vec4u(0u, 1u, 2u, 3u);
   let a = stat[0];
   let b = stat[1];
   let query = vec4<bool>(BY_QUERY);
-  share(
-    group,
-    mat4x4f(
-      weigh(s[0], dp[0], own, ends.x, other, ends.y, select(a.xxxx, a, query), select(b.xxxx, b, query)),
-      weigh(s[1], dp[1], own, ends.x, other + 1u, ends.y, select(a.yyyy, a, query), select(b.yyyy, b, query)),
-      weigh(s[2], dp[2], own, ends.x, other + 2u, ends.y, select(a.zzzz, a, query), select(b.zzzz, b, query)),
-      weigh(s[3], dp[3], own, ends.x, other + 3u, ends.y, select(a.wwww, a, query), select(b.wwww, b, query))
-    ),
-    lane
-  );
+  let w0 = weigh(s[0], dp[0], own, ends.x, other, ends.y, select(a.xxxx, a, query), select(b.xxxx, b, query));
+  let w1 = weigh(s[1], dp[1], own, ends.x, other + 1u, ends.y, select(a.yyyy, a, query), select(b.yyyy, b, query));
+  let w2 = weigh(s[2], dp[2], own, ends.x, other + 2u, ends.y, select(a.zzzz, a, query), select(b.zzzz, b, query));
+  let w3 = weigh(s[3], dp[3], own, ends.x, other + 3u, ends.y, select(a.wwww, a, query), select(b.wwww, b, query));
+  return transpose(mat4x4f(w0, w1, w2, w3));
 }
 
 // Queries [x, y) that see any of the keys [first, last).
@@ -105,26 +100,24 @@ fn backward(
       if (TARGET != V) {
         dp = products(select(V, DO, BY_QUERY), own, step, own_last, select(DO, V, BY_QUERY), rows, lane);
       }
-      workgroupBarrier(); // the weights may still be read
       let ends = vec2u(own_end, span.y);
       let four = vec4u(0u, 1u, 2u, 3u);
       let at = select(mine, first + four, BY_QUERY);
       let last = select(last_other, last_own, BY_QUERY);
       let next = select(0u, 4u, BY_QUERY); // queries of the next group; the other side's are the same for all groups
-      share_weights(0u, s.g0, dp.g0, first, ends, mine.x, load_stats(stat_at, at, last), lane);
-      share_weights(1u, s.g1, dp.g1, first, ends, mine.x, load_stats(stat_at, at + next, last), lane);
-      share_weights(2u, s.g2, dp.g2, first, ends, mine.x, load_stats(stat_at, at + 2u * next, last), lane);
-      share_weights(3u, s.g3, dp.g3, first, ends, mine.x, load_stats(stat_at, at + 3u * next, last), lane);
-      workgroupBarrier();
+      let w0 = weigh_group(s.g0, dp.g0, first, ends, mine.x, load_stats(stat_at, at, last));
+      let w1 = weigh_group(s.g1, dp.g1, first + 4u, ends, mine.x, load_stats(stat_at, at + next, last));
+      let w2 = weigh_group(s.g2, dp.g2, first + 8u, ends, mine.x, load_stats(stat_at, at + 2u * next, last));
+      let w3 = weigh_group(s.g3, dp.g3, first + 12u, ends, mine.x, load_stats(stat_at, at + 3u * next, last));
       let source = select(select(DO, Q, TARGET == K), K, BY_QUERY);
       let row = other_base + other * other_step;
       let last_row = other_base + last_other * other_step;
-      sums = accumulate(sums, source, row, other_step, last_row, min(OTHERS, span.y - other), lane);
+      sums = accumulate(sums, Block(w0, w1, w2, w3), source, row, other_step, last_row, min(OTHERS, span.y - other), lane);
     }
   }
   let one = vec4f(1.0);
   let out = select(key_row(batch, first, kv_head), query_row(batch, first, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
   // Weights of rows past the end are 0, and so are their sums.
-  store_rows(sums, mat4x4f(one, one, one, one), out, select(params.kv_heads, params.heads, BY_QUERY), rows - first, lane);
+  store_rows(sums, mat4x4f(one, one, one, one), out, select(params.kv_heads, params.heads, BY_QUERY), min(ROWS, rows - first), lane);
 }

@@ -49,10 +49,11 @@ fn lane_sum(x: vec4f) -> vec4f {
   return sum;
 }
 
-// Publishes exp(s - m) of a group and returns its sums over this lane's keys.
-fn share_exp(group: u32, s: mat4x4f, m: vec4f, lane: u32) -> vec4f {
-  let p = mat4x4f(exp(s[0] - m), exp(s[1] - m), exp(s[2] - m), exp(s[3] - m));
-  share(group, p, lane);
+fn exp_all(s: mat4x4f, m: vec4f) -> mat4x4f {
+  return mat4x4f(exp(s[0] - m), exp(s[1] - m), exp(s[2] - m), exp(s[3] - m));
+}
+
+fn column_sum(p: mat4x4f) -> vec4f {
   return p[0] + p[1] + p[2] + p[3];
 }
 
@@ -60,12 +61,8 @@ fn reciprocal(l: vec4f) -> vec4f {
   return select(vec4f(), 1.0 / max(l, vec4f(1e-30)), l > vec4f());
 }
 
-fn store_logsumexp(at: u32, count: u32, m: vec4f, l: vec4f) {
-  let sums = select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), l > vec4f());
-  if (count > 0u) { logsumexp[at] = sums.x; }
-  if (count > 1u) { logsumexp[at + 1u] = sums.y; }
-  if (count > 2u) { logsumexp[at + 2u] = sums.z; }
-  if (count > 3u) { logsumexp[at + 3u] = sums.w; }
+fn log_sums(m: vec4f, l: vec4f) -> vec4f {
+  return select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), l > vec4f());
 }
 
 @compute @workgroup_size(SG)
@@ -85,6 +82,7 @@ fn forward(
   let last_row = query_row(batch, max(queries, 1u) - 1u, head);
   let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
   let position = params.past + first;
+  let count = min(ROWS, params.queries - first);
   var m = mat4x4f(vec4f(LEAST), vec4f(LEAST), vec4f(LEAST), vec4f(LEAST)); // column g, component i: row 4 g + i
   var l = mat4x4f(); // of this lane's keys until the end
   var sums = Rows();
@@ -100,17 +98,20 @@ fn forward(
     let top = mat4x4f(top_score(s0, m[0]), top_score(s1, m[1]), top_score(s2, m[2]), top_score(s3, m[3]));
     let shrink = mat4x4f(exp(m[0] - top[0]), exp(m[1] - top[1]), exp(m[2] - top[2]), exp(m[3] - top[3]));
     m = top;
-    workgroupBarrier(); // the weights may still be read
+    let p0 = exp_all(s0, m[0]);
+    let p1 = exp_all(s1, m[1]);
+    let p2 = exp_all(s2, m[2]);
+    let p3 = exp_all(s3, m[3]);
     l = mat4x4f(
-      l[0] * shrink[0] + share_exp(0u, s0, m[0], lane), l[1] * shrink[1] + share_exp(1u, s1, m[1], lane),
-      l[2] * shrink[2] + share_exp(2u, s2, m[2], lane), l[3] * shrink[3] + share_exp(3u, s3, m[3], lane)
+      l[0] * shrink[0] + column_sum(p0), l[1] * shrink[1] + column_sum(p1),
+      l[2] * shrink[2] + column_sum(p2), l[3] * shrink[3] + column_sum(p3)
     );
-    workgroupBarrier();
+    let weights = Block(transpose(p0), transpose(p1), transpose(p2), transpose(p3));
     sums.b0 = rescaled_block(sums.b0, shrink);
     if (PASSES > 1u) { sums.b1 = rescaled_block(sums.b1, shrink); }
     if (PASSES > 2u) { sums.b2 = rescaled_block(sums.b2, shrink); }
     if (PASSES > 3u) { sums.b3 = rescaled_block(sums.b3, shrink); }
-    sums = accumulate(sums, V, base, params.kv_heads, last_key_row, min(OTHERS, span.y - key), lane);
+    sums = accumulate(sums, weights, V, base, params.kv_heads, last_key_row, min(OTHERS, span.y - key), lane);
   }
   l = mat4x4f(lane_sum(l[0]), lane_sum(l[1]), lane_sum(l[2]), lane_sum(l[3]));
   // Queries in the padding and queries that see nothing give zeros.
@@ -119,14 +120,12 @@ fn forward(
     select(vec4f(), l[0], own < vec4u(queries)), select(vec4f(), l[1], own + 4u < vec4u(queries)),
     select(vec4f(), l[2], own + 8u < vec4u(queries)), select(vec4f(), l[3], own + 12u < vec4u(queries))
   );
-  let count = params.queries - first;
   let factors = mat4x4f(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
   store_rows(sums, factors, row, params.heads, count, lane);
-  if (lane == 0u) {
-    let at = (batch * params.heads + head) * params.queries + first;
-    store_logsumexp(at, count, m[0], l[0]);
-    store_logsumexp(at + 4u, max(count, 4u) - 4u, m[1], l[1]);
-    store_logsumexp(at + 8u, max(count, 8u) - 8u, m[2], l[2]);
-    store_logsumexp(at + 12u, max(count, 12u) - 12u, m[3], l[3]);
+  let sums4 = array<vec4f, 4>(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
+  var logs = sums4;
+  let at = (batch * params.heads + head) * params.queries + first;
+  for (var i = lane; i < count; i += SG) {
+    logsumexp[at + i] = logs[i / 4u][i % 4u];
   }
 }

@@ -6,9 +6,6 @@ const REGISTERS: u32 = (ROWS + SG - 1u) / SG; // owned rows that a lane loads
 const OTHERS: u32 = 4u * SG;                  // rows that the owned ones are multiplied with in one step
 const PASSES: u32 = (DV + SG - 1u) / SG;      // of SG vectors over a head, at most 4
 
-// weights[SG i + lane] belongs to owned row i and the four columns of a lane.
-var<workgroup> weights: array<vec4f, ROWS * SG>;
-
 // Column i of the matrix of group g is owned row 4 g + i, by four columns of this lane.
 struct Block { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
 
@@ -64,16 +61,6 @@ fn products(own: u32, first: u32, step: u32, last: u32, other: u32, rows: vec4u,
   return sums;
 }
 
-// Publishes the weights of a group, one column of the matrix for each of this lane's four columns.
-fn share(group: u32, w: mat4x4f, lane: u32) {
-  let rows = transpose(w);
-  let i = 4u * group * SG + lane;
-  weights[i] = rows[0];
-  weights[i + SG] = rows[1];
-  weights[i + 2u * SG] = rows[2];
-  weights[i + 3u * SG] = rows[3];
-}
-
 // Four rows of a source from `row`, at vector `column`.
 fn load_rows(source: u32, row: u32, step: u32, last: u32, column: u32) -> mat4x4f {
   let c = min(column, DV - 1u); // where a head is narrow, spare lanes repeat its last vector
@@ -86,22 +73,39 @@ fn load_rows(source: u32, row: u32, step: u32, last: u32, column: u32) -> mat4x4
 // Lane's part of 16 rows of a head: vectors lane + SG n.
 struct Rows { b0: Block, b1: Block, b2: Block, b3: Block }
 
+fn four_rows_of(lane: u32, rows: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    subgroupShuffle(rows[0], lane), subgroupShuffle(rows[1], lane), subgroupShuffle(rows[2], lane), subgroupShuffle(rows[3], lane)
+  );
+}
+
+// What another lane has of a block.
+fn block_of(lane: u32, rows: Block) -> Block {
+  let g0 = four_rows_of(lane, rows.g0);
+  let g1 = four_rows_of(lane, rows.g1);
+  let g2 = four_rows_of(lane, rows.g2);
+  let g3 = four_rows_of(lane, rows.g3);
+  return Block(g0, g1, g2, g3);
+}
+
+// sums + weights w, with rows of w as columns.
+fn add_weighted(sums: Block, weights: Block, w: mat4x4f) -> Block {
+  return Block(sums.g0 + w * weights.g0, sums.g1 + w * weights.g1, sums.g2 + w * weights.g2, sums.g3 + w * weights.g3);
+}
+
 // sums + weights times `count` rows of a source: row, row + step, ... (at most last).
-fn accumulate(sums: Rows, source: u32, row: u32, step: u32, last: u32, count: u32, lane: u32) -> Rows {
+fn accumulate(sums: Rows, weights: Block, source: u32, row: u32, step: u32, last: u32, count: u32, lane: u32) -> Rows {
   var b0 = sums.b0;
   var b1 = sums.b1;
   var b2 = sums.b2;
   var b3 = sums.b3;
-  var a: array<vec4f, REGISTERS>;
   for (var j = 0u; 4u * j < count; j++) {
-    for (var i = 0u; i < REGISTERS; i++) {
-      a[i] = weights[(i * SG + lane % ROWS) * SG + j];
-    }
     let at = row + 4u * j * step;
-    b0 = multiply_add(b0, a, load_rows(source, at, step, last, lane));
-    if (PASSES > 1u) { b1 = multiply_add(b1, a, load_rows(source, at, step, last, lane + SG)); }
-    if (PASSES > 2u) { b2 = multiply_add(b2, a, load_rows(source, at, step, last, lane + 2u * SG)); }
-    if (PASSES > 3u) { b3 = multiply_add(b3, a, load_rows(source, at, step, last, lane + 3u * SG)); }
+    let a = block_of(j, weights);
+    b0 = add_weighted(b0, a, load_rows(source, at, step, last, lane));
+    if (PASSES > 1u) { b1 = add_weighted(b1, a, load_rows(source, at, step, last, lane + SG)); }
+    if (PASSES > 2u) { b2 = add_weighted(b2, a, load_rows(source, at, step, last, lane + 2u * SG)); }
+    if (PASSES > 3u) { b3 = add_weighted(b3, a, load_rows(source, at, step, last, lane + 3u * SG)); }
   }
   return Rows(b0, b1, b2, b3);
 }
@@ -119,19 +123,21 @@ fn rescaled_block(rows: Block, factors: mat4x4f) -> Block {
   return Block(g0, g1, g2, g3);
 }
 
-fn store_group(rows: mat4x4f, row: u32, step: u32, count: u32, column: u32) {
-  if (count > 0u) { put(row * DV + column, rows[0]); }
-  if (count > 1u) { put((row + step) * DV + column, rows[1]); }
-  if (count > 2u) { put((row + 2u * step) * DV + column, rows[2]); }
-  if (count > 3u) { put((row + 3u * step) * DV + column, rows[3]); }
+// The rows of a block. Indexed by a loop, they cost one store in the code instead of 16: drivers that expand every
+// access compile the kernel in a fraction of the time.
+fn rows_of(rows: Block) -> array<vec4f, ROWS> {
+  return array<vec4f, ROWS>(
+    rows.g0[0], rows.g0[1], rows.g0[2], rows.g0[3], rows.g1[0], rows.g1[1], rows.g1[2], rows.g1[3],
+    rows.g2[0], rows.g2[1], rows.g2[2], rows.g2[3], rows.g3[0], rows.g3[1], rows.g3[2], rows.g3[3]
+  );
 }
 
-fn store_block(rows: Block, row: u32, step: u32, count: u32, column: u32) {
+fn store_block(sums: Block, row: u32, step: u32, count: u32, column: u32) {
+  var rows = rows_of(sums);
   if (column >= DV) { return; }
-  store_group(rows.g0, row, step, count, column);
-  store_group(rows.g1, row + 4u * step, step, max(count, 4u) - 4u, column);
-  store_group(rows.g2, row + 8u * step, step, max(count, 8u) - 8u, column);
-  store_group(rows.g3, row + 12u * step, step, max(count, 12u) - 12u, column);
+  for (var i = 0u; i < count; i++) {
+    put((row + i * step) * DV + column, rows[i]);
+  }
 }
 
 // Writes the first `count` owned rows, each times its factor: row, row + step, ... of the output.

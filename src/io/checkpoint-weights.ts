@@ -52,9 +52,14 @@ export class CheckpointWeights {
       for (const upload of this.#uploads.sort(order)) await this.#stream(upload);
       await this.#device.check();
     } catch (error) {
-      for (const { target } of this.#uploads) this.#device.memory.release(target.storage);
+      this.release();
       throw error;
     }
+  }
+
+  /** Frees all tensors. */
+  release(): void {
+    for (const { target } of this.#uploads.splice(0)) this.#device.memory.release(target.storage);
   }
 
   #at(path: string): Weights {

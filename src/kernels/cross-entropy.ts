@@ -21,7 +21,11 @@ export interface CrossEntropyOptions {
  * @param labels `[rows]` i32, each below vocab
  * @returns `[rows]` f32, in nats
  */
-export function crossEntropy(logits: Tensor, labels: Tensor, { scale, softcap = 0 }: CrossEntropyOptions = {}): Tensor {
+export function crossEntropy(
+  logits: Tensor,
+  labels: Tensor,
+  { scale, softcap = 0 }: CrossEntropyOptions = {},
+): Tensor {
   if (labels.dtype !== "i32" || labels.size !== logits.rows) {
     fail("crossEntropy", `labels are [${labels.shape}] ${labels.dtype}, expected [${logits.rows}] i32`);
   }

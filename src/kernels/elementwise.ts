@@ -110,5 +110,6 @@ function checkSizes(where: string, a: Tensor, b: Tensor): void {
 }
 
 function checkBias(where: string, x: Tensor, size: number): void {
-  if (size !== x.columns) fail(where, `bias has ${size} elements, expected ${x.columns} (last axis of [${x.shape}])`);
+  if (size !== x.columns)
+    fail(where, `bias has ${size} elements, expected ${x.columns} (last axis of [${x.shape}])`);
 }

@@ -56,5 +56,6 @@ export function embeddingBackward(
 }
 
 function checkIds(ids: Tensor): void {
-  if (ids.dtype !== "i32" && ids.dtype !== "u32") fail("embedding", `ids are ${ids.dtype}, expected i32 or u32`);
+  if (ids.dtype !== "i32" && ids.dtype !== "u32")
+    fail("embedding", `ids are ${ids.dtype}, expected i32 or u32`);
 }

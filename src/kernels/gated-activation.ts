@@ -49,5 +49,6 @@ export function gatedActivationBackward(
 }
 
 function checkSizes(gate: Tensor, other: Tensor): void {
-  if (gate.size !== other.size) fail("gatedActivation", `[${gate.shape}] and [${other.shape}] differ in size`);
+  if (gate.size !== other.size)
+    fail("gatedActivation", `[${gate.shape}] and [${other.shape}] differ in size`);
 }

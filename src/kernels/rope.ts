@@ -100,7 +100,12 @@ export function rope(x: Tensor, table: RopeTensors, position: RopePosition = {})
 }
 
 /** dL/dx: the rotation by the opposite angles, added to `into` where given. */
-export function ropeBackward(dy: Tensor, table: RopeTensors, position: RopePosition = {}, into?: Tensor): Tensor {
+export function ropeBackward(
+  dy: Tensor,
+  table: RopeTensors,
+  position: RopePosition = {},
+  into?: Tensor,
+): Tensor {
   return rotate(dy, table, position, -1, into);
 }
 
@@ -131,9 +136,14 @@ function rotate(
 
 function checkShapes(x: Tensor, cos: Tensor, offset: number): void {
   if (x.shape.length !== 4) fail("rope", `x is [${x.shape}], expected [batch, tokens, heads, headDim]`);
-  if (2 * cos.columns > x.columns) fail("rope", `the table rotates ${2 * cos.columns} of ${x.columns} dimensions`);
+  if (2 * cos.columns > x.columns)
+    fail("rope", `the table rotates ${2 * cos.columns} of ${x.columns} dimensions`);
   const last = offset + (x.shape[1] as number);
   if (last > cos.rows) {
-    fail("rope", `positions up to ${last} are needed, the table has ${cos.rows}`, "make it with a larger length");
+    fail(
+      "rope",
+      `positions up to ${last} are needed, the table has ${cos.rows}`,
+      "make it with a larger length",
+    );
   }
 }

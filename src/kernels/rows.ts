@@ -43,5 +43,6 @@ export function scatterRows(dy: Tensor, index: Tensor, rows: number, into?: Tens
 }
 
 function checkIndex(where: string, index: Tensor): void {
-  if (index.dtype !== "u32" && index.dtype !== "i32") fail(where, `the index is ${index.dtype}, expected u32 or i32`);
+  if (index.dtype !== "u32" && index.dtype !== "i32")
+    fail(where, `the index is ${index.dtype}, expected u32 or i32`);
 }

@@ -24,15 +24,27 @@ const TIED_COPIES = ["lm_head.weight"];
  */
 export async function openModel(files: FileSource, device: Device): Promise<Model> {
   const checkpoint = await openCheckpoint(files);
+  const tokenizer = await openTokenizer(files, checkpoint.generationConfig ?? checkpoint.config);
   const weights = new CheckpointWeights(device, checkpoint);
   const language = buildModel(device, checkpoint.config, weights.root);
-  const tokenizer = await openTokenizer(files, checkpoint.generationConfig ?? checkpoint.config);
-  await weights.finish({ optional: language.tied ? TIED_COPIES : [] });
-  if (tokenizer && tokenizer.vocabSize > language.config.vocabSize) {
-    const { vocabSize } = language.config;
-    fail(files.label, `the tokenizer has ids up to ${tokenizer.vocabSize - 1}, the model an embedding of ${vocabSize} rows`);
+  const release = () => {
+    language.release();
+    weights.release();
+  };
+  try {
+    checkVocabulary(files.label, language, tokenizer);
+    await weights.finish({ optional: language.tied ? TIED_COPIES : [] });
+  } catch (error) {
+    release();
+    throw error;
   }
-  return { ...language, name: files.label, tokenizer };
+  return { ...language, name: files.label, tokenizer, release };
+}
+
+function checkVocabulary(label: string, { config }: LanguageModel, tokenizer: Tokenizer | undefined): void {
+  if (!tokenizer || tokenizer.vocabSize <= config.vocabSize) return;
+  const highest = tokenizer.vocabSize - 1;
+  fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
 }
 
 async function openTokenizer(files: FileSource, generationConfig: unknown): Promise<Tokenizer | undefined> {

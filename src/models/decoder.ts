@@ -84,5 +84,8 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     hidden: (ids, context) => call(root, ops.embedding(context.tape, embedding, ids), context),
     logits: (hidden, tape) => ops.linear(tape, hidden, head),
     newCache: (capacity) => new KvCache(device, { ...c, capacity }),
+    release() {
+      for (const { storage } of [rope.cos, rope.sin]) device.memory.release(storage);
+    },
   };
 }

@@ -22,4 +22,6 @@ export interface LanguageModel {
   logits(hidden: Tensor, tape?: Tape): Tensor;
   /** A cache for generating one sequence of at most `capacity` tokens. */
   newCache(capacity: number): KvCache;
+  /** Frees the model's GPU memory; it must not be used afterwards. */
+  release(): void;
 }

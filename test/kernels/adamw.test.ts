@@ -18,24 +18,31 @@ const cases = [
   { size: 64, gradientScale: 1e8 },
 ];
 
-describe.each(cases)("adamw $size clip $clip gradients $gradientScale", ({ size, clip = 1, gradientScale = 1, ...rest }) => {
-  test("five steps", async () => {
-    const device = await testDevice();
-    const options = { ...defaults, ...rest };
-    const start = randomValues(size, 1);
-    const tensors = state(device, start, clip);
-    const wanted: AdamWState = { p: start.slice(), m: new Float64Array(size), v: new Float64Array(size) };
-    for (let step = 1; step <= 5; step++) {
-      const gradients = randomValues(size, 10 + step, gradientScale);
-      tensors.gradients.write(Float32Array.from(gradients));
-      adamW(tensors, { ...options, step });
-      adamWReference(wanted, gradients.map((g) => clip * g), { ...options, step });
-    }
-    expect(await tensors.parameters.read()).toBeClose(wanted.p);
-    expect(await tensors.m.read()).toBeClose(wanted.m);
-    expect(await tensors.v.read()).toBeClose(wanted.v);
-  });
-});
+describe.each(cases)(
+  "adamw $size clip $clip gradients $gradientScale",
+  ({ size, clip = 1, gradientScale = 1, ...rest }) => {
+    test("five steps", async () => {
+      const device = await testDevice();
+      const options = { ...defaults, ...rest };
+      const start = randomValues(size, 1);
+      const tensors = state(device, start, clip);
+      const wanted: AdamWState = { p: start.slice(), m: new Float64Array(size), v: new Float64Array(size) };
+      for (let step = 1; step <= 5; step++) {
+        const gradients = randomValues(size, 10 + step, gradientScale);
+        tensors.gradients.write(Float32Array.from(gradients));
+        adamW(tensors, { ...options, step });
+        adamWReference(
+          wanted,
+          gradients.map((g) => clip * g),
+          { ...options, step },
+        );
+      }
+      expect(await tensors.parameters.read()).toBeClose(wanted.p);
+      expect(await tensors.m.read()).toBeClose(wanted.m);
+      expect(await tensors.v.read()).toBeClose(wanted.v);
+    });
+  },
+);
 
 /** torch 2.13, f64: three steps of AdamW(lr=1e-2, weight_decay=0.1) from [1, -2, 0.5] with the gradients below. */
 const TORCH = [0.9678008103721331, -1.9640359880998999, 0.4957769531363636];

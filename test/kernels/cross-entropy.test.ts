@@ -49,15 +49,18 @@ test("losses are summed and accumulated", async () => {
   expect(await sumLosses(floats(device, values, [values.length]), total).read()).toBeClose([2 * sum]);
 });
 
-test.each([Number.NaN, Number.POSITIVE_INFINITY])("a logit of %s reaches the loss and the gradient", async (logit) => {
-  const device = await testDevice();
-  const labels = fromArray(device, Int32Array.of(0, 0), [2]);
-  const X = floats(device, [1, logit, 3, 4, 5, 6], [2, 3]);
-  const loss = crossEntropy(X, labels, { scale: 1 });
-  expect((await X.read())[1]).toBe(logit);
-  expect(Number.isNaN((await loss.read())[0])).toBe(true);
-  expect(await sumLosses(loss).read()).toEqual(Float32Array.of(Number.NaN));
-});
+test.each([Number.NaN, Number.POSITIVE_INFINITY])(
+  "a logit of %s reaches the loss and the gradient",
+  async (logit) => {
+    const device = await testDevice();
+    const labels = fromArray(device, Int32Array.of(0, 0), [2]);
+    const X = floats(device, [1, logit, 3, 4, 5, 6], [2, 3]);
+    const loss = crossEntropy(X, labels, { scale: 1 });
+    expect((await X.read())[1]).toBe(logit);
+    expect(Number.isNaN((await loss.read())[0])).toBe(true);
+    expect(await sumLosses(loss).read()).toEqual(Float32Array.of(Number.NaN));
+  },
+);
 
 test("labels of another length are refused", async () => {
   const device = await testDevice();
@@ -75,7 +78,10 @@ function rowwiseDifferences(
   const gradient = new Float64Array(logits.length);
   labels.forEach((label, row) => {
     const forward = (x: Float64Array) => crossEntropyReference(x, [label], softcap);
-    gradient.set(centralDifferences(forward, logits.subarray(row * cols, (row + 1) * cols), [scale]), row * cols);
+    gradient.set(
+      centralDifferences(forward, logits.subarray(row * cols, (row + 1) * cols), [scale]),
+      row * cols,
+    );
   });
   return gradient;
 }

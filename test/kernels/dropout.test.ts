@@ -22,7 +22,10 @@ describe.each([1, 3, 127, 5 * 123, 512])("dropout of %i", (size) => {
     const dx = dropout(dY, options);
     const wanted = centralDifferences((v) => dropoutReference(v, options), x, dy);
     expect(await dx.read()).toBeClose(wanted, 1e-4);
-    expect(await dropout(dY, options, dx).read()).toBeClose(wanted.map((g) => 2 * g), 1e-4);
+    expect(await dropout(dY, options, dx).read()).toBeClose(
+      wanted.map((g) => 2 * g),
+      1e-4,
+    );
   });
 });
 
@@ -55,7 +58,8 @@ test("equal seeds agree, neighbouring seeds and elements are independent", async
   expect(await mask(size, 0.5, 41)).toEqual(first);
   const second = await mask(size, 0.5, 42);
   const limit = 4 * Math.sqrt(0.25 / size);
-  const agreement = (other: (i: number) => number) => mean(first.map((keep, i) => (keep === other(i) ? 1 : 0)));
+  const agreement = (other: (i: number) => number) =>
+    mean(first.map((keep, i) => (keep === other(i) ? 1 : 0)));
   expect(Math.abs(agreement((i) => second[i]!) - 0.5)).toBeLessThan(limit);
   for (const shift of [1, 2, 4, 64, 256]) {
     expect(Math.abs(agreement((i) => first[(i + shift) % size]!) - 0.5)).toBeLessThan(limit);

@@ -16,29 +16,35 @@ const cases = [
   { vocab: 300, cols: 32, tokens: 200, limitBytes: 10_000 },
 ];
 
-describe.each(cases)("embedding $vocab×$cols tokens $tokens limit $limitBytes", ({ vocab, cols, tokens, limitBytes }) => {
-  const table = randomValues(vocab * cols, 1);
-  const ids = randomValues(tokens, 2).map((v) => Math.floor(Math.abs(v) * 1e6) % vocab);
-  const dy = randomValues(tokens * cols, 3);
+describe.each(cases)(
+  "embedding $vocab×$cols tokens $tokens limit $limitBytes",
+  ({ vocab, cols, tokens, limitBytes }) => {
+    const table = randomValues(vocab * cols, 1);
+    const ids = randomValues(tokens, 2).map((v) => Math.floor(Math.abs(v) * 1e6) % vocab);
+    const dy = randomValues(tokens * cols, 3);
 
-  test.each(["f32", "bf16", "f16"] as const)("forward from %s", async (dtype) => {
-    const device = await testDevice();
-    const { tensor, values } = stored(device, table, [vocab, cols], dtype);
-    const y = embedding(tensor, fromArray(device, Int32Array.from(ids), [tokens]), limitBytes);
-    expect(await y.read()).toBeClose(embeddingReference(values, ids, cols), 1e-7);
-  });
+    test.each(["f32", "bf16", "f16"] as const)("forward from %s", async (dtype) => {
+      const device = await testDevice();
+      const { tensor, values } = stored(device, table, [vocab, cols], dtype);
+      const y = embedding(tensor, fromArray(device, Int32Array.from(ids), [tokens]), limitBytes);
+      expect(await y.read()).toBeClose(embeddingReference(values, ids, cols), 1e-7);
+    });
 
-  test("backward", async () => {
-    const device = await testDevice();
-    const I = fromArray(device, Uint32Array.from(ids), [tokens]);
-    const dY = floats(device, dy, [tokens, cols]);
-    const dtable = embeddingBackward(dY, I, vocab, undefined, limitBytes);
-    const wanted = columnwiseDifferences(table, { ids, cols, dy });
-    expect(await dtable.read()).toBeClose(wanted, 1e-5);
-    const twice = embeddingBackward(dY, I, vocab, dtable, limitBytes);
-    expect(await twice.read()).toBeClose(wanted.map((g) => 2 * g), 1e-5);
-  });
-});
+    test("backward", async () => {
+      const device = await testDevice();
+      const I = fromArray(device, Uint32Array.from(ids), [tokens]);
+      const dY = floats(device, dy, [tokens, cols]);
+      const dtable = embeddingBackward(dY, I, vocab, undefined, limitBytes);
+      const wanted = columnwiseDifferences(table, { ids, cols, dy });
+      expect(await dtable.read()).toBeClose(wanted, 1e-5);
+      const twice = embeddingBackward(dY, I, vocab, dtable, limitBytes);
+      expect(await twice.read()).toBeClose(
+        wanted.map((g) => 2 * g),
+        1e-5,
+      );
+    });
+  },
+);
 
 test("ids outside the table give zeros and no gradient", async () => {
   const device = await testDevice();

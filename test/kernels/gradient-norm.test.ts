@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { gradientNorm } from "../../src/kernels/gradient-norm.ts";
-import { gradientNormReference } from "../reference/gradient-norm.ts";
 import { randomValues } from "../reference/gradient.ts";
+import { gradientNormReference } from "../reference/gradient-norm.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const sizes = [1, 3, 127, 5 * 123, 300_000];
@@ -35,6 +35,8 @@ test.each([
   const gradients = randomValues(2000, 1);
   gradients[1234] = value;
   for (const maxNorm of [0, 1]) {
-    expect(await gradientNorm(floats(device, gradients, [2000]), maxNorm).read()).toEqual(Float32Array.of(Number.NaN, 0));
+    expect(await gradientNorm(floats(device, gradients, [2000]), maxNorm).read()).toEqual(
+      Float32Array.of(Number.NaN, 0),
+    );
   }
 });

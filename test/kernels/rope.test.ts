@@ -1,6 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { rope, ropeBackward, ropeFrequencies, type RopeScaling, ropeTable, uploadRopeTable } from "../../src/kernels/rope.ts";
+import {
+  type RopeScaling,
+  rope,
+  ropeBackward,
+  ropeFrequencies,
+  ropeTable,
+  uploadRopeTable,
+} from "../../src/kernels/rope.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { type RopeCase, ropeReference } from "../reference/rope.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -17,7 +24,8 @@ const cases: { shape: RopeCase["shape"]; rotaryDim: number; offset: number }[] =
 describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, rotaryDim, offset }) => {
   const size = shape.reduce((a, b) => a * b);
   const options = { headDim: shape[3], rotaryDim, theta };
-  const reference = (v: ArrayLike<number>) => ropeReference(v, { shape, frequencies: ropeFrequencies(options), offset });
+  const reference = (v: ArrayLike<number>) =>
+    ropeReference(v, { shape, frequencies: ropeFrequencies(options), offset });
   const x = randomValues(size, 1);
   const dy = randomValues(size, 2);
   const position = { positionOffset: offset };
@@ -36,7 +44,10 @@ describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, r
     const wanted = centralDifferences(reference, x, dy);
     expect(await dx.read()).toBeClose(wanted, 1e-4);
     const twice = ropeBackward(dY, tensors, position, dx);
-    expect(await twice.read()).toBeClose(wanted.map((g) => 2 * g), 1e-4);
+    expect(await twice.read()).toBeClose(
+      wanted.map((g) => 2 * g),
+      1e-4,
+    );
   });
 });
 
@@ -82,12 +93,17 @@ describe("transformers' values", async () => {
   test("linear", () => {
     const options = { headDim: 8, theta };
     const scaled = ropeFrequencies({ ...options, scaling: { rope_type: "linear", factor: 4 } });
-    expect(scaled).toBeClose(ropeFrequencies(options).map((frequency) => frequency / 4), 1e-12);
+    expect(scaled).toBeClose(
+      ropeFrequencies(options).map((frequency) => frequency / 4),
+      1e-12,
+    );
   });
 });
 
 test("a table that is too short is refused", async () => {
   const device = await testDevice();
   const tensors = uploadRopeTable(device, ropeTable({ headDim: 4, theta, length: 8 }));
-  expect(() => rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, { positionOffset: 7 })).toThrow("up to 9");
+  expect(() =>
+    rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, { positionOffset: 7 }),
+  ).toThrow("up to 9");
 });

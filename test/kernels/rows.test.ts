@@ -19,7 +19,10 @@ describe.each(cases)("rows $index of $rows×$cols", ({ rows, cols, index }) => {
 
   test("gather", async () => {
     const device = await testDevice();
-    const y = gatherRows(floats(device, x, [rows, cols]), fromArray(device, Uint32Array.from(index), [index.length]));
+    const y = gatherRows(
+      floats(device, x, [rows, cols]),
+      fromArray(device, Uint32Array.from(index), [index.length]),
+    );
     expect(y.shape).toEqual([index.length, cols]);
     expect(await y.read()).toBeClose(gatherRowsReference(x, index, cols), 0);
   });

@@ -17,13 +17,17 @@ describe.each(cases)("argmax $rows×$cols scale $scale", ({ rows, cols, scale = 
   test("finds the largest", async () => {
     const device = await testDevice();
     const x = randomValues(rows * cols, 1, scale);
-    expect([...(await argmax(floats(device, x, [rows, cols])).readIntegers())]).toEqual(argmaxReference(x, cols));
+    expect([...(await argmax(floats(device, x, [rows, cols])).readIntegers())]).toEqual(
+      argmaxReference(x, cols),
+    );
   });
 
   test("takes the first of equals", async () => {
     const device = await testDevice();
     const x = randomValues(rows * cols, 2, scale).map((v) => Math.sign(v)); // long runs of ties
-    expect([...(await argmax(floats(device, x, [rows, cols])).readIntegers())]).toEqual(argmaxReference(x, cols));
+    expect([...(await argmax(floats(device, x, [rows, cols])).readIntegers())]).toEqual(
+      argmaxReference(x, cols),
+    );
   });
 });
 

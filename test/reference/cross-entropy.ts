@@ -1,5 +1,9 @@
 /** logsumexp(s) − s[label] of each row in f64, s = cap · tanh(logits / cap) where there is a cap; 0 for negative labels. */
-export function crossEntropyReference(logits: ArrayLike<number>, labels: ArrayLike<number>, softcap = 0): Float64Array {
+export function crossEntropyReference(
+  logits: ArrayLike<number>,
+  labels: ArrayLike<number>,
+  softcap = 0,
+): Float64Array {
   const cols = logits.length / labels.length;
   return Float64Array.from(labels, (label, row) => {
     if (label < 0) return 0;

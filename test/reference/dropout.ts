@@ -1,5 +1,8 @@
 /** x / (1 − p) where the generator of common/random.wgsl, written again with host integers, keeps the element. */
-export function dropoutReference(x: ArrayLike<number>, { p, seed }: { p: number; seed: number }): Float64Array {
+export function dropoutReference(
+  x: ArrayLike<number>,
+  { p, seed }: { p: number; seed: number },
+): Float64Array {
   const key = pcg(seed >>> 0);
   const threshold = Math.floor(p * 2 ** 32);
   return Float64Array.from(x, (value, i) => (pcg((pcg(i) + key) >>> 0) >= threshold ? value / (1 - p) : 0));

@@ -8,7 +8,10 @@ export interface RopeCase {
 }
 
 /** x·cos + rotate_half(x)·sin on the leading dimensions, as transformers writes it, in f64. */
-export function ropeReference(x: ArrayLike<number>, { shape, frequencies, offset = 0 }: RopeCase): Float64Array {
+export function ropeReference(
+  x: ArrayLike<number>,
+  { shape, frequencies, offset = 0 }: RopeCase,
+): Float64Array {
   const [, tokens, heads, cols] = shape;
   const half = frequencies.length;
   return Float64Array.from(x, (value, i) => {

@@ -1,0 +1,57 @@
+/**
+ * A JSON value as Python's `json.dumps(value, indent=2, sort_keys=True)` writes it: keys in the order of their code
+ * points, ASCII only, floats as `repr` shows them. JavaScript does not tell 1 from 1.0: `isFloat` names the keys
+ * whose numbers are floats even where they are whole.
+ */
+export function pythonJson(value: unknown, isFloat: (key: string) => boolean = () => false): string {
+  return dump(value, "\n", false, isFloat);
+}
+
+/** `newline` carries the indentation; `float` says whether a number at this place is a float. */
+function dump(value: unknown, newline: string, float: boolean, isFloat: (key: string) => boolean): string {
+  if (typeof value === "number") return float || !Number.isInteger(value) ? pythonFloat(value) : String(value);
+  if (typeof value === "string") return pythonString(value);
+  if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
+  const inner = `${newline}  `;
+  if (Array.isArray(value)) {
+    const items = value.map((item) => dump(item, inner, float, isFloat));
+    return bracket("[", items, "]", newline);
+  }
+  const entries = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b));
+  const items = entries.map(([key, item]) => `${pythonString(key)}: ${dump(item, inner, isFloat(key), isFloat)}`);
+  return bracket("{", items, "}", newline);
+}
+
+function bracket(open: string, items: readonly string[], close: string, newline: string): string {
+  if (items.length === 0) return open + close;
+  return `${open}${newline}  ${items.join(`,${newline}  `)}${newline}${close}`;
+}
+
+/** A float as Python's `repr` shows it: shortest digits, an exponent below 1e-4 and from 1e16, never a bare integer. */
+export function pythonFloat(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity";
+  const [mantissa = "", exponentText = "0"] = value.toExponential().split("e");
+  const exponent = Number(exponentText);
+  const sign = Object.is(value, -0) ? "-" : "";
+  if (value !== 0 && (exponent < -4 || exponent >= 16)) {
+    return `${mantissa}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+  }
+  // JavaScript writes an exponent below 1e-6 and from 1e21 only, so this has none.
+  const plain = String(value);
+  return sign + (plain.includes(".") ? plain : `${plain}.0`);
+}
+
+/** A string in ASCII, escaped as Python does (`ensure_ascii`): pairs of surrogates one by one, hex in lower case. */
+function pythonString(text: string): string {
+  const escape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, escape);
+}
+
+/** Order of Python strings. `<` goes by UTF-16 units, which differs beyond U+FFFF. */
+export function compareCodePoints(a: string, b: string): number {
+  const x = Array.from(a, (character) => character.codePointAt(0)!);
+  const y = Array.from(b, (character) => character.codePointAt(0)!);
+  const differs = x.findIndex((point, i) => point !== y[i]);
+  if (differs < 0) return x.length - y.length;
+  return x[differs]! - (y[differs] ?? -1);
+}

@@ -1,0 +1,70 @@
+import { describe, expect, test } from "vitest";
+import { linearCrossEntropy } from "../../src/autograd/loss.ts";
+import { Tape } from "../../src/autograd/tape.ts";
+import { scoped } from "../../src/gpu/tensor.ts";
+import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { matmulReference } from "../reference/matmul.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+const [N, d, V] = [70, 8, 50];
+const hidden = randomValues(N * d, 1);
+const head = randomValues(V * d, 2);
+const labels = Int32Array.from({ length: N }, (_, i) => (i % 3 === 0 ? -100 : (i * 7) % V));
+const scale = 0.25;
+
+/** Sum of logsumexp(h Wᵀ) − (h Wᵀ)[label] over the labelled rows. */
+function lossReference(hidden: ArrayLike<number>, head: ArrayLike<number>): number {
+  const logits = matmulReference(hidden, head, { m: N, n: V, k: d, layout: "NT" });
+  let loss = 0;
+  labels.forEach((label, row) => {
+    if (label === -100) return;
+    const line = logits.subarray(row * V, (row + 1) * V);
+    const top = Math.max(...line);
+    loss += top + Math.log(line.reduce((sum, value) => sum + Math.exp(value - top), 0)) - line[label]!;
+  });
+  return loss;
+}
+
+describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])("fused linear cross-entropy, $logitBytes bytes", ({ logitBytes }) => {
+  test("loss and gradients of hidden states and head", async () => {
+    const device = await testDevice();
+    const [H, W] = [floats(device, hidden, [2, N / 2, d]), floats(device, head, [V, d])];
+    const tape = new Tape();
+    for (const leaf of [H, W]) tape.watch(leaf);
+    const loss = linearCrossEntropy(tape, H, W, labels, { scale, logitBytes });
+    expect(await loss.read()).toBeClose([lossReference(hidden, head)]);
+    const gradients = tape.backward(loss, loss);
+    const wanted = [
+      centralDifferences((v) => [lossReference(v, head)], hidden, [scale]),
+      centralDifferences((v) => [lossReference(hidden, v)], head, [scale]),
+    ];
+    expect(await gradients.get(H)!.read()).toBeClose(wanted[0]!, 1e-4);
+    expect(await gradients.get(W)!.read()).toBeClose(wanted[1]!, 1e-4);
+  });
+});
+
+test("without a tape only the loss is computed, and no labels give 0", async () => {
+  const device = await testDevice();
+  const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];
+  expect(await linearCrossEntropy(undefined, H, W, labels, { scale }).read()).toBeClose([lossReference(hidden, head)]);
+  const none = new Int32Array(N).fill(-100);
+  expect([...(await linearCrossEntropy(undefined, H, W, none, { scale }).read())]).toEqual([0]);
+});
+
+test("logits never exist all together: memory follows the chunk, not the number of tokens", async () => {
+  const device = await testDevice();
+  const [rows, width, vocab] = [512, 4, 1000];
+  const H = floats(device, randomValues(rows * width, 1), [rows, width]);
+  const W = floats(device, randomValues(vocab * width, 2), [vocab, width]);
+  const all = Int32Array.from({ length: rows }, (_, i) => i);
+  const before = device.memory.stats.used;
+  device.memory.resetPeak();
+  scoped(device, () => {
+    const tape = new Tape();
+    tape.watch(H);
+    const loss = linearCrossEntropy(tape, H, W, all, { scale, logitBytes: 64 * vocab * 4 });
+    tape.backward(loss, loss);
+    return undefined;
+  });
+  expect(device.memory.stats.peak - before).toBeLessThan((rows * vocab * 4) / 4);
+});
