@@ -8,11 +8,12 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradients: array<u32>;     // the bits of f32 values
-@group(0) @binding(2) var<storage, read_write> sums: array<vec2f>;  // of each workgroup: sum of squares, 1 if broken
-@group(0) @binding(3) var<storage, read> partials: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> sums: array<f32>;    // of each workgroup
+@group(0) @binding(3) var<storage, read> partials: array<f32>;
 @group(0) @binding(4) var<storage, read_write> result: array<u32>;  // bits of norm and clip
 
 const WG: u32 = 256u;
+const HUGE: f32 = 3e38;       // the sum of squares where a gradient is NaN or infinite
 const NAN: u32 = 0x7fc00000u; // its bits; WGSL has no such literal
 // #import "common/reduce.wgsl"
 
@@ -28,29 +29,24 @@ fn partial(
   @builtin(local_invocation_index) lane: u32
 ) {
   var sum = 0.0;
-  var flag = 0.0;
+  var is_broken = false;
   for (var i = group.x * WG + lane; i < params.count; i += grid.x * WG) {
     let bits = gradients[i];
     let g = bitcast<f32>(bits);
     sum += g * g;
-    if (broken(bits)) { flag = 1.0; }
+    is_broken = is_broken || broken(bits);
   }
-  let total = workgroup_sum(sum, lane);
-  let any_broken = workgroup_max(flag, lane);
-  if (lane == 0u) { sums[group.x] = vec2f(total, any_broken); }
+  let total = workgroup_sum(select(sum, HUGE, is_broken), lane);
+  if (lane == 0u) { sums[group.x] = total; }
 }
 
 @compute @workgroup_size(WG)
 fn final_sum(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;
-  var flag = 0.0;
-  for (var i = lane; i < params.count; i += WG) {
-    sum += partials[i].x;
-    flag = max(flag, partials[i].y);
-    if (broken(bitcast<u32>(partials[i].x))) { flag = 1.0; } // the squares overflowed
-  }
-  let norm = sqrt(workgroup_sum(sum, lane));
-  let is_broken = workgroup_max(flag, lane) > 0.0 || broken(bitcast<u32>(norm));
+  for (var i = lane; i < params.count; i += WG) { sum += partials[i]; }
+  let total = workgroup_sum(sum, lane);
+  let norm = sqrt(total);
+  let is_broken = total >= HUGE || broken(bitcast<u32>(total)); // or the squares overflowed
   if (lane == 0u) {
     let clip = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0);
     result[0] = select(bitcast<u32>(norm), NAN, is_broken);

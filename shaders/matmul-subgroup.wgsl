@@ -139,23 +139,17 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
     c2 += product2(v[REGISTER2], w);
     c3 += product3(v[REGISTER3], w);
   }
-  if (col < params.n) {
-    store4(row, col, c0);
-    store4(row + 4u, col, c1);
-    store4(row + 8u, col, c2);
-    store4(row + 12u, col, c3);
+  if (col >= params.n) { return; }
+  // A loop over rows instead of sixteen stores: every store is expanded per lane by CPU rasterisers, which would be
+  // most of the kernel's code and of its compile time.
+  let rows = array<vec4f, ROWS>(
+    c0[0], c0[1], c0[2], c0[3], c1[0], c1[1], c1[2], c1[3], c2[0], c2[1], c2[2], c2[3], c3[0], c3[1], c3[2], c3[3]
+  );
+  let count = min(ROWS, params.m - row);
+  for (var i = 0u; i < count; i++) {
+    let index = (params.c_offset + (row + i) * params.ldc + col) / 4u;
+    var value = rows[i];
+    if (params.beta != 0.0) { value += params.beta * c[index]; }
+    c[index] = value;
   }
-}
-
-fn store4(row: u32, col: u32, tile: mat4x4f) {
-  store(row, col, tile[0]);
-  store(row + 1u, col, tile[1]);
-  store(row + 2u, col, tile[2]);
-  store(row + 3u, col, tile[3]);
-}
-
-fn store(row: u32, col: u32, value: vec4f) {
-  if (row >= params.m) { return; }
-  let index = (params.c_offset + row * params.ldc + col) / 4u;
-  if (params.beta == 0.0) { c[index] = value; } else { c[index] = value + params.beta * c[index]; }
 }

@@ -35,9 +35,12 @@ const KINDS: readonly (readonly [weight: number, write: Writer])[] = [
 const TOTAL = KINDS.reduce((sum, [weight]) => sum + weight, 0);
 
 function makeDocument(random: Random): string {
-  let at = random.integer(TOTAL);
-  const [, write] = KINDS.find(([weight]) => (at -= weight) < 0)!;
-  return write(random);
+  let left = random.integer(TOTAL);
+  for (const [weight, write] of KINDS) {
+    if (left < weight) return write(random);
+    left -= weight;
+  }
+  throw new Error("unreachable: the weights sum to TOTAL");
 }
 
 function otherThan<T>(items: readonly T[], taken: T, random: Random): T {

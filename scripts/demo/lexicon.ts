@@ -1,10 +1,11 @@
 /** The words the demo's texts are made of. Few words and many combinations: a small model learns them as wholes. */
 
+// biome-ignore format: a table
 /** Common given names. */
 export const NAMES = [
   "Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Ivan", "Julia", "Karl", "Laura",
   "Mara", "Nina", "Oscar", "Paula", "Robert", "Sara", "Tom", "Victor",
-] as const; // biome-ignore format: a table
+] as const;
 
 /** A thing in singular and plural. */
 export interface Thing {
@@ -16,10 +17,9 @@ const thing = (one: string, many = `${one}s`): Thing => ({ one, many });
 
 /** Things that can be carried. */
 export const THINGS: readonly Thing[] = [
-  ...["cup", "ball", "book", "apple", "shoe", "hat", "stone", "lamp", "pencil", "basket", "spoon"].map((w) =>
-    thing(w),
-  ),
-  ...["flower", "coin", "candle", "bottle", "key", "plate", "chair"].map((w) => thing(w)),
+  ...["cup", "ball", "book", "apple", "shoe", "hat", "stone", "lamp", "pencil"].map((word) => thing(word)),
+  ...["basket", "spoon", "flower", "coin", "candle", "bottle", "key"].map((word) => thing(word)),
+  ...["plate", "chair"].map((word) => thing(word)),
   thing("box", "boxes"),
   thing("brush", "brushes"),
 ];
@@ -40,9 +40,10 @@ export const NUMBERS = [
   "nine",
 ] as const;
 
+// biome-ignore format: a table
 export const PLACES = [
   "kitchen", "garden", "barn", "attic", "cellar", "hall", "library", "school", "market", "bedroom", "office", "shop",
-] as const; // biome-ignore format: a table
+] as const;
 
 export const SURFACES = ["shelf", "table", "floor", "bench", "window", "stairs"] as const;
 

@@ -103,7 +103,7 @@ function layersOf({ layersToTransform = [] }: TargetOptions): readonly number[] 
 /** The number of the layer that a module lies in. As in PEFT a pattern is put into the expression as it stands. */
 function layerIndex(path: string, pattern: TargetOptions["layersPattern"]): number | undefined {
   const expressions = layerPatterns(pattern).map((name) =>
-    pythonRegExp(name, (body) => `^(?:^|.*?\\.)${body}\\.(?<index>\\d+)\\.`),
+    pythonRegExp(name, (body) => `^(?:(?:^|.*?\\.)${body}\\.(?<index>\\d+)\\.)`),
   );
   // Without a pattern PEFT wants a part before the list's name: `layers.0.q_proj` has no layer index.
   if (expressions.length === 0) expressions.push(/^.*?\.[^.]*\.(?<index>\d+)\./);

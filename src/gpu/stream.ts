@@ -1,4 +1,5 @@
 import type { Allocation } from "./memory.ts";
+import type { Profiler } from "./profile.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
@@ -21,6 +22,8 @@ export class Stream {
   dispatches = 0;
   /** Called with a uniform buffer that leaves the cache, before it is destroyed. */
   onEvict: ((buffer: GPUBuffer) => void) | undefined;
+  /** While set, every dispatch is timed in a pass of its own. */
+  profiler: Profiler | undefined;
   readonly #gpu: GPUDevice;
   readonly #uniforms = new Map<string, Uniform>();
   #encoder: GPUCommandEncoder | undefined;
@@ -40,10 +43,13 @@ export class Stream {
     grid: readonly [number, number, number],
     used: readonly Allocation[],
   ): void {
-    this.#pass ??= this.#open().beginComputePass();
+    const timestampWrites = this.profiler?.next(pipeline.label);
+    if (timestampWrites) this.#endPass();
+    this.#pass ??= this.#open().beginComputePass(timestampWrites && { timestampWrites });
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, group);
     this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    if (timestampWrites) this.#endPass();
     for (const allocation of used) allocation.lastUse = this.submits;
     this.dispatches++;
     if (++this.#pending >= this.#batch) this.flush();

@@ -73,7 +73,10 @@ const orNull = ({ wants, accepts }: Kind): Kind => ({
   accepts: (value) => value === null || accepts(value),
 });
 
-const RANK: Kind = { wants: "a whole number of at least 1", accepts: (v) => isWhole(v) && (v as number) >= 1 };
+const RANK: Kind = {
+  wants: "a whole number of at least 1",
+  accepts: (v) => isWhole(v) && (v as number) >= 1,
+};
 const NUMBER: Kind = { wants: "a number", accepts: Number.isFinite };
 const PROBABILITY: Kind = {
   wants: "a number from 0 to 1",
@@ -96,7 +99,10 @@ const TOKENS = orNull({
   wants: "a list of whole numbers, an object",
   accepts: (v) => isRecord(v) || isWholes(v),
 });
-const BLOCKS = orNull({ wants: "true, false, an object", accepts: (v) => typeof v === "boolean" || isRecord(v) });
+const BLOCKS = orNull({
+  wants: "true, false, an object",
+  accepts: (v) => typeof v === "boolean" || isRecord(v),
+});
 const RANGES = orNull({
   wants: "a list of [start, end]",
   accepts: (v) => Array.isArray(v) && v.every(isWholes),
@@ -155,7 +161,8 @@ const DEFAULTS = Object.fromEntries(
 
 /** A configuration with the defaults of PEFT 0.21.0; `inference_mode` is true, as in every file that PEFT saves. */
 export function peftLoraConfig(overrides: Partial<PeftLoraConfig>): PeftLoraConfig {
-  return { ...DEFAULTS, ...overrides };
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
 }
 
 /** Fields that Python holds as floats, those of nested configurations included. */
@@ -190,7 +197,10 @@ export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig 
   failAll(where, peftConfigProblems(config), REMEDY);
   const warnings = Object.keys(json)
     .filter((name) => !Object.hasOwn(FIELDS, name))
-    .map((name) => `${where}: the field ${name} (${shown(json[name])}) is unknown to PEFT 0.21.0 and was ignored`);
+    .map(
+      (name) =>
+        `${where}: the field ${name} (${shown(json[name])}) is unknown to PEFT 0.21.0 and was ignored`,
+    );
   return { config, warnings };
 }
 
@@ -200,7 +210,8 @@ const REMEDY =
 /** Throws unless the value is a configuration of LoRA: there is no use in looking at the fields of another. */
 function refuseOtherTypes(json: unknown, where: string): asserts json is Record<string, unknown> {
   if (!isRecord(json)) failAll(where, [`it is ${shown(json)}, expected an object`], NO_CONFIG);
-  else if (isMlxConfig(json)) failAll(where, ["this is the configuration of an mlx-lm adapter, not of PEFT's"], MLX_HELP);
+  else if (isMlxConfig(json))
+    failAll(where, ["this is the configuration of an mlx-lm adapter, not of PEFT's"], MLX_HELP);
   else if (json.peft_type === undefined) failAll(where, ["peft_type is missing"], NO_CONFIG);
   else if (json.peft_type !== "LORA") failAll(where, [`peft_type is ${shown(json.peft_type)}`], ONLY_LORA);
 }
@@ -220,7 +231,9 @@ function withoutNull(name: keyof PeftLoraConfig, value: unknown): unknown {
 /** Everything that is wrong with a configuration, or that it asks for and is not supported; one line each. */
 export function peftConfigProblems(config: PeftLoraConfig): string[] {
   const wrong = NAMES_OF_FIELDS.filter((name) => !FIELDS[name][1].accepts(config[name]));
-  const problems = wrong.map((name) => `${name} is ${shown(config[name])}, expected ${FIELDS[name][1].wants}`);
+  const problems = wrong.map(
+    (name) => `${name} is ${shown(config[name])}, expected ${FIELDS[name][1].wants}`,
+  );
   const right = (name: keyof PeftLoraConfig) => !wrong.includes(name);
   if (right("rank_pattern")) {
     const values = patternProblems("rank_pattern", config.rank_pattern, RANK.accepts, RANK.wants);
@@ -254,12 +267,17 @@ function unsupported(config: PeftLoraConfig, right: (name: keyof PeftLoraConfig)
   const names = (Object.keys(UNSUPPORTED) as (keyof typeof UNSUPPORTED)[]).filter(
     (name) => right(name) && isOn(config[name]),
   );
-  const lines = names.map((name) => `${name} is ${shown(config[name])}: ${UNSUPPORTED[name]} is not supported`);
+  const lines = names.map(
+    (name) => `${name} is ${shown(config[name])}: ${UNSUPPORTED[name]} is not supported`,
+  );
   if (right("bias") && config.bias !== "none") {
-    lines.push(`bias is ${shown(config.bias)}: trained biases of the base model are not supported, only "none"`);
+    lines.push(
+      `bias is ${shown(config.bias)}: trained biases of the base model are not supported, only "none"`,
+    );
   }
   const init = config.init_lora_weights;
-  if (typeof init === "string" && CHANGES_BASE.test(init)) lines.push(`init_lora_weights is "${init}": ${CONVERT}`);
+  if (typeof init === "string" && CHANGES_BASE.test(init))
+    lines.push(`init_lora_weights is "${init}": ${CONVERT}`);
   return lines;
 }
 

@@ -27,7 +27,8 @@ export async function refuseMlx(files: FileSource): Promise<void> {
   }
   const settings = await mlxSettings(files);
   if (settings) found.push(settings);
-  if (found.length > 0) fail(files.label, `this is an adapter of mlx-lm (${found.join("; ")}), not of PEFT`, MLX_HELP);
+  if (found.length > 0)
+    fail(files.label, `this is an adapter of mlx-lm (${found.join("; ")}), not of PEFT`, MLX_HELP);
 }
 
 /** The settings that mlx-lm's configuration states, where it is one. */
@@ -74,12 +75,24 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
   [/\.lora_embedding_[AB]/, "LoRA of an embedding, which is not supported"],
   [/\.lora_B\.(?:[^.]+\.)?bias$/, "biases on lora_B (lora_bias), which are not supported"],
   [/trainable_tokens/, "trained rows of an embedding (trainable_token_indices), which are not supported"],
-  [/\.base_layer\..*lora_[AB]/, "LoRA inside another one (fused experts or attention), which is not supported"],
+  [
+    /\.base_layer\..*lora_[AB]/,
+    "LoRA inside another one (fused experts or attention), which is not supported",
+  ],
   [/\.base_layer\.bias$/, "trained biases of the base model (bias), which are not supported"],
-  [/\.base_layer\.weight$/, "stored weights of the base model (save_embedding_layers), which are not supported"],
+  [
+    /\.base_layer\.weight$/,
+    "stored weights of the base model (save_embedding_layers), which are not supported",
+  ],
   [/\.lora_[ab]$/, `tensors of mlx-lm; ${MLX_HELP}`],
-  [/(?:\.lora_(?:up|down)\.|\.lora\.(?:up|down)\.|\.alpha$)/, "tensors in the layout of diffusers or kohya, not PEFT's"],
-  [/\.(?:lora_(?:A|B|E|diag)|ia3_l|vera_\w+|hada_\w+|lokr_\w+|oft_\w+|hra_\w+)$/, "tensors of a method other than LoRA"],
+  [
+    /(?:\.lora_(?:up|down)\.|\.lora\.(?:up|down)\.|\.alpha$)/,
+    "tensors in the layout of diffusers or kohya, not PEFT's",
+  ],
+  [
+    /\.(?:lora_(?:A|B|E|diag)|ia3_l|vera_\w+|hada_\w+|lokr_\w+|oft_\w+|hra_\w+)$/,
+    "tensors of a method other than LoRA",
+  ],
   [/prompt_embeddings$/, "tensors of a prompt method, not of LoRA"],
   [/lora_/, "tensors of LoRA in a form that is not supported"],
 ];

@@ -11,11 +11,8 @@ export interface RankAndAlpha {
   readonly alpha: number;
 }
 
-/** A pattern, ready for many module paths. */
-export interface PatternMatcher {
-  /** Values of all entries that match the path, in order; PEFT takes the first. */
-  (path: string): number[];
-}
+/** A pattern, ready for many module paths: gives the values of all entries that match; PEFT takes the first. */
+export type PatternMatcher = (path: string) => number[];
 
 /**
  * Compiles a pattern: an entry matches a path where Python's `re.match(r"(.*\.)?(KEY)$", path)` does, so it is

@@ -29,7 +29,8 @@ export function pairTensors(
 ): SortedTensors {
   const problems: Findings = new Map();
   const keys = [...tensors.values()].map((info) => ({ info, key: parseKey(info.name) }));
-  for (const { info, key } of keys) if (!key) note(problems, describeForeignTensor(info.name), withShape(info));
+  for (const { info, key } of keys)
+    if (!key) note(problems, describeForeignTensor(info.name), withShape(info));
   const pairs = gatherPairs(keys, problems);
   const names = new Set(keys.flatMap(({ key }) => (key ? [key.adapter ?? "(no name)"] : [])));
   if (names.size > 1) note(problems, "tensors of several adapters in one file", ...names);
@@ -73,7 +74,8 @@ function gatherPairs(
     if (!key) continue;
     if (halves[key.part].has(key.path)) note(problems, "two tensors for the same place", info.name);
     halves[key.part].set(key.path, info);
-    if (!FLOATS.includes(info.dtype)) note(problems, `${info.dtype} in place of ${FLOATS.join(", ")}`, withShape(info));
+    if (!FLOATS.includes(info.dtype))
+      note(problems, `${info.dtype} in place of ${FLOATS.join(", ")}`, withShape(info));
   }
   const { A, B } = halves;
   for (const path of A.keys()) if (!B.has(path)) note(problems, "lora_A without lora_B", path);
@@ -118,7 +120,9 @@ function checkRanks(
     else note(problems, "the rank differs from r and rank_pattern", `${path} (${r}, configured ${wanted})`);
   }
   if (reordered.length === 0) return [];
-  return [`several keys of rank_pattern match and the first is wrong; the tensors decided: ${listed(reordered)}`];
+  return [
+    `several keys of rank_pattern match and the first is wrong; the tensors decided: ${listed(reordered)}`,
+  ];
 }
 
 /** A file without tensors of modules_to_save is good where the model lacks such modules, too. */

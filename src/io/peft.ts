@@ -2,7 +2,13 @@ import { float32View, uint16View } from "../util/bytes.ts";
 import { failAll, LoraError } from "../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../util/half.ts";
 import { type FileSource, readJson } from "./files.ts";
-import { type ParsedPeftConfig, type PeftLoraConfig, parsePeftConfig, peftConfigProblems, peftConfigText } from "./peft-config.ts";
+import {
+  type ParsedPeftConfig,
+  type PeftLoraConfig,
+  parsePeftConfig,
+  peftConfigProblems,
+  peftConfigText,
+} from "./peft-config.ts";
 import { failWithoutWeights, PEFT_CONFIG, PEFT_WEIGHTS, refuseMlx } from "./peft-foreign.ts";
 import { patternMatcher, sortedPattern, unmatchedKeys } from "./peft-patterns.ts";
 import { type LoraPair, listed, pairTensors } from "./peft-tensors.ts";
@@ -82,7 +88,9 @@ function writeProblems({ config, tensors }: WritableAdapter): string[] {
       problems.push(`${path}: ${shapes}, but the configuration gives it r ${rank}; see peftPatterns`);
     }
     if (alpha !== undefined && alpha !== configured) {
-      problems.push(`${path}: alpha is ${alpha}, but the configuration gives it ${configured}; see peftPatterns`);
+      problems.push(
+        `${path}: alpha is ${alpha}, but the configuration gives it ${configured}; see peftPatterns`,
+      );
     }
     return problems;
   });
@@ -107,12 +115,20 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
     attempt(problems, () => readConfig(files)),
     attempt(problems, () => readWeightsHeader(files)),
   ]);
-  const { pairs, warnings, problems: tensorProblems } = pairTensors(header?.tensors ?? new Map(), parsed?.config);
+  const {
+    pairs,
+    warnings,
+    problems: tensorProblems,
+  } = pairTensors(header?.tensors ?? new Map(), parsed?.config);
   const found = header ? tensorProblems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) : [];
   failAll(files.label, [...problems, ...found], found.length > 0 ? MERGE : undefined);
   const { config } = parsed!;
   const tensors = await readModules(files, pairs, config);
-  return { config, tensors, warnings: [...parsed!.warnings, ...warnings, ...patternWarnings(config, tensors)] };
+  return {
+    config,
+    tensors,
+    warnings: [...parsed!.warnings, ...warnings, ...patternWarnings(config, tensors)],
+  };
 }
 
 const MERGE =
@@ -143,7 +159,10 @@ async function readModules(
   pairs: ReadonlyMap<string, LoraPair>,
   config: PeftLoraConfig,
 ): Promise<Map<string, PeftModule>> {
-  const data = await readTensors(files, [...pairs.values()].flatMap(({ A, B }) => [A, B]));
+  const data = await readTensors(
+    files,
+    [...pairs.values()].flatMap(({ A, B }) => [A, B]),
+  );
   const tensorOf = (info: TensorInfo): AdapterTensor => ({ shape: info.shape, data: data.get(info.name)! });
   const alphas = patternMatcher(config.alpha_pattern);
   const modules = [...pairs].map(([path, { A, B }]): [string, PeftModule] => {
@@ -159,12 +178,16 @@ async function readModules(
 const BATCH_BYTES = 64 * 1024 * 1024;
 
 /** Values of the tensors by name. Neighbours in the file are read together. */
-async function readTensors(files: FileSource, infos: readonly TensorInfo[]): Promise<Map<string, Float32Array>> {
+async function readTensors(
+  files: FileSource,
+  infos: readonly TensorInfo[],
+): Promise<Map<string, Float32Array>> {
   const values = new Map<string, Float32Array>();
   for (const batch of batches(infos)) {
     const start = batch[0]!.begin;
     const bytes = await files.read(PEFT_WEIGHTS, start, batch.at(-1)!.end);
-    for (const info of batch) values.set(info.name, decode(info, bytes.slice(info.begin - start, info.end - start)));
+    for (const info of batch)
+      values.set(info.name, decode(info, bytes.slice(info.begin - start, info.end - start)));
   }
   return values;
 }
@@ -188,7 +211,9 @@ function decode({ dtype }: TensorInfo, bytes: Uint8Array): Float32Array {
 function patternWarnings(config: PeftLoraConfig, modules: ReadonlyMap<string, PeftModule>): string[] {
   const paths = [...modules.keys()];
   const warnings = (["rank_pattern", "alpha_pattern"] as const).flatMap((field) =>
-    unmatchedKeys(config[field], paths).map((key) => `${PEFT_CONFIG}: the key ${JSON.stringify(key)} of ${field} matches no module`),
+    unmatchedKeys(config[field], paths).map(
+      (key) => `${PEFT_CONFIG}: the key ${JSON.stringify(key)} of ${field} matches no module`,
+    ),
   );
   const alphas = patternMatcher(config.alpha_pattern);
   const unclear = paths.filter((path) => new Set(alphas(path)).size > 1);

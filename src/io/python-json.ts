@@ -9,7 +9,8 @@ export function pythonJson(value: unknown, isFloat: (key: string) => boolean = (
 
 /** `newline` carries the indentation; `float` says whether a number at this place is a float. */
 function dump(value: unknown, newline: string, float: boolean, isFloat: (key: string) => boolean): string {
-  if (typeof value === "number") return float || !Number.isInteger(value) ? pythonFloat(value) : String(value);
+  if (typeof value === "number")
+    return float || !Number.isInteger(value) ? pythonFloat(value) : String(value);
   if (typeof value === "string") return pythonString(value);
   if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
   const inner = `${newline}  `;
@@ -18,7 +19,9 @@ function dump(value: unknown, newline: string, float: boolean, isFloat: (key: st
     return bracket("[", items, "]", newline);
   }
   const entries = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b));
-  const items = entries.map(([key, item]) => `${pythonString(key)}: ${dump(item, inner, isFloat(key), isFloat)}`);
+  const items = entries.map(
+    ([key, item]) => `${pythonString(key)}: ${dump(item, inner, isFloat(key), isFloat)}`,
+  );
   return bracket("{", items, "}", newline);
 }
 
@@ -43,8 +46,8 @@ export function pythonFloat(value: number): string {
 
 /** A string in ASCII, escaped as Python does (`ensure_ascii`): pairs of surrogates one by one, hex in lower case. */
 function pythonString(text: string): string {
-  const escape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, escape);
+  const code = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, code);
 }
 
 /** Order of Python strings. `<` goes by UTF-16 units, which differs beyond U+FFFF. */

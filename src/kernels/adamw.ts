@@ -1,7 +1,7 @@
 import shader from "../../shaders/adamw.wgsl";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./elementwise.ts";
+import { perElement } from "./launch.ts";
 
 /** What AdamW updates and reads: flat f32 tensors of equal size. */
 export interface AdamWTensors {

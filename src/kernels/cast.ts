@@ -1,7 +1,7 @@
 import shader from "../../shaders/cast.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./elementwise.ts";
+import { perElement } from "./launch.ts";
 import { rowWindows } from "./windows.ts";
 
 /** Values of the shader's `FORMAT`. */

@@ -2,6 +2,7 @@ import shader from "../../shaders/cross-entropy.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { foldGrid } from "./grid.ts";
+import { reductionSize } from "./launch.ts";
 
 /** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions {
@@ -33,7 +34,11 @@ export function crossEntropy(
   logits.device.run(shader, "forward", {
     bind: { logits, labels, loss },
     params: { rows: logits.rows, cols: logits.columns, scale: scale ?? 0 },
-    constants: { GRADIENT: scale !== undefined, SOFTCAP: softcap },
+    constants: {
+      WG: reductionSize(logits.device, logits.columns),
+      GRADIENT: scale !== undefined,
+      SOFTCAP: softcap,
+    },
     grid: foldGrid(logits.rows),
   });
   return loss;
@@ -45,7 +50,7 @@ export function sumLosses(loss: Tensor, into?: Tensor): Tensor {
   loss.device.run(shader, "sum_losses", {
     bind: { losses: loss, total },
     params: { rows: loss.size, cols: 0, scale: 0 },
-    constants: { ACCUMULATE: into !== undefined },
+    constants: { WG: reductionSize(loss.device, loss.size), ACCUMULATE: into !== undefined },
     grid: [1],
   });
   return total;

@@ -2,30 +2,7 @@ import shader from "../../shaders/elementwise.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-
-/** How a kernel whose invocations stride over all elements is launched. */
-export interface ElementLaunch {
-  /** Elements that one invocation handles at a time: 4 or 1. */
-  readonly width: number;
-  /** Number of such vectors. */
-  readonly count: number;
-  /** The shader's `alias elem`. */
-  readonly elem: "vec4f" | "f32";
-  readonly grid: readonly [number];
-}
-
-/**
- * Launch of a grid-stride loop over `size` f32 elements, in workgroups of 256.
- * @param unit a length that vectors must divide (rows that they must not straddle).
- */
-export function perElement(device: Device, size: number, unit = size): ElementLaunch {
-  const width = unit % 4 === 0 ? 4 : 1;
-  const count = size / width;
-  // Few workgroups with long loops are twice as fast on CPU rasterisers; a GPU wants all its cores full.
-  const most = device.info.software ? 64 : 2048;
-  const groups = Math.max(1, Math.min(most, Math.ceil(count / 256)));
-  return { width, count, elem: width === 4 ? "vec4f" : "f32", grid: [groups] };
-}
+import { perElement } from "./launch.ts";
 
 /** `Params` of every entry point but {@link biasGradient}'s; what an entry does not read is 0. */
 const params = (count: number, rest: { cols?: number; factor?: number } = {}) => ({

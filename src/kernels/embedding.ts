@@ -3,6 +3,7 @@ import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { zeros } from "./elementwise.ts";
 import { foldGrid } from "./grid.ts";
+import { reductionSize } from "./launch.ts";
 import { rowWindows } from "./windows.ts";
 
 /** Values of `FORMAT` in common/pack.wgsl. */
@@ -32,7 +33,8 @@ export function embedding(table: Tensor, ids: Tensor, limitBytes?: number): Tens
 }
 
 /**
- * dL/dtable `[vocab, cols]` f32, added to `into` where given: dtable[ids[n]] += dy[n]. Ids outside the table add nothing.
+ * dL/dtable `[vocab, cols]` f32, added to `into` where given: dtable[ids[n]] += dy[n].
+ * Ids outside the table add nothing.
  * The work is tokens² / 2 comparisons, so this is for training small models whole.
  */
 export function embeddingBackward(
@@ -49,6 +51,7 @@ export function embeddingBackward(
     dy.device.run(shader, "backward", {
       bind: { ids, dy, dtable: dtable.slice(start, end) },
       params: { tokens: ids.size, cols: dy.columns, start, end, vocab },
+      constants: { WG: Math.min(64, reductionSize(dy.device, ids.size)) },
       grid: foldGrid(ids.size),
     });
   }

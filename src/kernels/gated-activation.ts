@@ -1,7 +1,7 @@
 import shader from "../../shaders/gated-activation.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./elementwise.ts";
+import { perElement } from "./launch.ts";
 
 /** Values of the shader's `ACTIVATION`. A new activation is a number here and a branch in both WGSL functions. */
 const ACTIVATIONS = { silu: 0, gelu_tanh: 1 } as const;

@@ -1,8 +1,6 @@
 import shader from "../../shaders/gradient-norm.wgsl";
 import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
-
-/** Most workgroups, and so partial sums, of the first dispatch. */
-const MAX_PARTIALS = 256;
+import { perElement, reductionSize } from "./launch.ts";
 
 /**
  * Norm of all gradients and the factor that brings it down to `maxNorm`, as PyTorch's `clip_grad_norm_`.
@@ -13,17 +11,20 @@ const MAX_PARTIALS = 256;
 export function gradientNorm(gradients: Tensor, maxNorm = 0): Tensor {
   const { device, size } = gradients;
   return scoped(device, () => {
-    const groups = Math.max(1, Math.min(MAX_PARTIALS, Math.ceil(size / 1024)));
-    const sums = empty(device, [groups, 2]);
+    const groups = Math.min(256, perElement(device, size, 1).grid[0]);
+    const sums = empty(device, [groups]);
+    const constants = { WG: reductionSize(device, size / groups) };
     device.run(shader, "partial", {
       bind: { gradients, sums },
       params: { count: size, max_norm: maxNorm },
+      constants,
       grid: [groups],
     });
     const result = empty(device, [2]);
     device.run(shader, "final_sum", {
       bind: { partials: sums, result },
       params: { count: groups, max_norm: maxNorm },
+      constants,
       grid: [1],
     });
     return result;

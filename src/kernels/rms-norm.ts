@@ -2,6 +2,7 @@ import shader from "../../shaders/rms-norm.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { foldGrid } from "./grid.ts";
+import { reductionSize } from "./launch.ts";
 
 /** Options of RMSNorm. */
 export interface RmsNormOptions {
@@ -24,7 +25,7 @@ export function rmsNorm(x: Tensor, weight: Tensor, { eps, offset = 0 }: RmsNormO
   x.device.run(shader, "forward", {
     bind: { x, w: weight, y, rstd_out: rstd },
     params: { rows: x.rows, cols: x.columns, eps },
-    constants: { OFFSET: offset },
+    constants: { OFFSET: offset, WG: reductionSize(x.device, x.columns) },
     grid: foldGrid(x.rows),
   });
   return { y, rstd };
@@ -43,7 +44,7 @@ export function rmsNormBackward(dy: Tensor, { x, weight, rstd, eps, offset = 0 }
   x.device.run(shader, "backward", {
     bind: { x, w: weight, rstd, dy, dx },
     params: { rows: x.rows, cols: x.columns, eps },
-    constants: { OFFSET: offset, ACCUMULATE: into !== undefined },
+    constants: { OFFSET: offset, ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.columns) },
     grid: foldGrid(x.rows),
   });
   return dx;
@@ -55,7 +56,7 @@ export function rmsNormBackwardWeight(dy: Tensor, { x, weight, rstd, eps }: RmsN
   x.device.run(shader, "backward_weight", {
     bind: { x, rstd, dy, dw },
     params: { rows: x.rows, cols: x.columns, eps },
-    constants: { ACCUMULATE: into !== undefined },
+    constants: { ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.rows) },
     grid: [x.columns],
   });
   return dw;

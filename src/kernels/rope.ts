@@ -2,7 +2,7 @@ import shader from "../../shaders/rope.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { empty, fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./elementwise.ts";
+import { perElement } from "./launch.ts";
 
 /** Changes of the frequencies for long contexts, named as in a Hugging Face config (`modeling_rope_utils.py`). */
 export type RopeScaling =

@@ -1,7 +1,8 @@
 import shader from "../../shaders/rows.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement, zeros } from "./elementwise.ts";
+import { zeros } from "./elementwise.ts";
+import { perElement } from "./launch.ts";
 
 /**
  * y[m] = x[index[m]]: keeps only some rows, say those that have a label.

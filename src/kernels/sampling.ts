@@ -1,6 +1,7 @@
 import shader from "../../shaders/sampling.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { foldGrid } from "./grid.ts";
+import { reductionSize } from "./launch.ts";
 
 /**
  * Index of the largest value of each row; of equal ones the lowest, as torch.argmax.
@@ -12,6 +13,7 @@ export function argmax(x: Tensor): Tensor {
   x.device.run(shader, "argmax", {
     bind: { x, index },
     params: { rows: x.rows, cols: x.columns },
+    constants: { WG: reductionSize(x.device, x.columns) },
     grid: foldGrid(x.rows),
   });
   return index;

@@ -13,11 +13,12 @@ const LEADING_FLAGS = /^\(\?([aimsu]+)\)/;
  * @throws LoraError where it is invalid or uses what JavaScript lacks (atomic groups, inline flags of a part).
  */
 export function pythonRegExp(source: string, embed: (body: string) => string = (body) => body): RegExp {
-  const flags = LEADING_FLAGS.exec(source);
-  const body = translate(source.slice(flags?.[0].length ?? 0));
+  const [prefix, letters] = LEADING_FLAGS.exec(source) ?? ["", ""];
+  const body = translate(source.slice(prefix.length));
+  const flags = letters!.replace(/[^ims]/g, ""); // a, u: the classes of characters, which names do not need
   try {
     new RegExp(body); // by itself: an unbalanced bracket must not close one of the frame's
-    return new RegExp(embed(body), flags?.[1]!.replace(/[^ims]/g, "") ?? "");
+    return new RegExp(embed(body), flags);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return fail(`the pattern ${JSON.stringify(source)}`, reason, "it must be a regular expression");

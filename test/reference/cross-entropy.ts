@@ -1,4 +1,7 @@
-/** logsumexp(s) − s[label] of each row in f64, s = cap · tanh(logits / cap) where there is a cap; 0 for negative labels. */
+/**
+ * logsumexp(s) − s[label] of each row in f64, 0 for negative labels;
+ * s = cap · tanh(logits / cap) where there is a cap.
+ */
 export function crossEntropyReference(
   logits: ArrayLike<number>,
   labels: ArrayLike<number>,

@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { attach } from "../../src/adapters/adapter.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { type FileContent, memoryFiles } from "../../src/io/files.ts";
+import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
+import { readParameters } from "../../src/nn/parameters.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { trainSequences } from "../../src/train/trainer.ts";
+import { fixturePath, type Golden, goldenSequences, openTestModel, readJsonFile } from "../support/fixtures.ts";
+
+const folder = fixturePath("llama-gqa");
+const sequences = goldenSequences(readJsonFile<Golden>(folder, "golden.json"));
+
+/** Files that were written, as a source to read. */
+function asSource(files: ReadonlyMap<string, FileContent>) {
+  const encode = (content: FileContent) =>
+    typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array);
+  return memoryFiles("saved", new Map([...files].map(([name, content]) => [name, encode(content)])));
+}
+
+async function trainedFiles(dropout: number): Promise<Map<string, FileContent>> {
+  const model = await openTestModel(folder);
+  const adapter = attach(model, lora({ r: 4, alpha: 8, dropout, targetModules: ["q_proj", "down_proj"] }), { seed: 3 });
+  const options = { maxSteps: 3, batchSize: 2, learningRate: 1e-2, seed: 5 };
+  for await (const { skipped } of trainSequences(model, adapter.parameters, sequences, options)) expect(skipped).toBe(false);
+  const files = await adapterFiles(adapter);
+  model.release();
+  return files;
+}
+
+describe("an adapter file", () => {
+  test("of PEFT is written back byte for byte", async () => {
+    const adapter = await loadAdapter(await openTestModel(folder), folderFiles(`${folder}/adapter`));
+    const files = await adapterFiles(adapter);
+    const bytes = files.get("adapter_model.safetensors") as Uint8Array;
+    expect(Buffer.from(bytes).equals(readFileSync(`${folder}/adapter/adapter_model.safetensors`))).toBe(true);
+  });
+
+  test("that is loaded back has the same bits", async () => {
+    const files = await trainedFiles(0);
+    const adapter = await loadAdapter(await openTestModel(folder), asSource(files));
+    const again = await adapterFiles(adapter);
+    expect(again.get("adapter_model.safetensors")).toEqual(files.get("adapter_model.safetensors"));
+    const [values] = (await readParameters(adapter.parameters)).values();
+    expect(values?.some((value) => value !== 0)).toBe(true);
+  });
+
+  test("of two runs with the same seed is the same, byte for byte, with dropout", async () => {
+    expect(await trainedFiles(0.2)).toEqual(await trainedFiles(0.2));
+  });
+
+  test("for another model is refused with every tensor that does not fit", async () => {
+    const files = folderFiles(`${folder}/adapter`);
+    const other = await openTestModel(fixturePath("llama-tied"));
+    await expect(loadAdapter(other, files)).rejects.toThrow(/14 problems:[\s\S]*q_proj: A \[4,32\], B \[32,4\] do not fit a layer of 24 → 24/);
+  });
+});
+
+describe("attach", () => {
+  test("leaves the model's function unchanged until it is trained", async () => {
+    const model = await openTestModel(folder);
+    const adapter = attach(model, lora({ targetModules: "all-linear" }));
+    expect(adapter.sites.length).toBe(14);
+    const values = await readParameters(adapter.parameters);
+    for (const [name, tensor] of values) {
+      const zeros = tensor.every((value) => value === 0);
+      expect(zeros, name).toBe(name.endsWith("lora_B"));
+    }
+    const A = values.get("model.layers.0.self_attn.q_proj.lora_A")!;
+    expect(Math.max(...A.map(Math.abs))).toBeLessThanOrEqual(1 / Math.sqrt(32)); // PEFT: U(−1/√in, 1/√in)
+    expect(Math.max(...A)).toBeGreaterThan(0.9 / Math.sqrt(32));
+  });
+
+  test("uses the family's default targets", async () => {
+    const adapter = attach(await openTestModel(folder), lora());
+    expect(new Set(adapter.sites.map(({ module }) => module.path.split(".").at(-1)))).toEqual(new Set(["q_proj", "v_proj"]));
+  });
+
+  test("refuses bad options, targets that match nothing, and a second adapter", async () => {
+    const model = await openTestModel(folder);
+    expect(() => lora({ r: 0, dropout: 1 })).toThrow(/2 problems:[\s\S]*r is 0; the rank must be a whole number of at least 1[\s\S]*dropout is 1/);
+    expect(() => attach(model, lora({ targetModules: ["q_proj", "query"] }))).toThrow(
+      /no linear layer matches "query"[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
+    );
+    attach(model, lora());
+    expect(() => attach(model, lora())).toThrow("already has an adapter");
+  });
+
+  test("release puts the base model back and frees the memory", async () => {
+    const model = await openTestModel(folder);
+    const before = model.device.memory.stats.used;
+    const adapter = attach(model, lora());
+    adapter.release();
+    expect(model.device.memory.stats.used).toBe(before);
+    expect(() => adapter.enable(true)).toThrow("released");
+    attach(model, lora()).release();
+    model.release();
+  });
+});
