@@ -1,6 +1,6 @@
 enable subgroups;
 // dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q: attention-backward.wgsl in a subgroup
-// One subgroup per 16 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
+// One subgroup per 8 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
 // the other side (keys for dq, queries for dk and dv), then 4 columns of the gradient a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -22,10 +22,13 @@ fn put(i: u32, value: vec4f) {
   d[i] = value;
 }
 
-// Statistics of four queries: logsumexp, D.
-fn load_stats(at: u32, queries: vec4u, last: u32) -> mat2x4f {
+// Statistics of the queries on one side, by four in components: logsumexp, D.
+struct Stats { logsum: vec4f, d: vec4f }
+
+fn load_stats(at: u32, queries: vec4u, last: u32) -> Stats {
   let i = at + min(queries, vec4u(last));
-  return transpose(mat4x2f(stats[i.x], stats[i.y], stats[i.z], stats[i.w]));
+  let s = transpose(mat4x2f(stats[i.x], stats[i.y], stats[i.z], stats[i.w]));
+  return Stats(s[0], s[1]);
 }
 
 // Weights of four owned rows (components) with one row of the other side.
@@ -40,12 +43,12 @@ fn weigh(s: vec4f, dp: vec4f, own: vec4u, own_end: u32, other: u32, other_end: u
 }
 
 // Weights of one group of owned rows with this lane's columns; `stat` is theirs where they are queries, else of the lane's columns.
-fn weigh_group(rows: mat4x4f, d_rows: mat4x4f, first: u32, ends: vec2u, other: u32, stat: mat2x4f) -> mat4x4f {
+fn weigh_group(rows: mat4x4f, d_rows: mat4x4f, first: u32, ends: vec2u, other: u32, stat: Stats) -> mat4x4f {
   let s = transpose(rows);
   let dp = transpose(d_rows);
   let own = first + vec4u(0u, 1u, 2u, 3u);
-  let a = stat[0];
-  let b = stat[1];
+  let a = stat.logsum;
+  let b = stat.d;
   let query = vec4<bool>(BY_QUERY);
   let w0 = weigh(s[0], dp[0], own, ends.x, other, ends.y, select(a.xxxx, a, query), select(b.xxxx, b, query));
   let w1 = weigh(s[1], dp[1], own, ends.x, other + 1u, ends.y, select(a.yyyy, a, query), select(b.yyyy, b, query));
@@ -92,6 +95,12 @@ fn backward(
     let stat_at = (batch * params.heads + head) * params.queries;
     let own = base + first * step;
     let own_last = base + last_own * step;
+    var own_a = vec2f(); // statistics of the owned rows, where they are queries: rows lane and 4 + lane
+    var own_b = vec2f();
+    if (BY_QUERY) {
+      own_a = stats[stat_at + min(first + lane % ROWS, last_own)];
+      own_b = select(own_a, stats[stat_at + min(first + 4u + lane % ROWS, last_own)], SG == 4u);
+    }
     for (var other = span.x; other < span.y; other += OTHERS) {
       let mine = other + 4u * lane + vec4u(0u, 1u, 2u, 3u);
       let rows = other_base + min(mine, vec4u(last_other)) * other_step;
@@ -101,23 +110,23 @@ fn backward(
         dp = products(select(V, DO, BY_QUERY), own, step, own_last, select(DO, V, BY_QUERY), rows, lane);
       }
       let ends = vec2u(own_end, span.y);
-      let four = vec4u(0u, 1u, 2u, 3u);
-      let at = select(mine, first + four, BY_QUERY);
-      let last = select(last_other, last_own, BY_QUERY);
-      let next = select(0u, 4u, BY_QUERY); // queries of the next group; the other side's are the same for all groups
-      let w0 = weigh_group(s.g0, dp.g0, first, ends, mine.x, load_stats(stat_at, at, last));
-      let w1 = weigh_group(s.g1, dp.g1, first + 4u, ends, mine.x, load_stats(stat_at, at + next, last));
-      let w2 = weigh_group(s.g2, dp.g2, first + 8u, ends, mine.x, load_stats(stat_at, at + 2u * next, last));
-      let w3 = weigh_group(s.g3, dp.g3, first + 12u, ends, mine.x, load_stats(stat_at, at + 3u * next, last));
+      var stat0 = Stats(rows0(own_a.x), rows0(own_a.y));
+      var stat1 = Stats(rows1(own_b.x), rows1(own_b.y));
+      if (!BY_QUERY) {
+        stat0 = load_stats(stat_at, mine, last_other);
+        stat1 = stat0;
+      }
+      let w0 = weigh_group(s.g0, dp.g0, first, ends, mine.x, stat0);
+      let w1 = weigh_group(s.g1, dp.g1, first + 4u, ends, mine.x, stat1);
       let source = select(select(DO, Q, TARGET == K), K, BY_QUERY);
       let row = other_base + other * other_step;
       let last_row = other_base + last_other * other_step;
-      sums = accumulate(sums, Block(w0, w1, w2, w3), source, row, other_step, last_row, min(OTHERS, span.y - other), lane);
+      sums = accumulate(sums, Block(w0, w1), source, row, other_step, last_row, min(OTHERS, span.y - other), lane);
     }
   }
   let one = vec4f(1.0);
   let out = select(key_row(batch, first, kv_head), query_row(batch, first, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
   // Weights of rows past the end are 0, and so are their sums.
-  store_rows(sums, mat4x4f(one, one, one, one), out, select(params.kv_heads, params.heads, BY_QUERY), min(ROWS, rows - first), lane);
+  store_rows(sums, mat2x4f(one, one), out, select(params.kv_heads, params.heads, BY_QUERY), min(ROWS, rows - first), lane);
 }

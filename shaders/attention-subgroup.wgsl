@@ -1,6 +1,6 @@
 enable subgroups;
 // o = softmax(scale q k^T + mask) v,  logsumexp of each row of scores: attention.wgsl by outer products in a subgroup
-// One subgroup per 16 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
+// One subgroup per 8 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
 // replace workgroup memory, which is what CPU rasterisers pay for most. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -83,8 +83,8 @@ fn forward(
   let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
   let position = params.past + first;
   let count = min(ROWS, params.queries - first);
-  var m = mat4x4f(vec4f(LEAST), vec4f(LEAST), vec4f(LEAST), vec4f(LEAST)); // column g, component i: row 4 g + i
-  var l = mat4x4f(); // of this lane's keys until the end
+  var m = mat2x4f(vec4f(LEAST), vec4f(LEAST)); // column g, component i: row 4 g + i
+  var l = mat2x4f(); // of this lane's keys until the end
   var sums = Rows();
   for (var key = span.x; key < span.y; key += OTHERS) {
     let mine = key + 4u * lane;
@@ -93,37 +93,26 @@ fn forward(
     let s = products(Q, row, params.heads, last_row, K, rows, lane);
     let s0 = scores(s.g0, position, mine, span.y);
     let s1 = scores(s.g1, position + 4u, mine, span.y);
-    let s2 = scores(s.g2, position + 8u, mine, span.y);
-    let s3 = scores(s.g3, position + 12u, mine, span.y);
-    let top = mat4x4f(top_score(s0, m[0]), top_score(s1, m[1]), top_score(s2, m[2]), top_score(s3, m[3]));
-    let shrink = mat4x4f(exp(m[0] - top[0]), exp(m[1] - top[1]), exp(m[2] - top[2]), exp(m[3] - top[3]));
+    let top = mat2x4f(top_score(s0, m[0]), top_score(s1, m[1]));
+    let shrink = mat2x4f(exp(m[0] - top[0]), exp(m[1] - top[1]));
     m = top;
     let p0 = exp_all(s0, m[0]);
     let p1 = exp_all(s1, m[1]);
-    let p2 = exp_all(s2, m[2]);
-    let p3 = exp_all(s3, m[3]);
-    l = mat4x4f(
-      l[0] * shrink[0] + column_sum(p0), l[1] * shrink[1] + column_sum(p1),
-      l[2] * shrink[2] + column_sum(p2), l[3] * shrink[3] + column_sum(p3)
-    );
-    let weights = Block(transpose(p0), transpose(p1), transpose(p2), transpose(p3));
+    l = mat2x4f(l[0] * shrink[0] + column_sum(p0), l[1] * shrink[1] + column_sum(p1));
+    let weights = Block(transpose(p0), transpose(p1));
     sums.b0 = rescaled_block(sums.b0, shrink);
     if (PASSES > 1u) { sums.b1 = rescaled_block(sums.b1, shrink); }
     if (PASSES > 2u) { sums.b2 = rescaled_block(sums.b2, shrink); }
     if (PASSES > 3u) { sums.b3 = rescaled_block(sums.b3, shrink); }
     sums = accumulate(sums, weights, V, base, params.kv_heads, last_key_row, min(OTHERS, span.y - key), lane);
   }
-  l = mat4x4f(lane_sum(l[0]), lane_sum(l[1]), lane_sum(l[2]), lane_sum(l[3]));
+  l = mat2x4f(lane_sum(l[0]), lane_sum(l[1]));
   // Queries in the padding and queries that see nothing give zeros.
   let own = first + vec4u(0u, 1u, 2u, 3u);
-  l = mat4x4f(
-    select(vec4f(), l[0], own < vec4u(queries)), select(vec4f(), l[1], own + 4u < vec4u(queries)),
-    select(vec4f(), l[2], own + 8u < vec4u(queries)), select(vec4f(), l[3], own + 12u < vec4u(queries))
-  );
-  let factors = mat4x4f(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
+  l = mat2x4f(select(vec4f(), l[0], own < vec4u(queries)), select(vec4f(), l[1], own + 4u < vec4u(queries)));
+  let factors = mat2x4f(reciprocal(l[0]), reciprocal(l[1]));
   store_rows(sums, factors, row, params.heads, count, lane);
-  let sums4 = array<vec4f, 4>(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
-  var logs = sums4;
+  var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
   let at = (batch * params.heads + head) * params.queries + first;
   for (var i = lane; i < count; i += SG) {
     logsumexp[at + i] = logs[i / 4u][i % 4u];

@@ -1,15 +1,15 @@
-// Tiles of one subgroup: 16 owned rows, and four columns a lane. Needs common/attention.wgsl and a function
-// load(source, row, column) -> vec4f. Lanes load the owned rows together and broadcast them: no barrier in the products.
+// Tiles of one subgroup: 8 owned rows, and four columns a lane. Needs common/attention.wgsl and functions
+// load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
+// workgroup memory, no barrier. More rows would run faster, but CPU drivers need many seconds to compile them.
 const SG: u32 = 8u;                           // lanes of a subgroup, at least 4
-const ROWS: u32 = 16u;
-const REGISTERS: u32 = (ROWS + SG - 1u) / SG; // owned rows that a lane loads
+const ROWS: u32 = 8u;
 const OTHERS: u32 = 4u * SG;                  // rows that the owned ones are multiplied with in one step
 const PASSES: u32 = (DV + SG - 1u) / SG;      // of SG vectors over a head, at most 4
 
 // Column i of the matrix of group g is owned row 4 g + i, by four columns of this lane.
-struct Block { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
+struct Block { g0: mat4x4f, g1: mat4x4f }
 
-// Owned rows 4 g .. 4 g + 3 live in lanes (4 g .. 4 g + 3) mod SG.
+// Owned row i lives in lane i mod SG.
 fn rows0(x: f32) -> vec4f {
   return vec4f(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u));
 }
@@ -18,45 +18,30 @@ fn rows1(x: f32) -> vec4f {
     subgroupBroadcast(x, 4u % SG), subgroupBroadcast(x, 5u % SG), subgroupBroadcast(x, 6u % SG), subgroupBroadcast(x, 7u % SG)
   );
 }
-fn rows2(x: f32) -> vec4f {
-  return vec4f(
-    subgroupBroadcast(x, 8u % SG), subgroupBroadcast(x, 9u % SG), subgroupBroadcast(x, 10u % SG), subgroupBroadcast(x, 11u % SG)
-  );
-}
-fn rows3(x: f32) -> vec4f {
-  return vec4f(
-    subgroupBroadcast(x, 12u % SG), subgroupBroadcast(x, 13u % SG), subgroupBroadcast(x, 14u % SG), subgroupBroadcast(x, 15u % SG)
-  );
-}
 
 fn outer(row: vec4f, w: vec4f) -> mat4x4f {
   return mat4x4f(row.x * w, row.y * w, row.z * w, row.w * w);
 }
 
-// sums + A w, where register i of a lane holds four values of A's row i SG + lane.
-fn multiply_add(sums: Block, a: array<vec4f, REGISTERS>, w: mat4x4f) -> Block {
-  let a0 = a[0];
-  let a1 = a[4u / SG];
-  let a2 = a[8u / SG];
-  let a3 = a[12u / SG];
+// sums + A w, where a lane holds four values of A's row lane, and in `b` of row 4 + lane where a subgroup has 4 lanes.
+fn multiply_add(sums: Block, a: vec4f, b: vec4f, w: mat4x4f) -> Block {
   return Block(
-    sums.g0 + outer(rows0(a0.x), w[0]) + outer(rows0(a0.y), w[1]) + outer(rows0(a0.z), w[2]) + outer(rows0(a0.w), w[3]),
-    sums.g1 + outer(rows1(a1.x), w[0]) + outer(rows1(a1.y), w[1]) + outer(rows1(a1.z), w[2]) + outer(rows1(a1.w), w[3]),
-    sums.g2 + outer(rows2(a2.x), w[0]) + outer(rows2(a2.y), w[1]) + outer(rows2(a2.z), w[2]) + outer(rows2(a2.w), w[3]),
-    sums.g3 + outer(rows3(a3.x), w[0]) + outer(rows3(a3.y), w[1]) + outer(rows3(a3.z), w[2]) + outer(rows3(a3.w), w[3])
+    sums.g0 + outer(rows0(a.x), w[0]) + outer(rows0(a.y), w[1]) + outer(rows0(a.z), w[2]) + outer(rows0(a.w), w[3]),
+    sums.g1 + outer(rows1(b.x), w[0]) + outer(rows1(b.y), w[1]) + outer(rows1(b.z), w[2]) + outer(rows1(b.w), w[3])
   );
 }
 
 // Inner products of the owned rows first, first + step, ... (at most last) of a source with this lane's four rows of another.
 fn products(own: u32, first: u32, step: u32, last: u32, other: u32, rows: vec4u, lane: u32) -> Block {
   var sums = Block();
-  var a: array<vec4f, REGISTERS>;
+  let row_a = min(first + lane % ROWS * step, last);
+  let row_b = min(first + (4u + lane % ROWS) * step, last);
   for (var c = 0u; c < params.vectors; c++) {
-    for (var i = 0u; i < REGISTERS; i++) {
-      a[i] = load(own, min(first + (i * SG + lane % ROWS) * step, last), c);
-    }
+    let a = load(own, row_a, c);
+    var b = a;
+    if (SG == 4u) { b = load(own, row_b, c); }
     let w = mat4x4f(load(other, rows.x, c), load(other, rows.y, c), load(other, rows.z, c), load(other, rows.w, c));
-    sums = multiply_add(sums, a, transpose(w));
+    sums = multiply_add(sums, a, b, transpose(w));
   }
   return sums;
 }
@@ -70,7 +55,7 @@ fn load_rows(source: u32, row: u32, step: u32, last: u32, column: u32) -> mat4x4
   );
 }
 
-// Lane's part of 16 rows of a head: vectors lane + SG n.
+// Lane's part of 8 rows of a head: vectors lane + SG n.
 struct Rows { b0: Block, b1: Block, b2: Block, b3: Block }
 
 fn four_rows_of(lane: u32, rows: mat4x4f) -> mat4x4f {
@@ -83,14 +68,12 @@ fn four_rows_of(lane: u32, rows: mat4x4f) -> mat4x4f {
 fn block_of(lane: u32, rows: Block) -> Block {
   let g0 = four_rows_of(lane, rows.g0);
   let g1 = four_rows_of(lane, rows.g1);
-  let g2 = four_rows_of(lane, rows.g2);
-  let g3 = four_rows_of(lane, rows.g3);
-  return Block(g0, g1, g2, g3);
+  return Block(g0, g1);
 }
 
 // sums + weights w, with rows of w as columns.
 fn add_weighted(sums: Block, weights: Block, w: mat4x4f) -> Block {
-  return Block(sums.g0 + w * weights.g0, sums.g1 + w * weights.g1, sums.g2 + w * weights.g2, sums.g3 + w * weights.g3);
+  return Block(sums.g0 + w * weights.g0, sums.g1 + w * weights.g1);
 }
 
 // sums + weights times `count` rows of a source: row, row + step, ... (at most last).
@@ -115,20 +98,17 @@ fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
 }
 
 // Rows times their factors, a column of `factors` for each group.
-fn rescaled_block(rows: Block, factors: mat4x4f) -> Block {
+fn rescaled_block(rows: Block, factors: mat2x4f) -> Block {
   let g0 = rescaled(rows.g0, factors[0]);
   let g1 = rescaled(rows.g1, factors[1]);
-  let g2 = rescaled(rows.g2, factors[2]);
-  let g3 = rescaled(rows.g3, factors[3]);
-  return Block(g0, g1, g2, g3);
+  return Block(g0, g1);
 }
 
-// The rows of a block. Indexed by a loop, they cost one store in the code instead of 16: drivers that expand every
+// The rows of a block. Indexed by a loop, they cost one store in the code instead of 8: drivers that expand every
 // access compile the kernel in a fraction of the time.
 fn rows_of(rows: Block) -> array<vec4f, ROWS> {
   return array<vec4f, ROWS>(
-    rows.g0[0], rows.g0[1], rows.g0[2], rows.g0[3], rows.g1[0], rows.g1[1], rows.g1[2], rows.g1[3],
-    rows.g2[0], rows.g2[1], rows.g2[2], rows.g2[3], rows.g3[0], rows.g3[1], rows.g3[2], rows.g3[3]
+    rows.g0[0], rows.g0[1], rows.g0[2], rows.g0[3], rows.g1[0], rows.g1[1], rows.g1[2], rows.g1[3]
   );
 }
 
@@ -141,7 +121,7 @@ fn store_block(sums: Block, row: u32, step: u32, count: u32, column: u32) {
 }
 
 // Writes the first `count` owned rows, each times its factor: row, row + step, ... of the output.
-fn store_rows(sums: Rows, factors: mat4x4f, row: u32, step: u32, count: u32, lane: u32) {
+fn store_rows(sums: Rows, factors: mat2x4f, row: u32, step: u32, count: u32, lane: u32) {
   store_block(rescaled_block(sums.b0, factors), row, step, count, lane);
   if (PASSES > 1u) { store_block(rescaled_block(sums.b1, factors), row, step, count, lane + SG); }
   if (PASSES > 2u) { store_block(rescaled_block(sums.b2, factors), row, step, count, lane + 2u * SG); }

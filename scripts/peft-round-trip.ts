@@ -1,0 +1,25 @@
+// Trains an adapter, saves it, and writes the logits that PEFT must reproduce:
+//   node build.mjs --run scripts/peft-round-trip.ts MODEL OUT
+//   python test/fixtures/check_adapter.py --model MODEL --adapter OUT --ids … --expect OUT/logits.json
+import { writeFile } from "node:fs/promises";
+import { attach, fromArray, loadModel, lora, openDevice, saveAdapter, train } from "../src/index.node.ts";
+
+const [reference = "../shared/data/models/stories260K", out = "out/peft-round-trip"] = process.argv.slice(2);
+const model = await loadModel(reference, { device: await openDevice() });
+const targetModules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+const adapter = attach(model, lora({ r: 8, alpha: 16, dropout: 0.05, targetModules }), { seed: 1 });
+const examples = [
+  { text: "Once upon a time, a robot named Tin lived in a blue house." },
+  { prompt: "Question: what did Tom see?\nAnswer:", completion: " a big red ball" },
+  { text: "The little cat sat on the mat and looked at the moon." },
+];
+for await (const { step, loss } of train(model, adapter, examples, { maxSteps: 30, learningRate: 5e-3 })) {
+  if (step % 10 === 0) console.log(`step ${step} loss ${loss.toFixed(4)}`);
+}
+await saveAdapter(adapter, out);
+
+const ids = model.tokenizer?.encode("Once upon a time, Tom saw a big red ball.") ?? [1, 2, 3];
+const hidden = model.hidden(fromArray(model.device, Uint32Array.from(ids), [1, ids.length]), { training: false, seed: 0 });
+await writeFile(`${out}/logits.json`, JSON.stringify([...(await model.logits(hidden).read())]));
+console.log(`python test/fixtures/check_adapter.py --model ${reference} --adapter ${out} --ids ${ids} --expect ${out}/logits.json`);
+process.exit(0);
