@@ -54,11 +54,9 @@ fn backward(
     if (ids[n] == id) { earlier = 1.0; }
   }
   if (workgroup_max(earlier, lane) > 0.0) { return; }
-  for (var i = lane; i < params.cols; i += WG) {
-    var sum = 0.0;
-    for (var n = token; n < params.tokens; n++) {
-      if (ids[n] == id) { sum += dy[n * params.cols + i]; }
-    }
-    dtable[(id - params.start) * params.cols + i] += sum;
+  let row = (id - params.start) * params.cols;
+  for (var n = token; n < params.tokens; n++) {
+    if (ids[n] != id) { continue; }
+    for (var i = lane; i < params.cols; i += WG) { dtable[row + i] += dy[n * params.cols + i]; }
   }
 }

@@ -1,0 +1,50 @@
+/** The bundled model: a Llama of about 0.9 M parameters. */
+export const MODEL_CONFIG = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  vocab_size: 512,
+  hidden_size: 128,
+  intermediate_size: 352,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 32,
+  hidden_act: "silu",
+  max_position_embeddings: 256,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10_000,
+  tie_word_embeddings: true,
+  attention_bias: false,
+  mlp_bias: false,
+  initializer_range: 0.06,
+  bos_token_id: 0,
+  eos_token_id: 0,
+  pad_token_id: 0,
+} as const;
+
+/** Size of the tokenizer. */
+export const VOCABULARY = 512;
+
+/** How the bundled model is trained, all of its parameters, on generated text. */
+export const PRETRAINING = {
+  seed: 1,
+  documents: 60_000,
+  length: 96,
+  batchSize: 8,
+  learningRate: 2.5e-3,
+  warmupSteps: 100,
+  /** Tokens seen. */
+  tokens: 2_600_000,
+};
+
+/** What the demo does with it. */
+export const DEMO = {
+  train: 800,
+  test: 20,
+  r: 8,
+  alpha: 16,
+  maxSteps: 100,
+  batchSize: 8,
+  learningRate: 8e-3,
+  warmupSteps: 5,
+};
