@@ -1,5 +1,5 @@
 // Builds the package: library for Node, library for browsers and Deno, command line; or bundles one script and runs it.
-//   node build.mjs                 dist/
+//   node build.mjs [--out DIR]     the package's files, into dist/ unless told otherwise
 //   node build.mjs --run FILE ARGS bundles FILE into .cache/run and runs it
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -10,7 +10,6 @@ import { build } from "esbuild";
 import { esbuildWgsl } from "./wgsl-plugin.mjs";
 
 const CLI = "src/cli/main.ts";
-const TYPES = "dist/types";
 
 const shared = {
   bundle: true,
@@ -32,46 +31,46 @@ async function run([file, ...args]) {
   process.exitCode = status ?? 1;
 }
 
-async function buildAll() {
-  await rm("dist", { recursive: true, force: true });
+async function buildAll(outdir) {
+  await rm(outdir, { recursive: true, force: true });
   const entryPoints = { node: "src/index.node.ts", ...(existsSync(CLI) && { cli: CLI }) };
   const [, web] = await Promise.all([
-    build({ ...node, entryPoints, outdir: "dist" }),
+    build({ ...node, entryPoints, outdir }),
     build({
       ...shared,
       platform: "browser",
       entryPoints: { web: "src/index.web.ts" },
-      outdir: "dist",
+      outdir,
       metafile: true,
     }),
   ]);
   assertSelfContained(web.metafile);
-  if (existsSync("dist/cli.js")) await chmod("dist/cli.js", 0o755);
-  await buildTypes();
+  if (existsSync(CLI)) await chmod(join(outdir, "cli.js"), 0o755);
+  await buildTypes(join(outdir, "types"));
 }
 
 /** Browsers and Deno load the one file and nothing else. */
 function assertSelfContained({ outputs }) {
-  const imports = outputs["dist/web.js"].imports.map(({ path }) => path);
-  if (imports.length > 0)
-    throw new Error(`dist/web.js is not self-contained: it imports ${imports.join(", ")}`);
+  const imports = Object.values(outputs).flatMap((output) => output.imports.map(({ path }) => path));
+  if (imports.length > 0) throw new Error(`web.js is not self-contained: it imports ${imports.join(", ")}`);
 }
 
-async function buildTypes() {
+async function buildTypes(outdir) {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
-  const tsc = join(dirname(typescript), "bin/tsc");
-  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { stdio: "inherit" });
+  const args = [join(dirname(typescript), "bin/tsc"), "-p", "tsconfig.build.json", "--outDir", outdir];
+  const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
   if (status !== 0) throw new Error("tsc could not write the declarations");
-  const files = (await readdir(TYPES, { recursive: true })).filter((file) => file.endsWith(".d.ts"));
-  await Promise.all(files.map((file) => finishDeclaration(join(TYPES, file))));
+  const files = (await readdir(outdir, { recursive: true })).filter((file) => file.endsWith(".d.ts"));
+  await Promise.all(files.map((file) => finishDeclaration(join(outdir, file))));
 }
 
-/** Not every consumer may import `.ts`, and none need know that the WebGPU types are a package. */
+/** Not every consumer may import `.ts` or has the WebGPU types, which are part of TypeScript's DOM library. */
 async function finishDeclaration(file) {
   const text = (await readFile(file, "utf8")).replace(/(["'])(\.{1,2}\/[^"']+)\.ts\1/g, "$1$2.js$1");
-  const entry = basename(file).startsWith("index.");
-  await writeFile(file, entry ? `/// <reference types="@webgpu/types" />\n${text}` : text);
+  const isEntry = basename(file).startsWith("index.");
+  await writeFile(file, isEntry ? `/// <reference lib="dom" />\n${text}` : text);
 }
 
-if (process.argv[2] === "--run") await run(process.argv.slice(3));
-else await buildAll();
+const [mode, ...rest] = process.argv.slice(2);
+if (mode === "--run") await run(rest);
+else await buildAll(mode === "--out" ? rest[0] : "dist");

@@ -1,0 +1,96 @@
+import { describe, expect, test } from "vitest";
+import fill from "../../shaders/fill.wgsl";
+import norm from "../../shaders/rms-norm.wgsl";
+import { empty, fromArray, scoped } from "../../src/gpu/tensor.ts";
+import { specialize } from "../../src/gpu/wgsl.ts";
+import { add } from "../../src/kernels/elementwise.ts";
+import { openNodeDevice } from "../../src/platform/node-gpu.ts";
+import type { LoraError } from "../../src/util/fail.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+describe("specialize", () => {
+  test("rewrites constants and keeps their literal type", () => {
+    const code = specialize(norm, { WG: 128, OFFSET: 1, ACCUMULATE: true });
+    expect(code).toContain("const WG: u32 = 128u;");
+    expect(code).toContain("const OFFSET: f32 = 1.0;");
+    expect(code).toContain("const ACCUMULATE: bool = true;");
+  });
+
+  test("an unknown name is refused with the known ones", () => {
+    expect(() => specialize(norm, { TILE: 4 })).toThrow(/rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, OFFSET, ACCUMULATE/);
+  });
+});
+
+describe("run refuses by name", () => {
+  test("missing and extra bindings, missing params, unknown entries", async () => {
+    const device = await testDevice();
+    const y = empty(device, [4]);
+    const params = { count: 4, bits: 0 };
+    expect(() => device.run(fill, "forward", { bind: {}, params, grid: [1] })).toThrow('fill.forward: binding "y" is missing');
+    expect(() => device.run(fill, "forward", { bind: { y, z: y }, params, grid: [1] })).toThrow('binding "z" does not exist');
+    expect(() => device.run(fill, "forward", { bind: { y }, params: { count: 4 }, grid: [1] })).toThrow("Params.bits is missing");
+    expect(() => device.run(fill, "backward", { bind: { y }, params, grid: [1] })).toThrow('no entry point "backward"');
+  });
+
+  test("a buffer that is read and written in one dispatch", async () => {
+    const device = await testDevice();
+    const [x, w, rstd] = [floats(device, [1, 2], [1, 2]), floats(device, [1, 1], [2]), empty(device, [1])];
+    const params = { rows: 1, cols: 2, eps: 0 };
+    expect(() => device.run(norm, "forward", { bind: { x, w, y: x, rstd_out: rstd }, params, grid: [1] })).toThrow(
+      '"x" (read) and "y" (written) are the same buffer',
+    );
+  });
+});
+
+describe("stream", () => {
+  test("dispatches keep their own params although none is submitted in between", async () => {
+    const device = await testDevice();
+    const tensors = [10, 20, 30].map((bits) => {
+      const y = empty(device, [1], "u32");
+      device.run(fill, "forward", { bind: { y }, params: { count: 1, bits }, grid: [1] });
+      return y;
+    });
+    const values = await Promise.all(tensors.map((tensor) => tensor.readIntegers()));
+    expect(values.map(([value]) => value)).toEqual([10, 20, 30]);
+  });
+
+  test("an upload into a reused buffer does not overtake commands that still read it", async () => {
+    const device = await testDevice();
+    const size = 1024;
+    const first = scoped(device, () => {
+      const a = fromArray(device, new Float32Array(size).fill(1), [size]);
+      return add(a, a);
+    });
+    fromArray(device, new Float32Array(size).fill(50), [size]); // takes a's buffer before the addition was submitted
+    expect((await first.read()).every((value) => value === 2)).toBe(true);
+  });
+
+  test("recorded steps are repeated without new pipelines", async () => {
+    const device = await testDevice();
+    const x = floats(device, [1, 2, 3, 4], [4]);
+    const step = () => scoped(device, () => add(x, x));
+    await step().read();
+    const { compiled } = device.kernels;
+    await step().read();
+    expect(device.kernels.compiled).toBe(compiled);
+  });
+});
+
+test("a lost device is reported with the remedy, at the next read and at the next dispatch", async () => {
+  const device = await openNodeDevice();
+  const x = floats(device, [1, 2, 3, 4], [4]);
+  await device.sync();
+  device.gpu.destroy(); // a driver reset looks the same to the engine
+  await device.gpu.lost;
+  const error = (await x.read().catch((error: unknown) => error)) as LoraError;
+  expect(error.kind).toBe("device-lost");
+  expect(error.message).toMatch(/was lost[\s\S]*resume from the last saved adapter/);
+  expect(() => add(x, x)).toThrow("was lost");
+});
+
+test("16-bit host data needs its dtype named; sizes must agree", async () => {
+  const device = await testDevice();
+  expect(() => fromArray(device, new Uint16Array(2), [2])).toThrow("16-bit data can be f16 or bf16");
+  expect(() => fromArray(device, new Float32Array(3), [4])).toThrow("got 12 bytes for [4] f32, wanted 16");
+  expect(() => empty(device, [4]).reshape([3])).toThrow("[4] has another size than [3]");
+});

@@ -1,0 +1,56 @@
+import { describe, expect, test } from "vitest";
+import { generateTokens, type TokenOptions } from "../../src/train/generate.ts";
+import { generate } from "../../src/train/text.ts";
+import { fixturePath, openTestModel } from "../support/fixtures.ts";
+
+const folder = fixturePath("llama-gqa");
+const prompt = [5, 17, 3];
+
+async function tokens(options: TokenOptions, ids = prompt): Promise<number[]> {
+  const model = await openTestModel(folder);
+  const result: number[] = [];
+  try {
+    for await (const id of generateTokens(model, ids, options)) result.push(id);
+  } finally {
+    model.release();
+  }
+  return result;
+}
+
+describe("generateTokens", () => {
+  test("the cache changes nothing: each token is the greedy continuation of all before", async () => {
+    const all = await tokens({ maxNewTokens: 6 });
+    expect(all.length).toBe(6);
+    for (let n = 1; n < all.length; n++) {
+      expect(await tokens({ maxNewTokens: 1 }, [...prompt, ...all.slice(0, n)])).toEqual([all[n]]);
+    }
+  });
+
+  test("a seed repeats the text, another gives another", async () => {
+    const options = { maxNewTokens: 12, temperature: 1.5 };
+    expect(await tokens({ ...options, seed: 4 })).toEqual(await tokens({ ...options, seed: 4 }));
+    expect(await tokens({ ...options, seed: 4 })).not.toEqual(await tokens({ ...options, seed: 5 }));
+  });
+
+  test("ends at an end-of-text token, which is not returned, and at the model's last position", async () => {
+    const [first, second] = await tokens({ maxNewTokens: 2 });
+    expect(await tokens({ maxNewTokens: 5, eosTokenIds: [second!] })).toEqual(first === second ? [] : [first]);
+    const long = Array.from({ length: 125 }, (_, i) => i % 97);
+    expect((await tokens({ maxNewTokens: 50 }, long)).length).toBe(3);
+  });
+
+  test("frees its cache, also when the caller stops early", async () => {
+    const model = await openTestModel(folder);
+    const before = model.device.memory.stats.used;
+    for await (const id of generateTokens(model, prompt)) if (id >= 0) break;
+    expect(model.device.memory.stats.used).toBe(before);
+  });
+
+  test("refuses an empty prompt, one that is too long, alien ids, and text without a tokenizer", async () => {
+    await expect(tokens({}, [])).rejects.toThrow("the prompt has no tokens");
+    await expect(tokens({}, new Array(128).fill(1))).rejects.toThrow("128 tokens; the model has 128 positions");
+    await expect(tokens({}, [97])).rejects.toThrow("token 97 is outside the vocabulary of 97");
+    const model = await openTestModel(folder);
+    await expect(generate(model, "text").next()).rejects.toThrow("has no tokenizer.json");
+  });
+});
