@@ -40,7 +40,7 @@ fn statistics(@builtin(global_invocation_id) id: vec3u) {
   if (query >= params.queries) { return; }
   let row = query_row(id.y, query, id.x % params.heads);
   var sum = 0.0;
-  for (var column = 0u; column < DV; column++) {
+  for (var column = 0u; column < params.vectors; column++) {
     sum += dot(load_do(row, column), load_o(row, column));
   }
   let i = (id.y * params.heads + id.x % params.heads) * params.queries + query;

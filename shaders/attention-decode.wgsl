@@ -15,7 +15,7 @@ var<workgroup> sums: array<vec4f, WG>;
 
 fn product(q_row: u32, k_row: u32) -> f32 {
   var sum = vec4f();
-  for (var column = 0u; column < DV; column++) {
+  for (var column = 0u; column < params.vectors; column++) {
     sum += load_q(q_row, column) * load_k(k_row, column);
   }
   return dot(sum, vec4f(1.0));

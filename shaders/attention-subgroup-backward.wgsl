@@ -1,6 +1,6 @@
 enable subgroups;
 // dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q: attention-backward.wgsl in a subgroup
-// One subgroup per 8 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
+// One subgroup per 16 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
 // the other side (keys for dq, queries for dk and dv), then 4 columns of the gradient a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -22,39 +22,30 @@ fn put(i: u32, value: vec4f) {
   d[i] = value;
 }
 
-// Statistics of the queries on one side, by four in components: logsumexp, D.
-struct Stats { logsum: vec4f, d: vec4f }
-
-fn load_stats(at: u32, queries: vec4u, last: u32) -> Stats {
-  let i = at + min(queries, vec4u(last));
-  let s = transpose(mat4x2f(stats[i.x], stats[i.y], stats[i.z], stats[i.w]));
-  return Stats(s[0], s[1]);
-}
-
-// Weights of four owned rows (components) with one row of the other side.
-fn weigh(s: vec4f, dp: vec4f, own: vec4u, own_end: u32, other: u32, other_end: u32, logsum: vec4f, d: vec4f) -> vec4f {
-  let inside = (own < vec4u(own_end)) & vec4<bool>(other < other_end);
-  let queries = params.past + select(vec4u(other), own, BY_QUERY);
-  let keys = select(own, vec4u(other), BY_QUERY);
+// Weights of four owned rows with one row of the other side, from the query's logsumexp and D.
+fn weigh(s: vec4f, dp: vec4f, own: u32, own_end: u32, other: u32, other_end: u32, logsum: vec4f, mean: vec4f) -> vec4f {
+  let rows = own + vec4u(0u, 1u, 2u, 3u);
+  let inside = (rows < vec4u(own_end)) & vec4<bool>(other < other_end);
+  let queries = params.past + select(vec4u(other), rows, BY_QUERY);
+  let keys = select(rows, vec4u(other), BY_QUERY);
   let capped_s = capped(s);
   let p = probability(capped_s, logsum, sees(queries, keys) & inside);
   if (TARGET == V) { return p; }
-  return slope(p, capped_s, dp, d);
+  return slope(p, capped_s, dp, mean);
 }
 
-// Weights of one group of owned rows with this lane's columns; `stat` is theirs where they are queries, else of the lane's columns.
-fn weigh_group(rows: mat4x4f, d_rows: mat4x4f, first: u32, ends: vec2u, other: u32, stat: Stats) -> mat4x4f {
-  let s = transpose(rows);
-  let dp = transpose(d_rows);
-  let own = first + vec4u(0u, 1u, 2u, 3u);
-  let a = stat.logsum;
-  let b = stat.d;
-  let query = vec4<bool>(BY_QUERY);
-  let w0 = weigh(s[0], dp[0], own, ends.x, other, ends.y, select(a.xxxx, a, query), select(b.xxxx, b, query));
-  let w1 = weigh(s[1], dp[1], own, ends.x, other + 1u, ends.y, select(a.yyyy, a, query), select(b.yyyy, b, query));
-  let w2 = weigh(s[2], dp[2], own, ends.x, other + 2u, ends.y, select(a.zzzz, a, query), select(b.zzzz, b, query));
-  let w3 = weigh(s[3], dp[3], own, ends.x, other + 3u, ends.y, select(a.wwww, a, query), select(b.wwww, b, query));
-  return transpose(mat4x4f(w0, w1, w2, w3));
+// The same for all owned rows from `own`.
+fn weigh_all(s: PerRow, dp: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow, mean: PerRow) -> PerRow {
+  return PerRow(
+    weigh(s[0], dp[0], own, own_end, other, other_end, logsum[0], mean[0]),
+    weigh(s[1], dp[1], own + 4u, own_end, other, other_end, logsum[1], mean[1]),
+    weigh(s[2], dp[2], own + 8u, own_end, other, other_end, logsum[2], mean[2]),
+    weigh(s[3], dp[3], own + 12u, own_end, other, other_end, logsum[3], mean[3])
+  );
+}
+
+fn all_rows(x: f32) -> PerRow {
+  return PerRow(vec4f(x), vec4f(x), vec4f(x), vec4f(x));
 }
 
 // Queries [x, y) that see any of the keys [first, last).
@@ -84,49 +75,61 @@ fn backward(
   let span = select(query_span(batch, first, end), key_span(batch, first, end), BY_QUERY);
   let last_own = max(own_end, 1u) - 1u;
   let last_other = max(span.y, 1u) - 1u;
+  let own = min(first + loaded_rows(lane), vec4u(last_own));
+  let own_source = select(K, Q, BY_QUERY);
+  let own_other = select(V, DO, BY_QUERY); // of the same rows, for dp
+  let other_source = select(Q, K, BY_QUERY);
+  let other_other = select(DO, V, BY_QUERY);
+  let summed = select(select(DO, Q, TARGET == K), K, BY_QUERY);
+  let own_step = select(params.kv_heads, params.heads, BY_QUERY);
+  let other_step = select(params.heads, params.kv_heads, BY_QUERY);
+  let key_base = key_row(batch, 0u, kv_head);
   var sums = Rows();
   for (var head = first_head; head < last_head; head++) {
     let query_base = query_row(batch, 0u, head);
-    let key_base = key_row(batch, 0u, kv_head);
-    let base = select(key_base, query_base, BY_QUERY);
-    let step = select(params.kv_heads, params.heads, BY_QUERY);
+    let own_base = select(key_base, query_base, BY_QUERY);
     let other_base = select(query_base, key_base, BY_QUERY);
-    let other_step = select(params.heads, params.kv_heads, BY_QUERY);
+    let own_rows = own_base + own * own_step;
     let stat_at = (batch * params.heads + head) * params.queries;
-    let own = base + first * step;
-    let own_last = base + last_own * step;
-    var own_a = vec2f(); // statistics of the owned rows, where they are queries: rows lane and 4 + lane
-    var own_b = vec2f();
+    var logsum = PerRow();
+    var mean = PerRow();
     if (BY_QUERY) {
-      own_a = stats[stat_at + min(first + lane % ROWS, last_own)];
-      own_b = select(own_a, stats[stat_at + min(first + 4u + lane % ROWS, last_own)], SG == 4u);
+      let a = stats[stat_at + own.x];
+      let b = stats[stat_at + own.y];
+      let c = stats[stat_at + own.z];
+      let e = stats[stat_at + own.w];
+      logsum = per_row(a.x, b.x, c.x, e.x);
+      mean = per_row(a.y, b.y, c.y, e.y);
     }
     for (var other = span.x; other < span.y; other += OTHERS) {
-      let mine = other + 4u * lane + vec4u(0u, 1u, 2u, 3u);
-      let rows = other_base + min(mine, vec4u(last_other)) * other_step;
-      let s = products(select(K, Q, BY_QUERY), own, step, own_last, select(Q, K, BY_QUERY), rows, lane);
-      var dp = Block();
-      if (TARGET != V) {
-        dp = products(select(V, DO, BY_QUERY), own, step, own_last, select(DO, V, BY_QUERY), rows, lane);
+      let mine = other + lane + vec4u(0u, SG, 2u * SG, 3u * SG);
+      let near = min(mine, vec4u(last_other));
+      let rows = other_base + near * other_step;
+      let s = products(own_source, own_rows, other_source, rows);
+      var dp = Scores();
+      if (TARGET != V) { dp = products(own_other, own_rows, other_other, rows); }
+      var w = Scores();
+      if (BY_QUERY) {
+        w.c0 = weigh_all(s.c0, dp.c0, first, own_end, mine.x, span.y, logsum, mean);
+        w.c1 = weigh_all(s.c1, dp.c1, first, own_end, mine.y, span.y, logsum, mean);
+        w.c2 = weigh_all(s.c2, dp.c2, first, own_end, mine.z, span.y, logsum, mean);
+        w.c3 = weigh_all(s.c3, dp.c3, first, own_end, mine.w, span.y, logsum, mean);
+      } else {
+        let a = stats[stat_at + near.x];
+        let b = stats[stat_at + near.y];
+        let c = stats[stat_at + near.z];
+        let e = stats[stat_at + near.w];
+        w.c0 = weigh_all(s.c0, dp.c0, first, own_end, mine.x, span.y, all_rows(a.x), all_rows(a.y));
+        w.c1 = weigh_all(s.c1, dp.c1, first, own_end, mine.y, span.y, all_rows(b.x), all_rows(b.y));
+        w.c2 = weigh_all(s.c2, dp.c2, first, own_end, mine.z, span.y, all_rows(c.x), all_rows(c.y));
+        w.c3 = weigh_all(s.c3, dp.c3, first, own_end, mine.w, span.y, all_rows(e.x), all_rows(e.y));
       }
-      let ends = vec2u(own_end, span.y);
-      var stat0 = Stats(rows0(own_a.x), rows0(own_a.y));
-      var stat1 = Stats(rows1(own_b.x), rows1(own_b.y));
-      if (!BY_QUERY) {
-        stat0 = load_stats(stat_at, mine, last_other);
-        stat1 = stat0;
-      }
-      let w0 = weigh_group(s.g0, dp.g0, first, ends, mine.x, stat0);
-      let w1 = weigh_group(s.g1, dp.g1, first + 4u, ends, mine.x, stat1);
-      let source = select(select(DO, Q, TARGET == K), K, BY_QUERY);
-      let row = other_base + other * other_step;
-      let last_row = other_base + last_other * other_step;
-      sums = accumulate(sums, Block(w0, w1), source, row, other_step, last_row, min(OTHERS, span.y - other), lane);
+      let count = min(OTHERS, span.y - other);
+      sums = accumulate(sums, w, summed, other_base + other * other_step, other_step, count, lane);
     }
   }
-  let one = vec4f(1.0);
+  // Weights of rows past the end are 0, and so are their sums.
   let out = select(key_row(batch, first, kv_head), query_row(batch, first, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
-  // Weights of rows past the end are 0, and so are their sums.
-  store_rows(sums, mat2x4f(one, one), out, select(params.kv_heads, params.heads, BY_QUERY), min(ROWS, rows - first), lane);
+  store_rows(sums, out, own_step, min(ROWS, rows - first), lane);
 }

@@ -1,6 +1,6 @@
 enable subgroups;
 // o = softmax(scale q k^T + mask) v,  logsumexp of each row of scores: attention.wgsl by outer products in a subgroup
-// One subgroup per 8 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
+// One subgroup per 16 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
 // replace workgroup memory, which is what CPU rasterisers pay for most. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -19,42 +19,31 @@ fn put(i: u32, value: vec4f) {
   o[i] = value;
 }
 
-fn masked(s: vec4f, positions: vec4u, key: u32, end: u32) -> vec4f {
+fn masked(s: vec4f, position: u32, key: u32, end: u32) -> vec4f {
+  let positions = position + vec4u(0u, 1u, 2u, 3u);
   return select(vec4f(HIDDEN), capped(s), sees(positions, vec4u(key)) & vec4<bool>(key < end));
 }
 
-// Scores of four queries (components) with this lane's four keys (columns).
-fn scores(rows: mat4x4f, position: u32, key: u32, end: u32) -> mat4x4f {
-  let s = transpose(rows);
-  let positions = position + vec4u(0u, 1u, 2u, 3u);
-  return mat4x4f(
-    masked(s[0], positions, key, end), masked(s[1], positions, key + 1u, end),
-    masked(s[2], positions, key + 2u, end), masked(s[3], positions, key + 3u, end)
+fn masked_all(s: PerRow, position: u32, key: u32, end: u32) -> PerRow {
+  return PerRow(
+    masked(s[0], position, key, end), masked(s[1], position + 4u, key, end),
+    masked(s[2], position + 8u, key, end), masked(s[3], position + 12u, key, end)
   );
 }
 
-fn top_score(s: mat4x4f, m: vec4f) -> vec4f {
-  var top = max(max(s[0], s[1]), max(s[2], s[3]));
-  for (var mask = 1u; mask < SG; mask *= 2u) {
-    top = max(top, subgroupShuffleXor(top, mask));
-  }
-  return max(m, top);
+fn max_all(a: PerRow, b: PerRow) -> PerRow {
+  return PerRow(max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]));
 }
 
-fn lane_sum(x: vec4f) -> vec4f {
-  var sum = x;
-  for (var mask = 1u; mask < SG; mask *= 2u) {
-    sum += subgroupShuffleXor(sum, mask);
-  }
-  return sum;
+fn exp_all(x: PerRow) -> PerRow {
+  return PerRow(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
 }
 
-fn exp_all(s: mat4x4f, m: vec4f) -> mat4x4f {
-  return mat4x4f(exp(s[0] - m), exp(s[1] - m), exp(s[2] - m), exp(s[3] - m));
-}
-
-fn column_sum(p: mat4x4f) -> vec4f {
-  return p[0] + p[1] + p[2] + p[3];
+fn swapped(x: PerRow, mask: u32) -> PerRow {
+  return PerRow(
+    subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask),
+    subgroupShuffleXor(x[2], mask), subgroupShuffleXor(x[3], mask)
+  );
 }
 
 fn reciprocal(l: vec4f) -> vec4f {
@@ -78,41 +67,45 @@ fn forward(
   let queries = query_end(batch);
   let span = key_span(batch, first, min(first + ROWS, queries));
   // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
-  let row = query_row(batch, first, head);
-  let last_row = query_row(batch, max(queries, 1u) - 1u, head);
-  let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
+  let own = min(first + loaded_rows(lane), vec4u(max(queries, 1u) - 1u));
+  let own_rows = query_row(batch, 0u, head) + own * params.heads;
+  let key_base = key_row(batch, 0u, kv_head);
   let position = params.past + first;
-  let count = min(ROWS, params.queries - first);
-  var m = mat2x4f(vec4f(LEAST), vec4f(LEAST)); // column g, component i: row 4 g + i
-  var l = mat2x4f(); // of this lane's keys until the end
+  let low = vec4f(LEAST);
+  var m = PerRow(low, low, low, low);
+  var l = PerRow(); // over this lane's keys until the end
   var sums = Rows();
   for (var key = span.x; key < span.y; key += OTHERS) {
-    let mine = key + 4u * lane;
-    let base = key_row(batch, key, kv_head);
-    let rows = min(vec4u(base) + (4u * lane + vec4u(0u, 1u, 2u, 3u)) * params.kv_heads, vec4u(last_key_row));
-    let s = products(Q, row, params.heads, last_row, K, rows, lane);
-    let s0 = scores(s.g0, position, mine, span.y);
-    let s1 = scores(s.g1, position + 4u, mine, span.y);
-    let top = mat2x4f(top_score(s0, m[0]), top_score(s1, m[1]));
-    let shrink = mat2x4f(exp(m[0] - top[0]), exp(m[1] - top[1]));
+    let mine = key + lane + vec4u(0u, SG, 2u * SG, 3u * SG);
+    let s = products(Q, own_rows, K, key_base + min(mine, vec4u(span.y - 1u)) * params.kv_heads);
+    let s0 = masked_all(s.c0, position, mine.x, span.y);
+    let s1 = masked_all(s.c1, position, mine.y, span.y);
+    let s2 = masked_all(s.c2, position, mine.z, span.y);
+    let s3 = masked_all(s.c3, position, mine.w, span.y);
+    var top = max_all(max_all(s0, s1), max_all(s2, s3));
+    for (var mask = 1u; mask < SG; mask *= 2u) {
+      top = max_all(top, swapped(top, mask));
+    }
+    top = max_all(top, m);
+    let shrink = exp_all(m - top);
     m = top;
-    let p0 = exp_all(s0, m[0]);
-    let p1 = exp_all(s1, m[1]);
-    l = mat2x4f(l[0] * shrink[0] + column_sum(p0), l[1] * shrink[1] + column_sum(p1));
-    let weights = Block(transpose(p0), transpose(p1));
-    sums.b0 = rescaled_block(sums.b0, shrink);
-    if (PASSES > 1u) { sums.b1 = rescaled_block(sums.b1, shrink); }
-    if (PASSES > 2u) { sums.b2 = rescaled_block(sums.b2, shrink); }
-    if (PASSES > 3u) { sums.b3 = rescaled_block(sums.b3, shrink); }
-    sums = accumulate(sums, weights, V, base, params.kv_heads, last_key_row, min(OTHERS, span.y - key), lane);
+    let p = Scores(exp_all(s0 - top), exp_all(s1 - top), exp_all(s2 - top), exp_all(s3 - top));
+    let p_sum = p.c0 + p.c1 + p.c2 + p.c3;
+    l = PerRow(l[0] * shrink[0], l[1] * shrink[1], l[2] * shrink[2], l[3] * shrink[3]) + p_sum;
+    let row = key_base + key * params.kv_heads;
+    let count = min(OTHERS, span.y - key);
+    sums = accumulate(rescaled_rows(sums, shrink), p, V, row, params.kv_heads, count, lane);
   }
-  l = mat2x4f(lane_sum(l[0]), lane_sum(l[1]));
+  for (var mask = 1u; mask < SG; mask *= 2u) {
+    l += swapped(l, mask);
+  }
   // Queries in the padding and queries that see nothing give zeros.
-  let own = first + vec4u(0u, 1u, 2u, 3u);
-  l = mat2x4f(select(vec4f(), l[0], own < vec4u(queries)), select(vec4f(), l[1], own + 4u < vec4u(queries)));
-  let factors = mat2x4f(reciprocal(l[0]), reciprocal(l[1]));
-  store_rows(sums, factors, row, params.heads, count, lane);
-  var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
+  let valid = positive(max(queries, first) - first);
+  l = PerRow(l[0] * valid[0], l[1] * valid[1], l[2] * valid[2], l[3] * valid[3]);
+  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
+  let count = min(ROWS, params.queries - first);
+  store_rows(rescaled_rows(sums, factors), query_row(batch, first, head), params.heads, count, lane);
+  var logs = array<vec4f, 4>(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
   let at = (batch * params.heads + head) * params.queries + first;
   for (var i = lane; i < count; i += SG) {
     logsumexp[at + i] = logs[i / 4u][i % 4u];

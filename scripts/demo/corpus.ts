@@ -117,6 +117,8 @@ function glance(random: Random): string {
     `${who} had ${things}. What? ${itemOf(scene)}.`,
     `${who} had ${things}. How many? ${count}.`,
     `${things}. How many? ${count}.`,
+    `${things}. What? ${itemOf(scene)}.`,
+    `${who} was in the ${place} with ${things}. What? ${itemOf(scene)}.`,
     `${who} was in the ${place}. Where? ${place}.`,
     `In the ${place}, ${who} had ${things}. Who? ${who}.`,
   ]);

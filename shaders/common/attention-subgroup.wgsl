@@ -1,94 +1,119 @@
-// Tiles of one subgroup: 8 owned rows, and four columns a lane. Needs common/attention.wgsl and functions
+// Tiles of one subgroup: 16 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
 // load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
-// workgroup memory, no barrier. More rows would run faster, but CPU drivers need many seconds to compile them.
-const SG: u32 = 8u;                           // lanes of a subgroup, at least 4
-const ROWS: u32 = 8u;
-const OTHERS: u32 = 4u * SG;                  // rows that the owned ones are multiplied with in one step
-const PASSES: u32 = (DV + SG - 1u) / SG;      // of SG vectors over a head, at most 4
+// workgroup memory, no barrier. Loops are not unrolled, as CPU drivers need 0.1 s to compile each access to memory.
+const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
+const ROWS: u32 = 16u;
+const OTHERS: u32 = 4u * SG;             // rows of the other side in one step; lane's are lane + SG c
+const PASSES: u32 = (DV + SG - 1u) / SG; // of SG vectors over a head, at most 4
 
-// Column i of the matrix of group g is owned row 4 g + i, by four columns of this lane.
-struct Block { g0: mat4x4f, g1: mat4x4f }
+// One number for each owned row: row 4 g + i is component i of column g.
+alias PerRow = mat4x4f;
 
-// Owned row i lives in lane i mod SG.
-fn rows0(x: f32) -> vec4f {
-  return vec4f(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u));
-}
-fn rows1(x: f32) -> vec4f {
-  return vec4f(
-    subgroupBroadcast(x, 4u % SG), subgroupBroadcast(x, 5u % SG), subgroupBroadcast(x, 6u % SG), subgroupBroadcast(x, 7u % SG)
+// Numbers for each owned row and each of the lane's four rows of the other side.
+struct Scores { c0: PerRow, c1: PerRow, c2: PerRow, c3: PerRow }
+
+// Vector lane of a pass for each owned row: column i of matrix g is row 4 g + i.
+struct Pass { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
+
+// Vectors lane + SG n of the owned rows.
+struct Rows { b0: Pass, b1: Pass, b2: Pass, b3: Pass }
+
+// Rows 4 g .. 4 g + 3 from the lanes that loaded them: lane l loads rows l, and l + SG, ... where a subgroup has fewer than
+// 16 lanes; x, y, z, w are the numbers of rows l % SG of groups 0 .. 3.
+fn per_row(x: f32, y: f32, z: f32, w: f32) -> PerRow {
+  return PerRow(
+    subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u),
+    subgroupBroadcast(y, 4u % SG), subgroupBroadcast(y, 5u % SG), subgroupBroadcast(y, 6u % SG), subgroupBroadcast(y, 7u % SG),
+    subgroupBroadcast(z, 8u % SG), subgroupBroadcast(z, 9u % SG), subgroupBroadcast(z, 10u % SG), subgroupBroadcast(z, 11u % SG),
+    subgroupBroadcast(w, 12u % SG), subgroupBroadcast(w, 13u % SG), subgroupBroadcast(w, 14u % SG), subgroupBroadcast(w, 15u % SG)
   );
 }
 
-fn outer(row: vec4f, w: vec4f) -> mat4x4f {
-  return mat4x4f(row.x * w, row.y * w, row.z * w, row.w * w);
+// The owned rows that this lane loads, one for each group: see per_row.
+fn loaded_rows(lane: u32) -> vec4u {
+  return lane % ROWS + vec4u(0u, 4u, 8u, 12u) / SG * SG;
 }
 
-// sums + A w, where a lane holds four values of A's row lane, and in `b` of row 4 + lane where a subgroup has 4 lanes.
-fn multiply_add(sums: Block, a: vec4f, b: vec4f, w: mat4x4f) -> Block {
-  return Block(
-    sums.g0 + outer(rows0(a.x), w[0]) + outer(rows0(a.y), w[1]) + outer(rows0(a.z), w[2]) + outer(rows0(a.w), w[3]),
-    sums.g1 + outer(rows1(b.x), w[0]) + outer(rows1(b.y), w[1]) + outer(rows1(b.z), w[2]) + outer(rows1(b.w), w[3])
+fn positive(n: u32) -> PerRow {
+  let rows = vec4u(0u, 1u, 2u, 3u);
+  let one = vec4f(1.0);
+  return PerRow(
+    select(vec4f(), one, rows < vec4u(n)), select(vec4f(), one, rows + 4u < vec4u(n)),
+    select(vec4f(), one, rows + 8u < vec4u(n)), select(vec4f(), one, rows + 12u < vec4u(n))
   );
 }
 
-// Inner products of the owned rows first, first + step, ... (at most last) of a source with this lane's four rows of another.
-fn products(own: u32, first: u32, step: u32, last: u32, other: u32, rows: vec4u, lane: u32) -> Block {
-  var sums = Block();
-  let row_a = min(first + lane % ROWS * step, last);
-  let row_b = min(first + (4u + lane % ROWS) * step, last);
-  for (var c = 0u; c < params.vectors; c++) {
-    let a = load(own, row_a, c);
-    var b = a;
-    if (SG == 4u) { b = load(own, row_b, c); }
-    let w = mat4x4f(load(other, rows.x, c), load(other, rows.y, c), load(other, rows.z, c), load(other, rows.w, c));
-    sums = multiply_add(sums, a, b, transpose(w));
+// Inner products of the owned rows of a source with this lane's four rows of another.
+fn products(own: u32, own_rows: vec4u, other: u32, rows: vec4u) -> Scores {
+  var c0 = PerRow();
+  var c1 = PerRow();
+  var c2 = PerRow();
+  var c3 = PerRow();
+  for (var d = 0u; d < params.vectors; d++) {
+    let a0 = load(own, own_rows.x, d);
+    var a1 = a0;
+    if (SG < 8u) { a1 = load(own, own_rows.y, d); }
+    var a2 = a0;
+    if (SG < 16u) { a2 = load(own, own_rows.z, d); }
+    var a3 = a2;
+    if (SG < 8u) { a3 = load(own, own_rows.w, d); }
+    let w0 = load(other, rows.x, d);
+    let w1 = load(other, rows.y, d);
+    let w2 = load(other, rows.z, d);
+    let w3 = load(other, rows.w, d);
+    let x = per_row(a0.x, a1.x, a2.x, a3.x);
+    let y = per_row(a0.y, a1.y, a2.y, a3.y);
+    let z = per_row(a0.z, a1.z, a2.z, a3.z);
+    let w = per_row(a0.w, a1.w, a2.w, a3.w);
+    c0 += w0.x * x + w0.y * y + w0.z * z + w0.w * w;
+    c1 += w1.x * x + w1.y * y + w1.z * z + w1.w * w;
+    c2 += w2.x * x + w2.y * y + w2.z * z + w2.w * w;
+    c3 += w3.x * x + w3.y * y + w3.z * z + w3.w * w;
   }
-  return sums;
+  return Scores(c0, c1, c2, c3);
 }
 
-// Four rows of a source from `row`, at vector `column`.
-fn load_rows(source: u32, row: u32, step: u32, last: u32, column: u32) -> mat4x4f {
-  let c = min(column, DV - 1u); // where a head is narrow, spare lanes repeat its last vector
-  return mat4x4f(
-    load(source, min(row, last), c), load(source, min(row + step, last), c),
-    load(source, min(row + 2u * step, last), c), load(source, min(row + 3u * step, last), c)
+fn outer(w: vec4f, row: vec4f) -> mat4x4f {
+  return mat4x4f(w.x * row, w.y * row, w.z * row, w.w * row);
+}
+
+fn add_outer(sums: Pass, w: PerRow, row: vec4f) -> Pass {
+  let g0 = sums.g0 + outer(w[0], row);
+  let g1 = sums.g1 + outer(w[1], row);
+  let g2 = sums.g2 + outer(w[2], row);
+  let g3 = sums.g3 + outer(w[3], row);
+  return Pass(g0, g1, g2, g3);
+}
+
+// What another lane has for each owned row.
+fn from_lane(lane: u32, x: PerRow) -> PerRow {
+  return PerRow(
+    subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane), subgroupShuffle(x[2], lane), subgroupShuffle(x[3], lane)
   );
 }
 
-// Lane's part of 8 rows of a head: vectors lane + SG n.
-struct Rows { b0: Block, b1: Block, b2: Block, b3: Block }
-
-fn four_rows_of(lane: u32, rows: mat4x4f) -> mat4x4f {
-  return mat4x4f(
-    subgroupShuffle(rows[0], lane), subgroupShuffle(rows[1], lane), subgroupShuffle(rows[2], lane), subgroupShuffle(rows[3], lane)
-  );
+// Vector `lane` of a pass; where a head is narrow, spare lanes repeat its last vector.
+fn load_pass(source: u32, row: u32, pass_index: u32, lane: u32) -> vec4f {
+  return load(source, row, min(pass_index * SG + lane, DV - 1u));
 }
 
-// What another lane has of a block.
-fn block_of(lane: u32, rows: Block) -> Block {
-  let g0 = four_rows_of(lane, rows.g0);
-  let g1 = four_rows_of(lane, rows.g1);
-  return Block(g0, g1);
-}
-
-// sums + weights w, with rows of w as columns.
-fn add_weighted(sums: Block, weights: Block, w: mat4x4f) -> Block {
-  return Block(sums.g0 + w * weights.g0, sums.g1 + w * weights.g1);
-}
-
-// sums + weights times `count` rows of a source: row, row + step, ... (at most last).
-fn accumulate(sums: Rows, weights: Block, source: u32, row: u32, step: u32, last: u32, count: u32, lane: u32) -> Rows {
+// sums + weights times `count` rows of a source: row, row + step, ...
+fn accumulate(sums: Rows, weights: Scores, source: u32, row: u32, step: u32, count: u32, lane: u32) -> Rows {
   var b0 = sums.b0;
   var b1 = sums.b1;
   var b2 = sums.b2;
   var b3 = sums.b3;
-  for (var j = 0u; 4u * j < count; j++) {
-    let at = row + 4u * j * step;
-    let a = block_of(j, weights);
-    b0 = add_weighted(b0, a, load_rows(source, at, step, last, lane));
-    if (PASSES > 1u) { b1 = add_weighted(b1, a, load_rows(source, at, step, last, lane + SG)); }
-    if (PASSES > 2u) { b2 = add_weighted(b2, a, load_rows(source, at, step, last, lane + 2u * SG)); }
-    if (PASSES > 3u) { b3 = add_weighted(b3, a, load_rows(source, at, step, last, lane + 3u * SG)); }
+  var w = weights;
+  for (var j = 0u; j < count; j += SG) {
+    for (var i = 0u; i < min(SG, count - j); i++) {
+      let at = row + (j + i) * step;
+      let x = from_lane(i, w.c0);
+      b0 = add_outer(b0, x, load_pass(source, at, 0u, lane));
+      if (PASSES > 1u) { b1 = add_outer(b1, x, load_pass(source, at, 1u, lane)); }
+      if (PASSES > 2u) { b2 = add_outer(b2, x, load_pass(source, at, 2u, lane)); }
+      if (PASSES > 3u) { b3 = add_outer(b3, x, load_pass(source, at, 3u, lane)); }
+    }
+    w = Scores(w.c1, w.c2, w.c3, w.c0);
   }
   return Rows(b0, b1, b2, b3);
 }
@@ -97,33 +122,40 @@ fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
   return mat4x4f(factors.x * rows[0], factors.y * rows[1], factors.z * rows[2], factors.w * rows[3]);
 }
 
-// Rows times their factors, a column of `factors` for each group.
-fn rescaled_block(rows: Block, factors: mat2x4f) -> Block {
+fn rescaled_pass(rows: Pass, factors: PerRow) -> Pass {
   let g0 = rescaled(rows.g0, factors[0]);
   let g1 = rescaled(rows.g1, factors[1]);
-  return Block(g0, g1);
+  let g2 = rescaled(rows.g2, factors[2]);
+  let g3 = rescaled(rows.g3, factors[3]);
+  return Pass(g0, g1, g2, g3);
 }
 
-// The rows of a block. Indexed by a loop, they cost one store in the code instead of 8: drivers that expand every
-// access compile the kernel in a fraction of the time.
-fn rows_of(rows: Block) -> array<vec4f, ROWS> {
-  return array<vec4f, ROWS>(
-    rows.g0[0], rows.g0[1], rows.g0[2], rows.g0[3], rows.g1[0], rows.g1[1], rows.g1[2], rows.g1[3]
-  );
+fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
+  var b1 = rows.b1;
+  var b2 = rows.b2;
+  var b3 = rows.b3;
+  let b0 = rescaled_pass(rows.b0, factors);
+  if (PASSES > 1u) { b1 = rescaled_pass(b1, factors); }
+  if (PASSES > 2u) { b2 = rescaled_pass(b2, factors); }
+  if (PASSES > 3u) { b3 = rescaled_pass(b3, factors); }
+  return Rows(b0, b1, b2, b3);
 }
 
-fn store_block(sums: Block, row: u32, step: u32, count: u32, column: u32) {
-  var rows = rows_of(sums);
+fn store_pass(sums: Pass, row: u32, step: u32, count: u32, column: u32) {
   if (column >= DV) { return; }
+  var rows = array<vec4f, ROWS>(
+    sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3],
+    sums.g2[0], sums.g2[1], sums.g2[2], sums.g2[3], sums.g3[0], sums.g3[1], sums.g3[2], sums.g3[3]
+  );
   for (var i = 0u; i < count; i++) {
     put((row + i * step) * DV + column, rows[i]);
   }
 }
 
-// Writes the first `count` owned rows, each times its factor: row, row + step, ... of the output.
-fn store_rows(sums: Rows, factors: mat2x4f, row: u32, step: u32, count: u32, lane: u32) {
-  store_block(rescaled_block(sums.b0, factors), row, step, count, lane);
-  if (PASSES > 1u) { store_block(rescaled_block(sums.b1, factors), row, step, count, lane + SG); }
-  if (PASSES > 2u) { store_block(rescaled_block(sums.b2, factors), row, step, count, lane + 2u * SG); }
-  if (PASSES > 3u) { store_block(rescaled_block(sums.b3, factors), row, step, count, lane + 3u * SG); }
+// Writes the first `count` owned rows: row, row + step, ... of the output.
+fn store_rows(sums: Rows, row: u32, step: u32, count: u32, lane: u32) {
+  store_pass(sums.b0, row, step, count, lane);
+  if (PASSES > 1u) { store_pass(sums.b1, row, step, count, lane + SG); }
+  if (PASSES > 2u) { store_pass(sums.b2, row, step, count, lane + 2u * SG); }
+  if (PASSES > 3u) { store_pass(sums.b3, row, step, count, lane + 3u * SG); }
 }

@@ -102,9 +102,10 @@ export class Stream {
     if (this.#uniforms.size > MAX_UNIFORMS) this.#evict();
   }
 
-  /** Submits and waits until the device has finished. */
+  /** Submits and waits until the device has finished, uploads included. */
   async finish(): Promise<void> {
     this.flush();
+    this.#gpu.queue.submit([]); // uploads alone are not sent before the next submission
     await this.#gpu.queue.onSubmittedWorkDone();
   }
 

@@ -8,6 +8,9 @@ import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 /** Bytes that are read and uploaded at a time: what loading needs on the host, whatever the model's size. */
 const CHUNK_BYTES = 4 * 2 ** 20;
 
+/** Bytes in flight after which loading waits: an implementation copies every write until the device has taken it. */
+const IN_FLIGHT_BYTES = 8 * CHUNK_BYTES;
+
 const STORED: Readonly<Record<string, DType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
 
 interface Upload {
@@ -28,6 +31,7 @@ export class CheckpointWeights {
   readonly #uploads: Upload[] = [];
   readonly #wanted = new Set<string>();
   readonly #problems: string[] = [];
+  #inFlight = 0;
 
   constructor(device: Device, checkpoint: Checkpoint) {
     this.#device = device;
@@ -98,7 +102,15 @@ export class CheckpointWeights {
       const bytes = await this.#checkpoint.read(source, start, Math.min(start + CHUNK_BYTES, total));
       const data = ratio === 1 ? bytes : widen(bytes, source.dtype);
       this.#device.stream.write(target.storage, target.byteOffset + start * ratio, paddedToWords(data));
+      await this.#throttle(data.length);
     }
+  }
+
+  async #throttle(written: number): Promise<void> {
+    this.#inFlight += written;
+    if (this.#inFlight < IN_FLIGHT_BYTES) return;
+    this.#inFlight = 0;
+    await this.#device.sync();
   }
 }
 

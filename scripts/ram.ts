@@ -1,0 +1,10 @@
+import { loadModel, openDevice } from "../src/index.node.ts";
+const device = await openDevice();
+let peak = 0, rss = 0; const base = process.memoryUsage();
+const t = setInterval(() => { const m = process.memoryUsage(); peak = Math.max(peak, m.arrayBuffers - base.arrayBuffers); rss = Math.max(rss, m.rss - base.rss); }, 2);
+const t0 = performance.now();
+const model = await loadModel("/tmp/o/big", { device });
+clearInterval(t);
+const m = process.memoryUsage();
+console.log("arrayBuffers peak MB", (peak / 1e6).toFixed(0), "rss peak MB", (rss / 1e6).toFixed(0), "device MB", (device.memory.stats.used / 1e6).toFixed(0), "s", ((performance.now() - t0) / 1000).toFixed(1), model.config.numLayers);
+process.exit(0);
