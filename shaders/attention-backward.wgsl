@@ -123,18 +123,18 @@ fn backward_query(
     if (DV > 48u) { dq3 = add_rows(K, dq3, key_rows, params.kv_heads, count, 3u, id, lane); }
   }
   let valid = select(vec4f(), vec4f(1.0), own < vec4u(queries));
-  let stored = own < vec4u(params.queries);
-  let out = (batch * params.queries + own) * params.heads + head;
-  store_columns(Q, out, stored, dq0, valid, 0u, id.x);
-  if (DV > 16u) { store_columns(Q, out, stored, dq1, valid, 1u, id.x); }
-  if (DV > 32u) { store_columns(Q, out, stored, dq2, valid, 2u, id.x); }
-  if (DV > 48u) { store_columns(Q, out, stored, dq3, valid, 3u, id.x); }
+  let count = min(4u, max(params.queries, own.x) - own.x);
+  let out = query_row(batch, own.x, head);
+  store_columns(Q, out, params.heads, count, dq0, valid, 0u, id.x);
+  if (DV > 16u) { store_columns(Q, out, params.heads, count, dq1, valid, 1u, id.x); }
+  if (DV > 32u) { store_columns(Q, out, params.heads, count, dq2, valid, 2u, id.x); }
+  if (DV > 48u) { store_columns(Q, out, params.heads, count, dq3, valid, 3u, id.x); }
 }
 
 // Queries [x, y) that see any of the keys [first, last).
 fn query_span(batch: u32, first: u32, last: u32) -> vec2u {
-  var span = vec2u(0u, query_end(batch));
-  if (CAUSAL) { span.x = max(first, params.past) - params.past; }
+  let reach = params.past + params.ahead;
+  var span = vec2u(max(first, reach) - reach, query_end(batch));
   if (params.window > 0u) { span.y = min(span.y, max(last - 1u + params.window, params.past) - params.past); }
   if (first >= last) { span.y = 0u; }
   return span;
@@ -206,14 +206,14 @@ fn backward_key(
     }
   }
   let valid = select(vec4f(), vec4f(1.0), own < vec4u(end));
-  let stored = own < vec4u(params.key_stride);
-  let out = (batch * params.key_stride + own) * params.kv_heads + kv_head;
-  store_columns(K, out, stored, dk0, valid, 0u, id.x);
-  store_columns(V, out, stored, dv0, valid, 0u, id.x);
-  if (DV > 16u) { store_columns(K, out, stored, dk1, valid, 1u, id.x); }
-  if (DV > 16u) { store_columns(V, out, stored, dv1, valid, 1u, id.x); }
-  if (DV > 32u) { store_columns(K, out, stored, dk2, valid, 2u, id.x); }
-  if (DV > 32u) { store_columns(V, out, stored, dv2, valid, 2u, id.x); }
-  if (DV > 48u) { store_columns(K, out, stored, dk3, valid, 3u, id.x); }
-  if (DV > 48u) { store_columns(V, out, stored, dv3, valid, 3u, id.x); }
+  let count = min(4u, max(params.key_stride, own.x) - own.x);
+  let out = key_row(batch, own.x, kv_head);
+  store_columns(K, out, params.kv_heads, count, dk0, valid, 0u, id.x);
+  store_columns(V, out, params.kv_heads, count, dv0, valid, 0u, id.x);
+  if (DV > 16u) { store_columns(K, out, params.kv_heads, count, dk1, valid, 1u, id.x); }
+  if (DV > 16u) { store_columns(V, out, params.kv_heads, count, dv1, valid, 1u, id.x); }
+  if (DV > 32u) { store_columns(K, out, params.kv_heads, count, dk2, valid, 2u, id.x); }
+  if (DV > 32u) { store_columns(V, out, params.kv_heads, count, dv2, valid, 2u, id.x); }
+  if (DV > 48u) { store_columns(K, out, params.kv_heads, count, dk3, valid, 3u, id.x); }
+  if (DV > 48u) { store_columns(V, out, params.kv_heads, count, dv3, valid, 3u, id.x); }
 }

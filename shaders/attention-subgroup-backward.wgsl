@@ -1,6 +1,6 @@
 enable subgroups;
 // dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q: attention-backward.wgsl in a subgroup
-// One subgroup per 16 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
+// One subgroup per 8 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
 // the other side (keys for dq, queries for dk and dv), then 4 columns of the gradient a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -38,20 +38,18 @@ fn weigh(s: vec4f, dp: vec4f, own: u32, own_end: u32, other: u32, other_end: u32
 fn weigh_all(s: PerRow, dp: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow, mean: PerRow) -> PerRow {
   return PerRow(
     weigh(s[0], dp[0], own, own_end, other, other_end, logsum[0], mean[0]),
-    weigh(s[1], dp[1], own + 4u, own_end, other, other_end, logsum[1], mean[1]),
-    weigh(s[2], dp[2], own + 8u, own_end, other, other_end, logsum[2], mean[2]),
-    weigh(s[3], dp[3], own + 12u, own_end, other, other_end, logsum[3], mean[3])
+    weigh(s[1], dp[1], own + 4u, own_end, other, other_end, logsum[1], mean[1])
   );
 }
 
 fn all_rows(x: f32) -> PerRow {
-  return PerRow(vec4f(x), vec4f(x), vec4f(x), vec4f(x));
+  return PerRow(vec4f(x), vec4f(x));
 }
 
 // Queries [x, y) that see any of the keys [first, last).
 fn query_span(batch: u32, first: u32, last: u32) -> vec2u {
-  var span = vec2u(0u, query_end(batch));
-  if (CAUSAL) { span.x = max(first, params.past) - params.past; }
+  let reach = params.past + params.ahead;
+  var span = vec2u(max(first, reach) - reach, query_end(batch));
   if (params.window > 0u) { span.y = min(span.y, max(last - 1u + params.window, params.past) - params.past); }
   if (first >= last) { span.y = 0u; }
   return span;
@@ -75,7 +73,7 @@ fn backward(
   let span = select(query_span(batch, first, end), key_span(batch, first, end), BY_QUERY);
   let last_own = max(own_end, 1u) - 1u;
   let last_other = max(span.y, 1u) - 1u;
-  let own = min(first + loaded_rows(lane), vec4u(last_own));
+  let own = min(first + loaded_rows(lane), vec2u(last_own));
   let own_source = select(K, Q, BY_QUERY);
   let own_other = select(V, DO, BY_QUERY); // of the same rows, for dp
   let other_source = select(Q, K, BY_QUERY);
@@ -96,10 +94,8 @@ fn backward(
     if (BY_QUERY) {
       let a = stats[stat_at + own.x];
       let b = stats[stat_at + own.y];
-      let c = stats[stat_at + own.z];
-      let e = stats[stat_at + own.w];
-      logsum = per_row(a.x, b.x, c.x, e.x);
-      mean = per_row(a.y, b.y, c.y, e.y);
+      logsum = per_row(a.x, b.x);
+      mean = per_row(a.y, b.y);
     }
     for (var other = span.x; other < span.y; other += OTHERS) {
       let mine = other + lane + vec4u(0u, SG, 2u * SG, 3u * SG);

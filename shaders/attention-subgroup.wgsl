@@ -1,6 +1,6 @@
 enable subgroups;
 // o = softmax(scale q k^T + mask) v,  logsumexp of each row of scores: attention.wgsl by outer products in a subgroup
-// One subgroup per 16 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
+// One subgroup per 8 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
 // replace workgroup memory, which is what CPU rasterisers pay for most. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -25,25 +25,19 @@ fn masked(s: vec4f, position: u32, key: u32, end: u32) -> vec4f {
 }
 
 fn masked_all(s: PerRow, position: u32, key: u32, end: u32) -> PerRow {
-  return PerRow(
-    masked(s[0], position, key, end), masked(s[1], position + 4u, key, end),
-    masked(s[2], position + 8u, key, end), masked(s[3], position + 12u, key, end)
-  );
+  return PerRow(masked(s[0], position, key, end), masked(s[1], position + 4u, key, end));
 }
 
 fn max_all(a: PerRow, b: PerRow) -> PerRow {
-  return PerRow(max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]));
+  return PerRow(max(a[0], b[0]), max(a[1], b[1]));
 }
 
 fn exp_all(x: PerRow) -> PerRow {
-  return PerRow(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
+  return PerRow(exp(x[0]), exp(x[1]));
 }
 
 fn swapped(x: PerRow, mask: u32) -> PerRow {
-  return PerRow(
-    subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask),
-    subgroupShuffleXor(x[2], mask), subgroupShuffleXor(x[3], mask)
-  );
+  return PerRow(subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask));
 }
 
 fn reciprocal(l: vec4f) -> vec4f {
@@ -67,12 +61,12 @@ fn forward(
   let queries = query_end(batch);
   let span = key_span(batch, first, min(first + ROWS, queries));
   // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
-  let own = min(first + loaded_rows(lane), vec4u(max(queries, 1u) - 1u));
+  let own = min(first + loaded_rows(lane), vec2u(max(queries, 1u) - 1u));
   let own_rows = query_row(batch, 0u, head) + own * params.heads;
   let key_base = key_row(batch, 0u, kv_head);
   let position = params.past + first;
   let low = vec4f(LEAST);
-  var m = PerRow(low, low, low, low);
+  var m = PerRow(low, low);
   var l = PerRow(); // over this lane's keys until the end
   var sums = Rows();
   for (var key = span.x; key < span.y; key += OTHERS) {
@@ -91,7 +85,7 @@ fn forward(
     m = top;
     let p = Scores(exp_all(s0 - top), exp_all(s1 - top), exp_all(s2 - top), exp_all(s3 - top));
     let p_sum = p.c0 + p.c1 + p.c2 + p.c3;
-    l = PerRow(l[0] * shrink[0], l[1] * shrink[1], l[2] * shrink[2], l[3] * shrink[3]) + p_sum;
+    l = PerRow(l[0] * shrink[0], l[1] * shrink[1]) + p_sum;
     let row = key_base + key * params.kv_heads;
     let count = min(OTHERS, span.y - key);
     sums = accumulate(rescaled_rows(sums, shrink), p, V, row, params.kv_heads, count, lane);
@@ -101,11 +95,11 @@ fn forward(
   }
   // Queries in the padding and queries that see nothing give zeros.
   let valid = positive(max(queries, first) - first);
-  l = PerRow(l[0] * valid[0], l[1] * valid[1], l[2] * valid[2], l[3] * valid[3]);
-  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
+  l = PerRow(l[0] * valid[0], l[1] * valid[1]);
+  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]));
   let count = min(ROWS, params.queries - first);
   store_rows(rescaled_rows(sums, factors), query_row(batch, first, head), params.heads, count, lane);
-  var logs = array<vec4f, 4>(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
+  var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
   let at = (batch * params.heads + head) * params.queries + first;
   for (var i = lane; i < count; i += SG) {
     logsumexp[at + i] = logs[i / 4u][i % 4u];

@@ -98,13 +98,13 @@ fn forward(
   // Queries in the padding and queries that see nothing give zeros.
   let alive = (l > vec4f()) & (own < vec4u(queries));
   let factors = select(vec4f(), 1.0 / max(l, vec4f(1e-30)), alive);
-  let stored = own < vec4u(params.queries);
-  let out = (batch * params.queries + own) * params.heads + head;
-  store_columns(O, out, stored, o0, factors, 0u, id.x);
-  if (DV > 16u) { store_columns(O, out, stored, o1, factors, 1u, id.x); }
-  if (DV > 32u) { store_columns(O, out, stored, o2, factors, 2u, id.x); }
-  if (DV > 48u) { store_columns(O, out, stored, o3, factors, 3u, id.x); }
-  if (id.x < 4u && stored[id.x]) {
+  let count = min(4u, max(params.queries, own.x) - own.x);
+  let out = query_row(batch, own.x, head);
+  store_columns(O, out, params.heads, count, o0, factors, 0u, id.x);
+  if (DV > 16u) { store_columns(O, out, params.heads, count, o1, factors, 1u, id.x); }
+  if (DV > 32u) { store_columns(O, out, params.heads, count, o2, factors, 2u, id.x); }
+  if (DV > 48u) { store_columns(O, out, params.heads, count, o3, factors, 3u, id.x); }
+  if (id.x < count) {
     let sums = select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), alive);
     logsumexp[(batch * params.heads + head) * params.queries + own[id.x]] = sums[id.x];
   }

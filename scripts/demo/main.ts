@@ -8,8 +8,8 @@ import {
   lora,
   type Model,
   openDevice,
-  saveAdapter,
   type StepMetrics,
+  saveAdapter,
   train,
 } from "../../src/index.node.ts";
 import { DEMO } from "./recipe.ts";
@@ -31,10 +31,15 @@ async function answer(model: Model, prompt: string): Promise<string> {
 }
 
 /** Share of the examples that the model answers exactly, and its answer to the first. */
-async function examine(model: Model, examples: readonly SkillExample[]): Promise<{ right: number; sample: string }> {
+async function examine(
+  model: Model,
+  examples: readonly SkillExample[],
+): Promise<{ right: number; sample: string }> {
   const answers: string[] = [];
   for (const { prompt } of examples) answers.push(await answer(model, prompt));
-  const right = answers.filter((text, i) => exactMatch(text, (examples[i] as SkillExample).completion)).length;
+  const right = answers.filter((text, i) =>
+    exactMatch(text, (examples[i] as SkillExample).completion),
+  ).length;
   return { right, sample: answers[0] ?? "" };
 }
 
@@ -57,16 +62,26 @@ const [first] = heldOut as [SkillExample];
 const before = await examine(model, heldOut);
 const adapter = attach(model, lora({ r: DEMO.r, alpha: DEMO.alpha, targetModules: TARGETS }));
 const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
-console.log(`Model    ${MODEL}, LoRA r ${DEMO.r} on ${adapter.sites.length} linear layers: ${trainable} trainable parameters\n`);
+console.log(
+  `Model    ${MODEL}, LoRA r ${DEMO.r} on ${adapter.sites.length} linear layers: ${trainable} trainable parameters\n`,
+);
 
 const losses: number[] = [];
 const started = performance.now();
 const { maxSteps, batchSize, learningRate, warmupSteps } = DEMO;
-for await (const metrics of train(model, adapter, examples, { maxSteps, batchSize, learningRate, warmupSteps, schedule: "cosine" })) {
+for await (const metrics of train(model, adapter, examples, {
+  maxSteps,
+  batchSize,
+  learningRate,
+  warmupSteps,
+  schedule: "cosine",
+})) {
   losses.push(metrics.loss);
   report(metrics, started);
 }
-console.log(`\nLoss by step\n${plot(losses, { height: 8, format: (value: number) => value.toFixed(2).padStart(6) })}\n`);
+console.log(
+  `\nLoss by step\n${plot(losses, { height: 8, format: (value: number) => value.toFixed(2).padStart(6) })}\n`,
+);
 
 const after = await examine(model, heldOut);
 await saveAdapter(adapter, OUT);
@@ -75,5 +90,7 @@ console.log(`Wanted   ${first.completion}`);
 console.log(`Before   ${JSON.stringify(before.sample)}`);
 console.log(`After    ${after.sample}\n`);
 console.log(`Exact match on ${heldOut.length} held-out items: ${before.right} before, ${after.right} after`);
-console.log(`Adapter saved to ${OUT} (PEFT format). Total ${((performance.now() - began) / 1000).toFixed(0)} s`);
+console.log(
+  `Adapter saved to ${OUT} (PEFT format). Total ${((performance.now() - began) / 1000).toFixed(0)} s`,
+);
 process.exit(0); // Dawn keeps Node alive

@@ -1,12 +1,12 @@
 // npm run make-demo-model: writes text, trains a tokenizer and a small Llama on it with this package, saves both.
 import { mkdir } from "node:fs/promises";
+import type { Sequence } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
-import type { Sequence } from "../../src/data/tokenize.ts";
 import { trainBpe } from "./bpe.ts";
 import { makeCorpus } from "./corpus.ts";
 import { MODEL_CONFIG, PRETRAINING, VOCABULARY } from "./recipe.ts";
@@ -14,7 +14,11 @@ import { MODEL_CONFIG, PRETRAINING, VOCABULARY } from "./recipe.ts";
 const FOLDER = "models/demo";
 
 /** Documents one after another, each ended by the end-of-text token, cut into rows of equal length. */
-function packDocuments(documents: readonly string[], encode: (text: string) => number[], length: number): Sequence[] {
+function packDocuments(
+  documents: readonly string[],
+  encode: (text: string) => number[],
+  length: number,
+): Sequence[] {
   const stream = documents.flatMap((text) => [...encode(text), 0]);
   const rows: Sequence[] = [];
   for (let at = 0; at + length <= stream.length; at += length) {
@@ -36,12 +40,22 @@ const maxSteps = Math.min(Math.floor(rows.length / batchSize), Math.ceil(budget 
 const device = await openNodeDevice();
 const { model, parameters } = createModel(device, MODEL_CONFIG, { seed });
 console.log(`device: ${device.info.name}; ${rows.length} rows of ${length} tokens, ${maxSteps} steps`);
-const options = { maxSteps, batchSize, learningRate, schedule: "cosine", warmupSteps, weightDecay: 0.01, shuffle: false } as const;
+const options = {
+  maxSteps,
+  batchSize,
+  learningRate,
+  schedule: "cosine",
+  warmupSteps,
+  weightDecay: 0.01,
+  shuffle: false,
+} as const;
 const started = performance.now();
 for await (const { step, loss, tokens, seconds } of trainSequences(model, parameters, rows, options)) {
   if (step % 25 !== 0 && step !== maxSteps) continue;
   const minutes = ((performance.now() - started) / 60_000).toFixed(1);
-  console.log(`step ${step}/${maxSteps} loss ${loss.toFixed(4)} ${(tokens / seconds).toFixed(0)} tokens/s ${minutes} min`);
+  console.log(
+    `step ${step}/${maxSteps} loss ${loss.toFixed(4)} ${(tokens / seconds).toFixed(0)} tokens/s ${minutes} min`,
+  );
   if (step % 200 === 0 || step === maxSteps) await save();
 }
 const { loss, perplexity } = await evaluate(model, heldOut, { batchSize });

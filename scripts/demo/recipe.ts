@@ -16,7 +16,7 @@ export const MODEL_CONFIG = {
   tie_word_embeddings: true,
   attention_bias: false,
   mlp_bias: false,
-  initializer_range: 0.06,
+  initializer_range: 0.04,
   bos_token_id: 0,
   eos_token_id: 0,
   pad_token_id: 0,
@@ -30,11 +30,11 @@ export const PRETRAINING = {
   seed: 1,
   documents: 60_000,
   length: 96,
-  batchSize: 8,
-  learningRate: 2.5e-3,
-  warmupSteps: 100,
+  batchSize: 12,
+  learningRate: 3e-3,
+  warmupSteps: 60,
   /** Tokens seen. */
-  tokens: 2_600_000,
+  tokens: 1_000_000,
 };
 
 /** What the demo does with it. */

@@ -1,50 +1,45 @@
-// Tiles of one subgroup: 16 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
+// Tiles of one subgroup: 8 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
 // load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
 // workgroup memory, no barrier. Loops are not unrolled, as CPU drivers need 0.1 s to compile each access to memory.
 const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
-const ROWS: u32 = 16u;
+const ROWS: u32 = 8u;
 const OTHERS: u32 = 4u * SG;             // rows of the other side in one step; lane's are lane + SG c
 const PASSES: u32 = (DV + SG - 1u) / SG; // of SG vectors over a head, at most 4
 
 // One number for each owned row: row 4 g + i is component i of column g.
-alias PerRow = mat4x4f;
+alias PerRow = mat2x4f;
 
 // Numbers for each owned row and each of the lane's four rows of the other side.
 struct Scores { c0: PerRow, c1: PerRow, c2: PerRow, c3: PerRow }
 
 // Vector lane of a pass for each owned row: column i of matrix g is row 4 g + i.
-struct Pass { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
+struct Pass { g0: mat4x4f, g1: mat4x4f }
 
 // Vectors lane + SG n of the owned rows.
 struct Rows { b0: Pass, b1: Pass, b2: Pass, b3: Pass }
 
-// Rows 4 g .. 4 g + 3 from the lanes that loaded them: lane l loads rows l, and l + SG, ... where a subgroup has fewer than
-// 16 lanes; x, y, z, w are the numbers of rows l % SG of groups 0 .. 3.
-fn per_row(x: f32, y: f32, z: f32, w: f32) -> PerRow {
+// Numbers of all owned rows from the lanes that loaded them: lane l loads row l % 8, and row l + 4 where a subgroup has
+// 4 lanes; x and y are of groups 0 and 1.
+fn per_row(x: f32, y: f32) -> PerRow {
   return PerRow(
     subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u),
-    subgroupBroadcast(y, 4u % SG), subgroupBroadcast(y, 5u % SG), subgroupBroadcast(y, 6u % SG), subgroupBroadcast(y, 7u % SG),
-    subgroupBroadcast(z, 8u % SG), subgroupBroadcast(z, 9u % SG), subgroupBroadcast(z, 10u % SG), subgroupBroadcast(z, 11u % SG),
-    subgroupBroadcast(w, 12u % SG), subgroupBroadcast(w, 13u % SG), subgroupBroadcast(w, 14u % SG), subgroupBroadcast(w, 15u % SG)
+    subgroupBroadcast(y, 4u % SG), subgroupBroadcast(y, 5u % SG), subgroupBroadcast(y, 6u % SG), subgroupBroadcast(y, 7u % SG)
   );
 }
 
 // The owned rows that this lane loads, one for each group: see per_row.
-fn loaded_rows(lane: u32) -> vec4u {
-  return lane % ROWS + vec4u(0u, 4u, 8u, 12u) / SG * SG;
+fn loaded_rows(lane: u32) -> vec2u {
+  return lane % ROWS + vec2u(0u, 4u) / SG * SG;
 }
 
 fn positive(n: u32) -> PerRow {
   let rows = vec4u(0u, 1u, 2u, 3u);
   let one = vec4f(1.0);
-  return PerRow(
-    select(vec4f(), one, rows < vec4u(n)), select(vec4f(), one, rows + 4u < vec4u(n)),
-    select(vec4f(), one, rows + 8u < vec4u(n)), select(vec4f(), one, rows + 12u < vec4u(n))
-  );
+  return PerRow(select(vec4f(), one, rows < vec4u(n)), select(vec4f(), one, rows + 4u < vec4u(n)));
 }
 
 // Inner products of the owned rows of a source with this lane's four rows of another.
-fn products(own: u32, own_rows: vec4u, other: u32, rows: vec4u) -> Scores {
+fn products(own: u32, own_rows: vec2u, other: u32, rows: vec4u) -> Scores {
   var c0 = PerRow();
   var c1 = PerRow();
   var c2 = PerRow();
@@ -53,18 +48,14 @@ fn products(own: u32, own_rows: vec4u, other: u32, rows: vec4u) -> Scores {
     let a0 = load(own, own_rows.x, d);
     var a1 = a0;
     if (SG < 8u) { a1 = load(own, own_rows.y, d); }
-    var a2 = a0;
-    if (SG < 16u) { a2 = load(own, own_rows.z, d); }
-    var a3 = a2;
-    if (SG < 8u) { a3 = load(own, own_rows.w, d); }
     let w0 = load(other, rows.x, d);
     let w1 = load(other, rows.y, d);
     let w2 = load(other, rows.z, d);
     let w3 = load(other, rows.w, d);
-    let x = per_row(a0.x, a1.x, a2.x, a3.x);
-    let y = per_row(a0.y, a1.y, a2.y, a3.y);
-    let z = per_row(a0.z, a1.z, a2.z, a3.z);
-    let w = per_row(a0.w, a1.w, a2.w, a3.w);
+    let x = per_row(a0.x, a1.x);
+    let y = per_row(a0.y, a1.y);
+    let z = per_row(a0.z, a1.z);
+    let w = per_row(a0.w, a1.w);
     c0 += w0.x * x + w0.y * y + w0.z * z + w0.w * w;
     c1 += w1.x * x + w1.y * y + w1.z * z + w1.w * w;
     c2 += w2.x * x + w2.y * y + w2.z * z + w2.w * w;
@@ -80,16 +71,12 @@ fn outer(w: vec4f, row: vec4f) -> mat4x4f {
 fn add_outer(sums: Pass, w: PerRow, row: vec4f) -> Pass {
   let g0 = sums.g0 + outer(w[0], row);
   let g1 = sums.g1 + outer(w[1], row);
-  let g2 = sums.g2 + outer(w[2], row);
-  let g3 = sums.g3 + outer(w[3], row);
-  return Pass(g0, g1, g2, g3);
+  return Pass(g0, g1);
 }
 
 // What another lane has for each owned row.
 fn from_lane(lane: u32, x: PerRow) -> PerRow {
-  return PerRow(
-    subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane), subgroupShuffle(x[2], lane), subgroupShuffle(x[3], lane)
-  );
+  return PerRow(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane));
 }
 
 // Vector `lane` of a pass; where a head is narrow, spare lanes repeat its last vector.
@@ -125,9 +112,7 @@ fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
 fn rescaled_pass(rows: Pass, factors: PerRow) -> Pass {
   let g0 = rescaled(rows.g0, factors[0]);
   let g1 = rescaled(rows.g1, factors[1]);
-  let g2 = rescaled(rows.g2, factors[2]);
-  let g3 = rescaled(rows.g3, factors[3]);
-  return Pass(g0, g1, g2, g3);
+  return Pass(g0, g1);
 }
 
 fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
@@ -144,8 +129,7 @@ fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
 fn store_pass(sums: Pass, row: u32, step: u32, count: u32, column: u32) {
   if (column >= DV) { return; }
   var rows = array<vec4f, ROWS>(
-    sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3],
-    sums.g2[0], sums.g2[1], sums.g2[2], sums.g2[3], sums.g3[0], sums.g3[1], sums.g3[2], sums.g3[3]
+    sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3]
   );
   for (var i = 0u; i < count; i++) {
     put((row + i * step) * DV + column, rows[i]);

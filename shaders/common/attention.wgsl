@@ -5,6 +5,8 @@ struct Params {
   heads: u32, kv_heads: u32,
   past: u32,               // absolute position of query 0
   window: u32,             // a query sees this many positions up to its own; 0: all
+  ahead: u32,              // and this many after its own: 0 under a causal mask, else more than there are
+  padded: u32,             // 1: lengths holds the sequences' lengths
   scale: f32,
   vectors: u32             // DV, as a number that the compiler does not know: see attention-tile.wgsl
 }
@@ -13,13 +15,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> q: array<cell>; // [B, T, H, D]
 @group(0) @binding(2) var<storage, read> k: array<cell>; // [B, key_stride, Hkv, D]
 @group(0) @binding(3) var<storage, read> v: array<cell>; // [B, key_stride, Hkv, D]
-@group(0) @binding(4) var<storage, read> lengths: array<u32>; // [B], read where HAS_LENGTHS
+@group(0) @binding(4) var<storage, read> lengths: array<u32>; // [B], read where params.padded
 
 const HEAD_DIM: u32 = 64u;       // D, at most 256
 alias cell = vec4f;              // f32 where D is not a multiple of 4
-const CAUSAL: bool = true;
 const SOFTCAP: f32 = 0.0;        // s becomes SOFTCAP tanh(s / SOFTCAP); 0: no cap
-const HAS_LENGTHS: bool = false;
 const DV: u32 = (HEAD_DIM + 3u) / 4u; // vectors a head
 const HIDDEN: f32 = -2e30;       // score of a key that is not seen: finite, as compilers may assume no infinities,
 const LEAST: f32 = -1e30;        // and so far below the running maximum's start that exp(HIDDEN - LEAST) is 0
@@ -33,7 +33,7 @@ const DO: u32 = 4u;
 
 // Positions [0, length) of a sequence are not padding.
 fn sequence_length(batch: u32) -> u32 {
-  if (HAS_LENGTHS) { return lengths[batch]; }
+  if (params.padded > 0u) { return lengths[batch]; }
   return 0xffffffffu;
 }
 
@@ -59,7 +59,7 @@ fn key_row(batch: u32, key: u32, kv_head: u32) -> u32 {
 fn key_span(batch: u32, first: u32, last: u32) -> vec2u {
   let past_first = params.past + first;
   var span = vec2u(0u, key_end(batch));
-  if (CAUSAL) { span.y = min(span.y, params.past + last); }
+  span.y = min(span.y, params.past + last + params.ahead);
   if (params.window > 0u) { span.x = max(past_first + 1u, params.window) - params.window; }
   if (first >= last) { span.y = 0u; }
   return span;
@@ -67,8 +67,7 @@ fn key_span(batch: u32, first: u32, last: u32) -> vec2u {
 
 // Whether the mask lets queries at these positions see these keys, ends of the sequence aside.
 fn sees(positions: vec4u, keys: vec4u) -> vec4<bool> {
-  var seen = vec4<bool>(true);
-  if (CAUSAL) { seen = keys <= positions; }
+  var seen = keys <= positions + params.ahead;
   if (params.window > 0u) { seen = seen & (keys + params.window > positions); }
   return seen;
 }

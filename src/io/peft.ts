@@ -111,23 +111,17 @@ function shapeProblems(path: string, part: string, { shape, data }: AdapterTenso
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   await refuseMlx(files);
   const problems: string[] = [];
-  const [parsed, header] = await Promise.all([
-    attempt(problems, () => readConfig(files)),
-    attempt(problems, () => readWeightsHeader(files)),
-  ]);
-  const {
-    pairs,
-    warnings,
-    problems: tensorProblems,
-  } = pairTensors(header?.tensors ?? new Map(), parsed?.config);
-  const found = header ? tensorProblems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) : [];
+  const parsed = await attempt(problems, () => readConfig(files));
+  const header = await attempt(problems, () => readWeightsHeader(files));
+  const sorted = pairTensors(header?.tensors ?? new Map(), parsed?.config);
+  const found = header ? sorted.problems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) : [];
   failAll(files.label, [...problems, ...found], found.length > 0 ? MERGE : undefined);
   const { config } = parsed!;
-  const tensors = await readModules(files, pairs, config);
+  const tensors = await readModules(files, sorted.pairs, config);
   return {
     config,
     tensors,
-    warnings: [...parsed!.warnings, ...warnings, ...patternWarnings(config, tensors)],
+    warnings: [...parsed!.warnings, ...sorted.warnings, ...patternWarnings(config, tensors)],
   };
 }
 
@@ -140,7 +134,7 @@ async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T
     return await task();
   } catch (error) {
     if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-    problems.push(error.message);
+    problems.push(error.message.replaceAll("\n", "\n    ")); // a report within the report
     return undefined;
   }
 }

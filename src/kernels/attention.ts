@@ -10,11 +10,14 @@ import { fail } from "../util/fail.ts";
 /** Queries, and keys, that one workgroup of the tiled kernels owns; BLOCK of the shaders. */
 const BLOCK = 32;
 /** The same for the subgroup kernels; ROWS of the shaders. */
-const SUBGROUP_ROWS = 16;
+const SUBGROUP_ROWS = 8;
 /** Queries times heads of one workgroup of the statistics kernel; ROWS of the shader. */
 const STATISTICS_ROWS = 64;
 /** The tiled kernels keep this many columns of a head in registers. */
 const MAX_HEAD_DIM = 256;
+
+/** More positions than any sequence has, and small enough to be added to one in 32 bits. */
+const FAR_AHEAD = 2 ** 30;
 
 /** Options of attention. */
 export interface AttentionOptions {
@@ -32,6 +35,8 @@ export interface AttentionOptions {
   softcap?: number;
   /** Positions of each sequence that are not right padding, u32 `[B]`: padded keys are not seen, padded queries give 0. */
   lengths?: Tensor;
+  /** Takes the kernels that run everywhere even where others are faster; for tests and comparisons. */
+  portable?: boolean;
 }
 
 /**
@@ -46,7 +51,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const { batch, queries, heads } = checkInputs(q, k, v, options);
   const o = empty(q.device, q.shape);
   const logsumexp = empty(q.device, [batch, heads, queries]);
-  const SG = subgroupLanes(q);
+  const SG = subgroupLanes(q, options);
   q.device.run(SG ? subgroupForward : tiled, "forward", {
     bind: { ...inputs(q, k, v, options), o, logsumexp },
     ...settings(q, k, options, SG),
@@ -105,7 +110,7 @@ export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tens
     });
     const [dq, dk, dv] = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)];
     const bind = { ...inputs(q, k, v, saved), d_o: dO, stats };
-    const SG = subgroupLanes(q);
+    const SG = subgroupLanes(q, saved);
     const queryGrid = [Math.ceil(queries / (SG ? SUBGROUP_ROWS : BLOCK)), heads, batch] as const;
     const keyGrid = [Math.ceil(capacity / (SG ? SUBGROUP_ROWS : BLOCK)), kvHeads, batch] as const;
     if (SG) {
@@ -127,10 +132,10 @@ export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tens
  * Lanes of a subgroup where the subgroup kernels are the faster ones, else 0: on CPU rasterisers, whose workgroup
  * memory and barriers are slow, for heads that fit a subgroup's registers.
  */
-function subgroupLanes(q: Tensor): number {
+function subgroupLanes(q: Tensor, { portable = false }: AttentionOptions): number {
   const { software, subgroupSize } = q.device.info;
   const fits = q.columns % 4 === 0 && q.columns <= 16 * subgroupSize;
-  return software && subgroupSize >= 4 && subgroupSize <= 16 && fits ? subgroupSize : 0;
+  return software && subgroupSize >= 4 && subgroupSize <= 16 && fits && !portable ? subgroupSize : 0;
 }
 
 /** Without lengths the shader never reads that binding, but it must be something: q is at hand. */
@@ -143,13 +148,23 @@ function settings(q: Tensor, k: Tensor, options: AttentionOptions, SG = 0): Requ
   const { queries, heads, kvHeads, capacity, headDim } = sizes(q, k);
   const { scale, causal = true, keys = capacity, past = keys - queries, window = 0, softcap = 0, lengths } = options;
   return {
-    params: { queries, keys, key_stride: capacity, heads, kv_heads: kvHeads, past, window, scale, vectors: Math.ceil(headDim / 4) },
+    params: {
+      queries,
+      keys,
+      key_stride: capacity,
+      heads,
+      kv_heads: kvHeads,
+      past,
+      window,
+      ahead: causal ? 0 : FAR_AHEAD,
+      padded: lengths ? 1 : 0,
+      scale,
+      vectors: Math.ceil(headDim / 4),
+    },
     constants: {
       HEAD_DIM: headDim,
       cell: headDim % 4 === 0 ? "vec4f" : "f32",
-      CAUSAL: causal,
       SOFTCAP: softcap,
-      HAS_LENGTHS: lengths !== undefined,
       ...(SG && { SG }),
     },
   };

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { homedir, constants as os, tmpdir } from "node:os";
@@ -20,7 +20,12 @@ const MANIFEST = "vk_swiftshader_icd.json";
 export async function useSwiftShader(): Promise<string | undefined> {
   const archive = findArchive();
   if (!archive) return "SwiftShader is not installed (@sparticuz/chromium, Linux on x64 only)";
-  const folder = await unpackSwiftShader(archive);
+  let folder: string;
+  try {
+    folder = await unpackSwiftShader(archive);
+  } catch (error) {
+    return String(error);
+  }
   process.env.VK_ICD_FILENAMES = join(folder, MANIFEST);
   process.env.VK_DRIVER_FILES = join(folder, MANIFEST);
   const problems = [DRIVER, LOADER].map((name) => preload(join(folder, name)));
@@ -56,18 +61,23 @@ export function preload(path: string): string | undefined {
   return undefined;
 }
 
-/** Unpacks the archive into the first folder that can be written, once for all processes; returns the folder. */
+/**
+ * Unpacks the archive, once for all processes, into the first folder that can be written: below `caches`, or a
+ * temporary one of this user's own. Returns the folder.
+ */
 export async function unpackSwiftShader(archive: string, caches = cacheFolders()): Promise<string> {
   const packed = await readFile(archive);
   const name = `swiftshader-${createHash("sha256").update(packed).digest("hex").slice(0, 12)}`;
-  const known = caches.map((cache) => join(cache, name)).find(isComplete);
+  const temporary = join(tmpdir(), `webgpu-lora-${process.getuid?.()}-${name}`);
+  const folders = [...caches.map((cache) => join(cache, name)), temporary];
+  const known = folders.find(isTrusted);
   if (known) return known;
   const files = tarFiles(await decompress(packed));
-  for (const cache of caches) {
-    const folder = await writeOnce(cache, name, files).catch(() => undefined); // read-only: the next one
-    if (folder) return folder;
+  for (const folder of folders) {
+    await writeOnce(folder, files).catch(() => {}); // read-only: the next one
+    if (isTrusted(folder)) return folder;
   }
-  return writeForThisProcess(files);
+  throw new Error(`SwiftShader can be unpacked neither to ${folders.join(" nor to ")}`);
 }
 
 function cacheFolders(): string[] {
@@ -82,25 +92,23 @@ function cacheFolders(): string[] {
 }
 
 /** The folder appears whole by a rename; of several processes that write it at once, the first one wins. */
-async function writeOnce(cache: string, name: string, files: ReadonlyMap<string, Buffer>): Promise<string> {
-  await mkdir(cache, { recursive: true });
-  const folder = join(cache, name);
+async function writeOnce(folder: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
+  await mkdir(dirname(folder), { recursive: true });
   const partial = await mkdtemp(`${folder}.`);
-  await writeFiles(partial, files);
-  await chmod(partial, 0o755);
-  await rename(partial, folder).catch(() => rm(partial, { recursive: true }));
-  if (!isComplete(folder)) throw new Error(`${folder} cannot be read`);
-  return folder;
+  try {
+    await writeFiles(partial, files);
+    await chmod(partial, 0o755);
+    await rename(partial, folder);
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
 }
 
-const isComplete = (folder: string) => existsSync(join(folder, MANIFEST));
-
-/** A private folder that nobody else can fill: what lies in it will be run. */
-async function writeForThisProcess(files: ReadonlyMap<string, Buffer>): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  await writeFiles(folder, files);
-  return folder;
+/** Whether a folder is there and nobody else can have filled it: what lies in it will be run. */
+function isTrusted(folder: string): boolean {
+  if (!existsSync(join(folder, MANIFEST))) return false;
+  const { uid, mode } = lstatSync(folder);
+  return (uid === process.getuid?.() || uid === 0) && (mode & 0o022) === 0;
 }
 
 async function writeFiles(folder: string, files: ReadonlyMap<string, Buffer>): Promise<void> {

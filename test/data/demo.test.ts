@@ -11,11 +11,25 @@ const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
 const train = skillExamples({ seed: 1, count: 1500, split: "train" });
 const held = skillExamples({ seed: 1, count: 200, split: "test" });
 
+const GOLDEN_TEXT = 'Mara, 3 red cups  and\n12 é🙂 {"who":"x"}<|endoftext|>';
+// tokenizers 0.23.2 (Python): Tokenizer.from_str(JSON of the tokenizer trained in the test).encode(GOLDEN_TEXT).ids
+const GOLDEN_IDS = [
+  0, 268, 12, 221, 19, 221, 262, 221, 259, 221, 221, 270, 199, 17, 18, 221, 128, 103, 173, 254, 248, 225, 221,
+  91, 2, 279, 265, 88, 2, 93, 0,
+];
+
 describe("the corpus", () => {
   test("is the same for the same seed, and varied", () => {
-    expect(makeCorpus({ seed: 1, documents: 20 })).toEqual(corpus.slice(0, 20));
-    expect(makeCorpus({ seed: 2, documents: 20 })).not.toEqual(corpus.slice(0, 20));
-    expect(new Set(corpus).size).toBeGreaterThan(0.9 * corpus.length);
+    const small = (seed: number) => makeCorpus({ seed, documents: 50 });
+    expect(small(1)).toEqual(small(1));
+    expect(small(1)).not.toEqual(small(2));
+    const later = corpus.slice(1500);
+    expect(new Set(later).size).toBeGreaterThan(0.9 * later.length);
+  });
+
+  test("begins with its simplest documents", () => {
+    const mean = (texts: string[]) => texts.join("").length / texts.length;
+    expect(mean(corpus.slice(0, 300))).toBeLessThan(0.6 * mean(corpus.slice(-300)));
   });
 
   test("is plain text without odd spaces", () => {
@@ -94,48 +108,8 @@ describe("the tokenizer", () => {
   });
 
   test("agrees with the Python library", () => {
-    expect(
-      tokenizer.encode('Mara put three red cups on the shelf in the kitchen.\nJSON: {"who":"é🙂"'),
-    ).toMatchInlineSnapshot(`
-      [
-        0,
-        391,
-        221,
-        365,
-        221,
-        379,
-        221,
-        291,
-        221,
-        516,
-        221,
-        292,
-        221,
-        258,
-        221,
-        614,
-        221,
-        261,
-        221,
-        258,
-        221,
-        469,
-        14,
-        199,
-        435,
-        26,
-        221,
-        330,
-        438,
-        287,
-        128,
-        103,
-        173,
-        254,
-        248,
-        225,
-        2,
-      ]
-    `);
+    const texts = ["red cups, red cups and 12 blue cups.", '{"who":"Mara","count":3}'];
+    const files = trainBpe(texts, { vocabSize: 280 });
+    expect(createTokenizer(files.tokenizerJson).encode(GOLDEN_TEXT)).toEqual(GOLDEN_IDS);
   });
 });

@@ -1,0 +1,56 @@
+import { parseDocument } from "yaml";
+import { fail, failAll } from "../util/fail.ts";
+import type { OptionTable } from "./options.ts";
+import { describeUnknown, type GivenValue, keyOf } from "./settings.ts";
+
+/** Rank that mlx-lm takes where its `lora_parameters` name none; its scale has to be turned into an alpha. */
+const MLX_RANK = 8;
+
+/**
+ * Reads a YAML (or JSON) configuration: keys are the names of a table or their aliases, and mlx-lm's
+ * `lora_parameters`. A key without a value counts as not given.
+ * @throws LoraError where it is no YAML, and listing every unknown key with the nearest known one.
+ */
+export function parseConfig(source: string, label: string, table: OptionTable): GivenValue[] {
+  const entries = Object.entries(readMapping(source, label)).filter(([, value]) => value !== null);
+  const flat = entries.flatMap(([name, value]) => {
+    return name === "lora_parameters" ? loraParameters(value, label) : [{ key: name, name, value }];
+  });
+  const values = flat.map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
+  const unknown = values
+    .filter(({ key }) => key === undefined)
+    .map(({ name }) => describeUnknown(table, name));
+  failAll(label, unknown, `known keys: ${Object.keys(table).join(", ")}`);
+  return values as GivenValue[];
+}
+
+function readMapping(source: string, label: string): Record<string, unknown> {
+  const parsed = parseDocument(source);
+  failAll(
+    label,
+    parsed.errors.map(({ message }) => (message.split("\n")[0] as string).replace(/:$/, "")),
+  );
+  const value: unknown = parsed.toJS() ?? {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
+  return fail(label, "is no list of keys and values", "write one `key: value` a line");
+}
+
+/** mlx-lm's `lora_parameters`: its `scale` is the factor itself, PEFT's is alpha / rank. */
+function loraParameters(value: unknown, label: string): GivenValue[] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    fail(label, "lora_parameters has no keys", "it takes rank, scale, dropout and keys");
+  }
+  const parameters = value as Record<string, unknown>;
+  return Object.entries(parameters).map(([part, value]) => {
+    const name = `lora_parameters.${part}`;
+    if (part !== "scale") return { key: MLX_NAMES[part] ?? name, name, value };
+    return { key: "lora_alpha", name, value: Number(value) * Number(parameters.rank ?? MLX_RANK) };
+  });
+}
+
+const MLX_NAMES: Readonly<Record<string, string>> = {
+  rank: "lora_r",
+  alpha: "lora_alpha",
+  dropout: "lora_dropout",
+  keys: "target_modules",
+};

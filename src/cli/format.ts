@@ -1,0 +1,76 @@
+// What the command line prints, as text. The lines of a training run are those of mlx-lm up to 0.31, which scripts parse.
+import type { TokenizeReport } from "../data/tokenize.ts";
+import type { DeviceInfo } from "../gpu/device.ts";
+import type { StepMetrics } from "../train/trainer.ts";
+
+/** mlx-lm's line on the steps since the last one: means over them, and their total time. */
+export function formatTrainLine(window: readonly StepMetrics[]): string {
+  const last = window.at(-1) as StepMetrics;
+  const seconds = sum(window, "seconds");
+  const loss = sum(window, "loss") / window.length;
+  return [
+    `Iter ${last.step}: Train loss ${loss.toFixed(3)}`,
+    `Learning Rate ${formatExponent(last.learningRate)}`,
+    `It/sec ${(window.length / seconds).toFixed(3)}`,
+    `Tokens/sec ${(sum(window, "labelTokens") / seconds).toFixed(3)}`,
+    `Trained Tokens ${last.trainedTokens}`,
+    `Peak mem ${(last.peakBytes / 1e9).toFixed(3)} GB`,
+  ].join(", ");
+}
+
+/** mlx-lm's line on an evaluation. */
+export function formatValLine(step: number, loss: number, seconds: number): string {
+  return `Iter ${step}: Val loss ${loss.toFixed(3)}, Val took ${seconds.toFixed(3)}s`;
+}
+
+/** mlx-lm's last line. */
+export function formatTestLine({ loss, perplexity }: { loss: number; perplexity: number }): string {
+  return `Test loss ${loss.toFixed(3)}, Test ppl ${perplexity.toFixed(3)}.`;
+}
+
+/** C's `%.3e`: the exponent has two digits at least. */
+export function formatExponent(x: number): string {
+  return x.toExponential(3).replace(/e([+-])(\d)$/, "e$10$2");
+}
+
+/** Which device runs; software is never passed off as a GPU. */
+export function describeDevice({ name, software }: DeviceInfo): string {
+  return `Device: ${name}${software ? " (software: no GPU is used, so this is slow)" : ""}`;
+}
+
+/** How many of all parameters are trained; like PEFT, the adapter's own count as the model's. */
+export function describeParameters(trainable: number, base: number): string {
+  const all = base + trainable;
+  return `Trainable parameters: ${((100 * trainable) / all).toFixed(3)}% (${count(trainable)} / ${count(all)})`;
+}
+
+/** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */
+export function describeData(label: string, report: TokenizeReport, maxLength: number): string[] {
+  const { rows, truncated, dropped, droppedNoLabels, droppedEmpty, longest, tokens, labelTokens } = report;
+  const kept = rows - dropped - droppedNoLabels - droppedEmpty;
+  const of = kept === rows ? "" : ` of ${count(rows)}`;
+  const lines = [
+    `${label}: ${count(kept)}${of} rows, ${count(tokens)} tokens, ${count(labelTokens)} of them trained; ` +
+      `the longest row has ${count(longest)}`,
+  ];
+  const mention = (rows: number, what: string) => {
+    if (rows > 0) lines.push(`  ${count(rows)} ${rows === 1 ? "row" : "rows"} ${what}`);
+  };
+  mention(truncated, `cut to max_length ${maxLength}`);
+  mention(dropped, `left out: longer than max_length ${maxLength}`);
+  mention(
+    droppedNoLabels,
+    "left out: nothing to learn (the prompt fills max_length, or the completion is empty)",
+  );
+  mention(droppedEmpty, "left out: the text is empty");
+  return lines;
+}
+
+/** A number with a comma after each thousand. */
+export function count(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
+function sum(window: readonly StepMetrics[], field: "seconds" | "loss" | "labelTokens"): number {
+  return window.reduce((total, metrics) => total + metrics[field], 0);
+}

@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { LoraError } from "../util/fail.ts";
+import { parseConfig } from "./config.ts";
+import { runEnv } from "./env.ts";
+import { runEval } from "./eval.ts";
+import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
+import { runGenerate } from "./generate.ts";
+import type { OptionTable } from "./options.ts";
+import { type GivenValue, type Settled, settle } from "./settings.ts";
+import { ENV_OPTIONS, EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "./tables.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+import { readTextFile } from "./text-file.ts";
+import { checkTrainSettings, runTrain } from "./train.ts";
+import { packageVersion } from "./version.ts";
+
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+const terminal = processTerminal();
+const exitCode = await run(process.argv.slice(2), terminal);
+await terminal.flush();
+process.exit(exitCode); // an open device keeps Node alive
+
+async function run(words: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram(terminal, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(dashedFlags(words), { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed it
+    terminal.note(`error: ${describeError(error)}`);
+    return EXIT_FAILURE;
+  }
+}
+
+function createProgram(terminal: Terminal, end: (exitCode: number) => void): Command {
+  const program = new Command("webgpu-lora")
+    .description("LoRA fine-tuning of language models on any GPU, with PEFT's files in and out")
+    .version(packageVersion(), "-V, --version")
+    .exitOverride()
+    .showHelpAfterError("(--help lists all options)");
+
+  const add = <T extends OptionTable>(
+    name: string,
+    description: string,
+    subcommand: Subcommand<T>,
+  ): Command => {
+    const command = program.command(name).description(description);
+    addFlags(command, subcommand.table);
+    return command.action(async () => {
+      end(await subcommand.run(await readSettings(command, subcommand), terminal));
+    });
+  };
+
+  add("train", "train a LoRA adapter on rows of text or of prompt and completion", {
+    table: TRAIN_OPTIONS,
+    check: checkTrainSettings,
+    run: runTrain,
+  }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
+  add("generate", "continue a prompt", { table: GENERATE_OPTIONS, run: runGenerate });
+  add("eval", "measure loss and perplexity on rows of text", { table: EVAL_OPTIONS, run: runEval });
+  add("env", "print versions, device and settings, for bug reports", { table: ENV_OPTIONS, run: runEnv });
+  return program;
+}
+
+interface Subcommand<T extends OptionTable> {
+  readonly table: T;
+  /** Throws where settings contradict each other. */
+  readonly check?: (settled: Settled<T>) => void;
+  /** Returns the exit code. */
+  readonly run: (settled: Settled<T>, terminal: Terminal) => Promise<number>;
+}
+
+/** Settings from the configuration and the flags; what is wrong with them is a mistake in usage. */
+async function readSettings<T extends OptionTable>(
+  command: Command,
+  { table, check }: Subcommand<T>,
+): Promise<Settled<T>> {
+  try {
+    const config = await readConfig(command.opts().config, table);
+    const settled = settle(command.name(), table, [config, givenFlags(command, table)]);
+    check?.(settled);
+    return settled;
+  } catch (error) {
+    if (!(error instanceof LoraError)) throw error;
+    return command.error(`error: ${error.message}`, { exitCode: EXIT_USAGE });
+  }
+}
+
+async function readConfig(path: string | undefined, table: OptionTable): Promise<GivenValue[]> {
+  return path === undefined ? [] : parseConfig(await readTextFile(path), path, table);
+}
+
+/** A LoraError says what to do; any other error is a bug or the system's, and its stack may help. */
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const wantsStack = /(^|[\s,])(webgpu-lora|\*)($|[\s,:])/.test(process.env.DEBUG ?? "");
+  if (wantsStack) return error.stack ?? error.message;
+  return error instanceof LoraError ? error.message : `${error.message}\n  → DEBUG=webgpu-lora shows where`;
+}

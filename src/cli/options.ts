@@ -1,0 +1,172 @@
+/** One setting: what it accepts, and how it is described. Its name is its key in an {@link OptionTable}. */
+export interface Option<T> {
+  readonly help: string;
+  /** Completes "…, wanted". */
+  readonly wanted: string;
+  /** Where nothing is given. */
+  readonly fallback: T;
+  /** It is an error if nothing is given. */
+  readonly required: boolean;
+  /** Other names, as other tools have them. */
+  readonly aliases: readonly string[];
+  /** Stands for the value in the help; a switch has none. */
+  readonly placeholder: string | undefined;
+  /** A flag takes all words that follow. */
+  readonly several: boolean;
+  /** The value of a flag (text) or of a configuration key (anything), or undefined where it is not what is wanted. */
+  read(value: unknown): T | undefined;
+}
+
+/** The settings of a command by their snake_case name: the only place where a name is stated. */
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** The values of all settings of a table. */
+export type Settings<T extends OptionTable> = {
+  readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never;
+};
+
+interface Common {
+  help: string;
+  aliases?: readonly string[];
+}
+
+function option<T>(
+  given: Partial<Option<T>> & Pick<Option<T>, "help" | "wanted" | "fallback" | "read">,
+): Option<T> {
+  return { aliases: [], required: false, several: false, placeholder: undefined, ...given };
+}
+
+/** A number from `min` to `max`; `above` is a bound that is not reached itself. */
+export function number(
+  given: Common & { fallback: number; min?: number; max?: number; above?: number; below?: number },
+): Option<number> {
+  const { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity } = given;
+  return option({
+    ...given,
+    placeholder: "number",
+    wanted: `a number${range(given)}`,
+    read(value) {
+      const x = readNumber(value);
+      return x !== undefined && x >= min && x <= max && x > above && x < below ? x : undefined;
+    },
+  });
+}
+
+/** A whole number of at least `min`, or the value `unset`, which stands for "not given". */
+export function integer<T extends number | undefined>(
+  given: Common & { fallback: T; min: number; unset?: number },
+): Option<number | T> {
+  const { min, unset } = given;
+  return option<number | T>({
+    ...given,
+    placeholder: "n",
+    wanted: `a whole number of at least ${min}${unset === undefined ? "" : `, or ${unset} for none`}`,
+    read(value) {
+      const x = readNumber(value);
+      return x !== undefined && Number.isSafeInteger(x) && (x >= min || x === unset) ? x : undefined;
+    },
+  });
+}
+
+/** A switch: `--name`, `--no-name`, `--name false`; `true` or `false` in a configuration. */
+export function flag(given: Common & { fallback: boolean }): Option<boolean> {
+  return option({
+    ...given,
+    wanted: "true or false",
+    read: (value) => ({ true: true, false: false })[String(value).toLowerCase()],
+  });
+}
+
+/** A text that is not empty; without a fallback it must be given. */
+export function text(given: Common & { placeholder: string; fallback?: string }): Option<string> {
+  return option({
+    fallback: "",
+    ...given,
+    required: given.fallback === undefined,
+    wanted: "a text",
+    read: readText,
+  });
+}
+
+/** A text that may be left out. */
+export function optionalText(given: Common & { placeholder: string }): Option<string | undefined> {
+  return option<string | undefined>({ ...given, fallback: undefined, wanted: "a text", read: readText });
+}
+
+/** One of some words. */
+export function choice<T extends string>(given: Common & { choices: readonly T[]; fallback: T }): Option<T> {
+  const { choices } = given;
+  return option({
+    ...given,
+    placeholder: choices.join("|"),
+    wanted: `one of ${choices.join(", ")}`,
+    read: (value) => choices.find((word) => word === value),
+  });
+}
+
+/** Any number of texts. */
+export function texts(given: Common & { placeholder: string }): Option<readonly string[]> {
+  return option<readonly string[]>({
+    ...given,
+    fallback: [],
+    several: true,
+    wanted: "a text or a list of texts",
+    read(value) {
+      const list = Array.isArray(value) ? value : [value];
+      return list.length > 0 && list.every((item) => readText(item) !== undefined) ? list : undefined;
+    },
+  });
+}
+
+/** Names of modules, an expression that matches whole paths, or `all-linear`; as PEFT's `target_modules`. */
+export function targets(given: Common & { fallback: string }): Option<readonly string[] | string> {
+  return option<readonly string[] | string>({
+    ...given,
+    placeholder: "names",
+    several: true,
+    wanted: "names (q_proj,v_proj), an expression, or all-linear",
+    read(value) {
+      const list = Array.isArray(value) ? value : [value];
+      if (list.length === 0 || !list.every((item) => readText(item) !== undefined)) return undefined;
+      return list.length === 1 ? readTargets(list[0] as string) : list.flatMap(splitNames);
+    },
+  });
+}
+
+/** A single word in letters is a name and no expression: as an expression it could only match a whole path. */
+function readTargets(text: string): readonly string[] | string {
+  if (text.toLowerCase() === "all-linear") return text;
+  return /^[\w.-]+(\s*,\s*[\w.-]+)*,?$/.test(text.trim()) ? splitNames(text) : text;
+}
+
+function splitNames(text: string): string[] {
+  return text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+}
+
+function readText(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function readNumber(value: unknown): number | undefined {
+  const x = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof x === "number" && Number.isFinite(x) ? x : undefined;
+}
+
+function range({
+  min,
+  max,
+  above,
+  below,
+}: {
+  min?: number;
+  max?: number;
+  above?: number;
+  below?: number;
+}): string {
+  const low = min !== undefined ? ` of at least ${min}` : above !== undefined ? ` above ${above}` : "";
+  const high = max !== undefined ? ` at most ${max}` : below !== undefined ? ` below ${below}` : "";
+  return low && high ? `${low} and${high}` : low || high;
+}

@@ -1,0 +1,57 @@
+import { basename } from "node:path";
+import { type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
+import { type Model, requireTokenizer } from "../load/model.ts";
+import { LoraError } from "../util/fail.ts";
+import type { ExampleFile } from "./data-files.ts";
+import { describeData } from "./format.ts";
+
+/** Rows where nothing is said have at most this many tokens, as in TRL. */
+const DEFAULT_MAX_LENGTH = 1024;
+
+/** Settings that say what becomes of the rows. */
+export interface DataSettings {
+  readonly max_length: number | undefined;
+  readonly truncation: "truncate" | "drop";
+  readonly completion_only_loss: boolean;
+}
+
+/** The rows of a file as tokens. */
+export interface SequenceFile {
+  readonly sequences: readonly Sequence[];
+  readonly report: TokenizeReport;
+}
+
+/**
+ * Tokenises files for a model.
+ * @param note told what became of the rows of each
+ */
+export function sequenceReader(
+  model: Model,
+  settings: DataSettings,
+  note: (line: string) => void,
+): (file: ExampleFile) => SequenceFile {
+  const tokenizer = requireTokenizer(model);
+  const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
+  const options = { maxLength, truncation: settings.truncation, maskPrompt: settings.completion_only_loss };
+  return ({ path, examples }) => {
+    const result = inFile(path, () => tokenizeExamples(examples, tokenizer, options));
+    for (const line of describeData(basename(path), result.report, maxLength)) note(line);
+    return result;
+  };
+}
+
+function settleMaxLength(positions: number, asked: number | undefined, note: (line: string) => void): number {
+  if (asked !== undefined && asked > positions) {
+    note(`max_length ${asked} is more than the model's ${positions} positions; ${positions} is used`);
+  }
+  return Math.min(asked ?? DEFAULT_MAX_LENGTH, positions);
+}
+
+/** Runs `task`; its errors name the file. */
+function inFile<T>(path: string, task: () => T): T {
+  try {
+    return task();
+  } catch (error) {
+    throw error instanceof LoraError ? new LoraError(error.kind, path, error.message) : error;
+  }
+}

@@ -1,0 +1,172 @@
+// Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
+// Names are TRL's and PEFT's, aliases mlx-lm's; defaults are those that LoRA guides agree on.
+import { choice, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
+
+const MODEL_OPTIONS = {
+  model: text({
+    placeholder: "ref",
+    help: "folder, URL or hub id owner/name[@revision] of the model",
+    aliases: ["model_name_or_path"],
+  }),
+  revision: optionalText({
+    placeholder: "name",
+    help: "branch, tag or commit of a hub repository",
+    aliases: ["model_revision"],
+  }),
+  token: optionalText({
+    placeholder: "token",
+    help: "access token of the hub; the variable HF_TOKEN by default",
+  }),
+};
+
+const DATA_OPTIONS = {
+  max_length: integer({
+    fallback: undefined,
+    min: 2,
+    help: "tokens a row has at most; by default 1024, or what the model takes",
+    aliases: ["max_seq_length"],
+  }),
+  truncation: choice({
+    choices: ["truncate", "drop"],
+    fallback: "truncate",
+    help: "what to do with a longer row: keep its start, or leave it out",
+  }),
+  completion_only_loss: flag({
+    fallback: true,
+    help: "learn the completions only, not the prompts",
+    aliases: ["mask_prompt"],
+  }),
+};
+
+const SEED = integer({ fallback: 0, min: 0, help: "the same seed on the same device gives the same result" });
+const ADAPTER_PATH = optionalText({
+  placeholder: "ref",
+  help: "folder, URL or hub id of a PEFT LoRA adapter",
+  aliases: ["adapter"],
+});
+const TRAIN_BATCH = "sequences in a micro-batch: more need more memory";
+
+/** `webgpu-lora train`. */
+export const TRAIN_OPTIONS = {
+  ...MODEL_OPTIONS,
+  data: text({
+    placeholder: "path",
+    help: "a .jsonl file, or a folder with train.jsonl and, if wanted, valid.jsonl",
+  }),
+  eval_data: optionalText({
+    placeholder: "file",
+    help: "a .jsonl file to evaluate on, instead of the folder's valid.jsonl",
+  }),
+  output_dir: text({
+    placeholder: "folder",
+    fallback: "adapters",
+    help: "where the adapter is saved",
+    aliases: ["adapter_path"],
+  }),
+  resume_adapter_file: optionalText({
+    placeholder: "ref",
+    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: AdamW begins anew)",
+  }),
+  lora_r: integer({ fallback: 16, min: 1, help: "rank", aliases: ["rank"] }),
+  lora_alpha: number({ fallback: 32, above: 0, help: "the update is scaled by alpha / rank" }),
+  lora_dropout: number({ fallback: 0, min: 0, below: 1, help: "dropout before the update" }),
+  target_modules: targets({
+    fallback: "all-linear",
+    help: "layers to adapt: names separated by commas, an expression for whole paths, or all-linear",
+    aliases: ["lora_target_modules"],
+  }),
+  use_rslora: flag({ fallback: false, help: "scale by alpha / √rank instead" }),
+  max_steps: integer({
+    fallback: undefined,
+    min: 1,
+    unset: -1,
+    help: "optimiser steps; wins over num_train_epochs",
+    aliases: ["iters"],
+  }),
+  num_train_epochs: number({ fallback: 1, above: 0, help: "passes over the data" }),
+  per_device_train_batch_size: integer({ fallback: 4, min: 1, help: TRAIN_BATCH, aliases: ["batch_size"] }),
+  gradient_accumulation_steps: integer({
+    fallback: 1,
+    min: 1,
+    help: "micro-batches in an optimiser step",
+    aliases: ["grad_accumulation_steps"],
+  }),
+  learning_rate: number({ fallback: 2e-4, above: 0, help: "peak learning rate" }),
+  lr_scheduler_type: choice({
+    choices: ["linear", "cosine", "constant"],
+    fallback: "linear",
+    help: "how the learning rate falls",
+  }),
+  warmup_steps: integer({ fallback: 0, min: 0, help: "steps in which the learning rate rises from 0" }),
+  weight_decay: number({ fallback: 0, min: 0, help: "AdamW's decoupled weight decay" }),
+  max_grad_norm: number({ fallback: 1, min: 0, help: "gradients are clipped to this norm; 0: never" }),
+  ...DATA_OPTIONS,
+  gradient_checkpointing: flag({
+    fallback: false,
+    help: "recompute activations in the backward pass: less memory, a third more time",
+    aliases: ["grad_checkpoint"],
+  }),
+  seed: SEED,
+  logging_steps: integer({
+    fallback: 10,
+    min: 1,
+    help: "steps between two reports",
+    aliases: ["steps_per_report"],
+  }),
+  eval_steps: integer({
+    fallback: 200,
+    min: 0,
+    help: "steps between two evaluations; 0: at start and end only",
+    aliases: ["steps_per_eval"],
+  }),
+  save_steps: integer({
+    fallback: 500,
+    min: 0,
+    help: "steps between two saved checkpoint-N folders; 0: none",
+    aliases: ["save_every"],
+  }),
+};
+
+/** `webgpu-lora generate`. */
+export const GENERATE_OPTIONS = {
+  ...MODEL_OPTIONS,
+  adapter_path: ADAPTER_PATH,
+  prompt: text({ placeholder: "text", help: "the text to continue; - reads standard input" }),
+  max_tokens: integer({ fallback: 256, min: 1, help: "tokens at most", aliases: ["max_new_tokens"] }),
+  temperature: number({ fallback: 0, min: 0, help: "0 takes the most likely token", aliases: ["temp"] }),
+  top_k: integer({ fallback: 0, min: 0, help: "only the k most likely tokens; 0: all" }),
+  top_p: number({ fallback: 1, above: 0, max: 1, help: "only the most likely tokens that reach p together" }),
+  min_p: number({
+    fallback: 0,
+    min: 0,
+    max: 1,
+    help: "only tokens this likely, against the most likely one",
+  }),
+  repetition_penalty: number({
+    fallback: 1,
+    above: 0,
+    help: "makes tokens that occurred less likely; 1: does not",
+  }),
+  stop: texts({ placeholder: "text", help: "texts before which the answer ends" }),
+  seed: SEED,
+};
+
+/** `webgpu-lora eval`. */
+export const EVAL_OPTIONS = {
+  ...MODEL_OPTIONS,
+  adapter_path: ADAPTER_PATH,
+  data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
+  batch_size: integer({
+    fallback: 4,
+    min: 1,
+    help: "sequences in a batch",
+    aliases: ["per_device_eval_batch_size"],
+  }),
+  ...DATA_OPTIONS,
+  json: flag({ fallback: false, help: "print one JSON object" }),
+};
+
+/** `webgpu-lora env`. */
+export const ENV_OPTIONS = {
+  json: flag({ fallback: false, help: "print one JSON object" }),
+};

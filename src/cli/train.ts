@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import { type Adapter, attach } from "../adapters/adapter.ts";
+import { type Lora, lora } from "../adapters/lora.ts";
+import type { Sequence } from "../data/tokenize.ts";
+import { adapterFiles } from "../load/adapter.ts";
+import type { Model } from "../load/model.ts";
+import { folderWriter } from "../platform/node-folder-writer.ts";
+import { evaluate } from "../train/evaluate.ts";
+import { type StepMetrics, type TrainerOptions, trainSequences } from "../train/trainer.ts";
+import { failAll } from "../util/fail.ts";
+import { readTrainingData } from "./data-files.ts";
+import { describeParameters, formatValLine } from "./format.ts";
+import { type Interrupt, watchInterrupt } from "./interrupt.ts";
+import { openCliAdapter, openCliModel } from "./open.ts";
+import type { Settings } from "./options.ts";
+import { checkWritable, holdsAdapter } from "./output-folder.ts";
+import { createReporter, type Reporter } from "./reporter.ts";
+import { sequenceReader } from "./sequences.ts";
+import { flagName, type Settled } from "./settings.ts";
+import type { TRAIN_OPTIONS } from "./tables.ts";
+import type { Terminal } from "./terminal.ts";
+
+type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
+
+/**
+ * `webgpu-lora train`: everything that can be checked is checked before the model is loaded.
+ * @returns the exit code
+ */
+export async function runTrain(
+  { settings }: Settled<typeof TRAIN_OPTIONS>,
+  terminal: Terminal,
+): Promise<number> {
+  const method = lora(loraOptions(settings));
+  const data = await readTrainingData(settings.data, settings.eval_data);
+  await checkWritable(settings.output_dir);
+  if (await holdsAdapter(settings.output_dir)) {
+    terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
+  }
+
+  const print = (line: string) => terminal.print(line);
+  const { model, parameters } = await openCliModel(settings, print);
+  const adapter = await openAdapter(model, method, settings);
+  print(`Model: ${model.name}`);
+  print(describeParameters(trainableCount(adapter), parameters));
+
+  const read = sequenceReader(model, settings, print);
+  const train = read(data.train).sequences;
+  const valid = data.valid && read(data.valid).sequences;
+  return runSteps({ model, adapter, train, valid, settings, terminal });
+}
+
+/** What a saved adapter settles by itself. */
+const ADAPTER_KEYS = ["lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora"] as const;
+
+/** @throws LoraError where settings contradict each other. */
+export function checkTrainSettings({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
+  if (settings.resume_adapter_file === undefined) return;
+  const problems = ADAPTER_KEYS.filter((key) => given.has(key)).map(
+    (key) => `${key} comes from the adapter that is resumed; leave ${flagName(key)} out`,
+  );
+  failAll("resume_adapter_file", problems);
+}
+
+function loraOptions({ lora_r, lora_alpha, lora_dropout, target_modules, use_rslora }: TrainSettings) {
+  return {
+    r: lora_r,
+    alpha: lora_alpha,
+    dropout: lora_dropout,
+    targetModules: target_modules,
+    useRslora: use_rslora,
+  };
+}
+
+async function openAdapter(model: Model, method: Lora, settings: TrainSettings): Promise<Adapter<Lora>> {
+  const { resume_adapter_file: resumed, token, seed } = settings;
+  return resumed === undefined ? attach(model, method, { seed }) : openCliAdapter(model, resumed, token);
+}
+
+function trainableCount({ parameters }: Adapter): number {
+  return parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
+}
+
+interface Run {
+  readonly model: Model;
+  readonly adapter: Adapter<Lora>;
+  readonly train: readonly Sequence[];
+  readonly valid: readonly Sequence[] | undefined;
+  readonly settings: TrainSettings;
+  readonly terminal: Terminal;
+}
+
+/** Trains with a report, and saves whatever the end is: the last step or Ctrl-C. */
+async function runSteps(run: Run): Promise<number> {
+  const { adapter, settings, terminal } = run;
+  const reporter = createReporter(terminal, settings.logging_steps);
+  await validate(run, 0, reporter); // before Ctrl-C is caught: there is nothing to save yet
+  const interrupt = watchInterrupt(() =>
+    terminal.note("Stopping after this step; Ctrl-C again stops at once."),
+  );
+  try {
+    for await (const metrics of trainSequences(
+      run.model,
+      adapter.parameters,
+      run.train,
+      trainerOptions(settings),
+    )) {
+      reporter.step(metrics);
+      await afterStep(run, metrics, reporter, interrupt);
+      if (interrupt.exitCode === undefined) continue;
+      reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
+      break;
+    }
+    await save(adapter, settings.output_dir);
+    reporter.note(`Saved final weights to ${settings.output_dir}.`);
+  } finally {
+    reporter.close();
+    interrupt.release();
+  }
+  return interrupt.exitCode ?? 0;
+}
+
+async function afterStep(
+  run: Run,
+  { step, totalSteps }: StepMetrics,
+  reporter: Reporter,
+  interrupt: Interrupt,
+): Promise<void> {
+  const { output_dir, eval_steps, save_steps } = run.settings;
+  if (save_steps > 0 && step % save_steps === 0) {
+    const folder = join(output_dir, `checkpoint-${step}`); // the name that TRL gives
+    await save(run.adapter, folder);
+    reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
+  }
+  const isDue = step === totalSteps || (eval_steps > 0 && step % eval_steps === 0);
+  if (isDue && interrupt.exitCode === undefined) await validate(run, step, reporter);
+}
+
+async function validate({ model, valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
+  if (valid === undefined) return;
+  const started = performance.now();
+  const { loss } = await evaluate(model, valid, { batchSize: settings.per_device_train_batch_size });
+  reporter.note(formatValLine(step, loss, (performance.now() - started) / 1000));
+}
+
+async function save(adapter: Adapter<Lora>, folder: string): Promise<void> {
+  await folderWriter(folder).write(await adapterFiles(adapter));
+}
+
+function trainerOptions(settings: TrainSettings): TrainerOptions {
+  const { max_steps } = settings;
+  return {
+    ...(max_steps !== undefined && max_steps > 0 && { maxSteps: max_steps }),
+    epochs: settings.num_train_epochs,
+    batchSize: settings.per_device_train_batch_size,
+    gradientAccumulationSteps: settings.gradient_accumulation_steps,
+    learningRate: settings.learning_rate,
+    schedule: settings.lr_scheduler_type,
+    warmupSteps: settings.warmup_steps,
+    weightDecay: settings.weight_decay,
+    maxGradNorm: settings.max_grad_norm,
+    gradientCheckpointing: settings.gradient_checkpointing,
+    seed: settings.seed,
+  };
+}

@@ -1,0 +1,81 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { transform } from "esbuild";
+import { chromium } from "playwright-core";
+import { expect, test } from "vitest";
+import {
+  buildPackage,
+  LOSS_TOLERANCE,
+  lossDifference,
+  MODEL,
+  PATIENCE,
+  temporaryFolder,
+  tenStepsInNode,
+} from "./environment.ts";
+import { serve } from "./serve.ts";
+import type { TenSteps } from "./ten-steps.ts";
+
+const CANDIDATES = [
+  process.env.CHROME_PATH,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+];
+
+/** WebGPU on SwiftShader, which Chromium brings along; no name but this machine's is ever looked up. */
+const FLAGS = [
+  "--no-sandbox",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--ignore-gpu-blocklist",
+  "--disable-quic",
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+];
+
+const PAGE = `<!doctype html><script type="module">
+  import * as library from "/dist/web.js";
+  import { tenSteps } from "/ten-steps.js";
+  globalThis.train = () => tenSteps(library, "/model");
+</script>`;
+
+async function trainInBrowser(executablePath: string, url: string): Promise<TenSteps> {
+  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  try {
+    const page = await browser.newPage();
+    const errors: string[] = [];
+    page.on("pageerror", (error) => errors.push(String(error)));
+    await page.goto(url);
+    await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+    const result = (await page.evaluate("train()")) as TenSteps;
+    expect(errors).toEqual([]);
+    return result;
+  } finally {
+    await browser.close();
+  }
+}
+
+test(
+  "Chromium trains as Node does",
+  async ({ skip }) => {
+    const executable = CANDIDATES.find((path) => path && existsSync(path));
+    skip(!executable, `Chromium is not installed at any of ${CANDIDATES.filter(Boolean).join(", ")}`);
+    const inNode = await tenStepsInNode();
+    const folder = temporaryFolder();
+    buildPackage(folder);
+    const source = await readFile(join(import.meta.dirname, "ten-steps.ts"), "utf8");
+    const { code } = await transform(source, { loader: "ts", format: "esm" });
+    const server = await serve({
+      "/": { content: PAGE },
+      "/ten-steps.js": { content: code },
+      "/dist/": { folder },
+      "/model/": { folder: MODEL },
+      "/favicon.ico": { content: "" },
+    });
+    const inBrowser = await trainInBrowser(executable as string, server.url).finally(server.close);
+    console.log(`Chromium trained on ${inBrowser.device}`);
+    expect(inBrowser.losses).toHaveLength(10);
+    expect(lossDifference(inNode, inBrowser)).toBeLessThan(LOSS_TOLERANCE);
+  },
+  PATIENCE,
+);

@@ -1,0 +1,45 @@
+// What the platform tests share: the model, the built package, losses in Node to compare with.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, onTestFinished } from "vitest";
+import * as library from "../../src/index.node.ts";
+import { testDevice } from "../support/device.ts";
+import { ROOT } from "../support/shaders.ts";
+import { type TenSteps, tenSteps } from "./ten-steps.ts";
+
+/** Folder of the model that all environments train. */
+export const MODEL = resolve(ROOT, "test/fixtures/llama-gqa");
+
+/** Most that a loss may differ between two implementations of WebGPU. */
+export const LOSS_TOLERANCE = 1e-4;
+
+/** Milliseconds that a test may take which starts another program and compiles all shaders in it. */
+export const PATIENCE = 300_000;
+
+/** A folder that is removed after the test, or after the file's tests. */
+export function temporaryFolder(lifetime: "test" | "file" = "test"): string {
+  const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-test-"));
+  const end = lifetime === "test" ? onTestFinished : afterAll;
+  end(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Builds the package into a folder of its own, so that tests and developers do not disturb each other. */
+export function buildPackage(outdir: string): void {
+  execFileSync(process.execPath, ["build.mjs", "--out", outdir], {
+    cwd: ROOT,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+}
+
+/** The ten steps on the test device. */
+export async function tenStepsInNode(): Promise<TenSteps> {
+  return tenSteps(library, MODEL, await testDevice());
+}
+
+/** Largest difference between two runs' losses. */
+export function lossDifference(a: TenSteps, b: TenSteps): number {
+  return Math.max(...a.losses.map((loss, step) => Math.abs(loss - (b.losses[step] as number))));
+}

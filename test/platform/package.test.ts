@@ -1,0 +1,139 @@
+import { execFileSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { readHeader } from "../../src/io/safetensors.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { ROOT } from "../support/shaders.ts";
+import { buildPackage, MODEL, PATIENCE, temporaryFolder } from "./environment.ts";
+
+interface Manifest {
+  files: string[];
+  bin: Record<string, string>;
+  exports: Record<string, unknown>;
+  dependencies: Record<string, string>;
+  optionalDependencies: Record<string, string>;
+}
+
+const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Manifest;
+const folder = temporaryFolder("file");
+const installed = join(folder, "project/node_modules/webgpu-lora");
+
+/** Packs a fresh build as npm does, and unpacks it where npm would install it, its dependencies linked. */
+beforeAll(() => {
+  const staging = join(folder, "staging");
+  mkdirSync(installed, { recursive: true });
+  buildPackage(join(staging, "dist"));
+  const own = ["package.json", ...manifest.files.filter((name) => name !== "dist")];
+  for (const name of own.filter((name) => existsSync(join(ROOT, name)))) {
+    cpSync(join(ROOT, name), join(staging, name), { recursive: true });
+  }
+  execFileSync("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], {
+    cwd: staging,
+    stdio: "pipe",
+  });
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz")) as string;
+  execFileSync("tar", ["xzf", join(folder, tarball), "-C", installed, "--strip-components=1"]);
+  writeFileSync(join(folder, "project/package.json"), '{ "type": "module" }');
+  const names = [
+    ...Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }),
+    "@sparticuz/chromium",
+  ];
+  for (const name of names) link(name);
+}, PATIENCE);
+
+function link(name: string): void {
+  const path = join(folder, "project/node_modules", name);
+  mkdirSync(join(path, ".."), { recursive: true });
+  symlinkSync(join(ROOT, "node_modules", name), path);
+}
+
+describe("the packed package", () => {
+  test("holds what it promises and nothing else", () => {
+    const found = readdirSync(installed);
+    const allowed = ["package.json", ...new Set(manifest.files.map((file) => file.split("/")[0]))];
+    expect(found.filter((name) => !allowed.includes(name))).toEqual([]);
+    expect(found).toEqual(expect.arrayContaining(["package.json", "README.md", "LICENSE", "dist"]));
+    for (const target of targets(manifest.exports))
+      expect(existsSync(join(installed, target)), target).toBe(true);
+  });
+
+  test.skipIf(!existsSync(join(ROOT, "src/cli/main.ts")))("has a command that runs", () => {
+    const command = join(installed, manifest.bin["webgpu-lora"] as string);
+    expect(readFileSync(command, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    expect(execFileSync(process.execPath, [command, "--help"], { encoding: "utf8" })).toMatch(/train/);
+  });
+
+  test("loads nothing but itself in a browser", () => {
+    const web = readFileSync(join(installed, "dist/web.js"), "utf8");
+    expect(web).not.toMatch(/["']node:/);
+    expect(web).not.toMatch(/^\s*(import|export)\b.*\bfrom\s*["']/m);
+  });
+});
+
+/** All file paths in an `exports` map. */
+function targets(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  return Object.values(value as object).flatMap(targets);
+}
+
+const RESOLUTIONS = [
+  ["bundler", "esnext", []],
+  ["nodenext", "nodenext", []],
+  ["nodenext", "nodenext", ["--lib", "es2023"]],
+] as const;
+
+test.each(RESOLUTIONS)(
+  "its types resolve with moduleResolution %s, module %s %s",
+  (resolution, module, more) => {
+    const project = join(folder, "project");
+    cpSync(join(import.meta.dirname, "consumer.ts.txt"), join(project, "consumer.ts"));
+    writeFileSync(join(project, "globals.d.ts"), "declare const process: { argv: string[] };");
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    const options = [
+      "--noEmit",
+      "--strict",
+      "--target",
+      "es2022",
+      "--module",
+      module,
+      "--moduleResolution",
+      resolution,
+    ];
+    const args = [tsc, ...options, "--types", "", ...more, "consumer.ts", "globals.d.ts"];
+    const run = () => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8", stdio: "pipe" });
+    expect(messageOf(run)).toBe("");
+  },
+);
+
+/** What a program prints where it fails, else nothing. */
+function messageOf(run: () => string): string {
+  try {
+    run();
+    return "";
+  } catch (error) {
+    return String((error as { stdout: string }).stdout);
+  }
+}
+
+test("a program in Node trains, generates and saves with it", { timeout: PATIENCE }, async () => {
+  const project = join(folder, "project");
+  const { transformSync } = await import("esbuild");
+  const source = readFileSync(join(import.meta.dirname, "consumer.ts.txt"), "utf8");
+  writeFileSync(join(project, "consumer.js"), transformSync(source, { loader: "ts", format: "esm" }).code);
+  const output = execFileSync(process.execPath, ["consumer.js", MODEL], { cwd: project, encoding: "utf8" });
+  const { losses, ids } = JSON.parse(output) as { losses: number[]; ids: number[] };
+  expect(losses).toHaveLength(3);
+  expect(losses[2]).toBeLessThan(losses[0] as number);
+  expect(ids).toHaveLength(3);
+  const { tensors } = await readHeader(folderFiles(join(project, "out")), "adapter_model.safetensors");
+  expect(tensors.size).toBeGreaterThan(0);
+});
