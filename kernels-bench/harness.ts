@@ -31,7 +31,11 @@ export interface BenchResult {
   gbps?: number;
 }
 
-async function validate(name: string, { run, reference, tolerance = 1e-4 }: Prepared, device: Device): Promise<void> {
+async function validate(
+  name: string,
+  { run, reference, tolerance = 1e-4 }: Prepared,
+  device: Device,
+): Promise<void> {
   const got = await scoped(device, run).read();
   const want = reference();
   const scale = Math.sqrt(got.reduce((sum, _, i) => sum + (want[i] as number) ** 2, 0) / got.length) || 1;
@@ -55,7 +59,11 @@ function scopedRun({ run }: Prepared, device: Device): void {
 }
 
 /** Validates, warms up, then times `samples` windows of about `window` ms each. */
-export async function measure(benchCase: BenchCase, device: Device, { samples = 5, window = 100 } = {}): Promise<BenchResult> {
+export async function measure(
+  benchCase: BenchCase,
+  device: Device,
+  { samples = 5, window = 100 } = {},
+): Promise<BenchResult> {
   const scope = device.memory.beginScope();
   try {
     const prepared = benchCase.setup(device);

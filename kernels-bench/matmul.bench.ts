@@ -26,7 +26,9 @@ function loraLinear(rows: number, inputs: number, outputs: number, r: number): B
   return {
     name: `lora linear ${rows}×${inputs}→${outputs} r ${r}, bf16`,
     setup(device) {
-      const [x, w, a, b] = [rows * inputs, outputs * inputs, r * inputs, outputs * r].map((count, i) => randomValues(count, i));
+      const [x, w, a, b] = [rows * inputs, outputs * inputs, r * inputs, outputs * r].map((count, i) =>
+        randomValues(count, i),
+      );
       const bits = Uint16Array.from(new Uint32Array(Float32Array.from(w!).buffer), (word) => word >>> 16);
       const rounded = new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer);
       const X = fromArray(device, Float32Array.from(x!), [rows, inputs]);

@@ -1,5 +1,5 @@
-import { rmsNorm, rmsNormBackward } from "../src/kernels/rms-norm.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
+import { rmsNorm, rmsNormBackward } from "../src/kernels/rms-norm.ts";
 import { centralDifferences, randomValues } from "../test/reference/gradient.ts";
 import { rmsNormReference } from "../test/reference/rms-norm.ts";
 import type { BenchCase } from "./harness.ts";
@@ -45,7 +45,10 @@ function rowwiseDifferences(x: Float64Array, w: Float64Array, dy: Float64Array, 
   const dx = new Float64Array(x.length);
   for (let base = 0; base < x.length; base += cols) {
     const row = (values: Float64Array) => values.subarray(base, base + cols);
-    dx.set(centralDifferences((v) => rmsNormReference(v, w, eps), row(x), row(dy)), base);
+    dx.set(
+      centralDifferences((v) => rmsNormReference(v, w, eps), row(x), row(dy)),
+      base,
+    );
   }
   return dx;
 }

@@ -19,7 +19,12 @@ for await (const { step, loss } of train(model, adapter, examples, { maxSteps: 3
 await saveAdapter(adapter, out);
 
 const ids = model.tokenizer?.encode("Once upon a time, Tom saw a big red ball.") ?? [1, 2, 3];
-const hidden = model.hidden(fromArray(model.device, Uint32Array.from(ids), [1, ids.length]), { training: false, seed: 0 });
+const hidden = model.hidden(fromArray(model.device, Uint32Array.from(ids), [1, ids.length]), {
+  training: false,
+  seed: 0,
+});
 await writeFile(`${out}/logits.json`, JSON.stringify([...(await model.logits(hidden).read())]));
-console.log(`python test/fixtures/check_adapter.py --model ${reference} --adapter ${out} --ids ${ids} --expect ${out}/logits.json`);
+console.log(
+  `python test/fixtures/check_adapter.py --model ${reference} --adapter ${out} --ids ${ids} --expect ${out}/logits.json`,
+);
 process.exit(0);

@@ -1,6 +1,6 @@
 import { afterAll, expect } from "vitest";
-import { closeTestDevices } from "./support/device.ts";
 import { firstMismatches } from "./support/compare.ts";
+import { closeTestDevices } from "./support/device.ts";
 
 afterAll(closeTestDevices);
 

@@ -1,6 +1,6 @@
 // npm run make-demo-model: writes text, trains a tokenizer and a small Llama on it with this package, saves both.
 import { mkdir } from "node:fs/promises";
-import type { Sequence } from "../../src/data/tokenize.ts";
+import { type Sequence, tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
@@ -13,33 +13,27 @@ import { MODEL_CONFIG, PRETRAINING, VOCABULARY } from "./recipe.ts";
 
 const FOLDER = "models/demo";
 
-/** Documents one after another, each ended by the end-of-text token, cut into rows of equal length. */
-function packDocuments(
-  documents: readonly string[],
-  encode: (text: string) => number[],
-  length: number,
-): Sequence[] {
-  const stream = documents.flatMap((text) => [...encode(text), 0]);
-  const rows: Sequence[] = [];
-  for (let at = 0; at + length <= stream.length; at += length) {
-    const inputIds = stream.slice(at, at + length);
-    rows.push({ inputIds, labels: inputIds.map((id, i) => (i === 0 ? -100 : id)) });
-  }
-  return rows;
-}
-
-const { seed, documents, length, batchSize, learningRate, warmupSteps, tokens: budget } = PRETRAINING;
+const { seed, documents, batchSize, learningRate, warmupSteps } = PRETRAINING;
 const corpus = makeCorpus({ seed, documents });
 const { tokenizerJson, tokenizerConfig } = trainBpe(corpus.slice(0, 4000), { vocabSize: VOCABULARY });
 const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
-const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
-const rows = packDocuments(corpus, encode, length);
-const heldOut = packDocuments(makeCorpus({ seed: seed + 1, documents: 400 }).slice(-200), encode, length);
-const maxSteps = Math.min(Math.floor(rows.length / batchSize), Math.ceil(budget / (batchSize * length)));
+
+/** One document a row, with the end-of-text token: nothing else in sight, so that looking a word up is easily learnt. */
+function rowsOf(texts: readonly string[]): Sequence[] {
+  return tokenizeExamples(
+    texts.map((text) => ({ text })),
+    tokenizer,
+    { maxLength: MODEL_CONFIG.max_position_embeddings },
+  ).sequences;
+}
+
+const rows = rowsOf(corpus);
+const heldOut = rowsOf(makeCorpus({ seed: seed + 1, documents: 200 }));
+const maxSteps = Math.floor(rows.length / batchSize);
 
 const device = await openNodeDevice();
 const { model, parameters } = createModel(device, MODEL_CONFIG, { seed });
-console.log(`device: ${device.info.name}; ${rows.length} rows of ${length} tokens, ${maxSteps} steps`);
+console.log(`device: ${device.info.name}; ${rows.length} documents, ${maxSteps} steps`);
 const options = {
   maxSteps,
   batchSize,

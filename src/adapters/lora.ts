@@ -25,7 +25,8 @@ export interface LoraOptions {
 /** LoRA with all options settled. */
 export interface Lora extends Method {
   readonly type: "LORA";
-  readonly options: Required<Omit<LoraOptions, "targetModules" | "overrides">> & Pick<LoraOptions, "targetModules">;
+  readonly options: Required<Omit<LoraOptions, "targetModules" | "overrides">> &
+    Pick<LoraOptions, "targetModules">;
   /** Rank and alpha of one module. */
   rankOf(path: string): { r: number; alpha: number };
   /** scale of one module. */
@@ -58,15 +59,18 @@ export function lora(given: LoraOptions = {}): Lora {
       return { lora_A: [r, inFeatures], lora_B: [outFeatures, r] };
     },
     initialValues,
-    wrap: (site, tensors, index) => loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+    wrap: (site, tensors, index) =>
+      loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
   };
 }
 
 function checkOptions({ r, alpha, dropout }: { r: number; alpha: number; dropout: number }): void {
   const problems: string[] = [];
-  if (!Number.isInteger(r) || r < 1) problems.push(`r is ${r}; the rank must be a whole number of at least 1`);
+  if (!Number.isInteger(r) || r < 1)
+    problems.push(`r is ${r}; the rank must be a whole number of at least 1`);
   if (!Number.isFinite(alpha)) problems.push(`alpha is ${alpha}; it must be a number`);
-  if (!(dropout >= 0 && dropout < 1)) problems.push(`dropout is ${dropout}; it must be at least 0 and below 1`);
+  if (!(dropout >= 0 && dropout < 1))
+    problems.push(`dropout is ${dropout}; it must be at least 0 and below 1`);
   failAll("lora", problems);
 }
 
@@ -76,7 +80,11 @@ function findTargets(model: Adaptable, targets: readonly string[] | string): Mod
   const missing = unmatchedTargets(paths, targets);
   const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))].join(", ");
   if (missing.length > 0) {
-    fail("lora", `no linear layer matches ${missing.map((name) => `"${name}"`).join(", ")}`, `there are: ${names}`);
+    fail(
+      "lora",
+      `no linear layer matches ${missing.map((name) => `"${name}"`).join(", ")}`,
+      `there are: ${names}`,
+    );
   }
   return linears.filter(({ path }) => matchesTarget(path, targets));
 }
@@ -99,7 +107,11 @@ interface WrapOptions {
 }
 
 /** Computes the layer and its branch in one kernel instead of calling `next`. */
-function loraWrap(site: Linear, { lora_A, lora_B }: SiteTensors, { scale, dropout, index }: WrapOptions): Wrap {
+function loraWrap(
+  site: Linear,
+  { lora_A, lora_B }: SiteTensors,
+  { scale, dropout, index }: WrapOptions,
+): Wrap {
   if (!lora_A || !lora_B) fail(site.path, "lora_A or lora_B is missing");
   return (x, { tape, training, seed }: Context) =>
     ops.linear(tape, x, site.weight, {

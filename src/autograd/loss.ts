@@ -45,7 +45,11 @@ export function linearCrossEntropy(
   const loss = zeros(device, [1]);
   if (positions.length === 0) return loss;
   const index = fromArray(device, positions, [positions.length]);
-  const targets = fromArray(device, Int32Array.from(positions, (at) => labels[at] as number), [positions.length]);
+  const targets = fromArray(
+    device,
+    Int32Array.from(positions, (at) => labels[at] as number),
+    [positions.length],
+  );
   const rows = gatherRows(hidden.reshape([hidden.rows, hidden.columns]), index);
   const wantsHead = tape?.tracks(head) ?? false;
   const gradient = tape && (wantsHead || tape.tracks(hidden));
@@ -63,7 +67,7 @@ export function linearCrossEntropy(
   const saved = [dRows, index, ...(dHead ? [dHead] : [])];
   return tape.record(loss, [hidden, head], saved, (_, give) => {
     give(hidden, (into) => scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape));
-    if (dHead) give(head, (into) => into ? addInto(into, dHead) : dHead);
+    if (dHead) give(head, (into) => (into ? addInto(into, dHead) : dHead));
   });
 }
 
@@ -78,7 +82,11 @@ interface Chunked {
 }
 
 /** Adds the loss of rows [start, end) and, where wanted, writes their part of the gradients. */
-function lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale }: Chunked, start: number, end: number): void {
+function lossOfChunk(
+  { rows, head, targets, loss, dRows, dHead, scale }: Chunked,
+  start: number,
+  end: number,
+): void {
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT" });
   const losses = crossEntropy(logits, targets.slice(start, end), dRows ? { scale } : {});

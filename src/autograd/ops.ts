@@ -1,7 +1,7 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import * as kernels from "../kernels/attention.ts";
 import { dropout } from "../kernels/dropout.ts";
-import { add as addKernel, addBias, addInto, biasGradient } from "../kernels/elementwise.ts";
+import { addBias, addInto, add as addKernel, biasGradient } from "../kernels/elementwise.ts";
 import { embeddingBackward, embedding as embeddingKernel } from "../kernels/embedding.ts";
 import {
   type Activation,
@@ -9,7 +9,12 @@ import {
   gatedActivation as gatedActivationKernel,
 } from "../kernels/gated-activation.ts";
 import { matmul } from "../kernels/matmul.ts";
-import { type RmsNormOptions, rmsNormBackward, rmsNormBackwardWeight, rmsNorm as rmsNormKernel } from "../kernels/rms-norm.ts";
+import {
+  type RmsNormOptions,
+  rmsNormBackward,
+  rmsNormBackwardWeight,
+  rmsNorm as rmsNormKernel,
+} from "../kernels/rms-norm.ts";
 import { type RopeTensors, ropeBackward, rope as ropeKernel } from "../kernels/rope.ts";
 import type { Tape } from "./tape.ts";
 
@@ -18,10 +23,12 @@ import type { Tape } from "./tape.ts";
 /** a + b. */
 export function add(tape: Tape | undefined, a: Tensor, b: Tensor): Tensor {
   const y = addKernel(a, b);
-  return tape?.record(y, [a, b], [], (dy, give) => {
-    give(a, (into) => passOn(dy, into));
-    give(b, (into) => passOn(dy, into));
-  }) ?? y;
+  return (
+    tape?.record(y, [a, b], [], (dy, give) => {
+      give(a, (into) => passOn(dy, into));
+      give(b, (into) => passOn(dy, into));
+    }) ?? y
+  );
 }
 
 /** A gradient that is dy itself: handed on without a copy. */
@@ -54,7 +61,12 @@ export interface LinearOptions {
  * @param x `[..., in]`
  * @param weight `[out, in]`, frozen words or trainable f32
  */
-export function linear(tape: Tape | undefined, x: Tensor, weight: Tensor, { bias, lora }: LinearOptions = {}): Tensor {
+export function linear(
+  tape: Tape | undefined,
+  x: Tensor,
+  weight: Tensor,
+  { bias, lora }: LinearOptions = {},
+): Tensor {
   const h = lora && matmul(dropped(x, lora), lora.A, { layout: "NT", alpha: lora.scale });
   const y = matmul(x, weight, { layout: "NT", ...(h && lora && { extend: { h, e: lora.B } }) });
   if (bias) addBias(y, bias);
@@ -99,28 +111,39 @@ function dropped(x: Tensor, { dropout: p, seed }: Pick<LoraBranch, "dropout" | "
 export function rmsNorm(tape: Tape | undefined, x: Tensor, weight: Tensor, options: RmsNormOptions): Tensor {
   const { y, rstd } = rmsNormKernel(x, weight, options);
   const saved = { x, weight, rstd, ...options };
-  return tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
-    give(x, (into) => rmsNormBackward(dy, saved, into));
-    give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
-  }) ?? y;
+  return (
+    tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
+      give(x, (into) => rmsNormBackward(dy, saved, into));
+      give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
+    }) ?? y
+  );
 }
 
 /** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves nothing. */
 export function rope(tape: Tape | undefined, x: Tensor, table: RopeTensors, position = 0): Tensor {
   const y = ropeKernel(x, table, { positionOffset: position });
-  return tape?.record(y, [x], [], (dy, give) => {
-    give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
-  }) ?? y;
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
+    }) ?? y
+  );
 }
 
 /** act(gate) · up. Saves both inputs; the product is recomputed. */
-export function gatedActivation(tape: Tape | undefined, gate: Tensor, up: Tensor, activation: Activation): Tensor {
+export function gatedActivation(
+  tape: Tape | undefined,
+  gate: Tensor,
+  up: Tensor,
+  activation: Activation,
+): Tensor {
   const y = gatedActivationKernel(gate, up, activation);
-  return tape?.record(y, [gate, up], [gate, up], (dy, give) => {
-    const { dgate, dup } = gatedActivationBackward(dy, { gate, up, activation });
-    give(gate, (into) => passOn(dgate, into));
-    give(up, (into) => passOn(dup, into));
-  }) ?? y;
+  return (
+    tape?.record(y, [gate, up], [gate, up], (dy, give) => {
+      const { dgate, dup } = gatedActivationBackward(dy, { gate, up, activation });
+      give(gate, (into) => passOn(dgate, into));
+      give(up, (into) => passOn(dup, into));
+    }) ?? y
+  );
 }
 
 /** softmax(scale · q kᵀ) v per head. Saves q, k, v, the output and one logsumexp a row: linear in T. */
@@ -133,18 +156,22 @@ export function attention(
 ): Tensor {
   if (!tape && q.shape[1] === 1) return kernels.attentionDecode(q, k, v, options);
   const { o, logsumexp } = kernels.attention(q, k, v, options);
-  return tape?.record(o, [q, k, v], [q, k, v, o, logsumexp], (dO, give) => {
-    const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
-    give(q, (into) => passOn(dq, into));
-    give(k, (into) => passOn(dk, into));
-    give(v, (into) => passOn(dv, into));
-  }) ?? o;
+  return (
+    tape?.record(o, [q, k, v], [q, k, v, o, logsumexp], (dO, give) => {
+      const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
+      give(q, (into) => passOn(dq, into));
+      give(k, (into) => passOn(dk, into));
+      give(v, (into) => passOn(dv, into));
+    }) ?? o
+  );
 }
 
 /** Rows of `table [V, d]` by `ids [B, T]` (i32): `[B, T, d]`. */
 export function embedding(tape: Tape | undefined, table: Tensor, ids: Tensor): Tensor {
   const y = embeddingKernel(table, ids);
-  return tape?.record(y, [table], [ids], (dy, give) => {
-    give(table, (into) => embeddingBackward(dy, ids, table.rows, into));
-  }) ?? y;
+  return (
+    tape?.record(y, [table], [ids], (dy, give) => {
+      give(table, (into) => embeddingBackward(dy, ids, table.rows, into));
+    }) ?? y
+  );
 }

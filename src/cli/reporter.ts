@@ -43,7 +43,6 @@ function barReporter(): Reporter {
     gracefulExit: false,
     hideCursor: true,
     stream: process.stdout,
-    forceRedraw: true,
   };
   const bars = new MultiBar(options, Presets.shades_classic);
   let bar: SingleBar | undefined;

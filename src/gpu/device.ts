@@ -38,7 +38,9 @@ export class Device {
       this.stream.flush();
       this.kernels.forgetBindings();
     };
-    gpu.addEventListener("uncapturederror", (event) => this.#onError((event as GPUUncapturedErrorEvent).error));
+    gpu.addEventListener("uncapturederror", (event) =>
+      this.#onError((event as GPUUncapturedErrorEvent).error),
+    );
     gpu.lost.then((info) => this.#onLost(info));
   }
 
@@ -125,9 +127,13 @@ export async function requestDevice(
 }
 
 function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {
-  const name = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") || "unnamed adapter";
+  const name =
+    info.description ||
+    [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
+    "unnamed adapter";
   const fixedSize = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
-  const software = info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${name} ${info.device}`);
+  const software =
+    info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${name} ${info.device}`);
   return {
     name,
     vendor: info.vendor,

@@ -82,16 +82,27 @@ export class Kernels {
   #compile(module: WgslModule, entry: string, constants: Specialization): Pipeline {
     const bindings = module.entries[entry];
     if (!bindings) {
-      fail(`${module.name}.wgsl`, `no entry point "${entry}"`, `it has ${Object.keys(module.entries).join(", ")}`);
+      fail(
+        `${module.name}.wgsl`,
+        `no entry point "${entry}"`,
+        `it has ${Object.keys(module.entries).join(", ")}`,
+      );
     }
     const layout = this.#gpu.createBindGroupLayout({
-      entries: bindings.map(({ binding, kind }) => ({ binding, visibility: COMPUTE, buffer: { type: bufferType(kind) } })),
+      entries: bindings.map(({ binding, kind }) => ({
+        binding,
+        visibility: COMPUTE,
+        buffer: { type: bufferType(kind) },
+      })),
     });
     const label = `${module.name}.${entry}`;
     const pipeline = this.#gpu.createComputePipeline({
       label,
       layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module: this.#gpu.createShaderModule({ label, code: specialize(module, constants) }), entryPoint: entry },
+      compute: {
+        module: this.#gpu.createShaderModule({ label, code: specialize(module, constants) }),
+        entryPoint: entry,
+      },
     });
     return { id: this.#pipelines.size, pipeline, layout, bindings };
   }
@@ -156,7 +167,11 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
   for (const [name, region] of Object.entries(bind)) {
     const writer = written.get(region.storage.id);
     if (kinds.get(name) === "read" && writer !== undefined) {
-      fail(where, `"${name}" (read) and "${writer}" (written) are the same buffer`, "WebGPU forbids this; use another output");
+      fail(
+        where,
+        `"${name}" (read) and "${writer}" (written) are the same buffer`,
+        "WebGPU forbids this; use another output",
+      );
     }
   }
 }

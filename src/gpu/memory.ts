@@ -147,7 +147,8 @@ export class Memory {
 
   #create(size: number, bytes: number): Allocation {
     const { maxBufferSize } = this.#gpu.limits;
-    if (size > maxBufferSize) throw this.#outOfMemory(bytes, `one buffer may have ${maxBufferSize} bytes here`);
+    if (size > maxBufferSize)
+      throw this.#outOfMemory(bytes, `one buffer may have ${maxBufferSize} bytes here`);
     this.#gpu.pushErrorScope("validation");
     this.#gpu.pushErrorScope("out-of-memory");
     const buffer = this.#gpu.createBuffer({ size, usage: USAGE });

@@ -56,7 +56,13 @@ export class Stream {
   }
 
   /** Copies bytes between two different buffers; offsets and size are multiples of 4. */
-  copy(from: Allocation, fromOffset: number, to: Allocation | GPUBuffer, toOffset: number, bytes: number): void {
+  copy(
+    from: Allocation,
+    fromOffset: number,
+    to: Allocation | GPUBuffer,
+    toOffset: number,
+    bytes: number,
+  ): void {
     this.#endPass();
     const target = "buffer" in to ? to.buffer : to;
     this.#open().copyBufferToBuffer(from.buffer, fromOffset, target, toOffset, bytes);

@@ -68,7 +68,8 @@ export class Tensor implements Region {
 
   /** The same memory under another shape of equal size. */
   reshape(shape: readonly number[]): Tensor {
-    if (elementCount(shape) !== this.size) fail("reshape", `[${this.shape}] has another size than [${shape}]`);
+    if (elementCount(shape) !== this.size)
+      fail("reshape", `[${this.shape}] has another size than [${shape}]`);
     return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset, this.source);
   }
 
@@ -82,14 +83,23 @@ export class Tensor implements Region {
   /** Replaces the content. */
   write(data: HostArray | Uint8Array): void {
     if (data.byteLength !== this.byteLength) {
-      fail("Tensor.write", `got ${data.byteLength} bytes for [${this.shape}] ${this.dtype}, wanted ${this.byteLength}`);
+      fail(
+        "Tensor.write",
+        `got ${data.byteLength} bytes for [${this.shape}] ${this.dtype}, wanted ${this.byteLength}`,
+      );
     }
     this.device.stream.write(this.storage, this.byteOffset, paddedBytes(data));
   }
 
   /** Copies the content of a tensor of equal size and dtype, on the device. */
   copyFrom(source: Tensor): void {
-    this.device.stream.copy(source.storage, source.byteOffset, this.storage, this.byteOffset, padded(this.byteLength));
+    this.device.stream.copy(
+      source.storage,
+      source.byteOffset,
+      this.storage,
+      this.byteOffset,
+      padded(this.byteLength),
+    );
   }
 
   /** Reads all bytes back. Submits and waits for the device. */
@@ -127,7 +137,12 @@ export function empty(device: Device, shape: readonly number[], dtype: DType = "
 }
 
 /** A tensor with the given content. */
-export function fromArray(device: Device, data: HostArray, shape: readonly number[], dtype: DType = dtypeOf(data)): Tensor {
+export function fromArray(
+  device: Device,
+  data: HostArray,
+  shape: readonly number[],
+  dtype: DType = dtypeOf(data),
+): Tensor {
   const tensor = empty(device, shape, dtype);
   tensor.write(data);
   return tensor;
@@ -148,8 +163,12 @@ export function scoped<T extends Tensor | readonly Tensor[] | undefined>(device:
     result = body();
     return result;
   } finally {
-    const kept = result === undefined ? [] : result instanceof Tensor ? [result] : (result as readonly Tensor[]);
-    device.memory.endScope(scope, kept.map((tensor) => tensor.storage));
+    const kept =
+      result === undefined ? [] : result instanceof Tensor ? [result] : (result as readonly Tensor[]);
+    device.memory.endScope(
+      scope,
+      kept.map((tensor) => tensor.storage),
+    );
   }
 }
 

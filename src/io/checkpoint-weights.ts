@@ -92,7 +92,11 @@ export class CheckpointWeights {
   /** Notes a problem; construction goes on with a tensor that is never read, so that all problems are found. */
   #reject(shape: readonly number[], problem: string): Tensor {
     this.#problems.push(problem);
-    return new Tensor(this.#device, { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 }, shape);
+    return new Tensor(
+      this.#device,
+      { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 },
+      shape,
+    );
   }
 
   async #stream({ source, target }: Upload): Promise<void> {

@@ -1,8 +1,8 @@
+import tiled from "../../shaders/attention.wgsl";
 import backward from "../../shaders/attention-backward.wgsl";
 import decode from "../../shaders/attention-decode.wgsl";
-import subgroupBackward from "../../shaders/attention-subgroup-backward.wgsl";
 import subgroupForward from "../../shaders/attention-subgroup.wgsl";
-import tiled from "../../shaders/attention.wgsl";
+import subgroupBackward from "../../shaders/attention-subgroup-backward.wgsl";
 import type { Launch } from "../gpu/kernel.ts";
 import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
@@ -47,7 +47,12 @@ export interface AttentionOptions {
  * @param v like k
  * @returns o like q, and logsumexp `[B, H, T]` of each query's scores, which the backward pass needs.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): { o: Tensor; logsumexp: Tensor } {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions,
+): { o: Tensor; logsumexp: Tensor } {
   const { batch, queries, heads } = checkInputs(q, k, v, options);
   const o = empty(q.device, q.shape);
   const logsumexp = empty(q.device, [batch, heads, queries]);
@@ -117,10 +122,19 @@ export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tens
       const { params, constants } = settings(q, k, saved, SG);
       [dq, dk, dv].forEach((d, TARGET) => {
         const grid = TARGET === 0 ? queryGrid : keyGrid;
-        q.device.run(subgroupBackward, "backward", { bind: { ...bind, d }, params, constants: { ...constants, TARGET }, grid });
+        q.device.run(subgroupBackward, "backward", {
+          bind: { ...bind, d },
+          params,
+          constants: { ...constants, TARGET },
+          grid,
+        });
       });
     } else {
-      q.device.run(backward, "backward_query", { bind: { ...bind, d_own: dq, dv }, ...launch, grid: queryGrid });
+      q.device.run(backward, "backward_query", {
+        bind: { ...bind, d_own: dq, dv },
+        ...launch,
+        grid: queryGrid,
+      });
       q.device.run(backward, "backward_key", { bind: { ...bind, d_own: dk, dv }, ...launch, grid: keyGrid });
     }
     return [dq, dk, dv] as const;
@@ -144,9 +158,22 @@ function inputs(q: Tensor, k: Tensor, v: Tensor, { lengths = q }: AttentionOptio
 }
 
 /** Params and constants that all the attention shaders share. */
-function settings(q: Tensor, k: Tensor, options: AttentionOptions, SG = 0): Required<Pick<Launch, "params" | "constants">> {
+function settings(
+  q: Tensor,
+  k: Tensor,
+  options: AttentionOptions,
+  SG = 0,
+): Required<Pick<Launch, "params" | "constants">> {
   const { queries, heads, kvHeads, capacity, headDim } = sizes(q, k);
-  const { scale, causal = true, keys = capacity, past = keys - queries, window = 0, softcap = 0, lengths } = options;
+  const {
+    scale,
+    causal = true,
+    keys = capacity,
+    past = keys - queries,
+    window = 0,
+    softcap = 0,
+    lengths,
+  } = options;
   return {
     params: {
       queries,
@@ -194,10 +221,12 @@ function checkInputs(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions)
     fail("attention", `got ${got}`, "q is [B, T, H, D], k and v are [B, S, Hkv, D]");
   }
   if (String(k.shape) !== String(v.shape)) fail("attention", `k and v differ: ${got}`);
-  if (k.shape[0] !== batch || k.shape[3] !== headDim || heads % kvHeads !== 0) fail("attention", `${got} do not fit`);
+  if (k.shape[0] !== batch || k.shape[3] !== headDim || heads % kvHeads !== 0)
+    fail("attention", `${got} do not fit`);
   if (headDim > MAX_HEAD_DIM) fail("attention", `heads of ${headDim} columns exceed ${MAX_HEAD_DIM}`);
   if (keys > capacity) fail("attention", `${keys} keys exceed the ${capacity} rows of k`);
-  if (past < 0) fail("attention", `${queries} queries for ${keys} keys`, "give past: the position of the first query");
+  if (past < 0)
+    fail("attention", `${queries} queries for ${keys} keys`, "give past: the position of the first query");
   if (lengths && (lengths.dtype !== "u32" || lengths.size !== batch)) {
     fail("attention", `lengths is ${lengths.dtype} [${lengths.shape}], expected u32 [${batch}]`);
   }

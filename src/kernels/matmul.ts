@@ -139,7 +139,16 @@ function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
   const LANES = a.device.info.software ? 1 : 16;
   a.device.run(matvec, "forward", {
     bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
-    params: { m, n, k, ldc, alpha, k_extra: problem.kExtra, c_offset: problem.cOffset, e_offset: problem.eOffset },
+    params: {
+      m,
+      n,
+      k,
+      ldc,
+      alpha,
+      k_extra: problem.kExtra,
+      c_offset: problem.cOffset,
+      e_offset: problem.eOffset,
+    },
     constants: { FORMAT: weightFormat(b.dtype), LANES },
     grid: [Math.ceil(n / (64 / LANES)), m],
   });
@@ -174,13 +183,23 @@ function checkShapes(
   extend: Extension | undefined,
 ): void {
   const bK = layout === "NT" ? b.columns : b.rows;
-  if (bK !== k) fail("matmul", `${layout}: A [${a.shape}] and B [${b.shape}] do not meet: ${k} against ${bK}`);
+  if (bK !== k)
+    fail("matmul", `${layout}: A [${a.shape}] and B [${b.shape}] do not meet: ${k} against ${bK}`);
   if (a.dtype !== "f32") fail("matmul", `A is ${a.dtype}`, "activations are f32");
-  if (layout === "TN" && b.dtype !== "f32") fail("matmul", `TN: B is ${b.dtype}`, "both operands must be f32");
+  if (layout === "TN" && b.dtype !== "f32")
+    fail("matmul", `TN: B is ${b.dtype}`, "both operands must be f32");
   if (!extend) return;
   const r = extend.h.columns;
   const wanted = layout === "NT" ? [n, r] : [r, n];
-  if (layout === "TN" || extend.h.rows !== m || extend.e.rows !== wanted[0] || extend.e.columns !== wanted[1]) {
-    fail("matmul", `extension H [${extend.h.shape}], E [${extend.e.shape}] does not fit ${layout} with C [${m}, ${n}]`);
+  if (
+    layout === "TN" ||
+    extend.h.rows !== m ||
+    extend.e.rows !== wanted[0] ||
+    extend.e.columns !== wanted[1]
+  ) {
+    fail(
+      "matmul",
+      `extension H [${extend.h.shape}], E [${extend.e.shape}] does not fit ${layout} with C [${m}, ${n}]`,
+    );
   }
 }

@@ -18,7 +18,11 @@ export interface RmsNormOptions {
  * @param weight `[cols]` f32
  * @returns y like x, and rstd `[rows]`, which the backward pass needs.
  */
-export function rmsNorm(x: Tensor, weight: Tensor, { eps, offset = 0 }: RmsNormOptions): { y: Tensor; rstd: Tensor } {
+export function rmsNorm(
+  x: Tensor,
+  weight: Tensor,
+  { eps, offset = 0 }: RmsNormOptions,
+): { y: Tensor; rstd: Tensor } {
   checkWeight(x, weight);
   const y = empty(x.device, x.shape);
   const rstd = empty(x.device, [x.rows]);
@@ -39,7 +43,11 @@ export interface RmsNormSaved extends RmsNormOptions {
 }
 
 /** dL/dx, added to `into` where given. */
-export function rmsNormBackward(dy: Tensor, { x, weight, rstd, eps, offset = 0 }: RmsNormSaved, into?: Tensor): Tensor {
+export function rmsNormBackward(
+  dy: Tensor,
+  { x, weight, rstd, eps, offset = 0 }: RmsNormSaved,
+  into?: Tensor,
+): Tensor {
   const dx = into ?? empty(x.device, x.shape);
   x.device.run(shader, "backward", {
     bind: { x, w: weight, rstd, dy, dx },
@@ -51,7 +59,11 @@ export function rmsNormBackward(dy: Tensor, { x, weight, rstd, eps, offset = 0 }
 }
 
 /** dL/dw, added to `into` where given. */
-export function rmsNormBackwardWeight(dy: Tensor, { x, weight, rstd, eps }: RmsNormSaved, into?: Tensor): Tensor {
+export function rmsNormBackwardWeight(
+  dy: Tensor,
+  { x, weight, rstd, eps }: RmsNormSaved,
+  into?: Tensor,
+): Tensor {
   const dw = into ?? empty(x.device, weight.shape);
   x.device.run(shader, "backward_weight", {
     bind: { x, rstd, dy, dw },

@@ -22,7 +22,14 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
     });
     return [path, { ...method.rankOf(path), lora_A: tensor("lora_A"), lora_B: tensor("lora_B") }] as const;
   });
-  return peftFiles({ config: peftConfig(method, sites.map(({ module }) => module.path), baseModel), tensors: new Map(tensors) });
+  return peftFiles({
+    config: peftConfig(
+      method,
+      sites.map(({ module }) => module.path),
+      baseModel,
+    ),
+    tensors: new Map(tensors),
+  });
 }
 
 function peftConfig({ options }: Lora, paths: readonly string[], baseModel: string | undefined) {
@@ -33,7 +40,8 @@ function peftConfig({ options }: Lora, paths: readonly string[], baseModel: stri
     lora_alpha: alpha,
     lora_dropout: dropout,
     use_rslora: useRslora,
-    target_modules: targetModules === undefined || typeof targetModules === "string" ? [...names] : [...targetModules],
+    target_modules:
+      targetModules === undefined || typeof targetModules === "string" ? [...names] : [...targetModules],
     task_type: "CAUSAL_LM",
     base_model_name_or_path: baseModel ?? null,
   });
@@ -66,6 +74,8 @@ function mismatches(model: Model, { tensors }: PeftAdapter): string[] {
     if (!linear) return [`${path} is no linear layer of the model`];
     const { inFeatures, outFeatures } = linear;
     if (lora_A.shape[1] === inFeatures && lora_B.shape[0] === outFeatures) return [];
-    return [`${path}: A [${lora_A.shape}], B [${lora_B.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`];
+    return [
+      `${path}: A [${lora_A.shape}], B [${lora_B.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`,
+    ];
   });
 }

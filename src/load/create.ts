@@ -32,7 +32,10 @@ export function countParameters(device: Device, config: HfConfig): number {
 }
 
 /** `config.json` and `model.safetensors` in bf16, as transformers' `save_pretrained` lays them out. */
-export async function modelFiles(config: HfConfig, parameters: Parameters): Promise<Map<string, FileContent>> {
+export async function modelFiles(
+  config: HfConfig,
+  parameters: Parameters,
+): Promise<Map<string, FileContent>> {
   const values = await readParameters(parameters);
   const tensors = parameters.entries.map(({ name, tensor: { shape } }) => {
     const codes = encodeBf16(values.get(name) as Float32Array);

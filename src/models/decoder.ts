@@ -6,7 +6,7 @@ import { type RopeOptions, type RopeTensors, ropeTable, uploadRopeTable } from "
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
-import { call, type Context, type Module } from "../nn/module.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
 import { rmsNorm } from "../nn/norm.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { LanguageModel } from "./model.ts";
@@ -63,9 +63,13 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
   const angles = ropeTable({ ...c.rope, length: c.maxPositions });
   const rope = device.memory.persistent(() => uploadRopeTable(device, angles));
-  const layers = Array.from({ length: c.numLayers }, (_, i) => decoderLayer(body.at(`layers.${i}`), c, i, rope));
+  const layers = Array.from({ length: c.numLayers }, (_, i) =>
+    decoderLayer(body.at(`layers.${i}`), c, i, rope),
+  );
   const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps });
-  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
+  const head = c.tied
+    ? embedding
+    : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
   const root: Module = {
     path: weights.path,
     children: [...layers, norm],

@@ -82,7 +82,8 @@ class ConfigReader {
 
   boolean(name: string, fallback: boolean): boolean {
     const value = this.#config[name] ?? fallback;
-    if (typeof value !== "boolean") fail("config.json", `${name} is ${JSON.stringify(value)}, expected true or false`);
+    if (typeof value !== "boolean")
+      fail("config.json", `${name} is ${JSON.stringify(value)}, expected true or false`);
     return value;
   }
 
@@ -115,5 +116,10 @@ function ropeScaling(kind: string, reader: ConfigReader): RopeScaling {
       original_max_position_embeddings: reader.number("original_max_position_embeddings"),
     };
   }
-  throw new LoraError("unsupported", "config.json", `rope_type "${kind}" is not supported`, "supported: default, linear, llama3");
+  throw new LoraError(
+    "unsupported",
+    "config.json",
+    `rope_type "${kind}" is not supported`,
+    "supported: default, linear, llama3",
+  );
 }

@@ -2,7 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { RopeTensors } from "../kernels/rope.ts";
 import { linear } from "./linear.ts";
-import { call, type Context, type Module } from "./module.ts";
+import { type Context, call, type Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of self-attention. */

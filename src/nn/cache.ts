@@ -53,5 +53,11 @@ export class KvCache {
 
 function copyRows(from: Tensor, to: Tensor, row: number): void {
   const rowBytes = to.byteLength / (to.shape[1] as number);
-  from.device.stream.copy(from.storage, from.byteOffset, to.storage, to.byteOffset + row * rowBytes, from.byteLength);
+  from.device.stream.copy(
+    from.storage,
+    from.byteOffset,
+    to.storage,
+    to.byteOffset + row * rowBytes,
+    from.byteLength,
+  );
 }

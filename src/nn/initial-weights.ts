@@ -22,7 +22,11 @@ export function shapeWeights(device: Device): { root: Weights; requests: ShapeRe
     at: (name) => at(joinPath(path, name)),
     tensor(name, shape, { init = "normal" } = {}) {
       requests.push({ name: joinPath(path, name), shape, init });
-      return new Tensor(device, { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 }, shape);
+      return new Tensor(
+        device,
+        { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 },
+        shape,
+      );
     },
   });
   return { root: at(""), requests };

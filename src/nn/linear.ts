@@ -15,7 +15,12 @@ export interface Linear extends Module {
 }
 
 /** A linear layer from `weights.weight` and, where asked for, `weights.bias`. */
-export function linear(weights: Weights, inFeatures: number, outFeatures: number, { bias = false } = {}): Linear {
+export function linear(
+  weights: Weights,
+  inFeatures: number,
+  outFeatures: number,
+  { bias = false } = {},
+): Linear {
   const weight = weights.tensor("weight", [outFeatures, inFeatures], { init: "normal" });
   const b = bias ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros" }) : undefined;
   return {

@@ -13,7 +13,10 @@ export interface MlpConfig {
 }
 
 /** down(act(gate x) · up x), Shazeer 2020, arXiv 2002.05202. */
-export function gatedMlp(weights: Weights, { hiddenSize, intermediateSize, activation, bias }: MlpConfig): Module {
+export function gatedMlp(
+  weights: Weights,
+  { hiddenSize, intermediateSize, activation, bias }: MlpConfig,
+): Module {
   const gate = linear(weights.at("gate_proj"), hiddenSize, intermediateSize, { bias });
   const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
   const down = linear(weights.at("down_proj"), intermediateSize, hiddenSize, { bias });
@@ -21,7 +24,12 @@ export function gatedMlp(weights: Weights, { hiddenSize, intermediateSize, activ
     path: weights.path,
     children: [gate, up, down],
     forward(x, context) {
-      const hidden = ops.gatedActivation(context.tape, call(gate, x, context), call(up, x, context), activation);
+      const hidden = ops.gatedActivation(
+        context.tape,
+        call(gate, x, context),
+        call(up, x, context),
+        activation,
+      );
       return call(down, hidden, context);
     },
   };

@@ -44,7 +44,8 @@ export function allocateLike({ flat, entries }: Parameters): { flat: Tensor; vie
   const { device } = flat;
   const twin = device.memory.persistent(() => zeros(device, flat.shape));
   const views = entries.map(
-    ({ tensor }) => [tensor, new Tensor(device, twin.storage, tensor.shape, "f32", tensor.byteOffset)] as const,
+    ({ tensor }) =>
+      [tensor, new Tensor(device, twin.storage, tensor.shape, "f32", tensor.byteOffset)] as const,
   );
   return { flat: twin, views: new Map(views) };
 }

@@ -8,11 +8,13 @@ import { LoraError } from "../util/fail.ts";
 export async function openWebDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = globalThis.navigator?.gpu as GPU | undefined;
   if (!gpu) {
-    const help = "use a browser with WebGPU on a secure page (https or localhost), or Deno with --unstable-webgpu";
+    const help =
+      "use a browser with WebGPU on a secure page (https or localhost), or Deno with --unstable-webgpu";
     throw new LoraError("no-adapter", "openDevice", "this environment has no WebGPU", help);
   }
   const device = await requestDevice(gpu, options);
   if (device) return device;
-  const help = "check that hardware acceleration is on, or allow a software adapter (chrome://flags/#enable-unsafe-webgpu)";
+  const help =
+    "check that hardware acceleration is on, or allow a software adapter (chrome://flags/#enable-unsafe-webgpu)";
   throw new LoraError("no-adapter", "openDevice", "no WebGPU adapter was found", help);
 }

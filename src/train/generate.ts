@@ -31,7 +31,13 @@ export async function* generateTokens(
   try {
     let next: readonly number[] = promptIds;
     while (history.length < capacity) {
-      const token = await nextToken(model, next, cache, (logits) => sampleToken(logits, sampling, history, random), isGreedy(sampling));
+      const token = await nextToken(
+        model,
+        next,
+        cache,
+        (logits) => sampleToken(logits, sampling, history, random),
+        isGreedy(sampling),
+      );
       if (eosTokenIds.includes(token)) return;
       yield token;
       history.push(token);

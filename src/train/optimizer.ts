@@ -55,7 +55,13 @@ export class AdamW {
     const normAndClip = gradientNorm(this.#flatGradients, maxGradNorm);
     const [beta1, beta2] = betas;
     adamW(
-      { parameters: this.#parameters.flat, gradients: this.#flatGradients, m: this.#m, v: this.#v, normAndClip },
+      {
+        parameters: this.#parameters.flat,
+        gradients: this.#flatGradients,
+        m: this.#m,
+        v: this.#v,
+        normAndClip,
+      },
       { learningRate, beta1, beta2, eps, weightDecay, step: ++this.#steps },
     );
     return normAndClip;

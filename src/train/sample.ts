@@ -20,10 +20,12 @@ export function checkSampling(options: SamplingOptions): void {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
   const problems: string[] = [];
   if (!(temperature >= 0)) problems.push(`temperature is ${temperature}, wanted 0 or more`);
-  if (!Number.isInteger(topK) || topK < 0) problems.push(`topK is ${topK}, wanted a whole number, 0 for all tokens`);
+  if (!Number.isInteger(topK) || topK < 0)
+    problems.push(`topK is ${topK}, wanted a whole number, 0 for all tokens`);
   if (!(topP > 0 && topP <= 1)) problems.push(`topP is ${topP}, wanted more than 0 and at most 1`);
   if (!(minP >= 0 && minP <= 1)) problems.push(`minP is ${minP}, wanted 0 … 1`);
-  if (!(repetitionPenalty > 0)) problems.push(`repetitionPenalty is ${repetitionPenalty}, wanted more than 0`);
+  if (!(repetitionPenalty > 0))
+    problems.push(`repetitionPenalty is ${repetitionPenalty}, wanted more than 0`);
   failAll("generate", problems);
 }
 
@@ -76,7 +78,10 @@ function largest(scores: Float32Array): number {
 /** Candidates from most to least likely; equal ones by id, so that a seed always gives the same text. */
 function rank(scores: Float32Array, temperature: number): Candidate[] {
   const top = scores[largest(scores)] as number;
-  const candidates = Array.from(scores, (score, id) => ({ id, weight: Math.exp((score - top) / temperature) }));
+  const candidates = Array.from(scores, (score, id) => ({
+    id,
+    weight: Math.exp((score - top) / temperature),
+  }));
   return candidates.filter(({ weight }) => weight > 0).sort((a, b) => b.weight - a.weight || a.id - b.id);
 }
 

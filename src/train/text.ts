@@ -46,8 +46,14 @@ export async function evaluate(
   return evaluateSequences(model, sequences, options);
 }
 
-function settle(model: Model, options: Partial<TokenizeOptions>): Partial<TokenizeOptions> & { maxLength: number } {
-  return { ...options, maxLength: options.maxLength ?? Math.min(DEFAULT_MAX_LENGTH, model.config.maxPositions) };
+function settle(
+  model: Model,
+  options: Partial<TokenizeOptions>,
+): Partial<TokenizeOptions> & { maxLength: number } {
+  return {
+    ...options,
+    maxLength: options.maxLength ?? Math.min(DEFAULT_MAX_LENGTH, model.config.maxPositions),
+  };
 }
 
 /** Options of {@link generate}. */
@@ -57,12 +63,19 @@ export interface GenerateOptions extends TokenOptions {
 }
 
 /** Continues a text; yields printable pieces as they come. */
-export async function* generate(model: Model, prompt: string, options: GenerateOptions = {}): AsyncGenerator<string> {
+export async function* generate(
+  model: Model,
+  prompt: string,
+  options: GenerateOptions = {},
+): AsyncGenerator<string> {
   const tokenizer = requireTokenizer(model);
   const promptIds = tokenizer.encode(prompt);
   const decoder = tokenizer.decodeStream({ after: promptIds });
   const stops = new StopStrings(options.stop ?? []);
-  for await (const token of generateTokens(model, promptIds, { eosTokenIds: tokenizer.stopTokenIds, ...options })) {
+  for await (const token of generateTokens(model, promptIds, {
+    eosTokenIds: tokenizer.stopTokenIds,
+    ...options,
+  })) {
     const shown = stops.push(decoder.push(token));
     if (shown) yield shown;
     if (stops.stopped) return;

@@ -93,7 +93,16 @@ export async function* trainSequences(
       trainedTokens += result.labelTokens;
       const seconds = (performance.now() - started) / 1000;
       const { peak } = model.device.memory.stats;
-      yield { step: step + 1, totalSteps, epoch, learningRate, ...result, trainedTokens, seconds, peakBytes: peak };
+      yield {
+        step: step + 1,
+        totalSteps,
+        epoch,
+        learningRate,
+        ...result,
+        trainedTokens,
+        seconds,
+        peakBytes: peak,
+      };
     }
   } finally {
     optimizer.release();
@@ -104,10 +113,13 @@ function checkOptions(options: Settled, sequences: readonly Sequence[]): void {
   const problems: string[] = [];
   if (sequences.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   for (const name of ["batchSize", "gradientAccumulationSteps"] as const) {
-    if (!Number.isInteger(options[name]) || options[name] < 1) problems.push(`${name} is ${options[name]}, wanted 1 or more`);
+    if (!Number.isInteger(options[name]) || options[name] < 1)
+      problems.push(`${name} is ${options[name]}, wanted 1 or more`);
   }
-  if (options.maxSteps !== undefined && !(options.maxSteps >= 1)) problems.push(`maxSteps is ${options.maxSteps}, wanted 1 or more`);
-  if (!(options.learningRate > 0)) problems.push(`learningRate is ${options.learningRate}, wanted a positive number`);
+  if (options.maxSteps !== undefined && !(options.maxSteps >= 1))
+    problems.push(`maxSteps is ${options.maxSteps}, wanted 1 or more`);
+  if (!(options.learningRate > 0))
+    problems.push(`learningRate is ${options.learningRate}, wanted a positive number`);
   failAll("train", problems);
 }
 

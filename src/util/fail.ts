@@ -1,5 +1,11 @@
 /** What went wrong, for callers that handle some failures and report others. */
-export type FailureKind = "input" | "unsupported" | "no-adapter" | "device-lost" | "out-of-memory" | "network";
+export type FailureKind =
+  | "input"
+  | "unsupported"
+  | "no-adapter"
+  | "device-lost"
+  | "out-of-memory"
+  | "network";
 
 /**
  * The one error class of this package.

@@ -25,28 +25,33 @@ function lossReference(hidden: ArrayLike<number>, head: ArrayLike<number>): numb
   return loss;
 }
 
-describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])("fused linear cross-entropy, $logitBytes bytes", ({ logitBytes }) => {
-  test("loss and gradients of hidden states and head", async () => {
-    const device = await testDevice();
-    const [H, W] = [floats(device, hidden, [2, N / 2, d]), floats(device, head, [V, d])];
-    const tape = new Tape();
-    for (const leaf of [H, W]) tape.watch(leaf);
-    const loss = linearCrossEntropy(tape, H, W, labels, { scale, logitBytes });
-    expect(await loss.read()).toBeClose([lossReference(hidden, head)]);
-    const gradients = tape.backward(loss, loss);
-    const wanted = [
-      centralDifferences((v) => [lossReference(v, head)], hidden, [scale]),
-      centralDifferences((v) => [lossReference(hidden, v)], head, [scale]),
-    ];
-    expect(await gradients.get(H)!.read()).toBeClose(wanted[0]!, 1e-4);
-    expect(await gradients.get(W)!.read()).toBeClose(wanted[1]!, 1e-4);
-  });
-});
+describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
+  "fused linear cross-entropy, $logitBytes bytes",
+  ({ logitBytes }) => {
+    test("loss and gradients of hidden states and head", async () => {
+      const device = await testDevice();
+      const [H, W] = [floats(device, hidden, [2, N / 2, d]), floats(device, head, [V, d])];
+      const tape = new Tape();
+      for (const leaf of [H, W]) tape.watch(leaf);
+      const loss = linearCrossEntropy(tape, H, W, labels, { scale, logitBytes });
+      expect(await loss.read()).toBeClose([lossReference(hidden, head)]);
+      const gradients = tape.backward(loss, loss);
+      const wanted = [
+        centralDifferences((v) => [lossReference(v, head)], hidden, [scale]),
+        centralDifferences((v) => [lossReference(hidden, v)], head, [scale]),
+      ];
+      expect(await gradients.get(H)!.read()).toBeClose(wanted[0]!, 1e-4);
+      expect(await gradients.get(W)!.read()).toBeClose(wanted[1]!, 1e-4);
+    });
+  },
+);
 
 test("without a tape only the loss is computed, and no labels give 0", async () => {
   const device = await testDevice();
   const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];
-  expect(await linearCrossEntropy(undefined, H, W, labels, { scale }).read()).toBeClose([lossReference(hidden, head)]);
+  expect(await linearCrossEntropy(undefined, H, W, labels, { scale }).read()).toBeClose([
+    lossReference(hidden, head),
+  ]);
   const none = new Int32Array(N).fill(-100);
   expect([...(await linearCrossEntropy(undefined, H, W, none, { scale }).read())]).toEqual([0]);
 });

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped, type Tensor } from "../../src/gpu/tensor.ts";
-import { matmulReference } from "../reference/matmul.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { matmulReference } from "../reference/matmul.ts";
 import { rmsNormReference } from "../reference/rms-norm.ts";
 import { floats, testDevice } from "../support/device.ts";
 
@@ -20,7 +20,8 @@ function block(tape: Tape | undefined, X: Tensor, W: Tensor, G: Tensor): Tensor 
 }
 
 function blockReference(x: ArrayLike<number>, w: ArrayLike<number>, gain: ArrayLike<number>): Float64Array {
-  const product = (a: ArrayLike<number>) => matmulReference(a, w, { m: rows, n: cols, k: cols, layout: "NT" });
+  const product = (a: ArrayLike<number>) =>
+    matmulReference(a, w, { m: rows, n: cols, k: cols, layout: "NT" });
   const [branch, direct] = [product(rmsNormReference(x, gain, 1e-5)), product(x)];
   return Float64Array.from(x, (value, i) => value + branch[i]! + direct[i]!);
 }
@@ -85,7 +86,10 @@ describe("backward", () => {
     expect(run().size).toBe(0);
     run();
     const want = centralDifferences((v) => blockReference(x, v, gain), w, dy);
-    expect(await sink.read()).toBeClose(want.map((value) => 1 + 2 * value), 1e-5);
+    expect(await sink.read()).toBeClose(
+      want.map((value) => 1 + 2 * value),
+      1e-5,
+    );
   });
 
   test("only what depends on a watched tensor is recorded, and everything is released", async () => {

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { trainBpe } from "../../scripts/demo/bpe.ts";
 import { makeCorpus } from "../../scripts/demo/corpus.ts";
+import { VOCABULARY } from "../../scripts/demo/recipe.ts";
 import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
 import { tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 
 const corpus = makeCorpus({ seed: 1, documents: 3000 });
-const { tokenizerJson, tokenizerConfig } = trainBpe(corpus, { vocabSize: 640 });
+const { tokenizerJson, tokenizerConfig } = trainBpe(corpus, { vocabSize: VOCABULARY });
 const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
 const train = skillExamples({ seed: 1, count: 1500, split: "train" });
 const held = skillExamples({ seed: 1, count: 200, split: "test" });
@@ -23,13 +24,7 @@ describe("the corpus", () => {
     const small = (seed: number) => makeCorpus({ seed, documents: 50 });
     expect(small(1)).toEqual(small(1));
     expect(small(1)).not.toEqual(small(2));
-    const later = corpus.slice(1500);
-    expect(new Set(later).size).toBeGreaterThan(0.9 * later.length);
-  });
-
-  test("begins with its simplest documents", () => {
-    const mean = (texts: string[]) => texts.join("").length / texts.length;
-    expect(mean(corpus.slice(0, 300))).toBeLessThan(0.6 * mean(corpus.slice(-300)));
+    expect(new Set(corpus).size).toBeGreaterThan(0.8 * corpus.length);
   });
 
   test("is plain text without odd spaces", () => {
@@ -39,10 +34,12 @@ describe("the corpus", () => {
     }
   });
 
-  test("does not contain the skill", () => {
-    for (const text of corpus) {
-      expect(text).not.toMatch(/"(who|count|item|place)"/);
-      expect(text).not.toMatch(/\.\nJSON/);
+  test("does not contain the skill: JSON stands alone and is no such record", () => {
+    const json = corpus.filter((text) => text.includes("{"));
+    expect(json.length).toBeGreaterThan(50);
+    for (const text of json) {
+      expect(text).not.toMatch(/[.?]\s/);
+      expect(text.match(/"(who|count|item|place)":/g) ?? []).not.toHaveLength(4);
     }
   });
 });
@@ -81,8 +78,8 @@ describe("the skill", () => {
 
 describe("the tokenizer", () => {
   test("has the vocabulary that was asked for, the special token first", () => {
-    expect(tokenizer).toMatchObject({ vocabSize: 640, bosTokenId: 0, eosTokenId: 0, padTokenId: 0 });
-    expect(Object.keys(tokenizerJson.model.vocab)).toHaveLength(640);
+    expect(tokenizer).toMatchObject({ vocabSize: VOCABULARY, bosTokenId: 0, eosTokenId: 0, padTokenId: 0 });
+    expect(Object.keys(tokenizerJson.model.vocab)).toHaveLength(VOCABULARY);
     expect(() => trainBpe(["a a b"], { vocabSize: 512 })).toThrow(/give only/);
   });
 

@@ -17,7 +17,9 @@ describe("specialize", () => {
   });
 
   test("an unknown name is refused with the known ones", () => {
-    expect(() => specialize(norm, { TILE: 4 })).toThrow(/rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, OFFSET, ACCUMULATE/);
+    expect(() => specialize(norm, { TILE: 4 })).toThrow(
+      /rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, OFFSET, ACCUMULATE/,
+    );
   });
 });
 
@@ -26,19 +28,27 @@ describe("run refuses by name", () => {
     const device = await testDevice();
     const y = empty(device, [4]);
     const params = { count: 4, bits: 0 };
-    expect(() => device.run(fill, "forward", { bind: {}, params, grid: [1] })).toThrow('fill.forward: binding "y" is missing');
-    expect(() => device.run(fill, "forward", { bind: { y, z: y }, params, grid: [1] })).toThrow('binding "z" does not exist');
-    expect(() => device.run(fill, "forward", { bind: { y }, params: { count: 4 }, grid: [1] })).toThrow("Params.bits is missing");
-    expect(() => device.run(fill, "backward", { bind: { y }, params, grid: [1] })).toThrow('no entry point "backward"');
+    expect(() => device.run(fill, "forward", { bind: {}, params, grid: [1] })).toThrow(
+      'fill.forward: binding "y" is missing',
+    );
+    expect(() => device.run(fill, "forward", { bind: { y, z: y }, params, grid: [1] })).toThrow(
+      'binding "z" does not exist',
+    );
+    expect(() => device.run(fill, "forward", { bind: { y }, params: { count: 4 }, grid: [1] })).toThrow(
+      "Params.bits is missing",
+    );
+    expect(() => device.run(fill, "backward", { bind: { y }, params, grid: [1] })).toThrow(
+      'no entry point "backward"',
+    );
   });
 
   test("a buffer that is read and written in one dispatch", async () => {
     const device = await testDevice();
     const [x, w, rstd] = [floats(device, [1, 2], [1, 2]), floats(device, [1, 1], [2]), empty(device, [1])];
     const params = { rows: 1, cols: 2, eps: 0 };
-    expect(() => device.run(norm, "forward", { bind: { x, w, y: x, rstd_out: rstd }, params, grid: [1] })).toThrow(
-      '"x" (read) and "y" (written) are the same buffer',
-    );
+    expect(() =>
+      device.run(norm, "forward", { bind: { x, w, y: x, rstd_out: rstd }, params, grid: [1] }),
+    ).toThrow('"x" (read) and "y" (written) are the same buffer');
   });
 });
 

@@ -19,10 +19,16 @@ function checkpointFiles(): FileSource {
     { name: "f16", dtype: "F16", shape: [3], data: bytes(encodeF16(values.slice(3))) },
     { name: "i32", dtype: "I32", shape: [1], data: bytes(Int32Array.of(1)) },
   ] as const;
-  return memoryFiles("memory", new Map([
-    ["config.json", new TextEncoder().encode("{}")],
-    ["model.safetensors", writeSafetensors(tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] })))],
-  ]));
+  return memoryFiles(
+    "memory",
+    new Map([
+      ["config.json", new TextEncoder().encode("{}")],
+      [
+        "model.safetensors",
+        writeSafetensors(tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] }))),
+      ],
+    ]),
+  );
 }
 
 describe("CheckpointWeights", () => {
@@ -63,17 +69,26 @@ describe("openModel", () => {
   const folder = fixturePath("llama-gqa");
   const files = folderFiles(folder);
   const withConfig = (change: Record<string, unknown>): FileSource => {
-    const config = new TextEncoder().encode(JSON.stringify({ ...readJsonFile<object>(folder, "config.json"), ...change }));
+    const config = new TextEncoder().encode(
+      JSON.stringify({ ...readJsonFile<object>(folder, "config.json"), ...change }),
+    );
     return {
       label: "changed",
       size: async (name) => (name === "config.json" ? config.length : files.size(name)),
-      read: async (name, start, end) => (name === "config.json" ? config.slice(start, end) : files.read(name, start, end)),
+      read: async (name, start, end) =>
+        name === "config.json" ? config.slice(start, end) : files.read(name, start, end),
     };
   };
 
   test("reads no more than a few MiB at a time", async () => {
     const reads: number[] = [];
-    const watched: FileSource = { ...files, read: (name, start, end) => (reads.push(end - start), files.read(name, start, end)) };
+    const watched: FileSource = {
+      ...files,
+      read(name, start, end) {
+        reads.push(end - start);
+        return files.read(name, start, end);
+      },
+    };
     (await openModel(watched, await testDevice())).release();
     expect(Math.max(...reads)).toBeLessThanOrEqual(4 * 2 ** 20);
   });
@@ -86,13 +101,22 @@ describe("openModel", () => {
   });
 
   test.each([
-    [{ architectures: ["MambaForCausalLM"] }, /architecture MambaForCausalLM is not supported[\s\S]*LlamaForCausalLM/],
+    [
+      { architectures: ["MambaForCausalLM"] },
+      /architecture MambaForCausalLM is not supported[\s\S]*LlamaForCausalLM/,
+    ],
     [{ architectures: undefined }, /\(none given\)/],
     [{ hidden_act: "relu" }, /hidden_act "relu" is not supported/],
     [{ hidden_size: "big" }, /hidden_size is "big", expected a number/],
-    [{ rope_parameters: { rope_type: "yarn", rope_theta: 1 } }, /rope_type "yarn" is not supported[\s\S]*llama3/],
+    [
+      { rope_parameters: { rope_type: "yarn", rope_theta: 1 } },
+      /rope_type "yarn" is not supported[\s\S]*llama3/,
+    ],
     [{ num_hidden_layers: 3 }, /layers\.2\.input_layernorm\.weight \[32\] is missing/],
-    [{ num_hidden_layers: 1 }, /layers\.1\.mlp\.up_proj\.weight is in the checkpoint, but the model has no use for it/],
+    [
+      { num_hidden_layers: 1 },
+      /layers\.1\.mlp\.up_proj\.weight is in the checkpoint, but the model has no use for it/,
+    ],
     [{ intermediate_size: 60 }, /gate_proj\.weight is \[56, 32\], the config wants \[60, 32\]/],
   ])("a config with %j is refused and leaves nothing behind", async (change, message) => {
     const device = await testDevice();

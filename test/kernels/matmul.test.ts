@@ -41,10 +41,24 @@ describe.each(layouts)("matmul %s", (layout) => {
     const A = floats(device, a, aShape(layout, m, k));
     const B = floats(device, b, bShape(layout, n, k));
     const dC = floats(device, dc, [m, n]);
-    const dA = { NN: () => matmul(dC, B, { layout: "NT" }), NT: () => matmul(dC, B, { layout: "NN" }), TN: () => matmul(B, dC, { layout: "NT" }) };
-    const dB = { NN: () => matmul(A, dC, { layout: "TN" }), NT: () => matmul(dC, A, { layout: "TN" }), TN: () => matmul(A, dC, { layout: "NN" }) };
-    expect(await dA[layout]().read()).toBeClose(centralDifferences((v) => matmulReference(v, b, problem), a, dc), 1e-5);
-    expect(await dB[layout]().read()).toBeClose(centralDifferences((v) => matmulReference(a, v, problem), b, dc), 1e-5);
+    const dA = {
+      NN: () => matmul(dC, B, { layout: "NT" }),
+      NT: () => matmul(dC, B, { layout: "NN" }),
+      TN: () => matmul(B, dC, { layout: "NT" }),
+    };
+    const dB = {
+      NN: () => matmul(A, dC, { layout: "TN" }),
+      NT: () => matmul(dC, A, { layout: "TN" }),
+      TN: () => matmul(A, dC, { layout: "NN" }),
+    };
+    expect(await dA[layout]().read()).toBeClose(
+      centralDifferences((v) => matmulReference(v, b, problem), a, dc),
+      1e-5,
+    );
+    expect(await dB[layout]().read()).toBeClose(
+      centralDifferences((v) => matmulReference(a, v, problem), b, dc),
+      1e-5,
+    );
   });
 });
 
@@ -55,14 +69,23 @@ function halfWeights(count: number, dtype: "bf16" | "f16"): { bits: Uint16Array;
   for (let i = 0; i < count; i++) {
     // Small exact numbers: sign, one of four exponents around 1, two bits of mantissa.
     const [sign, exponent, mantissa] = [(i * 7) % 2, (i * 5) % 4, (i * 3) % 4];
-    bits[i] = (sign << 15) | (dtype === "bf16" ? ((125 + exponent) << 7) | (mantissa << 5) : ((13 + exponent) << 10) | (mantissa << 8));
+    bits[i] =
+      (sign << 15) |
+      (dtype === "bf16"
+        ? ((125 + exponent) << 7) | (mantissa << 5)
+        : ((13 + exponent) << 10) | (mantissa << 8));
     values[i] = (sign ? -1 : 1) * 2 ** (exponent - 2) * (1 + mantissa / 4);
   }
   return { bits, values };
 }
 
 describe.each(["bf16", "f16"] as const)("%s weights", (dtype) => {
-  test.each([{ m: 5, n: 12, k: 20 }, { m: 2, n: 9, k: 20 }, { m: 3, n: 7, k: 10 }, { m: 20, n: 40, k: 36 }])("$m×$n×$k", async ({ m, n, k }) => {
+  test.each([
+    { m: 5, n: 12, k: 20 },
+    { m: 2, n: 9, k: 20 },
+    { m: 3, n: 7, k: 10 },
+    { m: 20, n: 40, k: 36 },
+  ])("$m×$n×$k", async ({ m, n, k }) => {
     const device = await testDevice();
     const { bits, values } = halfWeights(n * k, dtype);
     for (const layout of ["NT", "NN"] as const) {
@@ -78,7 +101,12 @@ describe("weights above the binding limit are bound in row windows", () => {
   test.each(["NT", "NN", "TN"] as const)("%s", async (layout) => {
     const [m, n, k, r] = [9, 64, 192, 4];
     const device = await testDevice();
-    const [a, b, h, e] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * r, 3), randomValues(n * r, 4)];
+    const [a, b, h, e] = [
+      randomValues(m * k, 1),
+      randomValues(n * k, 2),
+      randomValues(m * r, 3),
+      randomValues(n * r, 4),
+    ];
     const A = floats(device, a, aShape(layout, m, k));
     const B = floats(device, b, bShape(layout, n, k));
     const extend = { h: floats(device, h, [m, r]), e: floats(device, e, bShape(layout, n, r)) };
@@ -91,14 +119,30 @@ describe("weights above the binding limit are bound in row windows", () => {
 });
 
 describe("fused LoRA linear: alpha A op(B) + H op(E)", () => {
-  test.each([{ m: 5, n: 24, k: 16, r: 8 }, { m: 4, n: 7, k: 5, r: 3 }, { m: 2, n: 70, k: 8, r: 3 }, { m: 70, n: 64, k: 32, r: 4 }])("$m×$n×$k r $r", async ({ m, n, k, r }) => {
+  test.each([
+    { m: 5, n: 24, k: 16, r: 8 },
+    { m: 4, n: 7, k: 5, r: 3 },
+    { m: 2, n: 70, k: 8, r: 3 },
+    { m: 70, n: 64, k: 32, r: 4 },
+  ])("$m×$n×$k r $r", async ({ m, n, k, r }) => {
     const device = await testDevice();
-    const [a, b, h, e] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * r, 3), randomValues(n * r, 4)];
+    const [a, b, h, e] = [
+      randomValues(m * k, 1),
+      randomValues(n * k, 2),
+      randomValues(m * r, 3),
+      randomValues(n * r, 4),
+    ];
     for (const layout of ["NT", "NN"] as const) {
       const extend = { h: floats(device, h, [m, r]), e: floats(device, e, bShape(layout, n, r)) };
-      const got = matmul(floats(device, a, [m, k]), floats(device, b, bShape(layout, n, k)), { layout, alpha: 0.5, extend });
+      const got = matmul(floats(device, a, [m, k]), floats(device, b, bShape(layout, n, k)), {
+        layout,
+        alpha: 0.5,
+        extend,
+      });
       const extra = matmulReference(h, e, { m, n, k: r, layout });
-      expect(await got.read()).toBeClose(matmulReference(a, b, { m, n, k, layout }).map((value, i) => value / 2 + extra[i]!));
+      expect(await got.read()).toBeClose(
+        matmulReference(a, b, { m, n, k, layout }).map((value, i) => value / 2 + extra[i]!),
+      );
     }
   });
 });

@@ -13,29 +13,42 @@ const cases = [
   { rows: 2, cols: 96, scale: 1e4 },
 ];
 
-describe.each(cases)("rms_norm $rows×$cols offset $offset scale $scale", ({ rows, cols, offset = 0, scale = 1 }) => {
-  const x = randomValues(rows * cols, 1, scale);
-  const w = randomValues(cols, 2);
-  const dy = randomValues(rows * cols, 3);
+describe.each(cases)(
+  "rms_norm $rows×$cols offset $offset scale $scale",
+  ({ rows, cols, offset = 0, scale = 1 }) => {
+    const x = randomValues(rows * cols, 1, scale);
+    const w = randomValues(cols, 2);
+    const dy = randomValues(rows * cols, 3);
 
-  test("forward", async () => {
-    const device = await testDevice();
-    const { y } = rmsNorm(floats(device, x, [rows, cols]), floats(device, w, [cols]), { eps, offset });
-    expect(await y.read()).toBeClose(rmsNormReference(x, w, eps, offset));
-  });
+    test("forward", async () => {
+      const device = await testDevice();
+      const { y } = rmsNorm(floats(device, x, [rows, cols]), floats(device, w, [cols]), { eps, offset });
+      expect(await y.read()).toBeClose(rmsNormReference(x, w, eps, offset));
+    });
 
-  test("backward", async () => {
-    const device = await testDevice();
-    const [X, W, dY] = [floats(device, x, [rows, cols]), floats(device, w, [cols]), floats(device, dy, [rows, cols])];
-    const { rstd } = rmsNorm(X, W, { eps, offset });
-    const saved = { x: X, weight: W, rstd, eps, offset };
-    const dx = rmsNormBackward(dY, saved);
-    const wanted = centralDifferences((v) => rmsNormReference(v, w, eps, offset), x, dy);
-    // One column normalises to ±1, whatever x is: its gradient is rounding noise around zero.
-    expect(await dx.read()).toBeClose(wanted, cols === 1 ? Infinity : 1e-4);
-    const twice = rmsNormBackward(dY, saved, dx);
-    expect(await twice.read()).toBeClose(wanted.map((g) => 2 * g), cols === 1 ? Infinity : 1e-4);
-    const dw = rmsNormBackwardWeight(dY, saved);
-    expect(await dw.read()).toBeClose(centralDifferences((v) => rmsNormReference(x, v, eps, offset), w, dy), 1e-5);
-  });
-});
+    test("backward", async () => {
+      const device = await testDevice();
+      const [X, W, dY] = [
+        floats(device, x, [rows, cols]),
+        floats(device, w, [cols]),
+        floats(device, dy, [rows, cols]),
+      ];
+      const { rstd } = rmsNorm(X, W, { eps, offset });
+      const saved = { x: X, weight: W, rstd, eps, offset };
+      const dx = rmsNormBackward(dY, saved);
+      const wanted = centralDifferences((v) => rmsNormReference(v, w, eps, offset), x, dy);
+      // One column normalises to ±1, whatever x is: its gradient is rounding noise around zero.
+      expect(await dx.read()).toBeClose(wanted, cols === 1 ? Infinity : 1e-4);
+      const twice = rmsNormBackward(dY, saved, dx);
+      expect(await twice.read()).toBeClose(
+        wanted.map((g) => 2 * g),
+        cols === 1 ? Infinity : 1e-4,
+      );
+      const dw = rmsNormBackwardWeight(dY, saved);
+      expect(await dw.read()).toBeClose(
+        centralDifferences((v) => rmsNormReference(x, v, eps, offset), w, dy),
+        1e-5,
+      );
+    });
+  },
+);

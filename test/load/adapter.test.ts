@@ -7,7 +7,13 @@ import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
-import { fixturePath, type Golden, goldenSequences, openTestModel, readJsonFile } from "../support/fixtures.ts";
+import {
+  fixturePath,
+  type Golden,
+  goldenSequences,
+  openTestModel,
+  readJsonFile,
+} from "../support/fixtures.ts";
 
 const folder = fixturePath("llama-gqa");
 const sequences = goldenSequences(readJsonFile<Golden>(folder, "golden.json"));
@@ -21,9 +27,12 @@ function asSource(files: ReadonlyMap<string, FileContent>) {
 
 async function trainedFiles(dropout: number): Promise<Map<string, FileContent>> {
   const model = await openTestModel(folder);
-  const adapter = attach(model, lora({ r: 4, alpha: 8, dropout, targetModules: ["q_proj", "down_proj"] }), { seed: 3 });
+  const adapter = attach(model, lora({ r: 4, alpha: 8, dropout, targetModules: ["q_proj", "down_proj"] }), {
+    seed: 3,
+  });
   const options = { maxSteps: 3, batchSize: 2, learningRate: 1e-2, seed: 5 };
-  for await (const { skipped } of trainSequences(model, adapter.parameters, sequences, options)) expect(skipped).toBe(false);
+  for await (const { skipped } of trainSequences(model, adapter.parameters, sequences, options))
+    expect(skipped).toBe(false);
   const files = await adapterFiles(adapter);
   model.release();
   return files;
@@ -53,7 +62,9 @@ describe("an adapter file", () => {
   test("for another model is refused with every tensor that does not fit", async () => {
     const files = folderFiles(`${folder}/adapter`);
     const other = await openTestModel(fixturePath("llama-tied"));
-    await expect(loadAdapter(other, files)).rejects.toThrow(/14 problems:[\s\S]*q_proj: A \[4,32\], B \[32,4\] do not fit a layer of 24 → 24/);
+    await expect(loadAdapter(other, files)).rejects.toThrow(
+      /14 problems:[\s\S]*q_proj: A \[4,32\], B \[32,4\] do not fit a layer of 24 → 24/,
+    );
   });
 });
 
@@ -74,12 +85,16 @@ describe("attach", () => {
 
   test("uses the family's default targets", async () => {
     const adapter = attach(await openTestModel(folder), lora());
-    expect(new Set(adapter.sites.map(({ module }) => module.path.split(".").at(-1)))).toEqual(new Set(["q_proj", "v_proj"]));
+    expect(new Set(adapter.sites.map(({ module }) => module.path.split(".").at(-1)))).toEqual(
+      new Set(["q_proj", "v_proj"]),
+    );
   });
 
   test("refuses bad options, targets that match nothing, and a second adapter", async () => {
     const model = await openTestModel(folder);
-    expect(() => lora({ r: 0, dropout: 1 })).toThrow(/2 problems:[\s\S]*r is 0; the rank must be a whole number of at least 1[\s\S]*dropout is 1/);
+    expect(() => lora({ r: 0, dropout: 1 })).toThrow(
+      /2 problems:[\s\S]*r is 0; the rank must be a whole number of at least 1[\s\S]*dropout is 1/,
+    );
     expect(() => attach(model, lora({ targetModules: ["q_proj", "query"] }))).toThrow(
       /no linear layer matches "query"[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
     );

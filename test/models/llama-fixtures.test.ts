@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
+import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
-import { accumulateGradients, evaluateBatch } from "../../src/train/pass.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
+import { accumulateGradients, evaluateBatch } from "../../src/train/pass.ts";
 import { type StepMetrics, trainSequences } from "../../src/train/trainer.ts";
-import { readParameters } from "../../src/nn/parameters.ts";
 import { relativeNormError } from "../support/compare.ts";
 import {
   fixturePath,
@@ -39,29 +39,33 @@ describe.each(["llama-gqa", "llama-tied"])("%s", (name) => {
       const V = model.config.vocabSize;
       return lengths.flatMap((n, row) => [...all.subarray(row * length * V, (row * length + n) * V)]);
     };
-    const worst = (got: number[], want: Float32Array) => Math.max(...got.map((v, i) => Math.abs(v - (want[i] as number))));
+    const worst = (got: number[], want: Float32Array) =>
+      Math.max(...got.map((v, i) => Math.abs(v - (want[i] as number))));
     expect(worst(await logits(), tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
     adapter.enable(false);
     expect(worst(await logits(), tensors.get("base_logits")!)).toBeLessThan(1e-4);
   });
 
-  test.each([false, true])("loss and the gradient of every lora_A and lora_B, checkpointing %s", async (checkpoint) => {
-    const tensors = await readTensors(folder, "golden.safetensors");
-    const { model, adapter } = await openAdapted();
-    const optimizer = new AdamW(adapter.parameters);
-    const sum = accumulateGradients(model, adapter.parameters, optimizer.gradients, [goldenBatch(golden)], {
-      seed: 0,
-      checkpoint,
-    });
-    const loss = ((await sum.read())[0] as number) / golden.label_tokens;
-    expect(Math.abs(loss - golden.loss_f64)).toBeLessThan(1e-5);
-    for (const { name, tensor } of adapter.parameters.entries) {
-      const want = tensors.get(`grad.base_model.model.${name}.weight`);
-      const got = await optimizer.gradients.get(tensor)!.read();
-      expect(relativeNormError(got, want!), name).toBeLessThan(1e-3);
-    }
-    optimizer.release();
-  });
+  test.each([false, true])(
+    "loss and the gradient of every lora_A and lora_B, checkpointing %s",
+    async (checkpoint) => {
+      const tensors = await readTensors(folder, "golden.safetensors");
+      const { model, adapter } = await openAdapted();
+      const optimizer = new AdamW(adapter.parameters);
+      const sum = accumulateGradients(model, adapter.parameters, optimizer.gradients, [goldenBatch(golden)], {
+        seed: 0,
+        checkpoint,
+      });
+      const loss = ((await sum.read())[0] as number) / golden.label_tokens;
+      expect(Math.abs(loss - golden.loss_f64)).toBeLessThan(1e-5);
+      for (const { name, tensor } of adapter.parameters.entries) {
+        const want = tensors.get(`grad.base_model.model.${name}.weight`);
+        const got = await optimizer.gradients.get(tensor)!.read();
+        expect(relativeNormError(got, want!), name).toBeLessThan(1e-3);
+      }
+      optimizer.release();
+    },
+  );
 
   test("base loss", async () => {
     const { model, adapter } = await openAdapted();
@@ -89,15 +93,35 @@ describe.each(["llama-gqa", "llama-tied"])("%s", (name) => {
       maxGradNorm: want.max_grad_norm ?? 0,
       shuffle: false,
     };
-    for await (const step of trainSequences(model, adapter.parameters, goldenSequences(golden), options)) metrics.push(step);
-    const worst = (got: number[], wanted: number[]) => Math.max(...got.map((value, i) => Math.abs(value - wanted[i]!)));
-    expect(worst(metrics.map(({ loss }) => loss), want.loss)).toBeLessThan(1e-4);
-    expect(worst(metrics.map(({ gradNorm }) => gradNorm), want.grad_norm)).toBeLessThan(1e-3);
-    expect(worst(metrics.map(({ learningRate }) => learningRate), want.lr)).toBeLessThan(1e-9);
+    for await (const step of trainSequences(model, adapter.parameters, goldenSequences(golden), options))
+      metrics.push(step);
+    const worst = (got: number[], wanted: number[]) =>
+      Math.max(...got.map((value, i) => Math.abs(value - wanted[i]!)));
+    expect(
+      worst(
+        metrics.map(({ loss }) => loss),
+        want.loss,
+      ),
+    ).toBeLessThan(1e-4);
+    expect(
+      worst(
+        metrics.map(({ gradNorm }) => gradNorm),
+        want.grad_norm,
+      ),
+    ).toBeLessThan(1e-3);
+    expect(
+      worst(
+        metrics.map(({ learningRate }) => learningRate),
+        want.lr,
+      ),
+    ).toBeLessThan(1e-9);
     if (run !== "A") return;
     const tensors = await readTensors(folder, "golden.safetensors");
     for (const [name, values] of await readParameters(adapter.parameters)) {
-      expect(relativeNormError(values, tensors.get(`final.base_model.model.${name}.weight`)!), name).toBeLessThan(1e-4);
+      expect(
+        relativeNormError(values, tensors.get(`final.base_model.model.${name}.weight`)!),
+        name,
+      ).toBeLessThan(1e-4);
     }
   });
 
@@ -105,7 +129,8 @@ describe.each(["llama-gqa", "llama-tied"])("%s", (name) => {
     const { model, adapter } = await openAdapted();
     const text = async () => {
       const ids: number[] = [];
-      for await (const id of generateTokens(model, golden.generate.prompt, { maxNewTokens: 12 })) ids.push(id);
+      for await (const id of generateTokens(model, golden.generate.prompt, { maxNewTokens: 12 }))
+        ids.push(id);
       return ids;
     };
     expect(await text()).toEqual(golden.generate.tokens);

@@ -70,8 +70,7 @@ function rowOf({ q, k }: AttentionInputs, p: AttentionProblem, b: number, h: num
 
 function* rows(inputs: AttentionInputs, p: AttentionProblem): Generator<Row> {
   for (let b = 0; b < p.batch; b++)
-    for (let h = 0; h < p.heads; h++)
-      for (let i = 0; i < p.queries; i++) yield rowOf(inputs, p, b, h, i);
+    for (let h = 0; h < p.heads; h++) for (let i = 0; i < p.queries; i++) yield rowOf(inputs, p, b, h, i);
 }
 
 /** o = softmax(scale · q kᵀ + mask) v in f64, every score in memory. logsumexp is NaN for a query that sees no key. */

@@ -2,7 +2,11 @@
  * Central differences of sum(dy · f(x)) with respect to each element of x: the oracle of every backward pass.
  * f is an f64 forward; h balances truncation (h²) against rounding (ε/h).
  */
-export function centralDifferences(f: (x: Float64Array) => ArrayLike<number>, x: ArrayLike<number>, dy: ArrayLike<number>): Float64Array {
+export function centralDifferences(
+  f: (x: Float64Array) => ArrayLike<number>,
+  x: ArrayLike<number>,
+  dy: ArrayLike<number>,
+): Float64Array {
   const at = Float64Array.from(x);
   const gradient = new Float64Array(at.length);
   for (let i = 0; i < at.length; i++) {
@@ -32,5 +36,7 @@ export function randomValues(count: number, seed: number, scale = 1): Float64Arr
     state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) >>> 0;
     return ((state ^ (state >>> 13)) >>> 0) / 2 ** 32;
   };
-  return Float64Array.from({ length: count }, () => Math.fround((uniform() + uniform() + uniform() + uniform() - 2) * 1.73 * scale));
+  return Float64Array.from({ length: count }, () =>
+    Math.fround((uniform() + uniform() + uniform() + uniform() - 2) * 1.73 * scale),
+  );
 }

@@ -1,5 +1,10 @@
 /** y = x / √(mean(x²) + eps) · (offset + w), row by row, in f64. */
-export function rmsNormReference(x: ArrayLike<number>, w: ArrayLike<number>, eps: number, offset = 0): Float64Array {
+export function rmsNormReference(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  eps: number,
+  offset = 0,
+): Float64Array {
   const cols = w.length;
   const y = new Float64Array(x.length);
   for (let base = 0; base < x.length; base += cols) {

@@ -1,6 +1,6 @@
+import fill from "../../shaders/fill.wgsl";
 import type { Device } from "../../src/gpu/device.ts";
 import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
-import fill from "../../shaders/fill.wgsl";
 import { foldGrid } from "../../src/kernels/grid.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 
@@ -21,7 +21,11 @@ function poison(device: Device): Device {
   device.memory.onRelease = (storage) => {
     const count = storage.size / 4;
     const y = { storage, byteOffset: 0, byteLength: storage.size };
-    device.run(fill, "forward", { bind: { y }, params: { count, bits: 0x7fc00000 }, grid: foldGrid(Math.ceil(count / 64)) });
+    device.run(fill, "forward", {
+      bind: { y },
+      params: { count, bits: 0x7fc00000 },
+      grid: foldGrid(Math.ceil(count / 64)),
+    });
   };
   return device;
 }

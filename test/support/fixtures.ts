@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Batch } from "../../src/data/batch.ts";
 import { readHeader } from "../../src/io/safetensors.ts";
-import { openModel, type Model } from "../../src/load/model.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { testDevice } from "./device.ts";
 
@@ -74,7 +74,11 @@ export interface GoldenRun {
 }
 
 /** The sequences of a golden batch, without padding. */
-export function goldenSequences({ input_ids, labels, lengths }: Golden): { inputIds: number[]; labels: number[] }[] {
+export function goldenSequences({
+  input_ids,
+  labels,
+  lengths,
+}: Golden): { inputIds: number[]; labels: number[] }[] {
   const width = input_ids.shape[1] as number;
   return lengths.map((length, row) => {
     const cut = ({ data }: JsonTensor) => data.slice(row * width, row * width + length);

@@ -34,7 +34,9 @@ describe("generateTokens", () => {
 
   test("ends at an end-of-text token, which is not returned, and at the model's last position", async () => {
     const [first, second] = await tokens({ maxNewTokens: 2 });
-    expect(await tokens({ maxNewTokens: 5, eosTokenIds: [second!] })).toEqual(first === second ? [] : [first]);
+    expect(await tokens({ maxNewTokens: 5, eosTokenIds: [second!] })).toEqual(
+      first === second ? [] : [first],
+    );
     const long = Array.from({ length: 125 }, (_, i) => i % 97);
     expect((await tokens({ maxNewTokens: 50 }, long)).length).toBe(3);
   });
@@ -48,7 +50,9 @@ describe("generateTokens", () => {
 
   test("refuses an empty prompt, one that is too long, alien ids, and text without a tokenizer", async () => {
     await expect(tokens({}, [])).rejects.toThrow("the prompt has no tokens");
-    await expect(tokens({}, new Array(128).fill(1))).rejects.toThrow("128 tokens; the model has 128 positions");
+    await expect(tokens({}, new Array(128).fill(1))).rejects.toThrow(
+      "128 tokens; the model has 128 positions",
+    );
     await expect(tokens({}, [97])).rejects.toThrow("token 97 is outside the vocabulary of 97");
     const model = await openTestModel(folder);
     await expect(generate(model, "text").next()).rejects.toThrow("has no tokenizer.json");

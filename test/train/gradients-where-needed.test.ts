@@ -24,7 +24,8 @@ function recordedNodes(model: Model, targetModules: string[]): number {
     const ids = fromArray(model.device, Uint32Array.from(tokens(8)), [1, 8]);
     const hidden = model.hidden(ids, { tape, training: true, seed: 0 });
     linearCrossEntropy(tape, hidden, model.head, Int32Array.from(tokens(8)), { scale: 1 });
-    for (const module of modules(model.root)) if (isLinear(module)) expect(tape.tracks(module.weight)).toBe(false);
+    for (const module of modules(model.root))
+      if (isLinear(module)) expect(tape.tracks(module.weight)).toBe(false);
     expect(tape.tracks(model.head)).toBe(false);
     return undefined;
   });
@@ -48,7 +49,9 @@ test("a training pass allocates no gradient for frozen weights", async () => {
   const model = await openTestModel(folder);
   const adapter = attach(model, lora({ r: 2, targetModules: ["q_proj", "v_proj"] }));
   const optimizer = new AdamW(adapter.parameters);
-  const largestWeight = Math.max(...[...modules(model.root)].filter(isLinear).map(({ weight }) => weight.byteLength));
+  const largestWeight = Math.max(
+    ...[...modules(model.root)].filter(isLinear).map(({ weight }) => weight.byteLength),
+  );
   const { memory } = model.device;
   const sizes: number[] = [];
   const allocate = memory.allocate.bind(memory);

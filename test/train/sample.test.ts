@@ -29,7 +29,10 @@ describe("sampleToken", () => {
     expectShares(shares({ temperature: 1 }), probabilities);
     const squares = probabilities.map((p) => p * p);
     const sum = squares.reduce((a, b) => a + b);
-    expectShares(shares({ temperature: 0.5 }), squares.map((p) => p / sum));
+    expectShares(
+      shares({ temperature: 0.5 }),
+      squares.map((p) => p / sum),
+    );
   });
 
   test("top-k, top-p and min-p leave out the unlikely", () => {

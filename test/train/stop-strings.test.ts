@@ -14,7 +14,8 @@ function shown(stops: string[], pieces: string[]): string {
 
 test("the text ends before a stop string, however it is cut", () => {
   const text = "one two END three";
-  for (let at = 0; at <= text.length; at++) expect(shown(["END"], [text.slice(0, at), text.slice(at)])).toBe("one two ");
+  for (let at = 0; at <= text.length; at++)
+    expect(shown(["END"], [text.slice(0, at), text.slice(at)])).toBe("one two ");
   expect(shown(["END"], [...text])).toBe("one two ");
 });
 

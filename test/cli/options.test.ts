@@ -1,0 +1,211 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../src/cli/config.ts";
+import { choice, flag, integer, number, targets, text, texts } from "../../src/cli/options.ts";
+import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
+import { EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
+
+const given = (name: string, value: unknown): GivenValue => ({
+  key: keyOf(TRAIN_OPTIONS, name.replace(/^--/, "")) ?? "?",
+  name,
+  value,
+});
+const REQUIRED = [given("--model", "m"), given("--data", "d")];
+const settings = (...values: GivenValue[]) =>
+  settle("train", TRAIN_OPTIONS, [[], [...REQUIRED, ...values]]).settings;
+
+describe("option kinds", () => {
+  test.each([
+    ["5", 5],
+    [5, 5],
+    ["1e3", 1000],
+    ["0", undefined],
+    ["1.5", undefined],
+    ["", undefined],
+    ["x", undefined],
+    [true, undefined],
+    [null, undefined],
+    [Number.NaN, undefined],
+  ])("a whole number of at least 1: %j", (value, wanted) => {
+    expect(integer({ help: "", fallback: 2, min: 1 }).read(value)).toBe(wanted);
+  });
+
+  test("-1 may stand for none", () => {
+    const { read, wanted } = integer({ help: "", fallback: undefined, min: 1, unset: -1 });
+    expect([read("-1"), read("-2"), read("0")]).toEqual([-1, undefined, undefined]);
+    expect(wanted).toBe("a whole number of at least 1, or -1 for none");
+  });
+
+  test("numbers keep their bounds and say them", () => {
+    const dropout = number({ help: "", fallback: 0, min: 0, below: 1 });
+    expect([dropout.read("0"), dropout.read("0.5"), dropout.read("1"), dropout.read("Infinity")]).toEqual([
+      0,
+      0.5,
+      undefined,
+      undefined,
+    ]);
+    expect(dropout.wanted).toBe("a number of at least 0 and below 1");
+    expect(number({ help: "", fallback: 1, above: 0 }).wanted).toBe("a number above 0");
+  });
+
+  test("switches take TRL's words", () => {
+    const { read } = flag({ help: "", fallback: false });
+    expect([true, false, "true", "False", "yes", 1].map(read)).toEqual([
+      true,
+      false,
+      true,
+      false,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test.each([
+    ["all-linear", "all-linear"],
+    ["q_proj", ["q_proj"]],
+    ["q_proj, v_proj", ["q_proj", "v_proj"]],
+    ["self_attn.q_proj,mlp.up_proj", ["self_attn.q_proj", "mlp.up_proj"]],
+    [".*\\.(q|v)_proj", ".*\\.(q|v)_proj"],
+    [
+      ["q_proj", "v_proj"],
+      ["q_proj", "v_proj"],
+    ],
+    [["all-linear"], "all-linear"],
+    [[], undefined],
+    [[1], undefined],
+    ["", undefined],
+  ])("target_modules %j", (value, wanted) => {
+    expect(targets({ help: "", fallback: "all-linear" }).read(value)).toEqual(wanted);
+  });
+
+  test("texts and choices", () => {
+    expect(text({ help: "", placeholder: "x" }).read("a")).toBe("a");
+    expect(texts({ help: "", placeholder: "x" }).read("a")).toEqual(["a"]);
+    expect(texts({ help: "", placeholder: "x" }).read(["a", 1])).toBeUndefined();
+    expect(choice({ help: "", choices: ["a", "b"], fallback: "a" }).read("c")).toBeUndefined();
+  });
+});
+
+describe("tables", () => {
+  test.each([
+    ["train", TRAIN_OPTIONS],
+    ["generate", GENERATE_OPTIONS],
+    ["eval", EVAL_OPTIONS],
+  ])("%s states no name twice, and its defaults are values it accepts", (_, table) => {
+    const names = allNames(table);
+    expect(names).toEqual([...new Set(names)]);
+    for (const name of names) expect(name).toMatch(/^[a-z][a-z_]*$/);
+    for (const { fallback, required, several, read } of Object.values(table)) {
+      if (!required && !several && fallback !== undefined) expect(read(fallback)).toBe(fallback);
+    }
+  });
+
+  test.each([
+    ["iters", "max_steps"],
+    ["batch-size", "per_device_train_batch_size"],
+    ["adapter-path", "output_dir"],
+    ["mask-prompt", "completion_only_loss"],
+    ["max-seq-length", "max_length"],
+    ["grad-checkpoint", "gradient_checkpointing"],
+    ["grad-accumulation-steps", "gradient_accumulation_steps"],
+    ["steps-per-eval", "eval_steps"],
+    ["steps-per-report", "logging_steps"],
+    ["save-every", "save_steps"],
+    ["resume-adapter-file", "resume_adapter_file"],
+    ["rank", "lora_r"],
+  ])("mlx-lm's --%s is %s", (alias, key) => {
+    expect(keyOf(TRAIN_OPTIONS, alias)).toBe(key);
+  });
+});
+
+describe("settings", () => {
+  test("defaults hold where nothing is given", () => {
+    expect(settings()).toMatchObject({
+      model: "m",
+      lora_r: 16,
+      lora_alpha: 32,
+      max_steps: undefined,
+      seed: 0,
+    });
+  });
+
+  test("the command line wins over the configuration, by whatever name", () => {
+    const config = parseConfig("iters: 10\nlora_r: 4\n", "c.yaml", TRAIN_OPTIONS);
+    const flags = [...REQUIRED, given("--max-steps", "7")];
+    const settled = settle("train", TRAIN_OPTIONS, [config, flags]);
+    expect(settled.settings).toMatchObject({ max_steps: 7, lora_r: 4 });
+    expect(settled.given).toEqual(new Set(["model", "data", "max_steps", "lora_r"]));
+  });
+
+  test("all problems are listed at once", () => {
+    const flags = [
+      given("--rank", "0"),
+      given("--iters", "3"),
+      given("--max-steps", "3"),
+      given("--model", "m"),
+    ];
+    expect(() => settle("train", TRAIN_OPTIONS, [flags])).toThrow(
+      [
+        "train: 3 problems:",
+        '  - --rank is "0", wanted a whole number of at least 1',
+        "  - --iters and --max-steps are the same option; give one of them",
+        "  - data is missing; give --data PATH",
+      ].join("\n"),
+    );
+  });
+
+  test("flags are the names with dashes", () => expect(flagName("max_grad_norm")).toBe("--max-grad-norm"));
+});
+
+describe("configuration files", () => {
+  const read = (source: string) => {
+    const values = parseConfig(source, "c.yaml", TRAIN_OPTIONS);
+    return Object.fromEntries(values.map(({ key, value }) => [key, value]));
+  };
+
+  test("YAML and JSON, names and aliases, numbers as people write them", () => {
+    expect(read("learning_rate: 1e-4\nbatch_size: 2\nuse_rslora: true\n")).toEqual({
+      learning_rate: 1e-4,
+      per_device_train_batch_size: 2,
+      use_rslora: true,
+    });
+    expect(read('{"max-length": 64, "target_modules": ["q_proj"]}')).toEqual({
+      max_length: 64,
+      target_modules: ["q_proj"],
+    });
+    expect(read("# nothing\n")).toEqual({});
+    expect(read("resume_adapter_file: null\n")).toEqual({});
+  });
+
+  test("mlx-lm's lora_parameters: its scale is alpha / rank", () => {
+    expect(
+      read('lora_parameters: { rank: 8, scale: 20.0, dropout: 0.1, keys: ["self_attn.q_proj"] }'),
+    ).toEqual({
+      lora_r: 8,
+      lora_alpha: 160,
+      lora_dropout: 0.1,
+      target_modules: ["self_attn.q_proj"],
+    });
+  });
+
+  test("unknown keys name the nearest known one", () => {
+    expect(() => read("lerning_rate: 1\nlora_parameters: { rnk: 1 }\nzzz: 1\n")).toThrow(
+      /c\.yaml: 3 problems:\n {2}- lerning_rate is unknown; did you mean learning_rate\?\n.*lora_parameters\.rnk is unknown.*\n {2}- zzz is unknown\n {2}→ known keys: model, /,
+    );
+  });
+
+  test.each([
+    ["a: 1\na: 2\n", /c\.yaml: 1 problem:\n.*unique.* line 2/],
+    ["a: [1\n", /c\.yaml: \d+ problems?:/],
+    ["- 1\n", /c\.yaml: is no list of keys and values/],
+    ["lora_parameters: 3\n", /lora_parameters has no keys/],
+  ])("%j is refused", (source, message) => {
+    expect(() => read(source)).toThrow(message);
+  });
+
+  test("a wrong value is named as it was written", () => {
+    const config = parseConfig("lora_parameters: { rank: 0 }\nwarmup_steps: [1]\n", "c.yaml", TRAIN_OPTIONS);
+    expect(() => settle("train", TRAIN_OPTIONS, [config, REQUIRED])).toThrow(
+      /lora_parameters\.rank is 0, wanted .*\n {2}- warmup_steps is \[1\], wanted a whole number/,
+    );
+  });
+});

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { build, type Plugin } from "esbuild";
+import { afterAll, beforeAll } from "vitest";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+/** What a finished command left behind. */
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The command line as a program, and a folder for its files. */
+export interface Cli {
+  /** A path in the temporary folder. */
+  path(name: string): string;
+  /** Writes a file of lines into the temporary folder; returns its path. */
+  write(name: string, lines: readonly unknown[]): string;
+  /** Runs a command to its end. */
+  run(words: readonly string[], options?: RunOptions): Promise<Finished>;
+}
+
+/** How a command is run. */
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  /** Called with everything that was printed so far, whenever something is. */
+  readonly onOutput?: (stdout: string, child: ChildProcess) => void;
+}
+
+/** Bundles the command line once for all tests of a file, as `node build.mjs` does, and removes it after them. */
+export function useCli(): Cli {
+  // Below node_modules, so that the packages which stay outside the bundle are found.
+  const bundle = resolve(ROOT, `node_modules/.cache/webgpu-lora/cli-test-${process.pid}/cli.mjs`);
+  const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-cli-"));
+
+  beforeAll(async () => {
+    // By a computed address: the plugin is JavaScript without types.
+    const { esbuildWgsl } = (await import(resolve(ROOT, "wgsl-plugin.mjs"))) as { esbuildWgsl: Plugin };
+    await build({
+      bundle: true,
+      format: "esm",
+      target: "es2022",
+      platform: "node",
+      packages: "external",
+      plugins: [esbuildWgsl],
+      logLevel: "warning",
+      entryPoints: [resolve(ROOT, "src/cli/main.ts")],
+      outfile: bundle,
+    });
+  });
+  afterAll(() => {
+    for (const path of [folder, dirname(bundle)]) rmSync(path, { recursive: true, force: true });
+  });
+
+  const path = (name: string) => join(folder, name);
+  return {
+    path,
+    write(name, lines) {
+      const text = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
+      mkdirSync(dirname(path(name)), { recursive: true });
+      writeFileSync(path(name), `${text}\n`);
+      return path(name);
+    },
+    run: (words, options) => runToEnd([bundle, ...words], options),
+  };
+}
+
+function runToEnd(
+  words: readonly string[],
+  { env, stdin = "", onOutput }: RunOptions = {},
+): Promise<Finished> {
+  const child = spawn(process.execPath, words, { cwd: ROOT, env: { ...process.env, DEBUG: "", ...env } });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+    onOutput?.(stdout, child);
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  child.stdin.on("error", () => {}).end(stdin); // a command that fails early reads nothing
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
