@@ -94,7 +94,7 @@ fn forward(
     l += swapped(l, mask);
   }
   // Queries in the padding and queries that see nothing give zeros.
-  let valid = positive(max(queries, first) - first);
+  let valid = first_rows(max(queries, first) - first);
   l = PerRow(l[0] * valid[0], l[1] * valid[1]);
   let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]));
   let count = min(ROWS, params.queries - first);

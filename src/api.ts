@@ -2,7 +2,7 @@
 export { type Adaptable, type Adapter, attach, type Method, type Site } from "./adapters/adapter.ts";
 export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export type { Example } from "./data/jsonl.ts";
-export { parseJsonl, readExamples } from "./data/jsonl.ts";
+export { readExamples } from "./data/jsonl.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice } from "./gpu/device.ts";
 export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";

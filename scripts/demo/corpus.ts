@@ -1,5 +1,5 @@
 import { createRandom, type Random } from "../../src/util/random.ts";
-import { NAMES, NUMBERS, PLACES, THINGS } from "./lexicon.ts";
+import { NAMES, PLACES, THINGS } from "./lexicon.ts";
 import { drawScene, itemOf, type Scene, sayScene } from "./sentences.ts";
 
 /**
@@ -10,8 +10,14 @@ import { drawScene, itemOf, type Scene, sayScene } from "./sentences.ts";
  */
 export function makeCorpus({ seed, documents }: { seed: number; documents: number }): string[] {
   const random = createRandom(seed).fork("corpus");
-  return Array.from({ length: documents }, () => makeDocument(random));
+  return Array.from({ length: documents }, (_, i) => {
+    const simple = random.uniform() < 1 - i / (RAMP * documents);
+    return simple ? list(random) : makeDocument(random);
+  });
 }
+
+/** Over this part of the documents the share of the simplest ones falls from all to none: copying is learnt first. */
+const RAMP = 0.3;
 
 function makeDocument(random: Random): string {
   const draw = random.integer(20);
@@ -23,6 +29,17 @@ function makeDocument(random: Random): string {
 function noted(random: Random): string {
   const scene = drawScene(random);
   return `${sayScene(scene, random)}\nNote: ${noteOf(scene)}`;
+}
+
+/** The bare facts, and a note of them. */
+function list(random: Random): string {
+  const scene = drawScene(random);
+  const { who, count, place } = scene;
+  return random.pick([
+    `${who}, ${count}, ${itemOf(scene)}, ${place}.\nNote: ${noteOf(scene)}`,
+    `${count} ${itemOf(scene)}, ${place}, ${who}.\nNote: ${noteOf(scene)}`,
+    `${place}, ${who}, ${count} ${itemOf(scene)}.\nNote: ${noteOf(scene)}`,
+  ]);
 }
 
 function noteOf(scene: Scene): string {
@@ -39,7 +56,7 @@ function middle(scene: Scene, friend: string, random: Random): string {
   const { who, count, place } = scene;
   const item = itemOf(scene);
   return random.pick([
-    `Then ${friend} came to the ${place} and took ${NUMBERS[1 + random.integer(count)]} of the ${item}.`,
+    `Then ${friend} came to the ${place} and took ${1 + random.integer(count)} of the ${item}.`,
     `${friend} looked at the ${item} and was happy.`,
     `The ${item} were old, but ${who} liked them.`,
     `${who} told ${friend} about the ${item}.`,
@@ -59,8 +76,8 @@ function end({ who, place }: Scene, friend: string, random: Random): string {
 function record(random: Random): string {
   const number = 1 + random.integer(20);
   return random.pick([
-    `{"who":"${random.pick(NAMES)}","age":${number}}`,
-    `{"item":"${random.pick(THINGS).one}","price":${number}}`,
-    `{"place":"${random.pick(PLACES)}","count":${number}}`,
+    `JSON: {"who":"${random.pick(NAMES)}","age":${number}}`,
+    `JSON: {"item":"${random.pick(THINGS).one}","price":${number}}`,
+    `JSON: {"place":"${random.pick(PLACES)}","count":${number}}`,
   ]);
 }

@@ -26,20 +26,6 @@ export const THINGS: readonly Thing[] = [
 
 export const COLOURS = ["red", "blue", "green", "yellow", "black", "white", "brown", "pink"] as const;
 
-/** `NUMBERS[n]` is the word for n. */
-export const NUMBERS = [
-  "no",
-  "one",
-  "two",
-  "three",
-  "four",
-  "five",
-  "six",
-  "seven",
-  "eight",
-  "nine",
-] as const;
-
 // biome-ignore format: a table
 export const PLACES = [
   "kitchen", "garden", "barn", "attic", "cellar", "hall", "library", "school", "market", "bedroom", "office", "shop",

@@ -13,7 +13,7 @@ import { MODEL_CONFIG, PRETRAINING, VOCABULARY } from "./recipe.ts";
 
 const FOLDER = "models/demo";
 
-const { seed, documents, batchSize, learningRate, warmupSteps } = PRETRAINING;
+const { seed, documents, batchSize, learningRate, warmupSteps, betas } = PRETRAINING;
 const corpus = makeCorpus({ seed, documents });
 const { tokenizerJson, tokenizerConfig } = trainBpe(corpus.slice(0, 4000), { vocabSize: VOCABULARY });
 const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
@@ -40,6 +40,7 @@ const options = {
   learningRate,
   schedule: "cosine",
   warmupSteps,
+  betas,
   weightDecay: 0.01,
   shuffle: false,
 } as const;

@@ -2,7 +2,7 @@
 export const MODEL_CONFIG = {
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",
-  vocab_size: 512,
+  vocab_size: 544,
   hidden_size: 128,
   intermediate_size: 352,
   num_hidden_layers: 4,
@@ -12,7 +12,7 @@ export const MODEL_CONFIG = {
   hidden_act: "silu",
   max_position_embeddings: 256,
   rms_norm_eps: 1e-5,
-  rope_theta: 10_000,
+  rope_theta: 500_000,
   tie_word_embeddings: true,
   attention_bias: false,
   mlp_bias: false,
@@ -23,7 +23,7 @@ export const MODEL_CONFIG = {
 } as const;
 
 /** Size of the tokenizer. */
-export const VOCABULARY = 512;
+export const VOCABULARY = 544;
 
 /** How the bundled model is trained, all of its parameters, on generated text. */
 export const PRETRAINING = {
@@ -33,7 +33,8 @@ export const PRETRAINING = {
   batchSize: 16,
   learningRate: 3e-3,
   warmupSteps: 60,
-};
+  betas: [0.9, 0.99],
+} as const;
 
 /** What the demo does with it. */
 export const DEMO = {

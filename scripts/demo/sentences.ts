@@ -1,5 +1,5 @@
 import type { Random } from "../../src/util/random.ts";
-import { COLOURS, DEEDS, NAMES, NUMBERS, PLACES, SURFACES, THINGS, type Thing } from "./lexicon.ts";
+import { COLOURS, DEEDS, NAMES, PLACES, SURFACES, THINGS, type Thing } from "./lexicon.ts";
 
 /** Who did something with how many of which things, and where. */
 export interface Scene {
@@ -29,9 +29,9 @@ export function itemOf({ colour, thing }: Scene): string {
   return `${colour} ${thing.many}`;
 }
 
-/** "three red cups", "one red cup", "no red cups". */
+/** "3 red cups", "1 red cup". */
 export function amountOf(count: number, { colour, thing }: Scene): string {
-  return `${NUMBERS[count]} ${colour} ${count === 1 ? thing.one : thing.many}`;
+  return `${count} ${colour} ${count === 1 ? thing.one : thing.many}`;
 }
 
 /** Says a scene in one sentence. Each way names the person, the number, the things and the place. */

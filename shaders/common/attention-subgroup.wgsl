@@ -1,6 +1,7 @@
 // Tiles of one subgroup: 8 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
 // load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
-// workgroup memory, no barrier. Loops are not unrolled, as CPU drivers need 0.1 s to compile each access to memory.
+// workgroup memory, no barrier. Loops have run-time bounds so that nothing unrolls them: CPU drivers take 60 ms to compile
+// each load of a vector (llvmpipe, LLVM 15), and 16 owned rows would take them more than twice as long as 8.
 const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
 const ROWS: u32 = 8u;
 const OTHERS: u32 = 4u * SG;             // rows of the other side in one step; lane's are lane + SG c
@@ -32,7 +33,8 @@ fn loaded_rows(lane: u32) -> vec2u {
   return lane % ROWS + vec2u(0u, 4u) / SG * SG;
 }
 
-fn positive(n: u32) -> PerRow {
+// 1 for the first n owned rows, else 0.
+fn first_rows(n: u32) -> PerRow {
   let rows = vec4u(0u, 1u, 2u, 3u);
   let one = vec4f(1.0);
   return PerRow(select(vec4f(), one, rows < vec4u(n)), select(vec4f(), one, rows + 4u < vec4u(n)));

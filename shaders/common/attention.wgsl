@@ -8,7 +8,7 @@ struct Params {
   ahead: u32,              // and this many after its own: 0 under a causal mask, else more than there are
   padded: u32,             // 1: lengths holds the sequences' lengths
   scale: f32,
-  vectors: u32             // DV, as a number that the compiler does not know: see attention-tile.wgsl
+  vectors: u32             // DV, as a number that the compiler does not know: it must not unroll loops over a head
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

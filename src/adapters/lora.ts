@@ -4,7 +4,7 @@ import type { Context, Module, Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import { type Adaptable, findModules, type Method, type SiteTensors } from "./adapter.ts";
-import { matchesTarget, unmatchedTargets } from "./targets.ts";
+import { describeUnmatchedTargets, matchesTarget, targetNames } from "./targets.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
 export interface LoraOptions {
@@ -77,15 +77,7 @@ function checkOptions({ r, alpha, dropout }: { r: number; alpha: number; dropout
 function findTargets(model: Adaptable, targets: readonly string[] | string): Module[] {
   const linears = findModules(model.root, isLinear);
   const paths = linears.map(({ path }) => path);
-  const missing = unmatchedTargets(paths, targets);
-  const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))].join(", ");
-  if (missing.length > 0) {
-    fail(
-      "lora",
-      `no linear layer matches ${missing.map((name) => `"${name}"`).join(", ")}`,
-      `there are: ${names}`,
-    );
-  }
+  failAll("lora", describeUnmatchedTargets(paths, targets), `there are: ${targetNames(paths).join(", ")}`);
   return linears.filter(({ path }) => matchesTarget(path, targets));
 }
 

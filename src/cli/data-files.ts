@@ -1,6 +1,6 @@
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Example, parseJsonl, readExamples } from "../data/jsonl.ts";
+import { type Example, readExamples } from "../data/jsonl.ts";
 import { folderFiles } from "../platform/node-files.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { readTextFile } from "./text-file.ts";
@@ -77,5 +77,5 @@ async function readAll(paths: readonly string[]): Promise<ExampleFile[]> {
 
 async function readExampleFile(path: string): Promise<ExampleFile> {
   const text = await readTextFile(path);
-  return { path, examples: readExamples(parseJsonl(text, path), path) };
+  return { path, examples: readExamples(text, path) };
 }

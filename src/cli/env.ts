@@ -1,6 +1,6 @@
-import { homedir, release, type } from "node:os";
-import { join } from "node:path";
+import { release, type } from "node:os";
 import type { Device } from "../gpu/device.ts";
+import { defaultCacheFolder } from "../platform/node-files.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
 import type { Settled } from "./settings.ts";
 import type { ENV_OPTIONS } from "./tables.ts";
@@ -47,7 +47,7 @@ async function readEnvironment(): Promise<Environment> {
       os: `${type()} ${release()} ${process.arch}`,
     },
     adapter: await readAdapter(),
-    cacheFolder: cacheFolder(process.env),
+    cacheFolder: defaultCacheFolder(),
     variables,
   };
 }
@@ -99,11 +99,6 @@ export function knownVariables(environment: NodeJS.ProcessEnv): Record<string, s
   };
   const set = VARIABLES.filter((name) => environment[name]);
   return Object.fromEntries(set.map((name) => [name, shown(name, environment[name] as string)]));
-}
-
-// As in platform/node-files.ts.
-function cacheFolder({ WEBGPU_LORA_CACHE, XDG_CACHE_HOME }: NodeJS.ProcessEnv): string {
-  return WEBGPU_LORA_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "webgpu-lora");
 }
 
 function describeEnvironment({ versions, adapter, cacheFolder, variables }: Environment): string[] {

@@ -1,12 +1,6 @@
 import { fail, failAll } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
 
-/** One parsed line; lines count from 1. */
-export interface Row {
-  readonly line: number;
-  readonly value: unknown;
-}
-
 /** A whole text to learn. */
 export interface TextExample {
   readonly text: string;
@@ -26,42 +20,26 @@ const PROBLEMS_SHOWN = 100;
 const WANTED = '"text", or "prompt" and "completion"';
 
 /**
- * Parses JSON Lines. Blank lines are skipped; a byte-order mark and CRLF are accepted.
- * Every bad line is reported at once, as `label:line: reason`.
+ * Reads training examples from JSON Lines: each row has `text`, or `prompt` and `completion`, as strings; other keys
+ * are ignored and the two kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * @param label the file, for messages
+ * @throws LoraError that names every bad line as `label:line: reason`, or says that there are no rows.
  */
-export function parseJsonl(text: string, label: string): Row[] {
+export function readExamples(text: string, label: string): Example[] {
   const content = text.replace(/^\uFEFF/, "");
   // A pretty-printed array would otherwise be reported line by line.
   if (/^\s*\[\s*(\{|$)/m.test(content.slice(0, 200)) && isJsonArray(content)) {
     fail(label, "is one JSON array", "write one object a line (JSON Lines): jq -c '.[]' FILE");
   }
   const problems: string[] = [];
-  const rows: Row[] = [];
-  for (const [i, source] of content.split(/\r?\n/).entries()) {
-    if (source.trim() === "") continue;
-    try {
-      rows.push({ line: i + 1, value: JSON.parse(source) });
-    } catch (error) {
-      problems.push(`${label}:${i + 1}: ${error instanceof Error ? error.message : error}`);
-    }
-  }
-  report(label, problems);
-  return rows;
-}
-
-/**
- * Checks that each row has `text`, or `prompt` and `completion`, as strings; other keys are ignored
- * and the two kinds may be mixed. Every bad row is reported at once.
- */
-export function readExamples(rows: readonly Row[], label: string): Example[] {
-  const problems: string[] = [];
   const examples: Example[] = [];
-  for (const { line, value } of rows) {
-    const example = readExample(value);
-    if (typeof example === "string") problems.push(`${label}:${line}: ${example}`);
+  for (const [i, line] of content.split(/\r?\n/).entries()) {
+    if (line.trim() === "") continue;
+    const example = readLine(line);
+    if (typeof example === "string") problems.push(`${label}:${i + 1}: ${example}`);
     else examples.push(example);
   }
-  report(label, problems, `each row needs ${WANTED}`);
+  report(label, problems);
   if (examples.length === 0) fail(label, "has no rows", `each row needs ${WANTED}`);
   return examples;
 }
@@ -74,13 +52,21 @@ function isJsonArray(text: string): boolean {
   }
 }
 
-function report(label: string, problems: readonly string[], help?: string): void {
+function report(label: string, problems: readonly string[]): void {
   const shown = problems.slice(0, PROBLEMS_SHOWN);
   if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more lines`);
-  failAll(label, shown, help);
+  failAll(label, shown, `each row needs ${WANTED}`);
 }
 
-/** The example, or what is wrong with it. */
+/** The example, or what is wrong with the line. */
+function readLine(line: string): Example | string {
+  try {
+    return readExample(JSON.parse(line));
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 function readExample(value: unknown): Example | string {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return `is ${kindOf(value)}, wanted an object with ${WANTED}`;

@@ -103,43 +103,47 @@ export interface AttentionSaved extends AttentionOptions {
  */
 export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tensor; dk: Tensor; dv: Tensor } {
   const { q, k, v, o, logsumexp } = saved;
-  const { batch, queries, heads, kvHeads, capacity } = checkInputs(q, k, v, saved);
+  const { batch, queries, heads } = checkInputs(q, k, v, saved);
   if (dO.size !== q.size) fail("attentionBackward", `dO is [${dO.shape}], expected [${q.shape}]`);
   const [dq, dk, dv] = scoped(q.device, () => {
-    const launch = settings(q, k, saved);
     const stats = empty(q.device, [batch, heads, queries, 2]);
     q.device.run(backward, "statistics", {
       bind: { d_o: dO, o, logsumexp, stats_out: stats },
-      ...launch,
+      ...settings(q, k, saved),
       grid: [Math.ceil((queries * heads) / STATISTICS_ROWS), batch],
     });
-    const [dq, dk, dv] = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)];
-    const bind = { ...inputs(q, k, v, saved), d_o: dO, stats };
-    const SG = subgroupLanes(q, saved);
-    const queryGrid = [Math.ceil(queries / (SG ? SUBGROUP_ROWS : BLOCK)), heads, batch] as const;
-    const keyGrid = [Math.ceil(capacity / (SG ? SUBGROUP_ROWS : BLOCK)), kvHeads, batch] as const;
-    if (SG) {
-      const { params, constants } = settings(q, k, saved, SG);
-      [dq, dk, dv].forEach((d, TARGET) => {
-        const grid = TARGET === 0 ? queryGrid : keyGrid;
-        q.device.run(subgroupBackward, "backward", {
-          bind: { ...bind, d },
-          params,
-          constants: { ...constants, TARGET },
-          grid,
-        });
-      });
-    } else {
-      q.device.run(backward, "backward_query", {
-        bind: { ...bind, d_own: dq, dv },
-        ...launch,
-        grid: queryGrid,
-      });
-      q.device.run(backward, "backward_key", { bind: { ...bind, d_own: dk, dv }, ...launch, grid: keyGrid });
-    }
-    return [dq, dk, dv] as const;
+    const gradients = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)] as const;
+    const launch = subgroupLanes(q, saved) ? launchSubgroupBackward : launchTiledBackward;
+    launch({ ...inputs(q, k, v, saved), d_o: dO, stats }, saved, gradients);
+    return gradients;
   });
   return { dq, dk, dv };
+}
+
+type Gradients = readonly [dq: Tensor, dk: Tensor, dv: Tensor];
+
+function launchTiledBackward(bind: Launch["bind"], saved: AttentionSaved, [dq, dk, dv]: Gradients): void {
+  const { device } = dq;
+  const { batch, queries, heads, kvHeads, capacity } = sizes(dq, dk);
+  const launch = settings(dq, dk, saved);
+  const queryGrid = [Math.ceil(queries / BLOCK), heads, batch] as const;
+  const keyGrid = [Math.ceil(capacity / BLOCK), kvHeads, batch] as const;
+  device.run(backward, "backward_query", { bind: { ...bind, d_own: dq, dv }, ...launch, grid: queryGrid });
+  device.run(backward, "backward_key", { bind: { ...bind, d_own: dk, dv }, ...launch, grid: keyGrid });
+}
+
+function launchSubgroupBackward(bind: Launch["bind"], saved: AttentionSaved, gradients: Gradients): void {
+  const [dq, dk] = gradients;
+  const { params, constants } = settings(dq, dk, saved, subgroupLanes(dq, saved));
+  gradients.forEach((d, TARGET) => {
+    const [batch = 0, rows = 0, heads] = d.shape;
+    d.device.run(subgroupBackward, "backward", {
+      bind: { ...bind, d },
+      params,
+      constants: { ...constants, TARGET },
+      grid: [Math.ceil(rows / SUBGROUP_ROWS), heads, batch],
+    });
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { trainBpe } from "../../scripts/demo/bpe.ts";
 import { makeCorpus } from "../../scripts/demo/corpus.ts";
 import { VOCABULARY } from "../../scripts/demo/recipe.ts";
 import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
-import { tokenizeExamples } from "../../src/data/tokenize.ts";
+import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 
 const corpus = makeCorpus({ seed: 1, documents: 3000 });
@@ -63,10 +63,12 @@ describe("the skill", () => {
     expect(new Set(held.map(({ prompt }) => prompt)).size).toBe(200);
   });
 
-  test("fits into 48 tokens, 20 of them learnt", () => {
-    const { report } = tokenizeExamples(train, tokenizer, { maxLength: 48 });
+  test("fits into 64 tokens, at most 30 of them learnt", () => {
+    const { sequences, report } = tokenizeExamples(train, tokenizer, { maxLength: 64 });
     expect(report).toMatchObject({ rows: 1500, truncated: 0, droppedNoLabels: 0 });
-    expect(report.labelTokens / report.rows).toBeLessThanOrEqual(20);
+    for (const { labels } of sequences) {
+      expect(labels.filter((label) => label !== IGNORE_INDEX).length).toBeLessThanOrEqual(30);
+    }
   });
 
   test("is judged exactly", () => {
@@ -97,8 +99,8 @@ describe("the tokenizer", () => {
   test("writes words, digits, spaces and runs of marks as tokens of their own", () => {
     const pieces = (text: string) =>
       tokenizer.encode(text, { addSpecialTokens: false }).map((id) => tokenizer.decode([id]));
-    expect(pieces('Mara put red cups.\nJSON: {"who":"Mara"')).toEqual([
-      ..."Mara| |put| |red| |cups|.|\n|JSON|:| |".split("|").slice(0, -1),
+    expect(pieces('Mara put red cups. {"who":"Mara"')).toEqual([
+      ..."Mara| |put| |red| |cups|.| ".split("|"),
       ...'{"|who|":"|Mara|"'.split("|"),
     ]);
     expect(pieces("1907")).toEqual([..."1907"]);

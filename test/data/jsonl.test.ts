@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseJsonl, readExamples } from "../../src/data/jsonl.ts";
+import { readExamples } from "../../src/data/jsonl.ts";
 
 function messageOf(action: () => unknown): string {
   try {
@@ -11,28 +11,21 @@ function messageOf(action: () => unknown): string {
 }
 
 const read = (...values: unknown[]) =>
-  readExamples(
-    values.map((value, i) => ({ line: i + 1, value })),
-    "d.jsonl",
-  );
+  readExamples(values.map((value) => JSON.stringify(value)).join("\n"), "d.jsonl");
 
 test("parses lines, skips blank ones, accepts a byte-order mark, CRLF and no last newline", () => {
-  const rows = parseJsonl('\uFEFF{"text":"a"}\r\n\r\n   \n{"text":"b\\n🙂"}', "d.jsonl");
-  expect(rows).toEqual([
-    { line: 1, value: { text: "a" } },
-    { line: 4, value: { text: "b\n🙂" } },
-  ]);
-  expect(parseJsonl("", "d.jsonl")).toEqual([]);
+  const examples = readExamples('\uFEFF{"text":"a"}\r\n\r\n   \n{"text":"b\\n🙂"}', "d.jsonl");
+  expect(examples).toEqual([{ text: "a" }, { text: "b\n🙂" }]);
 });
 
-test("reports every bad line at once, with file and line", () => {
-  const message = messageOf(() => parseJsonl('{"text":1}\n{bad\n\n{"a":1\n', "d.jsonl"));
-  expect(message).toContain("2 problems");
-  expect(message).toMatch(/d\.jsonl:2: .+\n.*d\.jsonl:4: /s);
+test("reports every bad line at once, broken JSON and wrong keys together, with file and line", () => {
+  const message = messageOf(() => readExamples('{"text":1}\n{bad\n\n{"a":1}\n', "d.jsonl"));
+  expect(message).toContain("3 problems");
+  expect(message).toMatch(/d\.jsonl:1: "text" is a number.*\n.*d\.jsonl:2: .+\n.*d\.jsonl:4: has keys "a"/s);
 });
 
 test("a huge file of another kind gives a message one can read", () => {
-  const message = messageOf(() => parseJsonl("no json\n".repeat(5000), "d.txt"));
+  const message = messageOf(() => readExamples("no json\n".repeat(5000), "d.txt"));
   expect(message).toContain("d.txt:100:");
   expect(message).not.toContain("d.txt:101:");
   expect(message).toContain("and 4900 more lines");
@@ -40,8 +33,8 @@ test("a huge file of another kind gives a message one can read", () => {
 
 test("a JSON array is recognised", () => {
   const array = JSON.stringify([{ text: "a" }, { text: "b" }], null, 2);
-  expect(messageOf(() => parseJsonl(array, "d.json"))).toContain("is one JSON array");
-  expect(messageOf(() => parseJsonl('[{"text":"a"}]', "d.json"))).toContain("is one JSON array");
+  expect(messageOf(() => readExamples(array, "d.json"))).toContain("is one JSON array");
+  expect(messageOf(() => readExamples('[{"text":"a"}]', "d.json"))).toContain("is one JSON array");
 });
 
 test("reads both kinds, mixed, and ignores other keys", () => {

@@ -96,7 +96,7 @@ describe("attach", () => {
       /2 problems:[\s\S]*r is 0; the rank must be a whole number of at least 1[\s\S]*dropout is 1/,
     );
     expect(() => attach(model, lora({ targetModules: ["q_proj", "query"] }))).toThrow(
-      /no linear layer matches "query"[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
+      /"query" matches no module[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
     );
     attach(model, lora());
     expect(() => attach(model, lora())).toThrow("already has an adapter");
