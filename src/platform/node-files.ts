@@ -76,7 +76,9 @@ export function nodeByteCache(dir = defaultCacheFolder()): ByteCache {
 }
 
 /** Where downloads are kept: `WEBGPU_LORA_CACHE`, else a folder of the user's cache. */
-export function defaultCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
+export function defaultCacheFolder(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
   const { WEBGPU_LORA_CACHE, XDG_CACHE_HOME } = environment;
   return WEBGPU_LORA_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "webgpu-lora");
 }

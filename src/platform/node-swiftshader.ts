@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { homedir, constants as os, tmpdir } from "node:os";
+import { constants as os, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
+import { defaultCacheFolder } from "./node-files.ts";
 
 const decompress = promisify(brotliDecompress);
 
@@ -81,11 +82,8 @@ export async function unpackSwiftShader(archive: string, caches = cacheFolders()
 }
 
 function cacheFolders(): string[] {
-  const { WEBGPU_LORA_CACHE, XDG_CACHE_HOME } = process.env;
-  if (WEBGPU_LORA_CACHE) return [WEBGPU_LORA_CACHE];
-  if (XDG_CACHE_HOME) return [join(XDG_CACHE_HOME, "webgpu-lora")];
   try {
-    return [join(homedir(), ".cache", "webgpu-lora")];
+    return [defaultCacheFolder()];
   } catch {
     return []; // a user without an entry in /etc/passwd and without HOME
   }
