@@ -70,9 +70,9 @@ describe("trainSequences", () => {
   test("a gradient that is not finite changes nothing and is told", async () => {
     const { metrics, values } = await run({ maxSteps: 2, batchSize: 3 }, { poison: true });
     expect(metrics.map(({ skipped }) => skipped)).toEqual([true, true]);
-    const isNaN = [...values].map(Number.isNaN);
-    expect(isNaN.lastIndexOf(true)).toBe(isNaN.filter(Boolean).length - 1); // only what was poisoned, the first tensor
-    expect(isNaN).toContain(false);
+    const poisoned = [...values].map(Number.isNaN);
+    expect(poisoned.lastIndexOf(true)).toBe(poisoned.filter(Boolean).length - 1); // only what was poisoned, the first tensor
+    expect(poisoned).toContain(false);
   });
 
   test("refuses nonsense, all of it at once", async () => {
