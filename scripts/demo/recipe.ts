@@ -42,7 +42,7 @@ export const DEMO = {
   test: 20,
   r: 8,
   alpha: 16,
-  maxSteps: 100,
+  maxSteps: 80,
   batchSize: 8,
   learningRate: 8e-3,
   warmupSteps: 5,
