@@ -34,6 +34,12 @@ describe("config.json", () => {
     expect(message).toContain("LlamaForCausalLn is not supported; the nearest that is: LlamaForCausalLM");
   });
 
+  test("another head of a model that is there names that one", async () => {
+    const message = await refusal({ architectures: ["LlamaForTokenRanking"] });
+    expect(message).toContain("the nearest that is: LlamaForCausalLM");
+    expect(await refusal({ architectures: ["JambaThing"] })).not.toContain("nearest");
+  });
+
   test("every field that is wrong, or switches something unknown on, is named at once", async () => {
     const message = await refusal({
       hidden_size: "big",
