@@ -14,7 +14,7 @@ const IRRELEVANT = new RegExp(
     ".*_pdrop|.*dropout|.*_dropout_prob",
     ".*_token_ids?|.*tokenizer(?:_class)?|prefix",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
-    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward|is_decoder|is_encoder_decoder",
+    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward",
     "do_sample|num_beams|num_beam_groups|num_return_sequences|(?:max|min)_length|length_penalty|diversity_penalty|repetition_penalty",
     "temperature|top_k|top_p|typical_p|early_stopping|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|suppress_tokens",
     "unsloth_\\w+|transformers\\.js_config|is_llama_config|context_window_size|prefill_chunk_size",
@@ -49,6 +49,15 @@ export class ConfigReader {
     if (typeof value === "number" && Number.isFinite(value)) return value;
     this.#wrong(name, value, "a number");
     return fallback ?? 0;
+  }
+
+  /** A field that must be a positive whole number. */
+  size(name: string, fallback?: number): number {
+    const value = this.number(name, fallback);
+    if (Number.isInteger(value) && value > 0) return value;
+    const isReported = value === 0 && typeof this.#config[name] !== "number";
+    if (!isReported) this.#wrong(name, value, "a positive whole number");
+    return 1;
   }
 
   /** A field that is a number or null, which means none; transformers omits fields that have their class's default. */
@@ -97,11 +106,6 @@ export class ConfigReader {
   /** Whether a field is there and not null. */
   has(name: string): boolean {
     return (this.#read(name) ?? undefined) !== undefined;
-  }
-
-  /** Names of all fields that are there. */
-  get names(): string[] {
-    return Object.keys(this.#config);
   }
 
   /** Marks fields as having no effect on this family, whatever they hold. */

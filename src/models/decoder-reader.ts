@@ -39,22 +39,27 @@ export const GELU_TANH: ActivationNames = {
 /** The plainest decoder with a config's sizes; families state their differences on top of it. */
 export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): DecoderConfig {
   const { activationField = "hidden_act", activations = SILU } = defaults;
-  const hiddenSize = c.number("hidden_size");
-  const numHeads = c.number("num_attention_heads");
-  const headDim = c.number("head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  const hiddenSize = c.size("hidden_size");
+  const numHeads = c.size("num_attention_heads");
+  const headDim = c.size("head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  const numKvHeads = c.size("num_key_value_heads", defaults.numKvHeads ?? numHeads);
+  if (numHeads % numKvHeads !== 0) {
+    c.refuse("num_key_value_heads", `${numKvHeads} does not divide the ${numHeads} query heads`);
+  }
+  c.ignore("is_decoder");
   const rope = defaults.rope ?? readRope(c, headDim, defaults.ropeDefaults);
-  const maxPositions = c.number("max_position_embeddings", defaults.maxPositions);
-  const layers: LayerConfig[] = Array.from({ length: c.number("num_hidden_layers") }, () => ({
+  const maxPositions = c.size("max_position_embeddings", defaults.maxPositions);
+  const layers: LayerConfig[] = Array.from({ length: c.size("num_hidden_layers") }, () => ({
     window: 0,
     rope,
   }));
   const names = Object.keys(activations);
   return {
-    vocabSize: c.number("vocab_size"),
+    vocabSize: c.size("vocab_size"),
     hiddenSize,
-    intermediateSize: c.number("intermediate_size"),
+    intermediateSize: c.size("intermediate_size"),
     numHeads,
-    numKvHeads: c.number("num_key_value_heads", defaults.numKvHeads ?? numHeads),
+    numKvHeads,
     headDim,
     maxPositions: stretchedPositions(maxPositions, rope),
     layers,
