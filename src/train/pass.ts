@@ -57,7 +57,7 @@ function batchLoss(
   const { device } = model;
   const ids = fromArray(device, batch.inputIds, [batch.batchSize, batch.length]);
   const lengths = fromArray(device, Uint32Array.from(batch.lengths), [batch.batchSize]);
-  const hidden = model.hidden(ids, { ...context, lengths });
+  const hidden = model.hidden(ids, { ...context, lengths, longest: Math.max(...batch.lengths) });
   return linearCrossEntropy(context.tape, hidden, model.head, nextTokens(batch), {
     scale,
     ...model.headOptions,
