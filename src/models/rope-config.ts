@@ -38,7 +38,7 @@ export function readRopeParameters(
   };
   const key = parameters.has("rope_type") ? "rope_type" : "type";
   parameters.ignore("type");
-  const given = parameters.choice(key, [...KINDS, ...Object.keys(aliases)], "default");
+  const given = parameters.choice(key, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
   const scaling = readScaling(aliases[given] ?? (given as Kind), parameters, c);
   if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
   parameters.refuseUnread();
