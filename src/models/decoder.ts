@@ -1,7 +1,7 @@
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Activation } from "../kernels/activation.ts";
 import { type RopeOptions, type RopeTensors, ropeTable, uploadRopeTable } from "../kernels/rope.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";

@@ -1,5 +1,5 @@
 import * as ops from "../autograd/ops.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Activation } from "../kernels/activation.ts";
 import { linear } from "./linear.ts";
 import { call, type Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
