@@ -1,24 +1,23 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { columns } from "../src/kernels/columns.ts";
-import { columnsReference } from "../test/reference/columns.ts";
+import { sliceColumns } from "../src/kernels/columns.ts";
+import { sliceColumnsReference } from "../test/reference/columns.ts";
 import { randomValues } from "../test/reference/gradient.ts";
 import type { BenchCase } from "./harness.ts";
 
-/** The middle third, as of a fused query, key and value projection. */
-function middleThird(rows: number, width: number): BenchCase {
-  const range = { start: width, end: 2 * width };
+/** The queries of a fused projection of queries, keys and values. */
+function firstThird(rows: number, cols: number): BenchCase {
   return {
-    name: `columns third of ${rows}×${3 * width}`,
+    name: `columns slice a third of ${rows}×${cols}`,
     setup(device) {
-      const x = randomValues(rows * 3 * width, 1);
-      const X = fromArray(device, Float32Array.from(x), [rows, 3 * width]);
+      const x = randomValues(rows * cols, 1);
+      const X = fromArray(device, Float32Array.from(x), [rows, cols]);
       return {
-        run: () => columns(X, range),
-        reference: () => columnsReference(x, 3 * width, range),
-        bytes: 8 * rows * width,
+        run: () => sliceColumns(X, 0, cols / 3),
+        reference: () => sliceColumnsReference(x, cols, [0, cols / 3]),
+        bytes: (8 * rows * cols) / 3,
       };
     },
   };
 }
 
-export const cases: BenchCase[] = [middleThird(128, 768), middleThird(1024, 768)];
+export const cases: BenchCase[] = [firstThird(512, 9216)];

@@ -1,25 +1,29 @@
-// y[r, c] = x[r, start + c],  and backward: dx[r, start + c] += dy[r, c]
-// Each invocation strides over the elements of the narrow side, in vectors of four where they fit.
-struct Params { count: u32, width: u32, cols: u32, start: u32 } // all in units of elem: y has `width` columns, x `cols`
+// slice: y[r, c] = x[r, start + c],  backward: dx[r, start + c] = dy[r, c]
+// Each invocation strides over the elements of the narrow side, in vectors of four where the sizes allow.
+struct Params { count: u32, narrow: u32, wide: u32, start: u32 } // in units of elem; narrow and wide are row lengths
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;
-@group(0) @binding(2) var<storage, read_write> y: array<elem>;
-@group(0) @binding(3) var<storage, read> dy: array<elem>;
-@group(0) @binding(4) var<storage, read_write> dx: array<elem>;
+@group(0) @binding(1) var<storage, read> x: array<elem>;        // [rows, wide]
+@group(0) @binding(2) var<storage, read_write> y: array<elem>;  // [rows, narrow]
+@group(0) @binding(3) var<storage, read> dy: array<elem>;       // [rows, narrow]
+@group(0) @binding(4) var<storage, read_write> dx: array<elem>; // [rows, wide]; other columns stay as they are
 
-alias elem = vec4f; // f32 where start, width or cols is not a multiple of four
+alias elem = vec4f; // f32 where a size is not a multiple of four
+const ACCUMULATE: bool = false; // add to dx instead of overwriting it
 
-fn wide(i: u32) -> u32 {
-  return i / params.width * params.cols + params.start + i % params.width;
+fn wide_index(i: u32) -> u32 {
+  return i / params.narrow * params.wide + params.start + i % params.narrow;
 }
 
 @compute @workgroup_size(256)
-fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = x[wide(i)]; }
+fn slice(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = x[wide_index(i)]; }
 }
 
 @compute @workgroup_size(256)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { dx[wide(i)] += dy[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+    let at = wide_index(i);
+    if (ACCUMULATE) { dx[at] += dy[i]; } else { dx[at] = dy[i]; }
+  }
 }

@@ -9,7 +9,7 @@ import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { rmsNorm } from "../nn/norm.ts";
 import type { Weights } from "../nn/weights.ts";
-import type { LanguageModel } from "./model.ts";
+import type { BuiltModel } from "./family.ts";
 
 /** What makes one family of pre-norm decoders differ from another: sizes, and fields named for what they do. */
 export interface DecoderConfig {
@@ -30,7 +30,6 @@ export interface DecoderConfig {
   rope: RopeOptions;
   /** The output layer shares the embedding's matrix. */
   tied: boolean;
-  defaultTargets: readonly string[];
 }
 
 function decoderLayer(weights: Weights, c: DecoderConfig, layer: number, rope: RopeTensors): Module {
@@ -58,7 +57,7 @@ function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
 }
 
 /** Llama and everything that differs from it only by {@link DecoderConfig}. */
-export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): LanguageModel {
+export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
   const body = weights.at("model");
   const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
   const angles = ropeTable({ ...c.rope, length: c.maxPositions });
@@ -82,7 +81,6 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     device,
     root,
     config: c,
-    defaultTargets: c.defaultTargets,
     tied: c.tied,
     head,
     hidden: (ids, context) => call(root, ops.embedding(context.tape, embedding, ids), context),

@@ -3,7 +3,6 @@ import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
 import { activationReference } from "../reference/activation.ts";
-import { columnsReference } from "../reference/columns.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { layerNormReference } from "../reference/layer-norm.ts";
 import { patchesReference } from "../reference/patches.ts";
@@ -24,7 +23,6 @@ interface Case {
 const index = (X: Tensor) => fromArray(X.device, Uint32Array.from(picked), [3]);
 const rows = (x: ArrayLike<number>) =>
   Float64Array.from({ length: 24 }, (_, i) => x[picked[Math.floor(i / 8)]! * 8 + (i % 8)] as number);
-const ranges = { start: 2, end: 5 };
 const lengths = [2, 3];
 
 const cases: Record<string, Case> = {
@@ -45,10 +43,6 @@ const cases: Record<string, Case> = {
         { eps: 1e-5 },
       ),
     reference: (x) => layerNormReference(x, w, b, 1e-5),
-  },
-  columns: {
-    run: (tape, X) => ops.columns(tape, X, ranges),
-    reference: (x) => columnsReference(x, 8, ranges),
   },
   gatherRows: { run: (tape, X) => ops.gatherRows(tape, X, index(X)), reference: rows },
   scatterRows: {

@@ -1,42 +1,43 @@
 import { describe, expect, test } from "vitest";
-import { columns, columnsBackward } from "../../src/kernels/columns.ts";
-import { columnsReference } from "../reference/columns.ts";
+import { sliceColumns, sliceColumnsBackward } from "../../src/kernels/columns.ts";
+import { sliceColumnsReference } from "../reference/columns.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
-const cases = [
-  { rows: 1, cols: 1, start: 0, end: 1 },
-  { rows: 3, cols: 3, start: 1, end: 2 },
-  { rows: 5, cols: 123, start: 41, end: 82 },
-  { rows: 2, cols: 127, start: 0, end: 127 },
-  { rows: 4, cols: 24, start: 8, end: 16 },
+const cases: { rows: number; cols: number; range: [number, number] }[] = [
+  { rows: 1, cols: 1, range: [0, 1] },
+  { rows: 3, cols: 127, range: [1, 4] },
+  { rows: 5, cols: 123, range: [100, 123] },
+  { rows: 2, cols: 12, range: [2, 10] }, // a start inside a vector
+  { rows: 9, cols: 64, range: [16, 48] },
 ];
 
-describe.each(cases)("columns $rows×$cols [$start, $end)", ({ rows, cols, ...range }) => {
+describe.each(cases)("columns $range of $rows×$cols", ({ rows, cols, range }) => {
+  const [start, end] = range;
   const x = randomValues(rows * cols, 1);
-  const dy = randomValues(rows * (range.end - range.start), 2);
+  const dy = randomValues(rows * (end - start), 2);
 
-  test("forward", async () => {
-    const y = columns(floats(await testDevice(), x, [rows, cols]), range);
-    expect(y.shape).toEqual([rows, range.end - range.start]);
-    expect(await y.read()).toBeClose(columnsReference(x, cols, range), 0);
+  test("slice", async () => {
+    const device = await testDevice();
+    const y = sliceColumns(floats(device, x, [1, rows, cols]), start, end);
+    expect(y.shape).toEqual([1, rows, end - start]);
+    expect(await y.read()).toBeClose(sliceColumnsReference(x, cols, range), 0);
   });
 
-  test("backward, alone and added to a gradient", async () => {
+  test("backward", async () => {
     const device = await testDevice();
-    const dY = floats(device, dy, [rows, range.end - range.start]);
-    const wanted = centralDifferences((v) => columnsReference(v, cols, range), x, dy);
-    const dx = columnsBackward(dY, range, [rows, cols]);
-    expect(await dx.read()).toBeClose(wanted, 1e-6);
-    const sum = columnsBackward(dY, range, [rows, cols], floats(device, x, [rows, cols]));
-    expect(await sum.read()).toBeClose(
-      wanted.map((g, i) => g + x[i]!),
-      1e-6,
-    );
+    const dY = floats(device, dy, [rows, end - start]);
+    const dx = sliceColumnsBackward(dY, start, cols);
+    const wanted = centralDifferences((v) => sliceColumnsReference(v, cols, range), x, dy);
+    expect(await dx.read()).toBeClose(wanted);
+    expect(await sliceColumnsBackward(dY, start, cols, dx).read()).toBeClose(wanted.map((g) => 2 * g));
   });
 });
 
-test("columns outside of the tensor are refused", async () => {
-  const x = floats(await testDevice(), [1, 2, 3], [1, 3]);
-  expect(() => columns(x, { start: 2, end: 4 })).toThrow(/\[2, 4\) is outside the last axis of \[1,3\]/);
+test("a range or a target that does not fit is refused", async () => {
+  const device = await testDevice();
+  const x = floats(device, [1, 2, 3, 4], [2, 2]);
+  expect(() => sliceColumns(x, 1, 3)).toThrow("columns 1 to 3 of 2");
+  expect(() => sliceColumns(x, 1, 1)).toThrow("columns 1 to 1 of 2");
+  expect(() => sliceColumnsBackward(x, 0, 3, x)).toThrow("into is [2,2], expected 2 rows of 3");
 });

@@ -12,10 +12,7 @@ const cases = [
 ];
 
 describe.each(cases)("patches $shape of $patch", ({ shape, patch }) => {
-  const x = randomValues(
-    shape[0] * shape[1] * shape[2] * shape[3],
-    1,
-  );
+  const x = randomValues(shape[0] * shape[1] * shape[2] * shape[3], 1);
   const dy = randomValues(x.length, 2);
 
   test("forward", async () => {

@@ -1,13 +1,11 @@
-/** y[r, c] = x[r, start + c]. */
-export function columnsReference(
+/** Columns [start, end) of a matrix with `cols` columns. */
+export function sliceColumnsReference(
   x: ArrayLike<number>,
   cols: number,
-  { start, end }: { start: number; end: number },
+  [start, end]: readonly [number, number],
 ): Float64Array {
-  const rows = x.length / cols;
-  const width = end - start;
-  return Float64Array.from(
-    { length: rows * width },
-    (_, i) => x[Math.floor(i / width) * cols + start + (i % width)] as number,
-  );
+  const narrow = end - start;
+  return Float64Array.from({ length: (x.length / cols) * narrow }, (_, i) => {
+    return x[Math.floor(i / narrow) * cols + start + (i % narrow)] as number;
+  });
 }
