@@ -25,22 +25,31 @@ function llama(c: ConfigReader): DecoderConfig {
   const headDim = c.number("head_dim", hiddenSize / numHeads);
   const attentionBias = c.boolean("attention_bias", false);
   c.only("hidden_act", ["silu", "swish"]);
+  const rope = readRope(c, headDim);
   return {
     vocabSize: c.number("vocab_size"),
     hiddenSize,
     intermediateSize: c.number("intermediate_size"),
-    numLayers: c.number("num_hidden_layers"),
     numHeads,
     numKvHeads: c.number("num_key_value_heads", numHeads),
     headDim,
     maxPositions: c.number("max_position_embeddings", 2048),
     normEps: c.number("rms_norm_eps", 1e-6),
     activation: "silu",
+    layers: Array.from({ length: c.number("num_hidden_layers") }, () => ({ window: 0, rope })),
+    normOffset: 0,
+    norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
     qkvBias: attentionBias,
     outputBias: attentionBias,
     mlpBias: c.boolean("mlp_bias", false),
     queryScale: 1 / Math.sqrt(headDim),
-    rope: readRope(c, headDim),
+    fusedProjections: false,
+    qkNorm: "none",
+    attentionSoftcap: 0,
+    embeddingScale: 1,
+    residualScale: 1,
+    logitScale: 1,
+    logitSoftcap: 0,
     tied: c.boolean("tie_word_embeddings", false),
   };
 }

@@ -1,4 +1,4 @@
-import type { RopeOptions, RopeScaling } from "../kernels/rope.ts";
+import type { RopeOptions, RopeScaling } from "../kernels/rope-frequencies.ts";
 import type { ConfigReader } from "./config-reader.ts";
 
 /** Kinds of `rope_scaling` that are implemented. */
