@@ -2,13 +2,14 @@ import type { Device } from "../gpu/device.ts";
 import type { Weights } from "../nn/weights.ts";
 import { LoraError } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
+import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
 import type { Family } from "./family.ts";
 import type { AnyModel, Task } from "./model.ts";
 
 /** Every architecture name of a `config.json` that can be loaded. Another architecture's file adds its own table here. */
-const FAMILIES: Readonly<Record<string, Family>> = { ...DECODER_FAMILIES };
+const FAMILIES: Readonly<Record<string, Family>> = { ...DECODER_FAMILIES, ...CLASSIC_FAMILIES };
 
 /** A model that a `config.json` describes, before it is built. */
 export interface ModelPlan {
