@@ -14,10 +14,10 @@ const IRRELEVANT = new RegExp(
     ".*_pdrop|.*dropout|.*_dropout_prob",
     ".*_token_ids?|.*tokenizer(?:_class)?|prefix",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
-    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward|is_decoder|is_encoder_decoder",
+    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward",
     "do_sample|num_beams|num_beam_groups|num_return_sequences|(?:max|min)_length|length_penalty|diversity_penalty|repetition_penalty",
     "temperature|top_k|top_p|typical_p|early_stopping|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|suppress_tokens",
-    "unsloth_\\w+|transformers\\.js_config",
+    "unsloth_\\w+|transformers\\.js_config|is_llama_config|context_window_size|prefill_chunk_size",
   ].join("|")})$`,
 );
 
@@ -51,9 +51,19 @@ export class ConfigReader {
     return fallback ?? 0;
   }
 
-  /** A field that is a number or, where it is null or absent, nothing. */
-  optionalNumber(name: string): number | undefined {
-    return this.has(name) ? this.number(name) : undefined;
+  /** A field that must be a positive whole number. */
+  size(name: string, fallback?: number): number {
+    const value = this.number(name, fallback);
+    if (Number.isInteger(value) && value > 0) return value;
+    const isReported = value === 0 && typeof this.#config[name] !== "number";
+    if (!isReported) this.#wrong(name, value, "a positive whole number");
+    return 1;
+  }
+
+  /** A field that is a number or null, which means none; transformers omits fields that have their class's default. */
+  optionalNumber(name: string, absent?: number): number | undefined {
+    if (this.has(name)) return this.number(name);
+    return name in this.#config ? undefined : absent;
   }
 
   boolean(name: string, fallback: boolean): boolean {
@@ -68,8 +78,7 @@ export class ConfigReader {
     const value = this.#read(name) ?? fallback;
     const found = allowed.find((candidate) => candidate === value);
     if (found !== undefined) return found;
-    const wanted = `supported: ${allowed.map((word) => JSON.stringify(word)).join(", ")}`;
-    this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)} (${wanted})`);
+    this.#refuse(name, value, `; supported: ${allowed.map((word) => JSON.stringify(word)).join(", ")}`);
     return fallback;
   }
 
@@ -99,11 +108,6 @@ export class ConfigReader {
     return (this.#read(name) ?? undefined) !== undefined;
   }
 
-  /** Names of all fields that are there. */
-  get names(): string[] {
-    return Object.keys(this.#config);
-  }
-
   /** Marks fields as having no effect on this family, whatever they hold. */
   ignore(...names: readonly string[]): void {
     for (const name of names) this.#known.add(name);
@@ -112,19 +116,19 @@ export class ConfigReader {
   /** Refuses any value but these: a setting that is not implemented is never ignored. */
   only(name: string, allowed: readonly unknown[], fallback: unknown = allowed[0]): void {
     const value = this.#read(name) ?? fallback;
-    if (!allowed.includes(value)) this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)}`);
+    if (!allowed.includes(value)) this.#refuse(name, value);
   }
 
-  /** Refuses for a reason that no single field's value shows. */
-  unsupported(problem: string): void {
-    this.#unsupported.push(problem);
+  /** Refuses a field's value for a reason of the caller's. */
+  refuse(name: string, reason: string): void {
+    this.#unsupported.push(`${this.#prefix}${name} ${reason}`);
   }
 
   /** Refuses what is left: fields that nobody read, that are not known to be irrelevant and that are not off. */
   refuseUnread(): void {
     for (const [name, value] of Object.entries(this.#config)) {
       if (this.#known.has(name) || IRRELEVANT.test(name) || isOff(value)) continue;
-      this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)}`);
+      this.#refuse(name, value);
     }
   }
 
@@ -134,15 +138,22 @@ export class ConfigReader {
    */
   finish(where: string): void {
     this.refuseUnread();
-    const lines = [...this.#problems, ...this.#unsupported.map((what) => `${what} is not supported`)];
+    const lines = [...this.#problems, ...this.#unsupported];
     if (lines.length === 0) return;
-    const kind = this.#problems.length > 0 ? "input" : "unsupported";
     const list = lines.map((line) => `\n  - ${line}`).join("");
-    const help =
-      this.#unsupported.length > 0
-        ? "a field that is known to change nothing can be deleted from config.json"
-        : undefined;
-    throw new LoraError(kind, where, `config.json has ${lines.length} field(s) in the way:${list}`, help);
+    const noun = lines.length === 1 ? "1 problem" : `${lines.length} problems`;
+    const [kind, help] =
+      this.#unsupported.length === 0
+        ? (["input", undefined] as const)
+        : ([
+            "unsupported",
+            "a field that is known to change nothing can be deleted from config.json",
+          ] as const);
+    throw new LoraError(kind, `config.json of ${where}`, `${noun}:${list}`, help);
+  }
+
+  #refuse(name: string, value: unknown, more = ""): void {
+    this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)} is not supported${more}`);
   }
 
   #read(name: string): unknown {

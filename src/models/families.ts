@@ -81,7 +81,16 @@ function unknownArchitecture(wanted: string | undefined): LoraError {
     const message = "config.json names neither architectures nor model_type";
     return new LoraError("unsupported", "config.json", message, `supported: ${names.join(", ")}`);
   }
-  const close = nearest(wanted, names);
+  const close = nearestName(wanted, names);
   const message = `architecture ${wanted} is not supported${close ? `; the nearest that is: ${close}` : ""}`;
   return new LoraError("unsupported", "config.json", message, `supported: ${names.join(", ")}`);
+}
+
+/** Names end alike (`…ForCausalLM`), so what counts is the rest; of several heads of that model the same one is best. */
+function nearestName(wanted: string, names: readonly string[]): string | undefined {
+  const stem = (name: string) => name.replace(/(?:For[A-Z]\w*|LMHeadModel|Model)$/, "");
+  const close = nearest(stem(wanted), names.map(stem));
+  const candidates = names.filter((name) => stem(name) === close);
+  const head = wanted.slice(stem(wanted).length);
+  return candidates.find((name) => name.endsWith(head)) ?? candidates[0];
 }

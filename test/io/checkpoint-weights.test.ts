@@ -114,8 +114,8 @@ describe("openModel", () => {
     [{ attention_sink_size: 4 }, /attention_sink_size 4 is not supported/],
     [{ hidden_size: "big" }, /hidden_size is "big", expected a number/],
     [
-      { rope_parameters: { rope_type: "yarn", rope_theta: 1 } },
-      /rope_parameters\.rope_type "yarn" \(supported: "default"[\s\S]*not supported/,
+      { rope_parameters: { rope_type: "mrope", rope_theta: 1 } },
+      /rope_parameters\.rope_type "mrope" is not supported; supported: "default"/,
     ],
     [{ num_hidden_layers: 3 }, /layers\.2\.input_layernorm\.weight \[32\] is missing/],
     [

@@ -34,6 +34,12 @@ describe("config.json", () => {
     expect(message).toContain("LlamaForCausalLn is not supported; the nearest that is: LlamaForCausalLM");
   });
 
+  test("another head of a model that is there names that one", async () => {
+    const message = await refusal({ architectures: ["LlamaForTokenRanking"] });
+    expect(message).toContain("the nearest that is: LlamaForCausalLM");
+    expect(await refusal({ architectures: ["JambaThing"] })).not.toContain("nearest");
+  });
+
   test("every field that is wrong, or switches something unknown on, is named at once", async () => {
     const message = await refusal({
       hidden_size: "big",
@@ -42,6 +48,11 @@ describe("config.json", () => {
     });
     expect(message).toContain('hidden_size is "big", expected a number');
     expect(message).toContain("attention_sink_size 4 is not supported");
+    expect(await refusal({ vocab_size: 2.5 })).toContain(
+      "vocab_size is 2.5, expected a positive whole number",
+    );
+    expect(await refusal({ hidden_size: 7 })).toContain("head_dim is 3.5, expected a positive whole number");
+    expect(await refusal({ num_key_value_heads: 4 })).toContain("4 does not divide the 2 query heads");
     expect(message).toContain('quantization_config {"bits":4} is not supported');
   });
 });
