@@ -40,7 +40,7 @@ function readGpt2(c: ConfigReader): Gpt2Config {
   const byLayer = c.boolean("scale_attn_by_inverse_layer_idx", false);
   // The rest is of other heads, of older code, or the order of operations in half precision.
   c.ignore("n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn");
-  c.ignore(...c.names.filter((name) => name.startsWith("summary_")));
+  c.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels");
   c.only("add_cross_attention", [false]);
   return {
     vocabSize: c.number("vocab_size"),
