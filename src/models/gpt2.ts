@@ -6,9 +6,10 @@ import type { Activation } from "../kernels/activation.ts";
 import { attend } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call, type Module, runLayer } from "../nn/module.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
+import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built } from "./family.ts";
 
@@ -67,14 +68,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`h.${i}`), c, i));
   const norm = layerNorm(body.at("ln_f"), hiddenSize, { eps: c.normEps });
   const head = c.tied ? words : weights.at("lm_head").tensor("weight", [vocabSize, hiddenSize]);
-  const root: Module = {
-    path: weights.path,
-    children: [...layers, norm],
-    forward(x, context) {
-      for (const layer of layers) x = runLayer(layer, x, context);
-      return call(norm, x, context);
-    },
-  };
+  const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
     const x = ops.embedding(context.tape, words, ids);
     return ops.add(context.tape, x, positionEmbedding(places, ids.shape, context));
