@@ -11,6 +11,13 @@ import type { AnyModel, Task } from "./model.ts";
 /** Every architecture name of a `config.json` that can be loaded. Another architecture's file adds its own table here. */
 const FAMILIES: Readonly<Record<string, Family>> = { ...DECODER_FAMILIES, ...CLASSIC_FAMILIES };
 
+/** Modules of a head, which PEFT trains whole with an adapter; the names that it tries where the task is one of its own. */
+const HEAD_MODULES: Partial<Record<Task, readonly string[]>> = {
+  "sequence-classification": ["classifier", "score"],
+  "token-classification": ["classifier", "score"],
+  "image-classification": ["classifier"],
+};
+
 /** A model that a `config.json` describes, before it is built. */
 export interface ModelPlan {
   /** Name of the class in transformers. */
@@ -30,7 +37,8 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
   const build = family.prepare(reader);
   reader.finish(architecture);
   const { defaultTargets, modelType, renames } = family;
-  const identity = { defaultTargets, modelType, renames, architecture };
+  const headModules = HEAD_MODULES[family.task] ?? [];
+  const identity = { defaultTargets, modelType, renames, architecture, headModules };
   return {
     architecture,
     family,

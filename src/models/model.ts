@@ -34,6 +34,8 @@ export interface BaseModel<T extends string = Task> {
   readonly config: { hiddenSize: number; numLayers: number };
   /** Linear layers that adapters target where the user names none. */
   readonly defaultTargets: readonly string[];
+  /** Names of modules that are trained whole with an adapter: the head's. */
+  readonly headModules: readonly string[];
   /** Name of the class in transformers, such as `LlamaForCausalLM`. */
   readonly architecture: string;
   /** `model_type` of the config. */
