@@ -16,36 +16,46 @@ export interface Batch {
   readonly labelTokens: number;
 }
 
-/** Options of {@link makeBatches}. */
-export interface BatchOptions {
-  /** Sequences in a batch; the last batch of an epoch may have fewer. */
+/** How items are grouped. */
+export interface GroupOptions {
+  /** Items in a group; the last group of an epoch may have fewer. */
   batchSize: number;
-  /** Fills the rows; which token it is makes no difference, for it is never attended to nor learnt. */
-  padTokenId: number;
   /** Shuffles by this seed and the epoch; the order stays as given without it. */
   shuffleSeed?: number;
   /** Which pass over the data this is, from 0. */
   epoch?: number;
+}
+
+/** Options of {@link makeBatches}. */
+export interface BatchOptions extends GroupOptions {
+  /** Fills the rows; which token it is makes no difference, for it is never attended to nor learnt. */
+  padTokenId: number;
   /** Rounds lengths up, so that few shapes occur: buffers and bind groups are kept by shape. */
   padToMultipleOf?: number;
+}
+
+/** Cuts the items of one epoch into groups. Equal seed and epoch give equal groups. */
+export function makeGroups<T>(
+  items: readonly T[],
+  { batchSize, shuffleSeed, epoch = 0 }: GroupOptions,
+): T[][] {
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    fail("makeBatches", `batchSize is ${batchSize}, wanted 1 or more`);
+  }
+  if (items.length === 0) fail("makeBatches", "there are no sequences");
+  const ordered = [...items];
+  if (shuffleSeed !== undefined) createRandom(shuffleSeed).fork("batches").fork(epoch).shuffle(ordered);
+  const groups: T[][] = [];
+  for (let at = 0; at < ordered.length; at += batchSize) groups.push(ordered.slice(at, at + batchSize));
+  return groups;
 }
 
 /** Cuts the sequences of one epoch into batches. Equal seed and epoch give equal batches. */
 export function makeBatches(
   sequences: readonly Sequence[],
-  { batchSize, padTokenId, shuffleSeed, epoch = 0, padToMultipleOf = 8 }: BatchOptions,
+  { padTokenId, padToMultipleOf = 8, ...options }: BatchOptions,
 ): Batch[] {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    fail("makeBatches", `batchSize is ${batchSize}, wanted 1 or more`);
-  }
-  if (sequences.length === 0) fail("makeBatches", "there are no sequences");
-  const ordered = [...sequences];
-  if (shuffleSeed !== undefined) createRandom(shuffleSeed).fork("batches").fork(epoch).shuffle(ordered);
-  const batches: Batch[] = [];
-  for (let at = 0; at < ordered.length; at += batchSize) {
-    batches.push(collate(ordered.slice(at, at + batchSize), { padTokenId, padToMultipleOf }));
-  }
-  return batches;
+  return makeGroups(sequences, options).map((group) => collate(group, { padTokenId, padToMultipleOf }));
 }
 
 /** Pads sequences on the right into one batch. */
@@ -72,24 +82,24 @@ export function collate(
   };
 }
 
-/** A batch and its place in the run. */
-export interface StreamedBatch {
+/** A group of items and its place in the run. */
+export interface StreamedGroup<T> {
   readonly epoch: number;
-  /** The batch's number in its epoch, from 0. */
+  /** The group's number in its epoch, from 0. */
   readonly index: number;
-  readonly batch: Batch;
+  readonly items: readonly T[];
 }
 
 /**
- * Batches without end, epoch after epoch, each shuffled anew.
- * `epoch` and `index` say where to begin, so that a resumed run sees the batches it has not seen yet.
+ * Groups without end, epoch after epoch, each shuffled anew.
+ * `epoch` and `index` say where to begin, so that a resumed run sees the groups it has not seen yet.
  */
-export function* batchStream(
-  sequences: readonly Sequence[],
-  { epoch = 0, index = 0, ...options }: BatchOptions & { index?: number },
-): Generator<StreamedBatch, never, undefined> {
+export function* groupStream<T>(
+  items: readonly T[],
+  { epoch = 0, index = 0, ...options }: GroupOptions & { index?: number },
+): Generator<StreamedGroup<T>, never, undefined> {
   for (let first = index; ; epoch++, first = 0) {
-    const batches = makeBatches(sequences, { ...options, epoch });
-    for (let i = first; i < batches.length; i++) yield { epoch, index: i, batch: batches[i]! };
+    const groups = makeGroups(items, { ...options, epoch });
+    for (let i = first; i < groups.length; i++) yield { epoch, index: i, items: groups[i]! };
   }
 }

@@ -1,4 +1,4 @@
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import type { DecoderConfig, LayerConfig } from "./decoder.ts";

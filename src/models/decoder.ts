@@ -1,13 +1,13 @@
 import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
-import { type Context, call, type Module } from "../nn/module.ts";
+import { type Context, call, type Module, runLayer } from "../nn/module.ts";
 import { rmsNorm } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import type { Weights } from "../nn/weights.ts";
@@ -97,14 +97,6 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
   };
 }
 
-/** Runs one layer so that its intermediate tensors die with it, unless a tape keeps them. */
-function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
-  if (context.tape && context.checkpoint) {
-    return context.tape.checkpoint(x, (tape, x) => call(layer, x, { ...context, tape }));
-  }
-  return scoped(x.device, () => call(layer, x, context));
-}
-
 /** Llama and everything that differs from it only by {@link DecoderConfig}. */
 export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
   const body = weights.at("model");
@@ -127,6 +119,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   const numLayers = layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
+    task: "causal-lm",
     device,
     root,
     config: { ...c, numLayers },
