@@ -1,8 +1,9 @@
 import type { Device } from "../gpu/device.ts";
-import { openCheckpoint } from "../io/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../io/checkpoint.ts";
 import { CheckpointWeights } from "../io/checkpoint-weights.ts";
 import { type FileSource, readJson } from "../io/files.ts";
 import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
+import { readTokenizerJson } from "../io/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { AnyModel, LanguageModel, ModelOf, Task } from "../models/model.ts";
@@ -59,7 +60,7 @@ export async function openTaskModel<T extends Task = Task>(
   const checkpoint = await openCheckpoint(files);
   const config = withLabels(checkpoint.config, labels);
   const { family, build } = planModel(config, task);
-  const tokenizer = await openTokenizer(files, checkpoint.generationConfig ?? config);
+  const tokenizer = await openTokenizer(files, checkpoint);
   // Only who names the task gets a new head: else a checkpoint that lacks it is broken.
   const fresh = task && { random: createRandom(seed), std: initializerRange(config) };
   const weights = new CheckpointWeights(device, checkpoint, {
@@ -97,11 +98,14 @@ function checkVocabulary(label: string, { config }: AnyModel, tokenizer: Tokeniz
   fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
 }
 
-async function openTokenizer(files: FileSource, generationConfig: unknown): Promise<Tokenizer | undefined> {
-  if ((await files.size("tokenizer.json")) === undefined) return undefined;
+async function openTokenizer(
+  files: FileSource,
+  { config: modelConfig, generationConfig }: Pick<Checkpoint, "config" | "generationConfig">,
+): Promise<Tokenizer | undefined> {
   const hasConfig = (await files.size("tokenizer_config.json")) !== undefined;
   const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
-  return createTokenizer(await readJson(files, "tokenizer.json"), config, generationConfig);
+  const json = await readTokenizerJson(files, config, modelConfig.model_type);
+  return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
 }
 
 /** The model's tokenizer. @throws LoraError where there is none. */

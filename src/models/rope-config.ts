@@ -38,8 +38,9 @@ export function readRopeParameters(
   };
   const key = parameters.has("rope_type") ? "rope_type" : "type";
   parameters.ignore("type");
-  const given = parameters.choice(key, [...KINDS, ...Object.keys(aliases)], "default");
+  const given = parameters.choice(key, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
   const scaling = readScaling(aliases[given] ?? (given as Kind), parameters, c);
+  if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
   parameters.refuseUnread();
   return { ...options, scaling };
 }
@@ -135,6 +136,17 @@ function readLongRope(parameters: ConfigReader, trained: number, maxPositions: n
     attention_factor: parameters.number("attention_factor", amplitude),
     original_max_position_embeddings: trained,
   };
+}
+
+function checkFactors(
+  parameters: ConfigReader,
+  scaling: Extract<RopeScaling, { rope_type: "longrope" }>,
+  pairs: number,
+): void {
+  for (const name of ["short_factor", "long_factor"] as const) {
+    const { length } = scaling[name];
+    if (length !== pairs) parameters.refuse(name, `has ${length} entries for ${pairs} pairs of a head`);
+  }
 }
 
 /** Positions that a model has: some kinds of scaling stretch the context beyond what the config states. */

@@ -14,8 +14,8 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     device,
     collate: (items) => collate(items, { padTokenId: 0 }),
     loss(batch, context, scale) {
-      const { ids, lengths } = uploadTokens(device, batch);
-      const hidden = model.hidden(ids, { ...context, lengths });
+      const { ids, ...padding } = uploadTokens(device, batch);
+      const hidden = model.hidden(ids, { ...context, ...padding });
       return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
     },
   };
@@ -38,21 +38,22 @@ export function maskedLanguageModelling(
         {},
       ),
     loss(batch, context, scale) {
-      const { ids, lengths } = uploadTokens(device, batch);
-      const hidden = model.hidden(ids, { ...context, lengths });
+      const { ids, ...padding } = uploadTokens(device, batch);
+      const hidden = model.hidden(ids, { ...context, ...padding });
       return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
     },
   };
 }
 
-/** ids u32 `[B, T]` and the number of valid ones of each row, u32 `[B]`. */
+/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]`, and the largest of these. */
 export function uploadTokens(
   device: Device,
   { inputIds, lengths, batchSize, length }: TokenBatch,
-): { ids: Tensor; lengths: Tensor } {
+): { ids: Tensor; lengths: Tensor; longest: number } {
   return {
     ids: fromArray(device, inputIds, [batchSize, length]),
     lengths: fromArray(device, Uint32Array.from(lengths), [batchSize]),
+    longest: Math.max(...lengths),
   };
 }
 
