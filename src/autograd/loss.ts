@@ -1,8 +1,9 @@
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
-import { addInto, zeros } from "../kernels/elementwise.ts";
+import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
+import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
 import type { Tape } from "./tape.ts";
 
@@ -12,12 +13,14 @@ const LOGIT_BYTES = 16 * 2 ** 20;
 /** Label of a position that is not predicted; PyTorch's `ignore_index`. */
 export const IGNORED_LABEL = -100;
 
-/** What an output layer does to its product with the hidden states: scores = cap · tanh(scale · h Wᵀ / cap). */
+/** What an output layer does to its product with the hidden states: scores = cap · tanh((scale · h Wᵀ + bias) / cap). */
 export interface HeadOptions {
   /** Factor of the logits; 1 unless given. */
   logitScale?: number;
   /** Soft cap of the scaled logits; 0, the default: none. */
   logitSoftcap?: number;
+  /** Added to the product, `[V]`, f32. */
+  bias?: Tensor | undefined;
 }
 
 /**
@@ -30,10 +33,10 @@ export function headLogits(
   tape: Tape | undefined,
   hidden: Tensor,
   head: Tensor,
-  { logitScale = 1, logitSoftcap = 0 }: HeadOptions = {},
+  { logitScale = 1, logitSoftcap = 0, bias }: HeadOptions = {},
 ): Tensor {
   const scaled = logitScale === 1 ? hidden : ops.scale(tape, hidden, logitScale);
-  const logits = ops.linear(tape, scaled, head);
+  const logits = ops.linear(tape, scaled, head, { bias });
   return logitSoftcap === 0 ? logits : ops.softcap(tape, logits, logitSoftcap);
 }
 
@@ -64,7 +67,7 @@ export function linearCrossEntropy(
   hidden: Tensor,
   head: Tensor,
   labels: Int32Array,
-  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0 }: LossOptions,
+  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions,
 ): Tensor {
   const { device } = hidden;
   const positions = labelledPositions(labels);
@@ -77,48 +80,91 @@ export function linearCrossEntropy(
     [positions.length],
   );
   const rows = gatherRows(hidden.reshape([hidden.rows, hidden.columns]), index);
-  const wantsHead = tape?.tracks(head) ?? false;
-  const gradient = tape && (wantsHead || tape.tracks(hidden));
+  const wanted = (tensor: Tensor | undefined) => (tensor && tape?.tracks(tensor) ? tensor : undefined);
+  const trained = [wanted(head), wanted(bias)];
+  const gradient = tape && (tape.tracks(hidden) || trained.some((tensor) => tensor));
   const dRows = gradient ? zeros(device, rows.shape) : undefined;
-  const dHead = wantsHead ? zeros(device, head.shape) : undefined;
+  const [dHead, dBias] = trained.map((tensor) => tensor && zeros(device, tensor.shape));
   const chunk = chunkRows(head.rows, logitBytes);
   for (let start = 0; start < positions.length; start += chunk) {
     const end = Math.min(start + chunk, positions.length);
     scoped(device, () => {
-      lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale, logitScale, logitSoftcap }, start, end);
+      const options = { scale, logitScale, logitSoftcap, bias };
+      lossOfChunk({ rows, head, targets, loss, dRows, dHead, dBias, ...options }, start, end);
       return undefined;
     });
   }
   if (!tape || !dRows) return loss;
-  const saved = [dRows, index, ...(dHead ? [dHead] : [])];
-  return tape.record(loss, [hidden, head], saved, (_, give) => {
+  const saved = [dRows, index, ...[dHead, dBias].filter((tensor) => tensor !== undefined)];
+  return tape.record(loss, [hidden, head, ...(bias ? [bias] : [])], saved, (_, give) => {
     give(hidden, (into) => scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape));
-    if (dHead) give(head, (into) => (into ? addInto(into, dHead) : dHead));
+    if (dHead) give(head, (into) => passOn(dHead, into));
+    if (bias && dBias) give(bias, (into) => passOn(dBias, into));
   });
 }
 
-interface Chunked extends Required<HeadOptions> {
+/** A gradient that is known: handed on, or added to what there is. */
+function passOn(gradient: Tensor, into: Tensor | undefined): Tensor {
+  return into ? addInto(into, gradient) : gradient;
+}
+
+/**
+ * Sum of −log softmax(logits)[label] over the rows with a label, for logits that are there anyway: a classifier's.
+ * Where a gradient is wanted, the logits are **overwritten** by it.
+ * @param logits `[..., C]`
+ * @param labels one for each row, each below C, or {@link IGNORED_LABEL}
+ * @param scale factor of the summed loss in the gradient
+ * @returns a scalar `[1]`: the sum, not the mean. Its backward pass ignores dy and applies `scale`.
+ */
+export function softmaxCrossEntropy(
+  tape: Tape | undefined,
+  logits: Tensor,
+  labels: Int32Array,
+  { scale }: { scale: number },
+): Tensor {
+  const alien = labels.findIndex(
+    (label) => label >= logits.columns || (label < 0 && label !== IGNORED_LABEL),
+  );
+  if (alien >= 0) {
+    fail("softmaxCrossEntropy", `label ${labels[alien]} is outside the head, which has ${logits.columns}`);
+  }
+  const targets = fromArray(logits.device, labels, [labels.length]);
+  const flat = logits.reshape([logits.rows, logits.columns]);
+  const wanted = tape?.tracks(logits) ?? false;
+  const loss = sumLosses(crossEntropy(flat, targets, wanted ? { scale } : {}));
+  return (
+    tape?.record(loss, [logits], [logits], (_, give) => {
+      give(logits, (into) => passOn(logits, into));
+    }) ?? loss
+  );
+}
+
+interface Chunked extends HeadOptions {
   rows: Tensor;
   head: Tensor;
   targets: Tensor;
   loss: Tensor;
   dRows: Tensor | undefined;
   dHead: Tensor | undefined;
+  dBias: Tensor | undefined;
   scale: number;
 }
 
 /** Adds the loss of rows [start, end) and, where wanted, writes their part of the gradients. */
 function lossOfChunk(
-  { rows, head, targets, loss, dRows, dHead, scale, logitScale: alpha, logitSoftcap: softcap }: Chunked,
+  { rows, head, targets, loss, dRows, dHead, dBias, scale, ...options }: Chunked,
   start: number,
   end: number,
 ): void {
+  const { logitScale: alpha = 1, logitSoftcap: softcap = 0, bias } = options;
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT", alpha });
+  if (bias) addBias(logits, bias);
   const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(dRows && { scale }) });
   sumLosses(losses, loss);
   if (dRows) matmul(logits, head, { layout: "NN", alpha, into: dRows.slice(start, end) });
   if (dHead) matmul(logits, part, { layout: "TN", alpha, into: dHead });
+  if (dBias) biasGradient(logits, dBias);
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

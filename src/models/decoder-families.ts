@@ -24,6 +24,7 @@ export const DECODER_FAMILIES: Readonly<Record<string, Family>> = {
   Olmo2ForCausalLM: decoder("olmo2", QV, olmo2),
   GraniteForCausalLM: decoder("granite", QV, granite),
   SmolLM3ForCausalLM: decoder("smollm3", QV, smolLm3),
+  StableLmForCausalLM: decoder("stablelm", QV, stableLm),
 };
 
 function decoder(
@@ -164,4 +165,10 @@ function smolLm3(c: ConfigReader): DecoderConfig {
     ...base,
     layers: layers.map((layer, i) => (hasRope(i) ? layer : { ...layer, rope: undefined })),
   };
+}
+
+function stableLm(c: ConfigReader): DecoderConfig {
+  const sizes = { maxPositions: 4096, tied: false, numKvHeads: 32, ropeDefaults: { partial: 0.25 } };
+  const base = readDecoder(c, { ...sizes, normEps: 1e-5, normEpsField: "layer_norm_eps" });
+  return { ...base, normKind: "layer", qkvBias: c.boolean("use_qkv_bias", false) };
 }

@@ -1,4 +1,4 @@
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import type { DecoderConfig, LayerConfig } from "./decoder.ts";
@@ -11,8 +11,9 @@ export type ActivationNames = Readonly<Record<string, Activation>>;
 export interface DecoderDefaults {
   /** `max_position_embeddings`. */
   maxPositions: number;
-  /** `rms_norm_eps`. */
+  /** `rms_norm_eps`, or another field of that meaning. */
   normEps: number;
+  normEpsField?: string;
   /** `tie_word_embeddings`. */
   tied: boolean;
   /** `num_key_value_heads`; as many as query heads unless given. */
@@ -38,7 +39,7 @@ export const GELU_TANH: ActivationNames = {
 
 /** The plainest decoder with a config's sizes; families state their differences on top of it. */
 export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): DecoderConfig {
-  const { activationField = "hidden_act", activations = SILU } = defaults;
+  const { activationField = "hidden_act", activations = SILU, normEpsField = "rms_norm_eps" } = defaults;
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.size("num_attention_heads");
   const headDim = c.size("head_dim", defaults.headDim ?? hiddenSize / numHeads);
@@ -63,7 +64,8 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     headDim,
     maxPositions: stretchedPositions(maxPositions, rope),
     layers,
-    normEps: c.number("rms_norm_eps", defaults.normEps),
+    normKind: "rms",
+    normEps: c.number(normEpsField, defaults.normEps),
     normOffset: 0,
     norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
     activation: activations[c.choice(activationField, names, names[0] as string)] as Activation,

@@ -1,14 +1,14 @@
 import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
-import { type Context, call, type Module } from "../nn/module.ts";
-import { rmsNorm } from "../nn/norm.ts";
+import { type Context, call, type Module, runLayer } from "../nn/module.ts";
+import { layerNorm, rmsNorm } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { BuiltModel } from "./family.ts";
@@ -24,6 +24,8 @@ export interface DecoderConfig {
   maxPositions: number;
   /** One entry for each layer. */
   layers: readonly LayerConfig[];
+  /** RMSNorm, or LayerNorm with bias. */
+  normKind: "rms" | "layer";
   normEps: number;
   /** Added to the weight of every norm: 1 where checkpoints store w − 1. */
   normOffset: 0 | 1;
@@ -78,7 +80,7 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
     layer: i,
   });
   const mlp = gatedMlp(weights.at("mlp"), { ...c, fused, bias: c.mlpBias });
-  const named = (name: string | undefined) => (name ? [rmsNorm(weights.at(name), c.hiddenSize, norm)] : []);
+  const named = (name: string | undefined) => (name ? [hiddenNorm(weights.at(name), c)] : []);
   const { beforeAttention, afterAttention, beforeMlp, afterMlp } = c.norms;
   const branches = [
     [...named(beforeAttention), attention, ...named(afterAttention)],
@@ -97,12 +99,13 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
   };
 }
 
-/** Runs one layer so that its intermediate tensors die with it, unless a tape keeps them. */
-function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
-  if (context.tape && context.checkpoint) {
-    return context.tape.checkpoint(x, (tape, x) => call(layer, x, { ...context, tape }));
-  }
-  return scoped(x.device, () => call(layer, x, context));
+function hiddenNorm(
+  weights: Weights,
+  { normKind, hiddenSize, normEps: eps, normOffset }: DecoderConfig,
+): Module {
+  return normKind === "layer"
+    ? layerNorm(weights, hiddenSize, { eps })
+    : rmsNorm(weights, hiddenSize, { eps, offset: normOffset });
 }
 
 /** Llama and everything that differs from it only by {@link DecoderConfig}. */
@@ -114,7 +117,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps, offset: c.normOffset });
+  const norm = hiddenNorm(body.at("norm"), c);
   const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", matrix, { init: "normal" });
   const root: Module = {
     path: weights.path,
@@ -127,6 +130,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   const numLayers = layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
+    task: "causal-lm",
     device,
     root,
     config: { ...c, numLayers },

@@ -61,14 +61,23 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   };
 }
 
-function attend(
-  { queryScale: scale, window, softcap, layer }: AttentionConfig,
+/** What {@link attend} needs to know. */
+export interface AttendOptions extends Pick<AttentionConfig, "queryScale" | "layer"> {
+  window?: number;
+  softcap?: number;
+  /** False: every token sees every other. */
+  causal?: boolean;
+}
+
+/** Attention of `[B, T, H, D]` to the keys of the sequence, and to those in the cache where there is one. */
+export function attend(
+  { queryScale: scale, window = 0, softcap = 0, causal = true, layer }: AttendOptions,
   queries: Tensor,
   keys: Tensor,
   values: Tensor,
   { tape, cache, lengths }: Context,
 ): Tensor {
-  const options = { scale, window, softcap };
+  const options = { scale, window, softcap, causal };
   if (!cache) return ops.attention(tape, queries, keys, values, { ...options, lengths });
   const past = cache.length;
   const all = cache.append(layer, keys, values);
