@@ -2,16 +2,20 @@ import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
 
-/** Some sequences side by side, padded on the right to one length; matrices are `[batchSize, length]`, row by row. */
-export interface Batch {
+/** Rows of tokens side by side, padded on the right to one length; `[batchSize, length]`, row by row. */
+export interface TokenBatch {
   readonly inputIds: Uint32Array;
-  readonly labels: Int32Array;
-  /** The length of each sequence before padding. */
+  /** The length of each row before padding. */
   readonly lengths: readonly number[];
   readonly batchSize: number;
   readonly length: number;
   /** Tokens without padding. */
   readonly tokens: number;
+}
+
+/** Some sequences side by side: a label for each token. */
+export interface Batch extends TokenBatch {
+  readonly labels: Int32Array;
   /** Tokens that give a loss. */
   readonly labelTokens: number;
 }
@@ -58,28 +62,35 @@ export function makeBatches(
   return makeGroups(sequences, options).map((group) => collate(group, { padTokenId, padToMultipleOf }));
 }
 
-/** Pads sequences on the right into one batch. */
-export function collate(
-  sequences: readonly Sequence[],
-  { padTokenId, padToMultipleOf = 8 }: { padTokenId: number; padToMultipleOf?: number },
-): Batch {
-  const lengths = sequences.map(({ inputIds }) => inputIds.length);
+/** How rows are padded. */
+export interface PaddingOptions {
+  padTokenId?: number;
+  padToMultipleOf?: number;
+}
+
+/** Pads rows of tokens on the right to one length. */
+export function padRows(
+  rows: readonly (readonly number[])[],
+  { padTokenId = 0, padToMultipleOf = 8 }: PaddingOptions = {},
+): TokenBatch {
+  const lengths = rows.map(({ length }) => length);
   const length = Math.ceil(Math.max(...lengths) / padToMultipleOf) * padToMultipleOf;
-  const inputIds = new Uint32Array(sequences.length * length).fill(padTokenId);
-  const labels = new Int32Array(sequences.length * length).fill(IGNORE_INDEX);
-  for (const [row, sequence] of sequences.entries()) {
-    inputIds.set(sequence.inputIds, row * length);
-    labels.set(sequence.labels, row * length);
-  }
-  return {
-    inputIds,
-    labels,
-    lengths,
-    batchSize: sequences.length,
-    length,
-    tokens: lengths.reduce((sum, n) => sum + n, 0),
-    labelTokens: labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0),
-  };
+  const inputIds = new Uint32Array(rows.length * length).fill(padTokenId);
+  for (const [i, row] of rows.entries()) inputIds.set(row, i * length);
+  const tokens = lengths.reduce((sum, n) => sum + n, 0);
+  return { inputIds, lengths, batchSize: rows.length, length, tokens };
+}
+
+/** Pads sequences on the right into one batch. */
+export function collate(sequences: readonly Sequence[], options: PaddingOptions): Batch {
+  const batch = padRows(
+    sequences.map(({ inputIds }) => inputIds),
+    options,
+  );
+  const labels = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
+  for (const [row, sequence] of sequences.entries()) labels.set(sequence.labels, row * batch.length);
+  const labelTokens = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
+  return { ...batch, labels, labelTokens };
 }
 
 /** A group of items and its place in the run. */

@@ -70,7 +70,8 @@ function savedNames(given: readonly string[] = [], { headModules = [] }: Adaptab
 /** What PEFT notes where no task is given: the class, and the module of transformers that defines it. */
 function autoMapping({ architecture, modelType }: Adaptable) {
   if (architecture === undefined || modelType === undefined) return null;
-  const parent_library = `transformers.models.${modelType}.modeling_${modelType}`;
+  const name = modelType.replaceAll("-", "_");
+  const parent_library = `transformers.models.${name}.modeling_${name}`;
   return { base_model_class: architecture, parent_library };
 }
 

@@ -1,4 +1,4 @@
-import type { Activation } from "../kernels/activation.ts";
+import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { type Family, family } from "./family.ts";
 import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
@@ -30,25 +30,6 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
     build: buildOpt,
   }),
 };
-
-/** Names of activations in configs. */
-const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  gelu: "gelu",
-  gelu_new: "gelu_tanh",
-  gelu_fast: "gelu_tanh",
-  gelu_pytorch_tanh: "gelu_tanh",
-  quick_gelu: "quick_gelu",
-  relu: "relu",
-  relu2: "relu2",
-  silu: "silu",
-  swish: "silu",
-  tanh: "tanh",
-};
-
-/** The activation that a field names. */
-export function readActivation(c: ConfigReader, field: string, fallback: string): Activation {
-  return ACTIVATIONS[c.choice(field, Object.keys(ACTIVATIONS), fallback)] as Activation;
-}
 
 function readGpt2(c: ConfigReader): Gpt2Config {
   const hiddenSize = c.size("n_embd");

@@ -66,6 +66,16 @@ export class ConfigReader {
     return name in this.#config ? undefined : absent;
   }
 
+  /** A size of two axes: two positive whole numbers, or one for both. */
+  pair(name: string, fallback: number): [number, number] {
+    const value = this.#read(name) ?? fallback;
+    const both = Array.isArray(value) ? value : [value, value];
+    const isSize = (size: unknown) => Number.isInteger(size) && (size as number) > 0;
+    if (both.length === 2 && both.every(isSize)) return [both[0], both[1]];
+    this.#wrong(name, value, "a positive whole number, or two");
+    return [fallback, fallback];
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     const value = this.#read(name) ?? fallback;
     if (typeof value === "boolean") return value;
@@ -91,6 +101,17 @@ export class ConfigReader {
     if (value === undefined) return undefined;
     if (Array.isArray(value) && value.every((item) => typeof item === kind)) return value;
     this.#wrong(name, value, `a list of ${kind}s`);
+    return undefined;
+  }
+
+  /** An object with the keys 0, 1, 2, … as the list of its texts; undefined where it is null or absent. */
+  numberedTexts(name: string): string[] | undefined {
+    const value = this.#read(name) ?? undefined;
+    if (value === undefined) return undefined;
+    const texts = typeof value === "object" ? { ...value } : {};
+    const list = Object.keys(texts).map((_, i) => (texts as HfConfig)[i]);
+    if (list.length > 0 && list.every((text) => typeof text === "string")) return list;
+    this.#wrong(name, value, 'an object like {"0": "no", "1": "yes"}');
     return undefined;
   }
 

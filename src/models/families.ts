@@ -5,11 +5,18 @@ import { nearest } from "../util/nearest.ts";
 import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
+import { ENCODER_FAMILIES } from "./encoder-families.ts";
 import type { Family } from "./family.ts";
 import type { AnyModel, Task } from "./model.ts";
+import { VISION_FAMILIES } from "./vision-families.ts";
 
 /** Every architecture name of a `config.json` that can be loaded. Another architecture's file adds its own table here. */
-const FAMILIES: Readonly<Record<string, Family>> = { ...DECODER_FAMILIES, ...CLASSIC_FAMILIES };
+const FAMILIES: Readonly<Record<string, Family>> = {
+  ...DECODER_FAMILIES,
+  ...CLASSIC_FAMILIES,
+  ...ENCODER_FAMILIES,
+  ...VISION_FAMILIES,
+};
 
 /** Modules of a head, which PEFT trains whole with an adapter; the names that it tries where the task is one of its own. */
 const HEAD_MODULES: Partial<Record<Task, readonly string[]>> = {

@@ -1,5 +1,6 @@
 import * as ops from "../autograd/ops.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import type { Tape } from "../autograd/tape.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LayerNormOptions } from "../kernels/layer-norm.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
 import type { Leaf } from "./module.ts";
@@ -36,4 +37,10 @@ export function layerNorm(
     forwardWith: (tensors, x, { tape }) =>
       ops.layerNorm(tape, x, tensors as { weight: Tensor; bias: Tensor }, options),
   };
+}
+
+/** x / ‖x‖, row by row: RMSNorm with the weight 1/√cols, since ‖x‖ = √cols · √mean(x²). A row of zeros stays. */
+export function unitLength(tape: Tape | undefined, x: Tensor): Tensor {
+  const weight = new Float32Array(x.columns).fill(1 / Math.sqrt(x.columns));
+  return ops.rmsNorm(tape, x, fromArray(x.device, weight, [x.columns]), { eps: 1e-24 });
 }

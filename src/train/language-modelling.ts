@@ -1,9 +1,10 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, collate } from "../data/batch.ts";
+import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
 import { IGNORE_INDEX, type Sequence } from "../data/tokenize.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import type { LanguageModel } from "../models/model.ts";
+import type { LanguageModel, MaskedLanguageModel } from "../models/model.ts";
+import type { Random } from "../util/random.ts";
 import type { Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
@@ -20,10 +21,34 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   };
 }
 
+/**
+ * Filling in each labelled token from those on both sides. Here `labels[i]` is of position i itself.
+ * @param mask hides tokens of an item anew each time it is seen; without it the items are masked already
+ */
+export function maskedLanguageModelling(
+  model: MaskedLanguageModel,
+  mask: (item: Sequence, random: Random) => Sequence = (item) => item,
+): Objective<Sequence, Batch> {
+  const { device, head, headOptions } = model;
+  return {
+    device,
+    collate: (items, random) =>
+      collate(
+        items.map((item, i) => mask(item, random.fork(i))),
+        {},
+      ),
+    loss(batch, context, scale) {
+      const { ids, ...padding } = uploadTokens(device, batch);
+      const hidden = model.hidden(ids, { ...context, ...padding });
+      return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
+    },
+  };
+}
+
 /** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]`, and the largest of these. */
 export function uploadTokens(
   device: Device,
-  { inputIds, lengths, batchSize, length }: Pick<Batch, "inputIds" | "lengths" | "batchSize" | "length">,
+  { inputIds, lengths, batchSize, length }: TokenBatch,
 ): { ids: Tensor; lengths: Tensor; longest: number } {
   return {
     ids: fromArray(device, inputIds, [batchSize, length]),
