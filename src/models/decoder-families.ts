@@ -64,7 +64,7 @@ function qwen3(c: ConfigReader): DecoderConfig {
   return { ...base, qkNorm: "head", layers: lateWindows(c, base) };
 }
 
-const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256 };
+const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256, numKvHeads: 16 };
 
 function gemma(c: ConfigReader): DecoderConfig {
   // Old configs say "gelu" and mean the tanh approximation.
@@ -90,7 +90,7 @@ const SANDWICH: DecoderConfig["norms"] = {
 /** What the second and third generation have in common. */
 function sandwichedGemma(c: ConfigReader, defaults: Partial<DecoderDefaults>): DecoderConfig {
   const activation = { activationField: "hidden_activation", activations: GELU_TANH };
-  const base = readDecoder(c, { ...GEMMA, ...activation, ...defaults });
+  const base = readDecoder(c, { ...GEMMA, ...activation, numKvHeads: 4, ...defaults });
   c.only("hidden_act", Object.keys(GELU_TANH)); // the older name, beside the newer one
   const queryScale = c.number("query_pre_attn_scalar", 256) ** -0.5;
   return scaledGemma({ ...base, ...readBiases(c), norms: SANDWICH, queryScale });
