@@ -164,22 +164,23 @@ function fitsMatvec({ m, k, beta, aTransposed, bTransposed }: Problem): boolean 
   return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && beta === 0;
 }
 
-/** Whether every operand can be read in vectors of four: the rows in which it is stored, and where they start. */
+/** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
 function isVectorizable(problem: Problem): boolean {
-  const { m, n, k, kExtra, lda, ldb, aOffset, eOffset, aTransposed, bTransposed } = problem;
+  const { m, n, k, lda, ldb, aOffset, aTransposed, bTransposed } = problem;
   const rowsOfA = aTransposed ? [] : [k, lda, aOffset];
   const rowsOfB = bTransposed ? [k, ldb] : [n, ldb];
-  const lengths = [...rowsOfA, ...rowsOfB, kExtra, eOffset];
-  return m > 0 && n > 0 && k > 0 && lengths.every((length) => length % 4 === 0);
+  return m > 0 && n > 0 && k > 0 && [...rowsOfA, ...rowsOfB].every((length) => length % 4 === 0);
 }
 
 function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
   return subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem);
 }
 
+/** The tile kernels read A along its rows also where it is transposed, and the branch in vectors too. */
 function fitsTile(problem: Problem): boolean {
-  const { m, lda, aOffset, aTransposed } = problem;
-  return isVectorizable(problem) && (!aTransposed || [m, lda, aOffset].every((length) => length % 4 === 0));
+  const { m, lda, aOffset, aTransposed, kExtra, eOffset } = problem;
+  const lengths = [kExtra, eOffset, ...(aTransposed ? [m, lda, aOffset] : [])];
+  return isVectorizable(problem) && lengths.every((length) => length % 4 === 0);
 }
 
 /** Up to this many columns the subgroup kernel computes the transpose of C: its lanes lie along the columns. */
@@ -207,7 +208,7 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   a.device.run(subgroup, "forward", {
     bind: { a, a_scalar: a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: { ...constants(problem, b.dtype), EXTENDED: problem.kExtra > 0, SG, ROWS, C_TRANSPOSED },
+    constants: { ...constants(problem, b.dtype), SG, ROWS, C_TRANSPOSED },
     grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / ROWS)],
   });
 }
