@@ -12,31 +12,31 @@ struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 alias elem = vec4f; // f32 where a size is not a multiple of four
 const ACCUMULATE: bool = false; // add to the output instead of overwriting it
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = a[i] + b[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = a[i] + b[i]; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add_into(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i]; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn fill(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = elem(params.factor); }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = elem(params.factor); }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add_bias(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i % params.cols]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i % params.cols]; }
 }
 
 var<workgroup> partial: array<f32, 256>;

@@ -24,31 +24,31 @@ fn gelu_inner(x: elem) -> elem {
   return tanh(clamp(t, elem(-15.0), elem(15.0)));
 }
 
-fn activate(x: elem) -> elem {
-  if (ACTIVATION == 0u) { return x * sigmoid(x); }
-  return 0.5 * x * (1.0 + gelu_inner(x));
-}
+// act and act'.
+struct Activated { value: elem, slope: elem }
 
-fn derivative(x: elem) -> elem {
+fn activated(x: elem) -> Activated {
   if (ACTIVATION == 0u) {
     let s = sigmoid(x);
-    return s * (1.0 + x * (1.0 - s));
+    return Activated(x * s, s * (1.0 + x * (1.0 - s)));
   }
   let t = gelu_inner(x);
   let inner = 0.7978845608028654 * (1.0 + 3.0 * 0.044715 * x * x);
-  return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+  return Activated(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = activate(gate[i]) * up[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(gate[i]).value * up[i]; }
 }
 
 // dgate = dy * up * act'(gate),  dup = dy * act(gate)
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
-    dgate[i] = dy[i] * up[i] * derivative(gate[i]);
-    dup[i] = dy[i] * activate(gate[i]);
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let g = dy[i];
+    let act = activated(gate[i]);
+    dgate[i] = g * up[i] * act.slope;
+    dup[i] = g * act.value;
   }
 }

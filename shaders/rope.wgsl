@@ -23,9 +23,9 @@ fn store(i: u32, value: elem) {
   if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let row = i / params.slots;
     let slot = i % params.slots;
     let base = row * params.cols + slot;
