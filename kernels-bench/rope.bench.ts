@@ -1,5 +1,6 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { rope, ropeFrequencies, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
+import { rope, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
+import { ropeFrequencies } from "../src/kernels/rope-frequencies.ts";
 import { randomValues } from "../test/reference/gradient.ts";
 import { ropeReference } from "../test/reference/rope.ts";
 import type { BenchCase } from "./harness.ts";

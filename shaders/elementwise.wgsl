@@ -1,4 +1,4 @@
-// y = a + b,  y = factor * a,  y += a,  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
+// y = a + factor * b,  y = factor * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
 // Each invocation strides over the elements (vectors of four where the size allows); column sums: see bias_gradient.
 struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 
@@ -14,7 +14,7 @@ const ACCUMULATE: bool = false; // add to the output instead of overwriting it
 
 @compute @workgroup_size(64)
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = a[i] + b[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = a[i] + params.factor * b[i]; }
 }
 
 @compute @workgroup_size(64)
@@ -26,6 +26,26 @@ fn add_into(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
 fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   for (var i = id.x; i < params.count; i += grid.x * 64u) {
     if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
+  }
+}
+
+// Some drivers return NaN for large arguments of tanh, and tanh(15) rounds to 1.
+fn cap(x: elem) -> elem {
+  return params.factor * tanh(clamp(x / params.factor, elem(-15.0), elem(15.0)));
+}
+
+@compute @workgroup_size(64)
+fn softcap(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = cap(a[i]); }
+}
+
+// With t = tanh(a / factor):  y = b (1 - t^2), where b is the gradient of the capped values a.
+@compute @workgroup_size(64)
+fn softcap_backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let t = a[i] / params.factor;
+    let value = b[i] * (1.0 - t * t);
+    if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
   }
 }
 

@@ -3,6 +3,7 @@ import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
+import * as ops from "./ops.ts";
 import type { Tape } from "./tape.ts";
 
 /** Bytes of logits that exist at a time. */
@@ -11,8 +12,33 @@ const LOGIT_BYTES = 16 * 2 ** 20;
 /** Label of a position that is not predicted; PyTorch's `ignore_index`. */
 export const IGNORED_LABEL = -100;
 
+/** What an output layer does to its product with the hidden states: scores = cap · tanh(scale · h Wᵀ / cap). */
+export interface HeadOptions {
+  /** Factor of the logits; 1 unless given. */
+  logitScale?: number;
+  /** Soft cap of the scaled logits; 0, the default: none. */
+  logitSoftcap?: number;
+}
+
+/**
+ * Scores of all tokens of the vocabulary.
+ * @param hidden `[..., d]`
+ * @param head `[V, d]`
+ * @returns `[..., V]`
+ */
+export function headLogits(
+  tape: Tape | undefined,
+  hidden: Tensor,
+  head: Tensor,
+  { logitScale = 1, logitSoftcap = 0 }: HeadOptions = {},
+): Tensor {
+  const scaled = logitScale === 1 ? hidden : ops.scale(tape, hidden, logitScale);
+  const logits = ops.linear(tape, scaled, head);
+  return logitSoftcap === 0 ? logits : ops.softcap(tape, logits, logitSoftcap);
+}
+
 /** Options of {@link linearCrossEntropy}. */
-export interface LossOptions {
+export interface LossOptions extends HeadOptions {
   /**
    * Factor of the summed loss in the gradient: 1 / number of predicted tokens of the whole optimiser step,
    * so that micro-batches of unequal length weigh as their tokens do.
@@ -23,7 +49,7 @@ export interface LossOptions {
 }
 
 /**
- * Sum of −log softmax(hidden Wᵀ)[label] over the labelled positions.
+ * Sum of −log softmax(scores)[label] over the labelled positions, scores being hidden Wᵀ, scaled and capped as asked.
  *
  * Unlabelled positions are dropped before the output layer, and the rest passes it in chunks: each chunk's logits
  * become their own gradient in place and are multiplied back at once, so all logits never exist together
@@ -38,7 +64,7 @@ export function linearCrossEntropy(
   hidden: Tensor,
   head: Tensor,
   labels: Int32Array,
-  { scale, logitBytes = LOGIT_BYTES }: LossOptions,
+  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0 }: LossOptions,
 ): Tensor {
   const { device } = hidden;
   const positions = labelledPositions(labels);
@@ -59,7 +85,7 @@ export function linearCrossEntropy(
   for (let start = 0; start < positions.length; start += chunk) {
     const end = Math.min(start + chunk, positions.length);
     scoped(device, () => {
-      lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale }, start, end);
+      lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale, logitScale, logitSoftcap }, start, end);
       return undefined;
     });
   }
@@ -71,7 +97,7 @@ export function linearCrossEntropy(
   });
 }
 
-interface Chunked {
+interface Chunked extends Required<HeadOptions> {
   rows: Tensor;
   head: Tensor;
   targets: Tensor;
@@ -83,16 +109,16 @@ interface Chunked {
 
 /** Adds the loss of rows [start, end) and, where wanted, writes their part of the gradients. */
 function lossOfChunk(
-  { rows, head, targets, loss, dRows, dHead, scale }: Chunked,
+  { rows, head, targets, loss, dRows, dHead, scale, logitScale: alpha, logitSoftcap: softcap }: Chunked,
   start: number,
   end: number,
 ): void {
   const part = rows.slice(start, end);
-  const logits = matmul(part, head, { layout: "NT" });
-  const losses = crossEntropy(logits, targets.slice(start, end), dRows ? { scale } : {});
+  const logits = matmul(part, head, { layout: "NT", alpha });
+  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(dRows && { scale }) });
   sumLosses(losses, loss);
-  if (dRows) matmul(logits, head, { layout: "NN", into: dRows.slice(start, end) });
-  if (dHead) matmul(logits, part, { layout: "TN", into: dHead });
+  if (dRows) matmul(logits, head, { layout: "NN", alpha, into: dRows.slice(start, end) });
+  if (dHead) matmul(logits, part, { layout: "TN", alpha, into: dHead });
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

@@ -1,7 +1,16 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import * as kernels from "../kernels/attention.ts";
+import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
 import { dropout } from "../kernels/dropout.ts";
-import { addBias, addInto, add as addKernel, biasGradient } from "../kernels/elementwise.ts";
+import {
+  addBias,
+  addInto,
+  add as addKernel,
+  biasGradient,
+  scale as scaleKernel,
+  softcapBackward,
+  softcap as softcapKernel,
+} from "../kernels/elementwise.ts";
 import { embeddingBackward, embedding as embeddingKernel } from "../kernels/embedding.ts";
 import {
   type Activation,
@@ -20,13 +29,43 @@ import type { Tape } from "./tape.ts";
 
 // Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.
 
-/** a + b. */
-export function add(tape: Tape | undefined, a: Tensor, b: Tensor): Tensor {
-  const y = addKernel(a, b);
+/** a + factor · b. */
+export function add(tape: Tape | undefined, a: Tensor, b: Tensor, factor = 1): Tensor {
+  const y = addKernel(a, b, factor);
   return (
     tape?.record(y, [a, b], [], (dy, give) => {
       give(a, (into) => passOn(dy, into));
-      give(b, (into) => passOn(dy, into));
+      give(b, (into) => (factor === 1 ? passOn(dy, into) : scaleKernel(dy, factor, into)));
+    }) ?? y
+  );
+}
+
+/** factor · x. */
+export function scale(tape: Tape | undefined, x: Tensor, factor: number): Tensor {
+  const y = scaleKernel(x, factor);
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => scaleKernel(dy, factor, into));
+    }) ?? y
+  );
+}
+
+/** cap · tanh(x / cap). Saves the output. */
+export function softcap(tape: Tape | undefined, x: Tensor, cap: number): Tensor {
+  const y = softcapKernel(x, cap);
+  return (
+    tape?.record(y, [x], [y], (dy, give) => {
+      give(x, (into) => softcapBackward(dy, y, cap, into));
+    }) ?? y
+  );
+}
+
+/** x[..., start : end]. Saves nothing. */
+export function sliceColumns(tape: Tape | undefined, x: Tensor, start: number, end: number): Tensor {
+  const y = sliceColumnsKernel(x, start, end);
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => sliceColumnsBackward(dy, start, x.columns, into));
     }) ?? y
   );
 }

@@ -4,7 +4,7 @@ import { readJson } from "../io/files.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { countParameters } from "../load/create.ts";
 import { type Model, openModel } from "../load/model.ts";
-import type { HfConfig } from "../models/families.ts";
+import type { HfConfig } from "../models/config-reader.ts";
 import { resolveModelFiles } from "../platform/node-files.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
 import { describeDevice } from "./format.ts";

@@ -31,6 +31,8 @@ export interface Tokenizer {
   readonly padTokenId?: number;
   /** Every token that ends a generated text: `eosTokenId` and those of `generation_config.json`. */
   readonly stopTokenIds: readonly number[];
+  /** Where batches of prompts are padded (`padding_side`). Training pads right whatever it says: padding has no loss. */
+  readonly paddingSide: "left" | "right";
   /** One more than the highest id. The model's embedding may have more rows, never fewer. */
   readonly vocabSize: number;
 }
@@ -72,6 +74,7 @@ export function createTokenizer(
         isText: (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
       }),
     ...specialIds(inner, config, isObject(generationConfig) ? generationConfig : {}),
+    paddingSide: paddingSide(config.padding_side ?? "right"),
     vocabSize: 1 + highestId(inner),
   };
 }
@@ -107,6 +110,11 @@ function construct(json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
     const reason = error instanceof Error ? error.message : String(error);
     throw new LoraError("unsupported", FILE, `cannot be used: ${reason}`);
   }
+}
+
+function paddingSide(side: unknown): "left" | "right" {
+  if (side === "left" || side === "right") return side;
+  return fail("tokenizer_config.json", `padding_side is ${JSON.stringify(side)}, expected "left" or "right"`);
 }
 
 function highestId(inner: HuggingFaceTokenizer): number {

@@ -10,12 +10,17 @@ const params = (count: number, rest: { cols?: number; factor?: number } = {}) =>
   ...rest,
 });
 
-/** y = a + b, for tensors of equal size; y has a's shape. f32. */
-export function add(a: Tensor, b: Tensor): Tensor {
+/** y = a + factor · b, for tensors of equal size; y has a's shape. f32. */
+export function add(a: Tensor, b: Tensor, factor = 1): Tensor {
   checkSizes("add", a, b);
   const { count, elem, grid } = perElement(a.device, a.size);
   const y = empty(a.device, a.shape);
-  a.device.run(shader, "add", { bind: { a, b, y }, params: params(count), constants: { elem }, grid });
+  a.device.run(shader, "add", {
+    bind: { a, b, y },
+    params: params(count, { factor }),
+    constants: { elem },
+    grid,
+  });
   return y;
 }
 
@@ -36,6 +41,33 @@ export function scale(x: Tensor, factor: number, into?: Tensor): Tensor {
   const constants = { elem, ACCUMULATE: into !== undefined };
   x.device.run(shader, "scale", { bind: { a: x, y }, params: params(count, { factor }), constants, grid });
   return y;
+}
+
+/** y = cap · tanh(x / cap): bounds values softly. f32. */
+export function softcap(x: Tensor, cap: number): Tensor {
+  const { count, elem, grid } = perElement(x.device, x.size);
+  const y = empty(x.device, x.shape);
+  x.device.run(shader, "softcap", {
+    bind: { a: x, y },
+    params: params(count, { factor: cap }),
+    constants: { elem },
+    grid,
+  });
+  return y;
+}
+
+/** dL/dx of {@link softcap} from its output y, added to `into` where given. f32. */
+export function softcapBackward(dy: Tensor, y: Tensor, cap: number, into?: Tensor): Tensor {
+  checkSizes("softcapBackward", dy, y);
+  const { count, elem, grid } = perElement(y.device, y.size);
+  const dx = into ?? empty(y.device, y.shape);
+  y.device.run(shader, "softcap_backward", {
+    bind: { a: y, b: dy, y: dx },
+    params: params(count, { factor: cap }),
+    constants: { elem, ACCUMULATE: into !== undefined },
+    grid,
+  });
+  return dx;
 }
 
 /** Sets every element of an f32 tensor. */

@@ -3,28 +3,7 @@ import type { Device } from "../gpu/device.ts";
 import { empty, fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { perElement } from "./launch.ts";
-
-/** Changes of the frequencies for long contexts, named as in a Hugging Face config (`modeling_rope_utils.py`). */
-export type RopeScaling =
-  | { rope_type: "default" }
-  | { rope_type: "linear"; factor: number }
-  | {
-      rope_type: "llama3";
-      factor: number;
-      low_freq_factor: number;
-      high_freq_factor: number;
-      original_max_position_embeddings: number;
-    };
-
-/** What determines the angles. */
-export interface RopeOptions {
-  headDim: number;
-  /** Leading dimensions of a head that are rotated; the rest is left as it is. Even. */
-  rotaryDim?: number;
-  /** Base of the wavelengths, `rope_theta`. */
-  theta: number;
-  scaling?: RopeScaling | undefined;
-}
+import { type RopeOptions, ropeAmplitude, ropeFrequencies } from "./rope-frequencies.ts";
 
 /** Cosines and sines, each `[length, rotaryDim / 2]`, row-major. */
 export interface RopeTable {
@@ -34,40 +13,24 @@ export interface RopeTable {
   length: number;
 }
 
-/** Radians per position of each pair, `[rotaryDim / 2]`, in f64. */
-export function ropeFrequencies({
-  headDim,
-  rotaryDim = headDim,
-  theta,
-  scaling = { rope_type: "default" },
-}: RopeOptions): Float64Array {
-  if (rotaryDim % 2 !== 0 || rotaryDim > headDim || rotaryDim < 2) {
-    fail("rope", `${rotaryDim} rotated dimensions of ${headDim}; an even number is needed`);
-  }
-  const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim));
-  return plain.map((frequency) => scaledFrequency(frequency, scaling));
-}
-
-function scaledFrequency(frequency: number, scaling: RopeScaling): number {
-  if (scaling.rope_type === "default") return frequency;
-  if (scaling.rope_type === "linear") return frequency / scaling.factor;
-  // llama3: waves that the original context holds often enough stay, long ones are stretched, others are blended.
-  const { factor, low_freq_factor: low, high_freq_factor: high } = scaling;
-  const turns = (scaling.original_max_position_embeddings * frequency) / (2 * Math.PI);
-  const blend = Math.min(1, Math.max(0, (turns - low) / (high - low)));
-  return blend * frequency + ((1 - blend) * frequency) / factor;
-}
-
-/** The table for positions 0 … length − 1. Angles are f64: an f32 angle at position 8191 is wrong by up to 5e-4. */
-export function ropeTable({ length, ...options }: RopeOptions & { length: number }): RopeTable {
-  const frequencies = ropeFrequencies(options);
+/**
+ * The table for positions 0 … length − 1. Angles are f64: an f32 angle at position 8191 is wrong by up to 5e-4.
+ * @param sequenceLength what decides the frequencies where they depend on it; `length` unless given
+ */
+export function ropeTable({
+  length,
+  sequenceLength = length,
+  ...options
+}: RopeOptions & { length: number; sequenceLength?: number }): RopeTable {
+  const frequencies = ropeFrequencies(options, sequenceLength);
+  const amplitude = ropeAmplitude(options);
   const half = frequencies.length;
   const cos = new Float32Array(length * half);
   const sin = new Float32Array(length * half);
   for (let i = 0; i < cos.length; i++) {
     const angle = Math.floor(i / half) * (frequencies[i % half] as number);
-    cos[i] = Math.cos(angle);
-    sin[i] = Math.sin(angle);
+    cos[i] = amplitude * Math.cos(angle);
+    sin[i] = amplitude * Math.sin(angle);
   }
   return { cos, sin, length };
 }

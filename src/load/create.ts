@@ -1,7 +1,8 @@
 import type { Device } from "../gpu/device.ts";
 import type { FileContent } from "../io/files.ts";
 import { writeSafetensors } from "../io/safetensors-writer.ts";
-import { buildModel, type HfConfig } from "../models/families.ts";
+import type { HfConfig } from "../models/config-reader.ts";
+import { buildModel } from "../models/families.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { randomWeights, shapeWeights } from "../nn/initial-weights.ts";
 import { type Parameters, readParameters } from "../nn/parameters.ts";

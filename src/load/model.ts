@@ -1,8 +1,9 @@
 import type { Device } from "../gpu/device.ts";
-import { openCheckpoint } from "../io/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../io/checkpoint.ts";
 import { CheckpointWeights } from "../io/checkpoint-weights.ts";
 import { type FileSource, readJson } from "../io/files.ts";
 import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
+import { readTokenizerJson } from "../io/tokenizer-files.ts";
 import { buildModel } from "../models/families.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
@@ -11,7 +12,7 @@ import { fail } from "../util/fail.ts";
 export interface Model extends LanguageModel {
   /** Where it came from: a folder, a URL or a hub id; written into adapters as `base_model_name_or_path`. */
   readonly name: string;
-  /** Absent where the checkpoint has no `tokenizer.json`: such a model trains and generates on ids. */
+  /** Absent where the checkpoint has neither `tokenizer.json` nor `vocab.json` with `merges.txt`: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
 }
 
@@ -24,7 +25,7 @@ const TIED_COPIES = ["lm_head.weight"];
  */
 export async function openModel(files: FileSource, device: Device): Promise<Model> {
   const checkpoint = await openCheckpoint(files);
-  const tokenizer = await openTokenizer(files, checkpoint.generationConfig ?? checkpoint.config);
+  const tokenizer = await openTokenizer(files, checkpoint);
   const weights = new CheckpointWeights(device, checkpoint);
   const language = buildModel(device, checkpoint.config, weights.root);
   const release = () => {
@@ -47,11 +48,14 @@ function checkVocabulary(label: string, { config }: LanguageModel, tokenizer: To
   fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
 }
 
-async function openTokenizer(files: FileSource, generationConfig: unknown): Promise<Tokenizer | undefined> {
-  if ((await files.size("tokenizer.json")) === undefined) return undefined;
+async function openTokenizer(
+  files: FileSource,
+  { config: modelConfig, generationConfig }: Pick<Checkpoint, "config" | "generationConfig">,
+): Promise<Tokenizer | undefined> {
   const hasConfig = (await files.size("tokenizer_config.json")) !== undefined;
   const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
-  return createTokenizer(await readJson(files, "tokenizer.json"), config, generationConfig);
+  const json = await readTokenizerJson(files, config, modelConfig.model_type);
+  return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
 }
 
 /** The model's tokenizer. @throws LoraError where there is none. */

@@ -1,50 +1,98 @@
+import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/gated-activation.ts";
-import { type RopeOptions, type RopeTensors, ropeTable, uploadRopeTable } from "../kernels/rope.ts";
+import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { rmsNorm } from "../nn/norm.ts";
+import { RopeAngles } from "../nn/rope-angles.ts";
 import type { Weights } from "../nn/weights.ts";
-import type { LanguageModel } from "./model.ts";
+import type { BuiltModel } from "./family.ts";
 
-/** What makes one family of pre-norm decoders differ from another: sizes, and fields named for what they do. */
+/** What makes one family of decoders differ from another: sizes, and fields named for what they do. */
 export interface DecoderConfig {
   vocabSize: number;
   hiddenSize: number;
   intermediateSize: number;
-  numLayers: number;
   numHeads: number;
   numKvHeads: number;
   headDim: number;
   maxPositions: number;
+  /** One entry for each layer. */
+  layers: readonly LayerConfig[];
   normEps: number;
+  /** Added to the weight of every norm: 1 where checkpoints store w − 1. */
+  normOffset: 0 | 1;
+  norms: NormNames;
   activation: Activation;
   qkvBias: boolean;
   outputBias: boolean;
   mlpBias: boolean;
+  /** Checkpoints hold `qkv_proj` and `gate_up_proj`. */
+  fusedProjections: boolean;
+  qkNorm: "none" | "head" | "all-heads";
   queryScale: number;
-  rope: RopeOptions;
+  /** Scores of attention become cap · tanh(s / cap); 0: unchanged. */
+  attentionSoftcap: number;
+  embeddingScale: number;
+  /** Factor of what attention and MLP add to the residual stream. */
+  residualScale: number;
+  logitScale: number;
+  /** Logits become cap · tanh(l / cap); 0: unchanged. */
+  logitSoftcap: number;
   /** The output layer shares the embedding's matrix. */
   tied: boolean;
-  defaultTargets: readonly string[];
 }
 
-function decoderLayer(weights: Weights, c: DecoderConfig, layer: number, rope: RopeTensors): Module {
-  const inputNorm = rmsNorm(weights.at("input_layernorm"), c.hiddenSize, { eps: c.normEps });
-  const attention = selfAttention(weights.at("self_attn"), { ...c, rope, layer });
-  const mlpNorm = rmsNorm(weights.at("post_attention_layernorm"), c.hiddenSize, { eps: c.normEps });
-  const mlp = gatedMlp(weights.at("mlp"), { ...c, bias: c.mlpBias });
+/** What differs from layer to layer. */
+export interface LayerConfig {
+  /** A query sees this many positions up to and including its own; 0: all. */
+  window: number;
+  /** Undefined: positions are not embedded. Layers with the same object share their tables. */
+  rope: RopeOptions | undefined;
+}
+
+/** Names of a layer's norms in the checkpoint; a norm without a name does not exist. */
+export interface NormNames {
+  beforeAttention?: string;
+  afterAttention?: string;
+  beforeMlp?: string;
+  afterMlp?: string;
+}
+
+function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeAngles | undefined): Module {
+  const norm = { eps: c.normEps, offset: c.normOffset };
+  const { window } = c.layers[i] as LayerConfig;
+  const [softcap, fused] = [c.attentionSoftcap, c.fusedProjections];
+  const attention = selfAttention(weights.at("self_attn"), {
+    ...c,
+    softcap,
+    fused,
+    window,
+    norm,
+    rope,
+    layer: i,
+  });
+  const mlp = gatedMlp(weights.at("mlp"), { ...c, fused, bias: c.mlpBias });
+  const named = (name: string | undefined) => (name ? [rmsNorm(weights.at(name), c.hiddenSize, norm)] : []);
+  const { beforeAttention, afterAttention, beforeMlp, afterMlp } = c.norms;
+  const branches = [
+    [...named(beforeAttention), attention, ...named(afterAttention)],
+    [...named(beforeMlp), mlp, ...named(afterMlp)],
+  ];
   return {
     path: weights.path,
-    children: [inputNorm, attention, mlpNorm, mlp],
+    children: branches.flat(),
     forward(x, context) {
-      const mixed = call(attention, call(inputNorm, x, context), context);
-      const h = ops.add(context.tape, x, mixed);
-      return ops.add(context.tape, h, call(mlp, call(mlpNorm, h, context), context));
+      for (const branch of branches) {
+        const y = branch.reduce((y, module) => call(module, y, context), x);
+        x = ops.add(context.tape, x, y, c.residualScale);
+      }
+      return x;
     },
   };
 }
@@ -58,18 +106,16 @@ function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
 }
 
 /** Llama and everything that differs from it only by {@link DecoderConfig}. */
-export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): LanguageModel {
+export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
   const body = weights.at("model");
-  const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
-  const angles = ropeTable({ ...c.rope, length: c.maxPositions });
-  const rope = device.memory.persistent(() => uploadRopeTable(device, angles));
-  const layers = Array.from({ length: c.numLayers }, (_, i) =>
-    decoderLayer(body.at(`layers.${i}`), c, i, rope),
+  const matrix = [c.vocabSize, c.hiddenSize] as const;
+  const embedding = body.at("embed_tokens").tensor("weight", matrix, { init: "normal" });
+  const ropes = rotations(device, c);
+  const layers = c.layers.map(({ rope }, i) =>
+    decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps });
-  const head = c.tied
-    ? embedding
-    : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize], { init: "normal" });
+  const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps, offset: c.normOffset });
+  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", matrix, { init: "normal" });
   const root: Module = {
     path: weights.path,
     children: [...layers, norm],
@@ -78,18 +124,32 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
       return call(norm, x, context);
     },
   };
+  const numLayers = layers.length;
+  const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
     device,
     root,
-    config: c,
-    defaultTargets: c.defaultTargets,
+    config: { ...c, numLayers },
     tied: c.tied,
     head,
-    hidden: (ids, context) => call(root, ops.embedding(context.tape, embedding, ids), context),
-    logits: (hidden, tape) => ops.linear(tape, hidden, head),
-    newCache: (capacity) => new KvCache(device, { ...c, capacity }),
+    headOptions,
+    hidden: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    logits: (hidden, tape) => headLogits(tape, hidden, head, headOptions),
+    newCache: (capacity) => new KvCache(device, { ...c, numLayers, capacity }),
+    keepsCache: (past, length) => [...ropes.values()].every((rope) => rope.keeps(past, length)),
     release() {
-      for (const { storage } of [rope.cos, rope.sin]) device.memory.release(storage);
+      for (const rope of ropes.values()) rope.release();
     },
   };
+}
+
+function embed(ids: Tensor, table: Tensor, factor: number, { tape }: Context): Tensor {
+  const x = ops.embedding(tape, table, ids);
+  return factor === 1 ? x : ops.scale(tape, x, factor);
+}
+
+/** One set of angles for each different rotary embedding of the layers. */
+function rotations(device: Device, { layers, maxPositions }: DecoderConfig): Map<RopeOptions, RopeAngles> {
+  const options = new Set(layers.flatMap(({ rope }) => (rope ? [rope] : [])));
+  return new Map([...options].map((rope) => [rope, new RopeAngles(device, rope, maxPositions)]));
 }

@@ -1,8 +1,10 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { RopeTensors } from "../kernels/rope.ts";
+import type { RmsNormOptions } from "../kernels/rms-norm.ts";
 import { linear } from "./linear.ts";
 import { type Context, call, type Module } from "./module.ts";
+import { rmsNorm } from "./norm.ts";
+import type { RopeAngles } from "./rope-angles.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of self-attention. */
@@ -13,42 +15,111 @@ export interface AttentionConfig {
   headDim: number;
   qkvBias: boolean;
   outputBias: boolean;
+  /** Queries, keys and values come from one matrix `qkv_proj`, in this order, instead of three. */
+  fused: boolean;
+  /** RMSNorm of queries and keys before the rotation: of each head, or of all heads together. */
+  qkNorm: "none" | "head" | "all-heads";
+  norm: RmsNormOptions;
   /** Factor of the scores; 1/√headDim in most families. */
   queryScale: number;
-  /** cos and sin of the rotary embedding. */
-  rope: RopeTensors;
+  /** Scores become softcap · tanh(s / softcap); 0: unchanged. */
+  softcap: number;
+  /** A query sees this many positions up to and including its own; 0: all. */
+  window: number;
+  /** The rotary embedding; without one the layer knows order from the causal mask alone. */
+  rope: RopeAngles | undefined;
   /** Number of this layer, for the cache. */
   layer: number;
 }
 
-/** Causal self-attention with rotary positions and grouped queries (GQA, Ainslie et al. 2023, arXiv 2305.13245). */
+/** Causal self-attention with grouped queries (GQA, Ainslie et al. 2023, arXiv 2305.13245). */
 export function selfAttention(weights: Weights, config: AttentionConfig): Module {
-  const { hiddenSize, numHeads, numKvHeads, headDim, qkvBias, outputBias, queryScale, rope, layer } = config;
-  const q = linear(weights.at("q_proj"), hiddenSize, numHeads * headDim, { bias: qkvBias });
-  const k = linear(weights.at("k_proj"), hiddenSize, numKvHeads * headDim, { bias: qkvBias });
-  const v = linear(weights.at("v_proj"), hiddenSize, numKvHeads * headDim, { bias: qkvBias });
+  const { hiddenSize, numHeads, numKvHeads, headDim, outputBias, rope } = config;
+  const projection = config.fused ? fusedProjection(weights, config) : separateProjections(weights, config);
   const o = linear(weights.at("o_proj"), numHeads * headDim, hiddenSize, { bias: outputBias });
+  const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
+  const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function attend(queries: Tensor, keys: Tensor, values: Tensor, { tape, cache, lengths }: Context): Tensor {
-    if (!cache) return ops.attention(tape, queries, keys, values, { scale: queryScale, lengths });
-    const past = cache.length;
-    const all = cache.append(layer, keys, values);
-    const valid = past + (keys.shape[1] as number);
-    return ops.attention(undefined, queries, all.k, all.v, { scale: queryScale, past, keys: valid });
+  function rotate(x: Tensor, { tape, cache, longest }: Context): Tensor {
+    if (!rope) return x;
+    const position = cache?.length ?? 0;
+    return ops.rope(tape, x, rope.upTo(position + (x.shape[1] as number), longest), position);
   }
 
   return {
     path: weights.path,
-    children: [q, k, v, o],
+    children: [...projection.modules, o, ...qNorm.modules, ...kNorm.modules],
     forward(x, context) {
       const [batch, length] = x.shape as [number, number];
+      const [q, k, v] = projection.project(x, context);
       const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
-      const position = context.cache?.length ?? 0;
-      const queries = ops.rope(context.tape, heads(call(q, x, context), numHeads), rope, position);
-      const keys = ops.rope(context.tape, heads(call(k, x, context), numKvHeads), rope, position);
-      const values = heads(call(v, x, context), numKvHeads);
-      const mixed = attend(queries, keys, values, context);
+      const queries = rotate(heads(qNorm.apply(q, context), numHeads), context);
+      const keys = rotate(heads(kNorm.apply(k, context), numKvHeads), context);
+      const mixed = attend(config, queries, keys, heads(v, numKvHeads), context);
       return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
     },
   };
+}
+
+function attend(
+  { queryScale: scale, window, softcap, layer }: AttentionConfig,
+  queries: Tensor,
+  keys: Tensor,
+  values: Tensor,
+  { tape, cache, lengths }: Context,
+): Tensor {
+  const options = { scale, window, softcap };
+  if (!cache) return ops.attention(tape, queries, keys, values, { ...options, lengths });
+  const past = cache.length;
+  const all = cache.append(layer, keys, values);
+  const valid = past + (keys.shape[1] as number);
+  return ops.attention(undefined, queries, all.k, all.v, { ...options, past, keys: valid });
+}
+
+/** How queries, keys and values `[B, T, heads · D]` come from x. */
+interface Projection {
+  modules: readonly Module[];
+  project(x: Tensor, context: Context): [q: Tensor, k: Tensor, v: Tensor];
+}
+
+function separateProjections(
+  weights: Weights,
+  { hiddenSize, numHeads, numKvHeads, headDim, qkvBias: bias }: AttentionConfig,
+): Projection {
+  const q = linear(weights.at("q_proj"), hiddenSize, numHeads * headDim, { bias });
+  const k = linear(weights.at("k_proj"), hiddenSize, numKvHeads * headDim, { bias });
+  const v = linear(weights.at("v_proj"), hiddenSize, numKvHeads * headDim, { bias });
+  return {
+    modules: [q, k, v],
+    project: (x, context) => [call(q, x, context), call(k, x, context), call(v, x, context)],
+  };
+}
+
+/** One linear layer, as the checkpoint has it: adapters of such a model target it as a whole. */
+function fusedProjection(
+  weights: Weights,
+  { hiddenSize, numHeads, numKvHeads, headDim, qkvBias: bias }: AttentionConfig,
+): Projection {
+  const [queries, keys] = [numHeads * headDim, numKvHeads * headDim];
+  const qkv = linear(weights.at("qkv_proj"), hiddenSize, queries + 2 * keys, { bias });
+  return {
+    modules: [qkv],
+    project(x, context) {
+      const y = call(qkv, x, context);
+      const part = (start: number, width: number) => ops.sliceColumns(context.tape, y, start, start + width);
+      return [part(0, queries), part(queries, keys), part(queries + keys, keys)];
+    },
+  };
+}
+
+/** The norm of queries or keys `[B, T, heads · D]`, where there is one. */
+function queryKeyNorm(
+  weights: Weights,
+  heads: number,
+  { qkNorm, headDim, norm: options }: AttentionConfig,
+): { modules: readonly Module[]; apply(x: Tensor, context: Context): Tensor } {
+  if (qkNorm === "none") return { modules: [], apply: (x) => x };
+  const size = qkNorm === "head" ? headDim : heads * headDim;
+  const norm = rmsNorm(weights, size, options);
+  return { modules: [norm], apply: (x, context) => call(norm, x.reshape([x.size / size, size]), context) };
 }

@@ -1,7 +1,8 @@
 import * as ops from "../autograd/ops.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/gated-activation.ts";
 import { linear } from "./linear.ts";
-import { call, type Module } from "./module.ts";
+import { type Context, call, type Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of a gated MLP. */
@@ -10,27 +11,51 @@ export interface MlpConfig {
   intermediateSize: number;
   activation: Activation;
   bias: boolean;
+  /** Gate and up come from one matrix `gate_up_proj`, in this order, instead of two. */
+  fused: boolean;
 }
 
 /** down(act(gate x) · up x), Shazeer 2020, arXiv 2002.05202. */
-export function gatedMlp(
-  weights: Weights,
-  { hiddenSize, intermediateSize, activation, bias }: MlpConfig,
-): Module {
-  const gate = linear(weights.at("gate_proj"), hiddenSize, intermediateSize, { bias });
-  const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
+export function gatedMlp(weights: Weights, config: MlpConfig): Module {
+  const { hiddenSize, intermediateSize, activation, bias } = config;
+  const inner = config.fused ? fusedProjection(weights, config) : separateProjections(weights, config);
   const down = linear(weights.at("down_proj"), intermediateSize, hiddenSize, { bias });
   return {
     path: weights.path,
-    children: [gate, up, down],
+    children: [...inner.modules, down],
     forward(x, context) {
-      const hidden = ops.gatedActivation(
-        context.tape,
-        call(gate, x, context),
-        call(up, x, context),
-        activation,
-      );
-      return call(down, hidden, context);
+      const [gate, up] = inner.project(x, context);
+      return call(down, ops.gatedActivation(context.tape, gate, up, activation), context);
+    },
+  };
+}
+
+/** How gate and up `[B, T, intermediate]` come from x. */
+interface Projection {
+  modules: readonly Module[];
+  project(x: Tensor, context: Context): [gate: Tensor, up: Tensor];
+}
+
+function separateProjections(
+  weights: Weights,
+  { hiddenSize, intermediateSize, bias }: MlpConfig,
+): Projection {
+  const gate = linear(weights.at("gate_proj"), hiddenSize, intermediateSize, { bias });
+  const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
+  return {
+    modules: [gate, up],
+    project: (x, context) => [call(gate, x, context), call(up, x, context)],
+  };
+}
+
+function fusedProjection(weights: Weights, { hiddenSize, intermediateSize, bias }: MlpConfig): Projection {
+  const both = linear(weights.at("gate_up_proj"), hiddenSize, 2 * intermediateSize, { bias });
+  return {
+    modules: [both],
+    project(x, context) {
+      const y = call(both, x, context);
+      const half = (start: number) => ops.sliceColumns(context.tape, y, start, start + intermediateSize);
+      return [half(0), half(intermediateSize)];
     },
   };
 }

@@ -12,6 +12,8 @@ export interface Context {
   seed: number;
   /** Valid tokens of each sequence of a right-padded batch, u32 `[B]`; absent where all are valid. */
   lengths?: Tensor | undefined;
+  /** Tokens of the longest sequence of a padded batch; absent where that is the batch's length. */
+  longest?: number | undefined;
   /** Keys and values of earlier tokens; absent while training. */
   cache?: KvCache | undefined;
   /** Layers keep only their input and are run again by the backward pass. */

@@ -5,7 +5,10 @@ import type { Weights } from "./weights.ts";
 
 /** RMSNorm over the last axis, of `size` features. */
 export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions): Module {
-  const weight = weights.tensor("weight", [size], { storage: "f32", init: "ones" });
+  const weight = weights.tensor("weight", [size], {
+    storage: "f32",
+    init: options.offset ? "zeros" : "ones",
+  });
   return {
     path: weights.path,
     children: [],

@@ -31,6 +31,10 @@ export async function* generateTokens(
   try {
     let next: readonly number[] = promptIds;
     while (history.length < capacity) {
+      if (model.keepsCache?.(cache.length, history.length) === false) {
+        cache.length = 0;
+        next = [...history];
+      }
       const token = await nextToken(
         model,
         next,

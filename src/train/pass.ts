@@ -57,8 +57,11 @@ function batchLoss(
   const { device } = model;
   const ids = fromArray(device, batch.inputIds, [batch.batchSize, batch.length]);
   const lengths = fromArray(device, Uint32Array.from(batch.lengths), [batch.batchSize]);
-  const hidden = model.hidden(ids, { ...context, lengths });
-  return linearCrossEntropy(context.tape, hidden, model.head, nextTokens(batch), { scale });
+  const hidden = model.hidden(ids, { ...context, lengths, longest: Math.max(...batch.lengths) });
+  return linearCrossEntropy(context.tape, hidden, model.head, nextTokens(batch), {
+    scale,
+    ...model.headOptions,
+  });
 }
 
 /** The label of position t is the token at t + 1: shifts every row to the left by one. */

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { linearCrossEntropy } from "../../src/autograd/loss.ts";
+import { type HeadOptions, headLogits, linearCrossEntropy } from "../../src/autograd/loss.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped } from "../../src/gpu/tensor.ts";
+import { crossEntropyReference } from "../reference/cross-entropy.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -12,17 +13,17 @@ const head = randomValues(V * d, 2);
 const labels = Int32Array.from({ length: N }, (_, i) => (i % 3 === 0 ? -100 : (i * 7) % V));
 const scale = 0.25;
 
-/** Sum of logsumexp(h Wᵀ) − (h Wᵀ)[label] over the labelled rows. */
-function lossReference(hidden: ArrayLike<number>, head: ArrayLike<number>): number {
+/** Scores as the head's options shape them. */
+function scoresReference(hidden: ArrayLike<number>, head: ArrayLike<number>, options: HeadOptions = {}) {
+  const { logitScale = 1, logitSoftcap: cap = 0 } = options;
   const logits = matmulReference(hidden, head, { m: N, n: V, k: d, layout: "NT" });
-  let loss = 0;
-  labels.forEach((label, row) => {
-    if (label === -100) return;
-    const line = logits.subarray(row * V, (row + 1) * V);
-    const top = Math.max(...line);
-    loss += top + Math.log(line.reduce((sum, value) => sum + Math.exp(value - top), 0)) - line[label]!;
-  });
-  return loss;
+  return logits.map((l) => (cap ? cap * Math.tanh((logitScale * l) / cap) : logitScale * l));
+}
+
+/** Sum of logsumexp(scores) − scores[label] over the labelled rows. */
+function lossReference(hidden: ArrayLike<number>, head: ArrayLike<number>, options?: HeadOptions): number {
+  const masked = labels.map((label) => Math.max(label, -1));
+  return crossEntropyReference(scoresReference(hidden, head, options), masked).reduce((a, b) => a + b, 0);
 }
 
 describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
@@ -45,6 +46,37 @@ describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
     });
   },
 );
+
+const shaped = [{ logitScale: 0.25 }, { logitSoftcap: 2 }, { logitScale: 0.5, logitSoftcap: 1.5 }];
+test.each(shaped)("scores with %j: logits, loss and gradients", async (options) => {
+  const device = await testDevice();
+  const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];
+  expect(await headLogits(undefined, H, W, options).read()).toBeClose(scoresReference(hidden, head, options));
+  const tape = new Tape();
+  for (const leaf of [H, W]) tape.watch(leaf);
+  const loss = linearCrossEntropy(tape, H, W, labels, { scale, ...options });
+  expect(await loss.read()).toBeClose([lossReference(hidden, head, options)]);
+  const gradients = tape.backward(loss, loss);
+  const wanted = [
+    centralDifferences((v) => [lossReference(v, head, options)], hidden, [scale]),
+    centralDifferences((v) => [lossReference(hidden, v, options)], head, [scale]),
+  ];
+  expect(await gradients.get(H)!.read()).toBeClose(wanted[0]!, 1e-4);
+  expect(await gradients.get(W)!.read()).toBeClose(wanted[1]!, 1e-4);
+});
+
+test("the gradient of scores flows through scale and cap", async () => {
+  const device = await testDevice();
+  const options = { logitScale: 0.5, logitSoftcap: 1.5 };
+  const H = floats(device, hidden, [N, d]);
+  const tape = new Tape();
+  tape.watch(H);
+  const y = headLogits(tape, H, floats(device, head, [V, d]), options);
+  const dy = randomValues(N * V, 3);
+  const gradients = tape.backward(y, floats(device, dy, [N, V]));
+  const wanted = centralDifferences((v) => scoresReference(v, head, options), hidden, dy);
+  expect(await gradients.get(H)!.read()).toBeClose(wanted, 1e-4);
+});
 
 test("without a tape only the loss is computed, and no labels give 0", async () => {
   const device = await testDevice();

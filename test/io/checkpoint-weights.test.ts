@@ -105,12 +105,17 @@ describe("openModel", () => {
       { architectures: ["MambaForCausalLM"] },
       /architecture MambaForCausalLM is not supported[\s\S]*LlamaForCausalLM/,
     ],
-    [{ architectures: undefined }, /\(none given\)/],
+    [
+      { architectures: undefined, model_type: undefined },
+      /names neither architectures nor model_type[\s\S]*LlamaForCausalLM/,
+    ],
     [{ hidden_act: "relu" }, /hidden_act "relu" is not supported/],
+    [{ hidden_act: "relu", hidden_size: "big" }, /hidden_size is "big"[\s\S]*hidden_act "relu"/],
+    [{ attention_sink_size: 4 }, /attention_sink_size 4 is not supported/],
     [{ hidden_size: "big" }, /hidden_size is "big", expected a number/],
     [
-      { rope_parameters: { rope_type: "yarn", rope_theta: 1 } },
-      /rope_type "yarn" is not supported[\s\S]*llama3/,
+      { rope_parameters: { rope_type: "mrope", rope_theta: 1 } },
+      /rope_parameters\.rope_type "mrope" is not supported; supported: "default"/,
     ],
     [{ num_hidden_layers: 3 }, /layers\.2\.input_layernorm\.weight \[32\] is missing/],
     [

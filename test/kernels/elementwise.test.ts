@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { add, addBias, addInto, biasGradient, fill, scale, zeros } from "../../src/kernels/elementwise.ts";
-import { addBiasReference, addReference } from "../reference/elementwise.ts";
+import {
+  add,
+  addBias,
+  addInto,
+  biasGradient,
+  fill,
+  scale,
+  softcap,
+  softcapBackward,
+  zeros,
+} from "../../src/kernels/elementwise.ts";
+import { addBiasReference, addReference, softcapReference } from "../reference/elementwise.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
@@ -23,6 +33,7 @@ describe.each(cases)("elementwise $rows×$cols", ({ rows, cols }) => {
     const device = await testDevice();
     const [A, B] = [floats(device, a, shape), floats(device, b, shape)];
     expect(await add(A, B).read()).toBeClose(addReference(a, b));
+    expect(await add(A, B, 0.25).read()).toBeClose(addReference(a, b, 0.25));
     const scaled = scale(B, -0.5);
     expect(await scaled.read()).toBeClose(b.map((v) => -0.5 * v));
     expect(await scale(B, 2, scaled).read()).toBeClose(b.map((v) => 1.5 * v));
@@ -40,11 +51,31 @@ describe.each(cases)("elementwise $rows×$cols", ({ rows, cols }) => {
     expect(await biasGradient(dY, db).read()).toBeClose(wanted.map((g) => 2 * g));
   });
 
+  test("softcap and its gradient", async () => {
+    const device = await testDevice();
+    const cap = 1.5;
+    const [A, dY] = [floats(device, a, shape), floats(device, b, shape)];
+    const y = softcap(A, cap);
+    expect(await y.read()).toBeClose(softcapReference(a, cap));
+    const dx = softcapBackward(dY, y, cap);
+    // Elements are independent, so each is differentiated on its own.
+    const wanted = a.map(
+      (value, i) => centralDifferences((v) => softcapReference(v, cap), [value], [b[i]!])[0]!,
+    );
+    expect(await dx.read()).toBeClose(wanted);
+    expect(await softcapBackward(dY, y, cap, dx).read()).toBeClose(wanted.map((g) => 2 * g));
+  });
+
   test("fill", async () => {
     const device = await testDevice();
     expect(new Set(await zeros(device, shape).read())).toEqual(new Set([0]));
     expect(new Set(await fill(zeros(device, shape), 1.5).read())).toEqual(new Set([1.5]));
   });
+});
+
+test("softcap of large values is the cap", async () => {
+  const device = await testDevice();
+  expect([...(await softcap(floats(device, [1e4, -1e30, 0], [3]), 30).read())]).toEqual([30, -30, 0]);
 });
 
 test("a wrong size is named", async () => {

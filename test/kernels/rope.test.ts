@@ -1,13 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import {
-  type RopeScaling,
-  rope,
-  ropeBackward,
-  ropeFrequencies,
-  ropeTable,
-  uploadRopeTable,
-} from "../../src/kernels/rope.ts";
+import { rope, ropeBackward, ropeTable, uploadRopeTable } from "../../src/kernels/rope.ts";
+import { type RopeScaling, ropeFrequencies } from "../../src/kernels/rope-frequencies.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { type RopeCase, ropeReference } from "../reference/rope.ts";
 import { floats, testDevice } from "../support/device.ts";

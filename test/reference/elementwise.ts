@@ -7,3 +7,8 @@ export function addBiasReference(x: ArrayLike<number>, bias: ArrayLike<number>):
 export function addReference(a: ArrayLike<number>, b: ArrayLike<number>, factor = 1): Float64Array {
   return Float64Array.from(a, (value, i) => value + factor * (b[i] as number));
 }
+
+/** cap · tanh(x / cap), in f64. */
+export function softcapReference(x: ArrayLike<number>, cap: number): Float64Array {
+  return Float64Array.from(x, (value) => cap * Math.tanh(value / cap));
+}

@@ -1,0 +1,29 @@
+// slice: y[r, c] = x[r, start + c],  backward: dx[r, start + c] = dy[r, c]
+// Each invocation strides over the elements of the narrow side, in vectors of four where the sizes allow.
+struct Params { count: u32, narrow: u32, wide: u32, start: u32 } // in units of elem; narrow and wide are row lengths
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<elem>;        // [rows, wide]
+@group(0) @binding(2) var<storage, read_write> y: array<elem>;  // [rows, narrow]
+@group(0) @binding(3) var<storage, read> dy: array<elem>;       // [rows, narrow]
+@group(0) @binding(4) var<storage, read_write> dx: array<elem>; // [rows, wide]; other columns stay as they are
+
+alias elem = vec4f; // f32 where a size is not a multiple of four
+const ACCUMULATE: bool = false; // add to dx instead of overwriting it
+
+fn wide_index(i: u32) -> u32 {
+  return i / params.narrow * params.wide + params.start + i % params.narrow;
+}
+
+@compute @workgroup_size(64)
+fn slice(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = x[wide_index(i)]; }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let at = wide_index(i);
+    if (ACCUMULATE) { dx[at] += dy[i]; } else { dx[at] = dy[i]; }
+  }
+}

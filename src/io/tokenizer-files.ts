@@ -1,0 +1,173 @@
+import { fail, LoraError } from "../util/fail.ts";
+import { type FileSource, readJson, readText } from "./files.ts";
+import { isObject, type JsonObject } from "./tokenizer-compat.ts";
+
+/** What a class of byte-level BPE tokenizers does, where its folder holds only vocabulary and merges. */
+interface ByteLevelClass {
+  normalizer: JsonObject | null;
+  /** Splits the text before the bytes are encoded; GPT-2's own expression unless given. */
+  split?: string;
+}
+
+const GPT2: ByteLevelClass = { normalizer: null };
+const QWEN2: ByteLevelClass = {
+  normalizer: { type: "NFC" },
+  split:
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+};
+
+/** By `tokenizer_class`, or by `model_type` where there is no tokenizer_config.json. */
+const CLASSES: Readonly<Record<string, ByteLevelClass>> = {
+  GPT2Tokenizer: GPT2,
+  gpt2: GPT2,
+  Qwen2Tokenizer: QWEN2,
+  qwen2: QWEN2,
+  qwen3: QWEN2,
+};
+
+/** Special token of both classes, whether or not the config names it. */
+const END_OF_TEXT = "<|endoftext|>";
+
+/**
+ * A folder's `tokenizer.json`, or the same made of `vocab.json` and `merges.txt`, which older folders have instead.
+ * @param config `tokenizer_config.json`
+ * @param modelType `model_type` of the model's config
+ * @returns undefined where there is neither
+ */
+export async function readTokenizerJson(
+  files: FileSource,
+  config: unknown,
+  modelType: unknown,
+): Promise<unknown> {
+  const has = async (name: string) => (await files.size(name)) !== undefined;
+  if (await has("tokenizer.json")) return readJson(files, "tokenizer.json");
+  const merges = (await has("merges.txt"))
+    ? "merges.txt"
+    : (await has("vocab.bpe"))
+      ? "vocab.bpe"
+      : undefined;
+  if (merges === undefined || !(await has("vocab.json"))) return undefined;
+  return byteLevelTokenizer({
+    vocab: await readJson(files, "vocab.json"),
+    merges: await readText(files, merges),
+    config: isObject(config) ? config : {},
+    modelType,
+  });
+}
+
+/** What a byte-level BPE tokenizer is made of. */
+export interface ByteLevelFiles {
+  vocab: unknown;
+  merges: string;
+  config: JsonObject;
+  modelType?: unknown;
+}
+
+/**
+ * The `tokenizer.json` that transformers would save for a vocabulary and merges.
+ * @throws LoraError for a class of tokenizer that is not known, or files that are not what they should be
+ */
+export function byteLevelTokenizer({ vocab, merges, config, modelType }: ByteLevelFiles): JsonObject {
+  const { normalizer, split } = findClass(config.tokenizer_class, modelType);
+  const ids = checkVocabulary(vocab);
+  const bytes = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true };
+  const pattern = { type: "Split", pattern: { Regex: split }, behavior: "Isolated", invert: false };
+  const added = addedTokens(config, ids);
+  return {
+    version: "1.0",
+    added_tokens: added,
+    normalizer,
+    pre_tokenizer: split
+      ? { type: "Sequence", pretokenizers: [pattern, { ...bytes, use_regex: false }] }
+      : { ...bytes, use_regex: true },
+    post_processor: config.add_bos_token === true ? startWith(tokenName(config.bos_token), added) : null,
+    decoder: { type: "ByteLevel" },
+    model: { type: "BPE", vocab: ids, merges: parseMerges(merges) },
+  };
+}
+
+function findClass(tokenizerClass: unknown, modelType: unknown): ByteLevelClass {
+  const name = String(tokenizerClass ?? modelType).replace(/Fast$/, "");
+  const found = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
+  if (found) return found;
+  throw new LoraError(
+    "unsupported",
+    "tokenizer",
+    `there is no tokenizer.json, and how ${name} splits text is not known here`,
+    "save the tokenizer with transformers (save_pretrained): that writes tokenizer.json",
+  );
+}
+
+function checkVocabulary(vocab: unknown): Readonly<Record<string, number>> {
+  const valid = isObject(vocab) && Object.values(vocab).every((id) => Number.isInteger(id));
+  if (!valid) fail("vocab.json", "is not an object of token → id");
+  return vocab as Readonly<Record<string, number>>;
+}
+
+function parseMerges(text: string): string[] {
+  const lines = text.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#version"));
+  const broken = lines.findIndex((line) => line.split(" ").length !== 2);
+  if (broken >= 0) fail("merges.txt", `${JSON.stringify(lines[broken])} is no pair of tokens`);
+  return lines;
+}
+
+interface AddedToken {
+  id: number;
+  content: string;
+  special: boolean;
+  normalized: boolean;
+  lstrip: boolean;
+  rstrip: boolean;
+  single_word: boolean;
+}
+
+/** Tokens of `added_tokens_decoder`, and the special tokens that the config names besides; new ones get new ids. */
+function addedTokens(config: JsonObject, vocab: Readonly<Record<string, number>>): AddedToken[] {
+  const listed = isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
+  const tokens = Object.entries(listed).flatMap(([id, token]) =>
+    isObject(token) ? [addedToken(Number(id), token)] : [],
+  );
+  const extra = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];
+  const { bos_token, eos_token, unk_token, pad_token } = config;
+  const ids = [...Object.values(vocab), ...tokens.map(({ id }) => id)];
+  let next = 1 + ids.reduce((highest, id) => Math.max(highest, id), -1);
+  for (const name of [END_OF_TEXT, bos_token, eos_token, unk_token, pad_token, ...extra].map(tokenName)) {
+    if (name === undefined || tokens.some(({ content }) => content === name)) continue;
+    if (name === END_OF_TEXT && vocab[name] === undefined) continue;
+    tokens.push(addedToken(vocab[name] ?? next++, { content: name, special: true }));
+  }
+  return tokens;
+}
+
+function addedToken(id: number, token: JsonObject): AddedToken {
+  return {
+    id,
+    content: String(token.content),
+    special: token.special === true,
+    normalized: token.normalized === true,
+    lstrip: token.lstrip === true,
+    rstrip: token.rstrip === true,
+    single_word: token.single_word === true,
+  };
+}
+
+/** A special token's text: some configs hold an object around it. */
+function tokenName(token: unknown): string | undefined {
+  const content = isObject(token) ? token.content : token;
+  return typeof content === "string" ? content : undefined;
+}
+
+/** A post-processor that puts the beginning-of-sequence token first. */
+function startWith(name: string = END_OF_TEXT, added: readonly AddedToken[]): JsonObject {
+  const id = added.find(({ content }) => content === name)?.id;
+  if (id === undefined)
+    fail("tokenizer_config.json", `add_bos_token wants ${name}, which is not in vocab.json`);
+  const sequence = { Sequence: { id: "A", type_id: 0 } };
+  const special = { SpecialToken: { id: name, type_id: 0 } };
+  return {
+    type: "TemplateProcessing",
+    single: [special, sequence],
+    pair: [special, sequence, { Sequence: { id: "B", type_id: 1 } }],
+    special_tokens: { [name]: { id: name, ids: [id], tokens: [name] } },
+  };
+}

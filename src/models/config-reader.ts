@@ -1,0 +1,174 @@
+import { LoraError } from "../util/fail.ts";
+
+/** A `config.json` as Hugging Face writes it. */
+export type HfConfig = Readonly<Record<string, unknown>>;
+
+/**
+ * Fields that change nothing about what a trained model computes: bookkeeping, dropout of the base model (its weights
+ * are frozen), special tokens (the tokenizer's business), generation defaults, and implementation choices.
+ */
+const IRRELEVANT = new RegExp(
+  `^(?:${[
+    "architectures|model_type|auto_map|(?:torch_)?dtype|transformers_version|_name_or_path|initializer_range|use_bfloat16",
+    "_?attn_implementation|_attn_implementation_autoset|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
+    ".*_pdrop|.*dropout|.*_dropout_prob",
+    ".*_token_ids?|.*tokenizer(?:_class)?|prefix",
+    "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
+    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward",
+    "do_sample|num_beams|num_beam_groups|num_return_sequences|(?:max|min)_length|length_penalty|diversity_penalty|repetition_penalty",
+    "temperature|top_k|top_p|typical_p|early_stopping|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|suppress_tokens",
+    "unsloth_\\w+|transformers\\.js_config|is_llama_config|context_window_size|prefill_chunk_size",
+  ].join("|")})$`,
+);
+
+/**
+ * Reads fields of a `config.json`, checks their types and remembers which were read. Problems are gathered, so that
+ * {@link ConfigReader.finish} can report them together; until then a wrong field reads as its fallback.
+ */
+export class ConfigReader {
+  readonly #config: HfConfig;
+  readonly #prefix: string;
+  readonly #known = new Set<string>();
+  readonly #problems: string[];
+  readonly #unsupported: string[];
+
+  constructor(
+    config: HfConfig,
+    prefix = "",
+    sinks: { problems: string[]; unsupported: string[] } = { problems: [], unsupported: [] },
+  ) {
+    this.#config = config;
+    this.#prefix = prefix;
+    this.#problems = sinks.problems;
+    this.#unsupported = sinks.unsupported;
+  }
+
+  /** A field that must be a number, unless there is a fallback for its absence. */
+  number(name: string, fallback?: number): number {
+    const value = this.#read(name) ?? fallback;
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    this.#wrong(name, value, "a number");
+    return fallback ?? 0;
+  }
+
+  /** A field that must be a positive whole number. */
+  size(name: string, fallback?: number): number {
+    const value = this.number(name, fallback);
+    if (Number.isInteger(value) && value > 0) return value;
+    const isReported = value === 0 && typeof this.#config[name] !== "number";
+    if (!isReported) this.#wrong(name, value, "a positive whole number");
+    return 1;
+  }
+
+  /** A field that is a number or null, which means none; transformers omits fields that have their class's default. */
+  optionalNumber(name: string, absent?: number): number | undefined {
+    if (this.has(name)) return this.number(name);
+    return name in this.#config ? undefined : absent;
+  }
+
+  boolean(name: string, fallback: boolean): boolean {
+    const value = this.#read(name) ?? fallback;
+    if (typeof value === "boolean") return value;
+    this.#wrong(name, value, "true or false");
+    return fallback;
+  }
+
+  /** One of some names. */
+  choice<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
+    const value = this.#read(name) ?? fallback;
+    const found = allowed.find((candidate) => candidate === value);
+    if (found !== undefined) return found;
+    this.#refuse(name, value, `; supported: ${allowed.map((word) => JSON.stringify(word)).join(", ")}`);
+    return fallback;
+  }
+
+  /** A list of a given length, or undefined where it is null or absent. */
+  list<T extends "number" | "string">(
+    name: string,
+    kind: T,
+  ): (T extends "number" ? number : string)[] | undefined {
+    const value = this.#read(name) ?? undefined;
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.every((item) => typeof item === kind)) return value;
+    this.#wrong(name, value, `a list of ${kind}s`);
+    return undefined;
+  }
+
+  /** A reader of an object inside this one; of an empty object where it is null or absent. */
+  object(name: string): ConfigReader {
+    const value = this.#read(name) ?? {};
+    const sinks = { problems: this.#problems, unsupported: this.#unsupported };
+    const isObject = typeof value === "object" && !Array.isArray(value);
+    if (!isObject) this.#wrong(name, value, "an object");
+    return new ConfigReader(isObject ? (value as HfConfig) : {}, `${this.#prefix}${name}.`, sinks);
+  }
+
+  /** Whether a field is there and not null. */
+  has(name: string): boolean {
+    return (this.#read(name) ?? undefined) !== undefined;
+  }
+
+  /** Marks fields as having no effect on this family, whatever they hold. */
+  ignore(...names: readonly string[]): void {
+    for (const name of names) this.#known.add(name);
+  }
+
+  /** Refuses any value but these: a setting that is not implemented is never ignored. */
+  only(name: string, allowed: readonly unknown[], fallback: unknown = allowed[0]): void {
+    const value = this.#read(name) ?? fallback;
+    if (!allowed.includes(value)) this.#refuse(name, value);
+  }
+
+  /** Refuses a field's value for a reason of the caller's. */
+  refuse(name: string, reason: string): void {
+    this.#unsupported.push(`${this.#prefix}${name} ${reason}`);
+  }
+
+  /** Refuses what is left: fields that nobody read, that are not known to be irrelevant and that are not off. */
+  refuseUnread(): void {
+    for (const [name, value] of Object.entries(this.#config)) {
+      if (this.#known.has(name) || IRRELEVANT.test(name) || isOff(value)) continue;
+      this.#refuse(name, value);
+    }
+  }
+
+  /**
+   * Ends the reading.
+   * @throws LoraError listing every field that is wrong or not supported
+   */
+  finish(where: string): void {
+    this.refuseUnread();
+    const lines = [...this.#problems, ...this.#unsupported];
+    if (lines.length === 0) return;
+    const list = lines.map((line) => `\n  - ${line}`).join("");
+    const noun = lines.length === 1 ? "1 problem" : `${lines.length} problems`;
+    const [kind, help] =
+      this.#unsupported.length === 0
+        ? (["input", undefined] as const)
+        : ([
+            "unsupported",
+            "a field that is known to change nothing can be deleted from config.json",
+          ] as const);
+    throw new LoraError(kind, `config.json of ${where}`, `${noun}:${list}`, help);
+  }
+
+  #refuse(name: string, value: unknown, more = ""): void {
+    this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)} is not supported${more}`);
+  }
+
+  #read(name: string): unknown {
+    this.#known.add(name);
+    return this.#config[name];
+  }
+
+  #wrong(name: string, value: unknown, wanted: string): void {
+    const got = value === undefined ? "missing" : JSON.stringify(value);
+    this.#problems.push(`${this.#prefix}${name} is ${got}, expected ${wanted}`);
+  }
+}
+
+/** A field that switches nothing on. */
+function isOff(value: unknown): boolean {
+  if (value === null || value === false || value === 0 || value === "") return true;
+  return typeof value === "object" && Object.keys(value as object).length === 0;
+}

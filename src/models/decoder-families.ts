@@ -1,0 +1,167 @@
+import type { ConfigReader } from "./config-reader.ts";
+import { buildDecoder, type DecoderConfig } from "./decoder.ts";
+import { type DecoderDefaults, GELU_TANH, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
+import { type Family, family } from "./family.ts";
+import { readLayerRopes } from "./rope-config.ts";
+
+/** The default target modules of most families. */
+const QV = ["q_proj", "v_proj"];
+
+/**
+ * Decoder families by the architecture name in their configs. Only this file and its like know families' names.
+ * Defaults are those of the families' config classes in transformers 5.18, targets those of PEFT 0.21
+ * (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`), or the like where PEFT has none.
+ */
+export const DECODER_FAMILIES: Readonly<Record<string, Family>> = {
+  LlamaForCausalLM: decoder("llama", QV, llama),
+  MistralForCausalLM: decoder("mistral", QV, mistral),
+  Qwen2ForCausalLM: decoder("qwen2", QV, qwen2),
+  Qwen3ForCausalLM: decoder("qwen3", QV, qwen3),
+  GemmaForCausalLM: decoder("gemma", QV, gemma),
+  Gemma2ForCausalLM: decoder("gemma2", QV, gemma2),
+  Gemma3ForCausalLM: decoder("gemma3_text", QV, gemma3),
+  Phi3ForCausalLM: decoder("phi3", ["qkv_proj"], phi3),
+  Olmo2ForCausalLM: decoder("olmo2", QV, olmo2),
+  GraniteForCausalLM: decoder("granite", QV, granite),
+  SmolLM3ForCausalLM: decoder("smollm3", QV, smolLm3),
+};
+
+function decoder(
+  modelType: string,
+  defaultTargets: readonly string[],
+  read: (c: ConfigReader) => DecoderConfig,
+): Family {
+  return family({ modelType, defaultTargets, read, build: buildDecoder });
+}
+
+function llama(c: ConfigReader): DecoderConfig {
+  return { ...readDecoder(c, { maxPositions: 2048, normEps: 1e-6, tied: false }), ...readBiases(c) };
+}
+
+function mistral(c: ConfigReader): DecoderConfig {
+  const base = readDecoder(c, { maxPositions: 131_072, normEps: 1e-6, tied: false, numKvHeads: 8 });
+  const window = c.optionalNumber("sliding_window", 4096) ?? 0;
+  return { ...base, layers: base.layers.map((layer) => ({ ...layer, window })) };
+}
+
+/** Layers from `max_window_layers` on slide, where `use_sliding_window` switches that on. */
+function lateWindows(c: ConfigReader, { layers }: DecoderConfig): DecoderConfig["layers"] {
+  const given = c.optionalNumber("sliding_window", 4096);
+  const window = c.boolean("use_sliding_window", false) ? given : undefined;
+  const first = c.number("max_window_layers", 28);
+  return slidingLayers(c, layers, window, (layer) => layer >= first);
+}
+
+function qwen2(c: ConfigReader): DecoderConfig {
+  const base = readDecoder(c, { maxPositions: 32_768, normEps: 1e-6, tied: false, numKvHeads: 32 });
+  return { ...base, qkvBias: true, layers: lateWindows(c, base) };
+}
+
+function qwen3(c: ConfigReader): DecoderConfig {
+  const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: false, numKvHeads: 32, headDim: 128 };
+  const base = { ...readDecoder(c, defaults), ...readBiases(c) };
+  return { ...base, qkNorm: "head", layers: lateWindows(c, base) };
+}
+
+const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256 };
+
+function gemma(c: ConfigReader): DecoderConfig {
+  // Old configs say "gelu" and mean the tanh approximation.
+  const activations = { ...GELU_TANH, gelu: "gelu_tanh" } as const;
+  c.only("hidden_activation", Object.keys(GELU_TANH));
+  return scaledGemma({ ...readDecoder(c, { ...GEMMA, activations }), ...readBiases(c) });
+}
+
+const scaledGemma = (base: DecoderConfig): DecoderConfig => ({
+  ...base,
+  normOffset: 1,
+  embeddingScale: Math.sqrt(base.hiddenSize),
+});
+
+/** Norms before and after attention and MLP. */
+const SANDWICH: DecoderConfig["norms"] = {
+  beforeAttention: "input_layernorm",
+  afterAttention: "post_attention_layernorm",
+  beforeMlp: "pre_feedforward_layernorm",
+  afterMlp: "post_feedforward_layernorm",
+};
+
+/** What the second and third generation have in common. */
+function sandwichedGemma(c: ConfigReader, defaults: Partial<DecoderDefaults>): DecoderConfig {
+  const activation = { activationField: "hidden_activation", activations: GELU_TANH };
+  const base = readDecoder(c, { ...GEMMA, ...activation, ...defaults });
+  c.only("hidden_act", Object.keys(GELU_TANH)); // the older name, beside the newer one
+  const queryScale = c.number("query_pre_attn_scalar", 256) ** -0.5;
+  return scaledGemma({ ...base, ...readBiases(c), norms: SANDWICH, queryScale });
+}
+
+function gemma2(c: ConfigReader): DecoderConfig {
+  const base = sandwichedGemma(c, {});
+  const window = c.optionalNumber("sliding_window", 4096);
+  c.only("sliding_window_size", [window]); // an older name, beside the newer one
+  return {
+    ...base,
+    attentionSoftcap: c.optionalNumber("attn_logit_softcapping", 50) ?? 0,
+    logitSoftcap: c.optionalNumber("final_logit_softcapping", 30) ?? 0,
+    layers: slidingLayers(c, base.layers, window, (layer) => layer % 2 === 0),
+  };
+}
+
+function gemma3(c: ConfigReader): DecoderConfig {
+  const ropes = readLayerRopes(c, c.number("head_dim", 256), { full: 1_000_000, sliding: 10_000 });
+  const base = sandwichedGemma(c, { maxPositions: 131_072, rope: ropes.full });
+  const window = c.optionalNumber("sliding_window", 4096);
+  const pattern = c.number("sliding_window_pattern", c.number("_sliding_window_pattern", 6));
+  const isSliding = (layer: number) => (layer + 1) % pattern !== 0;
+  return {
+    ...base,
+    qkNorm: "head",
+    logitSoftcap: c.optionalNumber("final_logit_softcapping") ?? 0,
+    layers: slidingLayers(c, base.layers, window, isSliding, ropes.sliding),
+  };
+}
+
+function phi3(c: ConfigReader): DecoderConfig {
+  const ropeDefaults = { partial: 1, aliases: { su: "longrope", yarn: "longrope" } } as const;
+  const base = readDecoder(c, { maxPositions: 4096, normEps: 1e-5, tied: false, ropeDefaults });
+  const window = c.optionalNumber("sliding_window") ?? 0;
+  c.ignore("original_max_position_embeddings"); // stated by all of them, read where the rotary embedding is scaled
+  c.only("full_attn_mod", [1]);
+  c.only("interpolate_factor", [1]);
+  return { ...base, fusedProjections: true, layers: base.layers.map((layer) => ({ ...layer, window })) };
+}
+
+function olmo2(c: ConfigReader): DecoderConfig {
+  return {
+    ...readDecoder(c, { maxPositions: 2048, normEps: 1e-5, tied: false }),
+    ...readBiases(c),
+    norms: { afterAttention: "post_attention_layernorm", afterMlp: "post_feedforward_layernorm" },
+    qkNorm: "all-heads",
+  };
+}
+
+function granite(c: ConfigReader): DecoderConfig {
+  return {
+    ...readDecoder(c, { maxPositions: 2048, normEps: 1e-6, tied: false }),
+    ...readBiases(c),
+    embeddingScale: c.number("embedding_multiplier", 1),
+    queryScale: c.number("attention_multiplier", 1),
+    residualScale: c.number("residual_multiplier", 1),
+    logitScale: 1 / c.number("logits_scaling", 1),
+  };
+}
+
+function smolLm3(c: ConfigReader): DecoderConfig {
+  const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: true, numKvHeads: 4 };
+  const base = { ...readDecoder(c, { ...defaults, ropeDefaults: { theta: 2_000_000 } }), ...readBiases(c) };
+  const interval = c.number("no_rope_layer_interval", 4);
+  const rotates = c.list("no_rope_layers", "number"); // 1: the layer has a rotary embedding
+  const hasRope = (layer: number) => (rotates ? rotates[layer] !== 0 : (layer + 1) % interval !== 0);
+  const window = c.optionalNumber("sliding_window");
+  const slides = c.boolean("use_sliding_window", false) ? window : undefined;
+  const layers = slidingLayers(c, base.layers, slides, (layer) => !hasRope(layer));
+  return {
+    ...base,
+    layers: layers.map((layer, i) => (hasRope(i) ? layer : { ...layer, rope: undefined })),
+  };
+}

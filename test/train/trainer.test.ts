@@ -1,0 +1,102 @@
+import { describe, expect, test } from "vitest";
+import { attach } from "../../src/adapters/adapter.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { evaluate } from "../../src/train/evaluate.ts";
+import { type StepMetrics, type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
+import {
+  fixturePath,
+  type Golden,
+  goldenSequences,
+  openTestModel,
+  readJsonFile,
+} from "../support/fixtures.ts";
+
+const folder = fixturePath("llama-gqa");
+const golden = readJsonFile<Golden>(folder, "golden.json");
+const sequences = goldenSequences(golden);
+
+/** Trains a fresh adapter; returns its metrics and its final values. */
+async function run(
+  options: TrainerOptions,
+  { learningRate = 0.01, poison = false } = {},
+): Promise<{ metrics: StepMetrics[]; values: Float32Array }> {
+  const model = await openTestModel(folder);
+  const adapter = attach(model, lora({ r: 2, alpha: 4, targetModules: ["q_proj", "down_proj"] }), {
+    seed: 3,
+  });
+  const { flat, entries } = adapter.parameters;
+  if (poison) entries[0]?.tensor.write(new Float32Array(entries[0].tensor.size).fill(Number.NaN));
+  try {
+    const metrics: StepMetrics[] = [];
+    const settings = { learningRate, shuffle: false, ...options };
+    for await (const step of trainSequences(model, adapter.parameters, sequences, settings))
+      metrics.push(step);
+    return { metrics, values: await flat.read() };
+  } finally {
+    adapter.release();
+    model.release();
+  }
+}
+
+describe("trainSequences", () => {
+  test("one batch of three and three batches of one are the same step, whatever the padding", async () => {
+    const whole = await run({ maxSteps: 3, batchSize: 3 });
+    const parts = await run({ maxSteps: 3, batchSize: 1, gradientAccumulationSteps: 3 });
+    whole.metrics.forEach(({ loss, gradNorm, tokens, labelTokens }, step) => {
+      const part = parts.metrics[step];
+      expect(part?.loss).toBeCloseTo(loss, 5);
+      expect(part?.gradNorm).toBeCloseTo(gradNorm, 4);
+      expect([part?.tokens, part?.labelTokens]).toEqual([tokens, labelTokens]);
+    });
+    whole.values.forEach((value, i) => {
+      expect(parts.values[i]).toBeCloseTo(value, 4);
+    });
+  });
+
+  test("epochs decide the number of steps where maxSteps does not", async () => {
+    const { metrics } = await run({ epochs: 2, batchSize: 2 });
+    expect(metrics.map(({ step, totalSteps, epoch }) => [step, totalSteps, epoch])).toEqual([
+      [1, 4, 0],
+      [2, 4, 0],
+      [3, 4, 1],
+      [4, 4, 1],
+    ]);
+    const labelTokens = metrics.map((step) => step.labelTokens);
+    expect(metrics.map((step) => step.trainedTokens)).toEqual(
+      labelTokens.map((_, i) => labelTokens.slice(0, i + 1).reduce((a, b) => a + b, 0)),
+    );
+  });
+
+  test("a gradient that is not finite changes nothing and is told", async () => {
+    const { metrics, values } = await run({ maxSteps: 2, batchSize: 3 }, { poison: true });
+    expect(metrics.map(({ skipped }) => skipped)).toEqual([true, true]);
+    const poisoned = [...values].map(Number.isNaN);
+    expect(poisoned.lastIndexOf(true)).toBe(poisoned.filter(Boolean).length - 1); // only what was poisoned, the first tensor
+    expect(poisoned).toContain(false);
+  });
+
+  test("refuses nonsense, all of it at once", async () => {
+    const bad = { maxSteps: 0, batchSize: 0, gradientAccumulationSteps: 1.5 };
+    const error: Error = await run(bad, { learningRate: -1 }).then(
+      () => expect.fail(),
+      (reason) => reason,
+    );
+    for (const problem of ["4 problems", "maxSteps is 0", "batchSize is 0", "Steps is 1.5", "Rate is -1"]) {
+      expect(error.message).toContain(problem);
+    }
+  });
+});
+
+test("evaluate gives the loss over all label tokens, whatever the batches", async () => {
+  const model = await openTestModel(folder);
+  try {
+    for (const batchSize of [1, 2, 3]) {
+      const { loss, perplexity, tokens } = await evaluate(model, sequences, { batchSize });
+      expect(loss).toBeCloseTo(golden.base_loss, 5);
+      expect(perplexity).toBeCloseTo(Math.exp(golden.base_loss), 3);
+      expect(tokens).toBe(golden.label_tokens);
+    }
+  } finally {
+    model.release();
+  }
+});
