@@ -67,58 +67,106 @@ export function linearCrossEntropy(
   { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0 }: LossOptions,
 ): Tensor {
   const { device } = hidden;
-  const positions = labelledPositions(labels);
-  const loss = zeros(device, [1]);
-  if (positions.length === 0) return loss;
-  const index = fromArray(device, positions, [positions.length]);
-  const targets = fromArray(
-    device,
-    Int32Array.from(positions, (at) => labels[at] as number),
-    [positions.length],
-  );
-  const rows = gatherRows(hidden.reshape([hidden.rows, hidden.columns]), index);
+  const { rows, targets, index } = labelledRows(hidden, labels);
+  if (targets.length === 0) return zeros(device, [1]);
   const wantsHead = tape?.tracks(head) ?? false;
-  const gradient = tape && (wantsHead || tape.tracks(hidden));
-  const dRows = gradient ? zeros(device, rows.shape) : undefined;
-  const dHead = wantsHead ? zeros(device, head.shape) : undefined;
+  const wantsRows = tape !== undefined && (wantsHead || tape.tracks(hidden));
+  const all = fromArray(device, targets, [targets.length]);
+  const given = { rows, head, targets: all, scale, logitScale, logitSoftcap, wantsRows, wantsHead };
   const chunk = chunkRows(head.rows, logitBytes);
-  for (let start = 0; start < positions.length; start += chunk) {
-    const end = Math.min(start + chunk, positions.length);
-    scoped(device, () => {
-      lossOfChunk({ rows, head, targets, loss, dRows, dHead, scale, logitScale, logitSoftcap }, start, end);
-      return undefined;
-    });
-  }
+  // One chunk makes its results; several add theirs to what begins as zeros.
+  const sums = chunk < targets.length ? emptySums(given) : {};
+  const [loss, dRows, dHead] = chunkSums(given, sums, chunk) as [Tensor, Tensor?, Tensor?];
   if (!tape || !dRows) return loss;
-  const saved = [dRows, index, ...(dHead ? [dHead] : [])];
+  const saved = [dRows, ...(index ? [index] : []), ...(dHead ? [dHead] : [])];
   return tape.record(loss, [hidden, head], saved, (_, give) => {
-    give(hidden, (into) => scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape));
+    give(hidden, (into) => {
+      if (index) return scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape);
+      return into ? addInto(into, dRows) : dRows.reshape(hidden.shape);
+    });
     if (dHead) give(head, (into) => (into ? addInto(into, dHead) : dHead));
   });
+}
+
+/** Rows that pass the output layer, and the label of each. Without an index they are all there are. */
+interface LabelledRows {
+  rows: Tensor;
+  targets: Int32Array;
+  index?: Tensor;
+}
+
+/** Where nearly all positions have a label, dropping the others costs more than computing them. */
+const NEARLY_ALL = 7 / 8;
+
+function labelledRows(hidden: Tensor, labels: Int32Array): LabelledRows {
+  const whole = hidden.reshape([hidden.rows, hidden.columns]);
+  const positions = labelledPositions(labels);
+  if (positions.length === 0) return { rows: whole, targets: new Int32Array() };
+  if (positions.length >= NEARLY_ALL * labels.length) return { rows: whole, targets: labels };
+  const index = fromArray(hidden.device, positions, [positions.length]);
+  const targets = Int32Array.from(positions, (at) => labels[at] as number);
+  return { rows: gatherRows(whole, index), targets, index };
 }
 
 interface Chunked extends Required<HeadOptions> {
   rows: Tensor;
   head: Tensor;
   targets: Tensor;
-  loss: Tensor;
-  dRows: Tensor | undefined;
-  dHead: Tensor | undefined;
   scale: number;
+  wantsRows: boolean;
+  wantsHead: boolean;
 }
 
-/** Adds the loss of rows [start, end) and, where wanted, writes their part of the gradients. */
-function lossOfChunk(
-  { rows, head, targets, loss, dRows, dHead, scale, logitScale: alpha, logitSoftcap: softcap }: Chunked,
-  start: number,
-  end: number,
-): void {
+/** The loss, and its gradients where they are wanted; `dRows` of all rows. */
+interface Sums {
+  loss?: Tensor | undefined;
+  dRows?: Tensor | undefined;
+  dHead?: Tensor | undefined;
+}
+
+function emptySums({ rows, head, wantsRows, wantsHead }: Chunked): Sums {
+  const { device } = rows;
+  const dRows = wantsRows ? zeros(device, rows.shape) : undefined;
+  return { loss: zeros(device, [1]), dRows, dHead: wantsHead ? zeros(device, head.shape) : undefined };
+}
+
+/** Runs all chunks; the loss comes first, then the gradients that are wanted. */
+function chunkSums(given: Chunked, sums: Sums, chunk: number): Tensor[] {
+  const count = given.rows.rows;
+  let results: Tensor[] = [];
+  for (let start = 0; start < count; start += chunk) {
+    const end = Math.min(start + chunk, count);
+    results = scoped(given.rows.device, () => lossOfChunk(given, sums, start, end));
+  }
+  return results;
+}
+
+/** Adds the loss of rows [start, end) and, where wanted, their part of the gradients to `sums`, or makes them. */
+function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Tensor[] {
+  const {
+    rows,
+    head,
+    targets,
+    scale,
+    logitScale: alpha,
+    logitSoftcap: softcap,
+    wantsRows,
+    wantsHead,
+  } = given;
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT", alpha });
-  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(dRows && { scale }) });
-  sumLosses(losses, loss);
-  if (dRows) matmul(logits, head, { layout: "NN", alpha, into: dRows.slice(start, end) });
-  if (dHead) matmul(logits, part, { layout: "TN", alpha, into: dHead });
+  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(wantsRows && { scale }) });
+  const results = [sumLosses(losses, sums.loss)];
+  if (wantsRows) {
+    const into = sums.dRows?.slice(start, end);
+    const dPart = matmul(logits, head, { layout: "NN", alpha, ...(into && { into }) });
+    results.push(sums.dRows ?? dPart);
+  }
+  if (wantsHead) {
+    const into = sums.dHead;
+    results.push(matmul(logits, part, { layout: "TN", alpha, ...(into && { into }) }));
+  }
+  return results;
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

@@ -28,19 +28,19 @@ export function accumulateGradients(
   { seed, checkpoint = false }: PassOptions,
 ): Tensor {
   const labelTokens = batches.reduce((sum, batch) => sum + batch.labelTokens, 0);
-  const total = zeros(model.device, [1]);
+  let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
-    scoped(model.device, () => {
+    const sum = scoped(model.device, () => {
       const tape = new Tape();
       for (const { tensor } of parameters.entries) tape.watch(tensor);
       const context = { tape, training: true, seed: seed + i, checkpoint };
       const loss = batchLoss(model, batch, context, 1 / labelTokens);
-      addInto(total, loss);
       if (tape.length > 0) tape.backward(loss, loss, gradients);
-      return undefined;
+      return loss;
     });
+    total = total ? addInto(total, sum) : sum;
   }
-  return total;
+  return total ?? zeros(model.device, [1]);
 }
 
 /** The summed loss `[1]` of a batch, without gradients. */
