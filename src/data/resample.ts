@@ -60,7 +60,7 @@ function weightsOf(from: number, to: number, kernel: ResizeKernel): Window[] {
 
 /** Each row of `[rows, cols, 3]` with its pixels combined as the windows say. */
 function resampleRows(data: Uint8Array, rows: number, cols: number, windows: readonly Window[]): Uint8Array {
-  const result = new Uint8ClampedArray(rows * windows.length * 3); // rounds and clips
+  const result = new Uint8ClampedArray(rows * windows.length * 3);
   for (let row = 0; row < rows; row++) {
     for (const [i, { first, weights }] of windows.entries()) {
       for (let channel = 0; channel < 3; channel++) {
@@ -68,7 +68,7 @@ function resampleRows(data: Uint8Array, rows: number, cols: number, windows: rea
         let sum = 0;
         for (let k = 0; k < weights.length; k++)
           sum += (weights[k] as number) * (data[start + 3 * k] as number);
-        result[(row * windows.length + i) * 3 + channel] = sum;
+        result[(row * windows.length + i) * 3 + channel] = Math.floor(sum + 0.5); // a clamped array rounds to even
       }
     }
   }

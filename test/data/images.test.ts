@@ -12,7 +12,7 @@ const tensors = await readTensors(folder, "golden.safetensors");
 
 // Oracle: transformers 5.18 with Pillow (test/fixtures/make_images.py).
 describe.each([...tensors.keys()])("%s", (key) => {
-  test("pixels are transformers' to within two of 255 steps", async () => {
+  test("pixels are transformers' to within one of 255 steps", async () => {
     const [name, file] = key.split("/") as [string, string];
     const config = readImageConfig(configs[name], { height: 1, width: 1 });
     const bytes = new Uint8Array(readFileSync(`${folder}/${file}`));
@@ -25,7 +25,7 @@ describe.each([...tensors.keys()])("%s", (key) => {
       return (Math.abs(value - want[i]!) * config.std[channel(i)]!) / config.factor;
     });
     // Pillow's fixed-point weights, and another JPEG decoder, may round the other way here and there.
-    expect(Math.max(...steps)).toBeLessThan(2.01);
+    expect(Math.max(...steps)).toBeLessThan(file.endsWith("jpg") ? 2.01 : 1.01);
     expect(steps.reduce((a, b) => a + b) / steps.length).toBeLessThan(file.endsWith("jpg") ? 0.1 : 0.01);
   });
 });
