@@ -89,7 +89,7 @@ export async function openTaskModel<T extends Task = Task>(
 }
 
 /** The config with these classes in place of its own. */
-function withLabels(config: HfConfig, labels: readonly string[] | undefined): HfConfig {
+export function withLabels(config: HfConfig, labels: readonly string[] | undefined): HfConfig {
   if (labels === undefined) return config;
   const { num_labels: _, ...rest } = config;
   const id2label = Object.fromEntries(labels.map((label, i) => [i, label]));
