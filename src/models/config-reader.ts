@@ -10,11 +10,11 @@ export type HfConfig = Readonly<Record<string, unknown>>;
 const IRRELEVANT = new RegExp(
   `^(?:${[
     "architectures|model_type|auto_map|(?:torch_)?dtype|transformers_version|_name_or_path|initializer_range|use_bfloat16",
-    "_?attn_implementation|_attn_implementation_autoset|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
+    "_?attn_implementation|_attn_implementation_autoset|_flash_attn_2_enabled|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
     ".*_pdrop|.*dropout|.*_dropout_prob",
-    ".*_token_ids?|.*tokenizer(?:_class)?|prefix",
+    ".*_token_ids?|(?:.*_)?tokenizer(?:_\\w+)?|prefix|max_sequence_length|model_max_length",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
-    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward",
+    "return_dict|use_return_dict|return_dict_in_generate|output_\\w+|chunk_size_feed_forward",
     "do_sample|num_beams|num_beam_groups|num_return_sequences|(?:max|min)_length|length_penalty|diversity_penalty|repetition_penalty",
     "temperature|top_k|top_p|typical_p|early_stopping|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|suppress_tokens",
     "unsloth_\\w+|transformers\\.js_config|is_llama_config|context_window_size|prefill_chunk_size",

@@ -55,8 +55,9 @@ export function readLayerRopes(
   thetas: { full: number; sliding: number },
 ): { full: RopeOptions; sliding: RopeOptions } {
   if (!c.has("rope_parameters")) {
-    const sliding = { headDim, theta: c.number("rope_local_base_freq", thetas.sliding) };
-    return { full: readRope(c, headDim, { theta: thetas.full }), sliding };
+    const full = readRope(c, headDim, { theta: thetas.full });
+    const theta = c.number("rope_local_base_freq", thetas.sliding);
+    return { full, sliding: { ...full, theta, scaling: { rope_type: "default" } } };
   }
   const both = c.object("rope_parameters");
   const read = (name: string, theta: number) => readRopeParameters(c, both.object(name), headDim, { theta });

@@ -40,9 +40,10 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function rotate(x: Tensor, { tape, cache, longest }: Context): Tensor {
+  function rotate(x: Tensor, { tape, cache, counts }: Context): Tensor {
     if (!rope) return x;
     const position = cache?.length ?? 0;
+    const longest = counts && Math.max(...counts);
     return ops.rope(tape, x, rope.upTo(position + (x.shape[1] as number), longest), position);
   }
 

@@ -90,8 +90,8 @@ function textLogits(
   batch: TokenBatch,
   context: Context,
 ): Tensor {
-  const { ids, lengths } = uploadTokens(model.device, batch);
-  return model.logits(ids, { ...context, lengths });
+  const { ids, ...padding } = uploadTokens(model.device, batch);
+  return model.logits(ids, { ...context, ...padding });
 }
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(

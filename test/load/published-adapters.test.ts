@@ -20,6 +20,15 @@ const BASES: [adapter: string, sites: number, saved: number, config: HfConfig][]
   ["gpt2_tigrinya", 36, 0, { architectures: ["GPT2LMHeadModel"], n_embd: 768, n_layer: 12, n_head: 12 }],
   ["lazyystar_demo", 12, 0, { architectures: ["GPT2LMHeadModel"], n_embd: 768, n_layer: 12, n_head: 12 }],
   [
+    "gemma3_270m_svg",
+    72,
+    0,
+    {
+      ...{ architectures: ["Gemma3ForCausalLM"], hidden_size: 640, intermediate_size: 2048 },
+      ...{ num_hidden_layers: 18, num_attention_heads: 4, num_key_value_heads: 1, head_dim: 256 },
+    },
+  ],
+  [
     "dayanidhi_emotion_distilbert",
     12,
     2,

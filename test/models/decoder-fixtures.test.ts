@@ -78,6 +78,12 @@ describe.each(["llama-gqa", "llama-tied", ...families])("%s", (name) => {
     },
   );
 
+  const { default_targets } = golden;
+  if (default_targets)
+    test("default targets are PEFT's", async () => {
+      expect((await openTestModel(folder)).defaultTargets).toEqual(default_targets);
+    });
+
   test("base loss", async () => {
     const { model, adapter } = await openAdapted();
     adapter.enable(false);

@@ -49,6 +49,8 @@ export interface JsonTensor {
 
 /** golden.json of a model fixture; see test/fixtures/README.md. */
 export interface Golden {
+  /** PEFT's default target modules of the model type; null where it has none. */
+  default_targets?: string[] | null;
   lengths: number[];
   input_ids: JsonTensor;
   labels: JsonTensor;
