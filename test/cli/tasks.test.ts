@@ -72,7 +72,15 @@ describe("sequence classification", () => {
     expect(config).toMatchObject({ task_type: "SEQ_CLS", modules_to_save: ["classifier", "score"] });
 
     const judged = await evaluation("sequence-classification", model, data, out);
-    expect(judged).toMatchObject({ accuracy: 1, f1: 1, count: 12, confusion: [[6, 0], [0, 6]] }); // biome-ignore format: a matrix
+    expect(judged).toMatchObject({
+      accuracy: 1,
+      f1: 1,
+      count: 12,
+      confusion: [
+        [6, 0],
+        [0, 6],
+      ],
+    });
     const { stdout } = await cli.run(
       `eval --task sequence-classification --model ${model} --data ${data} --adapter-path ${out}`.split(" "),
     );
