@@ -19,6 +19,23 @@ const MODEL_OPTIONS = {
   }),
 };
 
+const TASK = choice({
+  choices: [
+    "causal-lm",
+    "masked-lm",
+    "sequence-classification",
+    "token-classification",
+    "sentence-embedding",
+    "image-classification",
+  ],
+  fallback: "causal-lm",
+  help: "what the model learns",
+});
+const LABELS = texts({
+  placeholder: "name",
+  help: "names of the classes, in order; by default those of the adapter, the model or the data",
+});
+
 const DATA_OPTIONS = {
   max_length: integer({
     fallback: undefined,
@@ -49,10 +66,12 @@ const TRAIN_BATCH = "sequences in a micro-batch: more need more memory";
 /** `webgpu-lora train`. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
+  task: TASK,
   data: text({
     placeholder: "path",
-    help: "a .jsonl file, or a folder with train.jsonl and, if wanted, valid.jsonl",
+    help: "a .jsonl (other tasks: also .csv, .tsv) file, or a folder with train.jsonl and, if wanted, valid.jsonl; for images a folder for each class",
   }),
+  labels: LABELS,
   eval_data: optionalText({
     placeholder: "file",
     help: "a .jsonl file to evaluate on, instead of the folder's valid.jsonl",
@@ -76,6 +95,10 @@ export const TRAIN_OPTIONS = {
     aliases: ["lora_target_modules"],
   }),
   use_rslora: flag({ fallback: false, help: "scale by alpha / √rank instead" }),
+  modules_to_save: texts({
+    placeholder: "name",
+    help: "modules that are trained whole and saved with the adapter; by default the head of the task",
+  }),
   max_steps: integer({
     fallback: undefined,
     min: 1,
@@ -154,6 +177,8 @@ export const GENERATE_OPTIONS = {
 /** `webgpu-lora eval`. */
 export const EVAL_OPTIONS = {
   ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
   adapter_path: ADAPTER_PATH,
   data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
   batch_size: integer({

@@ -64,7 +64,7 @@ function peftConfig({ method, sites, saved, base }: Adapter<Lora>) {
 
 /** As PEFT, which adds the usual names of a head to those that are given, whether or not the model has them. */
 function savedNames(given: readonly string[] = [], { headModules = [] }: Adaptable): string[] {
-  return [...new Set([...given, ...headModules])];
+  return [...new Set([...headModules, ...given])];
 }
 
 /** What PEFT notes where no task is given: the class, and the module of transformers that defines it. */

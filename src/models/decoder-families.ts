@@ -1,6 +1,8 @@
 import type { ConfigReader } from "./config-reader.ts";
 import { buildDecoder, type DecoderConfig } from "./decoder.ts";
+import { buildDecoderClassifier } from "./decoder-classifier.ts";
 import { type DecoderDefaults, GELU_TANH, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
+import { readLabels } from "./encoder-families.ts";
 import { type Family, family } from "./family.ts";
 import { readLayerRopes } from "./rope-config.ts";
 
@@ -13,26 +15,39 @@ const QV = ["q_proj", "v_proj"];
  * (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`), or the like where PEFT has none.
  */
 export const DECODER_FAMILIES: Readonly<Record<string, Family>> = {
-  LlamaForCausalLM: decoder("llama", QV, llama),
-  MistralForCausalLM: decoder("mistral", QV, mistral),
-  Qwen2ForCausalLM: decoder("qwen2", QV, qwen2),
-  Qwen3ForCausalLM: decoder("qwen3", QV, qwen3),
-  GemmaForCausalLM: decoder("gemma", QV, gemma),
-  Gemma2ForCausalLM: decoder("gemma2", QV, gemma2),
-  Gemma3ForCausalLM: decoder("gemma3_text", QV, gemma3),
-  Phi3ForCausalLM: decoder("phi3", ["qkv_proj"], phi3),
-  Olmo2ForCausalLM: decoder("olmo2", QV, olmo2),
-  GraniteForCausalLM: decoder("granite", QV, granite),
-  SmolLM3ForCausalLM: decoder("smollm3", QV, smolLm3),
-  StableLmForCausalLM: decoder("stablelm", QV, stableLm),
+  ...decoder("Llama", "llama", QV, llama),
+  ...decoder("Mistral", "mistral", QV, mistral),
+  ...decoder("Qwen2", "qwen2", QV, qwen2),
+  ...decoder("Qwen3", "qwen3", QV, qwen3),
+  ...decoder("Gemma", "gemma", QV, gemma),
+  ...decoder("Gemma2", "gemma2", QV, gemma2),
+  ...decoder("Gemma3", "gemma3_text", QV, gemma3, "Gemma3Text"),
+  ...decoder("Phi3", "phi3", ["qkv_proj"], phi3),
+  ...decoder("Olmo2", "olmo2", QV, olmo2),
+  ...decoder("Granite", "granite", QV, granite),
+  ...decoder("SmolLM3", "smollm3", QV, smolLm3),
+  ...decoder("StableLm", "stablelm", QV, stableLm),
 };
 
+/** A family's entries: one for each head. */
 function decoder(
+  className: string,
   modelType: string,
   defaultTargets: readonly string[],
   read: (c: ConfigReader) => DecoderConfig,
-): Family {
-  return family({ modelType, defaultTargets, read, build: buildDecoder });
+  classifierName = className,
+): Record<string, Family> {
+  const common = { modelType, defaultTargets };
+  return {
+    [`${className}ForCausalLM`]: family({ ...common, leftovers: /^score\./, read, build: buildDecoder }),
+    [`${classifierName}ForSequenceClassification`]: family({
+      ...common,
+      task: "sequence-classification",
+      leftovers: /^lm_head\./,
+      read: (c) => ({ ...read(c), labels: readLabels(c) }),
+      build: buildDecoderClassifier,
+    }),
+  };
 }
 
 function llama(c: ConfigReader): DecoderConfig {

@@ -7,9 +7,10 @@ import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
-import { type Context, call, type Module, runLayer } from "../nn/module.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
+import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { BuiltModel } from "./family.ts";
 
@@ -114,26 +115,42 @@ function hiddenNorm(
     : rmsNorm(weights, hiddenSize, { eps, offset: normOffset });
 }
 
-/** Llama and everything that differs from it only by {@link DecoderConfig}. */
-export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
+/** Embedding, layers and last norm: what every head stands on. */
+export interface DecoderBody {
+  /** `[V, hidden]` */
+  embedding: Tensor;
+  root: Module;
+  ropes: readonly RopeAngles[];
+  /** ids `[B, T]` → states `[B, T, hidden]`, normalised. */
+  encode(ids: Tensor, context: Context): Tensor;
+  release(): void;
+}
+
+/** Llama and everything that differs from it only by {@link DecoderConfig}, without a head. */
+export function decoderBody(device: Device, weights: Weights, c: DecoderConfig): DecoderBody {
   const body = weights.at("model");
-  const matrix = [c.vocabSize, c.hiddenSize] as const;
-  const embedding = body.at("embed_tokens").tensor("weight", matrix, { init: "normal" });
+  const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize]);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const norm = hiddenNorm(body.at("norm"), c);
-  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", matrix, { init: "normal" });
-  const root: Module = {
-    path: weights.path,
-    children: [...layers, norm],
-    forward(x, context) {
-      for (const layer of layers) x = runLayer(layer, x, context);
-      return call(norm, x, context);
+  const root = stack(weights.path, layers, [hiddenNorm(body.at("norm"), c)]);
+  return {
+    embedding,
+    root,
+    ropes: [...ropes.values()],
+    encode: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    release() {
+      for (const rope of ropes.values()) rope.release();
     },
   };
-  const numLayers = layers.length;
+}
+
+/** A decoder that predicts the next token. */
+export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
+  const { embedding, root, ropes, encode, release } = decoderBody(device, weights, c);
+  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
     task: "causal-lm",
@@ -143,13 +160,11 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     tied: c.tied,
     head,
     headOptions,
-    hidden: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    hidden: encode,
     logits: (hidden, tape) => headLogits(tape, hidden, head, headOptions),
     newCache: (capacity) => new KvCache(device, { ...c, numLayers, capacity }),
-    keepsCache: (past, length) => [...ropes.values()].every((rope) => rope.keeps(past, length)),
-    release() {
-      for (const rope of ropes.values()) rope.release();
-    },
+    keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
+    release,
   };
 }
 

@@ -40,9 +40,10 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function rotate(q: Tensor, k: Tensor, { tape, cache, longest }: Context): [q: Tensor, k: Tensor] {
+  function rotate(q: Tensor, k: Tensor, { tape, cache, counts }: Context): [q: Tensor, k: Tensor] {
     if (!rope) return [q, k];
     const position = cache?.length ?? 0;
+    const longest = counts && Math.max(...counts);
     return ops.ropePair(tape, q, k, rope.upTo(position + (q.shape[1] as number), longest), position);
   }
 

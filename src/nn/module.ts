@@ -14,8 +14,8 @@ export interface Context {
   lengths?: Tensor | undefined;
   /** Kinds of segments of the tokens, u32 `[B, T]`, for encoders that tell them apart; all are 0 where it is absent. */
   tokenTypes?: Tensor | undefined;
-  /** Tokens of the longest sequence of a padded batch; absent where that is the batch's length. */
-  longest?: number | undefined;
+  /** `lengths` on the host, for what is decided before the device computes. */
+  counts?: readonly number[] | undefined;
   /** Keys and values of earlier tokens; absent while training. */
   cache?: KvCache | undefined;
   /** Layers keep only their input and are run again by the backward pass. */

@@ -45,15 +45,15 @@ export function maskedLanguageModelling(
   };
 }
 
-/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]`, and the largest of these. */
+/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host. */
 export function uploadTokens(
   device: Device,
   { inputIds, lengths, batchSize, length }: TokenBatch,
-): { ids: Tensor; lengths: Tensor; longest: number } {
+): { ids: Tensor; lengths: Tensor; counts: readonly number[] } {
   return {
     ids: fromArray(device, inputIds, [batchSize, length]),
     lengths: fromArray(device, Uint32Array.from(lengths), [batchSize]),
-    longest: Math.max(...lengths),
+    counts: lengths,
   };
 }
 

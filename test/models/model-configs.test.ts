@@ -59,6 +59,7 @@ const COUNTS: Readonly<Record<string, number>> = {
   "mlc_presets/tinyllama_1b_chat_v0.4.json": 1_100_060_672,
   "mlc_presets/tinyllama_1b_chat_v1.0.json": 1_100_048_384,
   "qwen2.5-0.5b-instruct.json": 494_032_768,
+  "smollm-plagiarism.json": 134_516_736,
   "tasos_qwen.json": 1_543_714_304,
 };
 

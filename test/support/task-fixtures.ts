@@ -52,7 +52,8 @@ export function taskCase(
   const all = () => {
     const [batch, length] = golden.input_ids.shape as [number, number];
     const ids = fromArray(model.device, Uint32Array.from(golden.input_ids.data), [batch, length]);
-    return { ids, lengths: fromArray(model.device, Uint32Array.from(golden.lengths), [batch]) };
+    const lengths = fromArray(model.device, Uint32Array.from(golden.lengths), [batch]);
+    return { ids, lengths, counts: golden.lengths };
   };
   const make = <Item>(
     objective: Objective<Item>,
@@ -66,31 +67,31 @@ export function taskCase(
   switch (model.task) {
     case "causal-lm":
       return make(languageModelling(model), perToken(), () => {
-        const { ids, lengths } = all();
-        return model.logits(model.hidden(ids, { ...context, lengths }));
+        const { ids, ...padding } = all();
+        return model.logits(model.hidden(ids, { ...context, ...padding }));
       });
     case "masked-lm":
       return make(maskedLanguageModelling(model), perToken(), () => {
-        const { ids, lengths } = all();
-        return model.logits(model.hidden(ids, { ...context, lengths }));
+        const { ids, ...padding } = all();
+        return model.logits(model.hidden(ids, { ...context, ...padding }));
       });
     case "sequence-classification": {
       const items = rows.map((inputIds, row) => ({ inputIds, label: labels[row] as number }));
       return make(sequenceClassification(model), items, () => {
-        const { ids, lengths } = all();
-        return model.logits(ids, { ...context, lengths });
+        const { ids, ...padding } = all();
+        return model.logits(ids, { ...context, ...padding });
       });
     }
     case "token-classification":
       return make(tokenClassification(model), perToken(), () => {
-        const { ids, lengths } = all();
-        return model.logits(ids, { ...context, lengths });
+        const { ids, ...padding } = all();
+        return model.logits(ids, { ...context, ...padding });
       });
     case "sentence-embedding": {
       const pairs = [0, 1, 2].map((i) => ({ first: rows[i]!, second: rows[i + 3]! }));
       return make(contrastive(model), pairs, () => {
-        const { ids, lengths } = all();
-        return model.embed(ids, { ...context, lengths });
+        const { ids, ...padding } = all();
+        return model.embed(ids, { ...context, ...padding });
       });
     }
     case "image-classification": {
@@ -98,7 +99,7 @@ export function taskCase(
       const size = channels * height * width;
       const pixels = tensors.get("pixels")!;
       const items: LabelledImage[] = labels.map((label, i) => ({
-        pixels: pixels.slice(i * size, (i + 1) * size),
+        pixels: () => pixels.slice(i * size, (i + 1) * size),
         label,
       }));
       return make(imageClassification(model), items, () =>
