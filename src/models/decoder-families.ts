@@ -171,6 +171,7 @@ function smolLm3(c: ConfigReader): DecoderConfig {
   const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: true, numKvHeads: 4 };
   const base = { ...readDecoder(c, { ...defaults, ropeDefaults: { theta: 2_000_000 } }), ...readBiases(c) };
   const interval = c.number("no_rope_layer_interval", 4);
+  c.ignore("max_window_layers"); // in the published config, read by no version of the class
   const rotates = c.list("no_rope_layers", "number"); // 1: the layer has a rotary embedding
   const hasRope = (layer: number) => (rotates ? rotates[layer] !== 0 : (layer + 1) % interval !== 0);
   const window = c.optionalNumber("sliding_window");
