@@ -3,6 +3,7 @@
 //   node build.mjs --run FILE ARGS bundles FILE into .cache/run and runs it
 //   node build.mjs --cli ARGS      bundles the command line into .cache/cli and runs it
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
@@ -31,10 +32,18 @@ const deno = {
 };
 
 async function run([file, ...args]) {
-  const outfile = resolve(".cache/run", basename(file).replace(/\.ts$/, ".mjs"));
+  const outfile = resolve(runFolder(file), basename(file).replace(/\.ts$/, ".mjs"));
   await mkdir(dirname(outfile), { recursive: true });
   await build({ ...node, entryPoints: [file], outfile, sourcemap: "inline" });
   execute(outfile, args);
+}
+
+/** Where a script runs from: below the node_modules of its own folder, where it has packages of its own. */
+function runFolder(file) {
+  const own = join(dirname(file), "node_modules");
+  return existsSync(join(dirname(file), "package.json")) && existsSync(own)
+    ? join(own, ".cache/run")
+    : ".cache/run";
 }
 
 async function runCli(args) {

@@ -3,6 +3,7 @@ import { LoraError } from "../src/util/fail.ts";
 import { Budget, ladders } from "./budget.ts";
 import { REGISTRY, type Registry } from "./cases.ts";
 import { type Clock, openClock } from "./clock.ts";
+import { deviceId } from "./device-id.ts";
 import { type Measurement, measureCase } from "./measure.ts";
 import { measureOverhead } from "./overhead.ts";
 import { measurePeak, type Peak } from "./peak.ts";
@@ -125,15 +126,9 @@ function resultOf(
   };
 }
 
-function describeDevice({ gpu, info }: Device): BenchReport["device"] {
-  const { name, vendor, architecture, software, subgroupSize, f16 } = info;
-  // Dawn's description is the driver's; what the hardware is called stands in `device`.
-  const hardware = gpu.adapterInfo?.device || name.replace(/[:(].*/, "");
-  const id = hardware
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "");
-  return { name, id: id || "device", vendor, architecture, software, subgroupSize, f16 };
+function describeDevice(device: Device): BenchReport["device"] {
+  const { name, vendor, architecture, software, subgroupSize, f16 } = device.info;
+  return { name, id: deviceId(device), vendor, architecture, software, subgroupSize, f16 };
 }
 
 function notesOn({ info }: Device, clock: Clock): string[] {
