@@ -1,6 +1,6 @@
 // The training step of work.ts in @jax-js/jax: one compiled function from weights and moments to new ones.
 import type { Prepared } from "./engine.ts";
-import { adam, type Jax, type JaxArray, losses, rmsNorm, rotate, toJax } from "./jax.ts";
+import { adam, type Jax, type JaxArray, losses, rmsNorm, rotate, toJax } from "./jax-ops.ts";
 import { ADAM, COMPARED_STEPS, type HostTensor, MODEL, oneHot, ropeTables, tokenIds } from "./work.ts";
 
 /** What does not change from step to step. */

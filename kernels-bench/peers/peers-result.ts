@@ -39,7 +39,7 @@ const HEADINGS = [
   "  engine",
   "median ms",
   "quartiles",
-  "ours × ",
+  "× ours",
   "difference",
   "dispatches",
   "submits",

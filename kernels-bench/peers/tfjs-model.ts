@@ -11,7 +11,7 @@ import {
   tfRmsNorm,
   tfRotate,
   toTf,
-} from "./tfjs.ts";
+} from "./tfjs-ops.ts";
 import {
   ADAM,
   COMPARED_STEPS,
