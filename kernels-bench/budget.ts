@@ -10,6 +10,9 @@ const LEAST_TIMING = 40;
 /** A large case is run five times at least: once to compile, once to warm up, three samples. */
 const FEWEST_RUNS = 5;
 
+/** Milliseconds of preparing and comparing that do not grow with the size. */
+const FIXED_PREPARATION = 50;
+
 interface Known {
   work: number;
   measurement: Measurement;
@@ -52,7 +55,10 @@ export class Budget {
     if (!known || work === undefined) return undefined;
     const ratio = work / known.work;
     const { spread, cost } = known.measurement;
-    return cost.preparation * ratio + Math.max(this.timing, FEWEST_RUNS * spread.median * ratio);
+    const growing = Math.max(0, cost.preparation - FIXED_PREPARATION);
+    return (
+      cost.preparation + growing * (ratio - 1) + Math.max(this.timing, FEWEST_RUNS * spread.median * ratio)
+    );
   }
 }
 

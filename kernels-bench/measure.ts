@@ -62,6 +62,17 @@ export async function measureCase(
   }
 }
 
+/** Runs a case once and compares its outputs; times nothing. @throws LoraError where they are wrong. */
+export async function checkCase(benchCase: BenchCase, device: Device): Promise<void> {
+  const scope = device.memory.beginScope();
+  try {
+    await firstRun(benchCase.name, benchCase.setup(device), device);
+  } finally {
+    device.memory.endScope(scope);
+    device.memory.trim();
+  }
+}
+
 interface FirstRun {
   pipelines: number;
   dispatches: number;
@@ -165,7 +176,8 @@ async function readValues(tensor: Tensor): Promise<ArrayLike<number>> {
 }
 
 function compare(name: string, got: ArrayLike<number>, expected: Expected, tolerance: number): void {
-  const { at, values } = "at" in expected ? expected : { at: undefined, values: expected };
+  // Not by "at" or "values": every array has methods of these names.
+  const { at, values } = "length" in expected ? { at: undefined, values: expected } : expected;
   if (!at && values.length !== got.length) {
     fail(name, `got ${got.length} values, wanted ${values.length}`, "it was not timed");
   }
