@@ -67,7 +67,7 @@ async function buildPrograms(outdir) {
   const [, page] = await Promise.all([
     build({ ...node, entryPoints: PROGRAMS, outdir }),
     build({ ...web, entryPoints: { page: "kernels-bench/web/page.ts" }, outdir: join(outdir, "bench") }),
-    build({ ...deno, entryPoints: { deno: "kernels-bench/deno.ts" }, outdir: join(outdir, "bench") }),
+    build({ ...deno, define, entryPoints: { deno: "kernels-bench/deno.ts" }, outdir: join(outdir, "bench") }),
   ]);
   assertSelfContained(page.metafile);
   await copyFile("kernels-bench/web/index.html", join(outdir, "bench/index.html"));

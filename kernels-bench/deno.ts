@@ -9,12 +9,15 @@ import { openWebDevice } from "../src/platform/web-gpu.ts";
 import { LoraError } from "../src/util/fail.ts";
 import { benchProgram } from "./program.ts";
 
+/** Replaced at build time by the version in package.json: looking for that file would need more permissions. */
+declare const PACKAGE_VERSION: string;
 declare const Deno: { args: string[]; version: { deno: string }; exit(code: number): never };
 
 const terminal = processTerminal();
 const program = benchProgram({
   openDevice: () => openWebDevice(),
   runtime: `Deno ${Deno.version.deno}, wgpu`,
+  version: PACKAGE_VERSION,
   serve: async () => {
     terminal.note("error: --serve works in Node: npx webgpu-lora bench --serve");
     return 2;

@@ -5,7 +5,6 @@ import { watchInterrupt } from "../src/cli/interrupt.ts";
 import { checkWritable } from "../src/cli/output-folder.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { readTextFile } from "../src/cli/text-file.ts";
-import { packageVersion } from "../src/cli/version.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { folderWriter } from "../src/platform/node-folder-writer.ts";
 import { REGISTRY } from "./cases.ts";
@@ -20,6 +19,8 @@ import { formatReport } from "./table.ts";
 export interface Environment {
   openDevice(): Promise<Device>;
   readonly runtime: string;
+  /** Version of the package. */
+  readonly version: string;
   /** Serves the page that runs the same benchmark in a browser, until the process is stopped. */
   serve(port: number, terminal: Terminal): Promise<number>;
 }
@@ -40,7 +41,7 @@ export function benchProgram(environment: Environment): BenchProgram {
 async function measure(
   settings: BenchSettings,
   selection: Selection,
-  { openDevice, runtime }: Environment,
+  { openDevice, runtime, version }: Environment,
   terminal: Terminal,
 ): Promise<number> {
   selectCases(REGISTRY, selection); // a misspelt name is found before a device is opened
@@ -48,7 +49,7 @@ async function measure(
   await checkWritable(settings.output_dir);
   const device = await openDevice();
   terminal.note(describeDevice(device.info));
-  const options = { ...selection, budgetSeconds: settings.budget, package: packageVersion(), runtime };
+  const options = { ...selection, budgetSeconds: settings.budget, package: version, runtime };
   const report = await runWithProgress(device, options, terminal);
   const files = await writeReport(settings.output_dir, report, before);
   if (settings.json) terminal.write(serializeReport(report));
