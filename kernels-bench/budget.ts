@@ -1,6 +1,6 @@
 // Scaling down by time: sizes are run from small to large, and each is predicted from the one before.
 import type { BenchCase } from "./harness.ts";
-import type { Measurement } from "./measure.ts";
+import type { Allowance, Measurement } from "./measure.ts";
 
 /** Most that a single case may take of the time that is left: there are others. */
 const LARGEST_PART = 1 / 4;
@@ -13,6 +13,9 @@ const FEWEST_RUNS = 5;
 /** Milliseconds of preparing and comparing that do not grow with the size. */
 const FIXED_PREPARATION = 50;
 
+/** Milliseconds that compiling may take at the end of a budget, so that the last cases are not all left out. */
+const FIRST_RUN_AT_LEAST = 10_000;
+
 interface Known {
   work: number;
   measurement: Measurement;
@@ -20,15 +23,15 @@ interface Known {
 
 /** Decides what fits into a number of seconds. */
 export class Budget {
+  readonly seconds: number;
   /** Milliseconds of timing for each case. */
   readonly timing: number;
   readonly #end: number;
-  readonly #seconds: number;
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
 
   constructor(seconds: number, cases: number, now: () => number = () => performance.now()) {
-    this.#seconds = seconds;
+    this.seconds = seconds;
     this.#now = now;
     this.#end = now() + 1000 * seconds;
     const even = (1000 * seconds) / (2 * Math.max(1, cases));
@@ -38,11 +41,17 @@ export class Budget {
   /** Why there is no time for a case, or undefined. */
   objection(benchCase: BenchCase): string | undefined {
     const left = this.#end - this.#now();
-    if (left <= 0) return `the time budget of ${this.#seconds} s is used up`;
+    if (left <= 0) return `the time budget of ${this.seconds} s is used up`;
     const predicted = this.#predict(benchCase);
     if (predicted === undefined || predicted <= left * LARGEST_PART) return undefined;
     const about = (predicted / 1000).toPrecision(2);
-    return `would take about ${Number(about)} s, too much of the time budget of ${this.#seconds} s`;
+    return `would take about ${Number(about)} s, too much of the time budget of ${this.seconds} s`;
+  }
+
+  /** What a case may take: a prediction from a smaller size may have been far too low. */
+  allowance(): Allowance {
+    const left = Math.max(0, this.#end - this.#now());
+    return { timing: this.timing, first: Math.max(left, FIRST_RUN_AT_LEAST) / (FEWEST_RUNS - 1) };
   }
 
   /** Notes what a case took. */

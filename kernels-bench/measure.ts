@@ -31,23 +31,37 @@ export interface Measurement {
 const MOST_SAMPLES = 11;
 const FEWEST_SAMPLES = 3;
 
+/** How long a case may take. */
+export interface Allowance {
+  /** Milliseconds of timing to aim at. */
+  timing: number;
+  /** Milliseconds that the first run may take, compiling included, for the case to be timed at all. */
+  first: number;
+}
+
+/** A case whose first run was too long for the time there is. */
+export interface TooSlow {
+  firstRun: number;
+}
+
 /**
- * Validates a case, warms it up, and times it for about `milliseconds`.
+ * Validates a case, warms it up, and times it.
  * @throws LoraError where the output is wrong: a wrong kernel is not timed.
  */
 export async function measureCase(
   benchCase: BenchCase,
   device: Device,
   clock: Clock,
-  milliseconds: number,
-): Promise<Measurement> {
+  allowance: Allowance,
+): Promise<Measurement | TooSlow> {
   const started = performance.now();
   const scope = device.memory.beginScope();
   try {
     const prepared = benchCase.setup(device);
     const first = await firstRun(benchCase.name, prepared, device);
+    if (first.milliseconds > allowance.first) return { firstRun: first.milliseconds };
     const preparation = performance.now() - started - first.milliseconds;
-    const spread = await timeRuns(prepared, device, clock, { milliseconds, dispatches: first.dispatches });
+    const spread = await timeRuns(prepared, device, clock, allowance.timing, first);
     const { flops, bytes } = prepared;
     return {
       spread,
@@ -107,16 +121,19 @@ async function timeRuns(
   prepared: Prepared,
   device: Device,
   clock: Clock,
-  { milliseconds, dispatches }: { milliseconds: number; dispatches: number },
+  milliseconds: number,
+  first: FirstRun,
 ): Promise<Spread> {
-  const most = Math.max(1, Math.floor(clock.capacity / dispatches));
+  const most = Math.max(1, Math.floor(clock.capacity / first.dispatches));
   const sample = async (repetitions: number) => {
     const total = await clock.time(() => {
       for (let i = 0; i < repetitions; i++) discard(prepared, device);
     });
     return total / repetitions;
   };
-  const once = Math.max(await sample(Math.min(3, most)), 1e-4);
+  // A long run is not repeated to find out how long it is.
+  const warmUps = first.pipelines === 0 && first.milliseconds > milliseconds ? 1 : Math.min(3, most);
+  const once = Math.max(await sample(warmUps), 1e-4);
   const samples = Math.min(MOST_SAMPLES, Math.max(FEWEST_SAMPLES, Math.floor(milliseconds / once)));
   const repetitions = Math.min(most, Math.max(1, Math.round(milliseconds / samples / once)));
   if (repetitions > 3) await sample(repetitions); // clocks of GPUs rise under load

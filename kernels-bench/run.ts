@@ -4,7 +4,7 @@ import { Budget, ladders } from "./budget.ts";
 import { REGISTRY, type Registry } from "./cases.ts";
 import { type Clock, openClock } from "./clock.ts";
 import { deviceId } from "./device-id.ts";
-import { type Measurement, measureCase } from "./measure.ts";
+import { type Measurement, measureCase, type TooSlow } from "./measure.ts";
 import { measureOverhead } from "./overhead.ts";
 import { measurePeak, type Peak } from "./peak.ts";
 import { type BenchReport, type BenchResult, FORMAT, nameOf, type Omission, VERSION } from "./result.ts";
@@ -93,7 +93,11 @@ async function runCases(
         continue;
       }
       try {
-        const measurement = await measureCase(benchCase, device, clock, budget.timing);
+        const measurement = await measureCase(benchCase, device, clock, budget.allowance());
+        if ("firstRun" in measurement) {
+          skipped.push({ name, reason: describeTooSlow(measurement, budget) });
+          continue;
+        }
         budget.learn(benchCase, measurement);
         const result = resultOf(benchCase, measurement, peak);
         results.set(benchCase, result);
@@ -107,6 +111,10 @@ async function runCases(
   }
   const inOrder = ladders(cases).flat();
   return { results: inOrder.flatMap((benchCase) => results.get(benchCase) ?? []), skipped, failed };
+}
+
+function describeTooSlow({ firstRun }: TooSlow, { seconds }: Budget): string {
+  return `one run takes ${(firstRun / 1000).toPrecision(2)} s, too much of the time budget of ${seconds} s`;
 }
 
 function resultOf(

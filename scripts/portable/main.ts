@@ -1,5 +1,5 @@
 // npm run pack:portable [-- --check]: one archive that runs the tests and the benchmark on a machine without network.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -80,6 +80,7 @@ async function check(): Promise<void> {
     execFileSync("tar", ["-C", folder, "-xJf", ARCHIVE]);
     const script = [
       `mount -t tmpfs none "${dirname(ROOT)}"`, // neither this checkout nor its node_modules
+      "PATH=/usr/sbin:/sbin:$PATH ip link set lo up", // every machine reaches itself
       'if getent hosts registry.npmjs.org >/dev/null 2>&1; then echo "there is a network" >&2; exit 1; fi',
       `cd "${join(folder, NAME)}" && exec ./run`,
     ].join("; ");
@@ -88,7 +89,8 @@ async function check(): Promise<void> {
     );
     const environment = ["-i", "PATH=/usr/bin:/bin", `HOME=${folder}`, ...keep];
     const words = ["--map-root-user", "--net", "--mount", "env", ...environment, "sh", "-c", script];
-    execFileSync("unshare", words, { stdio: "inherit", cwd: folder });
+    const { status } = spawnSync("unshare", words, { stdio: "inherit", cwd: folder });
+    process.exitCode = status ?? 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -43,3 +43,8 @@ test("ladders go from small to large", () => {
     [other],
   ]);
 });
+
+test("a run that takes much longer than predicted is not repeated", () => {
+  const budget = new Budget(100, 4, () => 0);
+  expect(budget.allowance()).toEqual({ timing: 1000, first: 25_000 });
+});
