@@ -13,15 +13,15 @@ const ACTIVATION: u32 = 2u;
 const ACCUMULATE: bool = false; // add to dx instead of overwriting it
 // #import "common/activation.wgsl"
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = activate(x[i]); }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(x[i]).value; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
-    let value = dy[i] * derivative(x[i]);
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let value = dy[i] * activated(x[i]).slope;
     if (ACCUMULATE) { dx[i] += value; } else { dx[i] = value; }
   }
 }

@@ -20,11 +20,11 @@ struct Params {
 
 alias elem = vec4f; // f32 where the size is not a multiple of four
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   let clip = norm_and_clip[1];
   if (clip == 0.0) { return; } // a gradient was NaN or infinite: nothing changes
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let g = clip * gradient[i];
     let first = params.beta1 * m[i] + params.rest1 * g;
     let second = params.beta2 * v[i] + params.rest2 * g * g;

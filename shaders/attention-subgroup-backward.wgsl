@@ -120,12 +120,12 @@ fn backward(
         w.c2 = weigh_all(s.c2, dp.c2, first, own_end, mine.z, span.y, all_rows(c.x), all_rows(c.y));
         w.c3 = weigh_all(s.c3, dp.c3, first, own_end, mine.w, span.y, all_rows(e.x), all_rows(e.y));
       }
-      let count = min(OTHERS, span.y - other);
-      sums = accumulate(sums, w, summed, other_base + other * other_step, other_step, count, lane);
+      let stop = min(other + OTHERS, span.y);
+      sums = accumulate(sums, w, summed, other_base, other_step, other, stop, lane);
     }
   }
   // Weights of rows past the end are 0, and so are their sums.
-  let out = select(key_row(batch, first, kv_head), query_row(batch, first, first_head), BY_QUERY);
+  let out = select(key_base, query_row(batch, 0u, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
-  store_rows(sums, out, own_step, min(ROWS, rows - first), lane);
+  store_rows(sums, out, own_step, first, min(first + ROWS, rows), lane);
 }

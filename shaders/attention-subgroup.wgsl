@@ -86,9 +86,8 @@ fn forward(
     let p = Scores(exp_all(s0 - top), exp_all(s1 - top), exp_all(s2 - top), exp_all(s3 - top));
     let p_sum = p.c0 + p.c1 + p.c2 + p.c3;
     l = PerRow(l[0] * shrink[0], l[1] * shrink[1]) + p_sum;
-    let row = key_base + key * params.kv_heads;
-    let count = min(OTHERS, span.y - key);
-    sums = accumulate(rescaled_rows(sums, shrink), p, V, row, params.kv_heads, count, lane);
+    let stop = min(key + OTHERS, span.y);
+    sums = accumulate(rescaled_rows(sums, shrink), p, V, key_base, params.kv_heads, key, stop, lane);
   }
   for (var mask = 1u; mask < SG; mask *= 2u) {
     l += swapped(l, mask);
@@ -97,11 +96,11 @@ fn forward(
   let valid = first_rows(max(queries, first) - first);
   l = PerRow(l[0] * valid[0], l[1] * valid[1]);
   let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]));
-  let count = min(ROWS, params.queries - first);
-  store_rows(rescaled_rows(sums, factors), query_row(batch, first, head), params.heads, count, lane);
+  let end = min(first + ROWS, params.queries);
+  store_rows(rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);
   var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
-  let at = (batch * params.heads + head) * params.queries + first;
-  for (var i = lane; i < count; i += SG) {
-    logsumexp[at + i] = logs[i / 4u][i % 4u];
+  let at = (batch * params.heads + head) * params.queries;
+  for (var i = first + lane; i < end; i += SG) {
+    logsumexp[at + i] = logs[(i - first) / 4u][(i - first) % 4u];
   }
 }

@@ -50,16 +50,16 @@ fn f16_bits(code: u32) -> u32 {
   return sign | ((leading + 103u) << 23u) | ((fraction << (23u - leading)) & 0x007fffffu);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn to_words(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < (params.count + 1u) / 2u; i += grid.x * 256u) {
+  for (var i = id.x; i < (params.count + 1u) / 2u; i += grid.x * 64u) {
     words_out[i] = encode(2u * i) | (encode(2u * i + 1u) << 16u);
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn to_floats(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let code = (words[i / 2u] >> (16u * (i % 2u))) & 0xffffu;
     if (FORMAT == 1u) { y[i] = code << 16u; } else { y[i] = f16_bits(code); }
   }

@@ -15,14 +15,14 @@ fn wide_index(i: u32) -> u32 {
   return i / params.narrow * params.wide + params.start + i % params.narrow;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn slice(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = x[wide_index(i)]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = x[wide_index(i)]; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let at = wide_index(i);
     if (ACCUMULATE) { dx[at] += dy[i]; } else { dx[at] = dy[i]; }
   }

@@ -1,16 +1,21 @@
 // loss = logsumexp(s) - s[label],  dlogits = (softmax(s) - onehot(label)) * scale * ds/dlogits,  s = CAP tanh(logits / CAP)
-// One workgroup per row, rows beyond 65535 fold into grid y; the gradient overwrites the logits. Milakov & Gimelshein
-// 2018, arXiv 1805.02867, for the running maximum.
-struct Params { rows: u32, cols: u32, scale: f32 }
+// LANES invocations per row, as in rms-norm.wgsl; the gradient overwrites the logits. Milakov & Gimelshein 2018,
+// arXiv 1805.02867, for the running maximum.
+struct Params { rows: u32, cols: u32, scale: f32 } // cols in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> logits: array<f32>; // [rows, cols]
+@group(0) @binding(1) var<storage, read_write> logits: array<elem>; // [rows, cols]
 @group(0) @binding(2) var<storage, read> labels: array<i32>;       // [rows]; negative: ignored, loss 0 and gradient 0
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;   // [rows], the bits of f32 values
 @group(0) @binding(4) var<storage, read> losses: array<f32>;       // [rows]
 @group(0) @binding(5) var<storage, read_write> total: array<f32>;  // [1]
 
+alias elem = vec4f;             // f32, with words u32, where cols is not a multiple of four
+alias words = vec4u;
+const WIDTH: u32 = 4u;          // of elem
+const COLUMNS: words = vec4u(0u, 1u, 2u, 3u); // of an elem, 0u where it has one
 const WG: u32 = 256u;
+const LANES: u32 = 256u;        // WG, or 1
 const GRADIENT: bool = true;    // overwrite the logits; else they stay
 const SOFTCAP: f32 = 0.0;       // CAP, or 0.0 for s = logits
 const ACCUMULATE: bool = false; // add to total instead of overwriting it
@@ -20,19 +25,38 @@ const BROKEN: f32 = 3e38;       // the maximum of a row that holds NaN or infini
 // #import "common/reduce.wgsl"
 
 // Some drivers return NaN for large arguments of tanh, and tanh(15) rounds to 1.
-fn cap(x: f32) -> f32 {
+fn cap(x: elem) -> elem {
   if (SOFTCAP == 0.0) { return x; }
-  return SOFTCAP * tanh(clamp(x / SOFTCAP, -15.0, 15.0));
+  return SOFTCAP * tanh(clamp(x / SOFTCAP, elem(-15.0), elem(15.0)));
 }
 
-// Float comparisons with NaN, and max, differ between drivers: only the bits tell.
-fn broken(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u;
+// Float comparisons with NaN, and max, differ between drivers: only the bits tell. A broken score is BROKEN.
+fn marked(value: elem, logit: elem, mark: elem) -> elem {
+  return select(value, mark, (bitcast<words>(logit) & words(0x7f800000u)) == words(0x7f800000u));
 }
 
-fn score(base: u32, col: u32) -> f32 {
-  let logit = logits[base + min(col, params.cols - 1u)];
-  return select(LOWEST, select(cap(logit), BROKEN, broken(logit)), col < params.cols);
+fn score(i: u32) -> elem {
+  return marked(cap(logits[i]), logits[i], elem(BROKEN));
+}
+
+fn largest(x: elem) -> f32 {
+  let v = vec4f(x);
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn sum_of(x: elem) -> f32 {
+  if (WIDTH == 1u) { return vec4f(x).x; }
+  return dot(vec4f(x), vec4f(1.0));
+}
+
+fn row_max(value: f32, lane: u32) -> f32 {
+  if (LANES == 1u) { return value; }
+  return workgroup_max(value, lane);
+}
+
+fn row_sum(value: f32, lane: u32) -> f32 {
+  if (LANES == 1u) { return value; }
+  return workgroup_sum(value, lane);
 }
 
 @compute @workgroup_size(WG)
@@ -41,44 +65,55 @@ fn forward(
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32
 ) {
-  let row = group.y * grid.x + group.x;
-  if (row >= params.rows) { return; }
-  let base = row * params.cols;
-  let label = labels[row];
-  if (label < 0) {
-    if (lane == 0u) { loss[row] = 0u; }
-    if (GRADIENT) {
-      for (var i = lane; i < params.cols; i += WG) { logits[base + i] = 0.0; }
-    }
-    return;
-  }
-  // Four columns a step, so that the running sum is rescaled once for four.
+  let index = group.y * grid.x + group.x;
+  let row = select(index, index * WG + lane, LANES == 1u);
+  let safe = min(row, params.rows - 1u);
+  let base = safe * params.cols;
+  let label = labels[safe];
+  let first = base + lane % LANES;
+  let end = select(base + params.cols, base, label < 0);
+  // The running sum is rescaled once for the columns of an elem.
   var highest = LOWEST;
   var sum = 0.0;
-  for (var i = lane; i < params.cols; i += 4u * WG) {
-    let s = vec4f(score(base, i), score(base, i + WG), score(base, i + 2u * WG), score(base, i + 3u * WG));
-    let now = max(highest, max(max(s.x, s.y), max(s.z, s.w)));
-    sum = sum * exp(highest - now) + dot(exp(s - now), vec4f(1.0));
+  for (var i = first; i < end; i += LANES) {
+    let s = score(i);
+    let now = max(highest, largest(s));
+    sum = sum * exp(highest - now) + sum_of(exp(s - now));
     highest = now;
   }
-  let labelled = score(base, u32(label));
-  let top = workgroup_max(highest, lane);
-  let normalizer = workgroup_sum(sum * exp(highest - top), lane);
-  if (lane == 0u) { loss[row] = select(bitcast<u32>(top + log(normalizer) - labelled), NAN, top == BROKEN); }
-  if (GRADIENT) {
-    for (var i = lane; i < params.cols; i += WG) {
-      logits[base + i] = gradient(logits[base + i], i == u32(label), top, normalizer);
-    }
+  let at = base + u32(max(label, 0)) / WIDTH;
+  let component = u32(max(label, 0)) % WIDTH;
+  let labelled = vec4f(score(at))[component];
+  let top = row_max(highest, lane);
+  let normalizer = row_sum(sum * exp(highest - top), lane);
+  if (row >= params.rows) { return; }
+  if (first == base) {
+    let value = select(bitcast<u32>(top + log(normalizer) - labelled), NAN, top == BROKEN);
+    loss[row] = select(value, 0u, label < 0);
+  }
+  if (!GRADIENT) { return; }
+  if (label < 0) {
+    for (var i = first; i < base + params.cols; i += LANES) { logits[i] = elem(); }
+    return;
+  }
+  let factor = params.scale / normalizer;
+  for (var i = first; i < end; i += LANES) {
+    let logit = logits[i];
+    let s = cap(logit);
+    var g = factor * exp(s - top);
+    if (i == at) { g -= onehot(component); }
+    logits[i] = marked(g * slope(s), logit, logit); // seen again in the gradient's norm, where the update is skipped
   }
 }
 
-fn gradient(logit: f32, is_label: bool, top: f32, normalizer: f32) -> f32 {
-  if (broken(logit)) { return logit; } // seen again in the gradient's norm, where the update is skipped
-  let s = cap(logit);
-  let g = (exp(s - top) / normalizer - select(0.0, 1.0, is_label)) * params.scale;
-  if (SOFTCAP == 0.0) { return g; }
+fn onehot(component: u32) -> elem {
+  return params.scale * select(elem(), elem(1.0), words(component) == words(COLUMNS));
+}
+
+fn slope(s: elem) -> elem {
+  if (SOFTCAP == 0.0) { return elem(1.0); }
   let t = s / SOFTCAP;
-  return g * (1.0 - t * t);
+  return 1.0 - t * t;
 }
 
 // total = sum of losses.  One workgroup.

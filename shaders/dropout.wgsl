@@ -19,9 +19,9 @@ const LANES: words = vec4u(0u, 1u, 2u, 3u);
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 // #import "common/random.wgsl"
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let bits = random_bits(params.seed, words(i * params.width) + LANES);
     let value = select(elem(0.0), params.factor * x[i], bits >= words(params.threshold));
     if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }

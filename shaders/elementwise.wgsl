@@ -12,19 +12,19 @@ struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 alias elem = vec4f; // f32 where a size is not a multiple of four
 const ACCUMULATE: bool = false; // add to the output instead of overwriting it
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = a[i] + params.factor * b[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = a[i] + params.factor * b[i]; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add_into(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i]; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
   }
 }
@@ -34,29 +34,29 @@ fn cap(x: elem) -> elem {
   return params.factor * tanh(clamp(x / params.factor, elem(-15.0), elem(15.0)));
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn softcap(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = cap(a[i]); }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = cap(a[i]); }
 }
 
 // With t = tanh(a / factor):  y = b (1 - t^2), where b is the gradient of the capped values a.
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn softcap_backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let t = a[i] / params.factor;
     let value = b[i] * (1.0 - t * t);
     if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn fill(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = elem(params.factor); }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = elem(params.factor); }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn add_bias(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] += a[i % params.cols]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i % params.cols]; }
 }
 
 var<workgroup> partial: array<f32, 256>;

@@ -14,16 +14,18 @@ alias elem = vec4f; // f32 where the size is not a multiple of four
 const ACTIVATION: u32 = 0u;
 // #import "common/activation.wgsl"
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = activate(gate[i]) * up[i]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(gate[i]).value * up[i]; }
 }
 
 // dgate = dy * up * act'(gate),  dup = dy * act(gate)
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
-    dgate[i] = dy[i] * up[i] * derivative(gate[i]);
-    dup[i] = dy[i] * activate(gate[i]);
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let g = dy[i];
+    let act = activated(gate[i]);
+    dgate[i] = g * up[i] * act.slope;
+    dup[i] = g * act.value;
   }
 }

@@ -2,16 +2,19 @@
 // partial: each workgroup strides over the gradients and leaves one sum; final: one workgroup adds those. If any gradient
 // or their sum is not finite, norm is NaN and clip is 0, which tells the optimiser to skip the step.
 struct Params {
-  count: u32,   // gradients, or partial sums
+  count: u32,   // gradients in units of words, or partial sums
   max_norm: f32 // no clipping where not positive
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradients: array<u32>;     // the bits of f32 values
+@group(0) @binding(1) var<storage, read> gradients: array<words>;   // the bits of f32 values
 @group(0) @binding(2) var<storage, read_write> sums: array<f32>;    // of each workgroup
 @group(0) @binding(3) var<storage, read> partials: array<f32>;
 @group(0) @binding(4) var<storage, read_write> result: array<u32>;  // bits of norm and clip
 
+alias words = vec4u; // u32, with elem f32, where the size is not a multiple of four
+alias elem = vec4f;
+const SINGLE: bool = false; // they are
 const WG: u32 = 256u;
 const HUGE: f32 = 3e38;       // the sum of squares where a gradient is NaN or infinite
 const NAN: u32 = 0x7fc00000u; // its bits; WGSL has no such literal
@@ -28,15 +31,17 @@ fn partial(
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32
 ) {
-  var sum = 0.0;
-  var is_broken = false;
+  var sum = elem();
+  var exponents = words();
   for (var i = group.x * WG + lane; i < params.count; i += grid.x * WG) {
     let bits = gradients[i];
-    let g = bitcast<f32>(bits);
+    let g = bitcast<elem>(bits);
     sum += g * g;
-    is_broken = is_broken || broken(bits);
+    exponents = max(exponents, bits & words(0x7f800000u));
   }
-  let total = workgroup_sum(select(sum, HUGE, is_broken), lane);
+  let is_broken = any(exponents == words(0x7f800000u));
+  let own = dot(vec4f(sum), select(vec4f(1.0), vec4f(1.0, 0.0, 0.0, 0.0), SINGLE));
+  let total = workgroup_sum(select(own, HUGE, is_broken), lane);
   if (lane == 0u) { sums[group.x] = total; }
 }
 

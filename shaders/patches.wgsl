@@ -24,15 +24,15 @@ fn pixel(i: u32) -> u32 {
   return ((image * params.channels + within / area) * params.height + row) * params.width + column;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) { y[i] = x[pixel(i)]; }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = x[pixel(i)]; }
 }
 
 // A permutation: each pixel is in one patch.
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let at = pixel(i);
     if (ACCUMULATE) { dx[at] += dy[i]; } else { dx[at] = dy[i]; }
   }

@@ -17,9 +17,9 @@ fn valid(batch: u32) -> u32 {
   return min(lengths[batch], params.tokens);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let batch = i / params.cols;
     let n = valid(batch);
     let first = batch * params.tokens * params.cols + i % params.cols;
@@ -29,9 +29,9 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let row = i / params.cols;
     let batch = row / params.tokens;
     let n = valid(batch);

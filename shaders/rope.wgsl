@@ -3,9 +3,10 @@
 // they fit. Su et al. 2021, arXiv 2104.09864, in the rotate_half layout of Hugging Face.
 struct Params {
   count: u32,  // rows * slots
+  count2: u32, // of the second tensor
   slots: u32,  // of a head: half pairs, then cols - 2 half elements that are copied
   half: u32, cols: u32, // in units of elem
-  heads: u32, tokens: u32,
+  heads: u32, heads2: u32, tokens: u32,
   offset: u32  // position of the first token
 }
 
@@ -14,31 +15,66 @@ struct Params {
 @group(0) @binding(2) var<storage, read> cosines: array<elem>;  // [positions, half]
 @group(0) @binding(3) var<storage, read> sines: array<elem>;    // [positions, half]
 @group(0) @binding(4) var<storage, read_write> y: array<elem>;  // like x
+@group(0) @binding(5) var<storage, read> x2: array<elem>;       // [batch, tokens, heads2, cols]
+@group(0) @binding(6) var<storage, read_write> y2: array<elem>; // like x2
 
 alias elem = vec4f; // f32 where half or cols is not a multiple of four
 const DIRECTION: f32 = 1.0;     // -1.0 turns back: the transpose, which is the backward pass
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 
-fn store(i: u32, value: elem) {
+// Where the first element of a slot lies, and its angle in the table.
+fn place(i: u32, heads: u32) -> vec2u {
+  let row = i / params.slots;
+  let slot = i % params.slots;
+  let position = params.offset + (row / heads) % params.tokens;
+  return vec2u(row * params.cols + slot, position * params.half + slot);
+}
+
+fn is_rotated(i: u32) -> bool {
+  return i % params.slots < params.half;
+}
+
+fn put(i: u32, value: elem) {
   if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
-    let row = i / params.slots;
-    let slot = i % params.slots;
-    let base = row * params.cols + slot;
-    if (slot < params.half) {
-      let position = params.offset + (row / params.heads) % params.tokens;
-      let c = cosines[position * params.half + slot];
-      let s = DIRECTION * sines[position * params.half + slot];
-      let first = x[base];
-      let second = x[base + params.half];
-      store(base, first * c - second * s);
-      store(base + params.half, second * c + first * s);
-    } else {
-      store(base + params.half, x[base + params.half]);
-    }
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { rotate(i); }
+}
+
+fn rotate(i: u32) {
+  let at = place(i, params.heads);
+  let second = x[at.x + params.half];
+  if (is_rotated(i)) {
+    let first = x[at.x];
+    let c = cosines[at.y];
+    let s = DIRECTION * sines[at.y];
+    put(at.x, first * c - second * s);
+    put(at.x + params.half, second * c + first * s);
+  } else {
+    put(at.x + params.half, second);
+  }
+}
+
+// The same for two tensors, queries and keys, in one dispatch.
+@compute @workgroup_size(64)
+fn forward_pair(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count + params.count2; i += grid.x * 64u) {
+    if (i < params.count) { rotate(i); } else { rotate_second(i - params.count); }
+  }
+}
+
+fn rotate_second(i: u32) {
+  let at = place(i, params.heads2);
+  let second = x2[at.x + params.half];
+  if (is_rotated(i)) {
+    let first = x2[at.x];
+    let c = cosines[at.y];
+    let s = DIRECTION * sines[at.y];
+    y2[at.x] = first * c - second * s;
+    y2[at.x + params.half] = second * c + first * s;
+  } else {
+    y2[at.x + params.half] = second;
   }
 }

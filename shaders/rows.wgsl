@@ -10,16 +10,16 @@ struct Params { count: u32, cols: u32 } // in units of elem
 alias elem = vec4f; // f32 where cols is not a multiple of four
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     y[i] = x[index[i / params.cols] * params.cols + i % params.cols];
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn scatter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 256u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
     let at = index[i / params.cols] * params.cols + i % params.cols;
     if (ACCUMULATE) { y[at] += x[i]; } else { y[at] = x[i]; }
   }

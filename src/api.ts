@@ -10,6 +10,7 @@ export type { FileSource } from "./io/files.ts";
 export { memoryFiles } from "./io/files.ts";
 export type { Tokenizer } from "./io/tokenizer.ts";
 export { adapterFiles } from "./load/adapter.ts";
+export { mergedFiles } from "./load/merge.ts";
 export { type Model, openModel } from "./load/model.ts";
 export type { LanguageModel } from "./models/model.ts";
 export type { Evaluation } from "./train/evaluate.ts";

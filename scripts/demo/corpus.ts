@@ -10,14 +10,8 @@ import { drawScene, itemOf, type Scene, sayScene } from "./sentences.ts";
  */
 export function makeCorpus({ seed, documents }: { seed: number; documents: number }): string[] {
   const random = createRandom(seed).fork("corpus");
-  return Array.from({ length: documents }, (_, i) => {
-    const simple = random.uniform() < 1 - i / (RAMP * documents);
-    return simple ? list(random) : makeDocument(random);
-  });
+  return Array.from({ length: documents }, () => makeDocument(random));
 }
-
-/** Over this part of the documents the share of the simplest ones falls from all to none: copying is learnt first. */
-const RAMP = 0.3;
 
 function makeDocument(random: Random): string {
   const draw = random.integer(20);
@@ -25,25 +19,19 @@ function makeDocument(random: Random): string {
   return draw < 18 ? story(random) : record(random);
 }
 
-/** A sentence, and the same facts in a fixed order: who did it, how many, of what, and where. */
+/**
+ * A sentence, and what it says in some order. Half of the notes quote the facts: a word after a space and a word
+ * after a quotation mark are different tokens, and both are to be copied from the sentence.
+ */
 function noted(random: Random): string {
   const scene = drawScene(random);
-  return `${sayScene(scene, random)}\nNote: ${noteOf(scene)}`;
-}
-
-/** The bare facts, and a note of them. */
-function list(random: Random): string {
-  const scene = drawScene(random);
   const { who, count, place } = scene;
-  return random.pick([
-    `${who}, ${count}, ${itemOf(scene)}, ${place}.\nNote: ${noteOf(scene)}`,
-    `${count} ${itemOf(scene)}, ${place}, ${who}.\nNote: ${noteOf(scene)}`,
-    `${place}, ${who}, ${count} ${itemOf(scene)}.\nNote: ${noteOf(scene)}`,
-  ]);
-}
-
-function noteOf(scene: Scene): string {
-  return `who ${scene.who}, count ${scene.count}, item ${itemOf(scene)}, place ${scene.place}.`;
+  const facts = { who, count, item: itemOf(scene), place };
+  const quote = random.pick(["", '"']);
+  const parts = random
+    .shuffle(Object.entries(facts))
+    .map(([key, value]) => `${key} ${quote}${value}${quote}`);
+  return `${sayScene(scene, random)}\nNote: ${parts.join(", ")}.`;
 }
 
 function story(random: Random): string {

@@ -51,9 +51,9 @@ for await (const { step, loss, tokens, seconds } of trainSequences(model, parame
   console.log(
     `step ${step}/${maxSteps} loss ${loss.toFixed(4)} ${(tokens / seconds).toFixed(0)} tokens/s ${minutes} min`,
   );
-  if (step % 200 === 0 || step === maxSteps) await save();
 }
 const { loss, perplexity } = await evaluate(model, heldOut, { batchSize });
+await save();
 console.log(`held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
 process.exit(0);
 

@@ -1,10 +1,10 @@
-/** The bundled model: a Llama of about 0.9 M parameters. */
+/** The bundled model: a Llama of about one million parameters. */
 export const MODEL_CONFIG = {
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",
-  vocab_size: 544,
+  vocab_size: 640,
   hidden_size: 128,
-  intermediate_size: 352,
+  intermediate_size: 448,
   num_hidden_layers: 4,
   num_attention_heads: 4,
   num_key_value_heads: 2,
@@ -23,7 +23,7 @@ export const MODEL_CONFIG = {
 } as const;
 
 /** Size of the tokenizer. */
-export const VOCABULARY = 544;
+export const VOCABULARY = 640;
 
 /** How the bundled model is trained, all of its parameters, on generated text. */
 export const PRETRAINING = {
@@ -31,8 +31,8 @@ export const PRETRAINING = {
   /** Each is seen once. */
   documents: 24_000,
   batchSize: 16,
-  learningRate: 3e-3,
-  warmupSteps: 60,
+  learningRate: 1e-3,
+  warmupSteps: 100,
   betas: [0.9, 0.99],
 } as const;
 
@@ -42,7 +42,7 @@ export const DEMO = {
   test: 20,
   r: 8,
   alpha: 16,
-  maxSteps: 100,
+  maxSteps: 80,
   batchSize: 8,
   learningRate: 8e-3,
   warmupSteps: 5,

@@ -33,33 +33,29 @@ fn is_positive(x: elem) -> elem {
   return select(elem(0.0), elem(1.0), x > elem(0.0));
 }
 
-fn activate(x: elem) -> elem {
-  if (ACTIVATION == 0u) { return x * sigmoid(x); }
-  if (ACTIVATION == 1u) { return 0.5 * x * (1.0 + gelu_inner(x)); }
-  if (ACTIVATION == 2u) { return x * normal_cdf(x); }
-  if (ACTIVATION == 3u) { return x * is_positive(x); }
-  if (ACTIVATION == 4u) { return x * x * is_positive(x); }
-  if (ACTIVATION == 5u) { return x * sigmoid(1.702 * x); }
-  return bounded_tanh(x);
-}
+// act and act'. Who needs one of them leaves the other to the compiler, which drops it.
+struct Activated { value: elem, slope: elem }
 
-fn derivative(x: elem) -> elem {
+fn activated(x: elem) -> Activated {
   if (ACTIVATION == 0u) {
     let s = sigmoid(x);
-    return s * (1.0 + x * (1.0 - s));
+    return Activated(x * s, s * (1.0 + x * (1.0 - s)));
   }
   if (ACTIVATION == 1u) {
     let t = gelu_inner(x);
     let inner = 0.7978845608028654 * (1.0 + 3.0 * 0.044715 * x * x);
-    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+    return Activated(0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner);
   }
-  if (ACTIVATION == 2u) { return normal_cdf(x) + 0.3989422804014327 * x * bell(x); }
-  if (ACTIVATION == 3u) { return is_positive(x); }
-  if (ACTIVATION == 4u) { return 2.0 * x * is_positive(x); }
+  if (ACTIVATION == 2u) {
+    let p = normal_cdf(x);
+    return Activated(x * p, p + 0.3989422804014327 * x * bell(x));
+  }
+  if (ACTIVATION == 3u) { return Activated(x * is_positive(x), is_positive(x)); }
+  if (ACTIVATION == 4u) { return Activated(x * x * is_positive(x), 2.0 * x * is_positive(x)); }
   if (ACTIVATION == 5u) {
     let s = sigmoid(1.702 * x);
-    return s * (1.0 + 1.702 * x * (1.0 - s));
+    return Activated(x * s, s * (1.0 + 1.702 * x * (1.0 - s)));
   }
   let t = bounded_tanh(x);
-  return 1.0 - t * t;
+  return Activated(t, 1.0 - t * t);
 }

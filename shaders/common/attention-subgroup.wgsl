@@ -1,7 +1,8 @@
 // Tiles of one subgroup: 8 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
 // load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
-// workgroup memory, no barrier. Loops have run-time bounds so that nothing unrolls them: CPU drivers take 60 ms to compile
-// each load of a vector (llvmpipe, LLVM 15), and 16 owned rows would take them more than twice as long as 8.
+// workgroup memory, no barrier. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to
+// min(count, 8)), so that nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM
+// 15), and 16 owned rows would take them more than twice as long as 8.
 const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
 const ROWS: u32 = 8u;
 const OTHERS: u32 = 4u * SG;             // rows of the other side in one step; lane's are lane + SG c
@@ -86,17 +87,18 @@ fn load_pass(source: u32, row: u32, pass_index: u32, lane: u32) -> vec4f {
   return load(source, row, min(pass_index * SG + lane, DV - 1u));
 }
 
-// sums + weights times `count` rows of a source: row, row + step, ...
-fn accumulate(sums: Rows, weights: Scores, source: u32, row: u32, step: u32, count: u32, lane: u32) -> Rows {
+// sums + weights times the rows first .. end - 1 of a source, row i being row `base` + i `step` there.
+fn accumulate(sums: Rows, weights: Scores, source: u32, base: u32, step: u32, first: u32, end: u32, lane: u32) -> Rows {
   var b0 = sums.b0;
   var b1 = sums.b1;
   var b2 = sums.b2;
   var b3 = sums.b3;
   var w = weights;
-  for (var j = 0u; j < count; j += SG) {
-    for (var i = 0u; i < min(SG, count - j); i++) {
-      let at = row + (j + i) * step;
-      let x = from_lane(i, w.c0);
+  for (var j = first; j < end; j += SG) {
+    let stop = min(j + SG, end);
+    for (var i = j; i < stop; i++) {
+      let at = base + i * step;
+      let x = from_lane(i - j, w.c0);
       b0 = add_outer(b0, x, load_pass(source, at, 0u, lane));
       if (PASSES > 1u) { b1 = add_outer(b1, x, load_pass(source, at, 1u, lane)); }
       if (PASSES > 2u) { b2 = add_outer(b2, x, load_pass(source, at, 2u, lane)); }
@@ -128,20 +130,20 @@ fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
   return Rows(b0, b1, b2, b3);
 }
 
-fn store_pass(sums: Pass, row: u32, step: u32, count: u32, column: u32) {
+fn store_pass(sums: Pass, base: u32, step: u32, first: u32, end: u32, column: u32) {
   if (column >= DV) { return; }
   var rows = array<vec4f, ROWS>(
     sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3]
   );
-  for (var i = 0u; i < count; i++) {
-    put((row + i * step) * DV + column, rows[i]);
+  for (var i = first; i < end; i++) {
+    put((base + i * step) * DV + column, rows[i - first]);
   }
 }
 
-// Writes the first `count` owned rows: row, row + step, ... of the output.
-fn store_rows(sums: Rows, row: u32, step: u32, count: u32, lane: u32) {
-  store_pass(sums.b0, row, step, count, lane);
-  if (PASSES > 1u) { store_pass(sums.b1, row, step, count, lane + SG); }
-  if (PASSES > 2u) { store_pass(sums.b2, row, step, count, lane + 2u * SG); }
-  if (PASSES > 3u) { store_pass(sums.b3, row, step, count, lane + 3u * SG); }
+// Writes the owned rows first .. end - 1; row i goes to row `base` + i `step` of the output.
+fn store_rows(sums: Rows, base: u32, step: u32, first: u32, end: u32, lane: u32) {
+  store_pass(sums.b0, base, step, first, end, lane);
+  if (PASSES > 1u) { store_pass(sums.b1, base, step, first, end, lane + SG); }
+  if (PASSES > 2u) { store_pass(sums.b2, base, step, first, end, lane + 2u * SG); }
+  if (PASSES > 3u) { store_pass(sums.b3, base, step, first, end, lane + 3u * SG); }
 }

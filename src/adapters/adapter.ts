@@ -41,6 +41,11 @@ export interface Method {
   saved?(model: Adaptable): readonly Module[];
   /** The middleware that runs at the site. */
   wrap(site: Module, tensors: SiteTensors, index: number): Wrap;
+  /**
+   * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
+   * with these tensors does what the adapted site does outside training.
+   */
+  merge?(site: Module, tensors: SiteTensors): Readonly<Record<string, () => Tensor>>;
 }
 
 /** A module that is adapted, and the tensors that adapt it. */

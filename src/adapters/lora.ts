@@ -1,4 +1,8 @@
 import * as ops from "../autograd/ops.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { castToFloat } from "../kernels/cast.ts";
+import { addInto } from "../kernels/elementwise.ts";
+import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import { type Context, isLeaf, type Module, modules, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
@@ -64,6 +68,9 @@ export function lora(given: LoraOptions = {}): Lora {
     initialValues,
     wrap: (site, tensors, index) =>
       loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+    merge: (site, tensors) => ({
+      weight: () => mergedWeight(site as Linear, tensors, scaleOf(site.path)),
+    }),
   };
 }
 
@@ -132,6 +139,12 @@ function loraWrap(
       bias: site.bias,
       lora: { A: lora_A, B: lora_B, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
     });
+}
+
+/** W + s · B A, `[out, in]` f32. */
+function mergedWeight({ weight, path }: Linear, { lora_A, lora_B }: SiteTensors, scale: number): Tensor {
+  if (!lora_A || !lora_B) fail(path, "lora_A or lora_B is missing");
+  return addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
 }
 
 /** Mixes the pass's seed with the site's number (Knuth's multiplicative constants). */

@@ -70,34 +70,25 @@ export function linearCrossEntropy(
   { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions,
 ): Tensor {
   const { device } = hidden;
-  const positions = labelledPositions(labels);
-  const loss = zeros(device, [1]);
-  if (positions.length === 0) return loss;
-  const index = fromArray(device, positions, [positions.length]);
-  const targets = fromArray(
-    device,
-    Int32Array.from(positions, (at) => labels[at] as number),
-    [positions.length],
-  );
-  const rows = gatherRows(hidden.reshape([hidden.rows, hidden.columns]), index);
-  const wanted = (tensor: Tensor | undefined) => (tensor && tape?.tracks(tensor) ? tensor : undefined);
-  const trained = [wanted(head), wanted(bias)];
-  const gradient = tape && (tape.tracks(hidden) || trained.some((tensor) => tensor));
-  const dRows = gradient ? zeros(device, rows.shape) : undefined;
-  const [dHead, dBias] = trained.map((tensor) => tensor && zeros(device, tensor.shape));
+  const { rows, targets, index } = labelledRows(hidden, labels);
+  if (targets.length === 0) return zeros(device, [1]);
+  const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
+  const [wantsHead, wantsBias] = [wants(head), wants(bias)];
+  const wantsRows = wantsHead || wantsBias || wants(hidden);
+  const all = fromArray(device, targets, [targets.length]);
+  const options = { scale, logitScale, logitSoftcap, bias };
+  const given = { rows, head, targets: all, ...options, wantsRows, wantsHead, wantsBias };
   const chunk = chunkRows(head.rows, logitBytes);
-  for (let start = 0; start < positions.length; start += chunk) {
-    const end = Math.min(start + chunk, positions.length);
-    scoped(device, () => {
-      const options = { scale, logitScale, logitSoftcap, bias };
-      lossOfChunk({ rows, head, targets, loss, dRows, dHead, dBias, ...options }, start, end);
-      return undefined;
+  // One chunk makes its results; several add theirs to what begins as zeros.
+  const sums = chunkSums(given, chunk < targets.length ? emptySums(given) : {}, chunk);
+  const { loss, dRows, dHead, dBias } = sums;
+  if (!tape || !dRows) return loss as Tensor;
+  const saved = [dRows, index, dHead, dBias].filter((tensor) => tensor !== undefined);
+  return tape.record(loss as Tensor, [hidden, head, ...(bias ? [bias] : [])], saved, (_, give) => {
+    give(hidden, (into) => {
+      if (index) return scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape);
+      return passOn(dRows.reshape(hidden.shape), into);
     });
-  }
-  if (!tape || !dRows) return loss;
-  const saved = [dRows, index, ...[dHead, dBias].filter((tensor) => tensor !== undefined)];
-  return tape.record(loss, [hidden, head, ...(bias ? [bias] : [])], saved, (_, give) => {
-    give(hidden, (into) => scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape));
     if (dHead) give(head, (into) => passOn(dHead, into));
     if (bias && dBias) give(bias, (into) => passOn(dBias, into));
   });
@@ -139,32 +130,84 @@ export function softmaxCrossEntropy(
   );
 }
 
+/** Rows that pass the output layer, and the label of each. Without an index they are all there are. */
+interface LabelledRows {
+  rows: Tensor;
+  targets: Int32Array;
+  index?: Tensor;
+}
+
+/** Where nearly all positions have a label, dropping the others costs more than computing them. */
+const NEARLY_ALL = 7 / 8;
+
+function labelledRows(hidden: Tensor, labels: Int32Array): LabelledRows {
+  const whole = hidden.reshape([hidden.rows, hidden.columns]);
+  const positions = labelledPositions(labels);
+  if (positions.length === 0) return { rows: whole, targets: new Int32Array() };
+  if (positions.length >= NEARLY_ALL * labels.length) return { rows: whole, targets: labels };
+  const index = fromArray(hidden.device, positions, [positions.length]);
+  const targets = Int32Array.from(positions, (at) => labels[at] as number);
+  return { rows: gatherRows(whole, index), targets, index };
+}
+
 interface Chunked extends HeadOptions {
   rows: Tensor;
   head: Tensor;
   targets: Tensor;
-  loss: Tensor;
-  dRows: Tensor | undefined;
-  dHead: Tensor | undefined;
-  dBias: Tensor | undefined;
   scale: number;
+  wantsRows: boolean;
+  wantsHead: boolean;
+  wantsBias: boolean;
 }
 
-/** Adds the loss of rows [start, end) and, where wanted, writes their part of the gradients. */
-function lossOfChunk(
-  { rows, head, targets, loss, dRows, dHead, dBias, scale, ...options }: Chunked,
-  start: number,
-  end: number,
-): void {
-  const { logitScale: alpha = 1, logitSoftcap: softcap = 0, bias } = options;
+/** The loss, and its gradients where they are wanted; `dRows` of all rows. */
+interface Sums {
+  loss?: Tensor | undefined;
+  dRows?: Tensor | undefined;
+  dHead?: Tensor | undefined;
+  dBias?: Tensor | undefined;
+}
+
+function emptySums({ rows, head, bias, wantsRows, wantsHead, wantsBias }: Chunked): Sums {
+  const { device } = rows;
+  return {
+    loss: zeros(device, [1]),
+    dRows: wantsRows ? zeros(device, rows.shape) : undefined,
+    dHead: wantsHead ? zeros(device, head.shape) : undefined,
+    dBias: bias && wantsBias ? zeros(device, bias.shape) : undefined,
+  };
+}
+
+function chunkSums(given: Chunked, initial: Sums, chunk: number): Sums {
+  const count = given.rows.rows;
+  let sums = initial;
+  for (let start = 0; start < count; start += chunk) {
+    scoped(given.rows.device, () => {
+      sums = lossOfChunk(given, initial, start, Math.min(start + chunk, count));
+      return Object.values<Tensor | undefined>({ ...sums }).filter((tensor) => tensor !== undefined);
+    });
+  }
+  return sums;
+}
+
+/** Adds the loss of rows [start, end) and, where wanted, their part of the gradients to `sums`, or makes them. */
+function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Sums {
+  const { rows, head, targets, scale, bias, wantsRows, wantsHead, wantsBias } = given;
+  const { logitScale: alpha = 1, logitSoftcap: softcap = 0 } = given;
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT", alpha });
   if (bias) addBias(logits, bias);
-  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(dRows && { scale }) });
-  sumLosses(losses, loss);
-  if (dRows) matmul(logits, head, { layout: "NN", alpha, into: dRows.slice(start, end) });
-  if (dHead) matmul(logits, part, { layout: "TN", alpha, into: dHead });
-  if (dBias) biasGradient(logits, dBias);
+  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(wantsRows && { scale }) });
+  const loss = sumLosses(losses, sums.loss);
+  if (!wantsRows) return { loss };
+  const add = (into: Tensor | undefined) => into && { into };
+  const dPart = matmul(logits, head, { layout: "NN", alpha, ...add(sums.dRows?.slice(start, end)) });
+  return {
+    loss,
+    dRows: sums.dRows ?? dPart,
+    dHead: wantsHead ? matmul(logits, part, { layout: "TN", alpha, ...add(sums.dHead) }) : undefined,
+    dBias: wantsBias ? biasGradient(logits, sums.dBias) : undefined,
+  };
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

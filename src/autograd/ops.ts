@@ -28,11 +28,19 @@ import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts
 import { meanPoolBackward, meanPool as meanPoolKernel } from "../kernels/pooling.ts";
 import {
   type RmsNormOptions,
+  type RmsNormSaved,
   rmsNormBackward,
   rmsNormBackwardWeight,
   rmsNorm as rmsNormKernel,
+  rmsNormOfSum as rmsNormOfSumKernel,
 } from "../kernels/rms-norm.ts";
-import { type RopeTensors, ropeBackward, rope as ropeKernel } from "../kernels/rope.ts";
+import {
+  type RopeTensors,
+  ropeBackward,
+  rope as ropeKernel,
+  ropePairBackward,
+  ropePair as ropePairKernel,
+} from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
 import type { Tape } from "./tape.ts";
 
@@ -158,13 +166,33 @@ function dropped(x: Tensor, { dropout: p, seed }: Pick<LoraBranch, "dropout" | "
 /** x · rstd · (offset + w) over the last axis. Saves x and rstd. */
 export function rmsNorm(tape: Tape | undefined, x: Tensor, weight: Tensor, options: RmsNormOptions): Tensor {
   const { y, rstd } = rmsNormKernel(x, weight, options);
-  const saved = { x, weight, rstd, ...options };
-  return (
-    tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
-      give(x, (into) => rmsNormBackward(dy, saved, into));
-      give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
-    }) ?? y
-  );
+  recordRmsNorm(tape, y, { x, weight, rstd, ...options });
+  return y;
+}
+
+/** sum = x + residual and its {@link rmsNorm} in one dispatch; two nodes, since the sum also goes around the norm. */
+export function rmsNormOfSum(
+  tape: Tape | undefined,
+  x: Tensor,
+  residual: Tensor,
+  weight: Tensor,
+  options: RmsNormOptions,
+): { sum: Tensor; y: Tensor } {
+  const { sum, y, rstd } = rmsNormOfSumKernel(x, residual, weight, options);
+  tape?.record(sum, [x, residual], [], (dy, give) => {
+    give(x, (into) => passOn(dy, into));
+    give(residual, (into) => passOn(dy, into));
+  });
+  recordRmsNorm(tape, y, { x: sum, weight, rstd, ...options });
+  return { sum, y };
+}
+
+function recordRmsNorm(tape: Tape | undefined, y: Tensor, saved: RmsNormSaved): void {
+  const { x, weight, rstd } = saved;
+  tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
+    give(x, (into) => rmsNormBackward(dy, saved, into));
+    give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
+  });
 }
 
 /** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves nothing. */
@@ -175,6 +203,29 @@ export function rope(tape: Tape | undefined, x: Tensor, table: RopeTensors, posi
       give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
     }) ?? y
   );
+}
+
+/** {@link rope} of queries and keys in one dispatch each way. */
+export function ropePair(
+  tape: Tape | undefined,
+  q: Tensor,
+  k: Tensor,
+  table: RopeTensors,
+  position = 0,
+): [q: Tensor, k: Tensor] {
+  const at = { positionOffset: position };
+  const rotated = ropePairKernel(q, k, table, at);
+  tape?.recordAll(rotated, [q, k], [], ([dq, dk], give) => {
+    if (dq && dk && tape.tracks(q) && tape.tracks(k)) {
+      const [q0, k0] = ropePairBackward(dq, dk, table, at);
+      give(q, (into) => passOn(q0, into));
+      give(k, (into) => passOn(k0, into));
+    } else {
+      if (dq) give(q, (into) => ropeBackward(dq, table, at, into));
+      if (dk) give(k, (into) => ropeBackward(dk, table, at, into));
+    }
+  });
+  return rotated;
 }
 
 /** act(gate) · up. Saves both inputs; the product is recomputed. */

@@ -10,10 +10,13 @@ export type Accumulate = (input: Tensor, compute: (into?: Tensor) => Tensor) => 
 /** Sends the gradient of an op's output on to its inputs. */
 export type Backward = (dy: Tensor, add: Accumulate) => void;
 
+/** The same for an op of several outputs; undefined for an output that got no gradient. */
+export type BackwardOfAll = (dys: readonly (Tensor | undefined)[], add: Accumulate) => void;
+
 interface Node {
-  output: Tensor;
+  outputs: readonly Tensor[];
   saved: readonly Tensor[];
-  backward: Backward;
+  backward: BackwardOfAll;
 }
 
 /** What a tape shares with the tapes of its checkpointed blocks. */
@@ -61,12 +64,22 @@ export class Tape {
    * @returns output
    */
   record(output: Tensor, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): Tensor {
-    if (!inputs.some((input) => this.tracks(input))) return output;
-    this.#state.tracked.add(output.source);
-    if (this.#dry) return output;
-    for (const tensor of saved) tensor.device.memory.hold(tensor.storage);
-    this.#nodes.push({ output, saved, backward });
+    this.recordAll([output], inputs, saved, ([dy], add) => backward(dy as Tensor, add));
     return output;
+  }
+
+  /** {@link record} of an op with several outputs; `backward` runs if at least one of them got a gradient. */
+  recordAll(
+    outputs: readonly Tensor[],
+    inputs: readonly Tensor[],
+    saved: readonly Tensor[],
+    backward: BackwardOfAll,
+  ): void {
+    if (!inputs.some((input) => this.tracks(input))) return;
+    for (const output of outputs) this.#state.tracked.add(output.source);
+    if (this.#dry) return;
+    for (const tensor of saved) tensor.device.memory.hold(tensor.storage);
+    this.#nodes.push({ outputs, saved, backward });
   }
 
   /**
@@ -113,18 +126,25 @@ export class Tape {
 
   #run(): void {
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
-      const { output, saved, backward } = node;
-      const dy = this.#state.gradients.get(output.source);
-      if (dy) {
-        this.#state.gradients.delete(output.source);
-        scoped(dy.device, () => {
-          backward(dy.reshape(output.shape), this.#add);
+      const { outputs, saved, backward } = node;
+      const dys = outputs.map((output) => this.#take(output));
+      const device = dys.find((dy) => dy)?.device;
+      if (device) {
+        scoped(device, () => {
+          backward(dys, this.#add);
           return undefined;
         });
-        dy.device.memory.release(dy.storage);
+        releaseAll(dys.filter((dy) => dy !== undefined));
       }
       releaseAll(saved);
     }
+  }
+
+  /** The gradient of an output, which nobody adds to any more. */
+  #take(output: Tensor): Tensor | undefined {
+    const dy = this.#state.gradients.get(output.source);
+    this.#state.gradients.delete(output.source);
+    return dy?.reshape(output.shape);
   }
 
   readonly #add: Accumulate = (input, compute) => {

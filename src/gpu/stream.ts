@@ -5,6 +5,8 @@ import type { Profiler } from "./profile.ts";
 const TARGET_MS = 100;
 const MAX_DISPATCHES = 4096;
 const MAX_UNIFORMS = 4096;
+/** Uploads up to this many bytes may be staged. */
+const MAX_STAGED = 65_536;
 
 interface Uniform {
   buffer: GPUBuffer;
@@ -28,6 +30,8 @@ export class Stream {
   readonly #uniforms = new Map<string, Uniform>();
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** Uploads that recorded copies read. */
+  readonly #staged: GPUBuffer[] = [];
   #pending = 0;
   #batch = 64;
   /** When the last full batch was seen to be finished, ms. */
@@ -71,10 +75,29 @@ export class Stream {
     this.#pending++;
   }
 
-  /** Writes host bytes. A write happens before commands recorded but not yet submitted, so those go first. */
+  /**
+   * Writes host bytes. `queue.writeBuffer` overtakes commands recorded but not yet submitted: where one of them uses the
+   * buffer, a small write becomes a recorded copy, and before a large one they are submitted.
+   */
   write(allocation: Allocation, offset: number, bytes: Uint8Array): void {
-    if (allocation.lastUse === this.submits) this.flush();
-    this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+    if (allocation.lastUse !== this.submits) {
+      this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
+    } else if (bytes.byteLength <= MAX_STAGED) {
+      this.#stage(allocation, offset, bytes);
+    } else {
+      this.flush();
+      this.write(allocation, offset, bytes);
+    }
+  }
+
+  #stage(allocation: Allocation, offset: number, bytes: Uint8Array): void {
+    const usage = 0x4; // COPY_SRC
+    const staging = this.#gpu.createBuffer({ size: bytes.byteLength, usage, mappedAtCreation: true });
+    new Uint8Array(staging.getMappedRange()).set(bytes);
+    staging.unmap();
+    this.#endPass();
+    this.#open().copyBufferToBuffer(staging, 0, allocation.buffer, offset, bytes.byteLength);
+    this.#staged.push(staging);
   }
 
   /**
@@ -104,6 +127,7 @@ export class Stream {
     this.#pending = 0;
     this.submits++;
     this.#gpu.queue.submit([commands]);
+    for (const buffer of this.#staged.splice(0)) buffer.destroy(); // takes effect after the submitted copy
     this.#adapt(recorded);
     if (this.#uniforms.size > MAX_UNIFORMS) this.#evict();
   }
@@ -134,8 +158,9 @@ export class Stream {
         const now = performance.now();
         const took = now - Math.max(submitted, this.#lastDone);
         this.#lastDone = now;
-        if (took > TARGET_MS) this.#batch = Math.max(8, Math.floor(this.#batch / 2));
-        else if (took < TARGET_MS / 4) this.#batch = Math.min(MAX_DISPATCHES, this.#batch * 2);
+        // Apart by more than a factor of two, so that a duration in between changes nothing.
+        if (took > 1.5 * TARGET_MS) this.#batch = Math.max(8, Math.floor(this.#batch / 2));
+        else if (took < TARGET_MS / 2) this.#batch = Math.min(MAX_DISPATCHES, this.#batch * 2);
       },
       () => {}, // the device is lost: reported by Device.check
     );

@@ -104,19 +104,8 @@ export class Tensor implements Region {
 
   /** Reads all bytes back. Submits and waits for the device. */
   async readBytes(): Promise<Uint8Array<ArrayBuffer>> {
-    const { gpu, stream } = this.device;
-    const size = padded(this.byteLength);
-    const staging = gpu.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-    try {
-      stream.copy(this.storage, this.byteOffset, staging, 0, size);
-      stream.flush();
-      await this.device.check();
-      await staging.mapAsync(0x1).catch(() => this.device.check()); // GPUMapMode.READ
-      await this.device.check();
-      return new Uint8Array(staging.getMappedRange().slice(0, this.byteLength));
-    } finally {
-      staging.destroy();
-    }
+    const [bytes] = await readTogether([this]);
+    return bytes as Uint8Array<ArrayBuffer>;
   }
 
   /** Reads an f32 tensor. */
@@ -128,6 +117,36 @@ export class Tensor implements Region {
   /** Reads an i32 or u32 tensor. */
   async readIntegers(): Promise<Int32Array<ArrayBuffer>> {
     return new Int32Array((await this.readBytes()).buffer);
+  }
+}
+
+/** The bytes of several tensors of one device, with one submission and one wait for all. */
+export async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Array<ArrayBuffer>[]> {
+  const [first] = tensors;
+  if (!first) return [];
+  const { device } = first;
+  const starts: number[] = [];
+  let size = 0;
+  for (const { byteLength } of tensors) {
+    starts.push(size);
+    size += padded(byteLength);
+  }
+  const staging = device.gpu.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  try {
+    tensors.forEach(({ storage, byteOffset, byteLength }, i) => {
+      device.stream.copy(storage, byteOffset, staging, starts[i] as number, padded(byteLength));
+    });
+    device.stream.flush();
+    await device.check();
+    await staging.mapAsync(0x1).catch(() => device.check()); // GPUMapMode.READ
+    await device.check();
+    const all = staging.getMappedRange();
+    return tensors.map(({ byteLength }, i) => {
+      const start = starts[i] as number;
+      return new Uint8Array(all.slice(start, start + byteLength));
+    });
+  } finally {
+    staging.destroy();
   }
 }
 

@@ -1,8 +1,8 @@
 import shader from "../../shaders/cross-entropy.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
+import type { Specialization } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
-import { foldGrid } from "./grid.ts";
-import { reductionSize } from "./launch.ts";
+import { perRow, reductionSize } from "./launch.ts";
 
 /** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions {
@@ -31,15 +31,17 @@ export function crossEntropy(
     fail("crossEntropy", `labels are [${labels.shape}] ${labels.dtype}, expected [${logits.rows}] i32`);
   }
   const loss = empty(logits.device, [logits.rows]);
+  const { width, elem, WG, LANES, grid } = perRow(logits.device, logits.rows, logits.columns);
+  const vectors: Specialization = width === 4 ? {} : { words: "u32", COLUMNS: "0u" };
   logits.device.run(shader, "forward", {
     bind: { logits, labels, loss },
-    params: { rows: logits.rows, cols: logits.columns, scale: scale ?? 0 },
+    params: { rows: logits.rows, cols: logits.columns / width, scale: scale ?? 0 },
     constants: {
-      WG: reductionSize(logits.device, logits.columns),
+      ...{ elem, WIDTH: width, WG, LANES, ...vectors },
       GRADIENT: scale !== undefined,
       SOFTCAP: softcap,
     },
-    grid: foldGrid(logits.rows),
+    grid,
   });
   return loss;
 }

@@ -1,5 +1,6 @@
 import shader from "../../shaders/gradient-norm.wgsl";
 import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
+import type { Specialization } from "../gpu/wgsl.ts";
 import { perElement, reductionSize } from "./launch.ts";
 
 /**
@@ -11,13 +12,15 @@ import { perElement, reductionSize } from "./launch.ts";
 export function gradientNorm(gradients: Tensor, maxNorm = 0): Tensor {
   const { device, size } = gradients;
   return scoped(device, () => {
-    const groups = Math.min(256, perElement(device, size, 1).grid[0]);
+    const { width, count, elem, grid } = perElement(device, size);
+    const groups = Math.min(256, grid[0]);
     const sums = empty(device, [groups]);
-    const constants = { WG: reductionSize(device, size / groups) };
+    const constants = { WG: reductionSize(device, count / groups) };
+    const vectors: Specialization = width === 4 ? {} : { words: "u32", elem, SINGLE: true };
     device.run(shader, "partial", {
       bind: { gradients, sums },
-      params: { count: size, max_norm: maxNorm },
-      constants,
+      params: { count, max_norm: maxNorm },
+      constants: { ...constants, ...vectors },
       grid: [groups],
     });
     const result = empty(device, [2]);

@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import { foldGrid } from "./grid.ts";
 
 /** How a kernel whose invocations stride over all elements is launched. */
 export interface ElementLaunch {
@@ -12,16 +13,17 @@ export interface ElementLaunch {
 }
 
 /**
- * Launch of a grid-stride loop over `size` f32 elements, in workgroups of 256.
+ * Launch of a grid-stride loop over `size` f32 elements, in workgroups of 64.
  * @param unit a length that vectors must divide (rows that they must not straddle).
  */
 export function perElement(device: Device, size: number, unit = size): ElementLaunch {
   const width = unit % 4 === 0 ? 4 : 1;
   const count = size / width;
-  // A CPU rasteriser pays for each workgroup; a GPU wants all its cores full.
-  const steps = device.info.software ? 16 : 1;
-  const groups = Math.max(1, Math.min(2048, Math.ceil(count / (256 * steps))));
-  return { width, count, elem: width === 4 ? "vec4f" : "f32", grid: [groups] };
+  // A CPU rasteriser pays for each workgroup (lavapipe adds two tensors of 16 MB in 3.0 ms with 64, in 4.8 ms with 256);
+  // a GPU wants all its cores full.
+  const groups = Math.ceil(count / (device.info.software ? 64 * 16 : 64));
+  const most = device.info.software ? 64 : 8192;
+  return { width, count, elem: width === 4 ? "vec4f" : "f32", grid: [Math.max(1, Math.min(most, groups))] };
 }
 
 /**
@@ -32,4 +34,36 @@ export function perElement(device: Device, size: number, unit = size): ElementLa
 export function reductionSize(device: Device, length: number): number {
   if (device.info.software) return length < 8192 ? 8 : 32;
   return length < 1024 ? 64 : 256;
+}
+
+/** Vectors that rows of `columns` values consist of: the shader's `elem` and how many values it holds. */
+export function rowWidth(columns: number): { width: number; elem: "vec4f" | "f32" } {
+  return columns % 4 === 0 ? { width: 4, elem: "vec4f" } : { width: 1, elem: "f32" };
+}
+
+/** How a kernel that reduces each row is launched. */
+export interface RowLaunch {
+  readonly width: number;
+  readonly elem: "vec4f" | "f32";
+  /** Invocations of a workgroup, and how many of them share a row: all, or each has its own. */
+  readonly WG: number;
+  readonly LANES: number;
+  readonly grid: readonly [number, number];
+}
+
+/** From this many rows on a CPU rasteriser has work for all its cores with one row an invocation. */
+const MANY_ROWS = 32;
+
+/**
+ * Launch of a kernel that reduces each of `rows` rows. CPU rasterisers load each invocation's values one by one
+ * wherever they lie, and switch at barriers, so there every invocation takes a row of its own if there are enough:
+ * RMSNorm of 4096 rows of 1024 takes 4.5 ms instead of 12 on lavapipe.
+ */
+export function perRow(device: Device, rows: number, columns: number): RowLaunch {
+  const { width, elem } = rowWidth(columns);
+  if (device.info.software && rows >= MANY_ROWS) {
+    return { width, elem, WG: 8, LANES: 1, grid: foldGrid(Math.ceil(rows / 8)) };
+  }
+  const WG = reductionSize(device, columns);
+  return { width, elem, WG, LANES: WG, grid: foldGrid(rows) };
 }

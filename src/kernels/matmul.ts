@@ -1,6 +1,8 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
+import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
+import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
 import { type DType, empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
@@ -17,6 +19,12 @@ export interface Extension {
   e: Tensor;
 }
 
+/**
+ * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
+ * for CPU rasterisers, the tiles of 64² and 128² for GPUs.
+ */
+export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128";
+
 /** Options of {@link matmul}. */
 export interface MatmulOptions {
   layout: Layout;
@@ -27,6 +35,8 @@ export interface MatmulOptions {
   extend?: Extension;
   /** Most bytes of B in one binding; tests lower it. */
   windowBytes?: number;
+  /** Takes this variant instead of the one that is expected to be fastest; for tests and comparisons. */
+  variant?: MatmulVariant;
 }
 
 /** Value of the shaders' FORMAT constant for a weight's dtype. */
@@ -37,6 +47,7 @@ export function weightFormat(dtype: DType): number {
   return fail("matmul", `a weight of dtype ${dtype} cannot be multiplied`, "it must be f32, bf16 or f16");
 }
 
+/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored. */
 interface Problem {
   m: number;
   n: number;
@@ -50,6 +61,8 @@ interface Problem {
   eOffset: number;
   alpha: number;
   beta: number;
+  aTransposed: boolean;
+  bTransposed: boolean;
 }
 
 interface Operands {
@@ -57,7 +70,6 @@ interface Operands {
   b: Tensor;
   c: Tensor;
   extend: Extension | undefined;
-  layout: Layout;
 }
 
 /**
@@ -67,13 +79,13 @@ interface Operands {
  * @returns `[..., n]`, or `[m, n]` for TN
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
-  const { layout, alpha = 1, into, extend, windowBytes } = options;
+  const { layout, alpha = 1, into, extend, windowBytes, variant } = options;
   const [k, m] = layout === "TN" ? [a.rows, a.columns] : [a.columns, a.rows];
   const [bRows, bCols] = [b.rows, b.columns];
   const n = layout === "NT" ? bRows : bCols;
   checkShapes(a, b, layout, k, m, n, extend);
   const c = into ?? empty(a.device, layout === "TN" ? [m, n] : [...a.shape.slice(0, -1), n]);
-  const operands = { a, b: b.reshape([bRows, bCols]), c, extend, layout };
+  const operands = { a, b: b.reshape([bRows, bCols]), c, extend };
   const whole: Problem = {
     m,
     n,
@@ -87,9 +99,15 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
     eOffset: 0,
     alpha,
     beta: into ? 1 : 0,
+    aTransposed: layout === "TN",
+    bTransposed: layout === "NT",
   };
   for (const { start, end } of rowWindows(operands.b, windowBytes)) {
-    launch({ ...operands, b: operands.b.slice(start, end) }, windowProblem(whole, layout, start, end));
+    launch(
+      { ...operands, b: operands.b.slice(start, end) },
+      windowProblem(whole, layout, start, end),
+      variant,
+    );
   }
   return c;
 }
@@ -103,74 +121,137 @@ function windowProblem(whole: Problem, layout: Layout, start: number, end: numbe
   return { ...whole, k: size, aOffset, kExtra: 0, beta: 1 };
 }
 
+interface Variant {
+  /** Whether the kernel computes such a product on this device. */
+  fits(problem: Problem, device: Device): boolean;
+  launch(operands: Operands, problem: Problem): void;
+}
+
+const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
+  portable: { fits: () => true, launch: launchPortable },
+  matvec: { fits: fitsMatvec, launch: launchMatvec },
+  subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
+  "tile-64": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 64) },
+  "tile-128": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 128) },
+};
+
+function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): void {
+  const { device } = operands.a;
+  if (wanted && !VARIANTS[wanted].fits(problem, device))
+    fail(
+      "matmul",
+      `${wanted} cannot compute ${problem.m}×${problem.n}×${problem.k} here`,
+      "leave variant out",
+    );
+  const variant = wanted ?? preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device));
+  VARIANTS[variant ?? "portable"].launch(operands, problem);
+}
+
+/** Workgroups that keep a large GPU busy; with fewer of them smaller tiles are better. */
+const MANY_TILES = 128;
+
+/** Variants from the fastest expected to the slowest; the first that fits is taken. */
+function preferred({ info }: Device, { m, n }: Problem): readonly MatmulVariant[] {
+  if (info.software) return ["matvec", "subgroup"];
+  const wide = Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES;
+  return ["matvec", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
+}
+
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
 const MATVEC_ROWS = 4;
 
-function launch(operands: Operands, problem: Problem): void {
-  const { subgroupSize } = operands.a.device.info;
-  if (operands.layout === "NT" && problem.m <= MATVEC_ROWS && problem.k % 4 === 0 && problem.beta === 0) {
-    launchMatvec(operands, problem);
-  } else if (subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem, operands.layout)) {
-    launchSubgroup(operands, problem, subgroupSize);
-  } else {
-    launchPortable(operands, problem);
-  }
+function fitsMatvec({ m, k, beta, aTransposed, bTransposed }: Problem): boolean {
+  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && beta === 0;
 }
 
-/** The subgroup kernel reads and writes four values at a time. */
-function isVectorizable({ m, n, k, kExtra, lda, ldc, aOffset, cOffset }: Problem, layout: Layout): boolean {
-  const lengths = [n, k, kExtra, ldc, aOffset, cOffset, layout === "TN" ? 0 : lda];
-  return m > 0 && lengths.every((length) => length % 4 === 0);
+/** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
+function isVectorizable(problem: Problem): boolean {
+  const { m, n, k, lda, ldb, aOffset, aTransposed, bTransposed } = problem;
+  const rowsOfA = aTransposed ? [] : [k, lda, aOffset];
+  const rowsOfB = bTransposed ? [k, ldb] : [n, ldb];
+  return m > 0 && n > 0 && k > 0 && [...rowsOfA, ...rowsOfB].every((length) => length % 4 === 0);
 }
 
-function launchSubgroup(operands: Operands, problem: Problem, SG: number): void {
-  const { a, b, c, extend, layout } = operands;
+function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
+  return subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem);
+}
+
+/** The tile kernels read A along its rows also where it is transposed, and the branch in vectors too. */
+function fitsTile(problem: Problem): boolean {
+  const { m, lda, aOffset, aTransposed, kExtra, eOffset } = problem;
+  const lengths = [kExtra, eOffset, ...(aTransposed ? [m, lda, aOffset] : [])];
+  return isVectorizable(problem) && lengths.every((length) => length % 4 === 0);
+}
+
+/** Up to this many columns the subgroup kernel computes the transpose of C: its lanes lie along the columns. */
+const FEW = 16;
+
+function launchSubgroup(operands: Operands, problem: Problem): void {
+  const { a, b, extend } = operands;
+  const { m, n, aOffset } = problem;
+  const swapped = transposed(problem);
+  const isTall = n <= FEW && m > n && aOffset === 0 && !extend && b.dtype === "f32";
+  if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
+  else dispatchSubgroup(operands, problem, false);
+}
+
+/** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged. */
+function transposed(problem: Problem): Problem {
+  const { m, n, lda, ldb, aTransposed, bTransposed } = problem;
+  const shapes = { m: n, n: m, lda: ldb, ldb: lda };
+  return { ...problem, ...shapes, aTransposed: !bTransposed, bTransposed: !aTransposed };
+}
+
+function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRANSPOSED: boolean): void {
+  const SG = a.device.info.subgroupSize;
+  const ROWS = problem.m <= FEW ? 8 : 32;
   a.device.run(subgroup, "forward", {
     bind: { a, a_scalar: a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: { ...layoutConstants(layout, b.dtype), SG },
-    grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / 16)],
+    constants: { ...constants(problem, b.dtype), SG, ROWS, C_TRANSPOSED },
+    grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / ROWS)],
+  });
+}
+
+function launchTile({ a, b, c, extend }: Operands, problem: Problem, BLOCK: number): void {
+  a.device.run(tile, "forward", {
+    bind: { a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
+    params: shaderParams(problem),
+    constants: { ...constants(problem, b.dtype), EXTENDED: problem.kExtra > 0, BLOCK },
+    grid: [Math.ceil(problem.n / BLOCK), Math.ceil(problem.m / BLOCK)],
   });
 }
 
 function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
-  const { m, n, k, ldc, alpha } = problem;
+  const { m, n } = problem;
+  const { k_extra, c_offset, e_offset, k, ldc, alpha } = shaderParams(problem);
   // Lanes that share a column must meet at barriers, which cost a CPU rasteriser more than they save.
   const LANES = a.device.info.software ? 1 : 16;
   a.device.run(matvec, "forward", {
     bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
-    params: {
-      m,
-      n,
-      k,
-      ldc,
-      alpha,
-      k_extra: problem.kExtra,
-      c_offset: problem.cOffset,
-      e_offset: problem.eOffset,
-    },
+    params: { m, n, k, ldc, alpha, k_extra, c_offset, e_offset },
     constants: { FORMAT: weightFormat(b.dtype), LANES },
     grid: [Math.ceil(n / (64 / LANES)), m],
   });
 }
 
-function launchPortable(operands: Operands, problem: Problem): void {
-  const { a, b, c, extend, layout } = operands;
+function launchPortable({ a, b, c, extend }: Operands, problem: Problem): void {
   a.device.run(portable, "forward", {
     bind: { a, b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: layoutConstants(layout, b.dtype),
+    constants: constants(problem, b.dtype),
     grid: [Math.ceil(problem.n / 32), Math.ceil(problem.m / 32)],
   });
 }
 
-function layoutConstants(layout: Layout, dtype: DType): NonNullable<Launch["constants"]> {
-  return { FORMAT: weightFormat(dtype), A_TRANSPOSED: layout === "TN", B_TRANSPOSED: layout === "NT" };
+function constants({ aTransposed, bTransposed }: Problem, dtype: DType): NonNullable<Launch["constants"]> {
+  return { FORMAT: weightFormat(dtype), A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
 }
 
-function shaderParams(problem: Problem): Record<string, number> {
-  const { kExtra, aOffset, cOffset, eOffset, ...rest } = problem;
-  return { ...rest, k_extra: kExtra, a_offset: aOffset, c_offset: cOffset, e_offset: eOffset };
+function shaderParams(problem: Problem) {
+  const { m, n, k, lda, ldb, ldc, alpha, beta } = problem;
+  const { kExtra: k_extra, aOffset: a_offset, cOffset: c_offset, eOffset: e_offset } = problem;
+  return { m, n, k, k_extra, lda, ldb, ldc, a_offset, c_offset, e_offset, alpha, beta };
 }
 
 function checkShapes(

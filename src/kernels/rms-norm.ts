@@ -1,8 +1,7 @@
 import shader from "../../shaders/rms-norm.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { foldGrid } from "./grid.ts";
-import { reductionSize } from "./launch.ts";
+import { perRow, rowWidth } from "./launch.ts";
 
 /** Options of RMSNorm. */
 export interface RmsNormOptions {
@@ -28,11 +27,30 @@ export function rmsNorm(
   const rstd = empty(x.device, [x.rows]);
   x.device.run(shader, "forward", {
     bind: { x, w: weight, y, rstd_out: rstd },
-    params: { rows: x.rows, cols: x.columns, eps },
-    constants: { OFFSET: offset, WG: reductionSize(x.device, x.columns) },
-    grid: foldGrid(x.rows),
+    ...launchRows(x, { eps, offset }),
   });
   return { y, rstd };
+}
+
+/**
+ * {@link rmsNorm} of x + residual in one pass: what follows a residual connection.
+ * @returns also the sum, like x
+ */
+export function rmsNormOfSum(
+  x: Tensor,
+  residual: Tensor,
+  weight: Tensor,
+  { eps, offset = 0 }: RmsNormOptions,
+): { sum: Tensor; y: Tensor; rstd: Tensor } {
+  checkWeight(x, weight);
+  if (residual.size !== x.size) fail("rmsNormOfSum", `[${x.shape}] and [${residual.shape}] differ in size`);
+  const [sum, y] = [empty(x.device, x.shape), empty(x.device, x.shape)];
+  const rstd = empty(x.device, [x.rows]);
+  x.device.run(shader, "forward_sum", {
+    bind: { x, residual, w: weight, y, rstd_out: rstd, sum_out: sum },
+    ...launchRows(x, { eps, offset }),
+  });
+  return { sum, y, rstd };
 }
 
 /** What RMSNorm's backward pass reads: the forward's inputs and its rstd. */
@@ -49,11 +67,12 @@ export function rmsNormBackward(
   into?: Tensor,
 ): Tensor {
   const dx = into ?? empty(x.device, x.shape);
+  const { params, constants, grid } = launchRows(x, { eps, offset });
   x.device.run(shader, "backward", {
     bind: { x, w: weight, rstd, dy, dx },
-    params: { rows: x.rows, cols: x.columns, eps },
-    constants: { OFFSET: offset, ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.columns) },
-    grid: foldGrid(x.rows),
+    params,
+    constants: { ...constants, ACCUMULATE: into !== undefined },
+    grid,
   });
   return dx;
 }
@@ -65,13 +84,26 @@ export function rmsNormBackwardWeight(
   into?: Tensor,
 ): Tensor {
   const dw = into ?? empty(x.device, weight.shape);
+  const { software } = x.device.info;
+  const { width, elem } = rowWidth(x.columns);
+  const [WG, LINES] = software ? [8, 1] : [256, 16]; // a CPU rasteriser pays for the barrier more than it gains
   x.device.run(shader, "backward_weight", {
     bind: { x, rstd, dy, dw },
-    params: { rows: x.rows, cols: x.columns, eps },
-    constants: { ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.rows) },
-    grid: [x.columns],
+    params: { rows: x.rows, cols: x.columns / width, eps },
+    constants: { elem, WIDTH: width, ACCUMULATE: into !== undefined, WG, LINES },
+    grid: [Math.ceil(x.columns / width / (WG / LINES))],
   });
   return dw;
+}
+
+/** Launch of the kernels that go along rows. */
+function launchRows(x: Tensor, { eps, offset }: Required<RmsNormOptions>) {
+  const { width, elem, WG, LANES, grid } = perRow(x.device, x.rows, x.columns);
+  return {
+    params: { rows: x.rows, cols: x.columns / width, eps },
+    constants: { elem, WIDTH: width, WG, LANES, OFFSET: offset },
+    grid,
+  };
 }
 
 function checkWeight(x: Tensor, weight: Tensor): void {

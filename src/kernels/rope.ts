@@ -72,29 +72,73 @@ export function ropeBackward(
   return rotate(dy, table, position, -1, into);
 }
 
+/** {@link rope} of queries and keys in one dispatch: tensors that differ in their number of heads only. */
+export function ropePair(
+  q: Tensor,
+  k: Tensor,
+  table: RopeTensors,
+  position: RopePosition = {},
+): [q: Tensor, k: Tensor] {
+  return rotatePair(q, k, table, position, 1);
+}
+
+/** The gradients of {@link ropePair}. */
+export function ropePairBackward(
+  dq: Tensor,
+  dk: Tensor,
+  table: RopeTensors,
+  position: RopePosition = {},
+): [dq: Tensor, dk: Tensor] {
+  return rotatePair(dq, dk, table, position, -1);
+}
+
+function rotatePair(
+  x: Tensor,
+  x2: Tensor,
+  table: RopeTensors,
+  position: RopePosition,
+  direction: number,
+): [Tensor, Tensor] {
+  const [first, second] = [settings(x, table, position), settings(x2, table, position)];
+  if (x.shape[1] !== x2.shape[1] || x.columns !== x2.columns)
+    fail("ropePair", `q [${x.shape}] and k [${x2.shape}] differ in more than their heads`);
+  const [y, y2] = [empty(x.device, x.shape), empty(x.device, x2.shape)];
+  x.device.run(shader, "forward_pair", {
+    bind: { x, x2, cosines: table.cos, sines: table.sin, y, y2 },
+    params: { ...first.params, count2: second.params.count, heads2: second.params.heads },
+    constants: { elem: first.elem, DIRECTION: direction },
+    grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
+  });
+  return [y, y2];
+}
+
 function rotate(
   x: Tensor,
-  { cos, sin }: RopeTensors,
-  { positionOffset = 0 }: RopePosition,
+  table: RopeTensors,
+  position: RopePosition,
   direction: number,
   into: Tensor | undefined,
 ): Tensor {
+  const { params, elem, grid } = settings(x, table, position);
+  const y = into ?? empty(x.device, x.shape);
+  x.device.run(shader, "forward", {
+    bind: { x, cosines: table.cos, sines: table.sin, y },
+    params,
+    constants: { elem, DIRECTION: direction, ACCUMULATE: into !== undefined },
+    grid,
+  });
+  return y;
+}
+
+function settings(x: Tensor, { cos }: RopeTensors, { positionOffset = 0 }: RopePosition) {
   const [, tokens = 0, heads = 0, cols = 0] = x.shape;
   checkShapes(x, cos, positionOffset);
   const slots = cols - cos.columns; // one for each pair, one for each element that is not rotated
   const vectorizable = cos.columns % 4 === 0 ? cols : 1;
   const { width, count, elem, grid } = perElement(x.device, x.rows * slots, vectorizable);
-  const y = into ?? empty(x.device, x.shape);
-  x.device.run(shader, "forward", {
-    bind: { x, cosines: cos, sines: sin, y },
-    params: {
-      ...{ count, slots: slots / width, half: cos.columns / width, cols: cols / width },
-      ...{ heads, tokens, offset: positionOffset },
-    },
-    constants: { elem, DIRECTION: direction, ACCUMULATE: into !== undefined },
-    grid,
-  });
-  return y;
+  const lengths = { slots: slots / width, half: cos.columns / width, cols: cols / width };
+  const params = { count, count2: 0, heads, heads2: 0, tokens, offset: positionOffset, ...lengths };
+  return { params, elem, grid };
 }
 
 function checkShapes(x: Tensor, cos: Tensor, offset: number): void {

@@ -8,7 +8,7 @@ import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
-import { layerNorm, rmsNorm } from "../nn/norm.ts";
+import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
@@ -91,11 +91,17 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
     path: weights.path,
     children: branches.flat(),
     forward(x, context) {
-      for (const branch of branches) {
-        const y = branch.reduce((y, module) => call(module, y, context), x);
-        x = ops.add(context.tape, x, y, c.residualScale);
+      const through = (modules: readonly Module[], x: Tensor) =>
+        modules.reduce((y, module) => call(module, y, context), x);
+      const [first, second] = branches as [Module[], Module[]];
+      const mixed = through(first, x);
+      const [next, ...rest] = second;
+      if (c.residualScale === 1 && takesSum(next)) {
+        const { sum, y } = next.ofSum(x, mixed, context);
+        return ops.add(context.tape, sum, through(rest, y));
       }
-      return x;
+      const h = ops.add(context.tape, x, mixed, c.residualScale);
+      return ops.add(context.tape, h, through(second, h), c.residualScale);
     },
   };
 }

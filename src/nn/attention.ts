@@ -40,11 +40,11 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function rotate(x: Tensor, { tape, cache, counts }: Context): Tensor {
-    if (!rope) return x;
+  function rotate(q: Tensor, k: Tensor, { tape, cache, counts }: Context): [q: Tensor, k: Tensor] {
+    if (!rope) return [q, k];
     const position = cache?.length ?? 0;
     const longest = counts && Math.max(...counts);
-    return ops.rope(tape, x, rope.upTo(position + (x.shape[1] as number), longest), position);
+    return ops.ropePair(tape, q, k, rope.upTo(position + (q.shape[1] as number), longest), position);
   }
 
   return {
@@ -54,8 +54,8 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
       const [batch, length] = x.shape as [number, number];
       const [q, k, v] = projection.project(x, context);
       const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
-      const queries = rotate(heads(qNorm.apply(q, context), numHeads), context);
-      const keys = rotate(heads(kNorm.apply(k, context), numKvHeads), context);
+      const normed = heads(qNorm.apply(q, context), numHeads);
+      const [queries, keys] = rotate(normed, heads(kNorm.apply(k, context), numKvHeads), context);
       const mixed = attend(config, queries, keys, heads(v, numKvHeads), context);
       return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
     },

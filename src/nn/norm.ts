@@ -3,11 +3,22 @@ import type { Tape } from "../autograd/tape.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LayerNormOptions } from "../kernels/layer-norm.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
-import type { Leaf } from "./module.ts";
+import type { Context, Leaf, Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
+/** A norm that can take the residual connection before it into its own pass. */
+export interface Norm extends Leaf {
+  /** sum = x + branch, and the norm of the sum. */
+  ofSum(x: Tensor, branch: Tensor, context: Context): { sum: Tensor; y: Tensor };
+}
+
+/** Whether a module is a norm with a fused sum, and no adapter wants to see its input. */
+export function takesSum(module: Module | undefined): module is Norm {
+  return module !== undefined && !module.wrap && "ofSum" in module;
+}
+
 /** RMSNorm over the last axis, of `size` features. */
-export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions): Leaf {
+export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions): Norm {
   const weight = weights.tensor("weight", [size], {
     storage: "f32",
     init: options.offset ? "zeros" : "ones",
@@ -18,6 +29,7 @@ export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions)
     tensors: { weight },
     forward: (x, { tape }) => ops.rmsNorm(tape, x, weight, options),
     forwardWith: ({ weight }, x, { tape }) => ops.rmsNorm(tape, x, weight as Tensor, options),
+    ofSum: (x, branch, { tape }) => ops.rmsNormOfSum(tape, x, branch, weight, options),
   };
 }
 

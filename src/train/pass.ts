@@ -25,19 +25,19 @@ export function accumulateGradients<B extends Counted>(
   { seed, checkpoint = false }: PassOptions,
 ): Tensor {
   const labelTokens = batches.reduce((sum, batch) => sum + batch.labelTokens, 0);
-  const total = zeros(device, [1]);
+  let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
-    scoped(device, () => {
+    const sum = scoped(device, () => {
       const tape = new Tape();
       for (const { tensor } of parameters.entries) tape.watch(tensor);
       const context = { tape, training: true, seed: seed + i, checkpoint };
       const loss = lossOf(batch, context, 1 / labelTokens);
-      addInto(total, loss);
       if (tape.length > 0) tape.backward(loss, loss, gradients);
-      return undefined;
+      return loss;
     });
+    total = total ? addInto(total, sum) : sum;
   }
-  return total;
+  return total ?? zeros(device, [1]);
 }
 
 /** The summed loss `[1]` of a batch, without gradients. */

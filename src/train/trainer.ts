@@ -1,6 +1,6 @@
 import { groupStream } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
+import { readTogether, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail, failAll } from "../util/fail.ts";
@@ -185,8 +185,9 @@ async function runStep<Item, B extends Counted>(
   }) as [Tensor, Tensor];
   const labelTokens = count(batches, "labelTokens");
   try {
-    const [gradNorm = 0, clip = 0] = await norm.read();
-    const [sum = 0] = await loss.read();
+    const [norms, losses] = await readTogether([norm, loss]);
+    const [gradNorm = 0, clip = 0] = new Float32Array(norms?.buffer ?? []);
+    const [sum = 0] = new Float32Array(losses?.buffer ?? []);
     const tokens = count(batches, "tokens");
     return { loss: sum / labelTokens, gradNorm, skipped: clip === 0, tokens, labelTokens };
   } finally {

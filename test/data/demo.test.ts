@@ -1,10 +1,15 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { trainBpe } from "../../scripts/demo/bpe.ts";
 import { makeCorpus } from "../../scripts/demo/corpus.ts";
-import { VOCABULARY } from "../../scripts/demo/recipe.ts";
+import { PRETRAINING, VOCABULARY } from "../../scripts/demo/recipe.ts";
 import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
 import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
+import { requireTokenizer } from "../../src/load/model.ts";
+import { evaluate } from "../../src/train/evaluate.ts";
+import { BUNDLED_MODEL, openTestModel, readJsonFile } from "../support/fixtures.ts";
 
 const corpus = makeCorpus({ seed: 1, documents: 3000 });
 const { tokenizerJson, tokenizerConfig } = trainBpe(corpus, { vocabSize: VOCABULARY });
@@ -15,8 +20,8 @@ const held = skillExamples({ seed: 1, count: 200, split: "test" });
 const GOLDEN_TEXT = 'Mara, 3 red cups  and\n12 é🙂 {"who":"x"}<|endoftext|>';
 // tokenizers 0.23.2 (Python): Tokenizer.from_str(JSON of the tokenizer trained in the test).encode(GOLDEN_TEXT).ids
 const GOLDEN_IDS = [
-  0, 268, 12, 221, 19, 221, 262, 221, 259, 221, 221, 270, 199, 17, 18, 221, 128, 103, 173, 254, 248, 225, 221,
-  91, 2, 279, 265, 88, 2, 93, 0,
+  0, 269, 12, 221, 19, 221, 263, 260, 221, 221, 271, 199, 17, 18, 221, 128, 103, 173, 254, 248, 225, 221, 91,
+  2, 87, 279, 266, 88, 2, 93, 0,
 ];
 
 describe("the corpus", () => {
@@ -63,11 +68,11 @@ describe("the skill", () => {
     expect(new Set(held.map(({ prompt }) => prompt)).size).toBe(200);
   });
 
-  test("fits into 64 tokens, at most 30 of them learnt", () => {
+  test("fits into 64 tokens, at most 32 of them learnt", () => {
     const { sequences, report } = tokenizeExamples(train, tokenizer, { maxLength: 64 });
     expect(report).toMatchObject({ rows: 1500, truncated: 0, droppedNoLabels: 0 });
     for (const { labels } of sequences) {
-      expect(labels.filter((label) => label !== IGNORE_INDEX).length).toBeLessThanOrEqual(30);
+      expect(labels.filter((label) => label !== IGNORE_INDEX).length).toBeLessThanOrEqual(32);
     }
   });
 
@@ -75,6 +80,30 @@ describe("the skill", () => {
     expect(exactMatch(' {"a":1}\n', '{"a":1}')).toBe(true);
     expect(exactMatch('{"a":1} {', '{"a":1}')).toBe(false);
     expect(exactMatch("", '{"a":1}')).toBe(false);
+  });
+});
+
+describe("the bundled model", () => {
+  test("has the tokenizer that the recipe gives", async () => {
+    const made = trainBpe(makeCorpus({ ...PRETRAINING, documents: 4000 }), { vocabSize: VOCABULARY });
+    expect(readJsonFile(BUNDLED_MODEL, "tokenizer.json")).toEqual(made.tokenizerJson);
+  });
+
+  test("has learnt its texts: the loss of new ones is near that of the facts that nobody can guess", async () => {
+    const model = await openTestModel(BUNDLED_MODEL);
+    try {
+      const texts = makeCorpus({ seed: PRETRAINING.seed + 1, documents: 100 }).map((text) => ({ text }));
+      const { sequences } = tokenizeExamples(texts, requireTokenizer(model), { maxLength: 256 });
+      const { loss } = await evaluate(model, sequences, { batchSize: 20 });
+      expect(loss).toBeLessThan(0.7); // models/demo/README.md has the exact figure
+    } finally {
+      model.release();
+    }
+  });
+
+  test("takes at most 4 MB of the repository", () => {
+    const bytes = readdirSync(BUNDLED_MODEL).map((name) => statSync(join(BUNDLED_MODEL, name)).size);
+    expect(bytes.reduce((a, b) => a + b, 0)).toBeLessThan(4e6);
   });
 });
 
@@ -96,11 +125,11 @@ describe("the tokenizer", () => {
     }
   });
 
-  test("writes words, digits, spaces and runs of marks as tokens of their own", () => {
+  test("keeps the space before a word with the word; digits and runs of marks are tokens of their own", () => {
     const pieces = (text: string) =>
       tokenizer.encode(text, { addSpecialTokens: false }).map((id) => tokenizer.decode([id]));
     expect(pieces('Mara put red cups. {"who":"Mara"')).toEqual([
-      ..."Mara| |put| |red| |cups|.| ".split("|"),
+      ..."Mara| put| red| cups|.| ".split("|"),
       ...'{"|who|":"|Mara|"'.split("|"),
     ]);
     expect(pieces("1907")).toEqual([..."1907"]);

@@ -18,7 +18,7 @@ describe("specialize", () => {
 
   test("an unknown name is refused with the known ones", () => {
     expect(() => specialize(norm, { TILE: 4 })).toThrow(
-      /rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, OFFSET, ACCUMULATE/,
+      /rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, LANES, LINES, OFFSET, ACCUMULATE/,
     );
   });
 });

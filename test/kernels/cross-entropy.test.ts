@@ -11,6 +11,8 @@ const cases = [
   { rows: 2, cols: 127 },
   { rows: 5, cols: 123 },
   { rows: 2, cols: 2500 }, // more than one step of four columns
+  { rows: 35, cols: 20 }, // enough rows for an invocation each
+  { rows: 35, cols: 21, softcap: 5 },
   { rows: 4, cols: 300, magnitude: 1e4 },
   { rows: 5, cols: 123, magnitude: 20, softcap: 30 },
 ];
@@ -58,6 +60,10 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY])(
     const loss = crossEntropy(X, labels, { scale: 1 });
     expect((await X.read())[1]).toBe(logit);
     expect(Number.isNaN((await loss.read())[0])).toBe(true);
+    const wide = floats(device, [1, 2, logit, 3, 4, 5, 6, 7], [2, 4]);
+    const losses = await crossEntropy(wide, labels, { scale: 1 }).read();
+    expect((await wide.read())[2]).toBe(logit);
+    expect([...losses].map(Number.isNaN)).toEqual([true, false]);
     expect(await sumLosses(loss).read()).toEqual(Float32Array.of(Number.NaN));
   },
 );

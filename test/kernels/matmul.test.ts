@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
-import { type Layout, matmul } from "../../src/kernels/matmul.ts";
+import { type Layout, type MatmulVariant, matmul } from "../../src/kernels/matmul.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -60,6 +60,67 @@ describe.each(layouts)("matmul %s", (layout) => {
       1e-5,
     );
   });
+});
+
+/** Edges inside a tile and beyond one, sums longer than a stage, the shapes of a LoRA branch. */
+const variantSizes = [
+  { m: 4, n: 4, k: 4 },
+  { m: 68, n: 132, k: 36 },
+  { m: 132, n: 8, k: 40 },
+  { m: 8, n: 72, k: 20 },
+  { m: 140, n: 16, k: 64 },
+];
+
+describe.each<MatmulVariant>(["portable", "subgroup", "tile-64", "tile-128"])("variant %s", (variant) => {
+  test.each(layouts)("%s", async (layout) => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return; // the floor has none
+    for (const { m, n, k } of variantSizes) {
+      const [a, b, start] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * n, 3)];
+      const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
+      const wanted = matmulReference(a, b, { m, n, k, layout });
+      expect(await matmul(A, B, { layout, variant }).read()).toBeClose(wanted);
+      const into = floats(device, start, [m, n]);
+      const sum = await matmul(A, B, { layout, variant, into, alpha: 0.5 }).read();
+      expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+    }
+  });
+
+  test.each(["NT", "NN"] as const)("%s with a branch and words", async (layout) => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return;
+    const [m, n, k, r] = [70, 132, 36, 8];
+    const { bits, values } = halfWeights(n * k, "bf16");
+    const [a, h, e] = [randomValues(m * k, 1), randomValues(m * r, 3), randomValues(n * r, 4)];
+    const W = fromArray(device, bits, bShape(layout, n, k), "bf16");
+    const extend = { h: floats(device, h, [m, r]), e: floats(device, e, bShape(layout, n, r)) };
+    const extra = matmulReference(h, e, { m, n, k: r, layout });
+    const wanted = matmulReference(a, values, { m, n, k, layout }).map((value, i) => value + extra[i]!);
+    const A = floats(device, a, [m, k]);
+    expect(await matmul(A, W, { layout, variant, extend }).read()).toBeClose(wanted);
+    const windowBytes = 34 * 2 * (layout === "NT" ? k : n);
+    expect(await matmul(A, W, { layout, variant, extend, windowBytes }).read()).toBeClose(wanted);
+  });
+});
+
+test("sums over any number of tokens: a weight's gradient", async () => {
+  const device = await testDevice();
+  const [m, n, k] = [40, 36, 127];
+  const [a, b] = [randomValues(m * k, 1), randomValues(n * k, 2)];
+  const wanted = matmulReference(a, b, { m, n, k, layout: "TN" });
+  for (const variant of ["portable", "subgroup", "tile-64"] as const) {
+    if (variant === "subgroup" && device.info.subgroupSize === 0) continue;
+    const got = matmul(floats(device, a, [k, m]), floats(device, b, [k, n]), { layout: "TN", variant });
+    expect(await got.read()).toBeClose(wanted);
+  }
+});
+
+test("a variant that cannot compute a product is refused by name", async () => {
+  const device = await testDevice();
+  const [A, B] = [floats(device, [1, 2, 3], [1, 3]), floats(device, [1, 2, 3], [1, 3])];
+  expect(() => matmul(A, B, { layout: "NT", variant: "tile-64" })).toThrow(
+    "tile-64 cannot compute 1×1×3 here",
+  );
 });
 
 /** Weights as 16-bit words, with the values that they stand for. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight } from "../../src/kernels/rms-norm.ts";
+import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight, rmsNormOfSum } from "../../src/kernels/rms-norm.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { rmsNormReference } from "../reference/rms-norm.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -11,6 +11,8 @@ const cases = [
   { rows: 5, cols: 123 },
   { rows: 2, cols: 64, offset: 1 },
   { rows: 2, cols: 96, scale: 1e4 },
+  { rows: 35, cols: 20 }, // enough rows for an invocation each
+  { rows: 35, cols: 21 },
 ];
 
 describe.each(cases)(
@@ -24,6 +26,18 @@ describe.each(cases)(
       const device = await testDevice();
       const { y } = rmsNorm(floats(device, x, [rows, cols]), floats(device, w, [cols]), { eps, offset });
       expect(await y.read()).toBeClose(rmsNormReference(x, w, eps, offset));
+    });
+
+    test("forward of a sum", async () => {
+      const device = await testDevice();
+      const residual = randomValues(rows * cols, 4, scale);
+      const [X, R] = [floats(device, x, [rows, cols]), floats(device, residual, [rows, cols])];
+      const got = rmsNormOfSum(X, R, floats(device, w, [cols]), { eps, offset });
+      const wanted = x.map((value, i) => value + residual[i]!);
+      expect(await got.sum.read()).toBeClose(wanted);
+      expect(await got.y.read()).toBeClose(rmsNormReference(wanted, w, eps, offset));
+      const alone = rmsNorm(got.sum, floats(device, w, [cols]), { eps, offset });
+      expect(await got.rstd.read()).toBeClose(await alone.rstd.read());
     });
 
     test("backward", async () => {

@@ -1,6 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { rope, ropeBackward, ropeTable, uploadRopeTable } from "../../src/kernels/rope.ts";
+import {
+  rope,
+  ropeBackward,
+  ropePair,
+  ropePairBackward,
+  ropeTable,
+  uploadRopeTable,
+} from "../../src/kernels/rope.ts";
 import { type RopeScaling, ropeFrequencies } from "../../src/kernels/rope-frequencies.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { type RopeCase, ropeReference } from "../reference/rope.ts";
@@ -29,6 +36,21 @@ describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, r
     const device = await testDevice();
     const y = rope(floats(device, x, shape), uploadRopeTable(device, table), position);
     expect(await y.read()).toBeClose(reference(x));
+  });
+
+  test("queries and keys together", async () => {
+    const device = await testDevice();
+    const tensors = uploadRopeTable(device, table);
+    const kShape = [shape[0], shape[1], 2 * shape[2], shape[3]] as const;
+    const k = randomValues(2 * size, 3);
+    const [X, K] = [floats(device, x, shape), floats(device, k, kShape)];
+    for (const [pair, single] of [
+      [ropePair(X, K, tensors, position), rope],
+      [ropePairBackward(X, K, tensors, position), ropeBackward],
+    ] as const) {
+      expect(await pair[0].read()).toEqual(await single(X, tensors, position).read());
+      expect(await pair[1].read()).toEqual(await single(K, tensors, position).read());
+    }
   });
 
   test("backward", async () => {

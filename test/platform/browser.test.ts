@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { transform } from "esbuild";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import {
   buildPackage,
   LOSS_TOLERANCE,
   lossDifference,
-  MODEL,
   PATIENCE,
   temporaryFolder,
   tenStepsInNode,
@@ -69,7 +69,7 @@ test(
       "/": { content: PAGE },
       "/ten-steps.js": { content: code },
       "/dist/": { folder },
-      "/model/": { folder: MODEL },
+      "/model/": { folder: BUNDLED_MODEL },
       "/favicon.ico": { content: "" },
     });
     const inBrowser = await trainInBrowser(executable as string, server.url).finally(server.close);

@@ -2,13 +2,13 @@ import { execFile, execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { allShaders, featuresOf, ROOT } from "../support/shaders.ts";
 import type { DenoReport } from "./deno-main.ts";
 import {
   buildPackage,
   LOSS_TOLERANCE,
   lossDifference,
-  MODEL,
   PATIENCE,
   temporaryFolder,
   tenStepsInNode,
@@ -66,7 +66,7 @@ test(
     buildPackage(folder);
     const shaders = (await allShaders()).filter((shader) => featuresOf(shader).length === 0); // Naga knows no subgroups
     const server = await serve({
-      "/model/": { folder: MODEL },
+      "/model/": { folder: BUNDLED_MODEL },
       "/shaders.json": { content: JSON.stringify(shaders) },
     });
     const inDeno = await runInDeno(folder, server.url).finally(server.close);

@@ -9,6 +9,9 @@ import { testDevice } from "./device.ts";
 /** Folder of a committed fixture. */
 export const fixturePath = (name: string) => resolve(import.meta.dirname, "../fixtures", name);
 
+/** Folder of the model that comes with the package. */
+export const BUNDLED_MODEL = resolve(import.meta.dirname, "../../models/demo");
+
 /** Real artefacts that are lent for testing and not part of the repository. */
 const SHARED = resolve(import.meta.dirname, "../../../shared/data");
 

@@ -1,0 +1,170 @@
+// C = alpha op(A) op(B) + H op(E) + beta C,  by tiles in workgroup memory; rows of A, B, H and E in fours: for GPUs
+// 16x16 invocations own BLOCK x BLOCK of C, each 4x4 of every 64x64 in registers. Half of them stage A, half B, DEPTH
+// steps of the sum at a time; the next stage is loaded into registers while this one is multiplied.
+struct Params {
+  m: u32, n: u32, k: u32, k_extra: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  a_offset: u32, c_offset: u32, e_offset: u32,
+  alpha: f32, beta: f32
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
+@group(0) @binding(3) var<storage, read> b_packed: array<vec2u>; // B as words else; the same buffer
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, k_extra]
+@group(0) @binding(6) var<storage, read> e: array<vec4f>;        // like B, f32
+
+const BLOCK: u32 = 64u;           // 64 or 128
+const QUADS: u32 = BLOCK / 4u;    // rows, or columns, of a block in fours
+const DEPTH: u32 = 2048u / BLOCK; // so that 128 invocations stage one operand, 4x4 each, and both fill 16 KB
+const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
+const A_TRANSPOSED: bool = false; // A is stored [k, m]
+const B_TRANSPOSED: bool = false; // B is stored [n, k]
+const EXTENDED: bool = false;     // there is an H and an E
+// #import "common/pack.wgsl"
+
+// Element p of the sum for rows 4 q .. 4 q + 3 of the block of A, at p QUADS + q; the same for columns of B.
+var<workgroup> a_tile: array<vec4f, DEPTH * QUADS>;
+var<workgroup> b_tile: array<vec4f, DEPTH * QUADS>;
+
+fn four(first: u32, end: u32) -> vec4u {
+  return min(first + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u)); // past the end the last one is repeated
+}
+
+fn decode4(index: u32) -> vec4f {
+  if (FORMAT == 0u) { return b[index]; }
+  let words = b_packed[index];
+  return vec4f(decode_pair(words.x), decode_pair(words.y));
+}
+
+// A(row .. row + 3, p .. p + 3), column j of the matrix being column p + j; zero where p is past the end.
+fn load_a(row: u32, p: u32) -> mat4x4f {
+  if (A_TRANSPOSED) {
+    let i = (params.a_offset + four(p, params.k) * params.lda + min(row, params.m - 4u)) / 4u;
+    let left = select(vec4f(), vec4f(params.alpha), p + vec4u(0u, 1u, 2u, 3u) < vec4u(params.k));
+    return mat4x4f(left.x * a[i.x], left.y * a[i.y], left.z * a[i.z], left.w * a[i.w]);
+  }
+  let i = (params.a_offset + four(row, params.m) * params.lda + min(p, params.k - 4u)) / 4u;
+  return select(0.0, params.alpha, p < params.k) * transpose(mat4x4f(a[i.x], a[i.y], a[i.z], a[i.w]));
+}
+
+// B(p .. p + 3, col .. col + 3), column j of the matrix being row p + j.
+fn load_b(p: u32, col: u32) -> mat4x4f {
+  if (B_TRANSPOSED) {
+    let i = (four(col, params.n) * params.ldb + min(p, params.k - 4u)) / 4u;
+    return transpose(mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w)));
+  }
+  let i = (four(p, params.k) * params.ldb + min(col, params.n - 4u)) / 4u;
+  return mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w));
+}
+
+fn load_h(row: u32, p: u32) -> mat4x4f {
+  let i = (four(row, params.m) * params.k_extra + min(p, params.k_extra - 4u)) / 4u;
+  return select(0.0, 1.0, p < params.k_extra) * transpose(mat4x4f(h[i.x], h[i.y], h[i.z], h[i.w]));
+}
+
+fn load_e(p: u32, col: u32) -> mat4x4f {
+  if (B_TRANSPOSED) {
+    let i = (params.e_offset + four(col, params.n) * params.k_extra + min(p, params.k_extra - 4u)) / 4u;
+    return transpose(mat4x4f(e[i.x], e[i.y], e[i.z], e[i.w]));
+  }
+  let i = (params.e_offset + four(p, params.k_extra) * params.n + min(col, params.n - 4u)) / 4u;
+  return mat4x4f(e[i.x], e[i.y], e[i.z], e[i.w]);
+}
+
+// What an invocation stages of the DEPTH steps from p: the sum over k is padded to whole stages, then comes k_extra.
+fn load(lane: u32, group: vec2u, p: u32, padded_k: u32) -> mat4x4f {
+  let at = p + lane % 128u / QUADS * 4u;
+  let quad = lane % QUADS * 4u;
+  if (lane < 128u) {
+    if (EXTENDED && p >= padded_k) { return load_h(group.y * BLOCK + quad, at - padded_k); }
+    return load_a(group.y * BLOCK + quad, at);
+  }
+  if (EXTENDED && p >= padded_k) { return load_e(at - padded_k, group.x * BLOCK + quad); }
+  return load_b(at, group.x * BLOCK + quad);
+}
+
+fn stage(lane: u32, part: mat4x4f) {
+  let i = lane % 128u / QUADS * 4u * QUADS + lane % QUADS;
+  if (lane < 128u) {
+    a_tile[i] = part[0];
+    a_tile[i + QUADS] = part[1];
+    a_tile[i + 2u * QUADS] = part[2];
+    a_tile[i + 3u * QUADS] = part[3];
+  } else {
+    b_tile[i] = part[0];
+    b_tile[i + QUADS] = part[1];
+    b_tile[i + 2u * QUADS] = part[2];
+    b_tile[i + 3u * QUADS] = part[3];
+  }
+}
+
+// Column i of the result: row i, four columns of C wide.
+fn outer(rows: vec4f, cols: vec4f) -> mat4x4f {
+  return mat4x4f(rows.x * cols, rows.y * cols, rows.z * cols, rows.w * cols);
+}
+
+@compute @workgroup_size(16, 16)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) lane: u32
+) {
+  var c00 = mat4x4f();
+  var c01 = mat4x4f();
+  var c10 = mat4x4f();
+  var c11 = mat4x4f();
+  let padded_k = (params.k + DEPTH - 1u) / DEPTH * DEPTH;
+  var end = padded_k;
+  if (EXTENDED) { end += params.k_extra; }
+  var next = load(lane, group.xy, 0u, padded_k);
+  for (var p = 0u; p < end; p += DEPTH) {
+    workgroupBarrier(); // the tiles may still be read
+    stage(lane, next);
+    workgroupBarrier();
+    if (p + DEPTH < end) { next = load(lane, group.xy, p + DEPTH, padded_k); }
+    for (var i = 0u; i < DEPTH * QUADS; i += QUADS) {
+      let rows = a_tile[i + id.y];
+      let cols = b_tile[i + id.x];
+      c00 += outer(rows, cols);
+      if (BLOCK > 64u) {
+        let low_rows = a_tile[i + 16u % QUADS + id.y];
+        let right_cols = b_tile[i + 16u % QUADS + id.x];
+        c01 += outer(rows, right_cols);
+        c10 += outer(low_rows, cols);
+        c11 += outer(low_rows, right_cols);
+      }
+    }
+  }
+  let row = group.y * BLOCK + 4u * id.y;
+  let col = group.x * BLOCK + 4u * id.x;
+  store(row, col, c00);
+  if (BLOCK > 64u) {
+    store(row, col + 64u, c01);
+    store(row + 64u, col, c10);
+    store(row + 64u, col + 64u, c11);
+  }
+}
+
+fn store(row: u32, col: u32, values: mat4x4f) {
+  store_row(row, col, values[0]);
+  store_row(row + 1u, col, values[1]);
+  store_row(row + 2u, col, values[2]);
+  store_row(row + 3u, col, values[3]);
+}
+
+fn store_row(row: u32, col: u32, values: vec4f) {
+  if (row >= params.m) { return; }
+  put(row, col, values.x);
+  put(row, col + 1u, values.y);
+  put(row, col + 2u, values.z);
+  put(row, col + 3u, values.w);
+}
+
+fn put(row: u32, col: u32, value: f32) {
+  if (col >= params.n) { return; }
+  let i = params.c_offset + row * params.ldc + col;
+  if (params.beta == 0.0) { c[i] = value; } else { c[i] = value + params.beta * c[i]; }
+}
