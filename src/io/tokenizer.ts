@@ -143,7 +143,8 @@ function specialIds(inner: HuggingFaceTokenizer, names: JsonObject, numbers: Jso
     bosTokenId: find("bos_token"),
     eosTokenId,
     padTokenId: find("pad_token"),
-    maskTokenId: find("mask_token"),
+    // Old folders have no config that names it.
+    maskTokenId: find("mask_token") ?? inner.token_to_id("[MASK]") ?? inner.token_to_id("<mask>"),
     stopTokenIds: [...new Set([...stop, ...idList(numbers.eos_token_id)])],
   };
 }

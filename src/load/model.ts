@@ -2,11 +2,12 @@ import type { Device } from "../gpu/device.ts";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.ts";
 import { CheckpointWeights } from "../io/checkpoint-weights.ts";
 import { type FileSource, readJson } from "../io/files.ts";
+import { type ImageConfig, readImageConfig } from "../io/image-config.ts";
 import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
 import { readTokenizerJson } from "../io/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
-import type { AnyModel, LanguageModel, ModelOf, Task } from "../models/model.ts";
+import type { AnyModel, ImageClassifier, LanguageModel, ModelOf, Task } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
@@ -17,6 +18,8 @@ export interface ModelFiles {
   readonly name: string;
   /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
+  /** How an image model wants its images; absent where the model reads text. */
+  readonly images: ImageConfig | undefined;
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
   readonly initialised: readonly string[];
 }
@@ -68,6 +71,7 @@ export async function openTaskModel<T extends Task = Task>(
     ...(fresh && { fresh }),
   });
   const model = build(device, weights.root) as ModelOf[T];
+  const images = "image" in model ? await openImageConfig(files, model) : undefined;
   const release = () => {
     model.release();
     weights.release();
@@ -80,12 +84,12 @@ export async function openTaskModel<T extends Task = Task>(
     release();
     throw error;
   }
-  const beside: ModelFiles = { name: files.label, tokenizer, initialised: weights.initialised };
+  const beside: ModelFiles = { name: files.label, tokenizer, images, initialised: weights.initialised };
   return Object.assign({}, model, beside, { release });
 }
 
 /** The config with these classes in place of its own. */
-function withLabels(config: HfConfig, labels: readonly string[] | undefined): HfConfig {
+export function withLabels(config: HfConfig, labels: readonly string[] | undefined): HfConfig {
   if (labels === undefined) return config;
   const { num_labels: _, ...rest } = config;
   const id2label = Object.fromEntries(labels.map((label, i) => [i, label]));
@@ -106,6 +110,12 @@ async function openTokenizer(
   const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
   const json = await readTokenizerJson(files, config, modelConfig.model_type);
   return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
+}
+
+async function openImageConfig(files: FileSource, { image }: ImageClassifier): Promise<ImageConfig> {
+  const name = "preprocessor_config.json";
+  const isThere = (await files.size(name)) !== undefined;
+  return readImageConfig(isThere ? await readJson(files, name) : {}, image, `${files.label}/${name}`);
 }
 
 /** The model's tokenizer. @throws LoraError where there is none. */

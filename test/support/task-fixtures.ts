@@ -99,7 +99,7 @@ export function taskCase(
       const size = channels * height * width;
       const pixels = tensors.get("pixels")!;
       const items: LabelledImage[] = labels.map((label, i) => ({
-        pixels: pixels.slice(i * size, (i + 1) * size),
+        pixels: () => pixels.slice(i * size, (i + 1) * size),
         label,
       }));
       return make(imageClassification(model), items, () =>
