@@ -41,7 +41,8 @@ async function score(model: Model, wanted: (digits: readonly number[]) => number
 }
 
 // A trained GPT-2 (Conv1D, untied head) that sorts digits, with PyTorch's activations.
-describe.skipIf(!folder)("nano-gpt-sort", () => {
+// Teaching takes a minute on SwiftShader with nothing beside it, several on a busy machine.
+describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
   const golden = folder ? readJsonFile<Sorter>(folder, "golden.json") : ({} as Sorter);
 
   test("activations after the first block, the last norm and the head are PyTorch's", async () => {
@@ -68,6 +69,10 @@ describe.skipIf(!folder)("nano-gpt-sort", () => {
   test("sorts 729 of 729 inputs; LoRA teaches it to sort downwards, and comes off without a trace", async () => {
     const model = await openTestModel(folder as string);
     expect(await score(model, ascending)).toBe(729);
+    const before = Uint32Array.from(golden.input_ids.flat());
+    const untouched = await model
+      .logits(model.hidden(fromArray(model.device, before, [3, 11]), CONTEXT))
+      .read();
     const targetModules = ["c_attn", "c_fc", "c_proj"];
     const adapter = attach(model, lora({ r: 16, alpha: 32, targetModules }));
     const sequences = INPUTS.map((digits) => {
@@ -82,6 +87,7 @@ describe.skipIf(!folder)("nano-gpt-sort", () => {
     expect(last).toBeLessThan(0.05);
     expect(await score(model, descending)).toBeGreaterThanOrEqual(722); // 99 %
     adapter.release();
-    expect(await score(model, ascending)).toBe(729);
+    const again = await model.logits(model.hidden(fromArray(model.device, before, [3, 11]), CONTEXT)).read();
+    expect(again).toEqual(untouched);
   });
 });
