@@ -1,6 +1,6 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { add, biasGradient } from "../src/kernels/elementwise.ts";
-import { addReference } from "../test/reference/elementwise.ts";
+import { add, biasGradient, softcap } from "../src/kernels/elementwise.ts";
+import { addReference, softcapReference } from "../test/reference/elementwise.ts";
 import { randomValues } from "../test/reference/gradient.ts";
 import type { BenchCase } from "./harness.ts";
 
@@ -31,4 +31,20 @@ function columnSums(rows: number, cols: number): BenchCase {
   };
 }
 
-export const cases: BenchCase[] = [sum(576 * 128), sum(2 ** 22), columnSums(512, 2048)];
+function softcaps(rows: number, cols: number): BenchCase {
+  return {
+    name: `elementwise softcap ${rows}×${cols}`,
+    setup(device) {
+      const x = randomValues(rows * cols, 1, 20);
+      const X = fromArray(device, Float32Array.from(x), [rows, cols]);
+      return { run: () => softcap(X, 30), reference: () => softcapReference(x, 30), bytes: 8 * rows * cols };
+    },
+  };
+}
+
+export const cases: BenchCase[] = [
+  sum(576 * 128),
+  sum(2 ** 22),
+  columnSums(512, 2048),
+  softcaps(16, 256_000),
+];

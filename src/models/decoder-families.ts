@@ -1,7 +1,7 @@
 import type { ConfigReader } from "./config-reader.ts";
 import { buildDecoder, type DecoderConfig } from "./decoder.ts";
 import { buildDecoderClassifier } from "./decoder-classifier.ts";
-import { type DecoderDefaults, GELU_TANH, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
+import { type DecoderDefaults, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
 import { readLabels } from "./encoder-families.ts";
 import { type Family, family } from "./family.ts";
 import { readLayerRopes } from "./rope-config.ts";
@@ -82,10 +82,11 @@ function qwen3(c: ConfigReader): DecoderConfig {
 const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256, numKvHeads: 16 };
 
 function gemma(c: ConfigReader): DecoderConfig {
-  // Old configs say "gelu" and mean the tanh approximation.
-  const activations = { ...GELU_TANH, gelu: "gelu_tanh" } as const;
-  c.only("hidden_activation", Object.keys(GELU_TANH));
-  return scaledGemma({ ...readDecoder(c, { ...GEMMA, activations }), ...readBiases(c) });
+  const base = readDecoder(c, { ...GEMMA, activation: "gelu_pytorch_tanh" });
+  // Old configs say "gelu" and mean the tanh approximation, which newer ones say in a second field.
+  c.only("hidden_activation", ["gelu_pytorch_tanh"]);
+  const activation = base.activation === "gelu" ? "gelu_tanh" : base.activation;
+  return scaledGemma({ ...base, ...readBiases(c), activation });
 }
 
 const scaledGemma = (base: DecoderConfig): DecoderConfig => ({
@@ -104,9 +105,9 @@ const SANDWICH: DecoderConfig["norms"] = {
 
 /** What the second and third generation have in common. */
 function sandwichedGemma(c: ConfigReader, defaults: Partial<DecoderDefaults>): DecoderConfig {
-  const activation = { activationField: "hidden_activation", activations: GELU_TANH };
+  const activation = { activationField: "hidden_activation", activation: "gelu_pytorch_tanh" };
   const base = readDecoder(c, { ...GEMMA, ...activation, numKvHeads: 4, ...defaults });
-  c.only("hidden_act", Object.keys(GELU_TANH)); // the older name, beside the newer one
+  c.only("hidden_act", ["gelu_pytorch_tanh"]); // the older name, beside the newer one
   const queryScale = c.number("query_pre_attn_scalar", 256) ** -0.5;
   return scaledGemma({ ...base, ...readBiases(c), norms: SANDWICH, queryScale });
 }
@@ -124,8 +125,10 @@ function gemma2(c: ConfigReader): DecoderConfig {
 }
 
 function gemma3(c: ConfigReader): DecoderConfig {
-  const ropes = readLayerRopes(c, c.number("head_dim", 256), { full: 1_000_000, sliding: 10_000 });
-  const base = sandwichedGemma(c, { maxPositions: 131_072, rope: ropes.full });
+  const maxPositions = 131_072;
+  const thetas = { full: 1_000_000, sliding: 10_000 };
+  const ropes = readLayerRopes(c, c.number("head_dim", 256), { maxPositions, thetas });
+  const base = sandwichedGemma(c, { maxPositions, rope: ropes.full });
   const window = c.optionalNumber("sliding_window", 4096);
   const pattern = c.number("sliding_window_pattern", c.number("_sliding_window_pattern", 6));
   const isSliding = (layer: number) => (layer + 1) % pattern !== 0;
@@ -171,6 +174,7 @@ function smolLm3(c: ConfigReader): DecoderConfig {
   const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: true, numKvHeads: 4 };
   const base = { ...readDecoder(c, { ...defaults, ropeDefaults: { theta: 2_000_000 } }), ...readBiases(c) };
   const interval = c.number("no_rope_layer_interval", 4);
+  c.ignore("max_window_layers"); // in the published config, read by no version of the class
   const rotates = c.list("no_rope_layers", "number"); // 1: the layer has a rotary embedding
   const hasRope = (layer: number) => (rotates ? rotates[layer] !== 0 : (layer + 1) % interval !== 0);
   const window = c.optionalNumber("sliding_window");
