@@ -1,37 +1,42 @@
+import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
 import { activate, activateBackward } from "../src/kernels/activation.ts";
 import { activationReference } from "../test/reference/activation.ts";
-import { randomValues } from "../test/reference/gradient.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, MOST_ELEMENTS, pick, repeatedValues, sized, spread } from "./harness.ts";
 
-function forward(size: number): BenchCase {
-  return {
-    name: `activation gelu forward ${size}`,
-    setup(device) {
-      const x = randomValues(size, 1);
-      const X = fromArray(device, Float32Array.from(x), [size]);
-      return {
-        run: () => activate(X, "gelu"),
-        reference: () => activationReference(x, "gelu"),
-        bytes: 8 * size,
-      };
-    },
-  };
+function input(device: Device, count: number, seed: number) {
+  const values = repeatedValues(count, seed);
+  return { values, tensor: fromArray(device, values, [count]) };
 }
 
-function backward(size: number): BenchCase {
-  return {
-    name: `activation gelu backward ${size}`,
-    setup(device) {
-      const [x, dy] = [randomValues(size, 1), randomValues(size, 2)];
-      const [X, dY] = [x, dy].map((values) => fromArray(device, Float32Array.from(values), [size]));
-      return {
-        run: () => activateBackward(dY!, { x: X!, activation: "gelu" }),
-        reference: () => differences(x, dy),
-        bytes: 12 * size,
-      };
-    },
-  };
+function forward(tokens: number, cols: number): BenchCase {
+  const count = tokens * cols;
+  return sized("activation gelu forward", `T${tokens} N${cols}`, count, (device) => {
+    const x = input(device, count, 1);
+    return {
+      run: () => activate(x.tensor, "gelu"),
+      reference: () => {
+        const at = spread(count, MOST_ELEMENTS);
+        return { at, values: activationReference(pick(x.values, at), "gelu") };
+      },
+      bytes: 8 * count,
+    };
+  });
+}
+
+function backward(tokens: number, cols: number): BenchCase {
+  const count = tokens * cols;
+  return sized("activation gelu backward", `T${tokens} N${cols}`, count, (device) => {
+    const [x, dy] = [input(device, count, 1), input(device, count, 2)];
+    return {
+      run: () => activateBackward(dy.tensor, { x: x.tensor, activation: "gelu" }),
+      reference: () => {
+        const at = spread(count, MOST_ELEMENTS);
+        return { at, values: differences(pick(x.values, at), pick(dy.values, at)) };
+      },
+      bytes: 12 * count,
+    };
+  });
 }
 
 /** Elements are independent, so one difference serves all of them at once. */
@@ -45,4 +50,14 @@ function differences(x: Float64Array, dy: Float64Array): Float64Array {
   return dy.map((d, i) => (d * (above[i]! - below[i]!)) / 2e-5);
 }
 
-export const cases: BenchCase[] = [forward(128 * 3072), forward(2 ** 22), backward(128 * 3072)];
+/** BERT-base's and BERT-large's MLP, and 16 MB. */
+const SIZES = [
+  [128, 3072],
+  [512, 4096],
+  [4096, 1024],
+] as const;
+
+export const cases: BenchCase[] = SIZES.flatMap(([tokens, cols]) => [
+  forward(tokens, cols),
+  backward(tokens, cols),
+]);

@@ -1,55 +1,66 @@
+import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
 import { layerNorm, layerNormBackward } from "../src/kernels/layer-norm.ts";
-import { centralDifferences, randomValues } from "../test/reference/gradient.ts";
+import { centralDifferences } from "../test/reference/gradient.ts";
 import { layerNormReference } from "../test/reference/layer-norm.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, indicesOfRows, pick, repeatedValues, sized, spread } from "./harness.ts";
 
 const eps = 1e-5;
 
+function inputs(device: Device, rows: number, cols: number) {
+  const [x, dy] = [repeatedValues(rows * cols, 1), repeatedValues(rows * cols, 3)];
+  const [w, b] = [repeatedValues(cols, 2), repeatedValues(cols, 4)];
+  const [X, dY] = [fromArray(device, x, [rows, cols]), fromArray(device, dy, [rows, cols])];
+  return { x, dy, w, b, X, dY, W: fromArray(device, w, [cols]), B: fromArray(device, b, [cols]) };
+}
+
 function forward(rows: number, cols: number): BenchCase {
-  return {
-    name: `layer-norm forward ${rows}×${cols}`,
-    setup(device) {
-      const [x, w, b] = [randomValues(rows * cols, 1), randomValues(cols, 2), randomValues(cols, 3)];
-      const X = fromArray(device, Float32Array.from(x), [rows, cols]);
-      const [W, B] = [w, b].map((values) => fromArray(device, Float32Array.from(values), [cols]));
-      return {
-        run: () => layerNorm(X, W!, B!, { eps }).y,
-        reference: () => layerNormReference(x, w, b, eps),
-        bytes: 8 * rows * cols,
-      };
-    },
-  };
+  return sized("layer-norm forward", `T${rows} K${cols}`, rows * cols, (device) => {
+    const { x, w, b, X, W, B } = inputs(device, rows, cols);
+    return {
+      run: () => layerNorm(X, W, B, { eps }).y,
+      reference: () => {
+        const at = indicesOfRows(spread(rows, 8), cols);
+        return {
+          at,
+          values: layerNormReference(pick(x, at), Float64Array.from(w), Float64Array.from(b), eps),
+        };
+      },
+      bytes: 8 * rows * cols,
+    };
+  });
 }
 
 function backward(rows: number, cols: number): BenchCase {
-  return {
-    name: `layer-norm backward ${rows}×${cols}`,
-    setup(device) {
-      const [x, w, dy] = [randomValues(rows * cols, 1), randomValues(cols, 2), randomValues(rows * cols, 3)];
-      const [X, dY] = [x, dy].map((values) => fromArray(device, Float32Array.from(values), [rows, cols]));
-      const W = fromArray(device, Float32Array.from(w), [cols]);
-      const { stats } = layerNorm(X!, W, W, { eps });
-      return {
-        run: () => layerNormBackward(dY!, { x: X!, weight: W, stats }),
-        reference: () => rowwiseDifferences(x, w, dy, cols),
-        bytes: 12 * rows * cols,
-      };
-    },
-  };
+  return sized("layer-norm backward", `T${rows} K${cols}`, rows * cols, (device) => {
+    const { x, dy, w, X, dY, W, B } = inputs(device, rows, cols);
+    const { stats } = layerNorm(X, W, B, { eps });
+    const weight = Float64Array.from(w);
+    return {
+      run: () => layerNormBackward(dY, { x: X, weight: W, stats }),
+      reference: () => {
+        // Central differences take cols² steps a row, so three rows are judged.
+        const sample = spread(rows, 3);
+        const row = (values: Float32Array, r: number) =>
+          Float64Array.from(values.subarray(r * cols, (r + 1) * cols));
+        const gradients = sample.map((r) =>
+          centralDifferences((v) => layerNormReference(v, weight, weight, eps), row(x, r), row(dy, r)),
+        );
+        return { at: indicesOfRows(sample, cols), values: gradients.flatMap((g) => [...g]) };
+      },
+      bytes: 12 * rows * cols,
+    };
+  });
 }
 
-/** Rows are independent, so the oracle is taken row by row: cols² work a row instead of (rows·cols)². */
-function rowwiseDifferences(x: Float64Array, w: Float64Array, dy: Float64Array, cols: number): Float64Array {
-  const dx = new Float64Array(x.length);
-  for (let base = 0; base < x.length; base += cols) {
-    const row = (values: Float64Array) => values.subarray(base, base + cols);
-    dx.set(
-      centralDifferences((v) => layerNormReference(v, w, w, eps), row(x), row(dy)),
-      base,
-    );
-  }
-  return dx;
-}
+/** BERT-base, OPT-1.3B, and 16 MB. */
+const SIZES = [
+  [128, 768],
+  [512, 2048],
+  [4096, 1024],
+] as const;
 
-export const cases: BenchCase[] = [forward(128, 768), forward(512, 2048), backward(128, 768)];
+export const cases: BenchCase[] = SIZES.flatMap(([rows, cols]) => [
+  forward(rows, cols),
+  backward(rows, cols),
+]);

@@ -1,6 +1,6 @@
 // Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are those that LoRA guides agree on.
-import { choice, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
+import { choice, duration, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
 
 const MODEL_OPTIONS = {
   model: text({
@@ -194,4 +194,30 @@ export const EVAL_OPTIONS = {
 /** `webgpu-lora env`. */
 export const ENV_OPTIONS = {
   json: flag({ fallback: false, help: "print one JSON object" }),
+};
+
+/** `webgpu-lora bench`. */
+export const BENCH_OPTIONS = {
+  kernels: texts({ placeholder: "name", help: "only these kernels; also as plain words" }),
+  size: texts({ placeholder: "size", help: "only sizes with these words, such as T512 or 1024x1024x1024" }),
+  budget: duration({
+    fallback: 60,
+    help: "time for the whole run in seconds, or as 90s, 5m; larger sizes are left out where it is short",
+  }),
+  output_dir: text({
+    placeholder: "path",
+    fallback: "bench-results",
+    help: "folder for DEVICE.json and DEVICE.html",
+  }),
+  compare: optionalText({
+    placeholder: "file",
+    help: "an earlier DEVICE.json: says what became slower or faster",
+  }),
+  list: flag({ fallback: false, help: "list kernels and sizes, and run nothing" }),
+  json: flag({ fallback: false, help: "print the result as JSON" }),
+  serve: flag({
+    fallback: false,
+    help: "serve a page on this machine that runs the same benchmark in a browser",
+  }),
+  port: integer({ fallback: 8470, min: 0, help: "port of that page; 0 takes a free one" }),
 };

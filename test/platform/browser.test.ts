@@ -5,6 +5,7 @@ import { transform } from "esbuild";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
 import {
   buildPackage,
   LOSS_TOLERANCE,
@@ -16,23 +17,6 @@ import {
 import { serve } from "./serve.ts";
 import type { TenSteps } from "./ten-steps.ts";
 
-const CANDIDATES = [
-  process.env.CHROME_PATH,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
-
-/** WebGPU on SwiftShader, which Chromium brings along; no name but this machine's is ever looked up. */
-const FLAGS = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--ignore-gpu-blocklist",
-  "--disable-quic",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-];
-
 const PAGE = `<!doctype html><script type="module">
   import * as library from "/dist/web.js";
   import { tenSteps } from "/ten-steps.js";
@@ -40,7 +24,7 @@ const PAGE = `<!doctype html><script type="module">
 </script>`;
 
 async function trainInBrowser(executablePath: string, url: string): Promise<TenSteps> {
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
     const errors: string[] = [];
@@ -58,8 +42,11 @@ async function trainInBrowser(executablePath: string, url: string): Promise<TenS
 test(
   "Chromium trains as Node does",
   async ({ skip }) => {
-    const executable = CANDIDATES.find((path) => path && existsSync(path));
-    skip(!executable, `Chromium is not installed at any of ${CANDIDATES.filter(Boolean).join(", ")}`);
+    const executable = CHROMIUM_CANDIDATES.find((path) => path && existsSync(path));
+    skip(
+      !executable,
+      `Chromium is not installed at any of ${CHROMIUM_CANDIDATES.filter(Boolean).join(", ")}`,
+    );
     const inNode = await tenStepsInNode();
     const folder = temporaryFolder();
     buildPackage(folder);

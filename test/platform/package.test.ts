@@ -73,6 +73,14 @@ describe("the packed package", () => {
     expect(execFileSync(process.execPath, [command, "--help"], { encoding: "utf8" })).toMatch(/train/);
   });
 
+  test("has a benchmark that runs, and that no other file carries", () => {
+    const command = join(installed, manifest.bin["webgpu-lora"] as string);
+    const list = execFileSync(process.execPath, [command, "bench", "rope", "--list"], { encoding: "utf8" });
+    expect(list).toMatch(/^rope\n {2}rope forward: T128 H9 D64/);
+    for (const name of ["node.js", "web.js", "cli.js"])
+      expect(readFileSync(join(installed, "dist", name), "utf8"), name).not.toContain("peak-fma");
+  });
+
   test("loads nothing but itself in a browser", () => {
     const web = readFileSync(join(installed, "dist/web.js"), "utf8");
     expect(web).not.toMatch(/["']node:/);
