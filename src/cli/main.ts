@@ -7,9 +7,17 @@ import { runEnv } from "./env.ts";
 import { runEval } from "./eval.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
 import { runGenerate } from "./generate.ts";
+import { runMerge } from "./merge.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
-import { BENCH_OPTIONS, ENV_OPTIONS, EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "./tables.ts";
+import {
+  BENCH_OPTIONS,
+  ENV_OPTIONS,
+  EVAL_OPTIONS,
+  GENERATE_OPTIONS,
+  MERGE_OPTIONS,
+  TRAIN_OPTIONS,
+} from "./tables.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 import { readTextFile } from "./text-file.ts";
 import { checkTrainSettings, runTrain } from "./train.ts";
@@ -65,6 +73,10 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
   add("generate", "continue a prompt", { table: GENERATE_OPTIONS, run: runGenerate });
   add("eval", "measure loss and perplexity on rows of text", { table: EVAL_OPTIONS, run: runEval });
+  add("merge", "write the model with an adapter merged into its weights", {
+    table: MERGE_OPTIONS,
+    run: runMerge,
+  });
   add("bench", "validate and time every kernel on this device", {
     table: BENCH_OPTIONS,
     words: "kernels",

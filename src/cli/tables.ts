@@ -191,6 +191,24 @@ export const EVAL_OPTIONS = {
   json: flag({ fallback: false, help: "print one JSON object" }),
 };
 
+/** `webgpu-lora merge`. */
+export const MERGE_OPTIONS = {
+  ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
+  adapter_path: text({
+    placeholder: "ref",
+    help: "folder, URL or hub id of the PEFT LoRA adapter",
+    aliases: ["adapter"],
+  }),
+  output_dir: text({
+    placeholder: "folder",
+    fallback: "fused_model",
+    help: "where the merged model is saved",
+    aliases: ["save_path"],
+  }),
+};
+
 /** `webgpu-lora env`. */
 export const ENV_OPTIONS = {
   json: flag({ fallback: false, help: "print one JSON object" }),
