@@ -1,22 +1,54 @@
 // The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
 export { type Adaptable, type Adapter, attach, type Method, type Site } from "./adapters/adapter.ts";
 export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export {
+  encodeLabelledTexts,
+  encodeTaggedWords,
+  type TextEncoder,
+  textEncoder,
+  tokenMasker,
+} from "./data/encode-task.ts";
+export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
 export type { Example } from "./data/jsonl.ts";
 export { readExamples } from "./data/jsonl.ts";
+export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice } from "./gpu/device.ts";
 export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
 export type { FileSource } from "./io/files.ts";
 export { memoryFiles } from "./io/files.ts";
+export type { ImageConfig } from "./io/image-config.ts";
 export type { Tokenizer } from "./io/tokenizer.ts";
 export { adapterFiles } from "./load/adapter.ts";
 export { mergedFiles } from "./load/merge.ts";
-export { type Model, openModel } from "./load/model.ts";
-export type { LanguageModel } from "./models/model.ts";
-export type { Evaluation } from "./train/evaluate.ts";
+export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+export type {
+  AnyModel,
+  ImageClassifier,
+  LanguageModel,
+  MaskedLanguageModel,
+  ModelOf,
+  SentenceEncoder,
+  Task,
+  TextClassifier,
+} from "./models/model.ts";
+export {
+  type ClassifierObjective,
+  imageClassification,
+  type LabelledImage,
+  type LabelledText,
+  sequenceClassification,
+  tokenClassification,
+} from "./train/classification.ts";
+export { contrastive, type TextPair } from "./train/contrastive.ts";
+export { type Evaluation, meanLoss } from "./train/evaluate.ts";
+export { type ClassifierEvaluation, evaluateClassifier } from "./train/evaluate-classifier.ts";
 export { generateTokens, type TokenOptions } from "./train/generate.ts";
+export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
+export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
+export type { Counted, Objective } from "./train/objective.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName } from "./train/schedule.ts";
 export { evaluate, type GenerateOptions, generate, type TrainOptions, train } from "./train/text.ts";
-export { type StepMetrics, type TrainerOptions, trainSequences } from "./train/trainer.ts";
+export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
 export { type FailureKind, LoraError } from "./util/fail.ts";

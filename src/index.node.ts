@@ -4,10 +4,12 @@ import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
 import { adapterFiles, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
 import { mergedFiles } from "./load/merge.ts";
-import { type Model, openModel } from "./load/model.ts";
+import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+import type { Task } from "./models/model.ts";
 import { folderFiles, resolveModelFiles } from "./platform/node-files.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
+import { decodeNodeImage } from "./platform/node-images.ts";
 
 export * from "./api.ts";
 
@@ -34,6 +36,18 @@ export async function loadModel(reference: string, { device, ...options }: LoadO
   return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
 }
 
+/**
+ * Loads a model of any task, with the head that is asked for: `{ task: "sequence-classification", labels: ["no", "yes"] }`.
+ * A head that the checkpoint lacks starts at random; `initialised` of the result names its tensors.
+ */
+export async function loadTaskModel<T extends Task>(
+  reference: string,
+  { task, labels, seed, device, ...options }: LoadOptions & HeadChoice<T> = {},
+): Promise<LoadedModel<T>> {
+  const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
+  return openTaskModel(await resolveModelFiles(reference, options), device ?? (await openDevice()), head);
+}
+
 /** Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT does; both or none. */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
   await folderWriter(folder).write(await adapterFiles(adapter));
@@ -55,8 +69,8 @@ export async function saveMerged(
 }
 
 /** Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id. */
-export async function loadAdapter(model: Model, reference: string): Promise<Adapter<Lora>> {
+export async function loadAdapter(model: LoadedModel, reference: string): Promise<Adapter<Lora>> {
   return loadAdapterFiles(model, await resolveModelFiles(reference));
 }
 
-export { folderFiles };
+export { decodeNodeImage as decodeImage, folderFiles };

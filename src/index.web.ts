@@ -3,9 +3,11 @@ import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
 import { loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
-import { type Model, openModel } from "./load/model.ts";
+import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+import type { Task } from "./models/model.ts";
 import { resolveModelFiles } from "./platform/web-files.ts";
 import { openWebDevice } from "./platform/web-gpu.ts";
+import { decodeWebImage } from "./platform/web-images.ts";
 
 export * from "./api.ts";
 
@@ -32,7 +34,21 @@ export async function loadModel(reference: string, { device, ...options }: LoadO
   return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
 }
 
+/**
+ * Loads a model of any task, with the head that is asked for: `{ task: "sequence-classification", labels: ["no", "yes"] }`.
+ * A head that the checkpoint lacks starts at random; `initialised` of the result names its tensors.
+ */
+export async function loadTaskModel<T extends Task>(
+  reference: string,
+  { task, labels, seed, device, ...options }: LoadOptions & HeadChoice<T> = {},
+): Promise<LoadedModel<T>> {
+  const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
+  return openTaskModel(await resolveModelFiles(reference, options), device ?? (await openDevice()), head);
+}
+
 /** Puts a saved PEFT LoRA adapter on a model: a URL or a hub id. */
-export async function loadAdapter(model: Model, reference: string): Promise<Adapter<Lora>> {
+export async function loadAdapter(model: LoadedModel, reference: string): Promise<Adapter<Lora>> {
   return loadAdapterFiles(model, await resolveModelFiles(reference));
 }
+
+export { decodeWebImage as decodeImage };

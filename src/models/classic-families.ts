@@ -1,28 +1,42 @@
+import type { Device } from "../gpu/device.ts";
+import type { Weights } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { type Family, family } from "./family.ts";
+import { classifierOn } from "./decoder-classifier.ts";
+import { readLabels } from "./encoder-families.ts";
+import { type Built, type Family, family } from "./family.ts";
 import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
 import { buildGpt2, type Gpt2Config } from "./gpt2.ts";
+import type { Renames } from "./model.ts";
 import { buildOpt, type OptConfig } from "./opt.ts";
 import { readRope } from "./rope-config.ts";
 
+/** What a family's models have in common, whatever their head. */
+interface ClassicFamily<C> {
+  modelType: string;
+  defaultTargets: readonly string[];
+  renames: Renames;
+  read: (c: ConfigReader) => C;
+  build: (device: Device, weights: Weights, c: C) => Built<"causal-lm">;
+}
+
 /** Decoders from before RMSNorm and gated MLPs, by the architecture name in their configs. */
 export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
-  GPT2LMHeadModel: family({
+  ...withHeads("GPT2LMHeadModel", "GPT2ForSequenceClassification", {
     modelType: "gpt2",
     defaultTargets: ["c_attn"],
     renames: [[/^(?=(?:wte|wpe|ln_f|h)\.)/, "transformer."]], // the hub's own checkpoint lacks the prefix
     read: readGpt2,
     build: buildGpt2,
   }),
-  GPTNeoXForCausalLM: family({
+  ...withHeads("GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", {
     modelType: "gpt_neox",
     defaultTargets: ["query_key_value"],
     renames: [[/^embed_out\./, "lm_head."]], // as the files have it
     read: readGptNeox,
     build: buildGptNeox,
   }),
-  OPTForCausalLM: family({
+  ...withHeads("OPTForCausalLM", "OPTForSequenceClassification", {
     modelType: "opt",
     defaultTargets: ["q_proj", "v_proj"],
     renames: [[/^decoder\./, "model.decoder."]],
@@ -30,6 +44,24 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
     build: buildOpt,
   }),
 };
+
+/** The entries of a family: it predicts the next token, or tells the class of a text by its last one. */
+function withHeads<C extends { tied: boolean }>(
+  causal: string,
+  classifier: string,
+  { read, build, ...common }: ClassicFamily<C>,
+): Record<string, Family> {
+  return {
+    [causal]: family({ ...common, leftovers: /^score\./, read, build }),
+    [classifier]: family({
+      ...common,
+      task: "sequence-classification",
+      leftovers: /^lm_head\./,
+      read: (c) => ({ ...read(c), labels: readLabels(c) }),
+      build: classifierOn(build),
+    }),
+  };
+}
 
 function readGpt2(c: ConfigReader): Gpt2Config {
   const hiddenSize = c.size("n_embd");
@@ -39,6 +71,7 @@ function readGpt2(c: ConfigReader): Gpt2Config {
   // The rest is of other heads, of older code, or the order of operations in half precision.
   c.ignore("n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn");
   c.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels");
+  c.ignore("is_decoder");
   c.only("add_cross_attention", [false]);
   return {
     vocabSize: c.size("vocab_size"),
@@ -57,6 +90,7 @@ function readGpt2(c: ConfigReader): Gpt2Config {
 function readGptNeox(c: ConfigReader): GptNeoxConfig {
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.size("num_attention_heads");
+  c.ignore("is_decoder");
   const theta = c.number("rotary_emb_base", 10_000);
   const partial = c.number("rotary_pct", 0.25);
   return {

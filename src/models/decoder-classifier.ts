@@ -6,7 +6,7 @@ import { type Context, call } from "../nn/module.ts";
 import type { Weights } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { type DecoderConfig, decoderBody } from "./decoder.ts";
-import type { BuiltModel } from "./family.ts";
+import type { Built, BuiltModel } from "./family.ts";
 
 /** A decoder, and the names of the classes. */
 export interface DecoderClassifierConfig extends DecoderConfig {
@@ -29,6 +29,28 @@ export function buildDecoderClassifier(
     labels: c.labels,
     logits: (ids, context) => call(score, lastTokens(body.encode(ids, context), context), context),
     release: body.release,
+  };
+}
+
+/**
+ * The same on top of any causal language model, whose output layer is left out: it is built as if it were tied, so
+ * that no matrix is asked for.
+ */
+export function classifierOn<C extends { tied: boolean }>(
+  build: (device: Device, weights: Weights, c: C) => Built<"causal-lm">,
+): (device: Device, weights: Weights, c: C & { labels: readonly string[] }) => BuiltModel {
+  return (device, weights, c) => {
+    const body = build(device, weights, { ...c, tied: true });
+    const score = linear(weights.at("score"), body.config.hiddenSize, c.labels.length, { fresh: true });
+    return {
+      task: "sequence-classification",
+      device,
+      root: { ...body.root, children: [...body.root.children, score] },
+      config: body.config,
+      labels: c.labels,
+      logits: (ids, context) => call(score, lastTokens(body.hidden(ids, context), context), context),
+      release: body.release,
+    };
   };
 }
 

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { encodeTaggedWords, specialFrame, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
+import { checkLabels, labelIndex, labelNames, readTaggedWords } from "../../src/data/labelled.ts";
+import { readJsonRows } from "../../src/data/rows.ts";
+import { createTokenizer } from "../../src/io/tokenizer.ts";
+import { wordPieceTokenizer } from "../../src/io/wordpiece.ts";
+import { createRandom } from "../../src/util/random.ts";
+
+const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "the", "game", "s", "##s"];
+const tokenizer = createTokenizer(wordPieceTokenizer(VOCABULARY.join("\n"), {}));
+
+describe("labels", () => {
+  test("names in order: of numbers by size, of others by their letters", () => {
+    expect(labelNames(["10", "9", "9"])).toEqual(["9", "10"]);
+    expect(labelNames(["b", "A", "10"])).toEqual(["10", "A", "b"]);
+  });
+
+  test("a label is a name, or an index where the names are no numbers", () => {
+    const index = labelIndex(["no", "yes"]);
+    expect([index("yes"), index("1"), index("2"), index("maybe")]).toEqual([1, 1, -1, -1]);
+    const numbers = labelIndex(["3", "1"]);
+    expect([numbers("1"), numbers("3"), numbers("0")]).toEqual([1, 0, 0]);
+    expect(() => checkLabels(["yes", "no", "x", "7"], ["no", "yes"], "dev.csv")).toThrow(
+      "dev.csv: the labels 7, x are outside the head, which has no, yes",
+    );
+  });
+
+  test("tags and tokens of unequal number are refused, row by row", () => {
+    const rows = readJsonRows('{"tokens":["a"],"tags":[0,1]}\n\n{"tokens":"a","tags":[0]}\n', "t.jsonl");
+    expect(() => readTaggedWords(rows, "t.jsonl")).toThrow(
+      /t\.jsonl:1: has 1 tokens and 2 tags[\s\S]*t\.jsonl:3: "tokens" is "a", wanted a list of strings/,
+    );
+  });
+});
+
+describe("texts as tokens", () => {
+  test("a long text is cut between the special tokens", () => {
+    expect(specialFrame(tokenizer)).toEqual({ before: [2], after: [3] });
+    const encoder = textEncoder(tokenizer, 4);
+    expect(encoder.encode("the playing games")).toEqual([2, 7, 5, 3]);
+    expect(encoder.encode("")).toEqual([2, 3]);
+    expect(() => textEncoder(tokenizer, 2)).toThrow("2 leaves no room");
+  });
+
+  test("a word's first token has its label, the others and the special ones none", () => {
+    const rows = [{ words: ["playing", "the", "games"], tags: ["V", "O", "N"] }];
+    const [sequence] = encodeTaggedWords(rows, textEncoder(tokenizer, 16), ["N", "O", "V"]);
+    expect(sequence).toEqual({
+      inputIds: [2, 5, 6, 7, 8, 10, 3],
+      labels: [-100, 2, -100, 1, 0, -100, -100],
+    });
+  });
+});
+
+describe("masking", () => {
+  const options = { maskTokenId: 4, vocabSize: 11, special: [2, 3] };
+  const inputIds = [2, ...Array.from({ length: 2000 }, (_, i) => 5 + (i % 6)), 3];
+
+  test("15 % are to be predicted: 80 % of them hidden, 10 % another token, 10 % as they were", () => {
+    const { inputIds: ids, labels } = tokenMasker(options)({ inputIds }, createRandom(1));
+    const chosen = labels.flatMap((label, i) => (label >= 0 ? [i] : []));
+    expect(chosen.length / 2000).toBeCloseTo(0.15, 1);
+    const share = (accepts: (i: number) => boolean) => chosen.filter(accepts).length / chosen.length;
+    expect(Math.abs(share((i) => ids[i] === 4) - 0.8)).toBeLessThan(0.08);
+    expect(Math.abs(share((i) => ids[i] === inputIds[i]) - 0.1)).toBeLessThan(0.07);
+    expect(labels.every((label, i) => label === -100 || label === inputIds[i])).toBe(true);
+    expect([labels[0], labels.at(-1), ids[0], ids.at(-1)]).toEqual([-100, -100, 2, 3]);
+  });
+
+  test("the same randomness hides the same, and a short text is never without a loss", () => {
+    const mask = tokenMasker({ ...options, probability: 0 });
+    expect(mask({ inputIds: [2, 7, 3] }, createRandom(3)).labels).toEqual([-100, 7, -100]);
+    const again = tokenMasker(options);
+    expect(again({ inputIds }, createRandom(5))).toEqual(again({ inputIds }, createRandom(5)));
+  });
+});
