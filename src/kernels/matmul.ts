@@ -102,12 +102,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
   };
-  for (const { start, end } of rowWindows(operands.b, windowBytes)) {
-    launch(
-      { ...operands, b: operands.b.slice(start, end) },
-      windowProblem(whole, layout, start, end),
-      variant,
-    );
+  const windows = rowWindows(operands.b, windowBytes);
+  if (windows.length === 1) launch(operands, whole, variant);
+  else {
+    for (const { start, end } of windows) {
+      const window = { ...operands, b: operands.b.slice(start, end) };
+      launch(window, windowProblem(whole, layout, start, end), variant);
+    }
   }
   return c;
 }
@@ -167,9 +168,11 @@ function fitsMatvec({ m, k, beta, aTransposed, bTransposed }: Problem): boolean 
 /** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
 function isVectorizable(problem: Problem): boolean {
   const { m, n, k, lda, ldb, aOffset, aTransposed, bTransposed } = problem;
-  const rowsOfA = aTransposed ? [] : [k, lda, aOffset];
-  const rowsOfB = bTransposed ? [k, ldb] : [n, ldb];
-  return m > 0 && n > 0 && k > 0 && [...rowsOfA, ...rowsOfB].every((length) => length % 4 === 0);
+  const isEmpty = m === 0 || n === 0 || k === 0;
+  // All are multiples of four if the two low bits of none are set.
+  const a = aTransposed ? 0 : k | lda | aOffset;
+  const b = bTransposed ? k | ldb : n | ldb;
+  return !isEmpty && ((a | b) & 3) === 0;
 }
 
 function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
@@ -189,8 +192,8 @@ const FEW = 16;
 function launchSubgroup(operands: Operands, problem: Problem): void {
   const { a, b, extend } = operands;
   const { m, n, aOffset } = problem;
-  const swapped = transposed(problem);
   const isTall = n <= FEW && m > n && aOffset === 0 && !extend && b.dtype === "f32";
+  const swapped = isTall ? transposed(problem) : problem;
   if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
   else dispatchSubgroup(operands, problem, false);
 }
