@@ -1,4 +1,5 @@
 import { LoraError } from "../util/fail.ts";
+import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
 import { Stream } from "./stream.ts";
@@ -25,15 +26,18 @@ export class Device {
   readonly memory: Memory;
   readonly stream: Stream;
   readonly kernels: Kernels;
+  /** Variants of kernels that were measured to be the fastest here. */
+  readonly choices: Choices;
   #failure: LoraError | undefined;
   #closing = false;
 
-  constructor(gpu: GPUDevice, info: DeviceInfo) {
+  constructor(gpu: GPUDevice, info: DeviceInfo, store?: ChoiceStore) {
     this.gpu = gpu;
     this.info = info;
     this.memory = new Memory(gpu);
     this.stream = new Stream(gpu);
     this.kernels = new Kernels(gpu, this.stream);
+    this.choices = new Choices(info.name, store);
     this.memory.onTrim = () => {
       this.stream.flush();
       this.kernels.forgetBindings();
@@ -105,6 +109,8 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** Behave like a device with WebGPU's default limits and no optional feature: the portable floor. */
   floor?: boolean;
+  /** Where measured choices are kept; the floor has none. */
+  choices?: ChoiceStore;
 }
 
 /**
@@ -113,7 +119,7 @@ export interface DeviceOptions {
  */
 export async function requestDevice(
   gpu: GPU,
-  { powerPreference = "high-performance", floor = false }: DeviceOptions = {},
+  { powerPreference = "high-performance", floor = false, choices }: DeviceOptions = {},
 ): Promise<Device | undefined> {
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
@@ -123,7 +129,10 @@ export async function requestDevice(
     requiredFeatures: features,
     requiredLimits: floor ? {} : limits,
   });
-  return new Device(device, describe(adapter.info, new Set<string>(features)));
+  const info = describe(adapter.info, new Set<string>(features));
+  const opened = new Device(device, info, floor ? undefined : choices);
+  await opened.choices.load();
+  return opened;
 }
 
 function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {

@@ -144,8 +144,48 @@ function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): v
       `${wanted} cannot compute ${problem.m}×${problem.n}×${problem.k} here`,
       "leave variant out",
     );
-  const variant = wanted ?? preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device));
-  VARIANTS[variant ?? "portable"].launch(operands, problem);
+  const variant = wanted ?? measured(device, problem, operands.b.dtype) ?? expected(device, problem);
+  VARIANTS[variant].launch(operands, problem);
+}
+
+/** What was measured to be the fastest for such products, if that can compute this one. */
+function measured(device: Device, problem: Problem, dtype: DType): MatmulVariant | undefined {
+  if (device.choices.size === 0) return undefined;
+  const { aTransposed, bTransposed } = problem;
+  const layout = aTransposed ? "TN" : bTransposed ? "NT" : "NN";
+  const name = device.choices.get(matmulClass({ ...problem, layout, dtype }));
+  const variant = Object.hasOwn(VARIANTS, name ?? "") ? (name as MatmulVariant) : undefined;
+  return variant && VARIANTS[variant].fits(problem, device) ? variant : undefined;
+}
+
+function expected(device: Device, problem: Problem): MatmulVariant {
+  return preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device)) ?? "portable";
+}
+
+/** The class of products that share a choice: sizes between two powers of two. */
+export function matmulClass(product: {
+  layout: Layout;
+  m: number;
+  n: number;
+  k: number;
+  dtype: DType;
+}): string {
+  const [m, n, k] = [product.m, product.n, product.k].map((size) => Math.ceil(Math.log2(size)));
+  return `matmul ${product.layout} ${product.dtype} m${m} n${n} k${k}`;
+}
+
+/** The variants that compute such a product, first the one that is taken unless measured otherwise. */
+export function matmulVariants(
+  device: Device,
+  { layout, m, n, k }: { layout: Layout; m: number; n: number; k: number },
+): [MatmulVariant, ...MatmulVariant[]] {
+  const strides = { lda: layout === "TN" ? m : k, ldb: layout === "NT" ? k : n, ldc: n };
+  const none = { kExtra: 0, aOffset: 0, cOffset: 0, eOffset: 0, alpha: 1, beta: 0 };
+  const transposed = { aTransposed: layout === "TN", bTransposed: layout === "NT" };
+  const problem = { m, n, k, ...strides, ...none, ...transposed };
+  const usual = expected(device, problem);
+  const names = Object.keys(VARIANTS) as MatmulVariant[];
+  return [usual, ...names.filter((name) => name !== usual && VARIANTS[name].fits(problem, device))];
 }
 
 /** Workgroups that keep a large GPU busy; with fewer of them smaller tiles are better. */
