@@ -3,6 +3,7 @@ import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
 import { Stream } from "./stream.ts";
+import { hasMatrixUnits, SUBGROUP_MATRIX, understandsMatrices } from "./subgroup-matrix.ts";
 import type { WgslModule } from "./wgsl.ts";
 
 /** What is known of the adapter behind a {@link Device}. */
@@ -16,6 +17,8 @@ export interface DeviceInfo {
   /** Lanes of a subgroup, or 0 where subgroups are absent or their size varies. */
   readonly subgroupSize: number;
   readonly f16: boolean;
+  /** Products run on matrix units with operands rounded to f16: asked for, there, and understood. */
+  readonly matrixUnits?: boolean;
   readonly timestamps: boolean;
 }
 
@@ -111,6 +114,11 @@ export interface DeviceOptions {
   floor?: boolean;
   /** Where measured choices are kept; the floor has none. */
   choices?: ChoiceStore;
+  /**
+   * Lets products round their operands to f16 and use matrix units where the adapter has them; sums stay f32. Values
+   * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32.
+   */
+  halfPrecision?: boolean;
 }
 
 /**
@@ -119,17 +127,20 @@ export interface DeviceOptions {
  */
 export async function requestDevice(
   gpu: GPU,
-  { powerPreference = "high-performance", floor = false, choices }: DeviceOptions = {},
+  { powerPreference = "high-performance", floor = false, choices, halfPrecision = false }: DeviceOptions = {},
 ): Promise<Device | undefined> {
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
-  const features = floor ? [] : WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+  const wantsMatrices = halfPrecision && !floor && hasMatrixUnits(adapter);
+  const wanted = floor ? [] : [...WANTED_FEATURES, ...(wantsMatrices ? [SUBGROUP_MATRIX] : [])];
+  const features = wanted.filter((feature) => adapter.features.has(feature));
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({
     requiredFeatures: features,
     requiredLimits: floor ? {} : limits,
   });
-  const info = describe(adapter.info, new Set<string>(features));
+  const matrixUnits = wantsMatrices && (await understandsMatrices(device));
+  const info = { ...describe(adapter.info, new Set<string>(features)), matrixUnits };
   const opened = new Device(device, info, floor ? undefined : choices);
   await opened.choices.load();
   return opened;

@@ -1,10 +1,12 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
+import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
 import { type DType, empty, type Tensor } from "../gpu/tensor.ts";
+import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { rowWindows } from "./windows.ts";
 
@@ -21,9 +23,10 @@ export interface Extension {
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
- * for CPU rasterisers, the tiles of 64² and 128² for GPUs.
+ * for CPU rasterisers, the tiles of 64² and 128² for GPUs; `subgroup-matrix` rounds the operands to f16 and runs only on
+ * devices opened with `halfPrecision`.
  */
-export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128";
+export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128" | "subgroup-matrix";
 
 /** Options of {@link matmul}. */
 export interface MatmulOptions {
@@ -132,8 +135,12 @@ const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
   portable: { fits: () => true, launch: launchPortable },
   matvec: { fits: fitsMatvec, launch: launchMatvec },
   subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
-  "tile-64": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 64) },
-  "tile-128": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 128) },
+  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, 64, ...product) },
+  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, 128, ...product) },
+  "subgroup-matrix": {
+    fits: (problem, { info }) => info.matrixUnits === true && fitsTile(problem),
+    launch: (...product) => launchTile(subgroupMatrix, 64, ...product),
+  },
 };
 
 function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): void {
@@ -195,7 +202,7 @@ const MANY_TILES = 128;
 function preferred({ info }: Device, { m, n }: Problem): readonly MatmulVariant[] {
   if (info.software) return ["matvec", "subgroup"];
   const wide = Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES;
-  return ["matvec", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
+  return ["matvec", "subgroup-matrix", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
 }
 
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
@@ -256,8 +263,14 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   });
 }
 
-function launchTile({ a, b, c, extend }: Operands, problem: Problem, BLOCK: number): void {
-  a.device.run(tile, "forward", {
+/** Launches a kernel of workgroups that own BLOCK × BLOCK of C. */
+function launchTile(
+  shader: WgslModule,
+  BLOCK: number,
+  { a, b, c, extend }: Operands,
+  problem: Problem,
+): void {
+  a.device.run(shader, "forward", {
     bind: { a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
     constants: { ...constants(problem, b.dtype), EXTENDED: problem.kExtra > 0, BLOCK },

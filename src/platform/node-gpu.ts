@@ -47,7 +47,9 @@ async function tryOpen(options: DeviceOptions): Promise<Device | undefined> {
   const { create, globals } = await importDawn();
   Object.assign(globalThis, globals);
   // Unquantised timestamps are needed to time single kernels.
-  const instance = create(["disable-dawn-features=timestamp_quantization"]) as GPU;
+  // Experimental features are shown only where somebody asks for one.
+  const flags = options.halfPrecision ? ["enable-dawn-features=allow_unsafe_apis"] : [];
+  const instance = create(["disable-dawn-features=timestamp_quantization", ...flags]) as GPU;
   instances.push(instance);
   return requestDevice(instance, options);
 }
