@@ -1,15 +1,17 @@
 // Builds the package: library for Node, library for browsers and Deno, command line; or bundles one script and runs it.
 //   node build.mjs [--out DIR]     the package's files, into dist/ unless told otherwise
 //   node build.mjs --run FILE ARGS bundles FILE into .cache/run and runs it
+//   node build.mjs --cli ARGS      bundles the command line into .cache/cli and runs it
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { esbuildWgsl } from "./wgsl-plugin.mjs";
 
-const CLI = "src/cli/main.ts";
+/** The command line, and the benchmark, which it loads from beside itself. */
+const PROGRAMS = { cli: "src/cli/main.ts", bench: "kernels-bench/node.ts" };
 
 const shared = {
   bundle: true,
@@ -20,22 +22,62 @@ const shared = {
   logLevel: "warning",
 };
 const node = { ...shared, platform: "node", packages: "external" };
+/** Deno has Node's modules, but no node_modules where a script is run from: packages come along. */
+const deno = {
+  ...shared,
+  platform: "node",
+  banner: {
+    js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+  },
+};
 
 async function run([file, ...args]) {
-  const outfile = resolve(".cache/run", basename(file).replace(/\.ts$/, ".mjs"));
+  const outfile = resolve(runFolder(file), basename(file).replace(/\.ts$/, ".mjs"));
   await mkdir(dirname(outfile), { recursive: true });
   await build({ ...node, entryPoints: [file], outfile, sourcemap: "inline" });
-  const { status } = spawnSync(process.execPath, ["--enable-source-maps", outfile, ...args], {
+  execute(outfile, args);
+}
+
+/** Where a script runs from: below the node_modules of its own folder, where it has packages of its own. */
+function runFolder(file) {
+  const own = join(dirname(file), "node_modules");
+  return existsSync(join(dirname(file), "package.json")) && existsSync(own)
+    ? join(own, ".cache/run")
+    : ".cache/run";
+}
+
+async function runCli(args) {
+  const outdir = resolve(".cache/cli");
+  await buildPrograms(outdir);
+  execute(join(outdir, "cli.js"), args);
+}
+
+function execute(file, args) {
+  const { status } = spawnSync(process.execPath, ["--enable-source-maps", file, ...args], {
     stdio: "inherit",
   });
   process.exitCode = status ?? 1;
 }
 
+/** The programs for Node, and the benchmark for browsers and Deno. */
+async function buildPrograms(outdir) {
+  const { version } = JSON.parse(await readFile("package.json", "utf8"));
+  const define = { PACKAGE_VERSION: JSON.stringify(version) };
+  const web = { ...shared, platform: "browser", metafile: true, define };
+  const [, page] = await Promise.all([
+    build({ ...node, entryPoints: PROGRAMS, outdir }),
+    build({ ...web, entryPoints: { page: "kernels-bench/web/page.ts" }, outdir: join(outdir, "bench") }),
+    build({ ...deno, define, entryPoints: { deno: "kernels-bench/deno.ts" }, outdir: join(outdir, "bench") }),
+  ]);
+  assertSelfContained(page.metafile);
+  await copyFile("kernels-bench/web/index.html", join(outdir, "bench/index.html"));
+}
+
 async function buildAll(outdir) {
   await rm(outdir, { recursive: true, force: true });
-  const entryPoints = { node: "src/index.node.ts", ...(existsSync(CLI) && { cli: CLI }) };
-  const [, web] = await Promise.all([
-    build({ ...node, entryPoints, outdir }),
+  const [, , web] = await Promise.all([
+    build({ ...node, entryPoints: { node: "src/index.node.ts" }, outdir }),
+    buildPrograms(outdir),
     build({
       ...shared,
       platform: "browser",
@@ -45,14 +87,15 @@ async function buildAll(outdir) {
     }),
   ]);
   assertSelfContained(web.metafile);
-  if (existsSync(CLI)) await chmod(join(outdir, "cli.js"), 0o755);
+  await chmod(join(outdir, "cli.js"), 0o755);
   await buildTypes(join(outdir, "types"));
 }
 
-/** Browsers and Deno load the one file and nothing else. */
+/** Browsers, and Deno for the library, load the one file and nothing else. */
 function assertSelfContained({ outputs }) {
   const imports = Object.values(outputs).flatMap((output) => output.imports.map(({ path }) => path));
-  if (imports.length > 0) throw new Error(`web.js is not self-contained: it imports ${imports.join(", ")}`);
+  if (imports.length > 0)
+    throw new Error(`${Object.keys(outputs)[0]} is not self-contained: it imports ${imports.join(", ")}`);
 }
 
 async function buildTypes(outdir) {
@@ -73,4 +116,5 @@ async function finishDeclaration(file) {
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === "--run") await run(rest);
+else if (mode === "--cli") await runCli(rest);
 else await buildAll(mode === "--out" ? rest[0] : "dist");

@@ -1,109 +1,157 @@
 import type { Device } from "../src/gpu/device.ts";
-import { fromArray, type Tensor } from "../src/gpu/tensor.ts";
+import { fromArray } from "../src/gpu/tensor.ts";
 import { attention, attentionBackward, attentionDecode } from "../src/kernels/attention.ts";
 import { attentionGradients, attentionReference } from "../test/reference/attention.ts";
-import { randomValues } from "../test/reference/gradient.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
+import { modelsAndTokens } from "./models.ts";
 
 interface Size {
   heads: number;
   kvHeads: number;
-  queries: number;
+  tokens: number;
   headDim: number;
-  portable?: boolean;
 }
 
-function label({ heads, kvHeads, queries, headDim, portable }: Size): string {
-  return `H ${heads}/${kvHeads}, T ${queries}, D ${headDim}${portable ? ", portable" : ""}`;
+const label = ({ heads, kvHeads, tokens, headDim }: Size) => `T${tokens} H${heads}/${kvHeads} D${headDim}`;
+
+function prepare(device: Device, { heads, kvHeads, tokens, headDim }: Size) {
+  const input = (count: number, seed: number) => {
+    const values = repeatedValues(tokens * count * headDim, seed);
+    return { values, tensor: fromArray(device, values, [1, tokens, count, headDim]) };
+  };
+  const [q, k, v, dO] = [input(heads, 1), input(kvHeads, 2), input(kvHeads, 3), input(heads, 4)];
+  return { q, k, v, dO, scale: 1 / Math.sqrt(headDim) };
 }
 
-function prepare(device: Device, { heads, kvHeads, queries, headDim, portable = false }: Size) {
-  const problem = {
-    batch: 1,
-    queries,
-    keyStride: queries,
-    heads,
-    kvHeads,
-    headDim,
-    scale: 1 / Math.sqrt(headDim),
-  };
-  const values = (count: number, seed: number) => randomValues(queries * count * headDim, seed);
-  const inputs = { q: values(heads, 1), k: values(kvHeads, 2), v: values(kvHeads, 3) };
-  const dO = values(heads, 4);
-  const upload = (data: Float64Array, count: number): Tensor =>
-    fromArray(device, Float32Array.from(data), [1, queries, count, headDim]);
-  const [q, k, v] = [upload(inputs.q, heads), upload(inputs.k, kvHeads), upload(inputs.v, kvHeads)];
-  return {
-    problem,
-    inputs,
-    dO,
-    q,
-    k,
-    v,
-    dOut: upload(dO, heads),
-    options: { scale: problem.scale, portable },
-  };
-}
+type Inputs = ReturnType<typeof prepare>;
 
 /** Multiply-adds of one product of all queries with the keys that they see, times two. */
-const productFlops = ({ heads, queries, headDim }: Size) => heads * queries * (queries + 1) * headDim;
+const productFlops = ({ heads, tokens, headDim }: Size) => heads * tokens * (tokens + 1) * headDim;
+const tensorBytes = ({ tokens, headDim }: Size, heads: number) => 4 * tokens * headDim * heads;
 
-function forward(size: Size): BenchCase {
-  return {
-    name: `attention forward ${label(size)}`,
-    setup(device) {
-      const { problem, inputs, q, k, v, options } = prepare(device, size);
-      return {
-        run: () => attention(q, k, v, options).o,
-        reference: () => attentionReference(inputs, problem).o,
-        flops: 2 * productFlops(size),
-      };
-    },
-  };
+/** Queries, and keys, of all heads that are computed in f64. */
+const SAMPLES = 4;
+
+/** The reference problem of the query at one position: it sees the keys up to there. */
+function queryAt(size: Size, { q, k, v, scale }: Inputs, position: number) {
+  const { heads, kvHeads, headDim } = size;
+  const row = (values: Float32Array, count: number) =>
+    values.subarray(position * count * headDim, (position + 1) * count * headDim);
+  const keys = (values: Float32Array) => values.subarray(0, (position + 1) * kvHeads * headDim);
+  const problem = { batch: 1, queries: 1, keyStride: position + 1, heads, kvHeads, headDim, scale };
+  return { row, problem, inputs: { q: row(q.values, heads), k: keys(k.values), v: keys(v.values) } };
 }
 
-/** The five products that a backward pass needs at least; the kernels recompute two. */
-function both(size: Size): BenchCase {
-  return {
-    name: `attention forward+backward ${label(size)}`,
-    setup(device) {
-      const { problem, inputs, dO, q, k, v, dOut, options } = prepare(device, size);
-      return {
-        run: () => attentionBackward(dOut, { q, k, v, ...attention(q, k, v, options), ...options }).dk,
-        reference: () => attentionGradients(inputs, problem, dO).dk,
-        flops: 7 * productFlops(size),
-      };
-    },
-  };
+function sampleOutputs(size: Size, inputs: Inputs) {
+  const positions = spread(size.tokens, SAMPLES);
+  const values = positions.flatMap((position) => {
+    const { problem, inputs: one } = queryAt(size, inputs, position);
+    return [...attentionReference(one, problem).o];
+  });
+  return { at: indicesOfRows(positions, size.heads * size.headDim), values };
 }
 
-function decode(heads: number, keys: number, headDim: number): BenchCase {
-  return {
-    name: `attention decode H ${heads}, S ${keys}, D ${headDim}`,
-    setup(device) {
-      const { problem, inputs, k, v, options } = prepare(device, {
-        heads,
-        kvHeads: heads,
-        queries: keys,
-        headDim,
-      });
-      const query = inputs.q.subarray(0, heads * headDim);
-      const q = fromArray(device, Float32Array.from(query), [1, 1, heads, headDim]);
-      return {
-        run: () => attentionDecode(q, k, v, options),
-        reference: () => attentionReference({ ...inputs, q: query }, { ...problem, queries: 1 }).o,
-        bytes: 2 * 4 * heads * keys * headDim,
-      };
-    },
+function sampleQueryGradients(size: Size, inputs: Inputs) {
+  const positions = spread(size.tokens, SAMPLES);
+  const values = positions.flatMap((position) => {
+    const { row, problem, inputs: one } = queryAt(size, inputs, position);
+    return [...attentionGradients(one, problem, row(inputs.dO.values, size.heads)).dq];
+  });
+  return { at: indicesOfRows(positions, size.heads * size.headDim), values };
+}
+
+/** The last keys: only the last queries see them, so that their gradients take O(T) steps instead of O(T²). */
+function sampleKeyGradients(size: Size, inputs: Inputs) {
+  const { heads, kvHeads, headDim, tokens } = size;
+  const queries = Math.min(SAMPLES, tokens);
+  const last = (values: Float32Array, count: number) => values.subarray(-queries * count * headDim);
+  const problem = { batch: 1, queries, keyStride: tokens, heads, kvHeads, headDim, scale: inputs.scale };
+  const { q, k, v, dO } = inputs;
+  const of = { q: last(q.values, heads), k: k.values, v: v.values };
+  const { dk, dv } = attentionGradients(of, problem, last(dO.values, heads));
+  const count = queries * kvHeads * headDim;
+  const at = Array.from({ length: count }, (_, i) => tokens * kvHeads * headDim - count + i);
+  return [dk, dv].map((d) => ({ at, values: d.subarray(-count) }));
+}
+
+/** The portable kernels run everywhere; where nothing faster does, timing them again tells nothing. */
+const unfit = ({ info }: Device) => {
+  const hasOther = info.software && info.subgroupSize >= 4 && info.subgroupSize <= 16;
+  return hasOther ? undefined : "the portable kernels are this device's only ones";
+};
+
+function forward(size: Size, portable = false): BenchCase {
+  const work = 2 * productFlops(size);
+  const setup = (device: Device) => {
+    const inputs = prepare(device, size);
+    const { q, k, v, scale } = inputs;
+    return {
+      run: () => attention(q.tensor, k.tensor, v.tensor, { scale, portable }).o,
+      reference: () => sampleOutputs(size, inputs),
+      flops: work,
+      bytes: 2 * tensorBytes(size, size.heads) + 2 * tensorBytes(size, size.kvHeads),
+    };
   };
+  const op = `attention forward${portable ? " (portable)" : ""}`;
+  return sized(op, label(size), work, setup, portable ? unfit : undefined);
+}
+
+/** Five products are what the formula needs; the kernels recompute two of them rather than store the scores. */
+function backward(size: Size, portable = false): BenchCase {
+  const work = 5 * productFlops(size);
+  const setup = (device: Device) => {
+    const inputs = prepare(device, size);
+    const [q, k, v] = [inputs.q.tensor, inputs.k.tensor, inputs.v.tensor];
+    const options = { scale: inputs.scale, portable };
+    const saved = { q, k, v, ...attention(q, k, v, options), ...options };
+    return {
+      run: () => {
+        const { dq, dk, dv } = attentionBackward(inputs.dO.tensor, saved);
+        return [dq, dk, dv];
+      },
+      reference: () => [sampleQueryGradients(size, inputs), ...sampleKeyGradients(size, inputs)],
+      flops: work,
+      bytes: 4 * tensorBytes(size, size.heads) + 4 * tensorBytes(size, size.kvHeads),
+    };
+  };
+  const op = `attention backward${portable ? " (portable)" : ""}`;
+  return sized(op, label(size), work, setup, portable ? unfit : undefined);
+}
+
+function decode(size: Size): BenchCase {
+  const { heads, kvHeads, tokens, headDim } = size;
+  const name = `S${tokens} H${heads}/${kvHeads} D${headDim}`;
+  return sized("attention decode", name, kvHeads * tokens * headDim, (device) => {
+    const inputs = prepare(device, size);
+    const { k, v, scale } = inputs;
+    const { problem, inputs: one } = queryAt(size, inputs, tokens - 1);
+    const q = fromArray(device, one.q, [1, 1, heads, headDim]);
+    return {
+      run: () => attentionDecode(q, k.tensor, v.tensor, { scale }),
+      reference: () => attentionReference(one, problem).o,
+      flops: 4 * heads * tokens * headDim,
+      bytes: 2 * tensorBytes(size, kvHeads),
+    };
+  });
 }
 
 const sizes: Size[] = [
-  { heads: 4, kvHeads: 4, queries: 128, headDim: 64 },
-  { heads: 4, kvHeads: 4, queries: 512, headDim: 64 },
-  { heads: 4, kvHeads: 4, queries: 128, headDim: 32 },
-  { heads: 14, kvHeads: 2, queries: 128, headDim: 64 },
+  ...[128, 1024].map((tokens) => ({ heads: 4, kvHeads: 4, tokens, headDim: 64 })),
+  ...modelsAndTokens().map(({ model: { heads, kvHeads, headDim }, tokens }) => {
+    return { heads, kvHeads, headDim, tokens };
+  }),
+  ...[128, 512, 2048].map((tokens) => ({ heads: 16, kvHeads: 8, tokens, headDim: 128 })),
 ];
-const variants = sizes.flatMap((size) => [size, { ...size, portable: true }]);
+const decodeSizes: Size[] = [
+  { heads: 9, kvHeads: 3, tokens: 1024, headDim: 64 },
+  { heads: 32, kvHeads: 8, tokens: 8192, headDim: 64 },
+  { heads: 16, kvHeads: 8, tokens: 8192, headDim: 128 },
+];
 
-export const cases: BenchCase[] = [...variants.map(forward), ...variants.map(both), decode(4, 1024, 64)];
+export const cases: BenchCase[] = [
+  ...sizes.map((size) => forward(size)),
+  ...sizes.map((size) => backward(size)),
+  ...sizes.map((size) => forward(size, true)),
+  ...sizes.map((size) => backward(size, true)),
+  ...decodeSizes.map(decode),
+];

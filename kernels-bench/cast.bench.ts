@@ -1,23 +1,41 @@
 import { fromArray } from "../src/gpu/tensor.ts";
 import { castToFloat, castToWords } from "../src/kernels/cast.ts";
 import { castReference } from "../test/reference/cast.ts";
-import { randomValues } from "../test/reference/gradient.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, MOST_ELEMENTS, pick, repeatedValues, sized, spread } from "./harness.ts";
 
-/** To words and back, because the harness compares f32: 4 + 2 bytes a value each way. */
-function roundTrip(size: number, dtype: "bf16" | "f16"): BenchCase {
-  return {
-    name: `cast ${dtype} and back ${size}`,
-    setup(device) {
-      const x = randomValues(size, 1);
-      const X = fromArray(device, Float32Array.from(x), [size]);
-      return {
-        run: () => castToFloat(castToWords(X, dtype)),
-        reference: () => castReference(x, dtype),
-        bytes: 12 * size,
-      };
-    },
-  };
+function toWords(count: number, dtype: "bf16" | "f16"): BenchCase {
+  return sized(`cast to ${dtype}`, `P${count}`, count, (device) => {
+    const x = repeatedValues(count, 1);
+    const X = fromArray(device, x, [count]);
+    return {
+      run: () => castToWords(X, dtype),
+      reference: () => {
+        const at = spread(count, MOST_ELEMENTS);
+        return { at, values: castReference(pick(x, at), dtype) };
+      },
+      bytes: 6 * count,
+    };
+  });
 }
 
-export const cases: BenchCase[] = [roundTrip(2 ** 20, "bf16"), roundTrip(2 ** 20, "f16")];
+function toFloat(count: number, dtype: "bf16" | "f16"): BenchCase {
+  return sized(`cast from ${dtype}`, `P${count}`, count, (device) => {
+    const x = repeatedValues(count, 1);
+    const words = castToWords(fromArray(device, x, [count]), dtype);
+    return {
+      run: () => castToFloat(words),
+      reference: () => {
+        const at = spread(count, MOST_ELEMENTS);
+        return { at, values: castReference(pick(x, at), dtype) };
+      },
+      bytes: 6 * count,
+    };
+  });
+}
+
+const sizes = [2 ** 20, 2 ** 22, 2 ** 24];
+
+export const cases: BenchCase[] = (["bf16", "f16"] as const).flatMap((dtype) => [
+  ...sizes.map((size) => toWords(size, dtype)),
+  ...sizes.map((size) => toFloat(size, dtype)),
+]);

@@ -1,23 +1,26 @@
 import { fromArray } from "../src/gpu/tensor.ts";
 import { dropout } from "../src/kernels/dropout.ts";
 import { dropoutReference } from "../test/reference/dropout.ts";
-import { randomValues } from "../test/reference/gradient.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, MOST_ELEMENTS, repeatedValues, sized } from "./harness.ts";
+import { modelsAndTokens } from "./models.ts";
 
-function forward(size: number): BenchCase {
-  return {
-    name: `dropout ${size}`,
-    setup(device) {
-      const x = randomValues(size, 1);
-      const X = fromArray(device, Float32Array.from(x), [size]);
-      const options = { p: 0.1, seed: 1 };
-      return {
-        run: () => dropout(X, options),
-        reference: () => dropoutReference(x, options),
-        bytes: 8 * size,
-      };
-    },
-  };
+/** The mask depends on the index, which the reference counts from 0: the first elements are judged. */
+function forward(tokens: number, cols: number): BenchCase {
+  const count = tokens * cols;
+  return sized("dropout", `T${tokens} K${cols}`, count, (device) => {
+    const x = repeatedValues(count, 1);
+    const X = fromArray(device, x, [tokens, cols]);
+    const options = { p: 0.1, seed: 1 };
+    return {
+      run: () => dropout(X, options),
+      reference: () => {
+        const head = x.subarray(0, MOST_ELEMENTS);
+        return { at: Array.from(head, (_, i) => i), values: dropoutReference(head, options) };
+      },
+      flops: count,
+      bytes: 8 * count,
+    };
+  });
 }
 
-export const cases: BenchCase[] = [forward(128 * 576), forward(2 ** 22)];
+export const cases: BenchCase[] = modelsAndTokens().map(({ model, tokens }) => forward(tokens, model.hidden));

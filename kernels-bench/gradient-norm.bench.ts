@@ -1,22 +1,25 @@
 import { fromArray } from "../src/gpu/tensor.ts";
 import { gradientNorm } from "../src/kernels/gradient-norm.ts";
-import { randomValues } from "../test/reference/gradient.ts";
 import { gradientNormReference } from "../test/reference/gradient-norm.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, repeatedValues, sized, unbindable } from "./harness.ts";
 
-function norm(size: number): BenchCase {
-  return {
-    name: `gradient-norm ${size}`,
-    setup(device) {
-      const gradients = randomValues(size, 1);
-      const G = fromArray(device, Float32Array.from(gradients), [size]);
+function norm(count: number): BenchCase {
+  return sized(
+    "gradient-norm",
+    `P${count}`,
+    count,
+    (device) => {
+      const gradients = repeatedValues(count, 1);
+      const G = fromArray(device, gradients, [count]);
       return {
         run: () => gradientNorm(G, 1),
         reference: () => gradientNormReference(gradients, 1),
-        bytes: 4 * size,
+        flops: 2 * count,
+        bytes: 4 * count,
       };
     },
-  };
+    (device) => unbindable(device, 4 * count),
+  );
 }
 
-export const cases: BenchCase[] = [norm(460_800), norm(2 ** 23)];
+export const cases: BenchCase[] = [2_442_240, 2 ** 22, 35_192_832].map(norm);

@@ -1,93 +1,97 @@
+// What a benchmark file needs: the shape of a case, and inputs that are quick to make at any size.
 import type { Device } from "../src/gpu/device.ts";
-import { scoped, type Tensor } from "../src/gpu/tensor.ts";
+import type { Tensor } from "../src/gpu/tensor.ts";
+import { randomValues } from "../test/reference/gradient.ts";
+
+/**
+ * What an output must be: all of its values, or those at some places. A reference in plain f64 loops takes minutes
+ * for outputs of millions of elements, so large sizes are judged by a few hundred elements from end to end.
+ */
+export type Expected =
+  | ArrayLike<number>
+  | { readonly at: ArrayLike<number>; readonly values: ArrayLike<number> };
 
 /** What a prepared benchmark case gives the harness. */
 export interface Prepared {
   /** Records the work once and returns its output; called many times. */
-  run(): Tensor;
-  /** The f64 reference's output (from test/reference), compared before anything is timed. */
-  reference(): ArrayLike<number>;
-  /** Largest relative error accepted, against the reference's rms; 1e-4 unless given. */
+  run(): Tensor | readonly Tensor[];
+  /** The f64 reference of each output (from test/reference) after the first run, compared before anything is timed. */
+  reference(): Expected | readonly Expected[];
+  /** Largest error accepted, relative to the reference's rms; 1e-4 unless given. */
   tolerance?: number;
-  /** Floating-point operations of one run, for GFLOP/s. */
+  /** Floating-point operations of one run that the formula needs. */
   flops?: number;
-  /** Bytes that one run must move at least, for GB/s. */
+  /** Bytes that one run must move at least: every input once, every output once. */
   bytes?: number;
 }
 
 /** One kernel at one size. */
 export interface BenchCase {
-  name: string;
+  /** Unique; `op` followed by `size` where these are given. */
+  readonly name: string;
+  /** What is computed, whatever the size; cases of one op are run from small to large. */
+  readonly op?: string;
+  /** As `T128 K576 N1536`: words that `--size` selects by. */
+  readonly size?: string;
+  /** Grows with the cost of a run, within an op: what larger sizes are predicted by. */
+  readonly work?: number;
+  /** Why this device cannot, or need not, run the case. */
+  unfit?(device: Device): string | undefined;
   setup(device: Device): Prepared;
 }
 
-/** Median and spread of a case; times in milliseconds. */
-export interface BenchResult {
-  name: string;
-  median: number;
-  fastest: number;
-  slowest: number;
-  gflops?: number;
-  gbps?: number;
+/** A case whose name is its op and size. */
+export function sized(
+  op: string,
+  size: string,
+  work: number,
+  setup: BenchCase["setup"],
+  unfit?: BenchCase["unfit"],
+): BenchCase {
+  return { name: `${op} ${size}`, op, size, work, setup, ...(unfit && { unfit }) };
 }
 
-async function validate(
-  name: string,
-  { run, reference, tolerance = 1e-4 }: Prepared,
-  device: Device,
-): Promise<void> {
-  const got = await scoped(device, run).read();
-  const want = reference();
-  const scale = Math.sqrt(got.reduce((sum, _, i) => sum + (want[i] as number) ** 2, 0) / got.length) || 1;
-  const at = got.findIndex((value, i) => !(Math.abs(value - (want[i] as number)) <= tolerance * scale));
-  if (at >= 0) throw new Error(`${name}: wrong at [${at}]: got ${got[at]}, wanted ${want[at]}; not timed`);
+/** Prime, so that rows of any length start at different places of the block: a kernel that mixes rows up is found. */
+const BLOCK = 65_521;
+const blocks = new Map<string, Float32Array<ArrayBuffer>>();
+
+/** Roughly normal values of one block repeated: making 10⁸ different ones would take longer than the benchmark. */
+export function repeatedValues(count: number, seed: number, scale = 1): Float32Array<ArrayBuffer> {
+  const key = `${seed}/${scale}`;
+  const block = blocks.get(key) ?? Float32Array.from(randomValues(BLOCK, seed, scale));
+  blocks.set(key, block);
+  return tile(block, new Float32Array(count));
 }
 
-/** Milliseconds of one run, averaged over `repetitions`. */
-async function sample(prepared: Prepared, device: Device, repetitions: number): Promise<number> {
-  const start = performance.now();
-  for (let i = 0; i < repetitions; i++) scopedRun(prepared, device);
-  await device.sync();
-  return (performance.now() - start) / repetitions;
-}
-
-function scopedRun({ run }: Prepared, device: Device): void {
-  scoped(device, () => {
-    run();
-    return undefined;
-  });
-}
-
-/** Validates, warms up, then times `samples` windows of about `window` ms each. */
-export async function measure(
-  benchCase: BenchCase,
-  device: Device,
-  { samples = 5, window = 100 } = {},
-): Promise<BenchResult> {
-  const scope = device.memory.beginScope();
-  try {
-    const prepared = benchCase.setup(device);
-    await validate(benchCase.name, prepared, device);
-    const once = await sample(prepared, device, 1);
-    const repetitions = Math.max(1, Math.round(window / Math.max(once, 0.01)));
-    await sample(prepared, device, repetitions);
-    const times: number[] = [];
-    for (let i = 0; i < samples; i++) times.push(await sample(prepared, device, repetitions));
-    return summarize(benchCase.name, times, prepared);
-  } finally {
-    device.memory.endScope(scope);
+/** Fills `out` with copies of `block`. */
+export function tile<T extends Float32Array | Uint16Array>(block: T, out: T): T {
+  for (let at = 0; at < out.length; at += block.length) {
+    out.set(block.subarray(0, Math.min(block.length, out.length - at)), at);
   }
+  return out;
 }
 
-function summarize(name: string, times: number[], { flops, bytes }: Prepared): BenchResult {
-  times.sort((a, b) => a - b);
-  const median = times[times.length >> 1] as number;
-  return {
-    name,
-    median,
-    fastest: times[0] as number,
-    slowest: times.at(-1) as number,
-    ...(flops && { gflops: flops / median / 1e6 }),
-    ...(bytes && { gbps: bytes / median / 1e6 }),
-  };
+/** At most `most` of the indices below `count`, the first and the last among them, evenly spread. */
+export function spread(count: number, most: number): number[] {
+  if (count <= most) return Array.from({ length: count }, (_, i) => i);
+  return Array.from({ length: most }, (_, i) => Math.round((i * (count - 1)) / (most - 1)));
+}
+
+/** The values at some indices, in f64. */
+export function pick(values: ArrayLike<number>, at: readonly number[]): Float64Array {
+  return Float64Array.from(at, (i) => values[i] as number);
+}
+
+/** Indices of all elements of some rows. */
+export function indicesOfRows(rows: readonly number[], columns: number): number[] {
+  return rows.flatMap((row) => Array.from({ length: columns }, (_, i) => row * columns + i));
+}
+
+/** Elements that a reference computes at most where each costs little. */
+export const MOST_ELEMENTS = 4096;
+
+/** For kernels that bind a tensor whole: why this device cannot, or undefined. */
+export function unbindable({ limits }: Device, bytes: number): string | undefined {
+  const most = limits.maxStorageBufferBindingSize;
+  return bytes > most ? `it binds ${bytes} bytes, and this device allows ${most}` : undefined;
 }

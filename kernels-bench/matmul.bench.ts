@@ -1,58 +1,186 @@
-import { fromArray } from "../src/gpu/tensor.ts";
+import type { Device } from "../src/gpu/device.ts";
+import { byteCount, type DType, fromArray, type HostArray } from "../src/gpu/tensor.ts";
 import { type Layout, matmul } from "../src/kernels/matmul.ts";
-import { randomValues } from "../test/reference/gradient.ts";
-import { matmulReference } from "../test/reference/matmul.ts";
-import type { BenchCase } from "./harness.ts";
+import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../src/util/half.ts";
+import { type BenchCase, type Expected, repeatedValues, sized, spread } from "./harness.ts";
+import { modelsAndTokens } from "./models.ts";
 
-function product(layout: Layout, m: number, n: number, k: number): BenchCase {
-  return {
-    name: `matmul ${layout} ${m}×${n}×${k}`,
-    setup(device) {
-      const a = randomValues(m * k, 1);
-      const b = randomValues(n * k, 2);
-      const A = fromArray(device, Float32Array.from(a), layout === "TN" ? [k, m] : [m, k]);
-      const B = fromArray(device, Float32Array.from(b), layout === "NT" ? [n, k] : [k, n]);
-      return {
-        run: () => matmul(A, B, { layout }),
-        reference: () => matmulReference(a, b, { m, n, k, layout }),
-        flops: 2 * m * n * k,
-      };
-    },
+type WeightType = "f32" | "bf16" | "f16";
+
+/** Elements of C that are computed in f64, k multiply-adds each. */
+const SAMPLES = 256;
+
+interface Shape {
+  m: number;
+  n: number;
+  k: number;
+}
+
+/** A weight as it lies on the device, and its values. */
+function weight(device: Device, shape: readonly [number, number], type: WeightType, seed: number) {
+  const values = repeatedValues(shape[0] * shape[1], seed);
+  if (type === "f32") return { tensor: fromArray(device, values, shape), values };
+  const codes = type === "bf16" ? encodeBf16(values) : encodeF16(values);
+  const rounded = type === "bf16" ? decodeBf16(codes) : decodeF16(codes);
+  return { tensor: fromArray(device, codes as HostArray, shape, type), values: rounded };
+}
+
+interface Factor {
+  values: ArrayLike<number>;
+  /** Index of element (i, p) or (p, j), p counting along k. */
+  at(outer: number, p: number): number;
+}
+
+/** Elements of a product, or of a sum of products, at some places of C. */
+function sampleProduct({ m, n }: Shape, products: { a: Factor; b: Factor; k: number }[]): Expected {
+  const at = spread(m * n, SAMPLES);
+  const values = at.map((index) => {
+    const [i, j] = [Math.floor(index / n), index % n];
+    let sum = 0;
+    for (const { a, b, k } of products) {
+      for (let p = 0; p < k; p++) sum += (a.values[a.at(i, p)] as number) * (b.values[b.at(j, p)] as number);
+    }
+    return sum;
+  });
+  return { at, values };
+}
+
+function factors(layout: Layout, { m, n, k }: Shape, a: ArrayLike<number>, b: ArrayLike<number>) {
+  const left = layout === "TN" ? (i: number, p: number) => p * m + i : (i: number, p: number) => i * k + p;
+  const right = layout === "NT" ? (j: number, p: number) => j * k + p : (j: number, p: number) => p * n + j;
+  return { a: { values: a, at: left }, b: { values: b, at: right }, k };
+}
+
+function product(
+  op: string,
+  size: string,
+  layout: Layout,
+  shape: Shape,
+  type: WeightType = "f32",
+): BenchCase {
+  const { m, n, k } = shape;
+  const work = 2 * m * n * k;
+  const setup = (device: Device) => {
+    const values = repeatedValues(m * k, 1);
+    const A = fromArray(device, values, layout === "TN" ? [k, m] : [m, k]);
+    const B = weight(device, layout === "NT" ? [n, k] : [k, n], type, 2);
+    return {
+      run: () => matmul(A, B.tensor, { layout }),
+      reference: () => sampleProduct(shape, [factors(layout, shape, values, B.values)]),
+      flops: work,
+      bytes: 4 * (m * k + m * n) + byteCount([n, k], type),
+    };
   };
+  return sized(op, size, work, setup, (device) => tooLarge(device, n * k, type));
+}
+
+function tooLarge({ limits }: Device, elements: number, type: DType): string | undefined {
+  const bytes = byteCount([elements], type);
+  return bytes > limits.maxBufferSize
+    ? `the weight has ${bytes} bytes, a buffer at most ${limits.maxBufferSize}`
+    : undefined;
 }
 
 /** y = x Wᵀ + (x Aᵀ) Bᵀ with bf16 weights: what one adapted linear costs. */
-function loraLinear(rows: number, inputs: number, outputs: number, r: number): BenchCase {
-  return {
-    name: `lora linear ${rows}×${inputs}→${outputs} r ${r}, bf16`,
-    setup(device) {
-      const [x, w, a, b] = [rows * inputs, outputs * inputs, r * inputs, outputs * r].map((count, i) =>
-        randomValues(count, i),
-      );
-      const bits = Uint16Array.from(new Uint32Array(Float32Array.from(w!).buffer), (word) => word >>> 16);
-      const rounded = new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer);
-      const X = fromArray(device, Float32Array.from(x!), [rows, inputs]);
-      const W = fromArray(device, bits, [outputs, inputs], "bf16");
-      const A = fromArray(device, Float32Array.from(a!), [r, inputs]);
-      const B = fromArray(device, Float32Array.from(b!), [outputs, r]);
-      return {
-        run: () => matmul(X, W, { layout: "NT", extend: { h: matmul(X, A, { layout: "NT" }), e: B } }),
-        reference() {
-          const inner = matmulReference(x!, a!, { m: rows, n: r, k: inputs, layout: "NT" });
-          const branch = matmulReference(inner, b!, { m: rows, n: outputs, k: r, layout: "NT" });
-          const main = matmulReference(x!, rounded, { m: rows, n: outputs, k: inputs, layout: "NT" });
-          return main.map((value, i) => value + branch[i]!);
-        },
-        flops: 2 * rows * (inputs * outputs + r * (inputs + outputs)),
-      };
-    },
-  };
+function loraLinear(tokens: number, inputs: number, outputs: number, r: number): BenchCase {
+  const shape = { m: tokens, n: outputs, k: inputs };
+  const work = 2 * tokens * (inputs * outputs + r * (inputs + outputs));
+  const size = `T${tokens} K${inputs} N${outputs} r${r}`;
+  return sized("matmul lora linear bf16", size, work, (device) => {
+    const [x, a, b] = [
+      repeatedValues(tokens * inputs, 1),
+      repeatedValues(r * inputs, 3),
+      repeatedValues(outputs * r, 4),
+    ];
+    const X = fromArray(device, x, [tokens, inputs]);
+    const W = weight(device, [outputs, inputs], "bf16", 2);
+    const [A, B] = [fromArray(device, a, [r, inputs]), fromArray(device, b, [outputs, r])];
+    const branch = () => matmul(X, A, { layout: "NT" });
+    return {
+      run: () => matmul(X, W.tensor, { layout: "NT", extend: { h: branch(), e: B } }),
+      reference: () => {
+        const inner = lowRank(x, a, { tokens, inputs, r });
+        return sampleProduct(shape, [
+          factors("NT", shape, x, W.values),
+          factors("NT", { ...shape, k: r }, inner, b),
+        ]);
+      },
+      flops: work,
+      bytes: 4 * (x.length + a.length + b.length + tokens * outputs) + 2 * inputs * outputs,
+    };
+  });
 }
 
-export const cases: BenchCase[] = [
-  product("NT", 128, 576, 576),
-  product("NN", 128, 576, 576),
-  product("TN", 576, 576, 128),
-  product("NT", 512, 512, 512),
-  loraLinear(128, 576, 1536, 8),
-];
+/** x Aᵀ, whole: it has only r columns. */
+function lowRank(
+  x: ArrayLike<number>,
+  a: ArrayLike<number>,
+  { tokens, inputs, r }: { tokens: number; inputs: number; r: number },
+) {
+  const h = new Float64Array(tokens * r);
+  for (let at = 0; at < h.length; at++) {
+    const [i, j] = [Math.floor(at / r) * inputs, (at % r) * inputs];
+    for (let p = 0; p < inputs; p++) h[at]! += (x[i + p] as number) * (a[j + p] as number);
+  }
+  return h;
+}
+
+function squares(): BenchCase[] {
+  return [512, 1024, 2048, 4096].flatMap((s) => {
+    const size = `${s}×${s}×${s}`;
+    const shape = { m: s, n: s, k: s };
+    return [
+      product("matmul A·B f32", size, "NN", shape),
+      product("matmul A·Bᵀ f32", size, "NT", shape),
+      product("matmul A·Bᵀ bf16", size, "NT", shape, "bf16"),
+    ];
+  });
+}
+
+/** Forward, both gradients and the adapted forward of a square and a wide projection of each model. */
+function projections(): BenchCase[] {
+  return modelsAndTokens().flatMap(({ model, tokens }) =>
+    [model.hidden, model.intermediate].flatMap((outputs) => {
+      const inputs = model.hidden;
+      const size = `T${tokens} K${inputs} N${outputs}`;
+      const forward = { m: tokens, n: outputs, k: inputs };
+      const dx = { m: tokens, n: inputs, k: outputs };
+      const dw = { m: outputs, n: inputs, k: tokens };
+      return [
+        product("matmul linear f32", size, "NT", forward),
+        product("matmul linear bf16", size, "NT", forward, "bf16"),
+        product("matmul linear f16", size, "NT", forward, "f16"),
+        product("matmul linear dx f32", size, "NN", dx),
+        product("matmul linear dx bf16", size, "NN", dx, "bf16"),
+        product("matmul linear dW f32", size, "TN", dw),
+        loraLinear(tokens, inputs, outputs, 8),
+      ];
+    }),
+  );
+}
+
+/** One token, as in generation: the weight is read once, so the bandwidth decides. */
+function decoding(): BenchCase[] {
+  const shapes = [
+    [576, 1536],
+    [896, 4864],
+    [2048, 8192],
+    [896, 151_936],
+  ] as const;
+  return shapes.map(([k, n]) =>
+    product("matmul decode bf16", `T1 K${k} N${n}`, "NT", { m: 1, n, k }, "bf16"),
+  );
+}
+
+/** The output layer: logits of 128 tokens. */
+function heads(): BenchCase[] {
+  const shapes = [
+    [576, 32_000],
+    [896, 151_936],
+  ] as const;
+  return shapes.map(([k, n]) =>
+    product("matmul head bf16", `T128 K${k} N${n}`, "NT", { m: 128, n, k }, "bf16"),
+  );
+}
+
+export const cases: BenchCase[] = [...squares(), ...projections(), ...heads(), ...decoding()];

@@ -1,105 +1,124 @@
+import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
 import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight, rmsNormOfSum } from "../src/kernels/rms-norm.ts";
-import { centralDifferences, randomValues } from "../test/reference/gradient.ts";
+import { centralDifferences } from "../test/reference/gradient.ts";
 import { rmsNormReference } from "../test/reference/rms-norm.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
+import { modelsAndTokens } from "./models.ts";
 
 const eps = 1e-5;
 
-function forward(rows: number, cols: number): BenchCase {
-  return {
-    name: `rms-norm forward ${rows}×${cols}`,
-    setup(device) {
-      const x = randomValues(rows * cols, 1);
-      const w = randomValues(cols, 2);
-      const X = fromArray(device, Float32Array.from(x), [rows, cols]);
-      const W = fromArray(device, Float32Array.from(w), [cols]);
-      return {
-        run: () => rmsNorm(X, W, { eps }).y,
-        reference: () => rmsNormReference(x, w, eps),
-        bytes: 8 * rows * cols,
-      };
-    },
-  };
+interface Size {
+  rows: number;
+  cols: number;
 }
 
-function forwardOfSum(rows: number, cols: number): BenchCase {
-  return {
-    name: `rms-norm forward of a sum ${rows}×${cols}`,
-    setup(device) {
-      const [x, r, w] = [randomValues(rows * cols, 1), randomValues(rows * cols, 2), randomValues(cols, 3)];
-      const [X, R] = [x, r].map((v) => fromArray(device, Float32Array.from(v), [rows, cols]));
-      const W = fromArray(device, Float32Array.from(w), [cols]);
-      return {
-        run: () => rmsNormOfSum(X!, R!, W, { eps }).y,
-        reference() {
-          const sum = x.map((value, i) => value + r[i]!);
-          return rmsNormReference(sum, w, eps);
-        },
-        bytes: 16 * rows * cols,
-      };
-    },
-  };
+const label = ({ rows, cols }: Size) => `T${rows} K${cols}`;
+
+function inputs(device: Device, { rows, cols }: Size) {
+  const [x, dy, w] = [
+    repeatedValues(rows * cols, 1),
+    repeatedValues(rows * cols, 3),
+    repeatedValues(cols, 2),
+  ];
+  const [X, dY] = [fromArray(device, x, [rows, cols]), fromArray(device, dy, [rows, cols])];
+  return { x, dy, w, X, dY, W: fromArray(device, w, [cols]) };
 }
 
-function backwardWeight(rows: number, cols: number): BenchCase {
-  return {
-    name: `rms-norm backward of the weight ${rows}×${cols}`,
-    setup(device) {
-      const [x, w, dy] = [randomValues(rows * cols, 1), randomValues(cols, 2), randomValues(rows * cols, 3)];
-      const [X, dY] = [x, dy].map((v) => fromArray(device, Float32Array.from(v), [rows, cols]));
-      const W = fromArray(device, Float32Array.from(w), [cols]);
-      const { rstd } = rmsNorm(X!, W, { eps });
-      return {
-        run: () => rmsNormBackwardWeight(dY!, { x: X!, weight: W, rstd, eps }),
-        reference() {
-          const ones = rmsNormReference(x, new Float64Array(cols).fill(1), eps);
-          const dw = new Float64Array(cols);
-          ones.forEach((n, i) => {
-            dw[i % cols]! += n * dy[i]!;
-          });
-          return dw;
-        },
-        bytes: 8 * rows * cols,
-      };
-    },
-  };
+function forward(size: Size): BenchCase {
+  const { rows, cols } = size;
+  return sized("rms-norm forward", label(size), rows * cols, (device) => {
+    const { x, w, X, W } = inputs(device, size);
+    return {
+      run: () => rmsNorm(X, W, { eps }).y,
+      reference: () => {
+        const at = indicesOfRows(spread(rows, 8), cols);
+        return {
+          at,
+          values: rmsNormReference(
+            at.map((i) => x[i] as number),
+            w,
+            eps,
+          ),
+        };
+      },
+      flops: 4 * rows * cols,
+      bytes: 8 * rows * cols,
+    };
+  });
 }
 
-function backward(rows: number, cols: number): BenchCase {
-  return {
-    name: `rms-norm backward ${rows}×${cols}`,
-    setup(device) {
-      const [x, w, dy] = [randomValues(rows * cols, 1), randomValues(cols, 2), randomValues(rows * cols, 3)];
-      const [X, dY] = [x, dy].map((v) => fromArray(device, Float32Array.from(v), [rows, cols]));
-      const W = fromArray(device, Float32Array.from(w), [cols]);
-      const { rstd } = rmsNorm(X!, W, { eps });
-      return {
-        run: () => rmsNormBackward(dY!, { x: X!, weight: W, rstd, eps }),
-        reference: () => rowwiseDifferences(x, w, dy, cols),
-        bytes: 12 * rows * cols,
-      };
-    },
-  };
+function forwardOfSum(size: Size): BenchCase {
+  const { rows, cols } = size;
+  return sized("rms-norm forward of a sum", label(size), rows * cols, (device) => {
+    const { x, dy: branch, w, X, dY: BRANCH, W } = inputs(device, size);
+    return {
+      run: () => rmsNormOfSum(X, BRANCH, W, { eps }).y,
+      reference: () => {
+        const at = indicesOfRows(spread(rows, 8), cols);
+        const sums = at.map((i) => (x[i] as number) + (branch[i] as number));
+        return { at, values: rmsNormReference(sums, w, eps) };
+      },
+      flops: 5 * rows * cols,
+      bytes: 16 * rows * cols,
+    };
+  });
 }
 
-/** Rows are independent, so the oracle is taken row by row: cols² work a row instead of (rows·cols)². */
-function rowwiseDifferences(x: Float64Array, w: Float64Array, dy: Float64Array, cols: number): Float64Array {
-  const dx = new Float64Array(x.length);
-  for (let base = 0; base < x.length; base += cols) {
-    const row = (values: Float64Array) => values.subarray(base, base + cols);
-    dx.set(
-      centralDifferences((v) => rmsNormReference(v, w, eps), row(x), row(dy)),
-      base,
-    );
-  }
-  return dx;
+function backward(size: Size): BenchCase {
+  const { rows, cols } = size;
+  return sized("rms-norm backward", label(size), rows * cols, (device) => {
+    const { x, dy, w, X, dY, W } = inputs(device, size);
+    const { rstd } = rmsNorm(X, W, { eps });
+    return {
+      run: () => rmsNormBackward(dY, { x: X, weight: W, rstd, eps }),
+      reference: () => {
+        // Central differences take cols² steps a row, so three rows are judged.
+        const sample = spread(rows, 3);
+        const row = (values: Float32Array, r: number) => values.subarray(r * cols, (r + 1) * cols);
+        const gradients = sample.map((r) =>
+          centralDifferences((v) => rmsNormReference(v, w, eps), row(x, r), row(dy, r)),
+        );
+        return { at: indicesOfRows(sample, cols), values: gradients.flatMap((g) => [...g]) };
+      },
+      flops: 8 * rows * cols,
+      bytes: 12 * rows * cols,
+    };
+  });
 }
+
+function backwardWeight(size: Size): BenchCase {
+  const { rows, cols } = size;
+  return sized("rms-norm backward weight", label(size), rows * cols, (device) => {
+    const { x, dy, w, X, dY, W } = inputs(device, size);
+    const { rstd } = rmsNorm(X, W, { eps });
+    return {
+      run: () => rmsNormBackwardWeight(dY, { x: X, weight: W, rstd, eps }),
+      reference: () => {
+        // y is linear in w: its derivative is y at w = 1.
+        const slopes = rmsNormReference(
+          x,
+          w.map(() => 1),
+          eps,
+        );
+        const dw = new Float64Array(cols);
+        for (let i = 0; i < slopes.length; i++) dw[i % cols]! += slopes[i]! * (dy[i] as number);
+        return dw;
+      },
+      flops: 3 * rows * cols,
+      bytes: 8 * rows * cols,
+    };
+  });
+}
+
+const sizes = [
+  ...modelsAndTokens().map(({ model, tokens }): Size => ({ rows: tokens, cols: model.hidden })),
+  { rows: 4096, cols: 1024 }, // 16 MB
+];
 
 export const cases: BenchCase[] = [
-  forward(128, 576),
-  forward(512, 2048),
-  forwardOfSum(512, 2048),
-  backward(128, 576),
-  backwardWeight(512, 2048),
+  ...sizes.map(forward),
+  ...sizes.map(forwardOfSum),
+  ...sizes.map(backward),
+  ...sizes.map(backwardWeight),
 ];

@@ -1,26 +1,47 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { rope, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
+import { rope, ropeBackward, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
 import { ropeFrequencies } from "../src/kernels/rope-frequencies.ts";
-import { randomValues } from "../test/reference/gradient.ts";
 import { ropeReference } from "../test/reference/rope.ts";
-import type { BenchCase } from "./harness.ts";
+import { type BenchCase, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
+import { modelsAndTokens } from "./models.ts";
 
-function forward(tokens: number, heads: number, headDim: number): BenchCase {
-  return {
-    name: `rope forward ${tokens}×${heads}×${headDim}`,
-    setup(device) {
-      const shape = [1, tokens, heads, headDim] as const;
-      const options = { headDim, theta: 10_000 };
-      const x = randomValues(tokens * heads * headDim, 1);
-      const X = fromArray(device, Float32Array.from(x), shape);
-      const tensors = uploadRopeTable(device, ropeTable({ ...options, length: tokens }));
-      return {
-        run: () => rope(X, tensors),
-        reference: () => ropeReference(x, { shape, frequencies: ropeFrequencies(options) }),
-        bytes: 8 * x.length + 4 * tokens * headDim,
-      };
-    },
-  };
+interface Size {
+  tokens: number;
+  heads: number;
+  headDim: number;
 }
 
-export const cases: BenchCase[] = [forward(128, 9, 64), forward(2048, 14, 64)];
+function rotation({ tokens, heads, headDim }: Size, direction: "forward" | "backward"): BenchCase {
+  const cols = heads * headDim;
+  const sign = direction === "forward" ? 1 : -1;
+  return sized(`rope ${direction}`, `T${tokens} H${heads} D${headDim}`, tokens * cols, (device) => {
+    const options = { headDim, theta: 10_000 };
+    const x = repeatedValues(tokens * cols, 1);
+    const X = fromArray(device, x, [1, tokens, heads, headDim]);
+    const table = uploadRopeTable(device, ropeTable({ ...options, length: tokens }));
+    return {
+      run: () => (direction === "forward" ? rope(X, table) : ropeBackward(X, table)),
+      reference: () => {
+        const sample = spread(tokens, 8);
+        const frequencies = ropeFrequencies(options).map((frequency) => sign * frequency);
+        const values = sample.flatMap((token) => {
+          const row = x.subarray(token * cols, (token + 1) * cols);
+          return [...ropeReference(row, { shape: [1, 1, heads, headDim], frequencies, offset: token })];
+        });
+        return { at: indicesOfRows(sample, cols), values };
+      },
+      flops: 3 * x.length,
+      bytes: 8 * x.length + 4 * tokens * headDim,
+    };
+  });
+}
+
+const sizes: Size[] = [
+  ...modelsAndTokens().map(({ model, tokens }) => ({ tokens, heads: model.heads, headDim: model.headDim })),
+  { tokens: 2048, heads: 16, headDim: 128 },
+];
+
+export const cases: BenchCase[] = sizes.flatMap((size) => [
+  rotation(size, "forward"),
+  rotation(size, "backward"),
+]);

@@ -12,6 +12,7 @@ export { memoryFiles } from "./io/files.ts";
 export type { Tokenizer } from "./io/tokenizer.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles } from "./load/adapter.ts";
+export { mergedFiles } from "./load/merge.ts";
 export { type Model, openModel } from "./load/model.ts";
 export { tune } from "./load/tune.ts";
 export type { LanguageModel } from "./models/model.ts";

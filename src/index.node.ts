@@ -3,6 +3,7 @@ import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
 import { adapterFiles, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
+import { mergedFiles } from "./load/merge.ts";
 import { type Model, openModel } from "./load/model.ts";
 import { folderFiles, resolveModelFiles } from "./platform/node-files.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
@@ -36,6 +37,21 @@ export async function loadModel(reference: string, { device, ...options }: LoadO
 /** Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT does; both or none. */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
   await folderWriter(folder).write(await adapterFiles(adapter));
+}
+
+/**
+ * Merges an adapter into the weights of its model and writes the whole model: `config.json`, weights, tokenizer.
+ * The adapter stays on the model in memory, which is as before.
+ * @param options where the model's files are found, as in {@link loadModel}
+ */
+export async function saveMerged(
+  model: Model,
+  adapter: Adapter<Lora>,
+  folder: string,
+  options: Omit<LoadOptions, "device"> = {},
+): Promise<void> {
+  const files = await resolveModelFiles(model.name, options);
+  await folderWriter(folder).write(await mergedFiles(model, adapter, files));
 }
 
 /** Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id. */

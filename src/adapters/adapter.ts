@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
-import type { Tensor } from "../gpu/tensor.ts";
-import { type Module, modules, type Wrap } from "../nn/module.ts";
+import { scoped, type Tensor } from "../gpu/tensor.ts";
+import { castToFloat } from "../kernels/cast.ts";
+import { isLeaf, type Leaf, type Module, modules, type Wrap } from "../nn/module.ts";
 import { allocateParameters, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom, type Random } from "../util/random.ts";
@@ -13,6 +14,14 @@ export interface Adaptable {
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
   readonly name?: string;
+  /** What the model is for, such as `causal-lm`. */
+  readonly task?: string;
+  /** Name of its class in transformers, such as `LlamaForCausalLM`. */
+  readonly architecture?: string;
+  /** `model_type` of its config. */
+  readonly modelType?: string;
+  /** Names of the modules of a task's head, which are trained whole. */
+  readonly headModules?: readonly string[];
 }
 
 /** Tensors of one site by their name in PEFT's files, such as `lora_A`. */
@@ -28,8 +37,15 @@ export interface Method {
   shapes(site: Module): Readonly<Record<string, readonly number[]>>;
   /** Initial values of one of them. */
   initialValues(name: string, shape: readonly number[], random: Random): Float32Array;
+  /** Modules that are trained whole, with all below them: PEFT's `modules_to_save`. */
+  saved?(model: Adaptable): readonly Module[];
   /** The middleware that runs at the site. */
   wrap(site: Module, tensors: SiteTensors, index: number): Wrap;
+  /**
+   * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
+   * with these tensors does what the adapted site does outside training.
+   */
+  merge?(site: Module, tensors: SiteTensors): Readonly<Record<string, () => Tensor>>;
 }
 
 /** A module that is adapted, and the tensors that adapt it. */
@@ -42,9 +58,11 @@ export interface Site {
 export interface Adapter<M extends Method = Method> {
   readonly method: M;
   readonly sites: readonly Site[];
+  /** Modules that are trained whole: the trained copies of their tensors, by their names in the checkpoint. */
+  readonly saved: readonly Site[];
   readonly parameters: Parameters;
-  /** Where the model came from, where that is known. */
-  readonly baseModel: string | undefined;
+  /** The model that was adapted. */
+  readonly base: Adaptable;
   /** Whether the model runs through the adapter now. */
   readonly attached: boolean;
   /** Takes the adapter off (the base model is unchanged) or puts it on again. */
@@ -59,51 +77,84 @@ export interface Adapter<M extends Method = Method> {
  */
 export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0 } = {}): Adapter<M> {
   const targets = method.sites(model);
-  const taken = targets.find((module) => module.wrap);
+  const leaves = leavesBelow(method.saved?.(model) ?? []);
+  const taken = [...targets, ...leaves].find((module) => module.wrap);
   if (taken) fail("attach", `${taken.path} already has an adapter`, "release that one first");
-  const wanted = targets.flatMap((module) =>
-    Object.entries(method.shapes(module)).map(([name, shape]) => ({ name: `${module.path}.${name}`, shape })),
-  );
-  const parameters = allocateParameters(model.device, wanted);
-  initialize(method, parameters, createRandom(seed));
+  const wanted = targets.flatMap((module) => named(module, method.shapes(module)));
+  const copies = leaves.flatMap((leaf) => named(leaf, shapesOf(leaf)));
+  const parameters = allocateParameters(model.device, [...wanted, ...copies]);
   const tensors = new Map(parameters.entries.map(({ name, tensor }) => [name, tensor]));
-  const sites = targets.map((module): Site => ({ module, tensors: siteTensors(method, module, tensors) }));
-  return mount(method, sites, parameters, model.name);
+  initialize(method, wanted, tensors, createRandom(seed));
+  const site = (module: Module, names: object): Site => ({
+    module,
+    tensors: siteTensors(module, Object.keys(names), tensors),
+  });
+  const sites = targets.map((module) => site(module, method.shapes(module)));
+  const saved = leaves.map((leaf) => site(leaf, leaf.tensors));
+  for (const { module, tensors } of saved) copyTensors(module as Leaf, tensors);
+  return mount({ method, sites, saved, parameters, base: model });
 }
 
-function initialize(method: Method, { entries }: Parameters, random: Random): void {
-  for (const { name, tensor } of entries) {
-    // Every tensor has its own stream, so that adding a target does not change the others' values.
-    const own = random.fork(name);
-    tensor.write(method.initialValues(name.slice(name.lastIndexOf(".") + 1), tensor.shape, own));
+/** The modules that own tensors, at and below these; each once. */
+function leavesBelow(roots: readonly Module[]): Leaf[] {
+  return [...new Set(roots.flatMap((root) => [...modules(root)]))].filter(isLeaf);
+}
+
+function shapesOf({ tensors }: Leaf): Record<string, readonly number[]> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]));
+}
+
+function named(module: Module, shapes: Readonly<Record<string, readonly number[]>>) {
+  return Object.entries(shapes).map(([name, shape]) => ({ name: `${module.path}.${name}`, shape }));
+}
+
+/** The trained copies begin at the base model's values. */
+function copyTensors(leaf: Leaf, copies: SiteTensors): void {
+  for (const [name, copy] of Object.entries(copies)) {
+    scoped(copy.device, () => {
+      copy.copyFrom(castToFloat(leaf.tensors[name] as Tensor));
+      return undefined;
+    });
   }
 }
 
-function siteTensors(method: Method, module: Module, all: ReadonlyMap<string, Tensor>): SiteTensors {
-  const names = Object.keys(method.shapes(module));
+function initialize(
+  method: Method,
+  wanted: readonly { name: string; shape: readonly number[] }[],
+  tensors: ReadonlyMap<string, Tensor>,
+  random: Random,
+): void {
+  for (const { name, shape } of wanted) {
+    // Every tensor has its own stream, so that adding a target does not change the others' values.
+    const own = random.fork(name);
+    tensors.get(name)?.write(method.initialValues(name.slice(name.lastIndexOf(".") + 1), shape, own));
+  }
+}
+
+function siteTensors(
+  module: Module,
+  names: readonly string[],
+  all: ReadonlyMap<string, Tensor>,
+): SiteTensors {
   return Object.fromEntries(names.map((name) => [name, all.get(`${module.path}.${name}`) as Tensor]));
 }
 
-function mount<M extends Method>(
-  method: M,
-  sites: readonly Site[],
-  parameters: Parameters,
-  baseModel: string | undefined,
-): Adapter<M> {
-  const wraps = sites.map(({ module, tensors }, i) => method.wrap(module, tensors, i));
+function mount<M extends Method>(parts: Omit<Adapter<M>, "attached" | "enable" | "release">): Adapter<M> {
+  const { method, sites, saved, parameters } = parts;
+  const wraps: [Module, Wrap][] = [
+    ...sites.map(({ module, tensors }, i): [Module, Wrap] => [module, method.wrap(module, tensors, i)]),
+    ...saved.map(({ module, tensors }): [Module, Wrap] => [module, trainedCopy(tensors)]),
+  ];
   let attached = false;
   let released = false;
   const enable = (on: boolean) => {
     if (released) fail("adapter", "it was released", "attach a new one");
-    for (const [i, { module }] of sites.entries()) module.wrap = on ? wraps[i] : undefined;
+    for (const [module, wrap] of wraps) module.wrap = on ? wrap : undefined;
     attached = on;
   };
   enable(true);
   return {
-    method,
-    sites,
-    parameters,
-    baseModel,
+    ...parts,
     get attached() {
       return attached;
     },
@@ -114,6 +165,10 @@ function mount<M extends Method>(
       parameters.flat.device.memory.release(parameters.flat.storage);
     },
   };
+}
+
+function trainedCopy(tensors: SiteTensors): Wrap {
+  return (x, context, _, site) => (site as Leaf).forwardWith(tensors, x, context);
 }
 
 /** All modules of a model that satisfy a predicate. */

@@ -1,6 +1,10 @@
 import * as ops from "../autograd/ops.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import { castToFloat } from "../kernels/cast.ts";
+import { addInto } from "../kernels/elementwise.ts";
+import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import type { Context, Module, Wrap } from "../nn/module.ts";
+import { type Context, isLeaf, type Module, modules, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import { type Adaptable, findModules, type Method, type SiteTensors } from "./adapter.ts";
@@ -18,6 +22,8 @@ export interface LoraOptions {
   targetModules?: readonly string[] | string;
   /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
   useRslora?: boolean;
+  /** Modules that are trained whole beside the adapter, by the end of their paths. Default: the head of the task. */
+  modulesToSave?: readonly string[];
   /** Own rank or alpha of some modules, by full path. */
   overrides?: ReadonlyMap<string, { r: number; alpha: number }>;
 }
@@ -25,8 +31,8 @@ export interface LoraOptions {
 /** LoRA with all options settled. */
 export interface Lora extends Method {
   readonly type: "LORA";
-  readonly options: Required<Omit<LoraOptions, "targetModules" | "overrides">> &
-    Pick<LoraOptions, "targetModules">;
+  readonly options: Required<Omit<LoraOptions, "targetModules" | "modulesToSave" | "overrides">> &
+    Pick<LoraOptions, "targetModules" | "modulesToSave">;
   /** Rank and alpha of one module. */
   rankOf(path: string): { r: number; alpha: number };
   /** scale of one module. */
@@ -52,7 +58,8 @@ export function lora(given: LoraOptions = {}): Lora {
     options,
     rankOf,
     scaleOf,
-    sites: (model) => findTargets(model, options.targetModules ?? model.defaultTargets),
+    sites: (model) => findTargets(model, options),
+    saved: (model) => findSaved(model, options),
     shapes(site) {
       const { inFeatures, outFeatures } = site as Linear;
       const { r } = rankOf(site.path);
@@ -61,6 +68,9 @@ export function lora(given: LoraOptions = {}): Lora {
     initialValues,
     wrap: (site, tensors, index) =>
       loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+    merge: (site, tensors) => ({
+      weight: () => mergedWeight(site as Linear, tensors, scaleOf(site.path)),
+    }),
   };
 }
 
@@ -74,11 +84,30 @@ function checkOptions({ r, alpha, dropout }: { r: number; alpha: number; dropout
   failAll("lora", problems);
 }
 
-function findTargets(model: Adaptable, targets: readonly string[] | string): Module[] {
-  const linears = findModules(model.root, isLinear);
+/** The layers to adapt, except those inside a module that is trained whole. */
+function findTargets(model: Adaptable, options: LoraOptions): Module[] {
+  const targets = options.targetModules ?? model.defaultTargets;
+  const whole = new Set(findSaved(model, options).flatMap((module) => [...modules(module)]));
+  const linears = findModules(model.root, isLinear).filter((module) => !whole.has(module));
   const paths = linears.map(({ path }) => path);
   failAll("lora", describeUnmatchedTargets(paths, targets), `there are: ${targetNames(paths).join(", ")}`);
   return linears.filter(({ path }) => matchesTarget(path, targets));
+}
+
+/** PEFT's rule (`_set_trainable`, 0.21): a module whose path ends in the name, whether or not a dot comes before. */
+function findSaved(model: Adaptable, { modulesToSave }: LoraOptions): Module[] {
+  const all = [...modules(model.root)];
+  const matching = (name: string) => all.filter(({ path }) => path.endsWith(name));
+  const unmatched = (modulesToSave ?? []).filter(
+    (name) => matching(name).length === 0 && !model.headModules?.includes(name),
+  );
+  const found = (modulesToSave ?? model.headModules ?? []).flatMap(matching);
+  const empty = found.filter((module) => ![...modules(module)].some(isLeaf));
+  failAll("modulesToSave", [
+    ...unmatched.map((name) => `${JSON.stringify(name)} matches no module`),
+    ...empty.map(({ path }) => `${path} has no weights of its own`),
+  ]);
+  return [...new Set(found)];
 }
 
 /** A: kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B: zeros, so that training starts at the base model. */
@@ -110,6 +139,12 @@ function loraWrap(
       bias: site.bias,
       lora: { A: lora_A, B: lora_B, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
     });
+}
+
+/** W + s · B A, `[out, in]` f32. */
+function mergedWeight({ weight, path }: Linear, { lora_A, lora_B }: SiteTensors, scale: number): Tensor {
+  if (!lora_A || !lora_B) fail(path, "lora_A or lora_B is missing");
+  return addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
 }
 
 /** Mixes the pass's seed with the site's number (Knuth's multiplicative constants). */

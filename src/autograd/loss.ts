@@ -1,8 +1,9 @@
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
-import { addInto, zeros } from "../kernels/elementwise.ts";
+import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
+import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
 import type { Tape } from "./tape.ts";
 
@@ -12,12 +13,14 @@ const LOGIT_BYTES = 16 * 2 ** 20;
 /** Label of a position that is not predicted; PyTorch's `ignore_index`. */
 export const IGNORED_LABEL = -100;
 
-/** What an output layer does to its product with the hidden states: scores = cap · tanh(scale · h Wᵀ / cap). */
+/** What an output layer does to its product with the hidden states: scores = cap · tanh((scale · h Wᵀ + bias) / cap). */
 export interface HeadOptions {
   /** Factor of the logits; 1 unless given. */
   logitScale?: number;
   /** Soft cap of the scaled logits; 0, the default: none. */
   logitSoftcap?: number;
+  /** Added to the product, `[V]`, f32. */
+  bias?: Tensor | undefined;
 }
 
 /**
@@ -30,10 +33,10 @@ export function headLogits(
   tape: Tape | undefined,
   hidden: Tensor,
   head: Tensor,
-  { logitScale = 1, logitSoftcap = 0 }: HeadOptions = {},
+  { logitScale = 1, logitSoftcap = 0, bias }: HeadOptions = {},
 ): Tensor {
   const scaled = logitScale === 1 ? hidden : ops.scale(tape, hidden, logitScale);
-  const logits = ops.linear(tape, scaled, head);
+  const logits = ops.linear(tape, scaled, head, { bias });
   return logitSoftcap === 0 ? logits : ops.softcap(tape, logits, logitSoftcap);
 }
 
@@ -64,28 +67,67 @@ export function linearCrossEntropy(
   hidden: Tensor,
   head: Tensor,
   labels: Int32Array,
-  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0 }: LossOptions,
+  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions,
 ): Tensor {
   const { device } = hidden;
   const { rows, targets, index } = labelledRows(hidden, labels);
   if (targets.length === 0) return zeros(device, [1]);
-  const wantsHead = tape?.tracks(head) ?? false;
-  const wantsRows = tape !== undefined && (wantsHead || tape.tracks(hidden));
+  const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
+  const [wantsHead, wantsBias] = [wants(head), wants(bias)];
+  const wantsRows = wantsHead || wantsBias || wants(hidden);
   const all = fromArray(device, targets, [targets.length]);
-  const given = { rows, head, targets: all, scale, logitScale, logitSoftcap, wantsRows, wantsHead };
+  const options = { scale, logitScale, logitSoftcap, bias };
+  const given = { rows, head, targets: all, ...options, wantsRows, wantsHead, wantsBias };
   const chunk = chunkRows(head.rows, logitBytes);
   // One chunk makes its results; several add theirs to what begins as zeros.
-  const sums = chunk < targets.length ? emptySums(given) : {};
-  const [loss, dRows, dHead] = chunkSums(given, sums, chunk) as [Tensor, Tensor?, Tensor?];
-  if (!tape || !dRows) return loss;
-  const saved = [dRows, ...(index ? [index] : []), ...(dHead ? [dHead] : [])];
-  return tape.record(loss, [hidden, head], saved, (_, give) => {
+  const sums = chunkSums(given, chunk < targets.length ? emptySums(given) : {}, chunk);
+  const { loss, dRows, dHead, dBias } = sums;
+  if (!tape || !dRows) return loss as Tensor;
+  const saved = [dRows, index, dHead, dBias].filter((tensor) => tensor !== undefined);
+  return tape.record(loss as Tensor, [hidden, head, ...(bias ? [bias] : [])], saved, (_, give) => {
     give(hidden, (into) => {
       if (index) return scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape);
-      return into ? addInto(into, dRows) : dRows.reshape(hidden.shape);
+      return passOn(dRows.reshape(hidden.shape), into);
     });
-    if (dHead) give(head, (into) => (into ? addInto(into, dHead) : dHead));
+    if (dHead) give(head, (into) => passOn(dHead, into));
+    if (bias && dBias) give(bias, (into) => passOn(dBias, into));
   });
+}
+
+/** A gradient that is known: handed on, or added to what there is. */
+function passOn(gradient: Tensor, into: Tensor | undefined): Tensor {
+  return into ? addInto(into, gradient) : gradient;
+}
+
+/**
+ * Sum of −log softmax(logits)[label] over the rows with a label, for logits that are there anyway: a classifier's.
+ * Where a gradient is wanted, the logits are **overwritten** by it.
+ * @param logits `[..., C]`
+ * @param labels one for each row, each below C, or {@link IGNORED_LABEL}
+ * @param scale factor of the summed loss in the gradient
+ * @returns a scalar `[1]`: the sum, not the mean. Its backward pass ignores dy and applies `scale`.
+ */
+export function softmaxCrossEntropy(
+  tape: Tape | undefined,
+  logits: Tensor,
+  labels: Int32Array,
+  { scale }: { scale: number },
+): Tensor {
+  const alien = labels.findIndex(
+    (label) => label >= logits.columns || (label < 0 && label !== IGNORED_LABEL),
+  );
+  if (alien >= 0) {
+    fail("softmaxCrossEntropy", `label ${labels[alien]} is outside the head, which has ${logits.columns}`);
+  }
+  const targets = fromArray(logits.device, labels, [labels.length]);
+  const flat = logits.reshape([logits.rows, logits.columns]);
+  const wanted = tape?.tracks(logits) ?? false;
+  const loss = sumLosses(crossEntropy(flat, targets, wanted ? { scale } : {}));
+  return (
+    tape?.record(loss, [logits], [logits], (_, give) => {
+      give(logits, (into) => passOn(logits, into));
+    }) ?? loss
+  );
 }
 
 /** Rows that pass the output layer, and the label of each. Without an index they are all there are. */
@@ -108,13 +150,14 @@ function labelledRows(hidden: Tensor, labels: Int32Array): LabelledRows {
   return { rows: gatherRows(whole, index), targets, index };
 }
 
-interface Chunked extends Required<HeadOptions> {
+interface Chunked extends HeadOptions {
   rows: Tensor;
   head: Tensor;
   targets: Tensor;
   scale: number;
   wantsRows: boolean;
   wantsHead: boolean;
+  wantsBias: boolean;
 }
 
 /** The loss, and its gradients where they are wanted; `dRows` of all rows. */
@@ -122,51 +165,49 @@ interface Sums {
   loss?: Tensor | undefined;
   dRows?: Tensor | undefined;
   dHead?: Tensor | undefined;
+  dBias?: Tensor | undefined;
 }
 
-function emptySums({ rows, head, wantsRows, wantsHead }: Chunked): Sums {
+function emptySums({ rows, head, bias, wantsRows, wantsHead, wantsBias }: Chunked): Sums {
   const { device } = rows;
-  const dRows = wantsRows ? zeros(device, rows.shape) : undefined;
-  return { loss: zeros(device, [1]), dRows, dHead: wantsHead ? zeros(device, head.shape) : undefined };
+  return {
+    loss: zeros(device, [1]),
+    dRows: wantsRows ? zeros(device, rows.shape) : undefined,
+    dHead: wantsHead ? zeros(device, head.shape) : undefined,
+    dBias: bias && wantsBias ? zeros(device, bias.shape) : undefined,
+  };
 }
 
-/** Runs all chunks; the loss comes first, then the gradients that are wanted. */
-function chunkSums(given: Chunked, sums: Sums, chunk: number): Tensor[] {
+function chunkSums(given: Chunked, initial: Sums, chunk: number): Sums {
   const count = given.rows.rows;
-  let results: Tensor[] = [];
+  let sums = initial;
   for (let start = 0; start < count; start += chunk) {
-    const end = Math.min(start + chunk, count);
-    results = scoped(given.rows.device, () => lossOfChunk(given, sums, start, end));
+    scoped(given.rows.device, () => {
+      sums = lossOfChunk(given, initial, start, Math.min(start + chunk, count));
+      return Object.values<Tensor | undefined>({ ...sums }).filter((tensor) => tensor !== undefined);
+    });
   }
-  return results;
+  return sums;
 }
 
 /** Adds the loss of rows [start, end) and, where wanted, their part of the gradients to `sums`, or makes them. */
-function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Tensor[] {
-  const {
-    rows,
-    head,
-    targets,
-    scale,
-    logitScale: alpha,
-    logitSoftcap: softcap,
-    wantsRows,
-    wantsHead,
-  } = given;
+function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Sums {
+  const { rows, head, targets, scale, bias, wantsRows, wantsHead, wantsBias } = given;
+  const { logitScale: alpha = 1, logitSoftcap: softcap = 0 } = given;
   const part = rows.slice(start, end);
   const logits = matmul(part, head, { layout: "NT", alpha });
+  if (bias) addBias(logits, bias);
   const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(wantsRows && { scale }) });
-  const results = [sumLosses(losses, sums.loss)];
-  if (wantsRows) {
-    const into = sums.dRows?.slice(start, end);
-    const dPart = matmul(logits, head, { layout: "NN", alpha, ...(into && { into }) });
-    results.push(sums.dRows ?? dPart);
-  }
-  if (wantsHead) {
-    const into = sums.dHead;
-    results.push(matmul(logits, part, { layout: "TN", alpha, ...(into && { into }) }));
-  }
-  return results;
+  const loss = sumLosses(losses, sums.loss);
+  if (!wantsRows) return { loss };
+  const add = (into: Tensor | undefined) => into && { into };
+  const dPart = matmul(logits, head, { layout: "NN", alpha, ...add(sums.dRows?.slice(start, end)) });
+  return {
+    loss,
+    dRows: sums.dRows ?? dPart,
+    dHead: wantsHead ? matmul(logits, part, { layout: "TN", alpha, ...add(sums.dHead) }) : undefined,
+    dBias: wantsBias ? biasGradient(logits, sums.dBias) : undefined,
+  };
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

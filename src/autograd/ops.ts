@@ -1,4 +1,5 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import { type Activation, activateBackward, activate as activateKernel } from "../kernels/activation.ts";
 import * as kernels from "../kernels/attention.ts";
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
 import { dropout } from "../kernels/dropout.ts";
@@ -13,11 +14,18 @@ import {
 } from "../kernels/elementwise.ts";
 import { embeddingBackward, embedding as embeddingKernel } from "../kernels/embedding.ts";
 import {
-  type Activation,
   gatedActivationBackward,
   gatedActivation as gatedActivationKernel,
 } from "../kernels/gated-activation.ts";
+import {
+  type LayerNormOptions,
+  layerNormBackward,
+  layerNormBackwardWeight,
+  layerNorm as layerNormKernel,
+} from "../kernels/layer-norm.ts";
 import { matmul } from "../kernels/matmul.ts";
+import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
+import { meanPoolBackward, meanPool as meanPoolKernel } from "../kernels/pooling.ts";
 import {
   type RmsNormOptions,
   type RmsNormSaved,
@@ -33,6 +41,7 @@ import {
   ropePairBackward,
   ropePair as ropePairKernel,
 } from "../kernels/rope.ts";
+import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
 import type { Tape } from "./tape.ts";
 
 // Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.
@@ -262,6 +271,74 @@ export function embedding(tape: Tape | undefined, table: Tensor, ids: Tensor): T
   return (
     tape?.record(y, [table], [ids], (dy, give) => {
       give(table, (into) => embeddingBackward(dy, ids, table.rows, into));
+    }) ?? y
+  );
+}
+
+/** act(x). Saves x. */
+export function activate(tape: Tape | undefined, x: Tensor, activation: Activation): Tensor {
+  const y = activateKernel(x, activation);
+  return (
+    tape?.record(y, [x], [x], (dy, give) => {
+      give(x, (into) => activateBackward(dy, { x, activation }, into));
+    }) ?? y
+  );
+}
+
+/** (x − mean) · rstd · w + b over the last axis. Saves x and the row statistics. */
+export function layerNorm(
+  tape: Tape | undefined,
+  x: Tensor,
+  { weight, bias }: { weight: Tensor; bias: Tensor },
+  options: LayerNormOptions,
+): Tensor {
+  const { y, stats } = layerNormKernel(x, weight, bias, options);
+  const saved = { x, weight, stats };
+  return (
+    tape?.record(y, [x, weight, bias], [x, stats], (dy, give) => {
+      give(x, (into) => layerNormBackward(dy, saved, into));
+      give(weight, (into) => layerNormBackwardWeight(dy, saved, into));
+      give(bias, (into) => biasGradient(dy, into));
+    }) ?? y
+  );
+}
+
+/** Rows `index` (unique) of x `[..., cols]`: `[M, cols]`. */
+export function gatherRows(tape: Tape | undefined, x: Tensor, index: Tensor): Tensor {
+  const y = gatherKernel(x, index);
+  return (
+    tape?.record(y, [x], [index], (dy, give) => {
+      give(x, (into) => scatterKernel(dy, index, x.rows, into).reshape(x.shape));
+    }) ?? y
+  );
+}
+
+/** The rows of x `[M, cols]` at `index` (unique) of `rows` rows, the others 0: `[rows, cols]`. */
+export function scatterRows(tape: Tape | undefined, x: Tensor, index: Tensor, rows: number): Tensor {
+  const y = scatterKernel(x, index, rows);
+  return (
+    tape?.record(y, [x], [index], (dy, give) => {
+      give(x, (into) => passOn(gatherKernel(dy, index).reshape(x.shape), into));
+    }) ?? y
+  );
+}
+
+/** Mean of x `[B, T, cols]` over each sequence's valid tokens: `[B, cols]`. */
+export function meanPool(tape: Tape | undefined, x: Tensor, lengths?: Tensor): Tensor {
+  const y = meanPoolKernel(x, lengths);
+  return (
+    tape?.record(y, [x], lengths ? [lengths] : [], (dy, give) => {
+      give(x, (into) => meanPoolBackward(dy, x.shape, lengths, into));
+    }) ?? y
+  );
+}
+
+/** Images `[B, C, H, W]` as patches `[B, N, C·patch·patch]`. */
+export function patches(tape: Tape | undefined, x: Tensor, patch: number): Tensor {
+  const y = patchesKernel(x, patch);
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => patchesBackward(dy, x.shape, patch, into));
     }) ?? y
   );
 }

@@ -1,32 +1,31 @@
-import { evaluate } from "../train/evaluate.ts";
-import { readEvaluationData } from "./data-files.ts";
-import { formatTestLine } from "./format.ts";
-import { openCliAdapter, openCliModel } from "./open.ts";
-import { sequenceReader } from "./sequences.ts";
+import { chooseHead } from "./labels.ts";
+import { openCliAdapter, openCliTask } from "./open.ts";
 import type { Settled } from "./settings.ts";
 import type { EVAL_OPTIONS } from "./tables.ts";
+import { TASKS } from "./tasks.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * `webgpu-lora eval`: the loss of a model on rows of text.
+ * `webgpu-lora eval`: how a model does on rows of data, with the figures that its task has.
  * @returns the exit code
  */
 export async function runEval(
   { settings }: Settled<typeof EVAL_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { adapter_path, batch_size, json, token } = settings;
+  const { task, labels: given, adapter_path: adapter, batch_size, json, token } = settings;
   const note = (line: string) => terminal.note(line);
-  const data = await readEvaluationData(settings.data);
-  const { model } = await openCliModel(settings, note);
-  if (adapter_path !== undefined) await openCliAdapter(model, adapter_path, token);
-  const { sequences, report } = sequenceReader(model, settings, note)(data);
-  const evaluation = await evaluate(model, sequences, { batchSize: batch_size });
+  const data = await TASKS[task].readTest(settings.data);
+  const head = chooseHead({ task, given, adapter, token, data: data.labels, seed: 0 });
+  const { model } = await openCliTask(settings, note, head);
+  if (adapter !== undefined) await openCliAdapter(model, adapter, token);
+  const rows = await data.bind(model, settings, note);
+  const evaluation = await rows.evaluate(batch_size);
   if (json) {
-    const subject = { model: model.name, adapter: adapter_path ?? null, data: data.path };
-    terminal.print(JSON.stringify({ ...subject, ...evaluation, report }, null, 2));
+    const subject = { model: model.name, adapter: adapter ?? null, data: data.path };
+    terminal.print(JSON.stringify({ ...subject, ...evaluation.json, ...rows.report }, null, 2));
   } else {
-    terminal.print(formatTestLine(evaluation));
+    for (const line of evaluation.lines) terminal.print(line);
   }
   return 0;
 }

@@ -1,14 +1,23 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { LoraError } from "../util/fail.ts";
+import { runBench } from "./bench.ts";
 import { parseConfig } from "./config.ts";
 import { runEnv } from "./env.ts";
 import { runEval } from "./eval.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
 import { runGenerate } from "./generate.ts";
+import { runMerge } from "./merge.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
-import { ENV_OPTIONS, EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "./tables.ts";
+import {
+  BENCH_OPTIONS,
+  ENV_OPTIONS,
+  EVAL_OPTIONS,
+  GENERATE_OPTIONS,
+  MERGE_OPTIONS,
+  TRAIN_OPTIONS,
+} from "./tables.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 import { readTextFile } from "./text-file.ts";
 import { checkTrainSettings, runTrain } from "./train.ts";
@@ -51,6 +60,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   ): Command => {
     const command = program.command(name).description(description);
     addFlags(command, subcommand.table);
+    if (subcommand.words !== undefined) command.argument(`[${subcommand.words}...]`);
     return command.action(async () => {
       end(await subcommand.run(await readSettings(command, subcommand), terminal));
     });
@@ -63,12 +73,23 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
   add("generate", "continue a prompt", { table: GENERATE_OPTIONS, run: runGenerate });
   add("eval", "measure loss and perplexity on rows of text", { table: EVAL_OPTIONS, run: runEval });
+  add("merge", "write the model with an adapter merged into its weights", {
+    table: MERGE_OPTIONS,
+    run: runMerge,
+  });
+  add("bench", "validate and time every kernel on this device", {
+    table: BENCH_OPTIONS,
+    words: "kernels",
+    run: runBench,
+  });
   add("env", "print versions, device and settings, for bug reports", { table: ENV_OPTIONS, run: runEnv });
   return program;
 }
 
 interface Subcommand<T extends OptionTable> {
   readonly table: T;
+  /** The option whose values may also stand as plain words. */
+  readonly words?: keyof T & string;
   /** Throws where settings contradict each other. */
   readonly check?: (settled: Settled<T>) => void;
   /** Returns the exit code. */
@@ -78,17 +99,25 @@ interface Subcommand<T extends OptionTable> {
 /** Settings from the configuration and the flags; what is wrong with them is a mistake in usage. */
 async function readSettings<T extends OptionTable>(
   command: Command,
-  { table, check }: Subcommand<T>,
+  { table, check, words }: Subcommand<T>,
 ): Promise<Settled<T>> {
   try {
     const config = await readConfig(command.opts().config, table);
-    const settled = settle(command.name(), table, [config, givenFlags(command, table)]);
+    const settled = settle(command.name(), table, [
+      config,
+      plainWords(command, words),
+      givenFlags(command, table),
+    ]);
     check?.(settled);
     return settled;
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;
     return command.error(`error: ${error.message}`, { exitCode: EXIT_USAGE });
   }
+}
+
+function plainWords({ args }: Command, key: string | undefined): GivenValue[] {
+  return key === undefined || args.length === 0 ? [] : [{ key, name: key, value: args }];
 }
 
 async function readConfig(path: string | undefined, table: OptionTable): Promise<GivenValue[]> {

@@ -68,6 +68,22 @@ export function integer<T extends number | undefined>(
   });
 }
 
+const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, min: 60, h: 3600 };
+
+/** A span of time, `90`, `90s`, `1.5m` or `1h`, in seconds. */
+export function duration(given: Common & { fallback: number }): Option<number> {
+  return option({
+    ...given,
+    placeholder: "time",
+    wanted: "a time above 0, such as 60s or 5m",
+    read(value) {
+      const [, amount, unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(String(value)) ?? [];
+      const seconds = Number(amount) * (SECONDS[unit.toLowerCase()] ?? Number.NaN);
+      return seconds > 0 && Number.isFinite(seconds) ? seconds : undefined;
+    },
+  });
+}
+
 /** A switch: `--name`, `--no-name`, `--name false`; `true` or `false` in a configuration. */
 export function flag(given: Common & { fallback: boolean }): Option<boolean> {
   return option({

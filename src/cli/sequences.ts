@@ -40,7 +40,12 @@ export function sequenceReader(
   };
 }
 
-function settleMaxLength(positions: number, asked: number | undefined, note: (line: string) => void): number {
+/** Tokens a row has at most: what is asked for, or 1024, and never more than the model takes. */
+export function settleMaxLength(
+  positions: number,
+  asked: number | undefined,
+  note: (line: string) => void,
+): number {
   if (asked !== undefined && asked > positions) {
     note(`max_length ${asked} is more than the model's ${positions} positions; ${positions} is used`);
   }

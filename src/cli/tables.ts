@@ -1,6 +1,6 @@
 // Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are those that LoRA guides agree on.
-import { choice, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
+import { choice, duration, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
 
 const MODEL_OPTIONS = {
   model: text({
@@ -18,6 +18,23 @@ const MODEL_OPTIONS = {
     help: "access token of the hub; the variable HF_TOKEN by default",
   }),
 };
+
+const TASK = choice({
+  choices: [
+    "causal-lm",
+    "masked-lm",
+    "sequence-classification",
+    "token-classification",
+    "sentence-embedding",
+    "image-classification",
+  ],
+  fallback: "causal-lm",
+  help: "what the model learns",
+});
+const LABELS = texts({
+  placeholder: "name",
+  help: "names of the classes, in order; by default those of the adapter, the model or the data",
+});
 
 const DATA_OPTIONS = {
   max_length: integer({
@@ -49,10 +66,12 @@ const TRAIN_BATCH = "sequences in a micro-batch: more need more memory";
 /** `webgpu-lora train`. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
+  task: TASK,
   data: text({
     placeholder: "path",
-    help: "a .jsonl file, or a folder with train.jsonl and, if wanted, valid.jsonl",
+    help: "a .jsonl (other tasks: also .csv, .tsv) file, or a folder with train.jsonl and, if wanted, valid.jsonl; for images a folder for each class",
   }),
+  labels: LABELS,
   eval_data: optionalText({
     placeholder: "file",
     help: "a .jsonl file to evaluate on, instead of the folder's valid.jsonl",
@@ -76,6 +95,10 @@ export const TRAIN_OPTIONS = {
     aliases: ["lora_target_modules"],
   }),
   use_rslora: flag({ fallback: false, help: "scale by alpha / √rank instead" }),
+  modules_to_save: texts({
+    placeholder: "name",
+    help: "modules that are trained whole and saved with the adapter; by default the head of the task",
+  }),
   max_steps: integer({
     fallback: undefined,
     min: 1,
@@ -154,6 +177,8 @@ export const GENERATE_OPTIONS = {
 /** `webgpu-lora eval`. */
 export const EVAL_OPTIONS = {
   ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
   adapter_path: ADAPTER_PATH,
   data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
   batch_size: integer({
@@ -166,7 +191,51 @@ export const EVAL_OPTIONS = {
   json: flag({ fallback: false, help: "print one JSON object" }),
 };
 
+/** `webgpu-lora merge`. */
+export const MERGE_OPTIONS = {
+  ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
+  adapter_path: text({
+    placeholder: "ref",
+    help: "folder, URL or hub id of the PEFT LoRA adapter",
+    aliases: ["adapter"],
+  }),
+  output_dir: text({
+    placeholder: "folder",
+    fallback: "fused_model",
+    help: "where the merged model is saved",
+    aliases: ["save_path"],
+  }),
+};
+
 /** `webgpu-lora env`. */
 export const ENV_OPTIONS = {
   json: flag({ fallback: false, help: "print one JSON object" }),
+};
+
+/** `webgpu-lora bench`. */
+export const BENCH_OPTIONS = {
+  kernels: texts({ placeholder: "name", help: "only these kernels; also as plain words" }),
+  size: texts({ placeholder: "size", help: "only sizes with these words, such as T512 or 1024x1024x1024" }),
+  budget: duration({
+    fallback: 60,
+    help: "time for the whole run in seconds, or as 90s, 5m; larger sizes are left out where it is short",
+  }),
+  output_dir: text({
+    placeholder: "path",
+    fallback: "bench-results",
+    help: "folder for DEVICE.json and DEVICE.html",
+  }),
+  compare: optionalText({
+    placeholder: "file",
+    help: "an earlier DEVICE.json: says what became slower or faster",
+  }),
+  list: flag({ fallback: false, help: "list kernels and sizes, and run nothing" }),
+  json: flag({ fallback: false, help: "print the result as JSON" }),
+  serve: flag({
+    fallback: false,
+    help: "serve a page on this machine that runs the same benchmark in a browser",
+  }),
+  port: integer({ fallback: 8470, min: 0, help: "port of that page; 0 takes a free one" }),
 };

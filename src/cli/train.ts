@@ -1,23 +1,23 @@
 import { join } from "node:path";
 import { type Adapter, attach } from "../adapters/adapter.ts";
 import { type Lora, lora } from "../adapters/lora.ts";
-import type { Sequence } from "../data/tokenize.ts";
+import { labelNames } from "../data/labelled.ts";
 import { adapterFiles } from "../load/adapter.ts";
-import type { Model } from "../load/model.ts";
+import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folder-writer.ts";
-import { evaluate } from "../train/evaluate.ts";
-import { type StepMetrics, type TrainerOptions, trainSequences } from "../train/trainer.ts";
+import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { failAll } from "../util/fail.ts";
-import { readTrainingData } from "./data-files.ts";
 import { describeParameters, formatValLine } from "./format.ts";
 import { type Interrupt, watchInterrupt } from "./interrupt.ts";
-import { openCliAdapter, openCliModel } from "./open.ts";
+import { chooseHead, LABELS_FILE } from "./labels.ts";
+import { openCliAdapter, openCliTask } from "./open.ts";
 import type { Settings } from "./options.ts";
 import { checkWritable, holdsAdapter } from "./output-folder.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
-import { sequenceReader } from "./sequences.ts";
 import { flagName, type Settled } from "./settings.ts";
 import type { TRAIN_OPTIONS } from "./tables.ts";
+import type { BoundRows } from "./task.ts";
+import { TASKS } from "./tasks.ts";
 import type { Terminal } from "./terminal.ts";
 
 type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
@@ -31,26 +31,35 @@ export async function runTrain(
   terminal: Terminal,
 ): Promise<number> {
   const method = lora(loraOptions(settings));
-  const data = await readTrainingData(settings.data, settings.eval_data);
+  const { task, labels: given, resume_adapter_file: adapterFile, token, seed } = settings;
+  const data = await TASKS[task].readTraining(settings.data, settings.eval_data);
   await checkWritable(settings.output_dir);
   if (await holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
   }
 
   const print = (line: string) => terminal.print(line);
-  const { model, parameters } = await openCliModel(settings, print);
+  const labels = data.train.labels && labelNames([...data.train.labels, ...(data.valid?.labels ?? [])]);
+  const head = chooseHead({ task, given, adapter: adapterFile, token, data: labels, seed });
+  const { model, parameters } = await openCliTask(settings, print, head);
   const adapter = await openAdapter(model, method, settings);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 
-  const read = sequenceReader(model, settings, print);
-  const train = read(data.train).sequences;
-  const valid = data.valid && read(data.valid).sequences;
+  const train = await data.train.bind(model, settings, print);
+  const valid = await data.valid?.bind(model, settings, print);
   return runSteps({ model, adapter, train, valid, settings, terminal });
 }
 
 /** What a saved adapter settles by itself. */
-const ADAPTER_KEYS = ["lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora"] as const;
+const ADAPTER_KEYS = [
+  "lora_r",
+  "lora_alpha",
+  "lora_dropout",
+  "target_modules",
+  "use_rslora",
+  "modules_to_save",
+] as const;
 
 /** @throws LoraError where settings contradict each other. */
 export function checkTrainSettings({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
@@ -61,17 +70,23 @@ export function checkTrainSettings({ settings, given }: Settled<typeof TRAIN_OPT
   failAll("resume_adapter_file", problems);
 }
 
-function loraOptions({ lora_r, lora_alpha, lora_dropout, target_modules, use_rslora }: TrainSettings) {
+function loraOptions(settings: TrainSettings) {
+  const { lora_r, lora_alpha, lora_dropout, target_modules, use_rslora, modules_to_save } = settings;
   return {
     r: lora_r,
     alpha: lora_alpha,
     dropout: lora_dropout,
     targetModules: target_modules,
     useRslora: use_rslora,
+    ...(modules_to_save.length > 0 && { modulesToSave: modules_to_save }),
   };
 }
 
-async function openAdapter(model: Model, method: Lora, settings: TrainSettings): Promise<Adapter<Lora>> {
+async function openAdapter(
+  model: LoadedModel,
+  method: Lora,
+  settings: TrainSettings,
+): Promise<Adapter<Lora>> {
   const { resume_adapter_file: resumed, token, seed } = settings;
   return resumed === undefined ? attach(model, method, { seed }) : openCliAdapter(model, resumed, token);
 }
@@ -81,10 +96,10 @@ function trainableCount({ parameters }: Adapter): number {
 }
 
 interface Run {
-  readonly model: Model;
+  readonly model: LoadedModel;
   readonly adapter: Adapter<Lora>;
-  readonly train: readonly Sequence[];
-  readonly valid: readonly Sequence[] | undefined;
+  readonly train: BoundRows;
+  readonly valid: BoundRows | undefined;
   readonly settings: TrainSettings;
   readonly terminal: Terminal;
 }
@@ -98,19 +113,14 @@ async function runSteps(run: Run): Promise<number> {
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
   try {
-    for await (const metrics of trainSequences(
-      run.model,
-      adapter.parameters,
-      run.train,
-      trainerOptions(settings),
-    )) {
+    for await (const metrics of run.train.train(adapter.parameters, trainerOptions(settings))) {
       reporter.step(metrics);
       await afterStep(run, metrics, reporter, interrupt);
       if (interrupt.exitCode === undefined) continue;
       reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
       break;
     }
-    await save(adapter, settings.output_dir);
+    await save(run, settings.output_dir);
     reporter.note(`Saved final weights to ${settings.output_dir}.`);
   } finally {
     reporter.close();
@@ -128,22 +138,26 @@ async function afterStep(
   const { output_dir, eval_steps, save_steps } = run.settings;
   if (save_steps > 0 && step % save_steps === 0) {
     const folder = join(output_dir, `checkpoint-${step}`); // the name that TRL gives
-    await save(run.adapter, folder);
+    await save(run, folder);
     reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
   }
   const isDue = step === totalSteps || (eval_steps > 0 && step % eval_steps === 0);
   if (isDue && interrupt.exitCode === undefined) await validate(run, step, reporter);
 }
 
-async function validate({ model, valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
+async function validate({ valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
   if (valid === undefined) return;
   const started = performance.now();
-  const { loss } = await evaluate(model, valid, { batchSize: settings.per_device_train_batch_size });
-  reporter.note(formatValLine(step, loss, (performance.now() - started) / 1000));
+  const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
+  const line = formatValLine(step, loss, (performance.now() - started) / 1000);
+  reporter.note(summary === "" ? line : `${line}, ${summary}`);
 }
 
-async function save(adapter: Adapter<Lora>, folder: string): Promise<void> {
-  await folderWriter(folder).write(await adapterFiles(adapter));
+/** PEFT's two files, and the names of the classes where the model has some. */
+async function save({ adapter, model }: Run, folder: string): Promise<void> {
+  const files = await adapterFiles(adapter);
+  if ("labels" in model) files.set(LABELS_FILE, `${JSON.stringify(model.labels, null, 2)}\n`);
+  await folderWriter(folder).write(files);
 }
 
 function trainerOptions(settings: TrainSettings): TrainerOptions {

@@ -1,8 +1,11 @@
 import type { Device } from "../gpu/device.ts";
 import { type DType, empty, Tensor } from "../gpu/tensor.ts";
+import { initialValues } from "../nn/initial-weights.ts";
 import { joinPath, type TensorRequest, type Weights } from "../nn/weights.ts";
 import { failAll } from "../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../util/half.ts";
+import type { Random } from "../util/random.ts";
+import { transpose } from "../util/transpose.ts";
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 
 /** Bytes that are read and uploaded at a time: what loading needs on the host, whatever the model's size. */
@@ -16,10 +19,19 @@ const STORED: Readonly<Record<string, DType>> = { F32: "f32", BF16: "bf16", F16:
 interface Upload {
   source: CheckpointTensor;
   target: Tensor;
+  transposed: boolean;
 }
 
 /** Tensors of a checkpoint that no model asks for and that mean nothing: buffers of old transformers versions. */
-const IGNORED = /\.rotary_emb\.inv_freq$|\.attention\.(masked_)?bias$/;
+const IGNORED = /\.rotary_emb\.inv_freq$|\.(attention|attn)\.(masked_)?bias$|(^|\.)embeddings\.position_ids$/;
+
+/** Options of {@link CheckpointWeights}. */
+export interface CheckpointWeightsOptions {
+  /** Stored names → the model's own. */
+  renames?: readonly (readonly [stored: RegExp, own: string])[];
+  /** Initialises what a head needs and the checkpoint lacks, or has for another number of labels. */
+  fresh?: { random: Random; std: number };
+}
 
 /**
  * Weights out of a checkpoint. Asking for a tensor checks it and reserves its place; `finish` streams the bytes.
@@ -29,24 +41,47 @@ export class CheckpointWeights {
   readonly #device: Device;
   readonly #checkpoint: Checkpoint;
   readonly #uploads: Upload[] = [];
+  readonly #tensors: ReadonlyMap<string, CheckpointTensor>;
   readonly #wanted = new Set<string>();
   readonly #problems: string[] = [];
+  readonly #fresh: CheckpointWeightsOptions["fresh"];
+  readonly #initialised: { name: string; target: Tensor }[] = [];
   #inFlight = 0;
 
-  constructor(device: Device, checkpoint: Checkpoint) {
+  constructor(
+    device: Device,
+    checkpoint: Checkpoint,
+    { renames = [], fresh }: CheckpointWeightsOptions = {},
+  ) {
     this.#device = device;
     this.#checkpoint = checkpoint;
+    this.#fresh = fresh;
+    const own = (name: string) => renames.reduce((name, [stored, own]) => name.replace(stored, own), name);
+    this.#tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [own(name), tensor]));
     this.root = this.#at("");
+  }
+
+  /** Names of the tensors that were initialised because the checkpoint lacks them. */
+  get initialised(): string[] {
+    return this.#initialised.map(({ name }) => name);
   }
 
   /**
    * Streams all tensors that were asked for to the device, in file order.
    * @param optional names that may be left over, such as a stored copy of a tied output layer
+   * @param leftovers the same as an expression: heads of other tasks, say
    * @throws LoraError listing every missing, misshapen and unused tensor; nothing stays allocated then.
    */
-  async finish({ optional = [] }: { optional?: readonly string[] } = {}): Promise<void> {
-    for (const name of this.#checkpoint.tensors.keys()) {
+  async finish({
+    optional = [],
+    leftovers,
+  }: {
+    optional?: readonly string[];
+    leftovers?: RegExp | undefined;
+  } = {}): Promise<void> {
+    for (const name of this.#tensors.keys()) {
       if (this.#wanted.has(name) || optional.includes(name) || IGNORED.test(name)) continue;
+      if (leftovers?.test(name)) continue;
       this.#problems.push(`${name} is in the checkpoint, but the model has no use for it`);
     }
     try {
@@ -63,7 +98,8 @@ export class CheckpointWeights {
 
   /** Frees all tensors. */
   release(): void {
-    for (const { target } of this.#uploads.splice(0)) this.#device.memory.release(target.storage);
+    const all = [...this.#uploads.splice(0), ...this.#initialised.splice(0)];
+    for (const { target } of all) this.#device.memory.release(target.storage);
   }
 
   #at(path: string): Weights {
@@ -74,18 +110,41 @@ export class CheckpointWeights {
     };
   }
 
-  #tensor(name: string, shape: readonly number[], { storage = "words" }: TensorRequest = {}): Tensor {
+  #tensor(
+    name: string,
+    shape: readonly number[],
+    { storage = "words", init = "normal", transposed = false, fresh = false }: TensorRequest = {},
+  ): Tensor {
     this.#wanted.add(name);
-    const source = this.#checkpoint.tensors.get(name);
+    const source = this.#tensors.get(name);
+    const wanted = transposed ? [...shape].reverse() : shape;
+    const fits = source?.shape.join() === wanted.join();
+    if (fresh && this.#fresh && !fits) return this.#initialise(name, shape, init, this.#fresh);
     const stored = source && STORED[source.dtype];
-    if (!source) return this.#reject(shape, `${name} ${describe(shape)} is missing`);
+    if (!source) return this.#reject(shape, `${name} ${describe(wanted)} is missing`);
     if (!stored) return this.#reject(shape, `${name} is ${source.dtype}; supported are F32, BF16 and F16`);
-    if (source.shape.join() !== shape.join()) {
-      return this.#reject(shape, `${name} is ${describe(source.shape)}, the config wants ${describe(shape)}`);
+    if (!fits) {
+      return this.#reject(
+        shape,
+        `${name} is ${describe(source.shape)}, the config wants ${describe(wanted)}`,
+      );
     }
     const dtype = storage === "f32" ? "f32" : stored;
     const target = this.#device.memory.persistent(() => empty(this.#device, shape, dtype));
-    this.#uploads.push({ source, target });
+    this.#uploads.push({ source, target, transposed });
+    return target;
+  }
+
+  /** Each tensor has its own stream of numbers, so that one more label changes no other tensor. */
+  #initialise(
+    name: string,
+    shape: readonly number[],
+    init: NonNullable<TensorRequest["init"]>,
+    { random, std }: { random: Random; std: number },
+  ): Tensor {
+    const target = this.#device.memory.persistent(() => empty(this.#device, shape));
+    target.write(initialValues(target.size, init, random.fork(name), std));
+    this.#initialised.push({ name, target });
     return target;
   }
 
@@ -99,11 +158,13 @@ export class CheckpointWeights {
     );
   }
 
-  async #stream({ source, target }: Upload): Promise<void> {
+  async #stream({ source, target, transposed }: Upload): Promise<void> {
     const total = source.end - source.begin;
     const ratio = target.byteLength / total; // 2 where 16-bit values are widened
-    for (let start = 0; start < total; start += CHUNK_BYTES) {
-      const bytes = await this.#checkpoint.read(source, start, Math.min(start + CHUNK_BYTES, total));
+    const step = transposed ? total : CHUNK_BYTES; // a transposed row has bytes from the whole matrix
+    for (let start = 0; start < total; start += step) {
+      const read = await this.#checkpoint.read(source, start, Math.min(start + step, total));
+      const bytes = transposed ? transposedBytes(read, source) : read;
       const data = ratio === 1 ? bytes : widen(bytes, source.dtype);
       this.#device.stream.write(target.storage, target.byteOffset + start * ratio, paddedToWords(data));
       await this.#throttle(data.length);
@@ -116,6 +177,14 @@ export class CheckpointWeights {
     this.#inFlight = 0;
     await this.#device.sync();
   }
+}
+
+/** The bytes of a stored `[rows, cols]` as those of `[cols, rows]`. */
+function transposedBytes(bytes: Uint8Array, { shape, dtype }: CheckpointTensor): Uint8Array {
+  const [rows = 0, cols = 0] = shape;
+  const { buffer } = bytes.slice();
+  const values = dtype === "F32" ? new Uint32Array(buffer) : new Uint16Array(buffer);
+  return new Uint8Array(transpose(values, rows, cols).buffer);
 }
 
 function widen(bytes: Uint8Array, dtype: string): Uint8Array {

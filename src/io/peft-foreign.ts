@@ -100,5 +100,5 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
 /** What a tensor is that cannot be read, by its name. */
 export function describeForeignTensor(name: string): string {
   const kind = KINDS.find(([expression]) => expression.test(name));
-  return kind?.[1] ?? "whole trained tensors of the base model (modules_to_save), which are not supported";
+  return kind?.[1] ?? "tensors of the base model, of modules that modules_to_save does not name";
 }

@@ -12,6 +12,8 @@ export interface LoraPair {
 /** The tensors of a file, sorted out. `pairs` is complete only where there are no problems. */
 export interface SortedTensors {
   readonly pairs: ReadonlyMap<string, LoraPair>;
+  /** Tensors of modules that were trained whole (modules_to_save), by their names in the model. */
+  readonly saved: ReadonlyMap<string, TensorInfo>;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -28,7 +30,11 @@ export function pairTensors(
   config: PeftLoraConfig | undefined,
 ): SortedTensors {
   const problems: Findings = new Map();
-  const keys = [...tensors.values()].map((info) => ({ info, key: parseKey(info.name) }));
+  const saved = savedTensors(tensors, config?.modules_to_save ?? [], problems);
+  const own = new Set(saved.values());
+  const keys = [...tensors.values()]
+    .filter((info) => !own.has(info))
+    .map((info) => ({ info, key: parseKey(info.name) }));
   for (const { info, key } of keys)
     if (!key) note(problems, describeForeignTensor(info.name), withShape(info));
   const pairs = gatherPairs(keys, problems);
@@ -37,8 +43,13 @@ export function pairTensors(
   if (pairs.size === 0 && problems.size === 0) note(problems, "no tensor of LoRA", `${tensors.size} tensors`);
   const warnings = config ? checkRanks(pairs, config, problems) : [];
   if (keys.some(({ key }) => key && !key.prefixed)) warnings.push(NO_PREFIX);
-  if (config) warnings.push(...unsavedModules(config));
-  return { pairs, problems: [...problems].map(([text, found]) => `${text}: ${listed(found)}`), warnings };
+  if (config && saved.size === 0) warnings.push(...unsavedModules(config));
+  return {
+    pairs,
+    saved,
+    problems: [...problems].map(([text, found]) => `${text}: ${listed(found)}`),
+    warnings,
+  };
 }
 
 const NO_PREFIX =
@@ -63,6 +74,35 @@ function parseKey(name: string): LoraKey | undefined {
   const match = LORA_KEY.exec(plain.replace(PREFIX, ""));
   if (!match || match[1]!.split(".").includes("base_layer")) return undefined;
   return { path: match[1]!, part: match[2] as "A" | "B", adapter: match[3], prefixed: PREFIX.test(plain) };
+}
+
+/** Whether a tensor lies in a module that modules_to_save names: by the end of its path, or of a path above it. */
+export function isTensorOf(tensor: string, name: string): boolean {
+  const modules = tensor.split(".").slice(0, -1);
+  return modules.some((_, i) =>
+    modules
+      .slice(0, i + 1)
+      .join(".")
+      .endsWith(name),
+  );
+}
+
+/** The tensors of modules_to_save, by their names in the model. */
+function savedTensors(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  names: readonly string[],
+  problems: Findings,
+): Map<string, TensorInfo> {
+  const found = new Map<string, TensorInfo>();
+  for (const info of tensors.values()) {
+    const plain = info.name.replace(WRAPPERS, "").replace(PREFIX, "");
+    const isSaved = names.some((name) => isTensorOf(plain, name));
+    if (!isSaved || LORA_KEY.test(plain)) continue;
+    if (!FLOATS.includes(info.dtype))
+      note(problems, `${info.dtype} in place of ${FLOATS.join(", ")}`, withShape(info));
+    found.set(plain, info);
+  }
+  return found;
 }
 
 function gatherPairs(

@@ -43,6 +43,8 @@ export interface PeftAdapter {
   readonly config: PeftLoraConfig;
   /** By module path, such as `model.layers.0.self_attn.q_proj`. */
   readonly tensors: ReadonlyMap<string, PeftModule>;
+  /** Tensors of modules that were trained whole (modules_to_save), by name, such as `classifier.weight`. */
+  readonly saved: ReadonlyMap<string, AdapterTensor>;
   /** What deserves attention but is no error, one line each. */
   readonly warnings: readonly string[];
 }
@@ -52,6 +54,8 @@ export interface WritableAdapter {
   readonly config: PeftLoraConfig;
   /** By module path. `alpha`, where given, is checked against the configuration. */
   readonly tensors: ReadonlyMap<string, Pick<PeftModule, "lora_A" | "lora_B"> & { readonly alpha?: number }>;
+  /** Tensors of modules that were trained whole, by name; `modules_to_save` must name their modules. */
+  readonly saved?: ReadonlyMap<string, AdapterTensor>;
 }
 
 /**
@@ -61,19 +65,20 @@ export interface WritableAdapter {
  */
 export function peftFiles(adapter: WritableAdapter): Map<string, Uint8Array | string> {
   failAll("peftFiles", [...peftConfigProblems(adapter.config), ...writeProblems(adapter)]);
-  const entries = [...adapter.tensors].flatMap(([path, { lora_A, lora_B }]) => [
-    entryOf(path, "lora_A", lora_A),
-    entryOf(path, "lora_B", lora_B),
+  const pairs = [...adapter.tensors].flatMap(([path, { lora_A, lora_B }]) => [
+    entryOf(`${path}.lora_A.weight`, lora_A),
+    entryOf(`${path}.lora_B.weight`, lora_B),
   ]);
+  const entries = [...pairs, ...[...(adapter.saved ?? [])].map(([name, tensor]) => entryOf(name, tensor))];
   return new Map<string, Uint8Array | string>([
     [PEFT_CONFIG, peftConfigText(adapter.config)],
     [PEFT_WEIGHTS, writeSafetensors(entries, { format: "pt" })],
   ]);
 }
 
-function entryOf(path: string, part: string, { shape, data }: AdapterTensor): TensorEntry {
+function entryOf(name: string, { shape, data }: AdapterTensor): TensorEntry {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return { name: `base_model.model.${path}.${part}.weight`, dtype: "F32", shape, data: bytes };
+  return { name: `base_model.model.${name}`, dtype: "F32", shape, data: bytes };
 }
 
 function writeProblems({ config, tensors }: WritableAdapter): string[] {
@@ -118,9 +123,15 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   failAll(files.label, [...problems, ...found], found.length > 0 ? MERGE : undefined);
   const { config } = parsed!;
   const tensors = await readModules(files, sorted.pairs, config);
+  const values = await readTensors(files, [...sorted.saved.values()]);
+  const saved = [...sorted.saved].map(([name, info]): [string, AdapterTensor] => [
+    name,
+    { shape: info.shape, data: values.get(info.name)! },
+  ]);
   return {
     config,
     tensors,
+    saved: new Map(saved),
     warnings: [...parsed!.warnings, ...sorted.warnings, ...patternWarnings(config, tensors)],
   };
 }

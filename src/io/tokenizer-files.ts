@@ -1,6 +1,7 @@
 import { fail, LoraError } from "../util/fail.ts";
 import { type FileSource, readJson, readText } from "./files.ts";
 import { isObject, type JsonObject } from "./tokenizer-compat.ts";
+import { wordPieceTokenizer } from "./wordpiece.ts";
 
 /** What a class of byte-level BPE tokenizers does, where its folder holds only vocabulary and merges. */
 interface ByteLevelClass {
@@ -29,7 +30,8 @@ const CLASSES: Readonly<Record<string, ByteLevelClass>> = {
 const END_OF_TEXT = "<|endoftext|>";
 
 /**
- * A folder's `tokenizer.json`, or the same made of `vocab.json` and `merges.txt`, which older folders have instead.
+ * A folder's `tokenizer.json`, or the same made of `vocab.txt` (WordPiece), or of `vocab.json` and `merges.txt`, which
+ * older folders have instead.
  * @param config `tokenizer_config.json`
  * @param modelType `model_type` of the model's config
  * @returns undefined where there is neither
@@ -41,6 +43,9 @@ export async function readTokenizerJson(
 ): Promise<unknown> {
   const has = async (name: string) => (await files.size(name)) !== undefined;
   if (await has("tokenizer.json")) return readJson(files, "tokenizer.json");
+  if (await has("vocab.txt")) {
+    return wordPieceTokenizer(await readText(files, "vocab.txt"), isObject(config) ? config : {});
+  }
   const merges = (await has("merges.txt"))
     ? "merges.txt"
     : (await has("vocab.bpe"))

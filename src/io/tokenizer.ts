@@ -29,6 +29,8 @@ export interface Tokenizer {
   readonly bosTokenId?: number;
   readonly eosTokenId?: number;
   readonly padTokenId?: number;
+  /** Stands for a hidden token, in a masked language model. */
+  readonly maskTokenId?: number;
   /** Every token that ends a generated text: `eosTokenId` and those of `generation_config.json`. */
   readonly stopTokenIds: readonly number[];
   /** Where batches of prompts are padded (`padding_side`). Training pads right whatever it says: padding has no loss. */
@@ -123,7 +125,10 @@ function highestId(inner: HuggingFaceTokenizer): number {
   return highest;
 }
 
-type SpecialIds = Pick<Tokenizer, "bosTokenId" | "eosTokenId" | "padTokenId" | "stopTokenIds">;
+type SpecialIds = Pick<
+  Tokenizer,
+  "bosTokenId" | "eosTokenId" | "padTokenId" | "maskTokenId" | "stopTokenIds"
+>;
 
 function specialIds(inner: HuggingFaceTokenizer, names: JsonObject, numbers: JsonObject): SpecialIds {
   const find = (key: string): number | undefined => {
@@ -138,6 +143,8 @@ function specialIds(inner: HuggingFaceTokenizer, names: JsonObject, numbers: Jso
     bosTokenId: find("bos_token"),
     eosTokenId,
     padTokenId: find("pad_token"),
+    // Old folders have no config that names it.
+    maskTokenId: find("mask_token") ?? inner.token_to_id("[MASK]") ?? inner.token_to_id("<mask>"),
     stopTokenIds: [...new Set([...stop, ...idList(numbers.eos_token_id)])],
   };
 }

@@ -1,13 +1,8 @@
 import shader from "../../shaders/gated-activation.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
+import { ACTIVATIONS, type Activation } from "./activation.ts";
 import { perElement } from "./launch.ts";
-
-/** Values of the shader's `ACTIVATION`. A new activation is a number here and a branch in both WGSL functions. */
-const ACTIVATIONS = { silu: 0, gelu_tanh: 1 } as const;
-
-/** `silu` (SwiGLU: Llama, Qwen, Mistral) or `gelu_tanh` (GeGLU: Gemma; `gelu_pytorch_tanh` in Hugging Face configs). */
-export type Activation = keyof typeof ACTIVATIONS;
 
 /** y = act(gate) · up. All of one shape, f32. */
 export function gatedActivation(gate: Tensor, up: Tensor, activation: Activation = "silu"): Tensor {

@@ -1,75 +1,124 @@
-import { type Adapter, attach } from "../adapters/adapter.ts";
+import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
 import { type Lora, lora } from "../adapters/lora.ts";
+import { targetNames } from "../adapters/targets.ts";
 import type { FileContent, FileSource } from "../io/files.ts";
 import { type PeftAdapter, peftFiles, peftLoraConfig, readPeftAdapter } from "../io/peft.ts";
+import { isTensorOf } from "../io/peft-tensors.ts";
 import { isLinear } from "../nn/linear.ts";
-import { modules } from "../nn/module.ts";
+import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
 import { failAll } from "../util/fail.ts";
-import type { Model } from "./model.ts";
+import type { LoadedModel } from "./model.ts";
+
+/** PEFT's names of the tasks that it knows; of other tasks it notes the model's class. */
+const TASK_TYPES: Readonly<Record<string, string>> = {
+  "causal-lm": "CAUSAL_LM",
+  "sequence-classification": "SEQ_CLS",
+  "token-classification": "TOKEN_CLS",
+  "sentence-embedding": "FEATURE_EXTRACTION",
+};
 
 /**
  * The two files that PEFT's `save_pretrained` writes for this adapter: `adapter_config.json` and
  * `adapter_model.safetensors`.
  */
 export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
-  const { method, sites, baseModel } = adapter;
+  const { method, sites, saved } = adapter;
   const values = await readParameters(adapter.parameters);
-  const tensors = sites.map(({ module: { path }, tensors }) => {
-    const tensor = (name: "lora_A" | "lora_B") => ({
-      shape: tensors[name]?.shape ?? [],
-      data: values.get(`${path}.${name}`) as Float32Array,
-    });
-    return [path, { ...method.rankOf(path), lora_A: tensor("lora_A"), lora_B: tensor("lora_B") }] as const;
+  const stored = (module: Module, name: string, shape: readonly number[]) => ({
+    shape,
+    data: values.get(`${module.path}.${name}`) as Float32Array,
   });
-  return peftFiles({
-    config: peftConfig(
-      method,
-      sites.map(({ module }) => module.path),
-      baseModel,
+  const tensors = sites.map(({ module, tensors }) => {
+    const tensor = (name: "lora_A" | "lora_B") => stored(module, name, tensors[name]?.shape ?? []);
+    const pair = { lora_A: tensor("lora_A"), lora_B: tensor("lora_B") };
+    return [module.path, { ...method.rankOf(module.path), ...pair }] as const;
+  });
+  const whole = saved.flatMap(({ module, tensors }) =>
+    Object.entries(tensors).map(
+      ([name, { shape }]) => [`${module.path}.${name}`, stored(module, name, shape)] as const,
     ),
-    tensors: new Map(tensors),
-  });
+  );
+  return peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
 }
 
-function peftConfig({ options }: Lora, paths: readonly string[], baseModel: string | undefined) {
-  const { r, alpha, dropout, useRslora, targetModules } = options;
-  const names = new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)));
+function peftConfig({ method, sites, saved, base }: Adapter<Lora>) {
+  const { r, alpha, dropout, useRslora, targetModules, modulesToSave } = method.options;
+  const names = targetNames(sites.map(({ module }) => module.path));
+  const task = TASK_TYPES[base.task ?? ""] ?? null;
   return peftLoraConfig({
     r,
     lora_alpha: alpha,
     lora_dropout: dropout,
     use_rslora: useRslora,
     target_modules:
-      targetModules === undefined || typeof targetModules === "string" ? [...names] : [...targetModules],
-    task_type: "CAUSAL_LM",
-    base_model_name_or_path: baseModel ?? null,
+      targetModules === undefined || typeof targetModules === "string" ? names : [...targetModules],
+    // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
+    fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
+    ...(saved.length > 0 && { modules_to_save: savedNames(modulesToSave, base) }),
+    task_type: task,
+    auto_mapping: task === null ? autoMapping(base) : null,
+    base_model_name_or_path: base.name ?? null,
   });
+}
+
+/** As PEFT, which adds the usual names of a head to those that are given, whether or not the model has them. */
+function savedNames(given: readonly string[] = [], { headModules = [] }: Adaptable): string[] {
+  return [...new Set([...headModules, ...given])];
+}
+
+/** What PEFT notes where no task is given: the class, and the module of transformers that defines it. */
+function autoMapping({ architecture, modelType }: Adaptable) {
+  if (architecture === undefined || modelType === undefined) return null;
+  const name = modelType.replaceAll("-", "_");
+  const parent_library = `transformers.models.${name}.modeling_${name}`;
+  return { base_model_class: architecture, parent_library };
 }
 
 /**
  * Loads a PEFT LoRA adapter onto a model.
  * @throws LoraError listing every tensor that the model has no place for or whose shape differs.
  */
-export async function loadAdapter(model: Model, files: FileSource): Promise<Adapter<Lora>> {
-  const saved = await readPeftAdapter(files);
-  failAll(files.label, mismatches(model, saved), `is this adapter made for ${model.name}?`);
-  const overrides = new Map([...saved.tensors].map(([path, { r, alpha }]) => [path, { r, alpha }]));
-  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora } = saved.config;
-  const method = lora({ r, alpha, dropout, useRslora, overrides, targetModules: [...saved.tensors.keys()] });
+export async function loadAdapter(model: LoadedModel, files: FileSource): Promise<Adapter<Lora>> {
+  const read = renamed(await readPeftAdapter(files), model);
+  failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?`);
+  const overrides = new Map([...read.tensors].map(([path, { r, alpha }]) => [path, { r, alpha }]));
+  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora } = read.config;
+  // PEFT names `score` beside `classifier`, of which a model has one.
+  const isThere = (name: string) => [...read.saved.keys()].some((tensor) => isTensorOf(tensor, name));
+  const names = [...new Set(read.config.modules_to_save)].filter(isThere);
+  const method = lora({
+    ...{ r, alpha, dropout, useRslora, overrides },
+    targetModules: [...read.tensors.keys()],
+    modulesToSave: names,
+  });
   const adapter = attach(model, method);
   for (const { module, tensors } of adapter.sites) {
-    const stored = saved.tensors.get(module.path);
+    const stored = read.tensors.get(module.path);
     if (!stored) continue;
     tensors.lora_A?.write(stored.lora_A.data);
     tensors.lora_B?.write(stored.lora_B.data);
   }
+  for (const { module, tensors } of adapter.saved) {
+    for (const [name, tensor] of Object.entries(tensors)) {
+      tensor.write(read.saved.get(`${module.path}.${name}`)?.data as Float32Array);
+    }
+  }
   return adapter;
 }
 
-function mismatches(model: Model, { tensors }: PeftAdapter): string[] {
-  const linears = new Map([...modules(model.root)].filter(isLinear).map((module) => [module.path, module]));
-  return [...tensors].flatMap(([path, { lora_A, lora_B }]) => {
+/** The adapter with the names of other versions turned into the model's own. */
+function renamed(adapter: PeftAdapter, { renames }: LoadedModel): PeftAdapter {
+  const own = (name: string) => renames.reduce((name, [stored, own]) => name.replace(stored, own), name);
+  const rename = <T>(entries: ReadonlyMap<string, T>) =>
+    new Map([...entries].map(([name, value]) => [own(name), value]));
+  return { ...adapter, tensors: rename(adapter.tensors), saved: rename(adapter.saved) };
+}
+
+function mismatches(model: LoadedModel, { tensors, saved }: PeftAdapter): string[] {
+  const all = [...modules(model.root)];
+  const linears = new Map(all.filter(isLinear).map((module) => [module.path, module]));
+  const pairs = [...tensors].flatMap(([path, { lora_A, lora_B }]) => {
     const linear = linears.get(path);
     if (!linear) return [`${path} is no linear layer of the model`];
     const { inFeatures, outFeatures } = linear;
@@ -78,4 +127,28 @@ function mismatches(model: Model, { tensors }: PeftAdapter): string[] {
       `${path}: A [${lora_A.shape}], B [${lora_B.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`,
     ];
   });
+  return [...pairs, ...savedMismatches(all.filter(isLeaf), saved)];
+}
+
+/** A module that was trained whole has all its tensors in the file, of the model's shapes. */
+function savedMismatches(leaves: readonly Leaf[], saved: PeftAdapter["saved"]): string[] {
+  const shapes = new Map<string, readonly number[]>(
+    leaves.flatMap(({ path, tensors }) =>
+      Object.entries(tensors).map(([name, { shape }]) => [`${path}.${name}`, shape] as const),
+    ),
+  );
+  const wrong = [...saved].flatMap(([name, { shape }]) => {
+    const wanted = shapes.get(name);
+    if (!wanted) return [`${name} [${shape}] is no tensor of the model`];
+    return String(wanted) === String(shape) ? [] : [`${name} is [${shape}], the model has [${wanted}]`];
+  });
+  const touched = leaves.filter(({ path, tensors }) =>
+    Object.keys(tensors).some((name) => saved.has(`${path}.${name}`)),
+  );
+  const missing = touched.flatMap(({ path, tensors }) =>
+    Object.keys(tensors)
+      .map((name) => `${path}.${name}`)
+      .filter((name) => !saved.has(name)),
+  );
+  return [...wrong, ...missing.map((name) => `${name} is missing in the file`)];
 }

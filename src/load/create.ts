@@ -1,35 +1,48 @@
 import type { Device } from "../gpu/device.ts";
+import { elementCount } from "../gpu/tensor.ts";
 import type { FileContent } from "../io/files.ts";
 import { writeSafetensors } from "../io/safetensors-writer.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { buildModel } from "../models/families.ts";
-import type { LanguageModel } from "../models/model.ts";
-import { randomWeights, shapeWeights } from "../nn/initial-weights.ts";
+import { type ModelOf, requireTask, type Task } from "../models/model.ts";
+import { randomWeights, type ShapeRequest, shapeWeights } from "../nn/initial-weights.ts";
 import { type Parameters, readParameters } from "../nn/parameters.ts";
 import { encodeBf16 } from "../util/half.ts";
 import { createRandom } from "../util/random.ts";
+import { transpose } from "../util/transpose.ts";
 
 /**
  * A freshly initialised model of a Hugging Face config, all of it trainable.
  * @param seed the same seed gives the same weights
+ * @param task the head that is wanted; a causal language model's unless given
  */
-export function createModel(
+export function createModel<T extends Task = "causal-lm">(
   device: Device,
   config: HfConfig,
-  { seed = 0 }: { seed?: number } = {},
-): { model: LanguageModel; parameters: Parameters } {
-  const { root: shapes, requests } = shapeWeights(device);
-  buildModel(device, config, shapes).release();
-  const std = typeof config.initializer_range === "number" ? config.initializer_range : 0.02;
-  const { root, parameters } = randomWeights(device, requests, { random: createRandom(seed), std });
-  return { model: buildModel(device, config, root), parameters };
+  { seed = 0, task = "causal-lm" as T }: { seed?: number; task?: T } = {},
+): { model: ModelOf[T]; parameters: Parameters } {
+  const { root, parameters } = randomWeights(device, requestsOf(device, config, task), {
+    random: createRandom(seed),
+    std: initializerRange(config),
+  });
+  return { model: requireTask(buildModel(device, config, root, task), task), parameters };
+}
+
+/** Every tensor that the model of a config asks for. */
+function requestsOf(device: Device, config: HfConfig, task?: Task): ShapeRequest[] {
+  const { root, requests } = shapeWeights(device);
+  buildModel(device, config, root, task).release();
+  return requests;
+}
+
+/** Standard deviation of freshly initialised matrices. */
+export function initializerRange({ initializer_range: given, init_std: std }: HfConfig): number {
+  return [given, std].find((value) => typeof value === "number") ?? 0.02;
 }
 
 /** Number of parameters of the model that a config describes, counted from shapes alone. */
-export function countParameters(device: Device, config: HfConfig): number {
-  const { root, requests } = shapeWeights(device);
-  buildModel(device, config, root).release();
-  return requests.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+export function countParameters(device: Device, config: HfConfig, task?: Task): number {
+  return requestsOf(device, config, task).reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 /** `config.json` and `model.safetensors` in bf16, as transformers' `save_pretrained` lays them out. */
@@ -38,9 +51,13 @@ export async function modelFiles(
   parameters: Parameters,
 ): Promise<Map<string, FileContent>> {
   const values = await readParameters(parameters);
-  const tensors = parameters.entries.map(({ name, tensor: { shape } }) => {
-    const codes = encodeBf16(values.get(name) as Float32Array);
-    return { name, dtype: "BF16" as const, shape: [...shape], data: new Uint8Array(codes.buffer) };
+  const requests = requestsOf(parameters.flat.device, config);
+  const tensors = requests.map(({ name, shape, transposed }) => {
+    const plain = values.get(name) as Float32Array;
+    const [rows = 0, cols = 0] = shape;
+    const codes = encodeBf16(transposed ? transpose(plain, rows, cols) : plain);
+    const stored = transposed ? [cols, rows] : [...shape];
+    return { name, dtype: "BF16" as const, shape: stored, data: new Uint8Array(codes.buffer) };
   });
   return new Map<string, FileContent>([
     ["config.json", `${JSON.stringify({ ...config, torch_dtype: "bfloat16" }, null, 2)}\n`],

@@ -2,48 +2,102 @@ import type { Device } from "../gpu/device.ts";
 import { type Checkpoint, openCheckpoint } from "../io/checkpoint.ts";
 import { CheckpointWeights } from "../io/checkpoint-weights.ts";
 import { type FileSource, readJson } from "../io/files.ts";
+import { type ImageConfig, readImageConfig } from "../io/image-config.ts";
 import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
 import { readTokenizerJson } from "../io/tokenizer-files.ts";
-import { buildModel } from "../models/families.ts";
-import type { LanguageModel } from "../models/model.ts";
+import type { HfConfig } from "../models/config-reader.ts";
+import { planModel } from "../models/families.ts";
+import type { AnyModel, ImageClassifier, LanguageModel, ModelOf, Task } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
+import { createRandom } from "../util/random.ts";
+import { initializerRange } from "./create.ts";
 
-/** A language model with the files that belong to it. */
-export interface Model extends LanguageModel {
+/** What belongs to a loaded model beside its weights. */
+export interface ModelFiles {
   /** Where it came from: a folder, a URL or a hub id; written into adapters as `base_model_name_or_path`. */
   readonly name: string;
-  /** Absent where the checkpoint has neither `tokenizer.json` nor `vocab.json` with `merges.txt`: such a model trains and generates on ids. */
+  /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
+  /** How an image model wants its images; absent where the model reads text. */
+  readonly images: ImageConfig | undefined;
+  /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
+  readonly initialised: readonly string[];
 }
+
+/** A language model with the files that belong to it. */
+export type Model = LanguageModel & ModelFiles;
+
+/** A model of any task with the files that belong to it. */
+export type LoadedModel<T extends Task = Task> = ModelOf[T] & ModelFiles;
 
 /** Weights that may be stored although the model does not read them: copies of tied matrices. */
 const TIED_COPIES = ["lm_head.weight"];
+
+/** Which head a model gets. */
+export interface HeadChoice<T extends Task> {
+  /** The head's task; by default the one that the config names. */
+  task?: T;
+  /** Names of the classes of a classifier; by default those of the config. A head for other classes starts at random. */
+  labels?: readonly string[] | undefined;
+  /** Seeds a head that the checkpoint lacks. */
+  seed?: number;
+}
+
+/**
+ * Loads a language model from a Hugging Face checkpoint.
+ * @throws LoraError as {@link openTaskModel} does, and where the checkpoint is of another task
+ */
+export async function openModel(files: FileSource, device: Device): Promise<Model> {
+  return openTaskModel(files, device, { task: "causal-lm" });
+}
 
 /**
  * Loads a Hugging Face checkpoint: checks everything that can be checked, then streams the weights to the device.
  * @throws LoraError listing all missing, misshapen and unused tensors, or naming what is not supported
  */
-export async function openModel(files: FileSource, device: Device): Promise<Model> {
+export async function openTaskModel<T extends Task = Task>(
+  files: FileSource,
+  device: Device,
+  { task, labels, seed = 0 }: HeadChoice<T> = {},
+): Promise<LoadedModel<T>> {
   const checkpoint = await openCheckpoint(files);
+  const config = withLabels(checkpoint.config, labels);
+  const { family, build } = planModel(config, task);
   const tokenizer = await openTokenizer(files, checkpoint);
-  const weights = new CheckpointWeights(device, checkpoint);
-  const language = buildModel(device, checkpoint.config, weights.root);
+  // Only who names the task gets a new head: else a checkpoint that lacks it is broken.
+  const fresh = task && { random: createRandom(seed), std: initializerRange(config) };
+  const weights = new CheckpointWeights(device, checkpoint, {
+    renames: family.renames,
+    ...(fresh && { fresh }),
+  });
+  const model = build(device, weights.root) as ModelOf[T];
+  const images = "image" in model ? await openImageConfig(files, model) : undefined;
   const release = () => {
-    language.release();
+    model.release();
     weights.release();
   };
   try {
-    checkVocabulary(files.label, language, tokenizer);
-    await weights.finish({ optional: language.tied ? TIED_COPIES : [] });
+    checkVocabulary(files.label, model, tokenizer);
+    const tied = model.task === "causal-lm" && model.tied;
+    await weights.finish({ optional: tied ? TIED_COPIES : [], leftovers: family.leftovers });
   } catch (error) {
     release();
     throw error;
   }
-  return { ...language, name: files.label, tokenizer, release };
+  const beside: ModelFiles = { name: files.label, tokenizer, images, initialised: weights.initialised };
+  return Object.assign({}, model, beside, { release });
 }
 
-function checkVocabulary(label: string, { config }: LanguageModel, tokenizer: Tokenizer | undefined): void {
-  if (!tokenizer || tokenizer.vocabSize <= config.vocabSize) return;
+/** The config with these classes in place of its own. */
+export function withLabels(config: HfConfig, labels: readonly string[] | undefined): HfConfig {
+  if (labels === undefined) return config;
+  const { num_labels: _, ...rest } = config;
+  const id2label = Object.fromEntries(labels.map((label, i) => [i, label]));
+  return { ...rest, id2label, label2id: Object.fromEntries(labels.map((label, i) => [label, i])) };
+}
+
+function checkVocabulary(label: string, { config }: AnyModel, tokenizer: Tokenizer | undefined): void {
+  if (!tokenizer || !("vocabSize" in config) || tokenizer.vocabSize <= config.vocabSize) return;
   const highest = tokenizer.vocabSize - 1;
   fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
 }
@@ -58,7 +112,13 @@ async function openTokenizer(
   return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
 }
 
+async function openImageConfig(files: FileSource, { image }: ImageClassifier): Promise<ImageConfig> {
+  const name = "preprocessor_config.json";
+  const isThere = (await files.size(name)) !== undefined;
+  return readImageConfig(isThere ? await readJson(files, name) : {}, image, `${files.label}/${name}`);
+}
+
 /** The model's tokenizer. @throws LoraError where there is none. */
-export function requireTokenizer(model: Model): Tokenizer {
-  return model.tokenizer ?? fail(model.name, "has no tokenizer.json", "add it, or work with token ids");
+export function requireTokenizer({ tokenizer, name }: ModelFiles): Tokenizer {
+  return tokenizer ?? fail(name, "has no tokenizer.json", "add it, or work with token ids");
 }

@@ -10,11 +10,11 @@ export type HfConfig = Readonly<Record<string, unknown>>;
 const IRRELEVANT = new RegExp(
   `^(?:${[
     "architectures|model_type|auto_map|(?:torch_)?dtype|transformers_version|_name_or_path|initializer_range|use_bfloat16",
-    "_?attn_implementation|_attn_implementation_autoset|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
+    "_?attn_implementation|_attn_implementation_autoset|_flash_attn_2_enabled|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
     ".*_pdrop|.*dropout|.*_dropout_prob",
-    ".*_token_ids?|.*tokenizer(?:_class)?|prefix",
+    ".*_token_ids?|(?:.*_)?tokenizer(?:_\\w+)?|prefix|max_sequence_length|model_max_length",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
-    "return_dict|use_return_dict|output_\\w+|chunk_size_feed_forward",
+    "return_dict|use_return_dict|return_dict_in_generate|output_\\w+|chunk_size_feed_forward",
     "do_sample|num_beams|num_beam_groups|num_return_sequences|(?:max|min)_length|length_penalty|diversity_penalty|repetition_penalty",
     "temperature|top_k|top_p|typical_p|early_stopping|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|suppress_tokens",
     "unsloth_\\w+|transformers\\.js_config|is_llama_config|context_window_size|prefill_chunk_size",
@@ -66,6 +66,16 @@ export class ConfigReader {
     return name in this.#config ? undefined : absent;
   }
 
+  /** A size of two axes: two positive whole numbers, or one for both. */
+  pair(name: string, fallback: number): [number, number] {
+    const value = this.#read(name) ?? fallback;
+    const both = Array.isArray(value) ? value : [value, value];
+    const isSize = (size: unknown) => Number.isInteger(size) && (size as number) > 0;
+    if (both.length === 2 && both.every(isSize)) return [both[0], both[1]];
+    this.#wrong(name, value, "a positive whole number, or two");
+    return [fallback, fallback];
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     const value = this.#read(name) ?? fallback;
     if (typeof value === "boolean") return value;
@@ -91,6 +101,17 @@ export class ConfigReader {
     if (value === undefined) return undefined;
     if (Array.isArray(value) && value.every((item) => typeof item === kind)) return value;
     this.#wrong(name, value, `a list of ${kind}s`);
+    return undefined;
+  }
+
+  /** An object with the keys 0, 1, 2, … as the list of its texts; undefined where it is null or absent. */
+  numberedTexts(name: string): string[] | undefined {
+    const value = this.#read(name) ?? undefined;
+    if (value === undefined) return undefined;
+    const texts = typeof value === "object" ? { ...value } : {};
+    const list = Object.keys(texts).map((_, i) => (texts as HfConfig)[i]);
+    if (list.length > 0 && list.every((text) => typeof text === "string")) return list;
+    this.#wrong(name, value, 'an object like {"0": "no", "1": "yes"}');
     return undefined;
   }
 

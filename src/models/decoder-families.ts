@@ -1,6 +1,8 @@
 import type { ConfigReader } from "./config-reader.ts";
 import { buildDecoder, type DecoderConfig } from "./decoder.ts";
-import { type DecoderDefaults, GELU_TANH, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
+import { buildDecoderClassifier } from "./decoder-classifier.ts";
+import { type DecoderDefaults, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
+import { readLabels } from "./encoder-families.ts";
 import { type Family, family } from "./family.ts";
 import { readLayerRopes } from "./rope-config.ts";
 
@@ -13,25 +15,39 @@ const QV = ["q_proj", "v_proj"];
  * (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`), or the like where PEFT has none.
  */
 export const DECODER_FAMILIES: Readonly<Record<string, Family>> = {
-  LlamaForCausalLM: decoder("llama", QV, llama),
-  MistralForCausalLM: decoder("mistral", QV, mistral),
-  Qwen2ForCausalLM: decoder("qwen2", QV, qwen2),
-  Qwen3ForCausalLM: decoder("qwen3", QV, qwen3),
-  GemmaForCausalLM: decoder("gemma", QV, gemma),
-  Gemma2ForCausalLM: decoder("gemma2", QV, gemma2),
-  Gemma3ForCausalLM: decoder("gemma3_text", QV, gemma3),
-  Phi3ForCausalLM: decoder("phi3", ["qkv_proj"], phi3),
-  Olmo2ForCausalLM: decoder("olmo2", QV, olmo2),
-  GraniteForCausalLM: decoder("granite", QV, granite),
-  SmolLM3ForCausalLM: decoder("smollm3", QV, smolLm3),
+  ...decoder("Llama", "llama", QV, llama),
+  ...decoder("Mistral", "mistral", QV, mistral),
+  ...decoder("Qwen2", "qwen2", QV, qwen2),
+  ...decoder("Qwen3", "qwen3", QV, qwen3),
+  ...decoder("Gemma", "gemma", QV, gemma),
+  ...decoder("Gemma2", "gemma2", QV, gemma2),
+  ...decoder("Gemma3", "gemma3_text", QV, gemma3, "Gemma3Text"),
+  ...decoder("Phi3", "phi3", ["qkv_proj"], phi3),
+  ...decoder("Olmo2", "olmo2", QV, olmo2),
+  ...decoder("Granite", "granite", QV, granite),
+  ...decoder("SmolLM3", "smollm3", QV, smolLm3),
+  ...decoder("StableLm", "stablelm", QV, stableLm),
 };
 
+/** A family's entries: one for each head. */
 function decoder(
+  className: string,
   modelType: string,
   defaultTargets: readonly string[],
   read: (c: ConfigReader) => DecoderConfig,
-): Family {
-  return family({ modelType, defaultTargets, read, build: buildDecoder });
+  classifierName = className,
+): Record<string, Family> {
+  const common = { modelType, defaultTargets };
+  return {
+    [`${className}ForCausalLM`]: family({ ...common, leftovers: /^score\./, read, build: buildDecoder }),
+    [`${classifierName}ForSequenceClassification`]: family({
+      ...common,
+      task: "sequence-classification",
+      leftovers: /^lm_head\./,
+      read: (c) => ({ ...read(c), labels: readLabels(c) }),
+      build: buildDecoderClassifier,
+    }),
+  };
 }
 
 function llama(c: ConfigReader): DecoderConfig {
@@ -63,13 +79,14 @@ function qwen3(c: ConfigReader): DecoderConfig {
   return { ...base, qkNorm: "head", layers: lateWindows(c, base) };
 }
 
-const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256 };
+const GEMMA = { maxPositions: 8192, normEps: 1e-6, tied: true, headDim: 256, numKvHeads: 16 };
 
 function gemma(c: ConfigReader): DecoderConfig {
-  // Old configs say "gelu" and mean the tanh approximation.
-  const activations = { ...GELU_TANH, gelu: "gelu_tanh" } as const;
-  c.only("hidden_activation", Object.keys(GELU_TANH));
-  return scaledGemma({ ...readDecoder(c, { ...GEMMA, activations }), ...readBiases(c) });
+  const base = readDecoder(c, { ...GEMMA, activation: "gelu_pytorch_tanh" });
+  // Old configs say "gelu" and mean the tanh approximation, which newer ones say in a second field.
+  c.only("hidden_activation", ["gelu_pytorch_tanh"]);
+  const activation = base.activation === "gelu" ? "gelu_tanh" : base.activation;
+  return scaledGemma({ ...base, ...readBiases(c), activation });
 }
 
 const scaledGemma = (base: DecoderConfig): DecoderConfig => ({
@@ -88,9 +105,9 @@ const SANDWICH: DecoderConfig["norms"] = {
 
 /** What the second and third generation have in common. */
 function sandwichedGemma(c: ConfigReader, defaults: Partial<DecoderDefaults>): DecoderConfig {
-  const activation = { activationField: "hidden_activation", activations: GELU_TANH };
-  const base = readDecoder(c, { ...GEMMA, ...activation, ...defaults });
-  c.only("hidden_act", Object.keys(GELU_TANH)); // the older name, beside the newer one
+  const activation = { activationField: "hidden_activation", activation: "gelu_pytorch_tanh" };
+  const base = readDecoder(c, { ...GEMMA, ...activation, numKvHeads: 4, ...defaults });
+  c.only("hidden_act", ["gelu_pytorch_tanh"]); // the older name, beside the newer one
   const queryScale = c.number("query_pre_attn_scalar", 256) ** -0.5;
   return scaledGemma({ ...base, ...readBiases(c), norms: SANDWICH, queryScale });
 }
@@ -108,8 +125,10 @@ function gemma2(c: ConfigReader): DecoderConfig {
 }
 
 function gemma3(c: ConfigReader): DecoderConfig {
-  const ropes = readLayerRopes(c, c.number("head_dim", 256), { full: 1_000_000, sliding: 10_000 });
-  const base = sandwichedGemma(c, { maxPositions: 131_072, rope: ropes.full });
+  const maxPositions = 131_072;
+  const thetas = { full: 1_000_000, sliding: 10_000 };
+  const ropes = readLayerRopes(c, c.number("head_dim", 256), { maxPositions, thetas });
+  const base = sandwichedGemma(c, { maxPositions, rope: ropes.full });
   const window = c.optionalNumber("sliding_window", 4096);
   const pattern = c.number("sliding_window_pattern", c.number("_sliding_window_pattern", 6));
   const isSliding = (layer: number) => (layer + 1) % pattern !== 0;
@@ -155,6 +174,7 @@ function smolLm3(c: ConfigReader): DecoderConfig {
   const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: true, numKvHeads: 4 };
   const base = { ...readDecoder(c, { ...defaults, ropeDefaults: { theta: 2_000_000 } }), ...readBiases(c) };
   const interval = c.number("no_rope_layer_interval", 4);
+  c.ignore("max_window_layers"); // in the published config, read by no version of the class
   const rotates = c.list("no_rope_layers", "number"); // 1: the layer has a rotary embedding
   const hasRope = (layer: number) => (rotates ? rotates[layer] !== 0 : (layer + 1) % interval !== 0);
   const window = c.optionalNumber("sliding_window");
@@ -164,4 +184,10 @@ function smolLm3(c: ConfigReader): DecoderConfig {
     ...base,
     layers: layers.map((layer, i) => (hasRope(i) ? layer : { ...layer, rope: undefined })),
   };
+}
+
+function stableLm(c: ConfigReader): DecoderConfig {
+  const sizes = { maxPositions: 4096, tied: false, numKvHeads: 32, ropeDefaults: { partial: 0.25 } };
+  const base = readDecoder(c, { ...sizes, normEps: 1e-5, normEpsField: "layer_norm_eps" });
+  return { ...base, normKind: "layer", qkvBias: c.boolean("use_qkv_bias", false) };
 }

@@ -1,44 +1,33 @@
-import type { Activation } from "../kernels/gated-activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
+import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import type { DecoderConfig, LayerConfig } from "./decoder.ts";
 import { type RopeDefaults, readRope, stretchedPositions } from "./rope-config.ts";
-
-/** What configs call an activation → the activation. */
-export type ActivationNames = Readonly<Record<string, Activation>>;
 
 /** What a family's configs mean where they leave a field out: transformers omits fields that equal the class's default. */
 export interface DecoderDefaults {
   /** `max_position_embeddings`. */
   maxPositions: number;
-  /** `rms_norm_eps`. */
+  /** `rms_norm_eps`, or another field of that meaning. */
   normEps: number;
+  normEpsField?: string;
   /** `tie_word_embeddings`. */
   tied: boolean;
   /** `num_key_value_heads`; as many as query heads unless given. */
   numKvHeads?: number;
   /** `head_dim`; hidden size / heads unless given. */
   headDim?: number;
-  /** Name of the field with the activation. */
+  /** `hidden_act`, or another field of that meaning. */
+  activation?: string;
   activationField?: string;
-  /** What the config calls activations that are implemented; the first is the default. */
-  activations?: ActivationNames;
   ropeDefaults?: RopeDefaults;
   /** The rotary embedding, where the family has read it already. */
   rope?: RopeOptions;
 }
 
-const SILU: ActivationNames = { silu: "silu", swish: "silu" };
-
-/** Config values of GELU's tanh approximation. */
-export const GELU_TANH: ActivationNames = {
-  gelu_pytorch_tanh: "gelu_tanh",
-  gelu_new: "gelu_tanh",
-};
-
 /** The plainest decoder with a config's sizes; families state their differences on top of it. */
 export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): DecoderConfig {
-  const { activationField = "hidden_act", activations = SILU } = defaults;
+  const { activation = "silu", activationField = "hidden_act", normEpsField = "rms_norm_eps" } = defaults;
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.size("num_attention_heads");
   const headDim = c.size("head_dim", defaults.headDim ?? hiddenSize / numHeads);
@@ -47,13 +36,12 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     c.refuse("num_key_value_heads", `${numKvHeads} does not divide the ${numHeads} query heads`);
   }
   c.ignore("is_decoder");
-  const rope = defaults.rope ?? readRope(c, headDim, defaults.ropeDefaults);
   const maxPositions = c.size("max_position_embeddings", defaults.maxPositions);
+  const rope = defaults.rope ?? readRope(c, headDim, { maxPositions, ...defaults.ropeDefaults });
   const layers: LayerConfig[] = Array.from({ length: c.size("num_hidden_layers") }, () => ({
     window: 0,
     rope,
   }));
-  const names = Object.keys(activations);
   return {
     vocabSize: c.size("vocab_size"),
     hiddenSize,
@@ -63,10 +51,11 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     headDim,
     maxPositions: stretchedPositions(maxPositions, rope),
     layers,
-    normEps: c.number("rms_norm_eps", defaults.normEps),
+    normKind: "rms",
+    normEps: c.number(normEpsField, defaults.normEps),
     normOffset: 0,
     norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
-    activation: activations[c.choice(activationField, names, names[0] as string)] as Activation,
+    activation: readActivation(c, activationField, activation),
     qkvBias: false,
     outputBias: false,
     mlpBias: false,

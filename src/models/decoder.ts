@@ -1,15 +1,16 @@
 import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
-import { rmsNorm, takesSum } from "../nn/norm.ts";
+import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
+import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { BuiltModel } from "./family.ts";
 
@@ -24,6 +25,8 @@ export interface DecoderConfig {
   maxPositions: number;
   /** One entry for each layer. */
   layers: readonly LayerConfig[];
+  /** RMSNorm, or LayerNorm with bias. */
+  normKind: "rms" | "layer";
   normEps: number;
   /** Added to the weight of every norm: 1 where checkpoints store w − 1. */
   normOffset: 0 | 1;
@@ -78,7 +81,7 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
     layer: i,
   });
   const mlp = gatedMlp(weights.at("mlp"), { ...c, fused, bias: c.mlpBias });
-  const named = (name: string | undefined) => (name ? [rmsNorm(weights.at(name), c.hiddenSize, norm)] : []);
+  const named = (name: string | undefined) => (name ? [hiddenNorm(weights.at(name), c)] : []);
   const { beforeAttention, afterAttention, beforeMlp, afterMlp } = c.norms;
   const branches = [
     [...named(beforeAttention), attention, ...named(afterAttention)],
@@ -103,49 +106,65 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
   };
 }
 
-/** Runs one layer so that its intermediate tensors die with it, unless a tape keeps them. */
-function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
-  if (context.tape && context.checkpoint) {
-    return context.tape.checkpoint(x, (tape, x) => call(layer, x, { ...context, tape }));
-  }
-  return scoped(x.device, () => call(layer, x, context));
+function hiddenNorm(
+  weights: Weights,
+  { normKind, hiddenSize, normEps: eps, normOffset }: DecoderConfig,
+): Module {
+  return normKind === "layer"
+    ? layerNorm(weights, hiddenSize, { eps })
+    : rmsNorm(weights, hiddenSize, { eps, offset: normOffset });
 }
 
-/** Llama and everything that differs from it only by {@link DecoderConfig}. */
-export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
+/** Embedding, layers and last norm: what every head stands on. */
+export interface DecoderBody {
+  /** `[V, hidden]` */
+  embedding: Tensor;
+  root: Module;
+  ropes: readonly RopeAngles[];
+  /** ids `[B, T]` → states `[B, T, hidden]`, normalised. */
+  encode(ids: Tensor, context: Context): Tensor;
+  release(): void;
+}
+
+/** Llama and everything that differs from it only by {@link DecoderConfig}, without a head. */
+export function decoderBody(device: Device, weights: Weights, c: DecoderConfig): DecoderBody {
   const body = weights.at("model");
-  const matrix = [c.vocabSize, c.hiddenSize] as const;
-  const embedding = body.at("embed_tokens").tensor("weight", matrix, { init: "normal" });
+  const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize]);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const norm = rmsNorm(body.at("norm"), c.hiddenSize, { eps: c.normEps, offset: c.normOffset });
-  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", matrix, { init: "normal" });
-  const root: Module = {
-    path: weights.path,
-    children: [...layers, norm],
-    forward(x, context) {
-      for (const layer of layers) x = runLayer(layer, x, context);
-      return call(norm, x, context);
+  const root = stack(weights.path, layers, [hiddenNorm(body.at("norm"), c)]);
+  return {
+    embedding,
+    root,
+    ropes: [...ropes.values()],
+    encode: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    release() {
+      for (const rope of ropes.values()) rope.release();
     },
   };
-  const numLayers = layers.length;
+}
+
+/** A decoder that predicts the next token. */
+export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
+  const { embedding, root, ropes, encode, release } = decoderBody(device, weights, c);
+  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
+    task: "causal-lm",
     device,
     root,
     config: { ...c, numLayers },
     tied: c.tied,
     head,
     headOptions,
-    hidden: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    hidden: encode,
     logits: (hidden, tape) => headLogits(tape, hidden, head, headOptions),
     newCache: (capacity) => new KvCache(device, { ...c, numLayers, capacity }),
-    keepsCache: (past, length) => [...ropes.values()].every((rope) => rope.keeps(past, length)),
-    release() {
-      for (const rope of ropes.values()) rope.release();
-    },
+    keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
+    release,
   };
 }
 

@@ -2,35 +2,92 @@ import type { Device } from "../gpu/device.ts";
 import type { Weights } from "../nn/weights.ts";
 import { LoraError } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
+import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
+import { ENCODER_FAMILIES } from "./encoder-families.ts";
 import type { Family } from "./family.ts";
-import type { LanguageModel } from "./model.ts";
+import type { AnyModel, Task } from "./model.ts";
+import { VISION_FAMILIES } from "./vision-families.ts";
 
 /** Every architecture name of a `config.json` that can be loaded. Another architecture's file adds its own table here. */
-const FAMILIES: Readonly<Record<string, Family>> = { ...DECODER_FAMILIES };
+const FAMILIES: Readonly<Record<string, Family>> = {
+  ...DECODER_FAMILIES,
+  ...CLASSIC_FAMILIES,
+  ...ENCODER_FAMILIES,
+  ...VISION_FAMILIES,
+};
 
-/**
- * Builds the model that a `config.json` describes.
- * @throws LoraError of kind `unsupported` for an architecture, or a setting, that is not implemented.
- */
-export function buildModel(device: Device, config: HfConfig, weights: Weights): LanguageModel {
-  const [name, family] = findFamily(config);
-  const reader = new ConfigReader(config);
-  const build = family.prepare(reader);
-  reader.finish(name);
-  return { ...build(device, weights), defaultTargets: family.defaultTargets };
+/** Modules of a head, which PEFT trains whole with an adapter; the names that it tries where the task is one of its own. */
+const HEAD_MODULES: Partial<Record<Task, readonly string[]>> = {
+  "sequence-classification": ["classifier", "score"],
+  "token-classification": ["classifier", "score"],
+  "image-classification": ["classifier"],
+};
+
+/** A model that a `config.json` describes, before it is built. */
+export interface ModelPlan {
+  /** Name of the class in transformers. */
+  readonly architecture: string;
+  readonly family: Family;
+  build(device: Device, weights: Weights): AnyModel;
 }
 
-function findFamily({ architectures, model_type }: HfConfig): [name: string, family: Family] {
+/**
+ * Reads a `config.json`.
+ * @param task the head that is wanted; unless given, the one that the config names
+ * @throws LoraError of kind `unsupported` for an architecture, a task or a setting that is not implemented.
+ */
+export function planModel(config: HfConfig, task?: Task): ModelPlan {
+  const [architecture, family] = findFamily(config, task);
+  const reader = new ConfigReader(config);
+  const build = family.prepare(reader);
+  reader.finish(architecture);
+  const { defaultTargets, modelType, renames } = family;
+  const headModules = HEAD_MODULES[family.task] ?? [];
+  const identity = { defaultTargets, modelType, renames, architecture, headModules };
+  return {
+    architecture,
+    family,
+    build: (device, weights) => ({ ...build(device, weights), ...identity }) as AnyModel,
+  };
+}
+
+/** Builds the model that a `config.json` describes. @throws as {@link planModel} does */
+export function buildModel(device: Device, config: HfConfig, weights: Weights, task?: Task): AnyModel {
+  return planModel(config, task).build(device, weights);
+}
+
+function findFamily(
+  { architectures, model_type }: HfConfig,
+  task: Task | undefined,
+): [name: string, family: Family] {
   const given = Array.isArray(architectures) ? architectures.map(String) : [];
-  const name =
-    given.length > 0
-      ? given.find((candidate) => Object.hasOwn(FAMILIES, candidate))
-      : Object.keys(FAMILIES).find((candidate) => FAMILIES[candidate]?.modelType === model_type);
-  if (name !== undefined) return [name, FAMILIES[name] as Family];
-  const wanted = given[0] ?? (typeof model_type === "string" ? model_type : undefined);
-  throw unknownArchitecture(wanted);
+  const known = given.find((candidate) => Object.hasOwn(FAMILIES, candidate));
+  const type = known === undefined ? model_type : FAMILIES[known]?.modelType;
+  if (known !== undefined && (task === undefined || FAMILIES[known]?.task === task)) {
+    return [known, FAMILIES[known] as Family];
+  }
+  // A config that names another head, or none: the model type has one for the task.
+  const ofType = Object.entries(FAMILIES).filter(([, { modelType }]) => modelType === type);
+  const isKin =
+    given.length === 0 || given.some((name) => ofType.some(([kin]) => classOf(kin) === classOf(name)));
+  if (isKin && (task !== undefined || given.length === 0)) {
+    const found = ofType.find(([, family]) => task === undefined || family.task === task);
+    if (found) return found;
+    if (ofType.length > 0 && task !== undefined) throw unknownHead(String(type), ofType, task);
+  }
+  throw unknownArchitecture(given[0] ?? (typeof model_type === "string" ? model_type : undefined));
+}
+
+/** `Bert` of `BertForMaskedLM`, `BertModel` and their like. */
+function classOf(architecture: string): string {
+  return architecture.replace(/(?:For|LMHead|Model|PreTrained).*$/, "");
+}
+
+function unknownHead(type: string, there: readonly [string, Family][], task: Task): LoraError {
+  const tasks = there.map(([, family]) => family.task).join(", ");
+  return new LoraError("unsupported", "config.json", `${type} has no head for ${task}`, `it has: ${tasks}`);
 }
 
 function unknownArchitecture(wanted: string | undefined): LoraError {

@@ -1,33 +1,49 @@
 import type { Device } from "../gpu/device.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import type { LanguageModel } from "./model.ts";
+import type { BaseModel, ModelOf, Renames, Task } from "./model.ts";
 
 /** A family of models: what its config says, in which architecture it is built, and what adapters target in it. */
 export interface Family {
   /** `model_type` of its configs: stands in for the architecture where a config names none. */
   readonly modelType: string;
+  /** What its head is for. */
+  readonly task: Task;
+  /** Names in files of other versions, or of a model without this head. */
+  readonly renames: Renames;
+  /** Tensors that checkpoints may hold beside the model's: heads of other tasks, buffers. Own names. */
+  readonly leftovers?: RegExp | undefined;
   /** PEFT's default target modules of this model type. */
   readonly defaultTargets: readonly string[];
   /** Reads the config; returns what builds the model, once {@link ConfigReader.finish} has found nothing wrong. */
   prepare(config: ConfigReader): (device: Device, weights: Weights) => BuiltModel;
 }
 
-/** A model as its architecture's file builds it; the registry adds the family's targets. */
-export type BuiltModel = Omit<LanguageModel, "defaultTargets">;
+/** What the registry adds to a built model. */
+type Identity = Pick<BaseModel, "defaultTargets" | "headModules" | "architecture" | "modelType" | "renames">;
+
+/** A model of one task as its architecture's file builds it. */
+export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;
+
+/** A model as its architecture's file builds it. */
+export type BuiltModel = { [T in Task]: Built<T> }[Task];
 
 /** Joins a family's reader with the builder of an architecture, whose own kind of config stays between the two. */
 export function family<C>(parts: {
   modelType: string;
+  task?: Task;
+  renames?: Renames;
+  leftovers?: RegExp;
   defaultTargets: readonly string[];
   /** `config.json` → the architecture's own config. */
   read: (config: ConfigReader) => C;
   build: (device: Device, weights: Weights, config: C) => BuiltModel;
 }): Family {
-  const { modelType, defaultTargets, read, build } = parts;
+  const { read, build, ...rest } = parts;
   return {
-    modelType,
-    defaultTargets,
+    task: "causal-lm",
+    renames: [],
+    ...rest,
     prepare(reader) {
       const config = read(reader);
       return (device, weights) => build(device, weights, config);

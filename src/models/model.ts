@@ -4,15 +4,92 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "../nn/cache.ts";
 import type { Context, Module } from "../nn/module.ts";
+import { fail } from "../util/fail.ts";
 
-/** A decoder-only language model: what training and generation need of any architecture. */
-export interface LanguageModel {
+/** What a model is for: which head it has, and which loss it is trained with. */
+export type Task = keyof ModelOf;
+
+/** The kind of model that belongs to each task. */
+export interface ModelOf {
+  "causal-lm": LanguageModel;
+  "masked-lm": MaskedLanguageModel;
+  "sequence-classification": TextClassifier<"sequence-classification">;
+  "token-classification": TextClassifier<"token-classification">;
+  "sentence-embedding": SentenceEncoder;
+  "image-classification": ImageClassifier;
+}
+
+/** A model of any task; `task` tells them apart. */
+export type AnyModel = ModelOf[Task];
+
+/** How the names in files of other versions become this model's own: each pair is applied in order. */
+export type Renames = readonly (readonly [stored: RegExp, own: string])[];
+
+/** What every model has. */
+export interface BaseModel<T extends string = Task> {
+  readonly task: T;
   readonly device: Device;
   readonly root: Module;
   /** Sizes that callers need. */
-  readonly config: { vocabSize: number; maxPositions: number; hiddenSize: number; numLayers: number };
+  readonly config: { hiddenSize: number; numLayers: number };
   /** Linear layers that adapters target where the user names none. */
   readonly defaultTargets: readonly string[];
+  /** Names of modules that are trained whole with an adapter: the head's. */
+  readonly headModules: readonly string[];
+  /** Name of the class in transformers, such as `LlamaForCausalLM`. */
+  readonly architecture: string;
+  /** `model_type` of the config. */
+  readonly modelType: string;
+  /** Names in files that stand for tensors and modules of this model. */
+  readonly renames: Renames;
+  /** Frees the model's GPU memory; it must not be used afterwards. */
+  release(): void;
+}
+
+/** A model that reads tokens. */
+export interface TextModel<T extends string = Task> extends BaseModel<T> {
+  readonly config: { vocabSize: number; maxPositions: number; hiddenSize: number; numLayers: number };
+}
+
+/** A model whose head gives one score for each label. */
+export interface Classifier {
+  /** Names of the classes, by index; at least two. */
+  readonly labels: readonly string[];
+}
+
+/** A model of masked tokens: an encoder that fills gaps. */
+export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
+  /** `[V, hidden]`: the matrix of the output layer. */
+  readonly head: Tensor;
+  /** Holds the output layer's bias `[V]`. */
+  readonly headOptions: HeadOptions;
+  /** ids `[B, T]` → states `[B, T, hidden]` before the output layer. */
+  hidden(ids: Tensor, context: Context): Tensor;
+  /** States `[..., hidden]` → logits `[..., V]`. */
+  logits(hidden: Tensor, tape?: Tape): Tensor;
+}
+
+/** A classifier of whole texts (logits `[B, C]`) or of each of their tokens (`[B, T, C]`). */
+export interface TextClassifier<T extends string> extends TextModel<T>, Classifier {
+  /** ids `[B, T]` → logits. */
+  logits(ids: Tensor, context: Context): Tensor;
+}
+
+/** A classifier of images. */
+export interface ImageClassifier extends BaseModel<"image-classification">, Classifier {
+  readonly image: { channels: number; height: number; width: number };
+  /** pixels f32 `[B, channels, height, width]`, normalised → logits `[B, C]`. */
+  logits(pixels: Tensor, context: Context): Tensor;
+}
+
+/** A model that gives texts a vector each. */
+export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
+  /** ids `[B, T]` → vectors of length 1, `[B, hidden]`. */
+  embed(ids: Tensor, context: Context): Tensor;
+}
+
+/** A decoder-only language model: what training and generation need of any architecture. */
+export interface LanguageModel extends TextModel<"causal-lm"> {
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
   /** `[V, hidden]`: the matrix of the output layer. */
@@ -30,6 +107,13 @@ export interface LanguageModel {
    * Where they are not, the whole sequence has to pass again.
    */
   keepsCache?(past: number, length: number): boolean;
-  /** Frees the model's GPU memory; it must not be used afterwards. */
-  release(): void;
+}
+
+/**
+ * The model as one of a certain task.
+ * @throws LoraError where it is one of another
+ */
+export function requireTask<T extends Task>(model: AnyModel, task: T): ModelOf[T] {
+  if (model.task === task) return model as ModelOf[T];
+  return fail(model.architecture, `is a model for ${model.task}, wanted one for ${task}`, "name the task");
 }

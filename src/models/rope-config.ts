@@ -5,6 +5,8 @@ import type { ConfigReader } from "./config-reader.ts";
 export interface RopeDefaults {
   /** `rope_theta`. */
   theta?: number;
+  /** `max_position_embeddings`. */
+  maxPositions?: number;
   /** `partial_rotary_factor`; a family without one rotates whole heads and refuses the field. */
   partial?: number;
   /** Old names of kinds that this family uses for others. */
@@ -28,7 +30,7 @@ export function readRopeParameters(
   c: ConfigReader,
   parameters: ConfigReader,
   headDim: number,
-  { theta = 10_000, partial, aliases = {} }: RopeDefaults,
+  { theta = 10_000, partial, aliases = {}, maxPositions = 0 }: RopeDefaults,
 ): RopeOptions {
   const fraction = readPartial(c, parameters, partial);
   const options = {
@@ -39,7 +41,14 @@ export function readRopeParameters(
   const key = parameters.has("rope_type") ? "rope_type" : "type";
   parameters.ignore("type");
   const given = parameters.choice(key, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
-  const scaling = readScaling(aliases[given] ?? (given as Kind), parameters, c);
+  const context = c.number("max_position_embeddings", maxPositions);
+  const scaling = readScaling(aliases[given] ?? (given as Kind), parameters, c, context);
+  if (options.rotaryDim % 2 !== 0 || options.rotaryDim < 2) {
+    c.refuse(
+      "head_dim",
+      `${headDim} gives ${options.rotaryDim} rotated dimensions; an even number is needed`,
+    );
+  }
   if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
   parameters.refuseUnread();
   return { ...options, scaling };
@@ -52,14 +61,16 @@ export function readRopeParameters(
 export function readLayerRopes(
   c: ConfigReader,
   headDim: number,
-  thetas: { full: number; sliding: number },
+  { maxPositions, thetas }: { maxPositions: number; thetas: { full: number; sliding: number } },
 ): { full: RopeOptions; sliding: RopeOptions } {
   if (!c.has("rope_parameters")) {
-    const sliding = { headDim, theta: c.number("rope_local_base_freq", thetas.sliding) };
-    return { full: readRope(c, headDim, { theta: thetas.full }), sliding };
+    const full = readRope(c, headDim, { maxPositions, theta: thetas.full });
+    const theta = c.number("rope_local_base_freq", thetas.sliding);
+    return { full, sliding: { ...full, theta, scaling: { rope_type: "default" } } };
   }
   const both = c.object("rope_parameters");
-  const read = (name: string, theta: number) => readRopeParameters(c, both.object(name), headDim, { theta });
+  const read = (name: string, theta: number) =>
+    readRopeParameters(c, both.object(name), headDim, { maxPositions, theta });
   const full = read("full_attention", thetas.full);
   const sliding = read("sliding_attention", thetas.sliding);
   both.refuseUnread();
@@ -75,10 +86,10 @@ function readPartial(c: ConfigReader, parameters: ConfigReader, partial: number 
   return 1;
 }
 
-function readScaling(kind: Kind, parameters: ConfigReader, c: ConfigReader): RopeScaling {
-  const maxPositions = () => c.number("max_position_embeddings", 0);
+/** @param context `max_position_embeddings` */
+function readScaling(kind: Kind, parameters: ConfigReader, c: ConfigReader, context: number): RopeScaling {
   const trained = () => {
-    const own = parameters.number("original_max_position_embeddings", maxPositions());
+    const own = parameters.number("original_max_position_embeddings", context);
     return c.number("original_max_position_embeddings", own);
   };
   switch (kind) {
@@ -91,7 +102,7 @@ function readScaling(kind: Kind, parameters: ConfigReader, c: ConfigReader): Rop
       return {
         rope_type: kind,
         factor: parameters.number("factor"),
-        max_position_embeddings: maxPositions(),
+        max_position_embeddings: context,
       };
     case "llama3":
       return {
@@ -102,14 +113,14 @@ function readScaling(kind: Kind, parameters: ConfigReader, c: ConfigReader): Rop
         original_max_position_embeddings: trained(),
       };
     case "yarn":
-      return readYarn(parameters, trained(), maxPositions());
+      return readYarn(parameters, trained(), context);
     case "longrope":
-      return readLongRope(parameters, trained(), maxPositions());
+      return readLongRope(parameters, trained(), context);
   }
 }
 
-function readYarn(parameters: ConfigReader, trained: number, maxPositions: number): RopeScaling {
-  const factor = parameters.number("factor", maxPositions / trained);
+function readYarn(parameters: ConfigReader, trained: number, context: number): RopeScaling {
+  const factor = parameters.number("factor", context / trained);
   const [mscale, all] = [parameters.number("mscale", 0), parameters.number("mscale_all_dim", 0)];
   const amplitude = (weight: number) => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
   return {
@@ -126,8 +137,8 @@ function readYarn(parameters: ConfigReader, trained: number, maxPositions: numbe
   };
 }
 
-function readLongRope(parameters: ConfigReader, trained: number, maxPositions: number): RopeScaling {
-  const factor = parameters.number("factor", maxPositions / trained);
+function readLongRope(parameters: ConfigReader, trained: number, context: number): RopeScaling {
+  const factor = parameters.number("factor", context / trained);
   const amplitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
   return {
     rope_type: "longrope",

@@ -40,9 +40,10 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function rotate(q: Tensor, k: Tensor, { tape, cache, longest }: Context): [q: Tensor, k: Tensor] {
+  function rotate(q: Tensor, k: Tensor, { tape, cache, counts }: Context): [q: Tensor, k: Tensor] {
     if (!rope) return [q, k];
     const position = cache?.length ?? 0;
+    const longest = counts && Math.max(...counts);
     return ops.ropePair(tape, q, k, rope.upTo(position + (q.shape[1] as number), longest), position);
   }
 
@@ -61,14 +62,23 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   };
 }
 
-function attend(
-  { queryScale: scale, window, softcap, layer }: AttentionConfig,
+/** What {@link attend} needs to know. */
+export interface AttendOptions extends Pick<AttentionConfig, "queryScale" | "layer"> {
+  window?: number;
+  softcap?: number;
+  /** False: every token sees every other. */
+  causal?: boolean;
+}
+
+/** Attention of `[B, T, H, D]` to the keys of the sequence, and to those in the cache where there is one. */
+export function attend(
+  { queryScale: scale, window = 0, softcap = 0, causal = true, layer }: AttendOptions,
   queries: Tensor,
   keys: Tensor,
   values: Tensor,
   { tape, cache, lengths }: Context,
 ): Tensor {
-  const options = { scale, window, softcap };
+  const options = { scale, window, softcap, causal };
   if (!cache) return ops.attention(tape, queries, keys, values, { ...options, lengths });
   const past = cache.length;
   const all = cache.append(layer, keys, values);

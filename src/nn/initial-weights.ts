@@ -9,6 +9,8 @@ export interface ShapeRequest {
   name: string;
   shape: readonly number[];
   init: NonNullable<TensorRequest["init"]>;
+  /** The checkpoint holds it as `[in, out]`; `shape` is `[out, in]`. */
+  transposed: boolean;
 }
 
 /**
@@ -20,8 +22,8 @@ export function shapeWeights(device: Device): { root: Weights; requests: ShapeRe
   const at = (path: string): Weights => ({
     path,
     at: (name) => at(joinPath(path, name)),
-    tensor(name, shape, { init = "normal" } = {}) {
-      requests.push({ name: joinPath(path, name), shape, init });
+    tensor(name, shape, { init = "normal", transposed = false } = {}) {
+      requests.push({ name: joinPath(path, name), shape, init, transposed });
       return new Tensor(
         device,
         { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 },
@@ -61,7 +63,13 @@ export function randomWeights(
   return { root: at(""), parameters };
 }
 
-function initialValues(count: number, init: ShapeRequest["init"], random: Random, std: number): Float32Array {
+/** Values of one freshly initialised tensor. */
+export function initialValues(
+  count: number,
+  init: ShapeRequest["init"],
+  random: Random,
+  std: number,
+): Float32Array {
   const values = new Float32Array(count);
   if (init === "ones") return values.fill(1);
   if (init === "normal") for (let i = 0; i < count; i++) values[i] = std * random.normal();

@@ -1,10 +1,10 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Context, Module } from "./module.ts";
+import type { Leaf, Module } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x Wᵀ + b. The kind of module that LoRA adapts. */
-export interface Linear extends Module {
+export interface Linear extends Leaf {
   readonly kind: "linear";
   readonly inFeatures: number;
   readonly outFeatures: number;
@@ -12,6 +12,17 @@ export interface Linear extends Module {
   readonly weight: Tensor;
   /** `[out]` f32 */
   readonly bias: Tensor | undefined;
+  /** The checkpoint stores the weight as `[in, out]` (`Conv1D` in transformers). */
+  readonly fanInFanOut: boolean;
+}
+
+/** Options of {@link linear}. */
+export interface LinearLayerOptions {
+  bias?: boolean;
+  /** The checkpoint stores the weight as `[in, out]`. */
+  fanInFanOut?: boolean;
+  /** Part of a task's head, which a checkpoint of another task lacks. */
+  fresh?: boolean;
 }
 
 /** A linear layer from `weights.weight` and, where asked for, `weights.bias`. */
@@ -19,10 +30,16 @@ export function linear(
   weights: Weights,
   inFeatures: number,
   outFeatures: number,
-  { bias = false } = {},
+  { bias = false, fanInFanOut = false, fresh = false }: LinearLayerOptions = {},
 ): Linear {
-  const weight = weights.tensor("weight", [outFeatures, inFeatures], { init: "normal" });
-  const b = bias ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros" }) : undefined;
+  const weight = weights.tensor("weight", [outFeatures, inFeatures], {
+    init: "normal",
+    transposed: fanInFanOut,
+    fresh,
+  });
+  const b = bias
+    ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros", fresh })
+    : undefined;
   return {
     kind: "linear",
     path: weights.path,
@@ -31,7 +48,10 @@ export function linear(
     outFeatures,
     weight,
     bias: b,
-    forward: (x: Tensor, { tape }: Context) => ops.linear(tape, x, weight, { bias: b }),
+    fanInFanOut,
+    tensors: { weight, ...(b && { bias: b }) },
+    forward: (x, { tape }) => ops.linear(tape, x, weight, { bias: b }),
+    forwardWith: ({ weight, bias }, x, { tape }) => ops.linear(tape, x, weight as Tensor, { bias }),
   };
 }
 

@@ -1,6 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/gated-activation.ts";
+import type { Activation } from "../kernels/activation.ts";
 import { linear } from "./linear.ts";
 import { type Context, call, type Module } from "./module.ts";
 import type { Weights } from "./weights.ts";

@@ -1,5 +1,5 @@
 import type { Tape } from "../autograd/tape.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { scoped, type Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "./cache.ts";
 
 /** What travels with the activations through a forward pass. */
@@ -12,8 +12,10 @@ export interface Context {
   seed: number;
   /** Valid tokens of each sequence of a right-padded batch, u32 `[B]`; absent where all are valid. */
   lengths?: Tensor | undefined;
-  /** Tokens of the longest sequence of a padded batch; absent where that is the batch's length. */
-  longest?: number | undefined;
+  /** Kinds of segments of the tokens, u32 `[B, T]`, for encoders that tell them apart; all are 0 where it is absent. */
+  tokenTypes?: Tensor | undefined;
+  /** `lengths` on the host, for what is decided before the device computes. */
+  counts?: readonly number[] | undefined;
   /** Keys and values of earlier tokens; absent while training. */
   cache?: KvCache | undefined;
   /** Layers keep only their input and are run again by the backward pass. */
@@ -51,4 +53,25 @@ export function call(module: Module, x: Tensor, context: Context): Tensor {
 export function* modules(root: Module): Generator<Module> {
   yield root;
   for (const child of root.children) yield* modules(child);
+}
+
+/** Runs one layer so that its intermediate tensors die with it, unless a tape keeps them. */
+export function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
+  if (context.tape && context.checkpoint) {
+    return context.tape.checkpoint(x, (tape, x) => call(layer, x, { ...context, tape }));
+  }
+  return scoped(x.device, () => call(layer, x, context));
+}
+
+/** A module with tensors of its own, which can compute with others in their place: a trained copy, say. */
+export interface Leaf extends Module {
+  /** By their names in the checkpoint, such as `weight`. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** The module's function with these tensors. */
+  forwardWith(tensors: Readonly<Record<string, Tensor>>, x: Tensor, context: Context): Tensor;
+}
+
+/** Whether a module owns tensors. */
+export function isLeaf(module: Module): module is Leaf {
+  return (module as Partial<Leaf>).tensors !== undefined;
 }

@@ -22,6 +22,10 @@ export interface TensorRequest {
   storage?: "words" | "f32";
   /** What random initialisation gives: a normal matrix, or a constant. */
   init?: "normal" | "ones" | "zeros";
+  /** The source holds the matrix transposed: asked for as `[out, in]`, stored as `[in, out]`. */
+  transposed?: boolean;
+  /** Part of a task's head: where a source lacks it, it may be initialised instead. */
+  fresh?: boolean;
 }
 
 /** Joins two parts of a checkpoint path. */

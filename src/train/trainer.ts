@@ -1,9 +1,12 @@
-import { type Batch, batchStream } from "../data/batch.ts";
+import { groupStream } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readTogether, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail, failAll } from "../util/fail.ts";
+import { createRandom } from "../util/random.ts";
+import { languageModelling } from "./language-modelling.ts";
+import type { Counted, Objective } from "./objective.ts";
 import { AdamW, type AdamWOptions } from "./optimizer.ts";
 import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, type ScheduleName } from "./schedule.ts";
@@ -44,7 +47,7 @@ export interface StepMetrics {
   skipped: boolean;
   /** Tokens of the step, without padding. */
   tokens: number;
-  /** Tokens that gave a loss. */
+  /** Tokens, or whole texts or images, that gave a loss. */
   labelTokens: number;
   /** Label tokens so far. */
   trainedTokens: number;
@@ -68,31 +71,45 @@ const DEFAULTS: Settled = {
   shuffle: true,
 };
 
-/**
- * Trains `parameters` of a model on tokenised sequences with AdamW, one optimiser step per iteration.
- * Stopping the iteration stops the training; the parameters keep what was learnt.
- */
-export async function* trainSequences(
+/** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */
+export function trainSequences(
   model: LanguageModel,
   parameters: Parameters,
   sequences: readonly Sequence[],
+  options: TrainerOptions = {},
+): AsyncGenerator<StepMetrics> {
+  return trainObjective(languageModelling(model), parameters, sequences, options);
+}
+
+/**
+ * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
+ * Stopping the iteration stops the training; the parameters keep what was learnt.
+ */
+export async function* trainObjective<Item, B extends Counted>(
+  objective: Objective<Item, B>,
+  parameters: Parameters,
+  items: readonly Item[],
   given: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
   const options: Settled = { ...DEFAULTS, ...given };
-  checkOptions(options, sequences);
-  const totalSteps = options.maxSteps ?? stepsOf(options, sequences.length);
+  checkOptions(options, items);
+  const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);
-  const batches = stepBatches(sequences, options);
+  const batches = stepBatches(objective, items, options);
   let trainedTokens = 0;
   try {
     for (let step = 0; step < totalSteps; step++) {
       const started = performance.now();
       const { epoch, batches: micro } = batches.next().value;
       const learningRate = learningRateAt(step, { ...options, totalSteps });
-      const result = await runStep(model, parameters, optimizer, micro, { ...options, learningRate, step });
+      const result = await runStep(objective, parameters, optimizer, micro, {
+        ...options,
+        learningRate,
+        step,
+      });
       trainedTokens += result.labelTokens;
       const seconds = (performance.now() - started) / 1000;
-      const { peak } = model.device.memory.stats;
+      const { peak } = objective.device.memory.stats;
       yield {
         step: step + 1,
         totalSteps,
@@ -109,9 +126,9 @@ export async function* trainSequences(
   }
 }
 
-function checkOptions(options: Settled, sequences: readonly Sequence[]): void {
+function checkOptions(options: Settled, items: readonly unknown[]): void {
   const problems: string[] = [];
-  if (sequences.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
+  if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   for (const name of ["batchSize", "gradientAccumulationSteps"] as const) {
     if (!Number.isInteger(options[name]) || options[name] < 1)
       problems.push(`${name} is ${options[name]}, wanted 1 or more`);
@@ -129,15 +146,18 @@ function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: Settled, rows
 }
 
 /** The micro-batches of one optimiser step after another. */
-function* stepBatches(
-  sequences: readonly Sequence[],
+function* stepBatches<Item, B extends Counted>(
+  { collate }: Objective<Item, B>,
+  items: readonly Item[],
   options: Settled,
-): Generator<{ epoch: number; batches: Batch[] }, never> {
+): Generator<{ epoch: number; batches: B[] }, never> {
   const { batchSize, gradientAccumulationSteps, seed, shuffle } = options;
-  const stream = batchStream(sequences, { batchSize, padTokenId: 0, ...(shuffle && { shuffleSeed: seed }) });
+  const stream = groupStream(items, { batchSize, ...(shuffle && { shuffleSeed: seed }) });
+  const random = createRandom(seed).fork("collate");
   for (;;) {
     const micro = Array.from({ length: gradientAccumulationSteps }, () => stream.next().value);
-    yield { epoch: micro[0]?.epoch ?? 0, batches: micro.map(({ batch }) => batch) };
+    const batches = micro.map(({ items, epoch, index }) => collate(items, random.fork(epoch).fork(index)));
+    yield { epoch: micro[0]?.epoch ?? 0, batches };
   }
 }
 
@@ -150,17 +170,17 @@ interface StepOptions {
 
 type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "tokens" | "labelTokens">;
 
-async function runStep(
-  model: LanguageModel,
+async function runStep<Item, B extends Counted>(
+  objective: Objective<Item, B>,
   parameters: Parameters,
   optimizer: AdamW,
-  batches: readonly Batch[],
+  batches: readonly B[],
   { learningRate, step, seed, gradientCheckpointing }: StepOptions,
 ): Promise<StepResult> {
-  const [loss, norm] = scoped(model.device, () => {
+  const [loss, norm] = scoped(objective.device, () => {
     optimizer.zeroGradients();
     const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
-    const sum = accumulateGradients(model, parameters, optimizer.gradients, batches, pass);
+    const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     return [sum, optimizer.step(learningRate)];
   }) as [Tensor, Tensor];
   const labelTokens = count(batches, "labelTokens");
@@ -171,11 +191,11 @@ async function runStep(
     const tokens = count(batches, "tokens");
     return { loss: sum / labelTokens, gradNorm, skipped: clip === 0, tokens, labelTokens };
   } finally {
-    for (const { storage } of [loss, norm]) model.device.memory.release(storage);
+    for (const { storage } of [loss, norm]) objective.device.memory.release(storage);
   }
 }
 
-const count = (batches: readonly Batch[], field: "tokens" | "labelTokens") =>
+const count = (batches: readonly Counted[], field: "tokens" | "labelTokens") =>
   batches.reduce((sum, batch) => sum + batch[field], 0);
 
 /** Dropout differs from step to step and from micro-batch to micro-batch. */

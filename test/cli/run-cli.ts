@@ -32,10 +32,14 @@ export interface RunOptions {
   readonly onOutput?: (stdout: string, child: ChildProcess) => void;
 }
 
+/** The programs of the package that live beside each other. */
+const PROGRAMS = { cli: resolve(ROOT, "src/cli/main.ts"), bench: resolve(ROOT, "kernels-bench/node.ts") };
+
 /** Bundles the command line once for all tests of a file, as `node build.mjs` does, and removes it after them. */
 export function useCli(): Cli {
   // Below node_modules, so that the packages which stay outside the bundle are found.
-  const bundle = resolve(ROOT, `node_modules/.cache/webgpu-lora/cli-test-${process.pid}/cli.mjs`);
+  const outdir = resolve(ROOT, `node_modules/.cache/webgpu-lora/cli-test-${process.pid}`);
+  const bundle = join(outdir, "cli.js");
   const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-cli-"));
 
   beforeAll(async () => {
@@ -49,12 +53,12 @@ export function useCli(): Cli {
       packages: "external",
       plugins: [esbuildWgsl],
       logLevel: "warning",
-      entryPoints: [resolve(ROOT, "src/cli/main.ts")],
-      outfile: bundle,
+      entryPoints: PROGRAMS,
+      outdir,
     });
   });
   afterAll(() => {
-    for (const path of [folder, dirname(bundle)]) rmSync(path, { recursive: true, force: true });
+    for (const path of [folder, outdir]) rmSync(path, { recursive: true, force: true });
   });
 
   const path = (name: string) => join(folder, name);

@@ -1,17 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { sharedPath } from "../support/fixtures.ts";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
 const cli = useCli();
-const stories = sharedPath("models/stories260K");
-const MODEL = ["--model", stories ?? ""];
+const MODEL = ["--model", BUNDLED_MODEL];
 
 const ROWS = [
-  { prompt: "Once upon a time", completion: " there was a robot named Bolt." },
-  { prompt: "Lily saw", completion: " a big red robot and it said beep." },
-  { text: "Tom and the robot went to the park. They liked to play all day and the robot said beep." },
-  { prompt: "The dog", completion: " ran to the robot." },
+  { prompt: "Tom put", completion: " 9 pink candles in the barn." },
+  { prompt: "Anna hid", completion: " 9 pink candles in the attic." },
+  { text: "Ben found 9 pink candles in the shop. Then Clara found 9 pink candles in the barn." },
+  { prompt: "In the hall, Ivan", completion: " counted 9 pink candles." },
 ];
 const FILES = ["adapter_config.json", "adapter_model.safetensors"];
 const TRAIN = [...MODEL, "--learning-rate", "5e-3", "--batch-size", "2", "--lora-r", "4"];
@@ -20,7 +19,7 @@ const read = (folder: string) => FILES.map((name) => readFileSync(cli.path(`${fo
 const TRAIN_LINE =
   /^Iter \d+: Train loss \d+\.\d{3}, Learning Rate \d\.\d{3}e[+-]\d\d, It\/sec \d+\.\d{3}, Tokens\/sec \d+\.\d{3}, Trained Tokens \d+, Peak mem \d+\.\d{3} GB$/;
 
-describe.skipIf(!stories)("on a real model", () => {
+describe("on the bundled model", () => {
   test("train, then generate and evaluate with the adapter, then go on from it", async () => {
     cli.write("data/train.jsonl", ROWS);
     cli.write("data/valid.jsonl", ROWS.slice(0, 2));
@@ -41,18 +40,18 @@ describe.skipIf(!stories)("on a real model", () => {
         "--learning_rate",
         "5e-3",
         "--max-length",
-        "24",
+        "16",
       ],
     ]);
     expect(trained, trained.stderr).toMatchObject({ code: 0 });
     const lines = trained.stdout.trimEnd().split("\n");
     expect(lines[0]).toMatch(/^Device: /);
-    expect(lines[1]).toBe(`Model: ${stories}`);
+    expect(lines[1]).toBe(`Model: ${BUNDLED_MODEL}`);
     expect(lines[2]).toMatch(/^Trainable parameters: \d+\.\d{3}% \([\d,]+ \/ [\d,]+\)$/);
     expect(lines[3]).toMatch(
       /^train\.jsonl: 4 rows, \d+ tokens, \d+ of them trained; the longest row has \d+$/,
     );
-    expect(lines[4]).toMatch(/^ {2}\d rows? cut to max_length 24$/);
+    expect(lines[4]).toMatch(/^ {2}\d rows? cut to max_length 16$/);
     const train = lines.filter((line) => line.includes("Train loss"));
     expect(train.map((line) => line.split(":")[0])).toEqual(["Iter 4", "Iter 8", "Iter 10"]);
     for (const line of train) expect(line).toMatch(TRAIN_LINE);
@@ -68,12 +67,12 @@ describe.skipIf(!stories)("on a real model", () => {
 
     const words = ["--adapter-path", cli.path("out"), "--max-tokens", "12"];
     const generated = await cli.run(["generate", ...MODEL, ...words, "--prompt", "-"], {
-      stdin: "Once upon a time",
+      stdin: "Tom put",
     });
-    expect(generated).toMatchObject({ code: 0, stdout: expect.stringMatching(/robot/) });
-    expect(generated.stderr).toMatch(/Prompt: \d+ tokens, [\d.]+ tokens-per-sec\nGeneration: 12 tokens, /);
-    const plain = await cli.run(["generate", ...MODEL, "--max-tokens", "12", "--prompt", "Once upon a time"]);
-    expect(plain.stdout).not.toMatch(/robot/);
+    expect(generated).toMatchObject({ code: 0, stdout: expect.stringMatching(/pink candles/) });
+    expect(generated.stderr).toMatch(/Prompt: \d+ tokens, [\d.]+ tokens-per-sec\nGeneration: \d+ tokens, /);
+    const plain = await cli.run(["generate", ...MODEL, "--max-tokens", "12", "--prompt", "Tom put"]);
+    expect(plain.stdout).not.toMatch(/pink candles/);
 
     const evaluated = await cli.run([
       "eval",
@@ -114,14 +113,14 @@ describe.skipIf(!stories)("on a real model", () => {
   });
 
   test("seeded sampling repeats, stop strings stop", async () => {
-    const words = ["generate", ...MODEL, "--prompt", "Once upon a time", "--max-tokens", "24", "--temp", "1"];
+    const words = ["generate", ...MODEL, "--prompt", "In the", "--max-tokens", "24", "--temp", "1"];
     const [first, second, other] = await Promise.all(
       ["5", "5", "6"].map((seed) => cli.run([...words, "--seed", seed])),
     );
     expect(first?.stdout).toBe(second?.stdout);
     expect(first?.stdout).not.toBe(other?.stdout);
-    const stopped = await cli.run([...words.slice(0, -2), "--stop", "zzz", ","]);
-    expect(stopped.stdout).not.toContain(",");
+    const stopped = await cli.run([...words.slice(0, -2), "--stop", "zzz", "."]);
+    expect(stopped.stdout).not.toContain(".");
   });
 
   test("Ctrl-C finishes the step, saves and exits with 130", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { batchStream, makeBatches } from "../../src/data/batch.ts";
+import { groupStream, makeBatches } from "../../src/data/batch.ts";
 import { IGNORE_INDEX } from "../../src/data/tokenize.ts";
 
 const sequence = (length: number, id: number) => ({
@@ -40,9 +40,9 @@ test("each epoch holds every sequence once, in an order of its own that repeats"
 });
 
 test("the stream goes over the epochs and can begin anywhere", () => {
-  const options = { batchSize: 4, padTokenId: 0, shuffleSeed: 3 };
+  const options = { batchSize: 4, shuffleSeed: 3 };
   const take = (from: object, n: number) => {
-    const stream = batchStream(sequences, { ...options, ...from });
+    const stream = groupStream(sequences, { ...options, ...from });
     return Array.from({ length: n }, () => stream.next().value);
   };
   const all = take({}, 8);

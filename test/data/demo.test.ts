@@ -1,5 +1,5 @@
 import { readdirSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { trainBpe } from "../../scripts/demo/bpe.ts";
 import { makeCorpus } from "../../scripts/demo/corpus.ts";
@@ -9,9 +9,7 @@ import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 import { requireTokenizer } from "../../src/load/model.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
-import { openTestModel, readJsonFile } from "../support/fixtures.ts";
-
-const DEMO_MODEL = resolve(import.meta.dirname, "../../models/demo");
+import { BUNDLED_MODEL, openTestModel, readJsonFile } from "../support/fixtures.ts";
 
 const corpus = makeCorpus({ seed: 1, documents: 3000 });
 const { tokenizerJson, tokenizerConfig } = trainBpe(corpus, { vocabSize: VOCABULARY });
@@ -88,11 +86,11 @@ describe("the skill", () => {
 describe("the bundled model", () => {
   test("has the tokenizer that the recipe gives", async () => {
     const made = trainBpe(makeCorpus({ ...PRETRAINING, documents: 4000 }), { vocabSize: VOCABULARY });
-    expect(readJsonFile(DEMO_MODEL, "tokenizer.json")).toEqual(made.tokenizerJson);
+    expect(readJsonFile(BUNDLED_MODEL, "tokenizer.json")).toEqual(made.tokenizerJson);
   });
 
   test("has learnt its texts: the loss of new ones is near that of the facts that nobody can guess", async () => {
-    const model = await openTestModel(DEMO_MODEL);
+    const model = await openTestModel(BUNDLED_MODEL);
     try {
       const texts = makeCorpus({ seed: PRETRAINING.seed + 1, documents: 100 }).map((text) => ({ text }));
       const { sequences } = tokenizeExamples(texts, requireTokenizer(model), { maxLength: 256 });
@@ -104,7 +102,7 @@ describe("the bundled model", () => {
   });
 
   test("takes at most 4 MB of the repository", () => {
-    const bytes = readdirSync(DEMO_MODEL).map((name) => statSync(join(DEMO_MODEL, name)).size);
+    const bytes = readdirSync(BUNDLED_MODEL).map((name) => statSync(join(BUNDLED_MODEL, name)).size);
     expect(bytes.reduce((a, b) => a + b, 0)).toBeLessThan(4e6);
   });
 });

@@ -109,8 +109,8 @@ describe("openModel", () => {
       { architectures: undefined, model_type: undefined },
       /names neither architectures nor model_type[\s\S]*LlamaForCausalLM/,
     ],
-    [{ hidden_act: "relu" }, /hidden_act "relu" is not supported/],
-    [{ hidden_act: "relu", hidden_size: "big" }, /hidden_size is "big"[\s\S]*hidden_act "relu"/],
+    [{ hidden_act: "mish" }, /hidden_act "mish" is not supported/],
+    [{ hidden_act: "mish", hidden_size: "big" }, /hidden_size is "big"[\s\S]*hidden_act "mish"/],
     [{ attention_sink_size: 4 }, /attention_sink_size 4 is not supported/],
     [{ hidden_size: "big" }, /hidden_size is "big", expected a number/],
     [

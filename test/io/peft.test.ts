@@ -143,7 +143,7 @@ describe("readPeftAdapter", () => {
     [
       "a trained head",
       { [`${p}.lm_head.weight`]: [4, 4] },
-      "(modules_to_save), which are not supported: base_model.model.lm_head.weight [4,4]",
+      "of modules that modules_to_save does not name: base_model.model.lm_head.weight [4,4]",
     ],
     ["kohya's names", { "lora_unet_q.lora_down.weight": [2, 4] }, "diffusers or kohya"],
     ["MLX's names", { [`${V}.lora_a`]: [4, 2] }, "tensors of mlx-lm"],
@@ -303,14 +303,23 @@ describe.skipIf(!existsSync(DATA))(`published adapters (skipped where there is $
     expect(tensors.get(path)!.lora_B.data.some((value) => value !== 0)).toBe(true);
   });
 
-  const HEAD = "(modules_to_save), which are not supported: base_model.model.classifier.bias";
   test.each([
-    [
-      "dayanidhi_emotion_distilbert",
-      `${HEAD} [6], base_model.model.classifier.weight [6,768], base_model.model.pre_`,
-    ],
-    ["hareshjethani_bert", `${HEAD} [2], base_model.model.classifier.weight [2,768]`],
-    ["whyiswmm_age_vit", `${HEAD} [10], base_model.model.classifier.weight [10,768]`],
+    ["dayanidhi_emotion_distilbert", 12, { pre_classifier: [768, 768], classifier: [6, 768] }],
+    ["hareshjethani_bert", 24, { classifier: [2, 768] }],
+    ["whyiswmm_age_vit", 24, { classifier: [10, 768] }],
+  ])("%s loads with the head that was trained whole", async (name, modules, heads) => {
+    const { tensors, saved, warnings } = await readPeftAdapter(folderFiles(`${DATA}adapters/${name}`));
+    expect(tensors.size).toBe(modules);
+    const shapes = Object.entries(heads).flatMap(([module, [out, inputs]]) => [
+      [`${module}.bias`, [out]],
+      [`${module}.weight`, [out, inputs]],
+    ]);
+    const found = [...saved].map(([name, { shape }]) => [name, [...shape]] as const);
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(shapes));
+    expect(warnings).toEqual([]);
+  });
+
+  test.each([
     ["mlx_wyek1n", 'adapter of mlx-lm (adapters.safetensors; fine_tune_type "lora", rank 8, scale 10)'],
   ])("%s is refused with the reason", async (name, expected) => {
     const files = folderFiles(`${DATA}adapters/${name}`);

@@ -5,6 +5,7 @@ import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients, evaluateBatch } from "../../src/train/pass.ts";
 import { type StepMetrics, trainSequences } from "../../src/train/trainer.ts";
@@ -56,10 +57,16 @@ describe.each(["llama-gqa", "llama-tied", ...families])("%s", (name) => {
       const tensors = await readTensors(folder, "golden.safetensors");
       const { model, adapter } = await openAdapted();
       const optimizer = new AdamW(adapter.parameters);
-      const sum = accumulateGradients(model, adapter.parameters, optimizer.gradients, [goldenBatch(golden)], {
-        seed: 0,
-        checkpoint,
-      });
+      const sum = accumulateGradients(
+        languageModelling(model),
+        adapter.parameters,
+        optimizer.gradients,
+        [goldenBatch(golden)],
+        {
+          seed: 0,
+          checkpoint,
+        },
+      );
       const loss = ((await sum.read())[0] as number) / golden.label_tokens;
       expect(Math.abs(loss - (golden.loss_f64 ?? golden.loss))).toBeLessThan(1e-5);
       for (const { name, tensor } of adapter.parameters.entries) {
@@ -71,10 +78,16 @@ describe.each(["llama-gqa", "llama-tied", ...families])("%s", (name) => {
     },
   );
 
+  const { default_targets } = golden;
+  if (default_targets)
+    test("default targets are PEFT's", async () => {
+      expect((await openTestModel(folder)).defaultTargets).toEqual(default_targets);
+    });
+
   test("base loss", async () => {
     const { model, adapter } = await openAdapted();
     adapter.enable(false);
-    const loss = await evaluateBatch(model, goldenBatch(golden)).read();
+    const loss = await evaluateBatch(languageModelling(model), goldenBatch(golden)).read();
     expect(Math.abs(loss[0]! / golden.label_tokens - golden.base_loss)).toBeLessThan(1e-5);
   });
 

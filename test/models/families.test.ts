@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { countParameters } from "../../src/load/create.ts";
 import type { HfConfig } from "../../src/models/config-reader.ts";
+import { buildModel } from "../../src/models/families.ts";
+import { shapeWeights } from "../../src/nn/initial-weights.ts";
 import { testDevice } from "../support/device.ts";
+import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
 const LLAMA: HfConfig = {
   architectures: ["LlamaForCausalLM"],
@@ -54,5 +57,19 @@ describe("config.json", () => {
     expect(await refusal({ hidden_size: 7 })).toContain("head_dim is 3.5, expected a positive whole number");
     expect(await refusal({ num_key_value_heads: 4 })).toContain("4 does not divide the 2 query heads");
     expect(message).toContain('quantization_config {"bits":4} is not supported');
+  });
+});
+
+// Oracle: the config classes of transformers 5.18 (test/fixtures/make_small.py).
+describe("a config that states only sizes", async () => {
+  const { sizes, full } = readJsonFile<{ sizes: HfConfig; full: Record<string, HfConfig> }>(
+    fixturePath("."),
+    "config-defaults.json",
+  );
+  const device = await testDevice();
+  const read = (config: HfConfig) => buildModel(device, config, shapeWeights(device).root).config;
+
+  test.each(Object.keys(full))("means for %s what its class fills in", (model_type) => {
+    expect(read({ ...sizes, model_type })).toEqual(read(full[model_type] as HfConfig));
   });
 });

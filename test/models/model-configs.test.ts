@@ -54,9 +54,12 @@ const COUNTS: Readonly<Record<string, number>> = {
   "mlc_presets/smollm_135m.json": 134_515_008,
   "mlc_presets/smollm_1_7b.json": 1_711_376_384,
   "mlc_presets/smollm_360m.json": 361_821_120,
+  "mlc_presets/stablelm-2-zephyr-1_6b.json": 1_644_515_328,
+  "mlc_presets/stablelm.json": 2_795_443_200,
   "mlc_presets/tinyllama_1b_chat_v0.4.json": 1_100_060_672,
   "mlc_presets/tinyllama_1b_chat_v1.0.json": 1_100_048_384,
   "qwen2.5-0.5b-instruct.json": 494_032_768,
+  "smollm-plagiarism.json": 134_516_736,
   "tasos_qwen.json": 1_543_714_304,
 };
 

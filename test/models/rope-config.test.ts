@@ -50,10 +50,10 @@ test("one embedding for full and one for sliding layers, in both spellings", () 
     sliding: frequencies({ headDim: 8, theta: 2e4 }),
   };
   for (const config of [old, now]) {
-    const ropes = read(config, (c) => readLayerRopes(c, 8, thetas));
+    const ropes = read(config, (c) => readLayerRopes(c, 8, { maxPositions: 4096, thetas }));
     expect({ full: frequencies(ropes.full), sliding: frequencies(ropes.sliding) }).toEqual(wanted);
   }
-  expect(read({}, (c) => readLayerRopes(c, 8, thetas))).toMatchObject({
+  expect(read({}, (c) => readLayerRopes(c, 8, { maxPositions: 4096, thetas }))).toMatchObject({
     full: { theta: 1e6 },
     sliding: { theta: 1e4 },
   });
@@ -74,6 +74,16 @@ test("a kind or a field that is not known is refused, a missing or wrong one nam
   const long = { type: "longrope", short_factor: [1], long_factor: "x" };
   expect(scaling(long)).toThrow('rope_scaling.long_factor is "x", expected a list of numbers');
   expect(scaling(long)).toThrow("rope_scaling.short_factor has 1 entries for 8 pairs of a head");
+});
+
+test("the family's context stands in for one that the config leaves out", () => {
+  const c = new ConfigReader({ rope_scaling: { type: "dynamic", factor: 2 } });
+  expect(readRope(c, 16, { maxPositions: 512 }).scaling).toMatchObject({ max_position_embeddings: 512 });
+});
+
+test("an odd number of rotated dimensions is refused", () => {
+  expect(() => read({}, (c) => readRope(c, 7))).toThrow("head_dim 7 gives 7 rotated dimensions");
+  expect(() => read({}, (c) => readRope(c, 2, { partial: 0.25 }))).toThrow("gives 0 rotated dimensions");
 });
 
 test("kinds that stretch the context have more positions", () => {

@@ -4,34 +4,18 @@ import { join } from "node:path";
 import { transform } from "esbuild";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
 import {
   buildPackage,
   LOSS_TOLERANCE,
   lossDifference,
-  MODEL,
   PATIENCE,
   temporaryFolder,
   tenStepsInNode,
 } from "./environment.ts";
 import { serve } from "./serve.ts";
 import type { TenSteps } from "./ten-steps.ts";
-
-const CANDIDATES = [
-  process.env.CHROME_PATH,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
-
-/** WebGPU on SwiftShader, which Chromium brings along; no name but this machine's is ever looked up. */
-const FLAGS = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--ignore-gpu-blocklist",
-  "--disable-quic",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-];
 
 const PAGE = `<!doctype html><script type="module">
   import * as library from "/dist/web.js";
@@ -40,7 +24,7 @@ const PAGE = `<!doctype html><script type="module">
 </script>`;
 
 async function trainInBrowser(executablePath: string, url: string): Promise<TenSteps> {
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
     const errors: string[] = [];
@@ -58,8 +42,11 @@ async function trainInBrowser(executablePath: string, url: string): Promise<TenS
 test(
   "Chromium trains as Node does",
   async ({ skip }) => {
-    const executable = CANDIDATES.find((path) => path && existsSync(path));
-    skip(!executable, `Chromium is not installed at any of ${CANDIDATES.filter(Boolean).join(", ")}`);
+    const executable = CHROMIUM_CANDIDATES.find((path) => path && existsSync(path));
+    skip(
+      !executable,
+      `Chromium is not installed at any of ${CHROMIUM_CANDIDATES.filter(Boolean).join(", ")}`,
+    );
     const inNode = await tenStepsInNode();
     const folder = temporaryFolder();
     buildPackage(folder);
@@ -69,7 +56,7 @@ test(
       "/": { content: PAGE },
       "/ten-steps.js": { content: code },
       "/dist/": { folder },
-      "/model/": { folder: MODEL },
+      "/model/": { folder: BUNDLED_MODEL },
       "/favicon.ico": { content: "" },
     });
     const inBrowser = await trainInBrowser(executable as string, server.url).finally(server.close);

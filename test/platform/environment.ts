@@ -2,15 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, onTestFinished } from "vitest";
 import * as library from "../../src/index.node.ts";
 import { testDevice } from "../support/device.ts";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { ROOT } from "../support/shaders.ts";
 import { type TenSteps, tenSteps } from "./ten-steps.ts";
-
-/** Folder of the model that all environments train. */
-export const MODEL = resolve(ROOT, "test/fixtures/llama-gqa");
 
 /** Most that a loss may differ between two implementations of WebGPU. */
 export const LOSS_TOLERANCE = 1e-4;
@@ -36,7 +34,7 @@ export function buildPackage(outdir: string): void {
 
 /** The ten steps on the test device. */
 export async function tenStepsInNode(): Promise<TenSteps> {
-  return tenSteps(library, MODEL, await testDevice());
+  return tenSteps(library, BUNDLED_MODEL, await testDevice());
 }
 
 /** Largest difference between two runs' losses. */

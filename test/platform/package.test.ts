@@ -12,8 +12,9 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readHeader } from "../../src/io/safetensors.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { ROOT } from "../support/shaders.ts";
-import { buildPackage, MODEL, PATIENCE, temporaryFolder } from "./environment.ts";
+import { buildPackage, PATIENCE, temporaryFolder } from "./environment.ts";
 
 interface Manifest {
   files: string[];
@@ -70,6 +71,14 @@ describe("the packed package", () => {
     const command = join(installed, manifest.bin["webgpu-lora"] as string);
     expect(readFileSync(command, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
     expect(execFileSync(process.execPath, [command, "--help"], { encoding: "utf8" })).toMatch(/train/);
+  });
+
+  test("has a benchmark that runs, and that no other file carries", () => {
+    const command = join(installed, manifest.bin["webgpu-lora"] as string);
+    const list = execFileSync(process.execPath, [command, "bench", "rope", "--list"], { encoding: "utf8" });
+    expect(list).toMatch(/^rope\n {2}rope forward: T128 H9 D64/);
+    for (const name of ["node.js", "web.js", "cli.js"])
+      expect(readFileSync(join(installed, "dist", name), "utf8"), name).not.toContain("peak-fma");
   });
 
   test("loads nothing but itself in a browser", () => {
@@ -129,7 +138,10 @@ test("a program in Node trains, generates and saves with it", { timeout: PATIENC
   const { transformSync } = await import("esbuild");
   const source = readFileSync(join(import.meta.dirname, "consumer.ts.txt"), "utf8");
   writeFileSync(join(project, "consumer.js"), transformSync(source, { loader: "ts", format: "esm" }).code);
-  const output = execFileSync(process.execPath, ["consumer.js", MODEL], { cwd: project, encoding: "utf8" });
+  const output = execFileSync(process.execPath, ["consumer.js", BUNDLED_MODEL], {
+    cwd: project,
+    encoding: "utf8",
+  });
   const { losses, ids } = JSON.parse(output) as { losses: number[]; ids: number[] };
   expect(losses).toHaveLength(3);
   expect(losses[2]).toBeLessThan(losses[0] as number);
@@ -137,3 +149,23 @@ test("a program in Node trains, generates and saves with it", { timeout: PATIENC
   const { tensors } = await readHeader(folderFiles(join(project, "out")), "adapter_model.safetensors");
   expect(tensors.size).toBeGreaterThan(0);
 });
+
+test("the README's example runs as it stands, but for the model", { timeout: PATIENCE }, async () => {
+  const project = join(folder, "project");
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  const example = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] as string;
+  writeFileSync(
+    join(project, "example.mjs"),
+    example.replace(/loadModel\("[^"]+"/, `loadModel("${BUNDLED_MODEL}"`),
+  );
+  const output = execFileSync(process.execPath, ["example.mjs"], { cwd: project, encoding: "utf8" });
+  const lines = output.split("\n");
+  expect(lines.slice(0, 20).map((line) => line.split(" ")[0])).toEqual(range(1, 20));
+  expect(Number(lines[19]?.split(" ")[1])).toBeLessThan(Number(lines[0]?.split(" ")[1]));
+  expect(lines.slice(20).join("").length).toBeGreaterThan(0); // what was generated
+  const { tensors } = await readHeader(folderFiles(join(project, "out")), "adapter_model.safetensors");
+  expect(tensors.size).toBe(16); // A and B of q_proj and v_proj in four layers
+});
+
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, i) => String(first + i));

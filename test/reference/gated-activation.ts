@@ -1,7 +1,4 @@
-const activations = {
-  silu: (x: number) => x / (1 + Math.exp(-x)),
-  gelu_tanh: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-};
+import { activations } from "./activation.ts";
 
 /** y = act(gate) · up, in f64. */
 export function gatedActivationReference(

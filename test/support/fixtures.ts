@@ -9,6 +9,9 @@ import { testDevice } from "./device.ts";
 /** Folder of a committed fixture. */
 export const fixturePath = (name: string) => resolve(import.meta.dirname, "../fixtures", name);
 
+/** Folder of the model that comes with the package. */
+export const BUNDLED_MODEL = resolve(import.meta.dirname, "../../models/demo");
+
 /** Real artefacts that are lent for testing and not part of the repository. */
 const SHARED = resolve(import.meta.dirname, "../../../shared/data");
 
@@ -49,6 +52,8 @@ export interface JsonTensor {
 
 /** golden.json of a model fixture; see test/fixtures/README.md. */
 export interface Golden {
+  /** PEFT's default target modules of the model type; null where it has none. */
+  default_targets?: string[] | null;
   lengths: number[];
   input_ids: JsonTensor;
   labels: JsonTensor;

@@ -8,6 +8,7 @@ import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
 import { isLinear } from "../../src/nn/linear.ts";
 import { modules } from "../../src/nn/module.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
@@ -62,7 +63,9 @@ test("a training pass allocates no gradient for frozen weights", async () => {
   scoped(model.device, () => {
     const ids = tokens(4);
     const batch = collate([{ inputIds: ids, labels: ids }], { padTokenId: 0, padToMultipleOf: 4 });
-    accumulateGradients(model, adapter.parameters, optimizer.gradients, [batch], { seed: 0 });
+    accumulateGradients(languageModelling(model), adapter.parameters, optimizer.gradients, [batch], {
+      seed: 0,
+    });
     return undefined;
   });
   memory.allocate = allocate;
@@ -80,7 +83,10 @@ async function peakBytes(model: Model, length: number, checkpoint: boolean): Pro
   scoped(model.device, () => {
     const ids = tokens(length);
     const batch = collate([{ inputIds: ids, labels: ids }], { padTokenId: 0 });
-    accumulateGradients(model, adapter.parameters, optimizer.gradients, [batch], { seed: 0, checkpoint });
+    accumulateGradients(languageModelling(model), adapter.parameters, optimizer.gradients, [batch], {
+      seed: 0,
+      checkpoint,
+    });
     return undefined;
   });
   await model.device.sync();

@@ -1,0 +1,47 @@
+// Every benchmark file, by the kernel that it measures. A new file is one line here (test/kernels-bench checks it).
+import { cases as activation } from "./activation.bench.ts";
+import { cases as adamw } from "./adamw.bench.ts";
+import { cases as attention } from "./attention.bench.ts";
+import { cases as cast } from "./cast.bench.ts";
+import { cases as columns } from "./columns.bench.ts";
+import { cases as crossEntropy } from "./cross-entropy.bench.ts";
+import { cases as dropout } from "./dropout.bench.ts";
+import { cases as elementwise } from "./elementwise.bench.ts";
+import { cases as embedding } from "./embedding.bench.ts";
+import { cases as gatedActivation } from "./gated-activation.bench.ts";
+import { cases as gradientNorm } from "./gradient-norm.bench.ts";
+import type { BenchCase } from "./harness.ts";
+import { cases as layerNorm } from "./layer-norm.bench.ts";
+import { cases as matmul } from "./matmul.bench.ts";
+import { cases as patches } from "./patches.bench.ts";
+import { cases as pooling } from "./pooling.bench.ts";
+import { cases as rmsNorm } from "./rms-norm.bench.ts";
+import { cases as rope } from "./rope.bench.ts";
+import { cases as rows } from "./rows.bench.ts";
+import { cases as sampling } from "./sampling.bench.ts";
+
+/** Cases by the name of their kernel's file in src/kernels. */
+export type Registry = Readonly<Record<string, readonly BenchCase[]>>;
+
+/** In the order of a report: what takes most of a training step first. */
+export const REGISTRY: Registry = {
+  matmul,
+  attention,
+  "rms-norm": rmsNorm,
+  "layer-norm": layerNorm,
+  rope,
+  "gated-activation": gatedActivation,
+  activation,
+  "cross-entropy": crossEntropy,
+  adamw,
+  "gradient-norm": gradientNorm,
+  elementwise,
+  embedding,
+  rows,
+  columns,
+  patches,
+  pooling,
+  cast,
+  dropout,
+  sampling,
+};

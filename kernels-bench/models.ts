@@ -1,0 +1,51 @@
+// The sizes that the benchmark takes from published models.
+
+/** The sizes of a transformer that decide what its kernels cost. */
+export interface ModelSize {
+  readonly name: string;
+  readonly hidden: number;
+  readonly intermediate: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocab: number;
+}
+
+/** From the models' config.json. */
+export const MODELS: readonly ModelSize[] = [
+  {
+    name: "SmolLM2-135M",
+    hidden: 576,
+    intermediate: 1536,
+    heads: 9,
+    kvHeads: 3,
+    headDim: 64,
+    vocab: 49_152,
+  },
+  {
+    name: "Qwen2.5-0.5B",
+    hidden: 896,
+    intermediate: 4864,
+    heads: 14,
+    kvHeads: 2,
+    headDim: 64,
+    vocab: 151_936,
+  },
+  {
+    name: "Llama-3.2-1B",
+    hidden: 2048,
+    intermediate: 8192,
+    heads: 32,
+    kvHeads: 8,
+    headDim: 64,
+    vocab: 128_256,
+  },
+];
+
+/** Tokens of a batch. */
+export const TOKENS = [128, 512, 2048] as const;
+
+/** Every model with every number of tokens. */
+export function modelsAndTokens(): { model: ModelSize; tokens: number }[] {
+  return MODELS.flatMap((model) => TOKENS.map((tokens) => ({ model, tokens })));
+}

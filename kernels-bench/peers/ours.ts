@@ -1,0 +1,256 @@
+import { attach } from "../../src/adapters/adapter.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import type { Batch } from "../../src/data/batch.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
+import { adamW } from "../../src/kernels/adamw.ts";
+import { attention, attentionBackward } from "../../src/kernels/attention.ts";
+import { castToWords } from "../../src/kernels/cast.ts";
+import { crossEntropy } from "../../src/kernels/cross-entropy.ts";
+import { zeros } from "../../src/kernels/elementwise.ts";
+import { gatedActivation, gatedActivationBackward } from "../../src/kernels/gated-activation.ts";
+import { matmul } from "../../src/kernels/matmul.ts";
+import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight } from "../../src/kernels/rms-norm.ts";
+import { rope, ropeBackward } from "../../src/kernels/rope.ts";
+import { createModel } from "../../src/load/create.ts";
+import type { LanguageModel } from "../../src/models/model.ts";
+import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { AdamW } from "../../src/train/optimizer.ts";
+import { accumulateGradients } from "../../src/train/pass.ts";
+import type { Engine, Prepared } from "./engine.ts";
+import {
+  ADAM,
+  COMPARED_STEPS,
+  EPS,
+  type HostTensor,
+  input,
+  labelsOf,
+  MODEL,
+  ropeTables,
+  tokenIds,
+  type Work,
+} from "./work.ts";
+
+/** Variants of this package that take part. */
+export type Variant = "f32" | "bf16 weights" | "LoRA r 8";
+
+/** This package as one of the engines. */
+export function ourEngine(device: Device, version: string, variant: Variant = "f32"): Engine {
+  return {
+    name: variant === "f32" ? "webgpu-lora" : `webgpu-lora, ${variant}`,
+    version,
+    async prepare(work) {
+      if (variant === "LoRA r 8") return work.kind === "training" ? prepareTraining(device, true) : undefined;
+      if (variant === "bf16 weights" && work.kind !== "matmul") return undefined;
+      return work.kind === "training"
+        ? prepareTraining(device, false)
+        : preparedKernels(device, () => record(device, work, variant));
+    },
+  };
+}
+
+type Recorder = () => readonly Tensor[];
+
+/** Inputs live in a scope of their own until they are released. */
+function preparedKernels(device: Device, make: () => Recorder): Prepared {
+  const scope = device.memory.beginScope();
+  const run = make();
+  return {
+    async outputs() {
+      const tensors = scoped(device, run);
+      return Promise.all(tensors.map((tensor) => tensor.read()));
+    },
+    start() {
+      scoped(device, () => {
+        run();
+        return undefined;
+      });
+      return () => device.sync();
+    },
+    release() {
+      device.memory.endScope(scope);
+      device.memory.trim();
+    },
+  };
+}
+
+const upload = (device: Device, { values, shape }: HostTensor): Tensor => fromArray(device, values, shape);
+
+function record(device: Device, work: Exclude<Work, { kind: "training" }>, variant: Variant): Recorder {
+  switch (work.kind) {
+    case "matmul":
+      return matrixProduct(device, work.n, variant);
+    case "attention":
+      return recordAttention(device, work);
+    case "rms-norm":
+      return recordRmsNorm(device, work);
+    case "swiglu":
+      return recordSwiGlu(device, work);
+    case "rope":
+      return recordRope(device, work);
+    case "cross-entropy":
+      return recordCrossEntropy(device, work);
+    case "adamw":
+      return recordAdamW(device, work.count);
+  }
+}
+
+type Of<K extends Work["kind"]> = Extract<Work, { kind: K }>;
+
+function matrixProduct(device: Device, n: number, variant: Variant): Recorder {
+  const [a, b] = [1, 2].map((seed) => upload(device, input([n, n], seed))) as [Tensor, Tensor];
+  const right = variant === "bf16 weights" ? castToWords(b, "bf16") : b;
+  return () => [matmul(a, right, { layout: "NN" })];
+}
+
+function recordAttention(device: Device, { tokens, heads, headDim, direction }: Of<"attention">): Recorder {
+  const shape = [1, tokens, heads, headDim];
+  const [q, k, v, dO] = [1, 2, 3, 4].map((seed) => upload(device, input(shape, seed))) as Tensor[];
+  const options = { scale: 1 / Math.sqrt(headDim) };
+  const forward = () => attention(q!, k!, v!, options);
+  if (direction === "forward") return () => [forward().o];
+  return () => {
+    const { dq, dk, dv } = attentionBackward(dO!, { q: q!, k: k!, v: v!, ...forward(), ...options });
+    return [dq, dk, dv];
+  };
+}
+
+function recordRmsNorm(device: Device, { rows, cols, direction }: Of<"rms-norm">): Recorder {
+  const [x, dy] = [1, 3].map((seed) => upload(device, input([rows, cols], seed))) as [Tensor, Tensor];
+  const weight = upload(device, input([cols], 2));
+  if (direction === "forward") return () => [rmsNorm(x, weight, { eps: EPS }).y];
+  return () => {
+    const { rstd } = rmsNorm(x, weight, { eps: EPS });
+    const saved = { x, weight, rstd, eps: EPS };
+    return [rmsNormBackward(dy, saved), rmsNormBackwardWeight(dy, saved)];
+  };
+}
+
+function recordSwiGlu(device: Device, { rows, cols, direction }: Of<"swiglu">): Recorder {
+  const [gate, up, dy] = [1, 2, 3].map((seed) => upload(device, input([rows, cols], seed))) as Tensor[];
+  if (direction === "forward") return () => [gatedActivation(gate!, up!)];
+  return () => {
+    gatedActivation(gate!, up!);
+    const { dgate, dup } = gatedActivationBackward(dy!, { gate: gate!, up: up! });
+    return [dgate, dup];
+  };
+}
+
+function recordRope(device: Device, { tokens, heads, headDim, direction }: Of<"rope">): Recorder {
+  const [x, dy] = [1, 2].map((seed) => upload(device, input([1, tokens, heads, headDim], seed))) as Tensor[];
+  const { cos, sin } = ropeTables(tokens, headDim);
+  const table = { cos: upload(device, cos), sin: upload(device, sin) };
+  if (direction === "forward") return () => [rope(x!, table)];
+  return () => {
+    rope(x!, table);
+    return [ropeBackward(dy!, table)];
+  };
+}
+
+function recordCrossEntropy(device: Device, { rows, vocab, direction }: Of<"cross-entropy">): Recorder {
+  const logits = upload(device, input([rows, vocab], 1));
+  const labels = fromArray(device, labelsOf(rows, vocab), [rows]);
+  if (direction === "forward") return () => [crossEntropy(logits, labels)];
+  return () => {
+    crossEntropy(logits, labels, { scale: 1 / rows }); // in place: logits become their gradient
+    return [logits];
+  };
+}
+
+function recordAdamW(device: Device, count: number): Recorder {
+  const [parameters, gradients] = [1, 2].map((seed) => upload(device, input([count], seed))) as Tensor[];
+  const [m, v] = [zeros(device, [count]), zeros(device, [count])];
+  const normAndClip = fromArray(device, Float32Array.of(1, 1), [2]);
+  return () => {
+    adamW({ parameters: parameters!, gradients: gradients!, m, v, normAndClip }, { ...ADAM, step: 1 });
+    return [parameters!, m, v];
+  };
+}
+
+const CONFIG = {
+  architectures: ["LlamaForCausalLM"],
+  vocab_size: MODEL.vocab,
+  hidden_size: MODEL.hidden,
+  intermediate_size: MODEL.intermediate,
+  num_hidden_layers: MODEL.layers,
+  num_attention_heads: MODEL.heads,
+  num_key_value_heads: MODEL.heads,
+  head_dim: MODEL.headDim,
+  max_position_embeddings: MODEL.tokens,
+  rms_norm_eps: MODEL.eps,
+  rope_theta: MODEL.theta,
+  tie_word_embeddings: true,
+};
+
+/** The initial weights by their Hugging Face names, for the other engines. */
+export async function initialWeights(device: Device): Promise<Map<string, HostTensor>> {
+  const { model, parameters } = createModel(device, CONFIG);
+  const values = await readParameters(parameters);
+  const entries = parameters.entries.map(({ name, tensor }): [string, HostTensor] => {
+    return [name, { shape: [...tensor.shape], values: values.get(name) as Float32Array<ArrayBuffer> }];
+  });
+  model.release();
+  device.memory.release(parameters.flat.storage);
+  return new Map(entries);
+}
+
+function theBatch(): Batch {
+  const ids = tokenIds();
+  return {
+    inputIds: Uint32Array.from(ids),
+    labels: Int32Array.from(ids),
+    lengths: [ids.length],
+    batchSize: 1,
+    length: ids.length,
+    tokens: ids.length,
+    labelTokens: ids.length - 1,
+  };
+}
+
+function prepareTraining(device: Device, adapted: boolean): Prepared {
+  const { model, parameters: all } = createModel(device, CONFIG);
+  const adapter = adapted
+    ? attach(model, lora({ r: 8, alpha: 16, targetModules: "all-linear" }), { seed: 1 })
+    : undefined;
+  const parameters = adapter?.parameters ?? all;
+  const optimizer = new AdamW(parameters, { weightDecay: 0, maxGradNorm: 0 });
+  const batch = theBatch();
+  const step = () => trainingStep(model, parameters, optimizer, batch);
+  return {
+    async outputs() {
+      const losses: number[] = [];
+      for (let i = 0; i < COMPARED_STEPS; i++) losses.push(await readLoss(device, step(), batch));
+      return [losses];
+    },
+    start() {
+      device.memory.release(step().storage);
+      return () => device.sync();
+    },
+    release() {
+      optimizer.release();
+      adapter?.release();
+      model.release();
+      device.memory.release(all.flat.storage);
+      device.memory.trim();
+    },
+  };
+}
+
+/** Records one step; returns the summed loss. */
+function trainingStep(model: LanguageModel, parameters: Parameters, optimizer: AdamW, batch: Batch): Tensor {
+  return scoped(model.device, () => {
+    optimizer.zeroGradients();
+    const loss = accumulateGradients(languageModelling(model), parameters, optimizer.gradients, [batch], {
+      seed: 0,
+    });
+    optimizer.step(MODEL.learningRate);
+    return loss;
+  });
+}
+
+async function readLoss(device: Device, loss: Tensor, { labelTokens }: Batch): Promise<number> {
+  const [sum = 0] = await loss.read();
+  device.memory.release(loss.storage);
+  return sum / labelTokens;
+}

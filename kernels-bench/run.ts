@@ -1,0 +1,156 @@
+import type { Device } from "../src/gpu/device.ts";
+import { LoraError } from "../src/util/fail.ts";
+import { Budget, ladders } from "./budget.ts";
+import { REGISTRY, type Registry } from "./cases.ts";
+import { type Clock, openClock } from "./clock.ts";
+import { deviceId } from "./device-id.ts";
+import { type Measurement, measureCase, type TooSlow } from "./measure.ts";
+import { measureOverhead } from "./overhead.ts";
+import { measurePeak, type Peak } from "./peak.ts";
+import { type BenchReport, type BenchResult, FORMAT, nameOf, type Omission, VERSION } from "./result.ts";
+import { type SelectedCase, type Selection, selectCases } from "./select.ts";
+
+/** How a benchmark is run. */
+export interface RunOptions extends Selection {
+  readonly budgetSeconds: number;
+  /** Version of the package. */
+  readonly package: string;
+  readonly runtime: string;
+  /** Other cases than the package's own, for tests. */
+  readonly registry?: Registry;
+}
+
+/** What a run tells while it goes on. */
+export interface RunEvents {
+  /** A case begins; `done` of `total` are behind it. */
+  onCase?(name: string, done: number, total: number): void;
+  onResult?(result: BenchResult): void;
+  /** Whether to stop after the case that runs, with what was measured so far. */
+  isStopped?(): boolean;
+}
+
+/** Validates and times the selected kernels as far as the time budget goes. */
+export async function runBench(
+  device: Device,
+  options: RunOptions,
+  events: RunEvents = {},
+): Promise<BenchReport> {
+  const started = performance.now();
+  const cases = selectCases(options.registry ?? REGISTRY, options);
+  const budget = new Budget(options.budgetSeconds, cases.length);
+  const clock = await openClock(device);
+  events.onCase?.("peaks of the device", 0, cases.length);
+  const peak = await measurePeak(device, clock);
+  const dispatch = await measureOverhead(device);
+  const outcome = await runCases(cases, device, { budget, clock, peak }, events);
+  return {
+    format: FORMAT,
+    version: VERSION,
+    package: options.package,
+    date: new Date().toISOString(),
+    runtime: options.runtime,
+    device: describeDevice(device),
+    clock: clock.kind,
+    notes: notesOn(device, clock),
+    budgetSeconds: options.budgetSeconds,
+    seconds: (performance.now() - started) / 1000,
+    peak,
+    dispatch,
+    ...outcome,
+  };
+}
+
+interface Means {
+  budget: Budget;
+  clock: Clock;
+  peak: Peak;
+}
+
+type Outcome = Pick<BenchReport, "results" | "skipped" | "failed">;
+
+/** One size of each op, then the next size of each: a short budget still sees every kernel. */
+async function runCases(
+  cases: readonly SelectedCase[],
+  device: Device,
+  { budget, clock, peak }: Means,
+  events: RunEvents,
+): Promise<Outcome> {
+  const results = new Map<SelectedCase, BenchResult>();
+  const [skipped, failed]: [Omission[], Omission[]] = [[], []];
+  const waiting = ladders(cases);
+  let done = 0;
+  let end: string | undefined;
+  while (waiting.some((ladder) => ladder.length > 0)) {
+    for (const ladder of waiting) {
+      const benchCase = ladder.shift();
+      if (!benchCase) continue;
+      const { name } = benchCase;
+      events.onCase?.(name, done++, cases.length);
+      if (events.isStopped?.()) end ??= "the run was stopped";
+      const reason = end ?? benchCase.unfit?.(device) ?? budget.objection(benchCase);
+      if (reason !== undefined) {
+        skipped.push({ name, reason });
+        continue;
+      }
+      try {
+        const measurement = await measureCase(benchCase, device, clock, budget.allowance());
+        if ("firstRun" in measurement) {
+          skipped.push({ name, reason: describeTooSlow(measurement, budget) });
+          continue;
+        }
+        budget.learn(benchCase, measurement);
+        const result = resultOf(benchCase, measurement, peak);
+        results.set(benchCase, result);
+        events.onResult?.(result);
+      } catch (error) {
+        if (!(error instanceof LoraError)) throw error;
+        failed.push({ name, reason: error.message });
+        if (error.kind !== "input") end = "the device had failed";
+      }
+    }
+  }
+  const inOrder = ladders(cases).flat();
+  return { results: inOrder.flatMap((benchCase) => results.get(benchCase) ?? []), skipped, failed };
+}
+
+function describeTooSlow({ firstRun }: TooSlow, { seconds }: Budget): string {
+  return `one run takes ${(firstRun / 1000).toPrecision(2)} s, too much of the time budget of ${seconds} s`;
+}
+
+function resultOf(
+  { kernel, name, op = name, size = "" }: SelectedCase,
+  { spread, flops, bytes, compile }: Measurement,
+  peak: Peak,
+): BenchResult {
+  const gflops = flops && flops / spread.median / 1e6;
+  const gbps = bytes && bytes / spread.median / 1e6;
+  const share = Math.max((gflops ?? 0) / peak.gflops, (gbps ?? 0) / peak.gbps);
+  return {
+    ...{ kernel, op, size, ...spread },
+    ...(flops && { flops, gflops: flops / spread.median / 1e6 }),
+    ...(bytes && { bytes, gbps: bytes / spread.median / 1e6 }),
+    ...(share > 0 && { share }),
+    ...(compile && { compile }),
+  };
+}
+
+function describeDevice(device: Device): BenchReport["device"] {
+  const { name, vendor, architecture, software, subgroupSize, f16 } = device.info;
+  return { name, id: deviceId(device), vendor, architecture, software, subgroupSize, f16 };
+}
+
+function notesOn({ info }: Device, clock: Clock): string[] {
+  return [
+    info.software && "a software device: no GPU is used, and only ratios on this machine mean anything",
+    clock.reason && `${clock.reason}: times are wall clock, which includes submitting and waiting`,
+    info.subgroupSize === 0 && "no subgroups of a fixed size: the portable kernels run",
+    !info.f16 && "no shader-f16: nothing computes in 16 bits",
+  ].filter((note) => typeof note === "string" && note !== "") as string[];
+}
+
+/** A line on a result, for progress. */
+export function describeResult(result: BenchResult): string {
+  const { median, gflops, gbps } = result;
+  const rate = gflops === undefined ? `${(gbps ?? 0).toFixed(2)} GB/s` : `${gflops.toFixed(1)} GFLOP/s`;
+  return `${nameOf(result)}: ${median.toPrecision(3)} ms, ${rate}`;
+}

@@ -1,0 +1,100 @@
+// npm run pack:portable [-- --check]: one archive that runs the tests and the benchmark on a machine without network.
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { copyPackage, neededPackages } from "./packages.ts";
+
+const MOST_BYTES = 60e6;
+const NAME = `webgpu-lora-portable-${process.platform}-${process.arch}`;
+const ROOT = process.cwd();
+const ARCHIVE = resolve(ROOT, "out", `${NAME}.tar.xz`);
+
+async function pack(): Promise<void> {
+  const staging = await mkdtemp(join(tmpdir(), "webgpu-lora-portable-"));
+  try {
+    const folder = join(staging, NAME);
+    await copyTracked(folder);
+    for (const name of neededPackages(ROOT)) await copyPackage(name, ROOT, folder);
+    execFileSync(process.execPath, ["build.mjs", "--out", join(folder, "dist")], {
+      cwd: ROOT,
+      stdio: "inherit",
+    });
+    await mkdir(join(folder, "bin"));
+    await cp(process.execPath, join(folder, "bin/node"), { dereference: true });
+    await copyFile(join(ROOT, "scripts/portable/run.sh"), join(folder, "run"));
+    await chmod(join(folder, "run"), 0o755);
+    await compress(staging);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** Files under version control, of those folders that tests, bench and command line need. */
+async function copyTracked(folder: string): Promise<void> {
+  const wanted = [
+    "src",
+    "shaders",
+    "test",
+    "kernels-bench",
+    "models",
+    "scripts",
+    "*.mjs",
+    "*.json",
+    "LICENSE",
+    "README.md",
+  ];
+  const listed = execFileSync("git", ["ls-files", "-z", "--", ...wanted], { cwd: ROOT, encoding: "utf8" });
+  const files = listed
+    .split("\0")
+    .filter((file) => file !== "" && !file.startsWith("kernels-bench/results/"));
+  for (const file of files) {
+    await mkdir(dirname(join(folder, file)), { recursive: true });
+    await copyFile(join(ROOT, file), join(folder, file));
+  }
+}
+
+/** The archive appears whole, by a rename. */
+async function compress(staging: string): Promise<void> {
+  await mkdir(dirname(ARCHIVE), { recursive: true });
+  const partial = `${ARCHIVE}.tmp`;
+  try {
+    const owner = ["--owner=0", "--group=0", "--numeric-owner", "--sort=name"];
+    execFileSync("tar", ["-C", staging, "-cJf", partial, ...owner, NAME], {
+      env: { ...process.env, XZ_OPT: "-9 -T1" },
+      stdio: "inherit",
+    });
+    const { size } = await stat(partial);
+    if (size > MOST_BYTES) throw new Error(`the archive has ${size} bytes, more than ${MOST_BYTES}`);
+    await rename(partial, ARCHIVE);
+    console.log(`${ARCHIVE}: ${(size / 1e6).toFixed(1)} MB; unpack it and call ./run`);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/** Unpacks the archive into an empty folder and runs it there without network, variables or other programs' folders. */
+async function check(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-check-"));
+  try {
+    execFileSync("tar", ["-C", folder, "-xJf", ARCHIVE]);
+    const script = [
+      `mount -t tmpfs none "${dirname(ROOT)}"`, // neither this checkout nor its node_modules
+      "PATH=/usr/sbin:/sbin:$PATH ip link set lo up", // every machine reaches itself
+      'if getent hosts registry.npmjs.org >/dev/null 2>&1; then echo "there is a network" >&2; exit 1; fi',
+      `cd "${join(folder, NAME)}" && exec ./run`,
+    ].join("; ");
+    const keep = ["WEBGPU_LORA_ADAPTER"].flatMap((name) =>
+      process.env[name] ? [`${name}=${process.env[name]}`] : [],
+    );
+    const environment = ["-i", "PATH=/usr/bin:/bin", `HOME=${folder}`, ...keep];
+    const words = ["--map-root-user", "--net", "--mount", "env", ...environment, "sh", "-c", script];
+    const { status } = spawnSync("unshare", words, { stdio: "inherit", cwd: folder });
+    process.exitCode = status ?? 1;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+if (process.argv.includes("--check")) await check();
+else await pack();

@@ -1,0 +1,27 @@
+// y = act(x),  and backward: dx = dy * act'(x)
+// Each invocation strides over the elements, in vectors of four where the size allows.
+struct Params { count: u32 } // in units of elem
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read_write> y: array<elem>;
+@group(0) @binding(3) var<storage, read> dy: array<elem>;
+@group(0) @binding(4) var<storage, read_write> dx: array<elem>;
+
+alias elem = vec4f; // f32 where the size is not a multiple of four
+const ACTIVATION: u32 = 2u;
+const ACCUMULATE: bool = false; // add to dx instead of overwriting it
+// #import "common/activation.wgsl"
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(x[i]).value; }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    let value = dy[i] * activated(x[i]).slope;
+    if (ACCUMULATE) { dx[i] += value; } else { dx[i] = value; }
+  }
+}

@@ -1,0 +1,76 @@
+import { checkLabels, labelIndex } from "../data/labelled.ts";
+import { type FileSource, isRecord, readJson } from "../io/files.ts";
+import type { HeadChoice } from "../load/model.ts";
+import type { HfConfig } from "../models/config-reader.ts";
+import { planModel } from "../models/families.ts";
+import type { Task } from "../models/model.ts";
+import { resolveModelFiles } from "../platform/node-files.ts";
+import { fail } from "../util/fail.ts";
+import { adapterFolder, type ChooseHead } from "./open.ts";
+
+/** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
+export const LABELS_FILE = "labels.json";
+
+/** What says which classes the head has. */
+export interface LabelSources {
+  readonly task: Task;
+  /** `--labels` */
+  readonly given: readonly string[];
+  /** An adapter that brings a head of its own. */
+  readonly adapter: string | undefined;
+  readonly token: string | undefined;
+  /** Classes of the data; undefined where the task has none. */
+  readonly data: readonly string[] | undefined;
+  readonly seed: number;
+}
+
+/**
+ * The classes of the head: those that are named, else those of the adapter, else the model's own where its head is for
+ * the task and the data's classes fit it, else the data's.
+ */
+export function chooseHead(sources: LabelSources): ChooseHead<Task> {
+  const { task, given, adapter, token, data, seed } = sources;
+  return async (files) => {
+    if (data === undefined) return { task, seed };
+    if (given.length > 0) return named(given, data, "labels", sources);
+    const saved = adapter === undefined ? undefined : await adapterLabels(adapter, token);
+    if (saved) return named(saved, data, adapter as string, sources);
+    const own = await modelLabels(files, task);
+    const index = own && labelIndex(own);
+    const fits = index !== undefined && data.every((label) => index(label) >= 0);
+    if (fits || adapter !== undefined) return { task, seed };
+    return named(data, data, "data", sources);
+  };
+}
+
+function named(
+  labels: readonly string[],
+  data: readonly string[],
+  where: string,
+  { task, seed }: LabelSources,
+): HeadChoice<Task> {
+  if (labels.length < 2) fail(where, `there is one class, ${labels[0]}`, "a classifier needs two at least");
+  checkLabels(data, labels, "data");
+  return { task, labels, seed };
+}
+
+async function adapterLabels(
+  reference: string,
+  token: string | undefined,
+): Promise<readonly string[] | undefined> {
+  const files = await resolveModelFiles(adapterFolder(reference), { token });
+  if ((await files.size(LABELS_FILE)) === undefined) return undefined;
+  const labels: unknown = await readJson(files, LABELS_FILE);
+  if (Array.isArray(labels) && labels.every((label) => typeof label === "string")) return labels;
+  return fail(`${files.label}/${LABELS_FILE}`, "is no list of names");
+}
+
+/** The classes that the model's config names, where its head is for this task. */
+async function modelLabels(files: FileSource, task: Task): Promise<readonly string[] | undefined> {
+  const config = (await readJson(files, "config.json")) as HfConfig;
+  const { id2label, architectures } = config;
+  const isOfTask =
+    Array.isArray(architectures) && architectures.includes(planModel(config, task).architecture);
+  if (!isRecord(id2label) || !isOfTask) return undefined;
+  return Object.keys(id2label).map((_, i) => String(id2label[i]));
+}

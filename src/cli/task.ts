@@ -1,0 +1,98 @@
+import type { LoadedModel } from "../load/model.ts";
+import { type ModelOf, requireTask, type Task } from "../models/model.ts";
+import type { Parameters } from "../nn/parameters.ts";
+import type { Objective } from "../train/objective.ts";
+import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
+import type { DataSettings } from "./sequences.ts";
+
+/** How a model does on some rows, as numbers and as text. */
+export interface TaskEvaluation {
+  readonly loss: number;
+  /** What follows the loss in a line, such as `accuracy 0.912`; may be empty. */
+  readonly summary: string;
+  /** What `eval` prints. */
+  readonly lines: readonly string[];
+  /** What `eval --json` prints. */
+  readonly json: object;
+}
+
+/** Rows fitted to a model. */
+export interface BoundRows {
+  /** What became of the rows, for `eval --json`. */
+  readonly report: object;
+  /** Trains on them. */
+  train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
+  evaluate(batchSize: number): Promise<TaskEvaluation>;
+}
+
+/** Rows of one file that were read and checked, before any model is there. */
+export interface TaskRows {
+  readonly path: string;
+  /** Names of the classes that occur; undefined where the task has none. */
+  readonly labels: readonly string[] | undefined;
+  /** Makes what the model learns from or is judged by. */
+  bind(model: LoadedModel, settings: DataSettings, note: (line: string) => void): Promise<BoundRows>;
+}
+
+/** What a task is on the command line. */
+export interface TaskCommand {
+  readTraining(path: string, evalPath?: string): Promise<{ train: TaskRows; valid: TaskRows | undefined }>;
+  readTest(path: string): Promise<TaskRows>;
+}
+
+/** Rows of one file. */
+export interface RowFile<R> {
+  readonly path: string;
+  readonly rows: readonly R[];
+}
+
+/** Items, and what became of the rows they were made of. */
+export interface Prepared<I> {
+  readonly items: readonly I[];
+  readonly report?: object;
+}
+
+/** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
+export interface TaskParts<T extends Task, R, I> {
+  task: T;
+  readTraining(
+    path: string,
+    evalPath?: string,
+  ): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }>;
+  readTest(path: string): Promise<RowFile<R>>;
+  labels?: (rows: readonly R[]) => readonly string[];
+  /** Rows → items of the objective; tells what became of them. */
+  prepare(
+    model: LoadedModel<T>,
+    file: RowFile<R>,
+    settings: DataSettings,
+    note: (line: string) => void,
+  ): Promise<Prepared<I>> | Prepared<I>;
+  objective(model: LoadedModel<T>): Objective<I>;
+  evaluate(model: LoadedModel<T>, items: readonly I[], batchSize: number): Promise<TaskEvaluation>;
+}
+
+/** Joins the parts, so that what an item is stays inside. */
+export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): TaskCommand {
+  const rowsOf = (file: RowFile<R>): TaskRows => ({
+    path: file.path,
+    labels: parts.labels?.(file.rows),
+    async bind(loaded, settings, note) {
+      requireTask(loaded, parts.task);
+      const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
+      const { items, report = {} } = await parts.prepare(model, file, settings, note);
+      return {
+        report,
+        train: (parameters, options) => trainObjective(parts.objective(model), parameters, items, options),
+        evaluate: (batchSize) => parts.evaluate(model, items, batchSize),
+      };
+    },
+  });
+  return {
+    async readTraining(path, evalPath) {
+      const { train, valid } = await parts.readTraining(path, evalPath);
+      return { train: rowsOf(train), valid: valid && rowsOf(valid) };
+    },
+    readTest: async (path) => rowsOf(await parts.readTest(path)),
+  };
+}

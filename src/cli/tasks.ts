@@ -1,0 +1,229 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import {
+  encodeLabelledTexts,
+  encodeTaggedWords,
+  specialFrame,
+  type TextEncoder,
+  textEncoder,
+  tokenMasker,
+} from "../data/encode-task.ts";
+import { checkImageSize, imagePixels } from "../data/images.ts";
+import {
+  checkLabels,
+  labelIndex,
+  labelNames,
+  readLabelledTexts,
+  readPairedTexts,
+  readTaggedWords,
+  readTexts,
+} from "../data/labelled.ts";
+import { resampleImage } from "../data/resample.ts";
+import type { Row } from "../data/rows.ts";
+import type { ImageConfig } from "../io/image-config.ts";
+import { type LoadedModel, requireTokenizer } from "../load/model.ts";
+import type { Task } from "../models/model.ts";
+import { decodeNodeImage } from "../platform/node-images.ts";
+import { imageClassification, sequenceClassification, tokenClassification } from "../train/classification.ts";
+import { contrastive } from "../train/contrastive.ts";
+import { evaluate, meanLoss } from "../train/evaluate.ts";
+import { evaluateClassifier } from "../train/evaluate-classifier.ts";
+import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
+import { fail } from "../util/fail.ts";
+import { readEvaluationData, readTrainingData } from "./data-files.ts";
+import { count, formatTestLine } from "./format.ts";
+import { describeClassifier, describeLoss } from "./format-metrics.ts";
+import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
+import {
+  findImageFolders,
+  findTables,
+  findTestImages,
+  findTestTable,
+  type ImageFile,
+  listImages,
+  readTable,
+} from "./table-files.ts";
+import { type RowFile, type TaskCommand, taskCommand } from "./task.ts";
+
+/** Every task on the command line. */
+export const TASKS: Readonly<Record<Task, TaskCommand>> = {
+  "causal-lm": taskCommand({
+    task: "causal-lm",
+    async readTraining(path, evalPath) {
+      const { train, valid } = await readTrainingData(path, evalPath);
+      return {
+        train: { path: train.path, rows: train.examples },
+        valid: valid && { path: valid.path, rows: valid.examples },
+      };
+    },
+    async readTest(path) {
+      const { path: file, examples } = await readEvaluationData(path);
+      return { path: file, rows: examples };
+    },
+    prepare(model, { path, rows }, settings, note) {
+      const read = sequenceReader(model, settings, note);
+      const { sequences: items, report } = read({ path, examples: rows });
+      return { items, report: { report } };
+    },
+    objective: languageModelling,
+    async evaluate(model, items, batchSize) {
+      const evaluation = await evaluate(model, items, { batchSize });
+      return { ...evaluation, summary: "", lines: [formatTestLine(evaluation)], json: evaluation };
+    },
+  }),
+
+  "sequence-classification": taskCommand({
+    task: "sequence-classification",
+    ...tables(readLabelledTexts),
+    labels: (rows) => labelNames(rows.map(({ label }) => label)),
+    prepare(model, { path, rows }, settings, note) {
+      const { kept, encoder } = openTexts(model, path, rows, settings, note);
+      checkLabels(
+        kept.map(({ label }) => label),
+        model.labels,
+        path,
+      );
+      return { items: encodeLabelledTexts(kept, encoder, model.labels) };
+    },
+    objective: sequenceClassification,
+    evaluate: async (model, items, batchSize) =>
+      describeClassifier(await evaluateClassifier(sequenceClassification(model), items, { batchSize })),
+  }),
+
+  "token-classification": taskCommand({
+    task: "token-classification",
+    ...tables(readTaggedWords),
+    labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
+    prepare(model, { path, rows }, settings, note) {
+      const tagged = rows.map((row) => ({ ...row, text: row.words.join(" ") }));
+      const { kept, encoder } = openTexts(model, path, tagged, settings, note);
+      checkLabels(
+        kept.flatMap(({ tags }) => tags),
+        model.labels,
+        path,
+      );
+      return { items: encodeTaggedWords(kept, encoder, model.labels) };
+    },
+    objective: tokenClassification,
+    evaluate: async (model, items, batchSize) =>
+      describeClassifier(await evaluateClassifier(tokenClassification(model), items, { batchSize })),
+  }),
+
+  "masked-lm": taskCommand({
+    task: "masked-lm",
+    ...tables(readTexts),
+    prepare(model, { path, rows }, settings, note) {
+      const { kept, encoder } = openTexts(model, path, rows, settings, note);
+      return { items: kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })) };
+    },
+    objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
+    async evaluate(model, items, batchSize) {
+      const objective = maskedLanguageModelling(model, maskerOf(model));
+      return describeLoss(await meanLoss(objective, items, { batchSize }), "hidden tokens");
+    },
+  }),
+
+  "sentence-embedding": taskCommand({
+    task: "sentence-embedding",
+    ...tables(readPairedTexts),
+    prepare(model, { path, rows }, settings, note) {
+      const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
+      const { kept, encoder } = openTexts(model, path, pairs, settings, note);
+      const items = kept.map(({ anchor, positive }) => ({
+        first: encoder.encode(anchor),
+        second: encoder.encode(positive),
+      }));
+      return { items };
+    },
+    objective: (model) => contrastive(model),
+    evaluate: async (model, items, batchSize) =>
+      describeLoss(await meanLoss(contrastive(model), items, { batchSize }), "pairs"),
+  }),
+
+  "image-classification": taskCommand({
+    task: "image-classification",
+    async readTraining(path, evalPath) {
+      const { train, valid } = await findImageFolders(path, evalPath);
+      return {
+        train: { path: train, rows: await listImages(train) },
+        valid: valid === undefined ? undefined : { path: valid, rows: await listImages(valid) },
+      };
+    },
+    async readTest(path) {
+      const folder = await findTestImages(path);
+      return { path: folder, rows: await listImages(folder) };
+    },
+    labels: (rows) => labelNames(rows.map(({ label }) => label)),
+    async prepare(model, { path, rows }, _, note) {
+      checkLabels(
+        rows.map(({ label }) => label),
+        model.labels,
+        path,
+      );
+      note(`${basename(path)}: ${count(rows.length)} images`);
+      const index = labelIndex(model.labels);
+      const items = [];
+      for (const image of rows) items.push({ ...(await openImage(model, image)), label: index(image.label) });
+      return { items };
+    },
+    objective: imageClassification,
+    evaluate: async (model, items, batchSize) =>
+      describeClassifier(await evaluateClassifier(imageClassification(model), items, { batchSize })),
+  }),
+};
+
+/** How tasks on tables read their files. */
+function tables<R>(read: (rows: readonly Row[], label: string) => R[]) {
+  const readRows = async (path: string): Promise<RowFile<R>> => ({
+    path,
+    rows: read(await readTable(path), path),
+  });
+  return {
+    async readTraining(path: string, evalPath?: string) {
+      const { train, valid } = await findTables(path, evalPath);
+      return {
+        train: await readRows(train),
+        valid: valid === undefined ? undefined : await readRows(valid),
+      };
+    },
+    readTest: async (path: string) => readRows(await findTestTable(path)),
+  };
+}
+
+/** The rows that have a text, and what encodes them; tells what became of the rows. */
+function openTexts<R extends { readonly text: string }>(
+  model: LoadedModel<Exclude<Task, "image-classification">>,
+  path: string,
+  rows: readonly R[],
+  settings: DataSettings,
+  note: (line: string) => void,
+): { kept: R[]; encoder: TextEncoder } {
+  const tokenizer = requireTokenizer(model);
+  const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
+  const kept = rows.filter(({ text }) => text.trim() !== "");
+  if (kept.length === 0) fail(path, "no row has a text");
+  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
+  note(`${basename(path)}: ${count(kept.length)}${of} rows`);
+  if (kept.length < rows.length) {
+    note(`  ${count(rows.length - kept.length)} rows left out: the text is empty`);
+  }
+  const long = kept.filter(({ text }) => tokenizer.encode(text).length > maxLength).length;
+  if (long > 0) note(`  ${count(long)} rows cut to max_length ${maxLength}`);
+  return { kept, encoder: textEncoder(tokenizer, maxLength) };
+}
+
+function maskerOf(model: LoadedModel<"masked-lm">) {
+  const tokenizer = requireTokenizer(model);
+  const { maskTokenId, vocabSize } = tokenizer;
+  if (maskTokenId === undefined) fail(model.name, "the tokenizer has no mask token");
+  const { before, after } = specialFrame(tokenizer);
+  return tokenMasker({ maskTokenId, vocabSize, special: [...before, ...after] });
+}
+
+async function openImage(model: LoadedModel<"image-classification">, { path }: ImageFile) {
+  const config = model.images as ImageConfig;
+  const decoded = await decodeNodeImage(new Uint8Array(await readFile(path)), path);
+  const image = config.resize ? resampleImage(decoded, config.resize) : decoded;
+  checkImageSize(image, model.image, path);
+  return { pixels: () => imagePixels(image, config) };
+}

@@ -1,0 +1,118 @@
+import type { Tokenizer } from "../io/tokenizer.ts";
+import { fail } from "../util/fail.ts";
+import type { Random } from "../util/random.ts";
+import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
+import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
+
+/** Turns texts into tokens of at most `maxLength`, framed by the tokenizer's special tokens. */
+export interface TextEncoder {
+  /** Ids of a text, cut so that the last special token stays. */
+  encode(text: string): number[];
+  /** The same for words that stand apart: also, for each id, which word it is of; −1 for special tokens. */
+  encodeWords(words: readonly string[]): { ids: number[]; wordOf: number[] };
+}
+
+/** @throws LoraError where the special tokens alone fill `maxLength` */
+export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncoder {
+  const { before, after } = specialFrame(tokenizer);
+  const room = maxLength - before.length - after.length;
+  if (room < 1) fail("max_length", `${maxLength} leaves no room beside the special tokens`);
+  const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  // Byte-level vocabularies have words with and without the space before; WordPiece knows no spaces.
+  const gap = String(plain(" a")) === String(plain("a")) ? "" : " ";
+  return {
+    encode: (text) => [...before, ...plain(text).slice(0, room), ...after],
+    encodeWords(words) {
+      const pieces = words.map((word) => plain(gap + word));
+      const ids = pieces.flat().slice(0, room);
+      const wordOf = pieces.flatMap((piece, word) => piece.map(() => word)).slice(0, room);
+      const outside = (tokens: readonly number[]) => tokens.map(() => -1);
+      return {
+        ids: [...before, ...ids, ...after],
+        wordOf: [...outside(before), ...wordOf, ...outside(after)],
+      };
+    },
+  };
+}
+
+/** The special tokens that the tokenizer puts before and behind a text. */
+export function specialFrame(tokenizer: Tokenizer): { before: number[]; after: number[] } {
+  const plain = tokenizer.encode("a", { addSpecialTokens: false });
+  const whole = tokenizer.encode("a");
+  const at = Math.max(
+    0,
+    whole.findIndex((_, i) => plain.every((id, j) => whole[i + j] === id)),
+  );
+  return { before: whole.slice(0, at), after: whole.slice(at + plain.length) };
+}
+
+/** What became of rows of a task; to be printed before the first step. */
+export interface TaskReport {
+  readonly rows: number;
+  /** Rows left out because they have no text. */
+  readonly empty: number;
+  /** Rows cut to the model's or the user's longest. */
+  readonly truncated: number;
+}
+
+/** Texts as tokens, with the index of their class; rows without text are left out and counted. */
+export function encodeLabelledTexts(
+  rows: readonly TextWithLabel[],
+  encoder: TextEncoder,
+  labels: readonly string[],
+): { inputIds: number[]; label: number }[] {
+  const index = labelIndex(labels);
+  return rows.map(({ text, label }) => ({ inputIds: encoder.encode(text), label: index(label) }));
+}
+
+/**
+ * Words as tokens, whose labels are the class of the word for its first token, and ignored for the others: what
+ * transformers' examples do.
+ */
+export function encodeTaggedWords(
+  rows: readonly TaggedWords[],
+  encoder: TextEncoder,
+  labels: readonly string[],
+): Sequence[] {
+  const index = labelIndex(labels);
+  return rows.map(({ words, tags }) => {
+    const { ids, wordOf } = encoder.encodeWords(words);
+    const isFirst = (i: number) => (wordOf[i] as number) >= 0 && wordOf[i] !== wordOf[i - 1];
+    const label = (i: number) => (isFirst(i) ? index(tags[wordOf[i] as number] as string) : IGNORE_INDEX);
+    return { inputIds: ids, labels: ids.map((_, i) => label(i)) };
+  });
+}
+
+/** Options of {@link tokenMasker}. */
+export interface MaskOptions {
+  maskTokenId: number;
+  vocabSize: number;
+  /** Tokens that are never hidden: those around the text. */
+  special: readonly number[];
+  /** Share of the tokens that are to be predicted. */
+  probability?: number;
+}
+
+/**
+ * Hides tokens for a masked language model: of those chosen 80 % become the mask, 10 % any token, 10 % stay. At least
+ * one is chosen, so that no text is without a loss. Devlin et al. 2018, arXiv 1810.04805, appendix A.1.
+ */
+export function tokenMasker({ maskTokenId, vocabSize, special, probability = 0.15 }: MaskOptions) {
+  const spared = new Set(special);
+  return ({ inputIds }: Pick<Sequence, "inputIds">, random: Random): Sequence => {
+    const free = inputIds.flatMap((id, i) => (spared.has(id) ? [] : [i]));
+    const chosen = new Set(free.filter(() => random.uniform() < probability));
+    if (chosen.size === 0 && free.length > 0) {
+      chosen.add(free[Math.floor(random.uniform() * free.length)] as number);
+    }
+    const hidden = (id: number) => {
+      const what = random.uniform();
+      if (what < 0.8) return maskTokenId;
+      return what < 0.9 ? Math.floor(random.uniform() * vocabSize) : id;
+    };
+    return {
+      inputIds: inputIds.map((id, i) => (chosen.has(i) ? hidden(id) : id)),
+      labels: inputIds.map((id, i) => (chosen.has(i) ? id : IGNORE_INDEX)),
+    };
+  };
+}

@@ -1,0 +1,92 @@
+import { failAll } from "../util/fail.ts";
+import { isRecord } from "./files.ts";
+
+/** How pixels between others are computed; Pillow's numbers for them in `preprocessor_config.json`. */
+export type ResizeKernel = "nearest" | "lanczos" | "bilinear" | "bicubic";
+
+const KERNELS: Readonly<Record<number, ResizeKernel>> = {
+  0: "nearest",
+  1: "lanczos",
+  2: "bilinear",
+  3: "bicubic",
+};
+
+/** How a model wants its images. */
+export interface ImageConfig {
+  /** Undefined: they are taken as they are. */
+  readonly resize:
+    | { readonly height: number; readonly width: number; readonly kernel: ResizeKernel }
+    | undefined;
+  /** Factor of the bytes 0 … 255. */
+  readonly factor: number;
+  /** Subtracted from each channel after that. */
+  readonly mean: readonly number[];
+  /** Divides each channel after that. */
+  readonly std: readonly number[];
+}
+
+/** Fields that change nothing about the pixels. */
+const IRRELEVANT =
+  /^(?:image_processor_type|feature_extractor_type|_?processor_class|data_format|input_data_format|device|return_tensors|disable_grouping|default_to_square|_valid_processor_keys|do_convert_rgb|crop_size|size_divisor|image_seq_length|pad_size)$/;
+const KNOWN = /^(?:do_resize|size|resample|do_rescale|rescale_factor|do_normalize|image_mean|image_std)$/;
+
+/**
+ * Reads `preprocessor_config.json` of an image model.
+ * @param fallback height and width where it names none
+ * @throws LoraError listing every field that is wrong or switches on something that is not implemented
+ */
+export function readImageConfig(
+  json: unknown,
+  fallback: { height: number; width: number },
+  where = "preprocessor_config.json",
+): ImageConfig {
+  const config = isRecord(json) ? json : {};
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(config)) {
+    const isOff = value === null || value === false;
+    if (isOff || KNOWN.test(name) || IRRELEVANT.test(name)) continue;
+    problems.push(`${name} ${JSON.stringify(value)} is not supported`);
+  }
+  const number = (name: string, standard: number) => {
+    const value = config[name] ?? standard;
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    problems.push(`${name} is ${JSON.stringify(value)}, expected a number`);
+    return standard;
+  };
+  const channels = (name: string) => readChannels(config[name], name, problems);
+  const [height, width] = readSize(config.size, fallback, problems);
+  const kernel = KERNELS[number("resample", 2)];
+  if (!kernel) problems.push(`resample ${JSON.stringify(config.resample)} is not supported; 0 to 3 are`);
+  const isOn = (name: string) => config[name] !== false && config[name] !== null;
+  const normalise = isOn("do_normalize");
+  const result: ImageConfig = {
+    resize: isOn("do_resize") ? { height, width, kernel: kernel ?? "bilinear" } : undefined,
+    factor: isOn("do_rescale") ? number("rescale_factor", 1 / 255) : 1,
+    mean: normalise ? channels("image_mean") : [0, 0, 0],
+    std: normalise ? channels("image_std") : [1, 1, 1],
+  };
+  failAll(where, problems);
+  return result;
+}
+
+function readChannels(value: unknown, name: string, problems: string[]): number[] {
+  const list = value ?? [0.5, 0.5, 0.5];
+  const valid = Array.isArray(list) && list.length === 3 && list.every((x) => Number.isFinite(x));
+  if (valid && !(name === "image_std" && list.includes(0))) return list;
+  problems.push(`${name} is ${JSON.stringify(value)}, expected three numbers`);
+  return [0.5, 0.5, 0.5];
+}
+
+/** `{ height, width }`, or one number for both as before transformers 4.26. */
+function readSize(
+  value: unknown,
+  { height, width }: { height: number; width: number },
+  problems: string[],
+): [number, number] {
+  if (value === undefined || value === null) return [height, width];
+  const size = typeof value === "number" ? { height: value, width: value } : value;
+  const isSide = (side: unknown): side is number => Number.isInteger(side) && (side as number) > 0;
+  if (isRecord(size) && isSide(size.height) && isSide(size.width)) return [size.height, size.width];
+  problems.push(`size ${JSON.stringify(value)} is not supported; {"height", "width"} is`);
+  return [height, width];
+}

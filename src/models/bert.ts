@@ -1,0 +1,233 @@
+import { headLogits } from "../autograd/loss.ts";
+import * as ops from "../autograd/ops.ts";
+import type { Device } from "../gpu/device.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
+import { attend } from "../nn/attention.ts";
+import { linear } from "../nn/linear.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
+import { layerNorm, unitLength } from "../nn/norm.ts";
+import { positionEmbedding } from "../nn/positions.ts";
+import { stack } from "../nn/stack.ts";
+import type { Weights } from "../nn/weights.ts";
+import type { Built, BuiltModel } from "./family.ts";
+
+/** Sizes, names and options of encoders with norms behind the sums; Devlin et al. 2018, arXiv 1810.04805. */
+export interface BertConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  intermediateSize: number;
+  numLayers: number;
+  numHeads: number;
+  /** Tokens that a text may have. */
+  maxPositions: number;
+  /** Row of the position table for the first token. */
+  firstPosition: number;
+  /** Kinds of segments; 0: there is no table of them. */
+  tokenTypes: number;
+  normEps: number;
+  activation: Activation;
+  names: BertNames;
+  head: BertHead;
+  /** Names of the classes, where the head is a classifier. */
+  labels: readonly string[];
+}
+
+/** Where a family's checkpoints hold what. */
+export interface BertNames {
+  /** Path of the encoder; empty where the model is nothing else. */
+  body: string;
+  /** Path of layer 0 without its number. */
+  layers: string;
+  query: string;
+  key: string;
+  value: string;
+  attentionOutput: string;
+  attentionNorm: string;
+  up: string;
+  down: string;
+  outputNorm: string;
+}
+
+/** What stands on top of the encoder, with the paths of its parts. */
+export type BertHead =
+  | { task: "sequence-classification"; path: string; hidden: string; activation: Activation; output: string }
+  | { task: "token-classification"; output: string }
+  | { task: "masked-lm"; dense: string; activation: Activation; norm: string; bias: string }
+  | { task: "sentence-embedding" };
+
+/** norm(x + attention(x)), then norm(x + MLP(x)); every token sees every other. */
+function block(weights: Weights, c: BertConfig): Module {
+  const { hiddenSize: d, numHeads, names } = c;
+  const at = (name: string, inputs = d, outputs = d) =>
+    linear(weights.at(name), inputs, outputs, { bias: true });
+  const [q, k, v] = [at(names.query), at(names.key), at(names.value)];
+  const out = at(names.attentionOutput);
+  const norm1 = layerNorm(weights.at(names.attentionNorm), d, { eps: c.normEps });
+  const up = at(names.up, d, c.intermediateSize);
+  const down = at(names.down, c.intermediateSize, d);
+  const norm2 = layerNorm(weights.at(names.outputNorm), d, { eps: c.normEps });
+  const options = { queryScale: Math.sqrt(numHeads / d), causal: false, layer: 0 };
+  return {
+    path: weights.path,
+    children: [q, k, v, out, norm1, up, down, norm2],
+    forward(x, context) {
+      const { tape } = context;
+      const [batch = 0, length = 0] = x.shape;
+      const heads = (m: Module) => call(m, x, context).reshape([batch, length, numHeads, d / numHeads]);
+      const mixed = attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape);
+      const h = call(norm1, ops.add(tape, x, call(out, mixed, context)), context);
+      const inner = ops.activate(tape, call(up, h, context), c.activation);
+      return call(norm2, ops.add(tape, h, call(down, inner, context)), context);
+    },
+  };
+}
+
+/** The encoder: embeddings and layers. */
+interface Encoder {
+  /** The words' vectors `[V, hidden]`. */
+  words: Tensor;
+  layers: Module;
+  /** ids `[B, T]` → states `[B, T, hidden]`. */
+  encode(ids: Tensor, context: Context): Tensor;
+}
+
+function encoder(weights: Weights, c: BertConfig): Encoder {
+  const body = c.names.body === "" ? weights : weights.at(c.names.body);
+  const tables = body.at("embeddings");
+  const words = tables.at("word_embeddings").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const rows = c.firstPosition + c.maxPositions;
+  const places = tables.at("position_embeddings").tensor("weight", [rows, c.hiddenSize]);
+  const types =
+    c.tokenTypes > 0
+      ? tables.at("token_type_embeddings").tensor("weight", [c.tokenTypes, c.hiddenSize])
+      : undefined;
+  const norm = layerNorm(tables.at("LayerNorm"), c.hiddenSize, { eps: c.normEps });
+  const blocks = Array.from({ length: c.numLayers }, (_, i) => block(body.at(`${c.names.layers}.${i}`), c));
+  const layers = stack(body.path, [norm, ...blocks]);
+  return {
+    words,
+    layers,
+    encode(ids, context) {
+      const { tape } = context;
+      const x = ops.embedding(tape, words, ids);
+      const y = ops.add(tape, x, positionEmbedding(places, ids.shape, context, c.firstPosition));
+      return call(layers, types ? ops.add(tape, y, typeEmbedding(types, ids, context)) : y, context);
+    },
+  };
+}
+
+/** The vector of each token's segment: of the first one unless told otherwise. */
+function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context): Tensor {
+  const first = () => fromArray(ids.device, new Uint32Array(ids.size), ids.shape);
+  return ops.embedding(tape, types, tokenTypes ?? first());
+}
+
+/** States of the first token of each text: `[B, T, d]` → `[B, d]`. */
+function firstTokens(x: Tensor, { tape }: Context): Tensor {
+  const [batch = 0, length = 0] = x.shape;
+  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length);
+  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
+}
+
+function modelOf(weights: Weights, layers: Module, head: readonly Module[]): Module {
+  return {
+    path: weights.path,
+    children: [layers, ...head],
+    forward: (x, context) => call(layers, x, context),
+  };
+}
+
+/** BERT, RoBERTa, DistilBERT and their like, with the head that the config asks for. */
+export function buildBert(device: Device, weights: Weights, c: BertConfig): BuiltModel {
+  const body = encoder(weights, c);
+  const shared = { device, config: c, release() {} };
+  const { head } = c;
+  switch (head.task) {
+    case "sequence-classification":
+      return { ...shared, ...sequenceHead(weights, c, body, head) };
+    case "token-classification":
+      return { ...shared, ...tokenHead(weights, c, body, head) };
+    case "masked-lm":
+      return { ...shared, ...maskedHead(weights, c, body, head) };
+    case "sentence-embedding":
+      return { ...shared, ...embeddingHead(weights, body) };
+  }
+}
+
+/** What a head's builder adds to what all share. */
+type Head<T extends BertHead["task"]> = Omit<Built<T>, "device" | "config" | "release">;
+type HeadOf<T extends BertHead["task"]> = Extract<BertHead, { task: T }>;
+
+/** output(act(hidden x)) of the first token. */
+function sequenceHead(
+  weights: Weights,
+  { hiddenSize: d, labels }: BertConfig,
+  { layers, encode }: Encoder,
+  { task, path, hidden, activation, output }: HeadOf<"sequence-classification">,
+): Head<"sequence-classification"> {
+  const dense = linear(weights.at(hidden), d, d, { bias: true, fresh: true });
+  const out = linear(weights.at(output), d, labels.length, { bias: true, fresh: true });
+  const classifier: Module = {
+    path,
+    children: [dense, out],
+    forward: (x, context) =>
+      call(out, ops.activate(context.tape, call(dense, x, context), activation), context),
+  };
+  return {
+    task,
+    root: modelOf(weights, layers, [classifier]),
+    labels,
+    logits: (ids, context) => call(classifier, firstTokens(encode(ids, context), context), context),
+  };
+}
+
+function tokenHead(
+  weights: Weights,
+  { hiddenSize, labels }: BertConfig,
+  { layers, encode }: Encoder,
+  { task, output }: HeadOf<"token-classification">,
+): Head<"token-classification"> {
+  const out = linear(weights.at(output), hiddenSize, labels.length, { bias: true, fresh: true });
+  return {
+    task,
+    root: modelOf(weights, layers, [out]),
+    labels,
+    logits: (ids, context) => call(out, encode(ids, context), context),
+  };
+}
+
+/** norm(act(dense x)) times the words' vectors, plus a bias. */
+function maskedHead(
+  weights: Weights,
+  { hiddenSize: d, normEps: eps, vocabSize }: BertConfig,
+  { words, layers, encode }: Encoder,
+  names: HeadOf<"masked-lm">,
+): Head<"masked-lm"> {
+  const dense = linear(weights.at(names.dense), d, d, { bias: true });
+  const norm = layerNorm(weights.at(names.norm), d, { eps });
+  const bias = weights.tensor(names.bias, [vocabSize], { storage: "f32", init: "zeros" });
+  return {
+    task: names.task,
+    root: modelOf(weights, layers, [dense, norm]),
+    head: words,
+    headOptions: { bias },
+    hidden(ids, context) {
+      const inner = call(dense, encode(ids, context), context);
+      return call(norm, ops.activate(context.tape, inner, names.activation), context);
+    },
+    logits: (hidden, tape) => headLogits(tape, hidden, words, { bias }),
+  };
+}
+
+/** The mean of the tokens' states, scaled to length 1. */
+function embeddingHead(weights: Weights, { layers, encode }: Encoder): Head<"sentence-embedding"> {
+  return {
+    task: "sentence-embedding",
+    root: modelOf(weights, layers, []),
+    embed(ids, context) {
+      const { tape, lengths } = context;
+      return unitLength(tape, ops.meanPool(tape, encode(ids, context), lengths));
+    },
+  };
+}

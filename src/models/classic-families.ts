@@ -1,0 +1,98 @@
+import { readActivation } from "./activation-names.ts";
+import type { ConfigReader } from "./config-reader.ts";
+import { type Family, family } from "./family.ts";
+import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
+import { buildGpt2, type Gpt2Config } from "./gpt2.ts";
+import { buildOpt, type OptConfig } from "./opt.ts";
+import { readRope } from "./rope-config.ts";
+
+/** Decoders from before RMSNorm and gated MLPs, by the architecture name in their configs. */
+export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
+  GPT2LMHeadModel: family({
+    modelType: "gpt2",
+    defaultTargets: ["c_attn"],
+    renames: [[/^(?=(?:wte|wpe|ln_f|h)\.)/, "transformer."]], // the hub's own checkpoint lacks the prefix
+    read: readGpt2,
+    build: buildGpt2,
+  }),
+  GPTNeoXForCausalLM: family({
+    modelType: "gpt_neox",
+    defaultTargets: ["query_key_value"],
+    renames: [[/^embed_out\./, "lm_head."]], // as the files have it
+    read: readGptNeox,
+    build: buildGptNeox,
+  }),
+  OPTForCausalLM: family({
+    modelType: "opt",
+    defaultTargets: ["q_proj", "v_proj"],
+    renames: [[/^decoder\./, "model.decoder."]],
+    read: readOpt,
+    build: buildOpt,
+  }),
+};
+
+function readGpt2(c: ConfigReader): Gpt2Config {
+  const hiddenSize = c.size("n_embd");
+  const numHeads = c.size("n_head");
+  const scaled = c.boolean("scale_attn_weights", true) ? Math.sqrt(hiddenSize / numHeads) : 1;
+  const byLayer = c.boolean("scale_attn_by_inverse_layer_idx", false);
+  // The rest is of other heads, of older code, or the order of operations in half precision.
+  c.ignore("n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn");
+  c.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels");
+  c.only("add_cross_attention", [false]);
+  return {
+    vocabSize: c.size("vocab_size"),
+    hiddenSize,
+    intermediateSize: c.optionalNumber("n_inner") ?? 4 * hiddenSize,
+    numLayers: c.size("n_layer"),
+    numHeads,
+    maxPositions: c.size("n_positions", 1024),
+    normEps: c.number("layer_norm_epsilon", 1e-5),
+    activation: readActivation(c, "activation_function", "gelu_new"),
+    queryScale: (layer) => 1 / (scaled * (byLayer ? layer + 1 : 1)),
+    tied: c.boolean("tie_word_embeddings", true),
+  };
+}
+
+function readGptNeox(c: ConfigReader): GptNeoxConfig {
+  const hiddenSize = c.size("hidden_size");
+  const numHeads = c.size("num_attention_heads");
+  const theta = c.number("rotary_emb_base", 10_000);
+  const partial = c.number("rotary_pct", 0.25);
+  return {
+    vocabSize: c.size("vocab_size"),
+    hiddenSize,
+    intermediateSize: c.size("intermediate_size"),
+    numLayers: c.size("num_hidden_layers"),
+    numHeads,
+    maxPositions: c.size("max_position_embeddings", 2048),
+    normEps: c.number("layer_norm_eps", 1e-5),
+    activation: readActivation(c, "hidden_act", "gelu"),
+    attentionBias: c.boolean("attention_bias", true),
+    parallelResidual: c.boolean("use_parallel_residual", true),
+    rope: readRope(c, hiddenSize / numHeads, { theta, partial }),
+    tied: c.boolean("tie_word_embeddings", false),
+  };
+}
+
+function readOpt(c: ConfigReader): OptConfig {
+  const hiddenSize = c.size("hidden_size");
+  const normsFirst = c.boolean("do_layer_norm_before", true);
+  const withoutLast = c.boolean("_remove_final_layer_norm", false);
+  c.only("layer_norm_elementwise_affine", [true]);
+  c.ignore("layerdrop", "init_std");
+  return {
+    vocabSize: c.size("vocab_size"),
+    hiddenSize,
+    wordSize: c.optionalNumber("word_embed_proj_dim") ?? hiddenSize,
+    intermediateSize: c.size("ffn_dim"),
+    numLayers: c.size("num_hidden_layers"),
+    numHeads: c.size("num_attention_heads"),
+    maxPositions: c.size("max_position_embeddings", 2048),
+    activation: readActivation(c, "activation_function", "relu"),
+    bias: c.boolean("enable_bias", true),
+    normsFirst,
+    finalNorm: normsFirst && !withoutLast,
+    tied: c.boolean("tie_word_embeddings", true),
+  };
+}

@@ -1,0 +1,41 @@
+import * as ops from "../autograd/ops.ts";
+import type { Device } from "../gpu/device.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
+import { linear } from "../nn/linear.ts";
+import { type Context, call } from "../nn/module.ts";
+import type { Weights } from "../nn/weights.ts";
+import { fail } from "../util/fail.ts";
+import { type DecoderConfig, decoderBody } from "./decoder.ts";
+import type { BuiltModel } from "./family.ts";
+
+/** A decoder, and the names of the classes. */
+export interface DecoderClassifierConfig extends DecoderConfig {
+  labels: readonly string[];
+}
+
+/** A decoder that tells the class of a text by its last token, which alone has seen all of it. */
+export function buildDecoderClassifier(
+  device: Device,
+  weights: Weights,
+  c: DecoderClassifierConfig,
+): BuiltModel {
+  const body = decoderBody(device, weights, c);
+  const score = linear(weights.at("score"), c.hiddenSize, c.labels.length, { fresh: true });
+  return {
+    task: "sequence-classification",
+    device,
+    root: { ...body.root, children: [...body.root.children, score] },
+    config: { ...c, numLayers: c.layers.length },
+    labels: c.labels,
+    logits: (ids, context) => call(score, lastTokens(body.encode(ids, context), context), context),
+    release: body.release,
+  };
+}
+
+/** States of the last token of each text: `[B, T, d]` → `[B, d]`. */
+function lastTokens(x: Tensor, { tape, lengths, counts }: Context): Tensor {
+  if (lengths && !counts) fail("classifier", "lengths are given without counts", "which token is the last?");
+  const [batch = 0, length = 0] = x.shape;
+  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length + (counts?.[b] ?? length) - 1);
+  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
+}

@@ -1,0 +1,127 @@
+import { headLogits } from "../autograd/loss.ts";
+import * as ops from "../autograd/ops.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
+import { attend } from "../nn/attention.ts";
+import { KvCache } from "../nn/cache.ts";
+import { linear } from "../nn/linear.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
+import { layerNorm } from "../nn/norm.ts";
+import { positionEmbedding } from "../nn/positions.ts";
+import { stack } from "../nn/stack.ts";
+import type { Weights } from "../nn/weights.ts";
+import type { Built } from "./family.ts";
+
+/** Rows of the position table before that of position 0. */
+const POSITION_OFFSET = 2;
+
+/** Sizes and options; Zhang et al. 2022, arXiv 2205.01068. */
+export interface OptConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  /** Width of embedding and output layer; where it is not the hidden size, two matrices lie in between. */
+  wordSize: number;
+  intermediateSize: number;
+  numLayers: number;
+  numHeads: number;
+  maxPositions: number;
+  activation: Activation;
+  bias: boolean;
+  /** Norms stand before attention and MLP, not behind the sums. */
+  normsFirst: boolean;
+  /** A norm follows the last layer. */
+  finalNorm: boolean;
+  /** The output layer shares the embedding's matrix. */
+  tied: boolean;
+}
+
+const NORM = { eps: 1e-5 };
+
+function attention(weights: Weights, c: OptConfig, layer: number): Module {
+  const { hiddenSize: d, numHeads, bias } = c;
+  const projection = (name: string) => linear(weights.at(name), d, d, { bias });
+  const [q, k, v] = [projection("q_proj"), projection("k_proj"), projection("v_proj")];
+  const out = projection("out_proj");
+  const options = { queryScale: 1 / Math.sqrt(d / numHeads), layer };
+  return {
+    path: weights.path,
+    children: [q, k, v, out],
+    forward(x, context) {
+      const [batch = 0, length = 0] = x.shape;
+      const heads = (m: Module) => call(m, x, context).reshape([batch, length, numHeads, d / numHeads]);
+      return call(out, attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape), context);
+    },
+  };
+}
+
+function mlp(weights: Weights, { hiddenSize, intermediateSize, activation, bias }: OptConfig): Module {
+  const up = linear(weights.at("fc1"), hiddenSize, intermediateSize, { bias });
+  const down = linear(weights.at("fc2"), intermediateSize, hiddenSize, { bias });
+  return {
+    path: weights.path,
+    children: [up, down],
+    forward: (x, context) =>
+      call(down, ops.activate(context.tape, call(up, x, context), activation), context),
+  };
+}
+
+function block(weights: Weights, c: OptConfig, layer: number): Module {
+  const branches = [
+    {
+      norm: layerNorm(weights.at("self_attn_layer_norm"), c.hiddenSize, NORM),
+      run: attention(weights.at("self_attn"), c, layer),
+    },
+    { norm: layerNorm(weights.at("final_layer_norm"), c.hiddenSize, NORM), run: mlp(weights, c) },
+  ];
+  return {
+    path: weights.path,
+    children: branches.flatMap(({ norm, run }) => [norm, run]),
+    forward(x, context) {
+      for (const { norm, run } of branches) {
+        const y = call(run, c.normsFirst ? call(norm, x, context) : x, context);
+        const sum = ops.add(context.tape, x, y);
+        x = c.normsFirst ? sum : call(norm, sum, context);
+      }
+      return x;
+    },
+  };
+}
+
+/** OPT with its language-modelling head. */
+export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<"causal-lm"> {
+  const { hiddenSize, wordSize, vocabSize, numLayers, numHeads } = c;
+  const body = weights.at("model.decoder");
+  const words = body.at("embed_tokens").tensor("weight", [vocabSize, wordSize]);
+  const places = body.at("embed_positions").tensor("weight", [c.maxPositions + POSITION_OFFSET, hiddenSize]);
+  const projected = wordSize !== hiddenSize;
+  const projectIn = projected ? [linear(body.at("project_in"), wordSize, hiddenSize)] : [];
+  const projectOut = projected ? [linear(body.at("project_out"), hiddenSize, wordSize)] : [];
+  const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c, i));
+  const norm = c.finalNorm ? [layerNorm(body.at("final_layer_norm"), hiddenSize, NORM)] : [];
+  const head = c.tied ? words : weights.at("lm_head").tensor("weight", [vocabSize, wordSize]);
+  const layerStack = stack(body.path, layers, [...norm, ...projectOut]);
+  const root: Module = {
+    path: weights.path,
+    children: [...projectIn, layerStack],
+    forward: (x, context) => call(layerStack, x, context),
+  };
+  const embed = (ids: Tensor, context: Context) => {
+    const x = ops.embedding(context.tape, words, ids);
+    const y = projectIn.reduce((y, module) => call(module, y, context), x);
+    return ops.add(context.tape, y, positionEmbedding(places, ids.shape, context, POSITION_OFFSET));
+  };
+  const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
+  return {
+    task: "causal-lm",
+    device,
+    root,
+    config: { ...c, hiddenSize: wordSize },
+    tied: c.tied,
+    head,
+    hidden: (ids, context) => call(root, embed(ids, context), context),
+    logits: (hidden, tape) => headLogits(tape, hidden, head),
+    newCache: (capacity) => new KvCache(device, { ...cacheSizes, capacity }),
+    release() {},
+  };
+}

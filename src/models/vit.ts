@@ -1,0 +1,120 @@
+import * as ops from "../autograd/ops.ts";
+import type { Device } from "../gpu/device.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
+import type { Activation } from "../kernels/activation.ts";
+import { attend } from "../nn/attention.ts";
+import { linear } from "../nn/linear.ts";
+import { type Context, call, type Module } from "../nn/module.ts";
+import { layerNorm } from "../nn/norm.ts";
+import { positionEmbedding } from "../nn/positions.ts";
+import { stack } from "../nn/stack.ts";
+import type { Weights } from "../nn/weights.ts";
+import type { Built } from "./family.ts";
+
+/** Sizes and options of a vision transformer; Dosovitskiy et al. 2020, arXiv 2010.11929. */
+export interface VitConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  numLayers: number;
+  numHeads: number;
+  image: { channels: number; height: number; width: number };
+  /** Side of a patch, pixels. */
+  patchSize: number;
+  normEps: number;
+  activation: Activation;
+  qkvBias: boolean;
+  labels: readonly string[];
+}
+
+/** x + attention(norm x), then x + MLP(norm x); every patch sees every other. */
+function block(weights: Weights, c: VitConfig): Module {
+  const { hiddenSize: d, numHeads, qkvBias, normEps: eps } = c;
+  const at = (name: string, bias = true, inputs = d, outputs = d) =>
+    linear(weights.at(name), inputs, outputs, { bias });
+  const norm1 = layerNorm(weights.at("layernorm_before"), d, { eps });
+  const [q, k, v] = [
+    at("attention.q_proj", qkvBias),
+    at("attention.k_proj", qkvBias),
+    at("attention.v_proj", qkvBias),
+  ];
+  const out = at("attention.o_proj");
+  const norm2 = layerNorm(weights.at("layernorm_after"), d, { eps });
+  const up = at("mlp.fc1", true, d, c.intermediateSize);
+  const down = at("mlp.fc2", true, c.intermediateSize, d);
+  const options = { queryScale: Math.sqrt(numHeads / d), causal: false, layer: 0 };
+  return {
+    path: weights.path,
+    children: [norm1, q, k, v, out, norm2, up, down],
+    forward(x, context) {
+      const { tape } = context;
+      const [batch = 0, length = 0] = x.shape;
+      const normed = call(norm1, x, context);
+      const heads = (m: Module) => call(m, normed, context).reshape([batch, length, numHeads, d / numHeads]);
+      const mixed = attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape);
+      const h = ops.add(tape, x, call(out, mixed, context));
+      const inner = ops.activate(tape, call(up, call(norm2, h, context), context), c.activation);
+      return ops.add(tape, h, call(down, inner, context));
+    },
+  };
+}
+
+/** pixels `[B, C, H, W]` → a vector for the image, then one for each patch: `[B, 1 + N, d]`. */
+function embeddings(weights: Weights, c: VitConfig): (pixels: Tensor, context: Context) => Tensor {
+  const { hiddenSize: d, patchSize, image } = c;
+  const count = (image.height / patchSize) * (image.width / patchSize);
+  const pixelsOfPatch = image.channels * patchSize ** 2;
+  const projection = weights.at("patch_embeddings.projection");
+  // A convolution whose stride is its size: its weight, seen as a matrix, maps patches to vectors.
+  const kernel = projection
+    .tensor("weight", [d, image.channels, patchSize, patchSize])
+    .reshape([d, pixelsOfPatch]);
+  const bias = projection.tensor("bias", [d], { storage: "f32", init: "zeros" });
+  const whole = weights.tensor("cls_token", [1, 1, d], { init: "zeros" }).reshape([1, d]);
+  const places = weights.tensor("position_embeddings", [1, count + 1, d]).reshape([count + 1, d]);
+  return (pixels, context) => {
+    const { tape } = context;
+    const [batch = 0] = pixels.shape;
+    const shape = [batch, count + 1];
+    const patches = ops.linear(tape, ops.patches(tape, pixels, patchSize), kernel, { bias });
+    // Row 0 of each image is left for `whole`: id 0 there, and elsewhere an id that is outside the table, which gives 0.
+    const rows = Uint32Array.from({ length: batch * count }, (_, i) => i + Math.floor(i / count) + 1);
+    const ids = Uint32Array.from({ length: batch * (count + 1) }, (_, i) => Math.min(1, i % (count + 1)));
+    const index = fromArray(pixels.device, rows, [rows.length]);
+    const placed = ops.scatterRows(tape, patches.reshape([rows.length, d]), index, ids.length);
+    const first = ops.embedding(tape, whole, fromArray(pixels.device, ids, shape));
+    const x = ops.add(tape, first, placed.reshape([...shape, d]));
+    return ops.add(tape, x, positionEmbedding(places, shape, context));
+  };
+}
+
+/** ViT with its head for image classification. */
+export function buildVit(device: Device, weights: Weights, c: VitConfig): Built<"image-classification"> {
+  const { hiddenSize, numLayers, labels } = c;
+  const body = weights.at("vit");
+  const embed = embeddings(body.at("embeddings"), c);
+  const blocks = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c));
+  const norm = layerNorm(body.at("layernorm"), hiddenSize, { eps: c.normEps });
+  const layers = stack(body.path, blocks, [norm]);
+  const out = linear(weights.at("classifier"), hiddenSize, labels.length, { bias: true, fresh: true });
+  const root: Module = {
+    path: weights.path,
+    children: [layers, out],
+    forward(x, context) {
+      const [batch = 0, length = 0] = x.shape;
+      const first = Uint32Array.from({ length: batch }, (_, b) => b * length);
+      const y = call(layers, x, context);
+      const images = ops.gatherRows(context.tape, y, fromArray(x.device, first, [batch]));
+      return call(out, images, context);
+    },
+  };
+  return {
+    task: "image-classification",
+    device,
+    root,
+    config: c,
+    labels,
+    image: c.image,
+    logits: (pixels, context) => call(root, embed(pixels, context), context),
+    release() {},
+  };
+}

@@ -1,0 +1,109 @@
+import { softmaxCrossEntropy } from "../autograd/loss.ts";
+import { type Batch, collate, padRows, type TokenBatch } from "../data/batch.ts";
+import type { Sequence } from "../data/tokenize.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
+import type { ImageClassifier, TextClassifier } from "../models/model.ts";
+import type { Context } from "../nn/module.ts";
+import { uploadTokens } from "./language-modelling.ts";
+import type { Counted, Objective } from "./objective.ts";
+
+/** Objective of a classifier, whose scores can be looked at too. */
+export interface ClassifierObjective<Item, B extends Counted> extends Objective<Item, B> {
+  readonly labelNames: readonly string[];
+  /** Scores `[..., C]`, a row for each label of the batch. */
+  logits(batch: B, context: Context): Tensor;
+  /** Class of each row of the scores; −100: none. */
+  labelsOf(batch: B): Int32Array;
+}
+
+/** A text and its class. */
+export interface LabelledText {
+  readonly inputIds: readonly number[];
+  /** Index of the class. */
+  readonly label: number;
+}
+
+/** Texts and their classes, side by side. */
+export interface LabelledTexts extends TokenBatch, Counted {
+  readonly labels: Int32Array;
+}
+
+/** Telling the class of a whole text. */
+export function sequenceClassification(
+  model: TextClassifier<"sequence-classification">,
+): ClassifierObjective<LabelledText, LabelledTexts> {
+  return classifier(model, {
+    collate(items) {
+      const rows = padRows(items.map(({ inputIds }) => inputIds));
+      return { ...rows, labels: Int32Array.from(items, ({ label }) => label), labelTokens: items.length };
+    },
+    logits: (batch, context) => textLogits(model, batch, context),
+  });
+}
+
+/** Telling the class of each labelled token; `labels[i]` is the class of token i itself. */
+export function tokenClassification(
+  model: TextClassifier<"token-classification">,
+): ClassifierObjective<Sequence, Batch> {
+  return classifier(model, {
+    collate: (items) => collate(items, {}),
+    logits: (batch, context) => textLogits(model, batch, context),
+  });
+}
+
+/** An image and its class. */
+export interface LabelledImage {
+  /** `[channels, height, width]`, normalised; made when they are needed, since bytes take a quarter of the memory. */
+  pixels(): Float32Array;
+  readonly label: number;
+}
+
+/** Images and their classes, side by side. */
+export interface LabelledImages extends Counted {
+  /** `[B, channels, height, width]` */
+  readonly pixels: Float32Array;
+  readonly labels: Int32Array;
+}
+
+/** Telling the class of an image. */
+export function imageClassification(
+  model: ImageClassifier,
+): ClassifierObjective<LabelledImage, LabelledImages> {
+  const { channels, height, width } = model.image;
+  const size = channels * height * width;
+  return classifier(model, {
+    collate(items) {
+      const pixels = new Float32Array(items.length * size);
+      for (const [i, item] of items.entries()) pixels.set(item.pixels(), i * size);
+      const labels = Int32Array.from(items, ({ label }) => label);
+      return { pixels, labels, tokens: items.length, labelTokens: items.length };
+    },
+    logits({ pixels, labels }, context) {
+      const images = fromArray(model.device, pixels, [labels.length, channels, height, width]);
+      return model.logits(images, context);
+    },
+  });
+}
+
+function textLogits(
+  model: TextClassifier<"sequence-classification" | "token-classification">,
+  batch: TokenBatch,
+  context: Context,
+): Tensor {
+  const { ids, ...padding } = uploadTokens(model.device, batch);
+  return model.logits(ids, { ...context, ...padding });
+}
+
+function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
+  { device, labels: labelNames }: Pick<ImageClassifier, "device" | "labels">,
+  parts: Pick<ClassifierObjective<Item, B>, "collate" | "logits">,
+): ClassifierObjective<Item, B> {
+  return {
+    ...parts,
+    device,
+    labelNames,
+    labelsOf: ({ labels }) => labels,
+    loss: (batch, context, scale) =>
+      softmaxCrossEntropy(context.tape, parts.logits(batch, context), batch.labels, { scale }),
+  };
+}

@@ -1,0 +1,49 @@
+import { linearCrossEntropy } from "../autograd/loss.ts";
+import { padRows, type TokenBatch } from "../data/batch.ts";
+import type { SentenceEncoder } from "../models/model.ts";
+import { uploadTokens } from "./language-modelling.ts";
+import type { Counted, Objective } from "./objective.ts";
+
+/** Factor of the cosines unless told otherwise: that of sentence-transformers. */
+const SCALE = 20;
+
+/** Two texts that mean the same, as tokens. */
+export interface TextPair {
+  readonly first: readonly number[];
+  readonly second: readonly number[];
+}
+
+/** Pairs side by side: all first texts, then all second ones. */
+export interface TextPairs extends Counted {
+  readonly first: TokenBatch;
+  readonly second: TokenBatch;
+}
+
+/**
+ * Finding each text's partner among the second texts of the batch: cross-entropy over scale · cosine, the others
+ * being the negatives. Henderson et al. 2017, arXiv 1705.00652.
+ * A batch of one pair has nothing to tell apart and gives no loss.
+ */
+export function contrastive(
+  model: SentenceEncoder,
+  { scale: logitScale = SCALE }: { scale?: number } = {},
+): Objective<TextPair, TextPairs> {
+  const { device } = model;
+  return {
+    device,
+    collate(items) {
+      const first = padRows(items.map(({ first }) => first));
+      const second = padRows(items.map(({ second }) => second));
+      return { first, second, tokens: first.tokens + second.tokens, labelTokens: items.length };
+    },
+    loss({ first, second }, context, scale) {
+      const embed = (batch: TokenBatch) => {
+        const { ids, lengths } = uploadTokens(device, batch);
+        return model.embed(ids, { ...context, lengths });
+      };
+      const [queries, keys] = [embed(first), embed(second)];
+      const partners = Int32Array.from({ length: first.batchSize }, (_, i) => i);
+      return linearCrossEntropy(context.tape, queries, keys, partners, { scale, logitScale });
+    },
+  };
+}

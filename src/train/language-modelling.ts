@@ -1,0 +1,68 @@
+import { linearCrossEntropy } from "../autograd/loss.ts";
+import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
+import { IGNORE_INDEX, type Sequence } from "../data/tokenize.ts";
+import type { Device } from "../gpu/device.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
+import type { LanguageModel, MaskedLanguageModel } from "../models/model.ts";
+import type { Random } from "../util/random.ts";
+import type { Objective } from "./objective.ts";
+
+/** Predicting each labelled token from those before it. */
+export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
+  const { device, head, headOptions } = model;
+  return {
+    device,
+    collate: (items) => collate(items, { padTokenId: 0 }),
+    loss(batch, context, scale) {
+      const { ids, ...padding } = uploadTokens(device, batch);
+      const hidden = model.hidden(ids, { ...context, ...padding });
+      return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
+    },
+  };
+}
+
+/**
+ * Filling in each labelled token from those on both sides. Here `labels[i]` is of position i itself.
+ * @param mask hides tokens of an item anew each time it is seen; without it the items are masked already
+ */
+export function maskedLanguageModelling(
+  model: MaskedLanguageModel,
+  mask: (item: Sequence, random: Random) => Sequence = (item) => item,
+): Objective<Sequence, Batch> {
+  const { device, head, headOptions } = model;
+  return {
+    device,
+    collate: (items, random) =>
+      collate(
+        items.map((item, i) => mask(item, random.fork(i))),
+        {},
+      ),
+    loss(batch, context, scale) {
+      const { ids, ...padding } = uploadTokens(device, batch);
+      const hidden = model.hidden(ids, { ...context, ...padding });
+      return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
+    },
+  };
+}
+
+/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host. */
+export function uploadTokens(
+  device: Device,
+  { inputIds, lengths, batchSize, length }: TokenBatch,
+): { ids: Tensor; lengths: Tensor; counts: readonly number[] } {
+  return {
+    ids: fromArray(device, inputIds, [batchSize, length]),
+    lengths: fromArray(device, Uint32Array.from(lengths), [batchSize]),
+    counts: lengths,
+  };
+}
+
+/** The label of position t is the token at t + 1: shifts every row to the left by one. */
+function nextTokens({ labels, batchSize, length }: Batch): Int32Array {
+  const shifted = new Int32Array(labels.length).fill(IGNORE_INDEX);
+  for (let row = 0; row < batchSize; row++) {
+    const start = row * length;
+    shifted.set(labels.subarray(start + 1, start + length), start);
+  }
+  return shifted;
+}

@@ -1,0 +1,21 @@
+import type { Device } from "../gpu/device.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Context } from "../nn/module.ts";
+import type { Random } from "../util/random.ts";
+
+/** What every batch counts. */
+export interface Counted {
+  /** Tokens that were read, without padding; images and their like count one each. */
+  readonly tokens: number;
+  /** Terms of the loss: predicted tokens, classified texts. */
+  readonly labelTokens: number;
+}
+
+/** What a run minimises: how items become a batch, and a batch a loss. */
+export interface Objective<Item, B extends Counted = Counted> {
+  readonly device: Device;
+  /** Puts the items of a micro-batch together; `random` is of this micro-batch alone. */
+  collate(items: readonly Item[], random: Random): B;
+  /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
+  loss(batch: B, context: Pick<Context, "tape" | "training" | "seed" | "checkpoint">, scale: number): Tensor;
+}

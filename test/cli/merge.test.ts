@@ -1,0 +1,62 @@
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { BUNDLED_MODEL, fixturePath, readJsonFile } from "../support/fixtures.ts";
+import { useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const fixture = fixturePath("llama-tied");
+
+test("a merged model does without the adapter what the model does with it", async () => {
+  const data = cli.write("rows.jsonl", [
+    { prompt: "Tom put", completion: " 9 pink candles in the barn." },
+    { prompt: "Anna hid", completion: " 9 pink candles in the attic." },
+  ]);
+  const [adapter, out] = [cli.path("adapter"), cli.path("merged")];
+  const model = ["--model", BUNDLED_MODEL];
+  const trained = await cli.run([
+    ...["train", ...model, "--data", data, "--output-dir", adapter],
+    ...["--iters", "8", "--learning-rate", "1e-2"],
+  ]);
+  expect(trained, trained.stderr).toMatchObject({ code: 0 });
+  const merged = await cli.run(["merge", ...model, "--adapter-path", adapter, "--save-path", out]);
+  expect(merged, merged.stderr).toMatchObject({ code: 0 });
+  expect(merged.stdout).toBe(`Merged ${adapter} into ${BUNDLED_MODEL}: 28 layers. Saved to ${out}.\n`);
+  expect(readdirSync(out)).toEqual(readdirSync(BUNDLED_MODEL).filter((name) => name !== "README.md"));
+  const lossOf = async (words: readonly string[]) => {
+    const { stdout } = await cli.run(["eval", ...words, "--data", data, "--json"]);
+    return (JSON.parse(stdout) as { loss: number }).loss;
+  };
+  const [base, adapted] = [await lossOf(model), await lossOf([...model, "--adapter-path", adapter])];
+  expect(adapted).toBeLessThan(base - 1);
+  expect(Math.abs((await lossOf(["--model", out])) - adapted)).toBeLessThan(0.02); // bf16 has eight bits
+});
+
+test("a classifier with a head of its own keeps its labels", async () => {
+  const folder = fixturePath("tasks/bert-sequence");
+  const out = cli.path("classifier");
+  const words = ["--adapter-path", `${folder}/adapter`, "--task", "sequence-classification"];
+  const { code, stderr } = await cli.run(["merge", "--model", folder, ...words, "--output-dir", out]);
+  expect(stderr).not.toMatch(/error/);
+  expect(code).toBe(0);
+  const { id2label, architectures } = readJsonFile<Record<string, object>>(out, "config.json");
+  expect(architectures).toEqual(["BertForSequenceClassification"]);
+  expect(Object.keys(id2label ?? {}).length).toBeGreaterThan(1);
+});
+
+test("bad input leaves nothing behind", async () => {
+  const model = cli.path("model");
+  cpSync(fixture, model, { recursive: true });
+  const before = readFileSync(`${model}/config.json`, "utf8");
+  const failing = async (words: readonly string[], code = 1) => {
+    const result = await cli.run(["merge", "--model", model, ...words]);
+    expect(result.code).toBe(code);
+    return result.stderr;
+  };
+  const adapter = ["--adapter-path", `${fixture}/adapter`];
+  expect(await failing([], 2)).toMatch(/--adapter-path/);
+  expect(await failing([...adapter, "--output-dir", model])).toMatch(/the model's own folder\n/);
+  expect(readFileSync(`${model}/config.json`, "utf8")).toBe(before);
+  const foreign = ["--adapter-path", `${fixturePath("llama-gqa")}/adapter`];
+  expect(await failing([...foreign, "--output-dir", cli.path("none")])).toMatch(/do not fit|no linear layer/);
+  expect(existsSync(cli.path("none"))).toBe(false);
+});

@@ -1,0 +1,204 @@
+import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { fixturePath } from "../support/fixtures.ts";
+import { useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
+/** As many tokens as the fixtures' embeddings have rows. */
+const VOCABULARY = [
+  "[PAD]",
+  "[UNK]",
+  "[MASK]",
+  "[CLS]",
+  "[SEP]",
+  ...LETTERS,
+  "##a",
+  "##b",
+  "good",
+  "bad",
+  "film",
+]; // 36
+
+/** A fixture's model with a tokenizer: its own weights, so what it learns is up to the adapter and the head. */
+function modelFolder(name: string): string {
+  const folder = cli.path(name);
+  mkdirSync(folder, { recursive: true });
+  for (const file of ["config.json", "model.safetensors"]) {
+    copyFileSync(fixturePath(`tasks/${name}/${file}`), `${folder}/${file}`);
+  }
+  writeFileSync(`${folder}/vocab.txt`, `${VOCABULARY.join("\n")}\n`);
+  return folder;
+}
+
+const TRAIN = ["--learning-rate", "0.02", "--batch-size", "6", "--lora-r", "4", "--iters", "30"];
+const quiet = ["--steps-per-report", "30", "--steps-per-eval", "0"];
+
+async function train(task: string, model: string, data: string, more: readonly string[] = []) {
+  const out = cli.path(`${task}-out`);
+  const words = ["train", "--task", task, "--model", model, "--data", data, "--output-dir", out];
+  const result = await cli.run([...words, ...TRAIN, ...quiet, ...more]);
+  expect(result, result.stderr + result.stdout).toMatchObject({ code: 0 });
+  return { out, lines: result.stdout.trimEnd().split("\n") };
+}
+
+async function evaluation(task: string, model: string, data: string, adapter: string) {
+  const words = ["eval", "--task", task, "--model", model, "--data", data, "--adapter-path", adapter];
+  const result = await cli.run([...words, "--json"]);
+  expect(result, result.stderr).toMatchObject({ code: 0 });
+  return JSON.parse(result.stdout) as Record<string, unknown>;
+}
+
+describe("sequence classification", () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    text: `${i % 2 ? "good" : "bad"} film ${LETTERS[i]}`,
+    label: i % 2 ? "pos" : "neg",
+  }));
+
+  test("from CSV, with a new head for the data's classes; eval finds the classes again", async () => {
+    const model = modelFolder("bert-masked");
+    const csv = ["text,label", ...rows.map(({ text, label }) => `"${text}, ""x""",${label}`)];
+    const data = cli.write("csv/train.csv", csv);
+    cli.write("csv/valid.csv", csv.slice(0, 5));
+    const { out, lines } = await train("sequence-classification", model, cli.path("csv"));
+    expect(lines.join("\n")).toMatch(
+      /The head starts at random: bert\.pooler\.dense\.weight, .*classifier\.weight/,
+    );
+    expect(lines).toContain("train.csv: 12 rows");
+    const vals = lines.filter((line) => line.includes("Val loss"));
+    expect(vals.at(-1)).toMatch(/Val loss 0\.\d+, Val took [\d.]+s, accuracy 1\.0000, F1 1\.0000$/);
+    expect(JSON.parse(readFileSync(`${out}/labels.json`, "utf8"))).toEqual(["neg", "pos"]);
+    const config = JSON.parse(readFileSync(`${out}/adapter_config.json`, "utf8")) as object;
+    expect(config).toMatchObject({ task_type: "SEQ_CLS", modules_to_save: ["classifier", "score"] });
+
+    const judged = await evaluation("sequence-classification", model, data, out);
+    expect(judged).toMatchObject({
+      accuracy: 1,
+      f1: 1,
+      count: 12,
+      confusion: [
+        [6, 0],
+        [0, 6],
+      ],
+    });
+    const { stdout } = await cli.run(
+      `eval --task sequence-classification --model ${model} --data ${data} --adapter-path ${out}`.split(" "),
+    );
+    expect(stdout).toMatch(
+      /accuracy 1\.0000, F1 1\.0000, 12 labels\.\nclass precision[\s\S]*\n {2}neg {5}6 {3}0\n/,
+    );
+  });
+
+  test("bad rows are all named; a label outside the head too", async () => {
+    const model = modelFolder("bert-sequence");
+    const run = async (lines: readonly unknown[], more: readonly string[] = []) => {
+      const data = cli.write("bad.jsonl", lines);
+      const words = ["train", "--task", "sequence-classification", "--model", model, "--data", data];
+      return cli.run([...words, "--output-dir", cli.path("bad-out"), ...more]);
+    };
+    const bad = await run([{ text: "a" }, { txt: "a", label: 1 }, { text: 3, label: 1 }, "[1]"]);
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain("bad.jsonl:4: is no JSON object");
+    const rows = await run([{ text: "a" }, { txt: "a", label: 1 }, { text: 3, label: 1 }]);
+    for (const part of [
+      'bad.jsonl:1: has no "label", but "text"',
+      'is "txt" meant?',
+      '"text" is 3, wanted a string',
+    ]) {
+      expect(rows.stderr).toContain(part);
+    }
+    const outside = await run(
+      [
+        { text: "a", label: "x" },
+        { text: "b", label: "y" },
+      ],
+      ["--labels", "x", "z"],
+    );
+    expect(outside.stderr).toContain("data: the labels y are outside the head, which has x, z");
+    const empty = await run([
+      { text: " ", label: 0 },
+      { text: "", label: 1 },
+    ]);
+    expect(empty.stderr).toContain("no row has a text");
+    const one = await run([{ text: "a", label: "x" }]);
+    expect(one.stderr).toContain("there is one class, x");
+  });
+});
+
+test("token classification, masked language modelling and sentence pairs learn", async () => {
+  const words = Array.from({ length: 12 }, (_, i) => [LETTERS[i], "film", LETTERS[i + 3]]);
+  const tagged = words.map((tokens) => ({
+    tokens,
+    tags: tokens.map((word) => (word === "film" ? "THING" : "O")),
+  }));
+  const token = modelFolder("bert-token");
+  const tokenData = cli.write("tokens.jsonl", tagged);
+  const tagger = await train("token-classification", token, tokenData);
+  expect(await evaluation("token-classification", token, tokenData, tagger.out)).toMatchObject({
+    accuracy: 1,
+    count: 36,
+  });
+
+  const masked = modelFolder("bert-masked");
+  const texts = cli.write(
+    "texts.jsonl",
+    Array.from({ length: 12 }, () => ({ text: "good film good film" })),
+  );
+  const filler = await train("masked-lm", masked, texts);
+  const before = await cli.run(["eval", "--task", "masked-lm", "--model", masked, "--data", texts, "--json"]);
+  const { loss } = await evaluation("masked-lm", masked, texts, filler.out);
+  expect(loss as number).toBeLessThan((JSON.parse(before.stdout) as { loss: number }).loss / 2);
+
+  const pairs = LETTERS.slice(0, 12).map((letter) => ({
+    anchor: `good ${letter}`,
+    positive: `film ${letter}`,
+  }));
+  const encoder = modelFolder("bert-embedding");
+  const pairData = cli.write("pairs.jsonl", pairs);
+  const embedder = await train("sentence-embedding", encoder, pairData);
+  const judged = await evaluation("sentence-embedding", encoder, pairData, embedder.out);
+  expect(judged.loss as number).toBeLessThan(0.5);
+});
+
+test("image classification from a folder of images; a file that is no image is named", async () => {
+  const model = cli.path("vit");
+  cpSync(fixturePath("tasks/vit"), model, { recursive: true });
+  const image = (path: string, file: string) => {
+    mkdirSync(cli.path(path), { recursive: true });
+    copyFileSync(fixturePath(`images/${file}`), cli.path(`${path}/${file}`));
+  };
+  for (const part of ["train", "valid"]) {
+    for (const file of ["colour.png", "colour.jpg", "alpha.png"]) image(`pictures/${part}/colour`, file);
+    image(`pictures/${part}/grey`, "grey.png");
+  }
+  const { out, lines } = await train("image-classification", model, cli.path("pictures"));
+  expect(lines).toContain("train: 4 images");
+  expect(lines.filter((line) => line.includes("Val loss")).at(-1)).toContain("accuracy 1.0000");
+  const config = JSON.parse(readFileSync(`${out}/adapter_config.json`, "utf8")) as object;
+  expect(config).toMatchObject({
+    task_type: null,
+    auto_mapping: { base_model_class: "ViTForImageClassification" },
+    modules_to_save: ["classifier"],
+  });
+  cli.write("pictures/train/grey/broken.png", ["not an image"]);
+  const words = ["train", "--task", "image-classification", "--model", model, "--data", cli.path("pictures")];
+  const broken = await cli.run([...words, "--output-dir", cli.path("never")]);
+  expect(broken.stderr).toContain("broken.png: is no image that can be decoded");
+});
+
+test("a task that the model has no head for names those that it has", async () => {
+  const data = cli.write("rows.jsonl", [{ text: "a" }, { text: "b" }]);
+  const model = modelFolder("bert-sequence");
+  const result = await cli.run([
+    "train",
+    "--model",
+    model,
+    "--data",
+    data,
+    "--output-dir",
+    cli.path("never"),
+  ]);
+  expect(result.stderr).toMatch(
+    /bert has no head for causal-lm[\s\S]*sequence-classification, token-classification/,
+  );
+});

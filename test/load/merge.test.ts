@@ -1,0 +1,109 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/io/checkpoint.ts";
+import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files.ts";
+import { writeSafetensors } from "../../src/io/safetensors-writer.ts";
+import { loadAdapter } from "../../src/load/adapter.ts";
+import { mergedFiles } from "../../src/load/merge.ts";
+import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { decodeBf16 } from "../../src/util/half.ts";
+import { testDevice } from "../support/device.ts";
+import { fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
+import { type TaskGolden, taskCase } from "../support/task-fixtures.ts";
+
+/** Reads what was to be written. */
+async function asSource(files: ReadonlyMap<string, FileContent>): Promise<FileSource> {
+  const entries = [...files].map(async ([name, content]) => [name, await wholeOf(content)] as const);
+  return memoryFiles("merged", new Map(await Promise.all(entries)));
+}
+
+async function wholeOf(content: FileContent): Promise<Uint8Array> {
+  if (typeof content === "string") return new TextEncoder().encode(content);
+  if (content instanceof Uint8Array) return content;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of content) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+/** A model of one file with all its weights in f32, so that merging rounds nothing away. */
+async function widened(folder: string): Promise<FileSource> {
+  const { tensors, read } = await openCheckpoint(folderFiles(folder));
+  const entries = [...tensors.values()].map(async (tensor) => {
+    const { name, dtype, shape } = tensor;
+    const bytes = (await read(tensor)).slice();
+    const data = dtype === "BF16" ? new Uint8Array(decodeBf16(new Uint16Array(bytes.buffer)).buffer) : bytes;
+    return { name, dtype: "F32" as const, shape, data };
+  });
+  const weights = writeSafetensors(await Promise.all(entries), { format: "pt" });
+  const config = new Uint8Array(readFileSync(`${folder}/config.json`));
+  const files = { "config.json": config, "model.safetensors": weights };
+  return memoryFiles(folder, new Map(Object.entries(files)));
+}
+
+const worst = (got: Float32Array, want: Float32Array) => {
+  expect(got.length).toBe(want.length);
+  return Math.max(...got.map((value, i) => Math.abs(value - (want[i] as number))));
+};
+
+const open = async (files: FileSource): Promise<LoadedModel> => openTaskModel(files, await testDevice());
+
+/** The model in `files` with the adapter of a fixture merged into it. */
+async function merged(files: FileSource, folder: string): Promise<FileSource> {
+  const model = await open(files);
+  const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
+  const result = await asSource(await mergedFiles(model, adapter, files));
+  model.release();
+  return result;
+}
+
+const fixtures = ["families", "tasks"].flatMap((kind) =>
+  readdirSync(fixturePath(kind)).map((name) => `${kind}/${name}`),
+);
+
+// Every family: its golden logits, by PEFT, come from a model without any adapter, too.
+describe.each(["llama-gqa", ...fixtures])("%s", (name) => {
+  const folder = fixturePath(name);
+
+  test("merged, its logits are those with the adapter", async () => {
+    const golden = readJsonFile<TaskGolden>(folder, "golden.json");
+    const tensors = await readTensors(folder, "golden.safetensors");
+    const model = await open(await merged(await widened(folder), folder));
+    const logits = await taskCase(model, golden, tensors).logits();
+    expect(worst(logits, tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
+    expect(worst(logits, tensors.get("base_logits")!)).toBeGreaterThan(1e-3);
+    model.release();
+  });
+});
+
+describe("a checkpoint of bf16 shards", () => {
+  const folder = fixturePath("llama-tied");
+
+  test("keeps its format and its shards; values are rounded once", async () => {
+    const golden = readJsonFile<TaskGolden>(folder, "golden.json");
+    const tensors = await readTensors(folder, "golden.safetensors");
+    const files = await merged(folderFiles(folder), folder);
+    const names = ["model-00001-of-00003.safetensors", "model.safetensors.index.json"];
+    for (const name of names) expect(await files.size(name)).toBeGreaterThan(0);
+    expect((await files.size(names[0]!))!).toBe(await folderFiles(folder).size(names[0]!));
+    expect(await files.size("model.safetensors")).toBeUndefined();
+    const model = await open(files);
+    const logits = await taskCase(model, golden, tensors).logits();
+    const moved = worst(tensors.get("adapter_logits")!, tensors.get("base_logits")!);
+    expect(worst(logits, tensors.get("adapter_logits")!)).toBeLessThan(0.05 * moved);
+  });
+
+  test("the model in memory is as before, and so is the adapter", async () => {
+    const model = await open(folderFiles(folder));
+    const golden = readJsonFile<TaskGolden>(folder, "golden.json");
+    const tensors = await readTensors(folder, "golden.safetensors");
+    const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
+    const { used } = model.device.memory.stats;
+    await asSource(await mergedFiles(model, adapter, folderFiles(folder)));
+    expect(model.device.memory.stats.used).toBe(used);
+    const { logits } = taskCase(model, golden, tensors);
+    expect(worst(await logits(), tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
+    adapter.enable(false);
+    expect(worst(await logits(), tensors.get("base_logits")!)).toBeLessThan(1e-4);
+  });
+});
