@@ -30,10 +30,24 @@ function reflectEntry(entry) {
   return bindings.sort((a, b) => a.binding - b.binding);
 }
 
-/** Reads one shader file. A file marked `// #opaque` (types that wgsl_reflect cannot parse) is refused. */
+/**
+ * What wgsl_reflect sees of a file with types that it cannot parse (subgroup matrices): what stands above its line
+ * `// #opaque`, and for each entry point below one that uses all bindings above.
+ */
+function transparentPart(code) {
+  const [open, opaque] = code.split("// #opaque\n");
+  if (opaque === undefined) return code;
+  const declarations = open.replace(/^(enable|diagnostic).*;/gm, "");
+  const names = [...open.matchAll(/^@group\(0\) .*?> (\w+):/gm)].map(([, name]) => name);
+  const uses = names.map((name, i) => `let use${i} = ${name};`).join(" ");
+  const entries = [...opaque.matchAll(/^@compute .*\nfn (\w+)/gm)].map(([, name]) => name);
+  return `${declarations}${entries.map((name) => `@compute @workgroup_size(1)\nfn ${name}() { ${uses} }\n`).join("")}`;
+}
+
+/** Reads one shader file. */
 export async function loadShader(path) {
   const code = await expandImports(await readFile(path, "utf8"));
-  const reflection = new WgslReflect(code);
+  const reflection = new WgslReflect(transparentPart(code));
   const params = reflection.structs.find((struct) => struct.name === "Params");
   return {
     name: basename(path, ".wgsl"),

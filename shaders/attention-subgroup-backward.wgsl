@@ -1,15 +1,15 @@
 enable subgroups;
 // dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q: attention-backward.wgsl in a subgroup
-// One subgroup per 8 owned rows, of the tensor whose gradient TARGET names; a lane computes their weights with 4 rows of
-// the other side (keys for dq, queries for dk and dv), then 4 columns of the gradient a pass. D is a multiple of 4.
+// One subgroup per 8 owned rows: of queries for dq, of keys for dk and dv. A lane computes their weights with 4 rows of
+// the other side, then 4 columns of the gradients a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
 @group(0) @binding(5) var<storage, read> d_o: array<vec4f>;      // [B, T, H, D]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;    // [B, H, T] of (logsumexp, D)
-@group(0) @binding(7) var<storage, read_write> d: array<vec4f>;  // like the tensor that TARGET names
+@group(0) @binding(7) var<storage, read_write> d_own: array<vec4f>; // dq, or dk: of what the owned rows are
+@group(0) @binding(8) var<storage, read_write> dv: array<vec4f>;    // not written where they are queries
 
-const TARGET: u32 = 0u;                // Q, K or V
-const BY_QUERY: bool = TARGET == 0u;   // the owned rows are queries
+const BY_QUERY: bool = true; // the owned rows are queries
 
 fn load(source: u32, row: u32, column: u32) -> vec4f {
   if (source == Q) { return load_q(row, column); }
@@ -18,28 +18,32 @@ fn load(source: u32, row: u32, column: u32) -> vec4f {
   return d_o[row * DV + column];
 }
 
-fn put(i: u32, value: vec4f) {
-  d[i] = value;
+fn put(output: u32, i: u32, value: vec4f) {
+  if (output == V) { dv[i] = value; } else { d_own[i] = value; }
 }
 
-// Weights of four owned rows with one row of the other side, from the query's logsumexp and D.
-fn weigh(s: vec4f, dp: vec4f, own: u32, own_end: u32, other: u32, other_end: u32, logsum: vec4f, mean: vec4f) -> vec4f {
+// P of four owned rows with one row of the other side, from the query's logsumexp.
+fn weigh(s: vec4f, own: u32, own_end: u32, other: u32, other_end: u32, logsum: vec4f) -> vec4f {
   let rows = own + vec4u(0u, 1u, 2u, 3u);
   let inside = (rows < vec4u(own_end)) & vec4<bool>(other < other_end);
   let queries = params.past + select(vec4u(other), rows, BY_QUERY);
   let keys = select(rows, vec4u(other), BY_QUERY);
-  let capped_s = capped(s);
-  let p = probability(capped_s, logsum, sees(queries, keys) & inside);
-  if (TARGET == V) { return p; }
-  return slope(p, capped_s, dp, mean);
+  return probability(s, logsum, sees(queries, keys) & inside);
 }
 
 // The same for all owned rows from `own`.
-fn weigh_all(s: PerRow, dp: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow, mean: PerRow) -> PerRow {
+fn weigh_all(s: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow) -> PerRow {
   return PerRow(
-    weigh(s[0], dp[0], own, own_end, other, other_end, logsum[0], mean[0]),
-    weigh(s[1], dp[1], own + 4u, own_end, other, other_end, logsum[1], mean[1])
+    weigh(s[0], own, own_end, other, other_end, logsum[0]), weigh(s[1], own + 4u, own_end, other, other_end, logsum[1])
   );
+}
+
+fn slope_all(p: PerRow, s: PerRow, dp: PerRow, mean: PerRow) -> PerRow {
+  return PerRow(slope(p[0], s[0], dp[0], mean[0]), slope(p[1], s[1], dp[1], mean[1]));
+}
+
+fn capped_all(s: PerRow) -> PerRow {
+  return PerRow(capped(s[0]), capped(s[1]));
 }
 
 fn all_rows(x: f32) -> PerRow {
@@ -78,54 +82,68 @@ fn backward(
   let own_other = select(V, DO, BY_QUERY); // of the same rows, for dp
   let other_source = select(Q, K, BY_QUERY);
   let other_other = select(DO, V, BY_QUERY);
-  let summed = select(select(DO, Q, TARGET == K), K, BY_QUERY);
   let own_step = select(params.kv_heads, params.heads, BY_QUERY);
   let other_step = select(params.heads, params.kv_heads, BY_QUERY);
   let key_base = key_row(batch, 0u, kv_head);
   var sums = Rows();
+  var dv_sums = Rows();
   for (var head = first_head; head < last_head; head++) {
     let query_base = query_row(batch, 0u, head);
     let own_base = select(key_base, query_base, BY_QUERY);
     let other_base = select(query_base, key_base, BY_QUERY);
     let own_rows = own_base + own * own_step;
     let stat_at = (batch * params.heads + head) * params.queries;
-    var logsum = PerRow();
-    var mean = PerRow();
+    var l0 = PerRow(); // logsumexp and D of the queries: of the owned rows, or of each of the lane's four others
+    var d0 = PerRow();
     if (BY_QUERY) {
       let a = stats[stat_at + own.x];
       let b = stats[stat_at + own.y];
-      logsum = per_row(a.x, b.x);
-      mean = per_row(a.y, b.y);
+      l0 = per_row(a.x, b.x);
+      d0 = per_row(a.y, b.y);
     }
+    var l1 = l0;
+    var l2 = l0;
+    var l3 = l0;
+    var d1 = d0;
+    var d2 = d0;
+    var d3 = d0;
     for (var other = span.x; other < span.y; other += OTHERS) {
       let mine = other + lane + vec4u(0u, SG, 2u * SG, 3u * SG);
       let near = min(mine, vec4u(last_other));
-      let rows = other_base + near * other_step;
-      let s = products(own_source, own_rows, other_source, rows);
-      var dp = Scores();
-      if (TARGET != V) { dp = products(own_other, own_rows, other_other, rows); }
-      var w = Scores();
-      if (BY_QUERY) {
-        w.c0 = weigh_all(s.c0, dp.c0, first, own_end, mine.x, span.y, logsum, mean);
-        w.c1 = weigh_all(s.c1, dp.c1, first, own_end, mine.y, span.y, logsum, mean);
-        w.c2 = weigh_all(s.c2, dp.c2, first, own_end, mine.z, span.y, logsum, mean);
-        w.c3 = weigh_all(s.c3, dp.c3, first, own_end, mine.w, span.y, logsum, mean);
-      } else {
+      if (!BY_QUERY) {
         let a = stats[stat_at + near.x];
         let b = stats[stat_at + near.y];
         let c = stats[stat_at + near.z];
         let e = stats[stat_at + near.w];
-        w.c0 = weigh_all(s.c0, dp.c0, first, own_end, mine.x, span.y, all_rows(a.x), all_rows(a.y));
-        w.c1 = weigh_all(s.c1, dp.c1, first, own_end, mine.y, span.y, all_rows(b.x), all_rows(b.y));
-        w.c2 = weigh_all(s.c2, dp.c2, first, own_end, mine.z, span.y, all_rows(c.x), all_rows(c.y));
-        w.c3 = weigh_all(s.c3, dp.c3, first, own_end, mine.w, span.y, all_rows(e.x), all_rows(e.y));
+        l0 = all_rows(a.x);
+        l1 = all_rows(b.x);
+        l2 = all_rows(c.x);
+        l3 = all_rows(e.x);
+        d0 = all_rows(a.y);
+        d1 = all_rows(b.y);
+        d2 = all_rows(c.y);
+        d3 = all_rows(e.y);
       }
+      let rows = other_base + near * other_step;
+      let product = products(own_source, own_rows, other_source, rows);
+      let s = Scores(capped_all(product.c0), capped_all(product.c1), capped_all(product.c2), capped_all(product.c3));
+      let p = Scores(
+        weigh_all(s.c0, first, own_end, mine.x, span.y, l0), weigh_all(s.c1, first, own_end, mine.y, span.y, l1),
+        weigh_all(s.c2, first, own_end, mine.z, span.y, l2), weigh_all(s.c3, first, own_end, mine.w, span.y, l3)
+      );
       let stop = min(other + OTHERS, span.y);
-      sums = accumulate(sums, w, summed, other_base, other_step, other, stop, lane);
+      if (!BY_QUERY) { dv_sums = accumulate(dv_sums, p, DO, other_base, other_step, other, stop, lane); }
+      let dp = products(own_other, own_rows, other_other, rows);
+      let ds = Scores(
+        slope_all(p.c0, s.c0, dp.c0, d0), slope_all(p.c1, s.c1, dp.c1, d1),
+        slope_all(p.c2, s.c2, dp.c2, d2), slope_all(p.c3, s.c3, dp.c3, d3)
+      );
+      sums = accumulate(sums, ds, other_source, other_base, other_step, other, stop, lane);
     }
   }
   // Weights of rows past the end are 0, and so are their sums.
   let out = select(key_base, query_row(batch, 0u, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
-  store_rows(sums, out, own_step, first, min(first + ROWS, rows), lane);
+  store_rows(own_source, sums, out, own_step, first, min(first + ROWS, rows), lane);
+  if (!BY_QUERY) { store_rows(V, dv_sums, out, own_step, first, min(first + ROWS, rows), lane); }
 }

@@ -15,7 +15,7 @@ fn load(source: u32, row: u32, column: u32) -> vec4f {
   return load_v(row, column);
 }
 
-fn put(i: u32, value: vec4f) {
+fn put(output: u32, i: u32, value: vec4f) {
   o[i] = value;
 }
 
@@ -97,7 +97,7 @@ fn forward(
   l = PerRow(l[0] * valid[0], l[1] * valid[1]);
   let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]));
   let end = min(first + ROWS, params.queries);
-  store_rows(rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);
+  store_rows(O, rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);
   var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
   let at = (batch * params.heads + head) * params.queries;
   for (var i = first + lane; i < end; i += SG) {

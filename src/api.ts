@@ -13,15 +13,18 @@ export type { Example } from "./data/jsonl.ts";
 export { readExamples } from "./data/jsonl.ts";
 export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
+export type { ChoiceStore } from "./gpu/choices.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice } from "./gpu/device.ts";
 export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
 export type { FileSource } from "./io/files.ts";
 export { memoryFiles } from "./io/files.ts";
 export type { ImageConfig } from "./io/image-config.ts";
 export type { Tokenizer } from "./io/tokenizer.ts";
+export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles } from "./load/adapter.ts";
 export { mergedFiles } from "./load/merge.ts";
 export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+export { tune } from "./load/tune.ts";
 export type {
   AnyModel,
   ImageClassifier,

@@ -1,5 +1,5 @@
 // Tiles of one subgroup: 8 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
-// load(source, row, column) -> vec4f and put(index, value). Lanes load the owned rows together and broadcast them: no
+// load(source, row, column) -> vec4f and put(output, index, value). Lanes load the owned rows together and broadcast them: no
 // workgroup memory, no barrier. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to
 // min(count, 8)), so that nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM
 // 15), and 16 owned rows would take them more than twice as long as 8.
@@ -130,20 +130,20 @@ fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
   return Rows(b0, b1, b2, b3);
 }
 
-fn store_pass(sums: Pass, base: u32, step: u32, first: u32, end: u32, column: u32) {
+fn store_pass(output: u32, sums: Pass, base: u32, step: u32, first: u32, end: u32, column: u32) {
   if (column >= DV) { return; }
   var rows = array<vec4f, ROWS>(
     sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3]
   );
   for (var i = first; i < end; i++) {
-    put((base + i * step) * DV + column, rows[i - first]);
+    put(output, (base + i * step) * DV + column, rows[i - first]);
   }
 }
 
 // Writes the owned rows first .. end - 1; row i goes to row `base` + i `step` of the output.
-fn store_rows(sums: Rows, base: u32, step: u32, first: u32, end: u32, lane: u32) {
-  store_pass(sums.b0, base, step, first, end, lane);
-  if (PASSES > 1u) { store_pass(sums.b1, base, step, first, end, lane + SG); }
-  if (PASSES > 2u) { store_pass(sums.b2, base, step, first, end, lane + 2u * SG); }
-  if (PASSES > 3u) { store_pass(sums.b3, base, step, first, end, lane + 3u * SG); }
+fn store_rows(output: u32, sums: Rows, base: u32, step: u32, first: u32, end: u32, lane: u32) {
+  store_pass(output, sums.b0, base, step, first, end, lane);
+  if (PASSES > 1u) { store_pass(output, sums.b1, base, step, first, end, lane + SG); }
+  if (PASSES > 2u) { store_pass(output, sums.b2, base, step, first, end, lane + 2u * SG); }
+  if (PASSES > 3u) { store_pass(output, sums.b3, base, step, first, end, lane + 3u * SG); }
 }

@@ -1,7 +1,9 @@
 import { LoraError } from "../util/fail.ts";
+import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
 import { Stream } from "./stream.ts";
+import { hasMatrixUnits, SUBGROUP_MATRIX, understandsMatrices } from "./subgroup-matrix.ts";
 import type { WgslModule } from "./wgsl.ts";
 
 /** What is known of the adapter behind a {@link Device}. */
@@ -15,6 +17,8 @@ export interface DeviceInfo {
   /** Lanes of a subgroup, or 0 where subgroups are absent or their size varies. */
   readonly subgroupSize: number;
   readonly f16: boolean;
+  /** Products run on matrix units with operands rounded to f16: asked for, there, and understood. */
+  readonly matrixUnits?: boolean;
   readonly timestamps: boolean;
 }
 
@@ -25,15 +29,18 @@ export class Device {
   readonly memory: Memory;
   readonly stream: Stream;
   readonly kernels: Kernels;
+  /** Variants of kernels that were measured to be the fastest here. */
+  readonly choices: Choices;
   #failure: LoraError | undefined;
   #closing = false;
 
-  constructor(gpu: GPUDevice, info: DeviceInfo) {
+  constructor(gpu: GPUDevice, info: DeviceInfo, store?: ChoiceStore) {
     this.gpu = gpu;
     this.info = info;
     this.memory = new Memory(gpu);
     this.stream = new Stream(gpu);
     this.kernels = new Kernels(gpu, this.stream);
+    this.choices = new Choices(info.name, store);
     this.memory.onTrim = () => {
       this.stream.flush();
       this.kernels.forgetBindings();
@@ -105,6 +112,13 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** Behave like a device with WebGPU's default limits and no optional feature: the portable floor. */
   floor?: boolean;
+  /** Where measured choices are kept; the floor has none. */
+  choices?: ChoiceStore;
+  /**
+   * Lets products round their operands to f16 and use matrix units where the adapter has them; sums stay f32. Values
+   * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32.
+   */
+  halfPrecision?: boolean;
 }
 
 /**
@@ -113,17 +127,23 @@ export interface DeviceOptions {
  */
 export async function requestDevice(
   gpu: GPU,
-  { powerPreference = "high-performance", floor = false }: DeviceOptions = {},
+  { powerPreference = "high-performance", floor = false, choices, halfPrecision = false }: DeviceOptions = {},
 ): Promise<Device | undefined> {
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
-  const features = floor ? [] : WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+  const wantsMatrices = halfPrecision && !floor && hasMatrixUnits(adapter);
+  const wanted = floor ? [] : [...WANTED_FEATURES, ...(wantsMatrices ? [SUBGROUP_MATRIX] : [])];
+  const features = wanted.filter((feature) => adapter.features.has(feature));
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({
     requiredFeatures: features,
     requiredLimits: floor ? {} : limits,
   });
-  return new Device(device, describe(adapter.info, new Set<string>(features)));
+  const matrixUnits = wantsMatrices && (await understandsMatrices(device));
+  const info = { ...describe(adapter.info, new Set<string>(features)), matrixUnits };
+  const opened = new Device(device, info, floor ? undefined : choices);
+  await opened.choices.load();
+  return opened;
 }
 
 function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {

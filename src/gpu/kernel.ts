@@ -1,7 +1,8 @@
 import { fail } from "../util/fail.ts";
 import type { Allocation } from "./memory.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream, Uniform } from "./stream.ts";
 import { type Specialization, specialize, type WgslBinding, type WgslModule } from "./wgsl.ts";
+import { WordMap } from "./word-map.ts";
 
 /** A byte range of an allocation; every Tensor is one. */
 export interface Region {
@@ -30,16 +31,26 @@ interface Pipeline {
   bindings: readonly WgslBinding[];
 }
 
+/** What is kept for a shader: its pipelines, and room to pack its parameters. */
+interface Prepared {
+  pipelines: Map<string, Pipeline>;
+  words: Uint32Array;
+  floats: Float32Array;
+}
+
 const COMPUTE = 0x4; // GPUShaderStage.COMPUTE
+/** More storage bindings than any implementation allows an entry point. */
+const MAX_BINDINGS = 64;
 
 /** Compiles specialised shaders once and records dispatches with cached bind groups. */
 export class Kernels {
   readonly #gpu: GPUDevice;
   readonly #stream: Stream;
-  readonly #pipelines = new Map<string, Pipeline>();
-  readonly #groups = new Map<string, GPUBindGroup>();
-  readonly #uniformIds = new WeakMap<GPUBuffer, number>();
-  #nextUniform = 0;
+  readonly #prepared = new Map<WgslModule, Prepared>();
+  readonly #groups = new WordMap<GPUBindGroup>();
+  /** What the key of a bind group is put together in. */
+  readonly #key = new Uint32Array(2 + 3 * MAX_BINDINGS);
+  #compiled = 0;
 
   constructor(gpu: GPUDevice, stream: Stream) {
     this.#gpu = gpu;
@@ -49,7 +60,7 @@ export class Kernels {
 
   /** Number of compiled pipelines. */
   get compiled(): number {
-    return this.#pipelines.size;
+    return this.#compiled;
   }
 
   /** Forgets bind groups; called before buffers are destroyed. */
@@ -62,19 +73,31 @@ export class Kernels {
    * @throws LoraError naming shader and binding for a missing or extra name, or a buffer bound both read and read_write.
    */
   run(module: WgslModule, entry: string, { bind, params = {}, constants = {}, grid }: Launch): void {
-    const pipeline = this.#pipeline(module, entry, constants);
-    const uniform = module.params.size > 0 ? this.#stream.uniform(packParams(module, params)) : undefined;
+    const prepared = this.#prepare(module);
+    const pipeline = this.#pipeline(module, prepared, entry, constants);
+    const uniform =
+      module.params.size > 0 ? this.#stream.uniform(packParams(module, prepared, params)) : undefined;
     const group = this.#group(module, entry, pipeline, bind, uniform);
-    const used = Object.values(bind).map((region) => region.storage);
-    this.#stream.dispatch(pipeline.pipeline, group, [grid[0], grid[1] ?? 1, grid[2] ?? 1], used);
+    this.#stream.dispatch(pipeline.pipeline, group, grid[0], grid[1] ?? 1, grid[2] ?? 1);
   }
 
-  #pipeline(module: WgslModule, entry: string, constants: Specialization): Pipeline {
-    const key = `${module.name}/${entry}/${Object.entries(constants).join(";")}`;
-    let known = this.#pipelines.get(key);
+  #prepare(module: WgslModule): Prepared {
+    let prepared = this.#prepared.get(module);
+    if (!prepared) {
+      const words = new Uint32Array(module.params.size / 4);
+      prepared = { pipelines: new Map(), words, floats: new Float32Array(words.buffer) };
+      this.#prepared.set(module, prepared);
+    }
+    return prepared;
+  }
+
+  #pipeline(module: WgslModule, { pipelines }: Prepared, entry: string, constants: Specialization): Pipeline {
+    let key = entry;
+    for (const name in constants) key += `;${name}=${constants[name]}`;
+    let known = pipelines.get(key);
     if (!known) {
       known = this.#compile(module, entry, constants);
-      this.#pipelines.set(key, known);
+      pipelines.set(key, known);
     }
     return known;
   }
@@ -104,7 +127,7 @@ export class Kernels {
         entryPoint: entry,
       },
     });
-    return { id: this.#pipelines.size, pipeline, layout, bindings };
+    return { id: this.#compiled++, pipeline, layout, bindings };
   }
 
   #group(
@@ -112,20 +135,27 @@ export class Kernels {
     entry: string,
     pipeline: Pipeline,
     bind: Launch["bind"],
-    uniform: GPUBuffer | undefined,
+    uniform: Uniform | undefined,
   ): GPUBindGroup {
-    let key = `${pipeline.id}|${uniform ? this.#uniformId(uniform) : ""}`;
+    const key = this.#key;
+    let count = 0;
+    key[count++] = pipeline.id;
+    key[count++] = uniform?.id ?? 0;
     for (const { name, kind } of pipeline.bindings) {
       if (kind === "uniform") continue;
       const region = bind[name];
       if (!region) fail(`${module.name}.${entry}`, `binding "${name}" is missing`);
-      key += `|${region.storage.id}@${region.byteOffset}+${region.byteLength}`;
+      const { storage, byteOffset, byteLength } = region;
+      storage.lastUse = this.#stream.submits;
+      key[count++] = storage.id;
+      key[count++] = byteOffset;
+      key[count++] = byteLength;
     }
-    let group = this.#groups.get(key);
+    let group = this.#groups.get(key, count);
     if (!group) {
       checkBindings(`${module.name}.${entry}`, pipeline.bindings, bind);
-      group = this.#createGroup(pipeline, bind, uniform);
-      this.#groups.set(key, group);
+      group = this.#createGroup(pipeline, bind, uniform?.buffer);
+      this.#groups.add(key, count, group);
     }
     return group;
   }
@@ -139,15 +169,6 @@ export class Kernels {
       return { binding, resource: { buffer: storage.buffer, offset: byteOffset, size } };
     });
     return this.#gpu.createBindGroup({ layout: pipeline.layout, entries });
-  }
-
-  #uniformId(buffer: GPUBuffer): number {
-    let id = this.#uniformIds.get(buffer);
-    if (id === undefined) {
-      id = this.#nextUniform++;
-      this.#uniformIds.set(buffer, id);
-    }
-    return id;
   }
 }
 
@@ -177,9 +198,11 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
 }
 
 /** Packs named numbers at the offsets that reflection found. Field types: u32, i32, f32. */
-function packParams(module: WgslModule, values: Readonly<Record<string, number>>): Uint32Array {
-  const words = new Uint32Array(module.params.size / 4);
-  const floats = new Float32Array(words.buffer);
+function packParams(
+  module: WgslModule,
+  { words, floats }: Prepared,
+  values: Readonly<Record<string, number>>,
+): Uint32Array {
   for (const { name, type, offset } of module.params.fields) {
     const value = values[name];
     if (value === undefined) fail(`${module.name}.wgsl`, `Params.${name} is missing`);

@@ -1,5 +1,6 @@
 import type { Allocation } from "./memory.ts";
 import type { Profiler } from "./profile.ts";
+import { WordMap } from "./word-map.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
@@ -8,8 +9,11 @@ const MAX_UNIFORMS = 4096;
 /** Uploads up to this many bytes may be staged. */
 const MAX_STAGED = 65_536;
 
-interface Uniform {
-  buffer: GPUBuffer;
+/** An immutable uniform buffer. */
+export interface Uniform {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  /** The flush during which a command last used it. */
   lastUse: number;
 }
 
@@ -27,7 +31,8 @@ export class Stream {
   /** While set, every dispatch is timed in a pass of its own. */
   profiler: Profiler | undefined;
   readonly #gpu: GPUDevice;
-  readonly #uniforms = new Map<string, Uniform>();
+  readonly #uniforms = new WordMap<Uniform>();
+  #nextUniform = 1;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   /** Uploads that recorded copies read. */
@@ -41,20 +46,15 @@ export class Stream {
     this.#gpu = gpu;
   }
 
-  dispatch(
-    pipeline: GPUComputePipeline,
-    group: GPUBindGroup,
-    grid: readonly [number, number, number],
-    used: readonly Allocation[],
-  ): void {
+  /** Records one dispatch of x·y·z workgroups. */
+  dispatch(pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number, z: number): void {
     const timestampWrites = this.profiler?.next(pipeline.label);
     if (timestampWrites) this.#endPass();
     this.#pass ??= this.#open().beginComputePass(timestampWrites && { timestampWrites });
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, group);
-    this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    this.#pass.dispatchWorkgroups(x, y, z);
     if (timestampWrites) this.#endPass();
-    for (const allocation of used) allocation.lastUse = this.submits;
     this.dispatches++;
     if (++this.#pending >= this.#batch) this.flush();
   }
@@ -104,17 +104,17 @@ export class Stream {
    * An immutable uniform buffer with this content. Rewriting a uniform inside an unsubmitted pass would give
    * every dispatch the last value; buffers addressed by their content cannot be rewritten.
    */
-  uniform(words: Uint32Array): GPUBuffer {
-    const key = words.join();
-    const known = this.#uniforms.get(key);
+  uniform(words: Uint32Array): Uniform {
+    const known = this.#uniforms.get(words);
     if (known) {
       known.lastUse = this.submits;
-      return known.buffer;
+      return known;
     }
     const buffer = this.#gpu.createBuffer({ size: words.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
     this.#gpu.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>);
-    this.#uniforms.set(key, { buffer, lastUse: this.submits });
-    return buffer;
+    const uniform = { id: this.#nextUniform++, buffer, lastUse: this.submits };
+    this.#uniforms.add(words, words.length, uniform);
+    return uniform;
   }
 
   /** Submits what is recorded. */
@@ -158,8 +158,8 @@ export class Stream {
         const now = performance.now();
         const took = now - Math.max(submitted, this.#lastDone);
         this.#lastDone = now;
-        // Apart by more than a factor of two, so that a duration in between changes nothing.
-        if (took > 1.5 * TARGET_MS) this.#batch = Math.max(8, Math.floor(this.#batch / 2));
+        // Far apart, so that a busy machine does not cut every step into many submissions.
+        if (took > 2 * TARGET_MS) this.#batch = Math.max(8, Math.floor(this.#batch / 2));
         else if (took < TARGET_MS / 2) this.#batch = Math.min(MAX_DISPATCHES, this.#batch * 2);
       },
       () => {}, // the device is lost: reported by Device.check
@@ -167,12 +167,11 @@ export class Stream {
   }
 
   #evict(): void {
-    for (const [key, { buffer, lastUse }] of this.#uniforms) {
-      if (this.#uniforms.size <= MAX_UNIFORMS / 2) return;
-      if (lastUse >= this.submits) continue;
+    this.#uniforms.remove(MAX_UNIFORMS / 2, ({ buffer, lastUse }) => {
+      if (lastUse >= this.submits) return false;
       this.onEvict?.(buffer);
       buffer.destroy();
-      this.#uniforms.delete(key);
-    }
+      return true;
+    });
   }
 }

@@ -132,18 +132,17 @@ function launchTiledBackward(bind: Launch["bind"], saved: AttentionSaved, [dq, d
   device.run(backward, "backward_key", { bind: { ...bind, d_own: dk, dv }, ...launch, grid: keyGrid });
 }
 
-function launchSubgroupBackward(bind: Launch["bind"], saved: AttentionSaved, gradients: Gradients): void {
-  const [dq, dk] = gradients;
+function launchSubgroupBackward(bind: Launch["bind"], saved: AttentionSaved, [dq, dk, dv]: Gradients): void {
   const { params, constants } = settings(dq, dk, saved, subgroupLanes(dq, saved));
-  gradients.forEach((d, TARGET) => {
+  for (const d of [dq, dk]) {
     const [batch = 0, rows = 0, heads] = d.shape;
     d.device.run(subgroupBackward, "backward", {
-      bind: { ...bind, d },
+      bind: { ...bind, d_own: d, dv },
       params,
-      constants: { ...constants, TARGET },
+      constants: { ...constants, BY_QUERY: d === dq },
       grid: [Math.ceil(rows / SUBGROUP_ROWS), heads, batch],
     });
-  });
+  }
 }
 
 /**

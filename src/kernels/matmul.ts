@@ -1,10 +1,12 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
+import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
 import { type DType, empty, type Tensor } from "../gpu/tensor.ts";
+import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { rowWindows } from "./windows.ts";
 
@@ -21,9 +23,10 @@ export interface Extension {
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
- * for CPU rasterisers, the tiles of 64² and 128² for GPUs.
+ * for CPU rasterisers, the tiles of 64² and 128² for GPUs; `subgroup-matrix` rounds the operands to f16 and runs only on
+ * devices opened with `halfPrecision`.
  */
-export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128";
+export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128" | "subgroup-matrix";
 
 /** Options of {@link matmul}. */
 export interface MatmulOptions {
@@ -102,12 +105,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
   };
-  for (const { start, end } of rowWindows(operands.b, windowBytes)) {
-    launch(
-      { ...operands, b: operands.b.slice(start, end) },
-      windowProblem(whole, layout, start, end),
-      variant,
-    );
+  const windows = rowWindows(operands.b, windowBytes);
+  if (windows.length === 1) launch(operands, whole, variant);
+  else {
+    for (const { start, end } of windows) {
+      const window = { ...operands, b: operands.b.slice(start, end) };
+      launch(window, windowProblem(whole, layout, start, end), variant);
+    }
   }
   return c;
 }
@@ -131,8 +135,12 @@ const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
   portable: { fits: () => true, launch: launchPortable },
   matvec: { fits: fitsMatvec, launch: launchMatvec },
   subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
-  "tile-64": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 64) },
-  "tile-128": { fits: fitsTile, launch: (operands, problem) => launchTile(operands, problem, 128) },
+  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, 64, ...product) },
+  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, 128, ...product) },
+  "subgroup-matrix": {
+    fits: (problem, { info }) => info.matrixUnits === true && fitsTile(problem),
+    launch: (...product) => launchTile(subgroupMatrix, 64, ...product),
+  },
 };
 
 function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): void {
@@ -143,8 +151,48 @@ function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): v
       `${wanted} cannot compute ${problem.m}×${problem.n}×${problem.k} here`,
       "leave variant out",
     );
-  const variant = wanted ?? preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device));
-  VARIANTS[variant ?? "portable"].launch(operands, problem);
+  const variant = wanted ?? measured(device, problem, operands.b.dtype) ?? expected(device, problem);
+  VARIANTS[variant].launch(operands, problem);
+}
+
+/** What was measured to be the fastest for such products, if that can compute this one. */
+function measured(device: Device, problem: Problem, dtype: DType): MatmulVariant | undefined {
+  if (device.choices.size === 0) return undefined;
+  const { aTransposed, bTransposed } = problem;
+  const layout = aTransposed ? "TN" : bTransposed ? "NT" : "NN";
+  const name = device.choices.get(matmulClass({ ...problem, layout, dtype }));
+  const variant = Object.hasOwn(VARIANTS, name ?? "") ? (name as MatmulVariant) : undefined;
+  return variant && VARIANTS[variant].fits(problem, device) ? variant : undefined;
+}
+
+function expected(device: Device, problem: Problem): MatmulVariant {
+  return preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device)) ?? "portable";
+}
+
+/** The class of products that share a choice: sizes between two powers of two. */
+export function matmulClass(product: {
+  layout: Layout;
+  m: number;
+  n: number;
+  k: number;
+  dtype: DType;
+}): string {
+  const [m, n, k] = [product.m, product.n, product.k].map((size) => Math.ceil(Math.log2(size)));
+  return `matmul ${product.layout} ${product.dtype} m${m} n${n} k${k}`;
+}
+
+/** The variants that compute such a product, first the one that is taken unless measured otherwise. */
+export function matmulVariants(
+  device: Device,
+  { layout, m, n, k }: { layout: Layout; m: number; n: number; k: number },
+): [MatmulVariant, ...MatmulVariant[]] {
+  const strides = { lda: layout === "TN" ? m : k, ldb: layout === "NT" ? k : n, ldc: n };
+  const none = { kExtra: 0, aOffset: 0, cOffset: 0, eOffset: 0, alpha: 1, beta: 0 };
+  const transposed = { aTransposed: layout === "TN", bTransposed: layout === "NT" };
+  const problem = { m, n, k, ...strides, ...none, ...transposed };
+  const usual = expected(device, problem);
+  const names = Object.keys(VARIANTS) as MatmulVariant[];
+  return [usual, ...names.filter((name) => name !== usual && VARIANTS[name].fits(problem, device))];
 }
 
 /** Workgroups that keep a large GPU busy; with fewer of them smaller tiles are better. */
@@ -154,7 +202,7 @@ const MANY_TILES = 128;
 function preferred({ info }: Device, { m, n }: Problem): readonly MatmulVariant[] {
   if (info.software) return ["matvec", "subgroup"];
   const wide = Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES;
-  return ["matvec", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
+  return ["matvec", "subgroup-matrix", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
 }
 
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
@@ -167,9 +215,11 @@ function fitsMatvec({ m, k, beta, aTransposed, bTransposed }: Problem): boolean 
 /** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
 function isVectorizable(problem: Problem): boolean {
   const { m, n, k, lda, ldb, aOffset, aTransposed, bTransposed } = problem;
-  const rowsOfA = aTransposed ? [] : [k, lda, aOffset];
-  const rowsOfB = bTransposed ? [k, ldb] : [n, ldb];
-  return m > 0 && n > 0 && k > 0 && [...rowsOfA, ...rowsOfB].every((length) => length % 4 === 0);
+  const isEmpty = m === 0 || n === 0 || k === 0;
+  // All are multiples of four if the two low bits of none are set.
+  const a = aTransposed ? 0 : k | lda | aOffset;
+  const b = bTransposed ? k | ldb : n | ldb;
+  return !isEmpty && ((a | b) & 3) === 0;
 }
 
 function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
@@ -189,8 +239,8 @@ const FEW = 16;
 function launchSubgroup(operands: Operands, problem: Problem): void {
   const { a, b, extend } = operands;
   const { m, n, aOffset } = problem;
-  const swapped = transposed(problem);
   const isTall = n <= FEW && m > n && aOffset === 0 && !extend && b.dtype === "f32";
+  const swapped = isTall ? transposed(problem) : problem;
   if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
   else dispatchSubgroup(operands, problem, false);
 }
@@ -213,8 +263,14 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   });
 }
 
-function launchTile({ a, b, c, extend }: Operands, problem: Problem, BLOCK: number): void {
-  a.device.run(tile, "forward", {
+/** Launches a kernel of workgroups that own BLOCK × BLOCK of C. */
+function launchTile(
+  shader: WgslModule,
+  BLOCK: number,
+  { a, b, c, extend }: Operands,
+  problem: Problem,
+): void {
+  a.device.run(shader, "forward", {
     bind: { a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
     constants: { ...constants(problem, b.dtype), EXTENDED: problem.kExtra > 0, BLOCK },

@@ -1,5 +1,6 @@
 import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
 import { fail, LoraError } from "../util/fail.ts";
+import { nodeChoices } from "./node-choices.ts";
 import { preload, useSwiftShader } from "./node-swiftshader.ts";
 
 /** Dawn aborts the process if its instance is collected while a device lives, so it is kept for good. */
@@ -17,7 +18,7 @@ const NO_ADAPTER_HELP =
  */
 export async function openNodeDevice(options: DeviceOptions = {}): Promise<Device> {
   const { swiftShader, floor } = readEnvironment();
-  const settings = floor ? { ...options, floor } : options;
+  const settings = { choices: nodeChoices(), ...options, ...(floor && { floor }) };
   if (!swiftShader && hasDriverLoader()) {
     const device = await tryOpen(settings);
     if (device) return device;
@@ -46,7 +47,9 @@ async function tryOpen(options: DeviceOptions): Promise<Device | undefined> {
   const { create, globals } = await importDawn();
   Object.assign(globalThis, globals);
   // Unquantised timestamps are needed to time single kernels.
-  const instance = create(["disable-dawn-features=timestamp_quantization"]) as GPU;
+  // Experimental features are shown only where somebody asks for one.
+  const flags = options.halfPrecision ? ["enable-dawn-features=allow_unsafe_apis"] : [];
+  const instance = create(["disable-dawn-features=timestamp_quantization", ...flags]) as GPU;
   instances.push(instance);
   return requestDevice(instance, options);
 }

@@ -1,5 +1,6 @@
 import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
 import { LoraError } from "../util/fail.ts";
+import { webChoices } from "./web-choices.ts";
 
 /**
  * Opens the device of a browser or of Deno.
@@ -12,7 +13,7 @@ export async function openWebDevice(options: DeviceOptions = {}): Promise<Device
       "use a browser with WebGPU on a secure page (https or localhost), or Deno with --unstable-webgpu";
     throw new LoraError("no-adapter", "openDevice", "this environment has no WebGPU", help);
   }
-  const device = await requestDevice(gpu, options);
+  const device = await requestDevice(gpu, { choices: webChoices(), ...options });
   if (device) return device;
   const help =
     "check that hardware acceleration is on, or allow a software adapter (chrome://flags/#enable-unsafe-webgpu)";

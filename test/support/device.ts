@@ -18,6 +18,7 @@ export async function closeTestDevices(): Promise<void> {
 
 /** A freed buffer that somebody still reads shows up as NaN at once. */
 function poison(device: Device): Device {
+  device.choices.clear(); // what somebody measured on this machine must not change what is tested
   device.memory.onRelease = (storage) => {
     const count = storage.size / 4;
     const y = { storage, byteOffset: 0, byteLength: storage.size };

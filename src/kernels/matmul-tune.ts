@@ -1,0 +1,98 @@
+import type { Device } from "../gpu/device.ts";
+import { type DType, elementCount, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { type Layout, type MatmulVariant, matmul, matmulClass, matmulVariants } from "./matmul.ts";
+
+/** A product whose fastest variant is wanted. */
+export interface Product {
+  layout: Layout;
+  m: number;
+  n: number;
+  k: number;
+  /** Of B. */
+  dtype: DType;
+}
+
+/** What was measured for one class of products. */
+export interface TunedProduct extends Product {
+  variant: MatmulVariant;
+  /** Median milliseconds of each variant that can compute it. */
+  milliseconds: ReadonlyMap<MatmulVariant, number>;
+}
+
+/** Rounds in which all variants take turns, so that a change of the machine's speed meets all of them. */
+const ROUNDS = 5;
+/** What a variant must be faster by to replace the one that is taken without measuring. */
+const MARGIN = 0.95;
+
+/**
+ * Measures the variants of {@link matmul} on the classes of these products and makes the fastest the device's choice.
+ * Takes about a second a class, most of it for compiling. The choices hold until the device is closed; saving is
+ * `device.choices.save()`.
+ */
+export async function tuneMatmul(device: Device, products: readonly Product[]): Promise<TunedProduct[]> {
+  const classes = new Map(products.map((product) => [matmulClass(product), product]));
+  const tuned: TunedProduct[] = [];
+  for (const [question, product] of classes) {
+    const variants = matmulVariants(device, product);
+    const milliseconds = await measureVariants(device, product, variants);
+    const variant = fastest(variants, milliseconds);
+    device.choices.set(question, variant);
+    tuned.push({ ...product, variant, milliseconds });
+  }
+  return tuned;
+}
+
+/** The first is what is taken by default; another must be clearly faster. */
+function fastest(
+  [usual, ...others]: readonly [MatmulVariant, ...MatmulVariant[]],
+  milliseconds: ReadonlyMap<MatmulVariant, number>,
+): MatmulVariant {
+  const time = (variant: MatmulVariant) => milliseconds.get(variant) ?? Number.POSITIVE_INFINITY;
+  const best = others.reduce((a, b) => (time(b) < time(a) ? b : a), others[0] ?? usual);
+  return time(best) < MARGIN * time(usual) ? best : usual;
+}
+
+async function measureVariants(
+  device: Device,
+  product: Product,
+  variants: readonly MatmulVariant[],
+): Promise<Map<MatmulVariant, number>> {
+  const scope = device.memory.beginScope();
+  try {
+    const [a, b] = operands(device, product);
+    const times = new Map(variants.map((variant) => [variant, [] as number[]]));
+    for (let round = -1; round < ROUNDS; round++) {
+      for (const [variant, list] of times) {
+        const time = await timeOnce(device, () => matmul(a, b, { layout: product.layout, variant }));
+        if (round >= 0) list.push(time); // the first round compiles
+      }
+    }
+    return new Map([...times].map(([variant, list]) => [variant, median(list)]));
+  } finally {
+    device.memory.endScope(scope);
+  }
+}
+
+function operands(device: Device, { layout, m, n, k, dtype }: Product): [Tensor, Tensor] {
+  const aShape = layout === "TN" ? [k, m] : [m, k];
+  const bShape = layout === "NT" ? [n, k] : [k, n];
+  const ones = new Float32Array(elementCount(aShape)).fill(1);
+  const count = elementCount(bShape);
+  const zeros = dtype === "f32" ? new Float32Array(count) : new Uint16Array(count);
+  return [fromArray(device, ones, aShape), fromArray(device, zeros, bShape, dtype)];
+}
+
+async function timeOnce(device: Device, run: () => Tensor): Promise<number> {
+  await device.sync();
+  const start = performance.now();
+  scoped(device, () => {
+    run();
+    return undefined;
+  });
+  await device.sync();
+  return performance.now() - start;
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] as number;
+}

@@ -1,0 +1,28 @@
+import type { DType } from "../gpu/tensor.ts";
+import { type Product, type TunedProduct, tuneMatmul } from "../kernels/matmul-tune.ts";
+import type { LanguageModel } from "../models/model.ts";
+import { isLinear } from "../nn/linear.ts";
+import { modules } from "../nn/module.ts";
+
+/**
+ * Measures which kernels are fastest for training a model on its device, and remembers it there and, where the device
+ * has a store, for later processes. The same choices give the same results bit for bit; other choices add in another
+ * order.
+ * @param tokens in a micro-batch
+ */
+export async function tune(model: LanguageModel, { tokens = 512 } = {}): Promise<TunedProduct[]> {
+  const { device, root, head } = model;
+  const weights = [...modules(root)].filter(isLinear).map(({ weight }) => weight);
+  const products = [...weights, head].flatMap(({ shape, dtype }) => productsOf(shape, dtype, tokens));
+  const tuned = await tuneMatmul(device, products);
+  await device.choices.save();
+  return tuned;
+}
+
+/** Forward, gradient of the input and, where it can be trained, gradient of the weight of a linear layer. */
+function productsOf([out = 0, inputs = 0]: readonly number[], dtype: DType, tokens: number): Product[] {
+  const forward: Product = { layout: "NT", m: tokens, n: out, k: inputs, dtype };
+  const backward: Product = { layout: "NN", m: tokens, n: inputs, k: out, dtype };
+  if (dtype !== "f32") return [forward, backward];
+  return [forward, backward, { layout: "TN", m: out, n: inputs, k: tokens, dtype }];
+}

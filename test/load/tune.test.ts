@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { matmulClass } from "../../src/kernels/matmul.ts";
+import { createModel } from "../../src/load/create.ts";
+import { tune } from "../../src/load/tune.ts";
+import { testDevice } from "../support/device.ts";
+
+test("a model's products are measured once a class, and later passes take the choices", async () => {
+  const device = await testDevice();
+  const { model } = createModel(device, {
+    architectures: ["LlamaForCausalLM"],
+    vocab_size: 16,
+    hidden_size: 16,
+    intermediate_size: 16,
+    num_hidden_layers: 2,
+    num_attention_heads: 1,
+    num_key_value_heads: 1,
+    max_position_embeddings: 16,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+  });
+  const tuned = await tune(model, { tokens: 16 });
+  expect(tuned.map(({ layout }) => layout)).toEqual(["NT", "NN", "TN"]); // all matrices have one shape
+  for (const product of tuned) expect(device.choices.get(matmulClass(product))).toBe(product.variant);
+  model.release();
+});
