@@ -69,7 +69,7 @@ async function copyPeak(device: Device, clock: Clock): Promise<number> {
 
 /** Vectors of 16 bytes: beyond the caches of every GPU, within the binding limit; a rasteriser's caches are small. */
 function copyVectors({ info, limits }: Device): number {
-  const wanted = info.software ? 2 ** 26 : 2 ** 28;
+  const wanted = info.software ? 2 ** 26 : 2 ** 27;
   return Math.floor(Math.min(wanted, limits.maxStorageBufferBindingSize, limits.maxBufferSize / 4) / 16);
 }
 

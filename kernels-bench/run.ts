@@ -69,48 +69,55 @@ interface Means {
 type Outcome = Pick<BenchReport, "results" | "skipped" | "failed">;
 
 /** One size of each op, then the next size of each: a short budget still sees every kernel. */
+function* inTurns<T>(ladders: readonly (readonly T[])[]): Generator<T> {
+  const longest = Math.max(0, ...ladders.map(({ length }) => length));
+  for (let rung = 0; rung < longest; rung++)
+    for (const ladder of ladders) if (ladder[rung] !== undefined) yield ladder[rung] as T;
+}
+
 async function runCases(
   cases: readonly SelectedCase[],
   device: Device,
-  { budget, clock, peak }: Means,
+  means: Means,
   events: RunEvents,
 ): Promise<Outcome> {
+  const order = ladders(cases);
   const results = new Map<SelectedCase, BenchResult>();
   const [skipped, failed]: [Omission[], Omission[]] = [[], []];
-  const waiting = ladders(cases);
   let done = 0;
   let end: string | undefined;
-  while (waiting.some((ladder) => ladder.length > 0)) {
-    for (const ladder of waiting) {
-      const benchCase = ladder.shift();
-      if (!benchCase) continue;
-      const { name } = benchCase;
-      events.onCase?.(name, done++, cases.length);
-      if (events.isStopped?.()) end ??= "the run was stopped";
-      const reason = end ?? benchCase.unfit?.(device) ?? budget.objection(benchCase);
-      if (reason !== undefined) {
-        skipped.push({ name, reason });
-        continue;
+  for (const benchCase of inTurns(order)) {
+    const { name } = benchCase;
+    events.onCase?.(name, done++, cases.length);
+    if (events.isStopped?.()) end ??= "the run was stopped";
+    try {
+      const outcome = end ?? (await runCase(benchCase, device, means));
+      if (typeof outcome === "string") skipped.push({ name, reason: outcome });
+      else {
+        results.set(benchCase, outcome);
+        events.onResult?.(outcome);
       }
-      try {
-        const measurement = await measureCase(benchCase, device, clock, budget.allowance());
-        if ("firstRun" in measurement) {
-          skipped.push({ name, reason: describeTooSlow(measurement, budget) });
-          continue;
-        }
-        budget.learn(benchCase, measurement);
-        const result = resultOf(benchCase, measurement, peak);
-        results.set(benchCase, result);
-        events.onResult?.(result);
-      } catch (error) {
-        if (!(error instanceof LoraError)) throw error;
-        failed.push({ name, reason: error.message });
-        if (error.kind !== "input") end = "the device had failed";
-      }
+    } catch (error) {
+      if (!(error instanceof LoraError)) throw error;
+      failed.push({ name, reason: error.message });
+      if (error.kind !== "input") end = "the device had failed";
     }
   }
-  const inOrder = ladders(cases).flat();
-  return { results: inOrder.flatMap((benchCase) => results.get(benchCase) ?? []), skipped, failed };
+  return { results: order.flat().flatMap((benchCase) => results.get(benchCase) ?? []), skipped, failed };
+}
+
+/** The result of a case, or why there is none. @throws LoraError where its output is wrong or the device fails. */
+async function runCase(
+  benchCase: SelectedCase,
+  device: Device,
+  { budget, clock, peak }: Means,
+): Promise<BenchResult | string> {
+  const reason = benchCase.unfit?.(device) ?? budget.objection(benchCase);
+  if (reason !== undefined) return reason;
+  const measurement = await measureCase(benchCase, device, clock, budget.allowance());
+  if ("firstRun" in measurement) return describeTooSlow(measurement, budget);
+  budget.learn(benchCase, measurement);
+  return resultOf(benchCase, measurement, peak);
 }
 
 function describeTooSlow({ firstRun }: TooSlow, { seconds }: Budget): string {

@@ -26,6 +26,12 @@ function listKernels(): void {
   element<HTMLSelectElement>("kernel").append(...options);
 }
 
+/** `Firefox/145.0` of the long text that browsers call themselves by; the last such word but Safari is the browser's own. */
+function browserName(agent: string): string {
+  const names = agent.match(/\b(Firefox|Edg|OPR|HeadlessChrome|Chrome|Version)\/[\d.]+/g) ?? [];
+  return names.at(-1) ?? agent;
+}
+
 async function measure(): Promise<BenchReport> {
   const device = await openWebDevice();
   const kernel = element<HTMLSelectElement>("kernel").value;
@@ -38,7 +44,7 @@ async function measure(): Promise<BenchReport> {
         sizes: [],
         budgetSeconds: Math.max(1, element<HTMLInputElement>("budget").valueAsNumber || 60),
         package: PACKAGE_VERSION,
-        runtime: navigator.userAgent,
+        runtime: browserName(navigator.userAgent),
       },
       {
         onCase(name, done, total) {

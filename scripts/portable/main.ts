@@ -1,4 +1,4 @@
-// npm run pack:portable [-- --check]: one archive that runs the tests and the benchmark on a machine without network.
+// npm run pack:portable [-- --check [ARGS]]: one archive that runs the tests and the benchmark on a machine without network.
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -73,8 +73,8 @@ async function compress(staging: string): Promise<void> {
   }
 }
 
-/** Unpacks the archive into an empty folder and runs it there without network, variables or other programs' folders. */
-async function check(): Promise<void> {
+/** Unpacks the archive into an empty folder and calls `./run ARGS` there without network, variables or other programs' folders. */
+async function check(args: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-check-"));
   try {
     execFileSync("tar", ["-C", folder, "-xJf", ARCHIVE]);
@@ -82,13 +82,24 @@ async function check(): Promise<void> {
       `mount -t tmpfs none "${dirname(ROOT)}"`, // neither this checkout nor its node_modules
       "PATH=/usr/sbin:/sbin:$PATH ip link set lo up", // every machine reaches itself
       'if getent hosts registry.npmjs.org >/dev/null 2>&1; then echo "there is a network" >&2; exit 1; fi',
-      `cd "${join(folder, NAME)}" && exec ./run`,
+      `cd "${join(folder, NAME)}" && exec ./run "$@"`,
     ].join("; ");
     const keep = ["WEBGPU_LORA_ADAPTER"].flatMap((name) =>
       process.env[name] ? [`${name}=${process.env[name]}`] : [],
     );
     const environment = ["-i", "PATH=/usr/bin:/bin", `HOME=${folder}`, ...keep];
-    const words = ["--map-root-user", "--net", "--mount", "env", ...environment, "sh", "-c", script];
+    const words = [
+      "--map-root-user",
+      "--net",
+      "--mount",
+      "env",
+      ...environment,
+      "sh",
+      "-c",
+      script,
+      "run",
+      ...args,
+    ];
     const { status } = spawnSync("unshare", words, { stdio: "inherit", cwd: folder });
     process.exitCode = status ?? 1;
   } finally {
@@ -96,5 +107,6 @@ async function check(): Promise<void> {
   }
 }
 
-if (process.argv.includes("--check")) await check();
+const [mode, ...args] = process.argv.slice(2);
+if (mode === "--check") await check(args);
 else await pack();

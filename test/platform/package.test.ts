@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -79,6 +79,21 @@ describe("the packed package", () => {
     expect(list).toMatch(/^rope\n {2}rope forward: T128 H9 D64/);
     for (const name of ["node.js", "web.js", "cli.js"])
       expect(readFileSync(join(installed, "dist", name), "utf8"), name).not.toContain("peak-fma");
+  });
+
+  test("serves its benchmark as a page", async () => {
+    const command = join(installed, manifest.bin["webgpu-lora"] as string);
+    const child = spawn(process.execPath, [command, "bench", "--serve", "--port", "0"]);
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    const line = await new Promise<string>((resolve) =>
+      child.stdout.on("data", (text) => resolve(String(text))),
+    );
+    const url = /http:\S+/.exec(line)?.[0] as string;
+    expect(await (await fetch(url)).text()).toContain('<button id="run"');
+    expect(await (await fetch(`${url}/page.js`)).text()).toContain("peak-fma");
+    expect((await fetch(`${url}/../package.json`)).status).toBe(404);
+    child.kill("SIGINT");
+    expect(await ended).toBe(0);
   });
 
   test("loads nothing but itself in a browser", () => {
