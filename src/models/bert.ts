@@ -47,6 +47,8 @@ export interface BertNames {
   up: string;
   down: string;
   outputNorm: string;
+  /** The dense layer over the first token that only some heads use, where the family has one. */
+  pooler?: string;
 }
 
 /** What stands on top of the encoder, with the paths of its parts. */
@@ -151,7 +153,7 @@ export function buildBert(device: Device, weights: Weights, c: BertConfig): Buil
     case "masked-lm":
       return { ...shared, ...maskedHead(weights, c, body, head) };
     case "sentence-embedding":
-      return { ...shared, ...embeddingHead(weights, body) };
+      return { ...shared, ...embeddingHead(weights, c, body) };
   }
 }
 
@@ -221,9 +223,14 @@ function maskedHead(
 }
 
 /** The mean of the tokens' states, scaled to length 1. */
-function embeddingHead(weights: Weights, { layers, encode }: Encoder): Head<"sentence-embedding"> {
+function embeddingHead(
+  weights: Weights,
+  { names: { pooler } }: BertConfig,
+  { layers, encode }: Encoder,
+): Head<"sentence-embedding"> {
   return {
     task: "sentence-embedding",
+    absentModules: pooler === undefined ? [] : [pooler],
     root: modelOf(weights, layers, []),
     embed(ids, context) {
       const { tape, lengths } = context;
