@@ -191,7 +191,7 @@ function tables<R>(read: (rows: readonly Row[], label: string) => R[]) {
 }
 
 /** The rows that have a text, and what encodes them; tells what became of the rows. */
-function openTexts<R extends { readonly text: string }>(
+function openTexts<R extends { readonly text: string; readonly textPair?: string }>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
   path: string,
   rows: readonly R[],
@@ -207,7 +207,9 @@ function openTexts<R extends { readonly text: string }>(
   if (kept.length < rows.length) {
     note(`  ${count(rows.length - kept.length)} rows left out: the text is empty`);
   }
-  const long = kept.filter(({ text }) => tokenizer.encode(text).length > maxLength).length;
+  const lengthOf = ({ text, textPair }: R) =>
+    (textPair === undefined ? tokenizer.encode(text) : tokenizer.encodePair(text, textPair).ids).length;
+  const long = kept.filter((row) => lengthOf(row) > maxLength).length;
   if (long > 0) note(`  ${count(long)} rows cut to max_length ${maxLength}`);
   return { kept, encoder: textEncoder(tokenizer, maxLength) };
 }

@@ -22,7 +22,10 @@ export interface DecodeStreamOptions {
 export interface Tokenizer {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
-  /** The ids of two texts with the special tokens around and between them, and which segment each id is of. */
+  /**
+   * The ids of two texts with the special tokens around and between them, and which segment each id is of. An empty
+   * second text counts as none, as in transformers; `TextEncoder.encodePair` frames that too.
+   */
   encodePair(first: string, second: string): { ids: number[]; segments: number[] };
   /** The text of token ids; ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;

@@ -114,15 +114,17 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
       const { tape } = context;
       const x = ops.embedding(tape, words, ids);
       const y = ops.add(tape, x, positionEmbedding(places, ids.shape, context, c.firstPosition));
-      return call(layers, types ? ops.add(tape, y, typeEmbedding(types, ids, context)) : y, context);
+      if (!types) return call(layers, y, context);
+      return call(layers, ops.add(tape, y, typeEmbedding(types, ids, context)), context);
     },
   };
 }
 
-/** The vector of each token's segment: of the first one unless told otherwise. */
+/** The vector of each token's segment: of the first one where there is no other, or none is told. */
 function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context): Tensor {
   const first = () => fromArray(ids.device, new Uint32Array(ids.size), ids.shape);
-  return ops.embedding(tape, types, tokenTypes ?? first());
+  const isOnlyOne = types.shape[0] === 1;
+  return ops.embedding(tape, types, isOnlyOne ? first() : (tokenTypes ?? first()));
 }
 
 /** States of the first token of each text: `[B, T, d]` → `[B, d]`. */

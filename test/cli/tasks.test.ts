@@ -89,6 +89,18 @@ describe("sequence classification", () => {
     );
   });
 
+  test("pairs of texts, of which only the second one counts", async () => {
+    const model = modelFolder("bert-sequence");
+    const pairs = Array.from({ length: 16 }, (_, i) => {
+      const [first, second] = [i & 1 ? "good" : "bad", i & 2 ? "good" : "bad"];
+      return { text: first, text_pair: `${second} film`, label: second === "good" ? "yes" : "no" };
+    });
+    const data = cli.write("text-pairs.jsonl", pairs);
+    const labels = ["--labels", "no", "yes", "--iters", "60"];
+    const { out } = await train("sequence-classification", model, data, labels);
+    expect(await evaluation("sequence-classification", model, data, out)).toMatchObject({ accuracy: 1 });
+  });
+
   test("bad rows are all named; a label outside the head too", async () => {
     const model = modelFolder("bert-sequence");
     const run = async (lines: readonly unknown[], more: readonly string[] = []) => {
