@@ -44,8 +44,14 @@ export {
   tokenClassification,
 } from "./train/classification.ts";
 export { contrastive, type TextPair } from "./train/contrastive.ts";
+export { type EntityMetrics, entityMetrics, type TaggedRow } from "./train/entities.ts";
 export { type Evaluation, meanLoss } from "./train/evaluate.ts";
-export { type ClassifierEvaluation, evaluateClassifier } from "./train/evaluate-classifier.ts";
+export {
+  type ClassifierEvaluation,
+  evaluateClassifier,
+  evaluateTagger,
+  type TaggerEvaluation,
+} from "./train/evaluate-classifier.ts";
 export { generateTokens, type TokenOptions } from "./train/generate.ts";
 export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";

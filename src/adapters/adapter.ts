@@ -20,6 +20,8 @@ export interface Adaptable {
   readonly architecture?: string;
   /** `model_type` of its config. */
   readonly modelType?: string;
+  /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
+  readonly absentModules?: readonly string[];
   /** Names of the modules of a task's head, which are trained whole. */
   readonly headModules?: readonly string[];
 }

@@ -6,12 +6,13 @@ import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import { type Context, isLeaf, type Module, modules, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
+import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import type { Random } from "../util/random.ts";
 import { type Adaptable, findModules, type Method, type SiteTensors } from "./adapter.ts";
-import { describeUnmatchedTargets, matchesTarget, targetNames } from "./targets.ts";
+import { describeUnmatchedTargets, matchesTarget, type TargetOptions, targetNames } from "./targets.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
-export interface LoraOptions {
+export interface LoraOptions extends Omit<TargetOptions, "isOutput"> {
   /** Rank of the update. */
   r?: number;
   /** Numerator of the scale alpha / r. */
@@ -24,15 +25,21 @@ export interface LoraOptions {
   useRslora?: boolean;
   /** Modules that are trained whole beside the adapter, by the end of their paths. Default: the head of the task. */
   modulesToSave?: readonly string[];
-  /** Own rank or alpha of some modules, by full path. */
-  overrides?: ReadonlyMap<string, { r: number; alpha: number }>;
+  /** Ranks other than `r`: by whole paths, their ends after a dot, or expressions for them; the first match counts. */
+  rankPattern?: Pattern;
+  /** Alphas other than `alpha`, in the same way. */
+  alphaPattern?: Pattern;
 }
+
+/** Options that have a value where none is given. */
+type Settled = "r" | "alpha" | "dropout" | "useRslora" | "rankPattern" | "alphaPattern";
+
+const DEFAULTS = { r: 8, alpha: 8, dropout: 0, useRslora: false, rankPattern: {}, alphaPattern: {} };
 
 /** LoRA with all options settled. */
 export interface Lora extends Method {
   readonly type: "LORA";
-  readonly options: Required<Omit<LoraOptions, "targetModules" | "modulesToSave" | "overrides">> &
-    Pick<LoraOptions, "targetModules" | "modulesToSave">;
+  readonly options: LoraOptions & Required<Pick<LoraOptions, Settled>>;
   /** Rank and alpha of one module. */
   rankOf(path: string): { r: number; alpha: number };
   /** scale of one module. */
@@ -42,13 +49,16 @@ export interface Lora extends Method {
 /**
  * Low-rank adaptation: y = W x + s · B A x with A `[r, in]` and B `[out, r]`, s = alpha / r.
  * Hu et al. 2021, arXiv 2106.09685; initialised as in PEFT `tuners/lora/layer.py`.
- * @throws LoraError for a rank below 1 or a dropout outside [0, 1).
+ * @throws LoraError for a rank below 1, a dropout outside [0, 1) or a pattern that is no expression.
  */
 export function lora(given: LoraOptions = {}): Lora {
-  const options = { r: 8, alpha: 8, dropout: 0, useRslora: false, ...given };
+  const options = { ...DEFAULTS, ...given };
   checkOptions(options);
-  const { overrides } = options;
-  const rankOf = (path: string) => overrides?.get(path) ?? { r: options.r, alpha: options.alpha };
+  const [ranks, alphas] = [patternMatcher(options.rankPattern), patternMatcher(options.alphaPattern)];
+  const rankOf = (path: string) => ({
+    r: ranks(path)[0] ?? options.r,
+    alpha: alphas(path)[0] ?? options.alpha,
+  });
   const scaleOf = (path: string) => {
     const { r, alpha } = rankOf(path);
     return alpha / (options.useRslora ? Math.sqrt(r) : r);
@@ -74,14 +84,26 @@ export function lora(given: LoraOptions = {}): Lora {
   };
 }
 
-function checkOptions({ r, alpha, dropout }: { r: number; alpha: number; dropout: number }): void {
-  const problems: string[] = [];
-  if (!Number.isInteger(r) || r < 1)
-    problems.push(`r is ${r}; the rank must be a whole number of at least 1`);
-  if (!Number.isFinite(alpha)) problems.push(`alpha is ${alpha}; it must be a number`);
+function checkOptions({ r, alpha, dropout, rankPattern, alphaPattern }: Lora["options"]): void {
+  const ranks = { r, ...fields("rankPattern", rankPattern) };
+  const alphas = { alpha, ...fields("alphaPattern", alphaPattern) };
+  const problems = [
+    ...Object.entries(ranks)
+      .filter(([, rank]) => !Number.isInteger(rank) || rank < 1)
+      .map(([name, rank]) => `${name} is ${rank}; the rank must be a whole number of at least 1`),
+    ...Object.entries(alphas)
+      .filter(([, alpha]) => !Number.isFinite(alpha))
+      .map(([name, alpha]) => `${name} is ${alpha}; it must be a number`),
+  ];
   if (!(dropout >= 0 && dropout < 1))
     problems.push(`dropout is ${dropout}; it must be at least 0 and below 1`);
   failAll("lora", problems);
+}
+
+/** The entries of a pattern by what they are called in messages. */
+function fields(name: string, pattern: Pattern): Pattern {
+  const named = ([key, value]: [string, number]) => [`${name}[${JSON.stringify(key)}]`, value];
+  return Object.fromEntries(Object.entries(pattern).map(named));
 }
 
 /** The layers to adapt, except those inside a module that is trained whole. */
@@ -91,7 +113,10 @@ function findTargets(model: Adaptable, options: LoraOptions): Module[] {
   const linears = findModules(model.root, isLinear).filter((module) => !whole.has(module));
   const paths = linears.map(({ path }) => path);
   failAll("lora", describeUnmatchedTargets(paths, targets), `there are: ${targetNames(paths).join(", ")}`);
-  return linears.filter(({ path }) => matchesTarget(path, targets));
+  const found = linears.filter(({ path }) => matchesTarget(path, targets, options));
+  const narrowed = "excludeModules and layersToTransform leave no layer of targetModules";
+  failAll("lora", found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
+  return found;
 }
 
 /** PEFT's rule (`_set_trainable`, 0.21): a module whose path ends in the name, whether or not a dot comes before. */

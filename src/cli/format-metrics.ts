@@ -1,4 +1,5 @@
-import type { ClassifierEvaluation } from "../train/evaluate-classifier.ts";
+import type { ClassifierEvaluation, TaggerEvaluation } from "../train/evaluate-classifier.ts";
+import type { ClassMetrics } from "../train/metrics.ts";
 import type { TaskEvaluation } from "./task.ts";
 
 /** Classes of which the table and the confusion matrix show more than the sums. */
@@ -10,9 +11,6 @@ export function describeClassifier(evaluation: ClassifierEvaluation): TaskEvalua
   const summary = `accuracy ${accuracy.toFixed(4)}, F1 ${f1.toFixed(4)}`;
   const few = classes.length <= CLASSES_SHOWN;
   const width = Math.max(5, ...classes.map(({ label }) => label.length));
-  const perClass = classes.map(({ label, precision, recall, f1, support }) =>
-    [label.padEnd(width), ...[precision, recall, f1].map((x) => x.toFixed(4).padStart(9)), support].join(" "),
-  );
   const cells = Math.max(
     3,
     ...confusion.flat().map((n) => String(n).length),
@@ -23,8 +21,7 @@ export function describeClassifier(evaluation: ClassifierEvaluation): TaskEvalua
     return `  ${(classes[i]?.label ?? "").padEnd(width)} ${numbers}`;
   });
   const details = [
-    `${"class".padEnd(width)} precision    recall        F1 of`,
-    ...perClass,
+    ...scoreTable("class", classes, width),
     "confusion (rows: the class; columns, in the same order: the answer)",
     ...matrix,
   ];
@@ -34,6 +31,31 @@ export function describeClassifier(evaluation: ClassifierEvaluation): TaskEvalua
     lines: [`Test loss ${loss.toFixed(3)}, ${summary}, ${count} labels.`, ...(few ? details : [])],
     json: evaluation,
   };
+}
+
+/** The same for a classifier of tokens; with entities, where the classes are tags of them. */
+export function describeTagger(evaluation: TaggerEvaluation): TaskEvaluation {
+  const tokens = describeClassifier(evaluation);
+  const { entities } = evaluation;
+  if (!entities) return tokens;
+  const { precision, recall, f1, support, types } = entities;
+  const [first = "", ...details] = tokens.lines;
+  const sums = `Entities: precision ${precision.toFixed(4)}, recall ${recall.toFixed(4)}, F1 ${f1.toFixed(4)}, ${support} entities.`;
+  const width = Math.max(6, ...types.map(({ label }) => label.length));
+  const table = types.length > CLASSES_SHOWN ? [] : scoreTable("entity", types, width);
+  return {
+    ...tokens,
+    summary: `${tokens.summary}, entity F1 ${f1.toFixed(4)}`,
+    lines: [first, sums, ...table, ...details],
+  };
+}
+
+/** A line of heads, and precision, recall, F1 and number of each class. */
+function scoreTable(head: string, classes: readonly ClassMetrics[], width: number): string[] {
+  const lines = classes.map(({ label, precision, recall, f1, support }) =>
+    [label.padEnd(width), ...[precision, recall, f1].map((x) => x.toFixed(4).padStart(9)), support].join(" "),
+  );
+  return [`${head.padEnd(width)} precision    recall        F1 of`, ...lines];
 }
 
 /** A mean loss as lines. */

@@ -37,6 +37,11 @@ export async function readTable(path: string): Promise<Row[]> {
   return extension === ".jsonl" ? readJsonRows(text, path) : readCsvRows(text, path);
 }
 
+/** Whether a file's rows are lines of cells, which are texts, and not JSON. */
+export function isTableOfCells(path: string): boolean {
+  return [".csv", ".tsv"].includes(extname(path).toLowerCase());
+}
+
 /** An image file and the name of its folder, which is its class. */
 export interface ImageFile {
   readonly path: string;

@@ -27,12 +27,12 @@ import { decodeNodeImage } from "../platform/node-images.ts";
 import { imageClassification, sequenceClassification, tokenClassification } from "../train/classification.ts";
 import { contrastive } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
-import { evaluateClassifier } from "../train/evaluate-classifier.ts";
+import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
 import { fail } from "../util/fail.ts";
 import { readEvaluationData, readTrainingData } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
-import { describeClassifier, describeLoss } from "./format-metrics.ts";
+import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
 import {
   findImageFolders,
@@ -40,6 +40,7 @@ import {
   findTestImages,
   findTestTable,
   type ImageFile,
+  isTableOfCells,
   listImages,
   readTable,
 } from "./table-files.ts";
@@ -92,7 +93,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "token-classification": taskCommand({
     task: "token-classification",
-    ...tables(readTaggedWords),
+    ...tables(readTaggedWords, "a cell holds no list, and tokens and tags are lists: write .jsonl"),
     labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
     prepare(model, { path, rows }, settings, note) {
       const tagged = rows.map((row) => ({ ...row, text: row.words.join(" ") }));
@@ -106,7 +107,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     },
     objective: tokenClassification,
     evaluate: async (model, items, batchSize) =>
-      describeClassifier(await evaluateClassifier(tokenClassification(model), items, { batchSize })),
+      describeTagger(await evaluateTagger(tokenClassification(model), items, { batchSize })),
   }),
 
   "masked-lm": taskCommand({
@@ -172,12 +173,12 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   }),
 };
 
-/** How tasks on tables read their files. */
-function tables<R>(read: (rows: readonly Row[], label: string) => R[]) {
-  const readRows = async (path: string): Promise<RowFile<R>> => ({
-    path,
-    rows: read(await readTable(path), path),
-  });
+/** How tasks on tables read their files; `noCells` says why it cannot be a table of cells, where it cannot. */
+function tables<R>(read: (rows: readonly Row[], label: string) => R[], noCells?: string) {
+  const readRows = async (path: string): Promise<RowFile<R>> => {
+    if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
+    return { path, rows: read(await readTable(path), path) };
+  };
   return {
     async readTraining(path: string, evalPath?: string) {
       const { train, valid } = await findTables(path, evalPath);
@@ -191,7 +192,7 @@ function tables<R>(read: (rows: readonly Row[], label: string) => R[]) {
 }
 
 /** The rows that have a text, and what encodes them; tells what became of the rows. */
-function openTexts<R extends { readonly text: string }>(
+function openTexts<R extends { readonly text: string; readonly textPair?: string }>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
   path: string,
   rows: readonly R[],
@@ -207,7 +208,9 @@ function openTexts<R extends { readonly text: string }>(
   if (kept.length < rows.length) {
     note(`  ${count(rows.length - kept.length)} rows left out: the text is empty`);
   }
-  const long = kept.filter(({ text }) => tokenizer.encode(text).length > maxLength).length;
+  const lengthOf = ({ text, textPair }: R) =>
+    (textPair === undefined ? tokenizer.encode(text) : tokenizer.encodePair(text, textPair).ids).length;
+  const long = kept.filter((row) => lengthOf(row) > maxLength).length;
   if (long > 0) note(`  ${count(long)} rows cut to max_length ${maxLength}`);
   return { kept, encoder: textEncoder(tokenizer, maxLength) };
 }

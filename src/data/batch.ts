@@ -11,6 +11,8 @@ export interface TokenBatch {
   readonly length: number;
   /** Tokens without padding. */
   readonly tokens: number;
+  /** Segment of each token where rows are pairs of texts, `[batchSize, length]`; 0 in padding. */
+  readonly segments?: Uint32Array;
 }
 
 /** Some sequences side by side: a label for each token. */

@@ -1,6 +1,7 @@
 import type { Tokenizer } from "../io/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
+import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
 import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
 
@@ -8,6 +9,8 @@ import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
 export interface TextEncoder {
   /** Ids of a text, cut so that the last special token stays. */
   encode(text: string): number[];
+  /** Ids of two texts with the special tokens around and between them; the longer one is cut first. */
+  encodePair(first: string, second: string): EncodedPair;
   /** The same for words that stand apart: also, for each id, which word it is of; −1 for special tokens. */
   encodeWords(words: readonly string[]): { ids: number[]; wordOf: number[] };
 }
@@ -20,8 +23,13 @@ export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncode
   const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   // Byte-level vocabularies have words with and without the space before; WordPiece knows no spaces.
   const gap = String(plain(" a")) === String(plain("a")) ? "" : " ";
+  let pairs: ReturnType<typeof pairEncoder> | undefined; // few tasks have pairs, and their frame is longer
   return {
     encode: (text) => [...before, ...plain(text).slice(0, room), ...after],
+    encodePair(first, second) {
+      pairs ??= pairEncoder(tokenizer, maxLength);
+      return pairs(first, second);
+    },
     encodeWords(words) {
       const pieces = words.map((word) => plain(gap + word));
       const ids = pieces.flat().slice(0, room);
@@ -55,14 +63,18 @@ export interface TaskReport {
   readonly truncated: number;
 }
 
-/** Texts as tokens, with the index of their class; rows without text are left out and counted. */
+/** Texts, or pairs of them, as tokens, with the index of their class. */
 export function encodeLabelledTexts(
   rows: readonly TextWithLabel[],
   encoder: TextEncoder,
   labels: readonly string[],
-): { inputIds: number[]; label: number }[] {
+): { inputIds: readonly number[]; segments?: readonly number[]; label: number }[] {
   const index = labelIndex(labels);
-  return rows.map(({ text, label }) => ({ inputIds: encoder.encode(text), label: index(label) }));
+  return rows.map(({ text, textPair, label }) => {
+    if (textPair === undefined) return { inputIds: encoder.encode(text), label: index(label) };
+    const { ids, segments } = encoder.encodePair(text, textPair);
+    return { inputIds: ids, segments, label: index(label) };
+  });
 }
 
 /**

@@ -2,11 +2,16 @@ import { fail } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
 import { mapRows, type Row } from "./rows.ts";
 
-/** A text and the name of its class. */
+/** A text, or a pair of them, and the name of its class. */
 export interface TextWithLabel {
   readonly text: string;
+  /** The second text of a pair. */
+  readonly textPair?: string;
   readonly label: string;
 }
+
+/** Key of the second text of a pair, as transformers calls it. */
+const PAIR = "text_pair";
 
 /** Words and the name of each one's class. */
 export interface TaggedWords {
@@ -20,16 +25,22 @@ export interface PairedTexts {
   readonly positive: string;
 }
 
-/** Rows with `text` and `label`. A label is a text, a whole number, or true or false. */
+/**
+ * Rows with `text` and `label`, and in all of them or in none `text_pair`. A label is a text, a whole number, or true or
+ * false.
+ */
 export function readLabelledTexts(rows: readonly Row[], label: string): TextWithLabel[] {
+  const arePairs = rows.some(({ values }) => Object.hasOwn(values, PAIR));
   const read = ({ values }: Row) => {
     const text = textOf(values, "text");
     const name = labelOf(values.label);
     if (text === undefined) return wrong(values, "text", "a string");
     if (name === undefined) return wrong(values, "label", "a name or a whole number");
-    return { text, label: name };
+    if (!arePairs) return { text, label: name };
+    const textPair = textOf(values, PAIR);
+    return textPair === undefined ? wrong(values, PAIR, "a string") : { text, textPair, label: name };
   };
-  return mapRows(rows, label, read, '"text" and "label"');
+  return mapRows(rows, label, read, arePairs ? '"text", "text_pair" and "label"' : '"text" and "label"');
 }
 
 /** Rows with `tokens` and `tags` (or `ner_tags`, `labels`): two lists of equal length. */

@@ -1,27 +1,12 @@
 import { LoraError } from "../util/fail.ts";
-import { escapeRegExp, pythonRegExp } from "../util/python-regexp.ts";
+import { type Pattern, patternExpression } from "../util/module-patterns.ts";
+import { escapeRegExp } from "../util/python-regexp.ts";
 import { compareCodePoints } from "./python-json.ts";
-
-/** rank_pattern or alpha_pattern: a number for each expression. */
-export type Pattern = Readonly<Record<string, number>>;
 
 /** Rank and alpha of one module. */
 export interface RankAndAlpha {
   readonly r: number;
   readonly alpha: number;
-}
-
-/** A pattern, ready for many module paths: gives the values of all entries that match; PEFT takes the first. */
-export type PatternMatcher = (path: string) => number[];
-
-/**
- * Compiles a pattern: an entry matches a path where Python's `re.match(r"(.*\.)?(KEY)$", path)` does, so it is
- * a whole path or its end after a dot (`get_pattern_key` in PEFT's `utils/other.py`).
- * @throws LoraError for a key that is no expression.
- */
-export function patternMatcher(pattern: Pattern): PatternMatcher {
-  const entries = Object.entries(pattern).map(([key, value]) => ({ expression: expressionOf(key), value }));
-  return (path) => entries.filter(({ expression }) => expression.test(path)).map(({ value }) => value);
 }
 
 /** The pattern with its keys in the order in which PEFT and we write them, and PEFT reads them back. */
@@ -32,7 +17,7 @@ export function sortedPattern(pattern: Pattern): Pattern {
 /** The keys that match none of the paths. */
 export function unmatchedKeys(pattern: Pattern, paths: readonly string[]): string[] {
   return Object.keys(pattern).filter((key) => {
-    const expression = expressionOf(key);
+    const expression = patternExpression(key);
     return !paths.some((path) => expression.test(path));
   });
 }
@@ -75,13 +60,9 @@ export function peftPatterns(
   };
 }
 
-function expressionOf(key: string): RegExp {
-  return pythonRegExp(key, (body) => `^(.*\\.)?(${body})$`);
-}
-
 function keyProblems(name: string, key: string): string[] {
   try {
-    expressionOf(key);
+    patternExpression(key);
     return [];
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;

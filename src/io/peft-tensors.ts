@@ -1,6 +1,6 @@
+import { patternMatcher } from "../util/module-patterns.ts";
 import type { PeftLoraConfig } from "./peft-config.ts";
 import { describeForeignTensor } from "./peft-foreign.ts";
-import { patternMatcher } from "./peft-patterns.ts";
 import type { TensorInfo } from "./safetensors.ts";
 
 /** Where the tensors of one module lie: A `[r, in]`, B `[out, r]`. */

@@ -1,6 +1,7 @@
 import { float32View, uint16View } from "../util/bytes.ts";
 import { failAll, LoraError } from "../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../util/half.ts";
+import { patternMatcher } from "../util/module-patterns.ts";
 import { type FileSource, readJson } from "./files.ts";
 import {
   type ParsedPeftConfig,
@@ -10,13 +11,13 @@ import {
   peftConfigText,
 } from "./peft-config.ts";
 import { failWithoutWeights, PEFT_CONFIG, PEFT_WEIGHTS, refuseMlx } from "./peft-foreign.ts";
-import { patternMatcher, sortedPattern, unmatchedKeys } from "./peft-patterns.ts";
+import { sortedPattern, unmatchedKeys } from "./peft-patterns.ts";
 import { type LoraPair, listed, pairTensors } from "./peft-tensors.ts";
 import { readHeader, type SafetensorsHeader, type TensorInfo } from "./safetensors.ts";
 import { type TensorEntry, writeSafetensors } from "./safetensors-writer.ts";
 
 export { type PeftLoraConfig, parsePeftConfig, peftConfigText, peftLoraConfig } from "./peft-config.ts";
-export { peftPatterns } from "./peft-patterns.ts";
+export { peftPatterns, sortedPattern } from "./peft-patterns.ts";
 
 /** A tensor in main memory: row-major f32. */
 export interface AdapterTensor {

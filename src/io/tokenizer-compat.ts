@@ -34,6 +34,25 @@ export function portableTokenizerJson(json: JsonObject): JsonObject {
     // Files from before tokenizers 0.9 (GPT-2's own) do not name the type.
     model: { type: "merges" in model ? "BPE" : undefined, ...model },
     pre_tokenizer: portablePreTokenizer(json.pre_tokenizer),
+    post_processor: portablePostProcessor(json.post_processor),
+  };
+}
+
+/** RoBERTa has one kind of segment, 0, also in the second text of a pair; the library calls that one 1. */
+function portablePostProcessor(json: unknown): unknown {
+  if (!isObject(json)) return null;
+  if (json.type === "Sequence" && Array.isArray(json.processors)) {
+    return { ...json, processors: json.processors.map(portablePostProcessor) };
+  }
+  if (json.type !== "RobertaProcessing" || !Array.isArray(json.cls) || !Array.isArray(json.sep)) return json;
+  const tokens: readonly unknown[][] = [json.cls, json.sep];
+  const [cls, sep] = tokens.map(([id]) => ({ SpecialToken: { id, type_id: 0 } }));
+  const text = (id: string) => ({ Sequence: { id, type_id: 0 } });
+  return {
+    type: "TemplateProcessing",
+    single: [cls, text("A"), sep],
+    pair: [cls, text("A"), sep, sep, text("B"), sep],
+    special_tokens: Object.fromEntries(tokens.map(([id, n]) => [String(id), { id, ids: [n], tokens: [id] }])),
   };
 }
 

@@ -8,26 +8,50 @@ interface ByteLevelClass {
   normalizer: JsonObject | null;
   /** Splits the text before the bytes are encoded; GPT-2's own expression unless given. */
   split?: string;
+  /** Special tokens that the class has where `tokenizer_config.json` says nothing of them. */
+  special: Readonly<Record<string, string>>;
+  /** Whether texts stand between `cls_token` and `sep_token`. */
+  framed?: boolean;
 }
 
-const GPT2: ByteLevelClass = { normalizer: null };
+const END_OF_TEXT = "<|endoftext|>";
+const NFC = { type: "NFC" };
+const GPT2: ByteLevelClass = {
+  normalizer: null,
+  special: { bos_token: END_OF_TEXT, eos_token: END_OF_TEXT, unk_token: END_OF_TEXT },
+};
+const GPT_NEOX: ByteLevelClass = {
+  normalizer: NFC,
+  special: { ...GPT2.special, pad_token: "<|padding|>" },
+};
+const ROBERTA: ByteLevelClass = {
+  normalizer: null,
+  framed: true,
+  special: {
+    ...{ bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>", sep_token: "</s>" },
+    ...{ pad_token: "<pad>", cls_token: "<s>", mask_token: "<mask>" },
+  },
+};
 const QWEN2: ByteLevelClass = {
-  normalizer: { type: "NFC" },
+  normalizer: NFC,
   split:
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  special: { eos_token: END_OF_TEXT, unk_token: END_OF_TEXT, pad_token: END_OF_TEXT },
 };
 
 /** By `tokenizer_class`, or by `model_type` where there is no tokenizer_config.json. */
 const CLASSES: Readonly<Record<string, ByteLevelClass>> = {
   GPT2Tokenizer: GPT2,
   gpt2: GPT2,
+  opt: GPT2,
+  GPTNeoXTokenizer: GPT_NEOX,
+  gpt_neox: GPT_NEOX,
+  RobertaTokenizer: ROBERTA,
+  roberta: ROBERTA,
   Qwen2Tokenizer: QWEN2,
   qwen2: QWEN2,
   qwen3: QWEN2,
 };
-
-/** Special token of both classes, whether or not the config names it. */
-const END_OF_TEXT = "<|endoftext|>";
 
 /**
  * A folder's `tokenizer.json`, or the same made of `vocab.txt` (WordPiece), or of `vocab.json` and `merges.txt`, which
@@ -73,11 +97,12 @@ export interface ByteLevelFiles {
  * @throws LoraError for a class of tokenizer that is not known, or files that are not what they should be
  */
 export function byteLevelTokenizer({ vocab, merges, config, modelType }: ByteLevelFiles): JsonObject {
-  const { normalizer, split } = findClass(config.tokenizer_class, modelType);
+  const { normalizer, split, special, framed } = findClass(config.tokenizer_class, modelType);
   const ids = checkVocabulary(vocab);
+  const named = { ...special, ...config };
   const bytes = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true };
   const pattern = { type: "Split", pattern: { Regex: split }, behavior: "Isolated", invert: false };
-  const added = addedTokens(config, ids);
+  const added = addedTokens(named, ids);
   return {
     version: "1.0",
     added_tokens: added,
@@ -85,7 +110,7 @@ export function byteLevelTokenizer({ vocab, merges, config, modelType }: ByteLev
     pre_tokenizer: split
       ? { type: "Sequence", pretokenizers: [pattern, { ...bytes, use_regex: false }] }
       : { ...bytes, use_regex: true },
-    post_processor: config.add_bos_token === true ? startWith(tokenName(config.bos_token), added) : null,
+    post_processor: framed ? clsAndSep(named, added) : beginAndEnd(named, added),
     decoder: { type: "ByteLevel" },
     model: { type: "BPE", vocab: ids, merges: parseMerges(merges) },
   };
@@ -126,6 +151,12 @@ interface AddedToken {
   single_word: boolean;
 }
 
+/** In the order in which transformers gives ids to those that the vocabulary lacks. */
+const SPECIAL_KEYS = [
+  ...["bos_token", "eos_token", "unk_token", "sep_token"],
+  ...["pad_token", "cls_token", "mask_token"],
+];
+
 /** Tokens of `added_tokens_decoder`, and the special tokens that the config names besides; new ones get new ids. */
 function addedTokens(config: JsonObject, vocab: Readonly<Record<string, number>>): AddedToken[] {
   const listed = isObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {};
@@ -133,13 +164,13 @@ function addedTokens(config: JsonObject, vocab: Readonly<Record<string, number>>
     isObject(token) ? [addedToken(Number(id), token)] : [],
   );
   const extra = Array.isArray(config.additional_special_tokens) ? config.additional_special_tokens : [];
-  const { bos_token, eos_token, unk_token, pad_token } = config;
   const ids = [...Object.values(vocab), ...tokens.map(({ id }) => id)];
   let next = 1 + ids.reduce((highest, id) => Math.max(highest, id), -1);
-  for (const name of [END_OF_TEXT, bos_token, eos_token, unk_token, pad_token, ...extra].map(tokenName)) {
-    if (name === undefined || tokens.some(({ content }) => content === name)) continue;
-    if (name === END_OF_TEXT && vocab[name] === undefined) continue;
-    tokens.push(addedToken(vocab[name] ?? next++, { content: name, special: true }));
+  for (const given of [...SPECIAL_KEYS.map((key) => config[key]), ...extra]) {
+    const content = tokenName(given);
+    if (content === undefined || tokens.some((token) => token.content === content)) continue;
+    const flags = isObject(given) ? given : {};
+    tokens.push(addedToken(vocab[content] ?? next++, { ...flags, content, special: true }));
   }
   return tokens;
 }
@@ -162,17 +193,43 @@ function tokenName(token: unknown): string | undefined {
   return typeof content === "string" ? content : undefined;
 }
 
-/** A post-processor that puts the beginning-of-sequence token first. */
-function startWith(name: string = END_OF_TEXT, added: readonly AddedToken[]): JsonObject {
-  const id = added.find(({ content }) => content === name)?.id;
-  if (id === undefined)
-    fail("tokenizer_config.json", `add_bos_token wants ${name}, which is not in vocab.json`);
-  const sequence = { Sequence: { id: "A", type_id: 0 } };
-  const special = { SpecialToken: { id: name, type_id: 0 } };
+/** RoBERTa's frame: `<s> A </s>`, and of a pair `<s> A </s></s> B </s>`. */
+function clsAndSep(config: JsonObject, added: readonly AddedToken[]): JsonObject {
+  const pairOf = (key: string) => {
+    const { content, id } = findAdded(key, config, added);
+    return [content, id];
+  };
+  return { type: "RobertaProcessing", cls: pairOf("cls_token"), sep: pairOf("sep_token") };
+}
+
+/** A post-processor that puts the tokens for beginning and end around each text, where the config wants them. */
+function beginAndEnd(config: JsonObject, added: readonly AddedToken[]): JsonObject | null {
+  const wanted = (switchName: string, key: string) =>
+    config[switchName] === true ? [findAdded(key, config, added)] : [];
+  const before = wanted("add_bos_token", "bos_token");
+  const after = wanted("add_eos_token", "eos_token");
+  if (before.length + after.length === 0) return null;
+  const item = (type_id: number) => (token: AddedToken) => ({ SpecialToken: { id: token.content, type_id } });
+  const framed = (id: string, type_id: number) => [
+    ...before.map(item(type_id)),
+    { Sequence: { id, type_id } },
+    ...after.map(item(type_id)),
+  ];
   return {
     type: "TemplateProcessing",
-    single: [special, sequence],
-    pair: [special, sequence, { Sequence: { id: "B", type_id: 1 } }],
-    special_tokens: { [name]: { id: name, ids: [id], tokens: [name] } },
+    single: framed("A", 0),
+    pair: [...framed("A", 0), ...framed("B", 1)],
+    special_tokens: Object.fromEntries(
+      [...before, ...after].map(({ content, id }) => [
+        content,
+        { id: content, ids: [id], tokens: [content] },
+      ]),
+    ),
   };
+}
+
+function findAdded(key: string, config: JsonObject, added: readonly AddedToken[]): AddedToken {
+  const name = tokenName(config[key]);
+  const found = added.find(({ content }) => content === name);
+  return found ?? fail("tokenizer_config.json", `names no ${key}, which its texts begin or end with`);
 }

@@ -22,6 +22,11 @@ export interface DecodeStreamOptions {
 export interface Tokenizer {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  /**
+   * The ids of two texts with the special tokens around and between them, and which segment each id is of. An empty
+   * second text counts as none, as in transformers; `TextEncoder.encodePair` frames that too.
+   */
+  encodePair(first: string, second: string): { ids: number[]; segments: number[] };
   /** The text of token ids; ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** Starts decoding token by token. */
@@ -66,8 +71,15 @@ export function createTokenizer(
     return shown.length === 0 ? "" : inner.decode(shown, { clean_up_tokenization_spaces: false });
   };
 
+  const encodePair: Tokenizer["encodePair"] = (first, second) => {
+    const encoded = inner.encode(first, { text_pair: second, return_token_type_ids: true });
+    const { ids, token_type_ids: segments = ids.map(() => 0) } = encoded;
+    return { ids, segments };
+  };
+
   return {
     encode,
+    encodePair,
     decode,
     decodeStream: ({ after = [], skipSpecialTokens = true } = {}) =>
       startStream({

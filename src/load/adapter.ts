@@ -1,6 +1,5 @@
 import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
-import { type Lora, lora } from "../adapters/lora.ts";
-import { targetNames } from "../adapters/targets.ts";
+import type { Lora } from "../adapters/lora.ts";
 import type { FileContent, FileSource } from "../io/files.ts";
 import { type PeftAdapter, peftFiles, peftLoraConfig, readPeftAdapter } from "../io/peft.ts";
 import { isTensorOf } from "../io/peft-tensors.ts";
@@ -8,6 +7,7 @@ import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
 import { failAll } from "../util/fail.ts";
+import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
 
 /** PEFT's names of the tasks that it knows; of other tasks it notes the model's class. */
@@ -42,17 +42,17 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
   return peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
 }
 
-function peftConfig({ method, sites, saved, base }: Adapter<Lora>) {
-  const { r, alpha, dropout, useRslora, targetModules, modulesToSave } = method.options;
-  const names = targetNames(sites.map(({ module }) => module.path));
+function peftConfig(adapter: Adapter<Lora>) {
+  const { method, sites, saved, base } = adapter;
+  const { r, alpha, dropout, useRslora, modulesToSave } = method.options;
   const task = TASK_TYPES[base.task ?? ""] ?? null;
   return peftLoraConfig({
     r,
     lora_alpha: alpha,
     lora_dropout: dropout,
     use_rslora: useRslora,
-    target_modules:
-      targetModules === undefined || typeof targetModules === "string" ? names : [...targetModules],
+    ...writtenTargets(adapter),
+    ...writtenPatterns(adapter),
     // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
     fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
     ...(saved.length > 0 && { modules_to_save: savedNames(modulesToSave, base) }),
@@ -82,17 +82,10 @@ function autoMapping({ architecture, modelType }: Adaptable) {
 export async function loadAdapter(model: LoadedModel, files: FileSource): Promise<Adapter<Lora>> {
   const read = renamed(await readPeftAdapter(files), model);
   failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?`);
-  const overrides = new Map([...read.tensors].map(([path, { r, alpha }]) => [path, { r, alpha }]));
-  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora } = read.config;
   // PEFT names `score` beside `classifier`, of which a model has one.
   const isThere = (name: string) => [...read.saved.keys()].some((tensor) => isTensorOf(tensor, name));
   const names = [...new Set(read.config.modules_to_save)].filter(isThere);
-  const method = lora({
-    ...{ r, alpha, dropout, useRslora, overrides },
-    targetModules: [...read.tensors.keys()],
-    modulesToSave: names,
-  });
-  const adapter = attach(model, method);
+  const adapter = attach(model, methodOf(model, read, names));
   for (const { module, tensors } of adapter.sites) {
     const stored = read.tensors.get(module.path);
     if (!stored) continue;

@@ -47,6 +47,8 @@ export interface BertNames {
   up: string;
   down: string;
   outputNorm: string;
+  /** The dense layer over the first token that only some heads use, where the family has one. */
+  pooler?: string;
 }
 
 /** What stands on top of the encoder, with the paths of its parts. */
@@ -112,15 +114,17 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
       const { tape } = context;
       const x = ops.embedding(tape, words, ids);
       const y = ops.add(tape, x, positionEmbedding(places, ids.shape, context, c.firstPosition));
-      return call(layers, types ? ops.add(tape, y, typeEmbedding(types, ids, context)) : y, context);
+      if (!types) return call(layers, y, context);
+      return call(layers, ops.add(tape, y, typeEmbedding(types, ids, context)), context);
     },
   };
 }
 
-/** The vector of each token's segment: of the first one unless told otherwise. */
+/** The vector of each token's segment: of the first one where there is no other, or none is told. */
 function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context): Tensor {
   const first = () => fromArray(ids.device, new Uint32Array(ids.size), ids.shape);
-  return ops.embedding(tape, types, tokenTypes ?? first());
+  const isOnlyOne = types.shape[0] === 1;
+  return ops.embedding(tape, types, isOnlyOne ? first() : (tokenTypes ?? first()));
 }
 
 /** States of the first token of each text: `[B, T, d]` → `[B, d]`. */
@@ -151,7 +155,7 @@ export function buildBert(device: Device, weights: Weights, c: BertConfig): Buil
     case "masked-lm":
       return { ...shared, ...maskedHead(weights, c, body, head) };
     case "sentence-embedding":
-      return { ...shared, ...embeddingHead(weights, body) };
+      return { ...shared, ...embeddingHead(weights, c, body) };
   }
 }
 
@@ -221,9 +225,14 @@ function maskedHead(
 }
 
 /** The mean of the tokens' states, scaled to length 1. */
-function embeddingHead(weights: Weights, { layers, encode }: Encoder): Head<"sentence-embedding"> {
+function embeddingHead(
+  weights: Weights,
+  { names: { pooler } }: BertConfig,
+  { layers, encode }: Encoder,
+): Head<"sentence-embedding"> {
   return {
     task: "sentence-embedding",
+    absentModules: pooler === undefined ? [] : [pooler],
     root: modelOf(weights, layers, []),
     embed(ids, context) {
       const { tape, lengths } = context;

@@ -14,6 +14,7 @@ const BERT_LAYER = {
   up: "intermediate.dense",
   down: "output.dense",
   outputNorm: "output.LayerNorm",
+  pooler: "pooler.dense",
 };
 
 const DISTILBERT_LAYER = {

@@ -36,6 +36,8 @@ export interface BaseModel<T extends string = Task> {
   readonly defaultTargets: readonly string[];
   /** Names of modules that are trained whole with an adapter: the head's. */
   readonly headModules: readonly string[];
+  /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
+  readonly absentModules?: readonly string[];
   /** Name of the class in transformers, such as `LlamaForCausalLM`. */
   readonly architecture: string;
   /** `model_type` of the config. */

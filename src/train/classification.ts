@@ -19,6 +19,8 @@ export interface ClassifierObjective<Item, B extends Counted> extends Objective<
 /** A text and its class. */
 export interface LabelledText {
   readonly inputIds: readonly number[];
+  /** Segment of each token of a pair of texts; all are of the first one where it is absent. */
+  readonly segments?: readonly number[];
   /** Index of the class. */
   readonly label: number;
 }
@@ -35,10 +37,18 @@ export function sequenceClassification(
   return classifier(model, {
     collate(items) {
       const rows = padRows(items.map(({ inputIds }) => inputIds));
-      return { ...rows, labels: Int32Array.from(items, ({ label }) => label), labelTokens: items.length };
+      const labels = Int32Array.from(items, ({ label }) => label);
+      return { ...rows, ...segmentsOf(items), labels, labelTokens: items.length };
     },
     logits: (batch, context) => textLogits(model, batch, context),
   });
+}
+
+/** The segments side by side as the tokens are, where there are any. */
+function segmentsOf(items: readonly LabelledText[]): Pick<TokenBatch, "segments"> {
+  if (items.every(({ segments }) => segments === undefined)) return {};
+  const rows = items.map(({ inputIds, segments }) => segments ?? inputIds.map(() => 0));
+  return { segments: padRows(rows).inputIds };
 }
 
 /** Telling the class of each labelled token; `labels[i]` is the class of token i itself. */

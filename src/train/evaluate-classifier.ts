@@ -1,9 +1,11 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { makeGroups } from "../data/batch.ts";
+import { type Batch, makeGroups } from "../data/batch.ts";
+import type { Sequence } from "../data/tokenize.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
 import { createRandom } from "../util/random.ts";
 import type { ClassifierObjective } from "./classification.ts";
+import { areEntityTags, type EntityMetrics, entityMetrics, type TaggedRow } from "./entities.ts";
 import { type ClassificationMetrics, classificationMetrics } from "./metrics.ts";
 import type { Counted } from "./objective.ts";
 
@@ -15,6 +17,12 @@ export interface ClassifierEvaluation extends ClassificationMetrics {
   readonly count: number;
 }
 
+/** How a classifier of tokens does. */
+export interface TaggerEvaluation extends ClassifierEvaluation {
+  /** Where the classes are BIO tags: how well entities of several words are found as a whole. */
+  readonly entities?: EntityMetrics;
+}
+
 /** Loss, accuracy, F1 and the confusion matrix of a classifier. */
 export async function evaluateClassifier<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
@@ -24,18 +32,82 @@ export async function evaluateClassifier<Item, B extends Counted>(
   const wanted: number[] = [];
   const given: number[] = [];
   let loss = 0;
+  for await (const judged of judge(objective, items, batchSize)) {
+    loss += judged.loss;
+    wanted.push(...judged.wanted);
+    given.push(...judged.given);
+  }
+  return evaluation(wanted, given, loss, objective.labelNames);
+}
+
+/** The same for a classifier of tokens, and entities where the classes are BIO tags. */
+export async function evaluateTagger(
+  objective: ClassifierObjective<Sequence, Batch>,
+  items: readonly Sequence[],
+  { batchSize = 16 }: { batchSize?: number } = {},
+): Promise<TaggerEvaluation> {
+  const { labelNames } = objective;
+  const wanted: number[] = [];
+  const given: number[] = [];
+  const rows: TaggedRow[] = [];
+  let loss = 0;
+  for await (const judged of judge(objective, items, batchSize)) {
+    loss += judged.loss;
+    wanted.push(...judged.wanted);
+    given.push(...judged.given);
+    rows.push(...tagsOf(judged, labelNames));
+  }
+  return {
+    ...evaluation(wanted, given, loss, labelNames),
+    ...(areEntityTags(labelNames) && { entities: entityMetrics(rows) }),
+  };
+}
+
+/** A batch with the right classes and the best ones. */
+interface Judged<B> {
+  readonly batch: B;
+  readonly wanted: Int32Array;
+  readonly given: Int32Array;
+  /** Summed over the labels. */
+  readonly loss: number;
+}
+
+async function* judge<Item, B extends Counted>(
+  objective: ClassifierObjective<Item, B>,
+  items: readonly Item[],
+  batchSize: number,
+): AsyncGenerator<Judged<B>> {
   for (const group of makeGroups(items, { batchSize })) {
     const batch = objective.collate(group, createRandom(0));
-    const labels = objective.labelsOf(batch);
-    const [sum, best] = scoped(objective.device, () => scoreBatch(objective, batch, labels));
-    loss += (await sum.read())[0] as number;
-    wanted.push(...labels);
-    given.push(...(await best.readIntegers()));
+    const wanted = objective.labelsOf(batch);
+    const [sum, best] = scoped(objective.device, () => scoreBatch(objective, batch, wanted));
+    const loss = (await sum.read())[0] as number;
+    const given = await best.readIntegers();
     for (const { storage } of [sum, best]) objective.device.memory.release(storage);
+    yield { batch, wanted, given, loss };
   }
+}
+
+function evaluation(
+  wanted: readonly number[],
+  given: readonly number[],
+  loss: number,
+  labels: readonly string[],
+): ClassifierEvaluation {
   const count = wanted.filter((label) => label >= 0).length;
-  const metrics = classificationMetrics(wanted, given, objective.labelNames);
-  return { ...metrics, loss: loss / Math.max(1, count), count };
+  return { ...classificationMetrics(wanted, given, labels), loss: loss / Math.max(1, count), count };
+}
+
+/** The tags of each text, without the tokens that have none. */
+function tagsOf({ batch, wanted, given }: Judged<Batch>, labels: readonly string[]): TaggedRow[] {
+  const { batchSize, length } = batch;
+  return Array.from({ length: batchSize }, (_, row) => {
+    const all = Array.from({ length }, (_, i) => row * length + i);
+    const labelled = all.filter((at) => (wanted[at] as number) >= 0);
+    const names = (classes: ArrayLike<number>) =>
+      labelled.map((at) => labels[classes[at] as number] as string);
+    return { wanted: names(wanted), given: names(given) };
+  });
 }
 
 /** The summed loss and the best class of each row. */

@@ -45,12 +45,13 @@ export function maskedLanguageModelling(
   };
 }
 
-/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host. */
+/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any. */
 export function uploadTokens(
   device: Device,
-  { inputIds, lengths, batchSize, length }: TokenBatch,
-): { ids: Tensor; lengths: Tensor; counts: readonly number[] } {
+  { inputIds, lengths, batchSize, length, segments }: TokenBatch,
+): { ids: Tensor; lengths: Tensor; counts: readonly number[]; tokenTypes?: Tensor } {
   return {
+    ...(segments && { tokenTypes: fromArray(device, segments, [batchSize, length]) }),
     ids: fromArray(device, inputIds, [batchSize, length]),
     lengths: fromArray(device, Uint32Array.from(lengths), [batchSize]),
     counts: lengths,

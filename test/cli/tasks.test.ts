@@ -89,6 +89,18 @@ describe("sequence classification", () => {
     );
   });
 
+  test("pairs of texts, of which only the second one counts", async () => {
+    const model = modelFolder("bert-sequence");
+    const pairs = Array.from({ length: 16 }, (_, i) => {
+      const [first, second] = [i & 1 ? "good" : "bad", i & 2 ? "good" : "bad"];
+      return { text: first, text_pair: `${second} film`, label: second === "good" ? "yes" : "no" };
+    });
+    const data = cli.write("text-pairs.jsonl", pairs);
+    const labels = ["--labels", "no", "yes", "--iters", "60"];
+    const { out } = await train("sequence-classification", model, data, labels);
+    expect(await evaluation("sequence-classification", model, data, out)).toMatchObject({ accuracy: 1 });
+  });
+
   test("bad rows are all named; a label outside the head too", async () => {
     const model = modelFolder("bert-sequence");
     const run = async (lines: readonly unknown[], more: readonly string[] = []) => {
@@ -129,7 +141,7 @@ test("token classification, masked language modelling and sentence pairs learn",
   const words = Array.from({ length: 12 }, (_, i) => [LETTERS[i], "film", LETTERS[i + 3]]);
   const tagged = words.map((tokens) => ({
     tokens,
-    tags: tokens.map((word) => (word === "film" ? "THING" : "O")),
+    tags: tokens.map((word) => (word === "film" ? "B-THING" : "O")),
   }));
   const token = modelFolder("bert-token");
   const tokenData = cli.write("tokens.jsonl", tagged);
@@ -137,7 +149,16 @@ test("token classification, masked language modelling and sentence pairs learn",
   expect(await evaluation("token-classification", token, tokenData, tagger.out)).toMatchObject({
     accuracy: 1,
     count: 36,
+    entities: { precision: 1, recall: 1, f1: 1, support: 12, types: [{ label: "THING", f1: 1 }] },
   });
+  const told = `eval --task token-classification --model ${token} --data ${tokenData}`.split(" ");
+  const { stdout } = await cli.run([...told, "--adapter-path", tagger.out]);
+  expect(stdout).toMatch(/\nEntities: precision 1\.0000, recall 1\.0000, F1 1\.0000, 12 entities\.\nentity /);
+
+  const csv = cli.write("tags.csv", ["tokens,tags", "a b,O O"]);
+  const refused = await cli.run(told.map((word) => (word === tokenData ? csv : word)));
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/tags\.csv cannot be used\n {2}→ a cell holds no list.*write \.jsonl/);
 
   const masked = modelFolder("bert-masked");
   const texts = cli.write(

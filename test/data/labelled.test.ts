@@ -1,10 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { encodeTaggedWords, specialFrame, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
-import { checkLabels, labelIndex, labelNames, readTaggedWords } from "../../src/data/labelled.ts";
+import {
+  checkLabels,
+  labelIndex,
+  labelNames,
+  readLabelledTexts,
+  readTaggedWords,
+} from "../../src/data/labelled.ts";
 import { readJsonRows } from "../../src/data/rows.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
+import { readTokenizerJson } from "../../src/io/tokenizer-files.ts";
 import { wordPieceTokenizer } from "../../src/io/wordpiece.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { createRandom } from "../../src/util/random.ts";
+import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
 const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "the", "game", "s", "##s"];
 const tokenizer = createTokenizer(wordPieceTokenizer(VOCABULARY.join("\n"), {}));
@@ -73,4 +82,32 @@ describe("masking", () => {
     const again = tokenMasker(options);
     expect(again({ inputIds }, createRandom(5))).toEqual(again({ inputIds }, createRandom(5)));
   });
+});
+
+// Oracle: transformers 5.18 (test/fixtures/make_wordpiece.py): truncation=True, which is longest_first.
+test("pairs of texts are framed and cut as transformers does it", async () => {
+  interface Cut {
+    pair: [string, string];
+    max_length: number;
+    ids: number[];
+    types: number[];
+  }
+  const folder = fixturePath("wordpiece");
+  const { pairs } = readJsonFile<{ pairs: Cut[] }>(folder, "golden.json");
+  const small = createTokenizer(await readTokenizerJson(folderFiles(folder), {}, "bert"));
+  for (const { pair, max_length, ids, types } of pairs) {
+    expect(textEncoder(small, max_length).encodePair(...pair), `${pair} ${max_length}`).toEqual({
+      ids,
+      segments: types,
+    });
+  }
+  expect(() => textEncoder(small, 4).encodePair("a", "b")).toThrow("4 leaves no room beside");
+});
+
+test("rows are all pairs or none", () => {
+  const rows = (lines: string) => readLabelledTexts(readJsonRows(lines, "p.jsonl"), "p.jsonl");
+  expect(rows('{"text":"a","text_pair":"b","label":1}')).toEqual([{ text: "a", textPair: "b", label: "1" }]);
+  expect(() => rows('{"text":"a","text_pair":"b","label":1}\n{"text":"a","label":1}')).toThrow(
+    /p\.jsonl:2: has no "text_pair"[\s\S]*each row needs "text", "text_pair" and "label"/,
+  );
 });

@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { pairEncoder } from "../../src/data/encode-pair.ts";
 import { memoryFiles, readJson } from "../../src/io/files.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 import { byteLevelTokenizer, readTokenizerJson } from "../../src/io/tokenizer-files.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
 interface Golden {
@@ -85,5 +87,41 @@ describe("vocab.json and merges.txt", () => {
     const only = (name: string) => memoryFiles("folder", new Map([[name, new Uint8Array([123, 125])]]));
     expect(await readTokenizerJson(only("config.json"), {}, "qwen2")).toBeUndefined();
     expect(await readTokenizerJson(only("vocab.json"), {}, "qwen2")).toBeUndefined();
+  });
+});
+
+// Oracle: transformers 5.18 (test/fixtures/make_byte_level.py).
+describe("classes of byte-level tokenizers", () => {
+  interface Case {
+    config: Record<string, unknown>;
+    ids: number[][];
+    plain: number[][];
+    text: string[];
+    pairs: number[][];
+    size: number;
+  }
+  const folder = fixturePath("byte-level");
+  const golden = readJsonFile<{ texts: string[]; pairs: [string, string][]; cases: Record<string, Case> }>(
+    folder,
+    "golden.json",
+  );
+  const openCase = async (config: Record<string, unknown>, modelType?: string) =>
+    createTokenizer(await readTokenizerJson(folderFiles(folder), config, modelType), config);
+
+  test.each(Object.entries(golden.cases))("%s", async (_, { config, ids, plain, text, pairs, size }) => {
+    const tokenizer = await openCase(config);
+    const encodePair = pairEncoder(tokenizer, 64);
+    expect(golden.texts.map((text) => tokenizer.encode(text))).toEqual(ids);
+    expect(golden.texts.map((text) => tokenizer.encode(text, { addSpecialTokens: false }))).toEqual(plain);
+    expect(ids.map((row) => tokenizer.decode(row))).toEqual(text);
+    expect(golden.pairs.map(([first, second]) => encodePair(first, second).ids)).toEqual(pairs);
+    expect(tokenizer.vocabSize).toBe(Math.max(size, 277)); // len() leaves out what the class does not use
+  });
+
+  test("RoBERTa's second text is of the same segment as the first", async () => {
+    const tokenizer = await openCase({}, "roberta");
+    const { ids, segments } = tokenizer.encodePair("a", "b");
+    expect(segments).toEqual(ids.map(() => 0));
+    expect(tokenizer.maskTokenId).toBe(275);
   });
 });
