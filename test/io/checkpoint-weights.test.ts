@@ -182,6 +182,22 @@ describe("openModel", () => {
     };
   };
 
+  test("a model that does not fit gives back what it got", async () => {
+    const device = await testDevice();
+    const { used } = device.memory.stats;
+    const { allocate } = device.memory;
+    let count = 0;
+    device.memory.allocate = function (bytes) {
+      return allocate.call(this, ++count === 9 ? 2 ** 60 : bytes);
+    };
+    try {
+      await expect(openModel(files, device)).rejects.toThrow(/could not give[\s\S]*smaller model/);
+    } finally {
+      device.memory.allocate = allocate;
+    }
+    expect(device.memory.stats.used).toBe(used);
+  });
+
   test("a model that is released gives all its memory back", async () => {
     const device = await testDevice();
     const before = device.memory.stats.used;
