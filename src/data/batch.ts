@@ -100,6 +100,8 @@ export interface StreamedGroup<T> {
   readonly epoch: number;
   /** The group's number in its epoch, from 0. */
   readonly index: number;
+  /** No group of its epoch comes after it. */
+  readonly isLast: boolean;
   readonly items: readonly T[];
 }
 
@@ -113,6 +115,8 @@ export function* groupStream<T>(
 ): Generator<StreamedGroup<T>, never, undefined> {
   for (let first = index; ; epoch++, first = 0) {
     const groups = makeGroups(items, { ...options, epoch });
-    for (let i = first; i < groups.length; i++) yield { epoch, index: i, items: groups[i]! };
+    for (let i = first; i < groups.length; i++) {
+      yield { epoch, index: i, isLast: i === groups.length - 1, items: groups[i]! };
+    }
   }
 }

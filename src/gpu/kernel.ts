@@ -1,4 +1,4 @@
-import { fail } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import type { Allocation } from "./memory.ts";
 import type { Stream, Uniform } from "./stream.ts";
 import { type Specialization, specialize, type WgslBinding, type WgslModule } from "./wgsl.ts";
@@ -70,7 +70,8 @@ export class Kernels {
 
   /**
    * Records one dispatch of `entry` of `module`.
-   * @throws LoraError naming shader and binding for a missing or extra name, or a buffer bound both read and read_write.
+   * @throws LoraError naming shader and binding for a missing or extra name, a buffer bound both read and read_write, or
+   * one that is larger than a binding may be.
    */
   run(module: WgslModule, entry: string, { bind, params = {}, constants = {}, grid }: Launch): void {
     const prepared = this.#prepare(module);
@@ -153,7 +154,9 @@ export class Kernels {
     }
     let group = this.#groups.get(key, count);
     if (!group) {
-      checkBindings(`${module.name}.${entry}`, pipeline.bindings, bind);
+      const where = `${module.name}.${entry}`;
+      checkBindings(where, pipeline.bindings, bind);
+      checkSizes(where, bind, this.#gpu.limits.maxStorageBufferBindingSize);
       group = this.#createGroup(pipeline, bind, uniform?.buffer);
       this.#groups.add(key, count, group);
     }
@@ -195,6 +198,20 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
       );
     }
   }
+}
+
+/** Weights are bound in windows; activations and gradients are not, and can outgrow a binding. */
+function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
+  const tooLarge = Object.entries(bind).find(([, { byteLength }]) => byteLength > limit);
+  if (!tooLarge) return;
+  const [name, { byteLength }] = tooLarge;
+  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  throw new LoraError(
+    "out-of-memory",
+    where,
+    `"${name}" has ${mebibytes(byteLength)}, and this device binds ${mebibytes(limit)} at a time`,
+    "use a smaller batch or max_length, or a smaller rank",
+  );
 }
 
 /** Packs named numbers at the offsets that reflection found. Field types: u32, i32, f32. */

@@ -174,7 +174,7 @@ export class Memory {
       "out-of-memory",
       "memory",
       `the device could not give ${state} (${reason})`,
-      "use a smaller batch or max_length, or switch gradient checkpointing on",
+      "use a smaller model, batch or max_length, or switch gradient checkpointing on",
     );
   }
 }

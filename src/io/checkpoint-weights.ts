@@ -5,7 +5,7 @@ import { joinPath, type TensorRequest, type Weights } from "../nn/weights.ts";
 import { failAll } from "../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../util/half.ts";
 import type { Random } from "../util/random.ts";
-import { transpose } from "../util/transpose.ts";
+import { transposeBand } from "../util/transpose.ts";
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 
 /** Bytes that are read and uploaded at a time: what loading needs on the host, whatever the model's size. */
@@ -158,17 +158,34 @@ export class CheckpointWeights {
     );
   }
 
-  async #stream({ source, target, transposed }: Upload): Promise<void> {
+  async #stream(upload: Upload): Promise<void> {
+    if (upload.transposed) return this.#streamTransposed(upload);
+    const { source, target } = upload;
     const total = source.end - source.begin;
     const ratio = target.byteLength / total; // 2 where 16-bit values are widened
-    const step = transposed ? total : CHUNK_BYTES; // a transposed row has bytes from the whole matrix
-    for (let start = 0; start < total; start += step) {
-      const read = await this.#checkpoint.read(source, start, Math.min(start + step, total));
-      const bytes = transposed ? transposedBytes(read, source) : read;
-      const data = ratio === 1 ? bytes : widen(bytes, source.dtype);
-      this.#device.stream.write(target.storage, target.byteOffset + start * ratio, paddedToWords(data));
-      await this.#throttle(data.length);
+    for (let start = 0; start < total; start += CHUNK_BYTES) {
+      const read = await this.#checkpoint.read(source, start, Math.min(start + CHUNK_BYTES, total));
+      await this.#write(target, start * ratio, ratio === 1 ? read : widen(read, source.dtype));
     }
+  }
+
+  /** A row of the result has bytes from the whole matrix: that is read at once, and turned a few rows at a time. */
+  async #streamTransposed({ source, target }: Upload): Promise<void> {
+    const matrix = valuesOf(await this.#checkpoint.read(source), source.dtype);
+    const [rows = 0, cols = 0] = source.shape;
+    const rowBytes = rows * matrix.BYTES_PER_ELEMENT;
+    const ratio = target.byteLength / matrix.byteLength;
+    const step = 2 * Math.max(1, Math.floor(CHUNK_BYTES / (2 * rowBytes))); // two rows of 16-bit values begin at a word
+    for (let first = 0; first < cols; first += step) {
+      const band = transposeBand(matrix, cols, first, Math.min(first + step, cols));
+      const bytes = new Uint8Array(band.buffer);
+      await this.#write(target, first * rowBytes * ratio, ratio === 1 ? bytes : widen(bytes, source.dtype));
+    }
+  }
+
+  async #write(target: Tensor, offset: number, bytes: Uint8Array): Promise<void> {
+    this.#device.stream.write(target.storage, target.byteOffset + offset, paddedToWords(bytes));
+    await this.#throttle(bytes.length);
   }
 
   async #throttle(written: number): Promise<void> {
@@ -179,16 +196,16 @@ export class CheckpointWeights {
   }
 }
 
-/** The bytes of a stored `[rows, cols]` as those of `[cols, rows]`. */
-function transposedBytes(bytes: Uint8Array, { shape, dtype }: CheckpointTensor): Uint8Array {
-  const [rows = 0, cols = 0] = shape;
-  const { buffer } = bytes.slice();
-  const values = dtype === "F32" ? new Uint32Array(buffer) : new Uint16Array(buffer);
-  return new Uint8Array(transpose(values, rows, cols).buffer);
+/** Values as their bit patterns. A view where the bytes lie at an element's boundary, as a file's do; else a copy. */
+function valuesOf(bytes: Uint8Array, dtype: string): Uint32Array | Uint16Array {
+  const Bits = dtype === "F32" ? Uint32Array : Uint16Array;
+  const isAligned = bytes.byteOffset % Bits.BYTES_PER_ELEMENT === 0;
+  const { buffer, byteOffset } = isAligned ? bytes : bytes.slice();
+  return new Bits(buffer as ArrayBuffer, byteOffset, bytes.length / Bits.BYTES_PER_ELEMENT);
 }
 
 function widen(bytes: Uint8Array, dtype: string): Uint8Array {
-  const codes = new Uint16Array(bytes.slice().buffer);
+  const codes = valuesOf(bytes, dtype) as Uint16Array;
   const values = dtype === "BF16" ? decodeBf16(codes) : decodeF16(codes);
   return new Uint8Array(values.buffer);
 }

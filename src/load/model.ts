@@ -70,18 +70,20 @@ export async function openTaskModel<T extends Task = Task>(
     renames: family.renames,
     ...(fresh && { fresh }),
   });
-  const model = build(device, weights.root) as ModelOf[T];
-  const images = "image" in model ? await openImageConfig(files, model) : undefined;
+  let model: ModelOf[T] | undefined;
   const release = () => {
-    model.release();
+    model?.release();
     weights.release();
   };
+  let images: ImageConfig | undefined;
   try {
+    model = build(device, weights.root) as ModelOf[T];
+    images = "image" in model ? await openImageConfig(files, model) : undefined;
     checkVocabulary(files.label, model, tokenizer);
     const tied = model.task === "causal-lm" && model.tied;
     await weights.finish({ optional: tied ? TIED_COPIES : [], leftovers: family.leftovers });
   } catch (error) {
-    release();
+    release(); // a model that does not fit fails while it is built
     throw error;
   }
   const beside: ModelFiles = { name: files.label, tokenizer, images, initialised: weights.initialised };

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { copyFile, type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type FileContent, type FolderWriter, leavesFolder } from "../io/files.ts";
 import { fail, failAll } from "../util/fail.ts";
@@ -7,23 +7,51 @@ import { fail, failAll } from "../util/fail.ts";
 /**
  * Writes files into a folder on disk, which is made if need be. Each goes to a temporary file beside its target, is
  * synced, and takes its place by a rename when all are written; a failed rename puts the former files back. A file is
- * thus always whole; only a power cut between two renames can leave new files next to old ones.
+ * thus always whole. A text that is there already stays: saving an adapter again replaces its weights alone, so that even
+ * a process that is killed leaves the former adapter or the new one. Where several files change, being killed or a power
+ * cut between two renames can leave new files next to old ones.
+ * @throws LoraError where the disk is full or the folder cannot be written to; it is then as it was
  */
 export function folderWriter(path: string): FolderWriter {
   return {
     write: async (files) => {
       failAll(path, await nameProblems(path, [...files.keys()]));
       const run = randomUUID();
-      const places = [...files.keys()].map((name) => placeOf(join(path, name), run));
+      const places: Place[] = [];
       try {
-        const contents = [...files.values()];
-        for (const [i, place] of places.entries()) await writeTemporary(place, contents[i]!);
+        for (const [name, content] of files) {
+          if (await isThere(join(path, name), content)) continue;
+          const place = placeOf(join(path, name), run);
+          places.push(place);
+          await writeTemporary(place, content).catch(explain(place.target));
+        }
         await replaceAll(places);
         for (const folder of new Set(places.map(({ target }) => dirname(target)))) await syncFolder(folder);
       } finally {
         await Promise.all(places.flatMap(({ fresh, former }) => [fresh, former].map(removeIfThere)));
       }
     },
+  };
+}
+
+/** Whether a file holds this text already. */
+async function isThere(file: string, content: FileContent): Promise<boolean> {
+  return typeof content === "string" && (await readFile(file, "utf8").catch(() => undefined)) === content;
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space, or choose a folder on another disk",
+  EDQUOT: "free some space, or choose a folder on another disk",
+  EACCES: "choose a folder that you may write to",
+  EPERM: "choose a folder that you may write to",
+  EROFS: "choose a folder that you may write to",
+};
+
+/** Rethrows what the system says with the file and the remedy; what the content's own source throws stays as it is. */
+function explain(target: string): (error: NodeJS.ErrnoException) => never {
+  return (error) => {
+    if (error.syscall === undefined) throw error;
+    fail(target, `cannot be written: ${error.message}`, REMEDIES[error.code ?? ""]);
   };
 }
 

@@ -1,11 +1,11 @@
-import { failAll } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 
 /** How the next token is chosen; transformers' names in camel case. */
 export interface SamplingOptions {
   /** 0 (the default) is greedy: the most likely token. */
   temperature?: number;
-  /** Only the k most likely tokens; 0: all. */
+  /** Only the k most likely tokens, and those as likely as the last of them; 0: all. */
   topK?: number;
   /** Only the most likely tokens whose probabilities reach p together (nucleus, Holtzman et al. 2019); 1: all. */
   topP?: number;
@@ -34,14 +34,15 @@ export function isGreedy({ temperature = 0, repetitionPenalty = 1 }: SamplingOpt
   return temperature === 0 && repetitionPenalty === 1;
 }
 
-interface Candidate {
+/** A token that may be drawn. */
+export interface Candidate {
   id: number;
   /** Unnormalised probability; 1 for the most likely. */
   weight: number;
 }
 
 /**
- * Chooses a token from logits `[V]`: penalty, temperature, top-k, top-p, min-p, in transformers' order.
+ * Chooses a token from logits `[V]`: the most likely at temperature 0, else one of {@link candidatesOf}.
  * @param history tokens so far, for the repetition penalty
  */
 export function sampleToken(
@@ -50,13 +51,23 @@ export function sampleToken(
   history: readonly number[],
   random: Random,
 ): number {
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
-  const scores = penalize(logits, history, repetitionPenalty);
-  if (temperature === 0) return largest(scores);
-  let candidates = rank(scores, temperature);
-  if (topK > 0) candidates = candidates.slice(0, topK);
-  candidates = nucleus(candidates, topP).filter(({ weight }) => weight >= minP);
-  return draw(candidates, random);
+  const { temperature = 0, repetitionPenalty = 1 } = options;
+  if (temperature === 0) return largest(penalize(logits, history, repetitionPenalty));
+  return draw(candidatesOf(logits, options, history), random);
+}
+
+/**
+ * The tokens that may come next, the most likely first: penalty, temperature, top-k, top-p, min-p, in transformers'
+ * order. Only for a temperature above 0.
+ * @throws LoraError where a logit is NaN or infinite
+ */
+export function candidatesOf(
+  logits: Float32Array,
+  { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 }: SamplingOptions,
+  history: readonly number[],
+): Candidate[] {
+  const all = rank(penalize(logits, history, repetitionPenalty), temperature);
+  return nucleus(likeliest(all, topK), topP).filter(({ weight }) => weight >= minP);
 }
 
 function penalize(logits: Float32Array, history: readonly number[], penalty: number): Float32Array {
@@ -75,6 +86,12 @@ function largest(scores: Float32Array): number {
   return best;
 }
 
+/** The k most likely, and those as likely as the last of them: transformers cuts by its score. */
+function likeliest(candidates: Candidate[], k: number): Candidate[] {
+  const last = k > 0 ? candidates[k - 1] : undefined;
+  return last ? candidates.filter(({ weight }) => weight >= last.weight) : candidates;
+}
+
 /** Candidates from most to least likely; equal ones by id, so that a seed always gives the same text. */
 function rank(scores: Float32Array, temperature: number): Candidate[] {
   const top = scores[largest(scores)] as number;
@@ -82,6 +99,10 @@ function rank(scores: Float32Array, temperature: number): Candidate[] {
     id,
     weight: Math.exp((score - top) / temperature),
   }));
+  if (candidates.some(({ weight }) => Number.isNaN(weight))) {
+    const help = "the model or its adapter is damaged: look whether its loss (eval) is a number";
+    fail("generate", "a score of the next token is NaN or infinite", help);
+  }
   return candidates.filter(({ weight }) => weight > 0).sort((a, b) => b.weight - a.weight || a.id - b.id);
 }
 

@@ -19,7 +19,7 @@ export interface TrainerOptions extends AdamWOptions {
   epochs?: number;
   /** Sequences in a micro-batch. */
   batchSize?: number;
-  /** Micro-batches in an optimiser step. */
+  /** Micro-batches in an optimiser step; the last step of an epoch has those that are left, as in transformers. */
   gradientAccumulationSteps?: number;
   learningRate?: number;
   schedule?: ScheduleName;
@@ -141,8 +141,8 @@ function checkOptions(options: Settled, items: readonly unknown[]): void {
 }
 
 function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: Settled, rows: number): number {
-  const micro = Math.ceil(rows / batchSize);
-  return Math.max(1, Math.round((micro * epochs) / gradientAccumulationSteps));
+  const stepsPerEpoch = Math.ceil(Math.ceil(rows / batchSize) / gradientAccumulationSteps);
+  return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
 
 /** The micro-batches of one optimiser step after another. */
@@ -155,7 +155,8 @@ function* stepBatches<Item, B extends Counted>(
   const stream = groupStream(items, { batchSize, ...(shuffle && { shuffleSeed: seed }) });
   const random = createRandom(seed).fork("collate");
   for (;;) {
-    const micro = Array.from({ length: gradientAccumulationSteps }, () => stream.next().value);
+    const micro = [stream.next().value];
+    while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) micro.push(stream.next().value);
     const batches = micro.map(({ items, epoch, index }) => collate(items, random.fork(epoch).fork(index)));
     yield { epoch: micro[0]?.epoch ?? 0, batches };
   }

@@ -7,7 +7,7 @@ import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
 
-const [N, d, V] = [70, 8, 50];
+const [N, d, V] = [150, 4, 26]; // 100 of the rows have a label: two chunks of 64
 const hidden = randomValues(N * d, 1);
 const head = randomValues(V * d, 2);
 const labels = Int32Array.from({ length: N }, (_, i) => (i % 3 === 0 ? -100 : (i * 7) % V));

@@ -54,6 +54,17 @@ describe("backward", () => {
     expect(await dY.read()).toBeClose(dy, 0); // passed on unchanged by the residual, never added to
   });
 
+  test("a gradient that a residual passed on is not added to while others still read it", async () => {
+    const { X, W, dY } = await inputs();
+    const tape = new Tape();
+    tape.watch(X);
+    const y = ops.add(tape, X, ops.linear(tape, X, W)); // X gets dY itself first, and then the branch's share
+    const gradients = tape.backward(y, dY);
+    const through = matmulReference(dy, w, { m: rows, n: cols, k: cols, layout: "NN" });
+    expect(await gradients.get(X)!.read()).toBeClose(through.map((value, i) => value + dy[i]!));
+    expect(await dY.read()).toBeClose(dy, 0);
+  });
+
   test("a checkpointed block gives the same gradients and keeps only its input", async () => {
     const { device, X, W, G, dY } = await inputs();
     const plain = new Tape();

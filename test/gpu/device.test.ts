@@ -52,6 +52,19 @@ describe("run refuses by name", () => {
   });
 });
 
+test("a buffer larger than a binding may be gives a typed error with the remedy", async () => {
+  const device = await testDevice();
+  const byteLength = device.limits.maxStorageBufferBindingSize + 16;
+  const y = { storage: empty(device, [4]).storage, byteOffset: 0, byteLength }; // refused before the driver sees it
+  const launch = { bind: { y }, params: { count: 4, bits: 0 }, grid: [1] as const };
+  expect(() => device.run(fill, "forward", launch)).toThrow(
+    expect.objectContaining({
+      kind: "out-of-memory",
+      message: expect.stringMatching(/fill.forward: "y" has [\s\S]*smaller batch/),
+    }),
+  );
+});
+
 describe("stream", () => {
   test("dispatches keep their own params although none is submitted in between", async () => {
     const device = await testDevice();

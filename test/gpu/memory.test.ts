@@ -76,7 +76,7 @@ describe("Memory", () => {
     const error = await memory.check().catch((error: unknown) => error);
     expect(error).toBeInstanceOf(LoraError);
     expect((error as LoraError).kind).toBe("out-of-memory");
-    expect((error as LoraError).message).toMatch(/3\.0 MiB more.*VK_ERROR[\s\S]*smaller batch/);
+    expect((error as LoraError).message).toMatch(/3\.0 MiB more.*VK_ERROR[\s\S]*smaller model, batch/);
   });
 
   test("more than one buffer may hold is refused before the driver is asked", () => {

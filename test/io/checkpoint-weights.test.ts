@@ -1,15 +1,17 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/io/checkpoint.ts";
 import { CheckpointWeights } from "../../src/io/checkpoint-weights.ts";
 import { type FileSource, memoryFiles } from "../../src/io/files.ts";
-import { writeSafetensors } from "../../src/io/safetensors-writer.ts";
+import { planSafetensors, writeSafetensors } from "../../src/io/safetensors-writer.ts";
 import { openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
-import { encodeBf16, encodeF16 } from "../../src/util/half.ts";
+import { decodeF16, encodeBf16, encodeF16 } from "../../src/util/half.ts";
 import { testDevice } from "../support/device.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
-const bytes = (data: Float32Array | Uint16Array | Int32Array) => new Uint8Array(data.buffer);
+const bytes = (data: Float32Array | Uint16Array | Int32Array | Uint32Array) => new Uint8Array(data.buffer);
 const values = Float32Array.of(1, -2, 0.5, 3, 0.25, 8);
 
 function checkpointFiles(): FileSource {
@@ -65,6 +67,106 @@ describe("CheckpointWeights", () => {
   });
 });
 
+/** A checkpoint of one large matrix that exists nowhere: element i has the 16 low bits of i in its low half. */
+function madeUpFiles(dtype: "F32" | "F16" | "BF16", shape: [number, number], onRead: () => void): FileSource {
+  const { header, size } = planSafetensors([{ name: "matrix", dtype, shape }]);
+  const config = new TextEncoder().encode("{}");
+  const Bits = dtype === "F32" ? Uint32Array : Uint16Array;
+  return {
+    label: "made up",
+    size: async (name) => ({ "config.json": config.length, "model.safetensors": size })[name],
+    read: async (name, start, end) => {
+      if (name === "config.json") return config.slice(start, end);
+      if (start < header.length) return header.slice(start, end); // the header is read first, and alone
+      const first = (start - header.length) / Bits.BYTES_PER_ELEMENT;
+      const values = new Bits((end - start) / Bits.BYTES_PER_ELEMENT);
+      values.forEach((_, i) => {
+        values[i] = (first + i) & 0xffff;
+      });
+      onRead();
+      return new Uint8Array(values.buffer);
+    },
+  };
+}
+
+describe("a large tensor", () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const hostBytes = () => {
+    collectGarbage();
+    return process.memoryUsage().arrayBuffers;
+  };
+  const shape: [number, number] = [3001, 1537];
+
+  test.each([
+    { dtype: "F32", transposed: false, storage: "words", times: 0.5 },
+    { dtype: "F16", transposed: false, storage: "f32", times: 2 },
+    { dtype: "F32", transposed: true, storage: "words", times: 1.5 },
+    { dtype: "BF16", transposed: true, storage: "words", times: 1.7 },
+  ] as const)(
+    "$dtype, transposed $transposed, as $storage: needs less than $times times its bytes on the host",
+    async ({ dtype, transposed, storage, times }) => {
+      const device = await testDevice();
+      let peak = 0;
+      const look = () => {
+        peak = Math.max(peak, hostBytes());
+      };
+      const write = device.stream.write.bind(device.stream);
+      device.stream.write = (...upload) => {
+        look();
+        write(...upload);
+      };
+      const files = madeUpFiles(dtype, shape, look);
+      const before = hostBytes();
+      try {
+        const weights = new CheckpointWeights(device, await openCheckpoint(files));
+        const wanted = transposed ? shape.toReversed() : shape;
+        const tensor = weights.root.tensor("matrix", wanted, { storage, transposed });
+        await weights.finish();
+        const fileBytes = shape[0] * shape[1] * (dtype === "F32" ? 4 : 2);
+        expect(peak - before).toBeLessThan(times * fileBytes);
+        const stored = Uint16Array.from({ length: tensor.size }, (_, i) => {
+          const [column, row] = [i % shape[0], Math.floor(i / shape[0])]; // of the transpose
+          return (transposed ? column * shape[1] + row : i) & 0xffff;
+        });
+        const codes = dtype === "F32" ? Uint32Array.from(stored) : stored;
+        const wantedBytes = bytes(dtype === "F16" ? decodeF16(stored) : codes);
+        expect(Buffer.from(await tensor.readBytes()).equals(wantedBytes)).toBe(true);
+        weights.release();
+      } finally {
+        device.stream.write = write;
+      }
+    },
+  );
+});
+
+test("uploads wait for the device: it keeps a copy of what it has not taken yet", async () => {
+  const device = await testDevice();
+  let [waiting, most] = [0, 0];
+  const { write } = device.stream;
+  const { sync } = device;
+  device.stream.write = function (allocation, offset, bytes) {
+    waiting += bytes.length;
+    most = Math.max(most, waiting);
+    write.call(this, allocation, offset, bytes);
+  };
+  device.sync = function () {
+    waiting = 0;
+    return sync.call(this);
+  };
+  try {
+    const files = madeUpFiles("F32", [12, 2 ** 20], () => {});
+    const weights = new CheckpointWeights(device, await openCheckpoint(files));
+    weights.root.tensor("matrix", [12, 2 ** 20]);
+    await weights.finish();
+    expect(most).toBeLessThanOrEqual(36 * 2 ** 20);
+    weights.release();
+  } finally {
+    Object.assign(device, { sync });
+    device.stream.write = write;
+  }
+});
+
 describe("openModel", () => {
   const folder = fixturePath("llama-gqa");
   const files = folderFiles(folder);
@@ -80,17 +182,20 @@ describe("openModel", () => {
     };
   };
 
-  test("reads no more than a few MiB at a time", async () => {
-    const reads: number[] = [];
-    const watched: FileSource = {
-      ...files,
-      read(name, start, end) {
-        reads.push(end - start);
-        return files.read(name, start, end);
-      },
+  test("a model that does not fit gives back what it got", async () => {
+    const device = await testDevice();
+    const { used } = device.memory.stats;
+    const { allocate } = device.memory;
+    let count = 0;
+    device.memory.allocate = function (bytes) {
+      return allocate.call(this, ++count === 9 ? 2 ** 60 : bytes);
     };
-    (await openModel(watched, await testDevice())).release();
-    expect(Math.max(...reads)).toBeLessThanOrEqual(4 * 2 ** 20);
+    try {
+      await expect(openModel(files, device)).rejects.toThrow(/could not give[\s\S]*smaller model/);
+    } finally {
+      device.memory.allocate = allocate;
+    }
+    expect(device.memory.stats.used).toBe(used);
   });
 
   test("a model that is released gives all its memory back", async () => {

@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -103,6 +104,34 @@ describe("folderWriter", () => {
     ]);
     await expect(folderWriter(folder).write(files)).rejects.toThrow("out of data");
     expect(contents()).toEqual({ a: "old" });
+  });
+
+  test("a disk that is full is told with the file and the remedy", async () => {
+    put("a", "old");
+    async function* full(): AsyncGenerator<Uint8Array> {
+      yield utf8("half");
+      throw Object.assign(new Error("ENOSPC: no space left on device, write"), {
+        code: "ENOSPC",
+        syscall: "write",
+      });
+    }
+    const { message } = await errorOf(() => folderWriter(folder).write(new Map([["a", full()]])));
+    expect(message).toMatch(/\/a: cannot be written: ENOSPC.*[\s\S]*another disk/);
+    expect(contents()).toEqual({ a: "old" });
+  });
+
+  test("a text that is there already is not replaced, so that one rename makes the change", async () => {
+    put("config", "same");
+    put("weights", "old");
+    const { ino } = statSync(join(folder, "config"));
+    await folderWriter(folder).write(
+      new Map<string, FileContent>([
+        ["config", "same"],
+        ["weights", utf8("new")],
+      ]),
+    );
+    expect(statSync(join(folder, "config")).ino).toBe(ino);
+    expect(contents()).toEqual({ config: "same", weights: "new" });
   });
 
   test("a rename that fails puts former files back", async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { checkSampling, type SamplingOptions, sampleToken } from "../../src/train/sample.ts";
+import { candidatesOf, checkSampling, type SamplingOptions, sampleToken } from "../../src/train/sample.ts";
 import { createRandom } from "../../src/util/random.ts";
+import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
 // Probabilities 0.5, 0.25, 0.15, 0.1 at temperature 1.
 const probabilities = [0.1, 0.5, 0.15, 0.25];
@@ -63,4 +64,35 @@ describe("sampleToken", () => {
     const bad = { temperature: -1, topK: 1.5, topP: 0, minP: 2, repetitionPenalty: 0 };
     expect(() => checkSampling(bad)).toThrow(/5 problems/);
   });
+});
+
+interface SamplingGolden {
+  logits: number[];
+  history: number[];
+  cases: { options: Record<string, number>; probabilities: number[] }[];
+}
+
+// Oracle: the processors of transformers' generate (test/fixtures/make_small.py).
+const golden = readJsonFile<SamplingGolden>(fixturePath("."), "sampling.json");
+test.each(golden.cases)("probabilities with $options are transformers'", ({ options, probabilities }) => {
+  const { temperature, top_k, top_p, min_p, repetition_penalty } = options;
+  const given = { temperature, topK: top_k, topP: top_p, minP: min_p, repetitionPenalty: repetition_penalty };
+  const known = Object.entries(given).filter(([, value]) => value !== undefined);
+  const candidates = candidatesOf(
+    Float32Array.from(golden.logits),
+    Object.fromEntries(known) as SamplingOptions,
+    golden.history,
+  );
+  const total = candidates.reduce((sum, { weight }) => sum + weight, 0);
+  const got = golden.logits.map(() => 0);
+  for (const { id, weight } of candidates) got[id] = weight / total;
+  expect(got.map((p) => p > 0)).toEqual(probabilities.map((p) => p > 0));
+  for (const [id, p] of got.entries()) expect(p).toBeCloseTo(probabilities[id]!, 6);
+});
+
+test("scores that are no numbers are refused", () => {
+  const broken = Float32Array.of(1, Number.NaN, 2);
+  expect(() => sampleToken(broken, { temperature: 1 }, [], createRandom(0))).toThrow(
+    /NaN or infinite[\s\S]*damaged/,
+  );
 });

@@ -18,10 +18,10 @@ const sequences = goldenSequences(golden);
 /** Trains a fresh adapter; returns its metrics and its final values. */
 async function run(
   options: TrainerOptions,
-  { learningRate = 0.01, poison = false } = {},
+  { learningRate = 0.01, poison = false, dropout = 0 } = {},
 ): Promise<{ metrics: StepMetrics[]; values: Float32Array }> {
   const model = await openTestModel(folder);
-  const adapter = attach(model, lora({ r: 2, alpha: 4, targetModules: ["q_proj", "down_proj"] }), {
+  const adapter = attach(model, lora({ r: 2, alpha: 4, dropout, targetModules: ["q_proj", "down_proj"] }), {
     seed: 3,
   });
   const { flat, entries } = adapter.parameters;
@@ -65,6 +65,30 @@ describe("trainSequences", () => {
     expect(metrics.map((step) => step.trainedTokens)).toEqual(
       labelTokens.map((_, i) => labelTokens.slice(0, i + 1).reduce((a, b) => a + b, 0)),
     );
+  });
+
+  test("the last step of an epoch takes what is left, so that 2×1 and 1×2 are the same run", async () => {
+    const whole = await run({ epochs: 2, batchSize: 2 });
+    const parts = await run({ epochs: 2, batchSize: 1, gradientAccumulationSteps: 2 });
+    const view = ({ metrics }: typeof whole) =>
+      metrics.map(({ totalSteps, epoch, tokens, learningRate }) => [totalSteps, epoch, tokens, learningRate]);
+    expect(view(parts)).toEqual(view(whole));
+    expect(parts.values).toBeClose(whole.values, 1e-4);
+    const { metrics } = await run({ epochs: 2, batchSize: 4, gradientAccumulationSteps: 8 });
+    const all = sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    expect(metrics.map(({ tokens }) => tokens)).toEqual([all, all]);
+  });
+
+  test("dropout is another in every step", async () => {
+    const norms = async (dropout: number) => {
+      // Steps so small that only dropout can make the second differ.
+      const { metrics } = await run({ maxSteps: 2, batchSize: 3 }, { learningRate: 1e-20, dropout });
+      return metrics.map(({ gradNorm }) => gradNorm);
+    };
+    const [first, second] = await norms(0.5);
+    expect(Math.abs(first! / second! - 1)).toBeGreaterThan(1e-3);
+    const [third, fourth] = await norms(0);
+    expect(third).toBe(fourth);
   });
 
   test("a gradient that is not finite changes nothing and is told", async () => {

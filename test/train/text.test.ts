@@ -1,0 +1,56 @@
+import { afterAll, expect, test } from "vitest";
+import type { Tokenizer } from "../../src/io/tokenizer.ts";
+import type { Model } from "../../src/load/model.ts";
+import { type GenerateOptions, generate } from "../../src/train/text.ts";
+import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";
+
+const demo = await openTestModel(BUNDLED_MODEL);
+afterAll(() => demo.release());
+const PROMPT = "In the morning";
+
+async function pieces(model: Model, options: GenerateOptions): Promise<string[]> {
+  const result: string[] = [];
+  for await (const piece of generate(model, PROMPT, options)) result.push(piece);
+  return result;
+}
+
+test("pieces add up to the text, and a stop string across the border of two of them cuts it there", async () => {
+  const options = { maxNewTokens: 16 };
+  const whole = await pieces(demo, options);
+  const text = whole.join("");
+  const at = whole.findIndex((piece, i) => piece.length > 1 && (whole[i + 1]?.length ?? 0) > 1);
+  const stop = `${whole[at]!.at(-1)}${whole[at + 1]![0]}`;
+  const cut = await pieces(demo, { ...options, stop: ["never", stop] });
+  expect(cut.join("")).toBe(text.slice(0, text.indexOf(stop)));
+  expect((await pieces(demo, { ...options, stop: [text.slice(-1).repeat(9)] })).join("")).toBe(text);
+});
+
+/** A model whose tokenizer gives a byte of "né€" for each token, and notes what it was asked to continue. */
+async function byteModel(): Promise<{ model: Model; asked: (readonly number[] | undefined)[] }> {
+  const asked: (readonly number[] | undefined)[] = [];
+  const bytes = new TextEncoder().encode("né€");
+  const tokenizer: Partial<Tokenizer> = {
+    encode: () => [5, 17, 3],
+    stopTokenIds: [],
+    decodeStream({ after } = {}) {
+      asked.push(after);
+      const decoder = new TextDecoder();
+      let count = 0;
+      return {
+        push: () => decoder.decode(bytes.slice(count, ++count), { stream: true }),
+        flush: () => decoder.decode(),
+      };
+    },
+  };
+  const model = await openTestModel(fixturePath("llama-gqa"));
+  return { model: { ...model, tokenizer: tokenizer as Tokenizer }, asked };
+}
+
+test("characters come whole, after the prompt's tokens; one that is cut off ends the text as U+FFFD", async () => {
+  const { model, asked } = await byteModel();
+  expect(await pieces(model, { maxNewTokens: 6 })).toEqual(["n", "é", "€"]);
+  expect(await pieces(model, { maxNewTokens: 5 })).toEqual(["n", "é", "\uFFFD"]);
+  expect((await pieces(model, { maxNewTokens: 5, stop: ["\uFFFD"] })).join("")).toBe("né");
+  expect(asked[0]).toEqual([5, 17, 3]);
+  model.release();
+});
