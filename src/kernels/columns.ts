@@ -35,6 +35,19 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
   return dx;
 }
 
+/**
+ * A copy of x whose rows are `cols` long: what lies between them is not written.
+ * @param x `[..., columns]` f32, at most `cols` columns
+ * @returns `[rows, cols]`
+ */
+export function spreadRows(x: Tensor, cols: number): Tensor {
+  checkRange(cols, 0, x.columns);
+  const wide = empty(x.device, [x.rows, cols]);
+  const { params, elem, grid } = launch(x, cols, 0);
+  x.device.run(shader, "backward", { bind: { dy: x, dx: wide }, params, constants: { elem }, grid });
+  return wide;
+}
+
 function launch({ device, size, columns }: Tensor, wide: number, start: number) {
   const unit = [columns, wide, start].every((length) => length % 4 === 0) ? columns : 1;
   const { width, count, elem, grid } = perElement(device, size, unit);

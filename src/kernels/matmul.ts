@@ -5,9 +5,10 @@ import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
-import { type DType, empty, type Tensor } from "../gpu/tensor.ts";
+import { type DType, empty, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
+import { spreadRows } from "./columns.ts";
 import { rowWindows } from "./windows.ts";
 
 /** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
@@ -241,8 +242,29 @@ function launchSubgroup(operands: Operands, problem: Problem): void {
   const { m, n, aOffset } = problem;
   const isTall = n <= FEW && m > n && aOffset === 0 && !extend && b.dtype === "f32";
   const swapped = isTall ? transposed(problem) : problem;
-  if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
+  if (sharesCacheSets(problem, a.device)) launchSpread(operands, problem);
+  else if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
   else dispatchSubgroup(operands, problem, false);
+}
+
+/** Elements between rows that are copied apart: a cache line. */
+const SPREAD = 16;
+
+/**
+ * Whether the rows of A that a subgroup reads side by side fall into the same few sets of a CPU's first cache and drive
+ * each other out, and the product is large enough to pay for a copy with rows further apart.
+ * 1024³ in f32 takes 1.1 times as long with rows of 4096 bytes as with rows of 4160 on lavapipe, the copy included.
+ */
+function sharesCacheSets({ m, n, lda, aTransposed }: Problem, { info }: Device): boolean {
+  return info.software && !aTransposed && lda % 1024 === 0 && m >= 64 && n >= 256;
+}
+
+function launchSpread(operands: Operands, problem: Problem): void {
+  const lda = problem.lda + SPREAD;
+  scoped(operands.a.device, () => {
+    launchSubgroup({ ...operands, a: spreadRows(operands.a, lda) }, { ...problem, lda });
+    return undefined;
+  });
 }
 
 /** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged. */

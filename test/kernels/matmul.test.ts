@@ -140,6 +140,17 @@ function halfWeights(count: number, dtype: "bf16" | "f16"): { bits: Uint16Array;
   return { bits, values };
 }
 
+// CPU rasterisers get a copy of A whose rows lie further apart.
+test.each(["NN", "NT"] as const)("%s with rows of 4096 bytes, in windows too", async (layout) => {
+  const [m, n, k] = [64, 256, 1024];
+  const device = await testDevice();
+  const [a, b] = [randomValues(m * k, 1), randomValues(n * k, 2)];
+  const [A, B] = [floats(device, a, [m, k]), floats(device, b, bShape(layout, n, k))];
+  const wanted = matmulReference(a, b, { m, n, k, layout });
+  expect(await matmul(A, B, { layout }).read()).toBeClose(wanted);
+  expect(await matmul(A, B, { layout, windowBytes: (B.byteLength * 3) / 4 }).read()).toBeClose(wanted);
+});
+
 describe.each(["bf16", "f16"] as const)("%s weights", (dtype) => {
   test.each([
     { m: 5, n: 12, k: 20 },
