@@ -38,6 +38,7 @@ async function copyTracked(folder: string): Promise<void> {
     "test",
     "kernels-bench",
     "models",
+    "docs",
     "scripts",
     "*.mjs",
     "*.json",
