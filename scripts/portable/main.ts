@@ -1,5 +1,6 @@
 // npm run pack:portable [-- --check [ARGS]]: one archive that runs the tests and the benchmark on a machine without network.
 import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -76,13 +77,14 @@ async function compress(staging: string): Promise<void> {
 
 /** Unpacks the archive into an empty folder and calls `./run ARGS` there without network, variables or other programs' folders. */
 async function check(args: readonly string[]): Promise<void> {
+  if (!existsSync(ARCHIVE)) throw new Error(`${ARCHIVE} is not there; npm run pack:portable makes it`);
   const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-check-"));
   try {
     execFileSync("tar", ["-C", folder, "-xJf", ARCHIVE]);
     const script = [
       `mount -t tmpfs none "${dirname(ROOT)}"`, // neither this checkout nor its node_modules
       "PATH=/usr/sbin:/sbin:$PATH ip link set lo up", // every machine reaches itself
-      'if getent hosts registry.npmjs.org >/dev/null 2>&1; then echo "there is a network" >&2; exit 1; fi',
+      'if getent hosts example.com >/dev/null 2>&1; then echo "there is a network" >&2; exit 1; fi',
       `cd "${join(folder, NAME)}" && exec ./run "$@"`,
     ].join("; ");
     const keep = ["WEBGPU_LORA_ADAPTER"].flatMap((name) =>

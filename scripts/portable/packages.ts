@@ -8,19 +8,8 @@ interface Manifest {
   optionalDependencies?: Record<string, string>;
 }
 
-/** What the tests and the command line import; everything else comes by way of these. */
-const ROOTS = [
-  "@huggingface/tokenizers",
-  "@sparticuz/chromium",
-  "cli-progress",
-  "commander",
-  "esbuild",
-  "safetensors",
-  "vitest",
-  "webgpu",
-  "wgsl_reflect",
-  "yaml",
-];
+/** What the tests import beyond the package's own dependencies; everything else comes by way of these. */
+const TEST_ROOTS = ["@sparticuz/chromium", "esbuild", "safetensors", "vitest", "wgsl_reflect"];
 
 /** The one part of a large package that is used here; its dependencies are not. */
 const PARTS: Readonly<Record<string, (path: string) => boolean>> = {
@@ -39,12 +28,18 @@ export function neededPackages(root: string): string[] {
     if (found.has(name) || !existsSync(folder)) return; // optional ones for other systems are not installed
     found.add(name);
     if (name in PARTS) return;
-    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+    const manifest = readManifest(folder);
     for (const next of Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }))
       visit(next);
   };
-  for (const name of ROOTS) visit(name);
+  const own = readManifest(root);
+  for (const name of [...Object.keys({ ...own.dependencies, ...own.optionalDependencies }), ...TEST_ROOTS])
+    visit(name);
   return [...found].sort();
+}
+
+function readManifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
 }
 
 /** Copies a package without what only its developers read. */
