@@ -8,6 +8,7 @@ export {
   textEncoder,
   tokenMasker,
 } from "./data/encode-task.ts";
+export { fitImage } from "./data/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
 export type { Example } from "./data/jsonl.ts";
 export { readExamples } from "./data/jsonl.ts";

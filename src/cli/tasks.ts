@@ -8,6 +8,7 @@ import {
   textEncoder,
   tokenMasker,
 } from "../data/encode-task.ts";
+import { fitImage } from "../data/fit-image.ts";
 import { checkImageSize, imagePixels } from "../data/images.ts";
 import {
   checkLabels,
@@ -18,7 +19,6 @@ import {
   readTaggedWords,
   readTexts,
 } from "../data/labelled.ts";
-import { resampleImage } from "../data/resample.ts";
 import type { Row } from "../data/rows.ts";
 import type { ImageConfig } from "../io/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
@@ -226,7 +226,7 @@ function maskerOf(model: LoadedModel<"masked-lm">) {
 async function openImage(model: LoadedModel<"image-classification">, { path }: ImageFile) {
   const config = model.images as ImageConfig;
   const decoded = await decodeNodeImage(new Uint8Array(await readFile(path)), path);
-  const image = config.resize ? resampleImage(decoded, config.resize) : decoded;
+  const image = fitImage(decoded, config);
   checkImageSize(image, model.image, path);
   return { pixels: () => imagePixels(image, config) };
 }
