@@ -19,17 +19,22 @@ import {
   readTaggedWords,
   readTexts,
 } from "../data/labelled.ts";
-import type { Row } from "../data/rows.ts";
+import { type Row, reportRows } from "../data/rows.ts";
 import type { ImageConfig } from "../io/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";
 import { decodeNodeImage } from "../platform/node-images.ts";
-import { imageClassification, sequenceClassification, tokenClassification } from "../train/classification.ts";
+import {
+  imageClassification,
+  type LabelledImage,
+  sequenceClassification,
+  tokenClassification,
+} from "../train/classification.ts";
 import { contrastive } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
-import { fail } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import { readEvaluationData, readTrainingData } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
@@ -130,6 +135,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     prepare(model, { path, rows }, settings, note) {
       const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
       const { kept, encoder } = openTexts(model, path, pairs, settings, note);
+      if (kept.length < 2)
+        fail(path, "has one pair only", "others are needed to tell it from: give two or more");
       const items = kept.map(({ anchor, positive }) => ({
         first: encoder.encode(anchor),
         second: encoder.encode(positive),
@@ -162,10 +169,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
         path,
       );
       note(`${basename(path)}: ${count(rows.length)} images`);
-      const index = labelIndex(model.labels);
-      const items = [];
-      for (const image of rows) items.push({ ...(await openImage(model, image)), label: index(image.label) });
-      return { items };
+      return { items: await openImages(model, path, rows) };
     },
     objective: imageClassification,
     evaluate: async (model, items, batchSize) =>
@@ -221,6 +225,27 @@ function maskerOf(model: LoadedModel<"masked-lm">) {
   if (maskTokenId === undefined) fail(model.name, "the tokenizer has no mask token");
   const { before, after } = specialFrame(tokenizer);
   return tokenMasker({ maskTokenId, vocabSize, special: [...before, ...after] });
+}
+
+/** All images of a folder; names every one that cannot be used. */
+async function openImages(
+  model: LoadedModel<"image-classification">,
+  folder: string,
+  images: readonly ImageFile[],
+): Promise<LabelledImage[]> {
+  const index = labelIndex(model.labels);
+  const items: LabelledImage[] = [];
+  const problems: string[] = [];
+  for (const image of images) {
+    try {
+      items.push({ ...(await openImage(model, image)), label: index(image.label) });
+    } catch (error) {
+      if (!(error instanceof LoraError) || error.kind !== "input") throw error;
+      problems.push(error.message.replaceAll("\n", "\n    "));
+    }
+  }
+  reportRows(folder, problems, "repair these files, or take them out");
+  return items;
 }
 
 async function openImage(model: LoadedModel<"image-classification">, { path }: ImageFile) {
