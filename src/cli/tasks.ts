@@ -195,8 +195,14 @@ function tables<R>(read: (rows: readonly Row[], label: string) => R[], noCells?:
   };
 }
 
-/** The rows that have a text, and what encodes them; tells what became of the rows. */
-function openTexts<R extends { readonly text: string; readonly textPair?: string }>(
+/** A row of a task on texts. */
+interface TextRow {
+  readonly text: string;
+  readonly textPair?: string;
+}
+
+/** The rows that can be used, and what encodes them; tells what became of the rows. */
+function openTexts<R extends TextRow>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
   path: string,
   rows: readonly R[],
@@ -205,18 +211,31 @@ function openTexts<R extends { readonly text: string; readonly textPair?: string
 ): { kept: R[]; encoder: TextEncoder } {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
-  const kept = rows.filter(({ text }) => text.trim() !== "");
-  if (kept.length === 0) fail(path, "no row has a text");
-  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
-  note(`${basename(path)}: ${count(kept.length)}${of} rows`);
-  if (kept.length < rows.length) {
-    note(`  ${count(rows.length - kept.length)} rows left out: the text is empty`);
-  }
-  const lengthOf = ({ text, textPair }: R) =>
+  const filled = rows.filter(({ text }) => text.trim() !== "");
+  if (filled.length === 0) fail(path, "no row has a text", "give each row some words");
+  const lengthOf = ({ text, textPair }: TextRow) =>
     (textPair === undefined ? tokenizer.encode(text) : tokenizer.encodePair(text, textPair).ids).length;
-  const long = kept.filter((row) => lengthOf(row) > maxLength).length;
-  if (long > 0) note(`  ${count(long)} rows cut to max_length ${maxLength}`);
+  const short = filled.filter((row) => lengthOf(row) <= maxLength);
+  const kept = settings.truncation === "drop" ? short : filled;
+  if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
+  for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
   return { kept, encoder: textEncoder(tokenizer, maxLength) };
+}
+
+/** What became of the rows of a file. */
+function describeRows(
+  name: string,
+  { rows, filled, short, kept }: Record<"rows" | "filled" | "short" | "kept", readonly TextRow[]>,
+  maxLength: number,
+): string[] {
+  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
+  const [empty, long] = [rows.length - filled.length, filled.length - short.length];
+  const fate = kept === short ? "left out: they are longer than" : "cut to";
+  return [
+    `${name}: ${count(kept.length)}${of} rows`,
+    ...(empty > 0 ? [`  ${count(empty)} rows left out: the text is empty`] : []),
+    ...(long > 0 ? [`  ${count(long)} rows ${fate} max_length ${maxLength}`] : []),
+  ];
 }
 
 function maskerOf(model: LoadedModel<"masked-lm">) {
@@ -244,7 +263,7 @@ async function openImages(
       problems.push(error.message.replaceAll("\n", "\n    "));
     }
   }
-  reportRows(folder, problems, "repair these files, or take them out");
+  reportRows(folder, problems, "repair these files or take them out; preprocessor_config.json says the size");
   return items;
 }
 

@@ -46,7 +46,7 @@ export async function runTrain(
   }
   const head = chooseHead({ task, given, adapter: adapterFile, token, data: labels, seed });
   const { model, parameters } = await openCliTask(settings, print, head);
-  const adapter = await openAdapter(model, method, settings);
+  const adapter = await openAdapter(model, method, settings, print);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 
@@ -94,9 +94,11 @@ async function openAdapter(
   model: LoadedModel,
   method: Lora,
   settings: TrainSettings,
+  note: (line: string) => void,
 ): Promise<Adapter<Lora>> {
   const { resume_adapter_file: resumed, token, seed } = settings;
-  return resumed === undefined ? attach(model, method, { seed }) : openCliAdapter(model, resumed, token);
+  if (resumed === undefined) return attach(model, method, { seed });
+  return openCliAdapter(model, resumed, token, note);
 }
 
 function trainableCount({ parameters }: Adapter): number {

@@ -82,13 +82,24 @@ function autoMapping({ architecture, modelType }: Adaptable) {
   return { base_model_class: architecture, parent_library };
 }
 
+/** Options of {@link loadAdapter}. */
+export interface LoadAdapterOptions {
+  /** Told what about the files deserves attention but is no error, one line at a time. */
+  onWarning?: (warning: string) => void;
+}
+
 /**
  * Loads a PEFT LoRA adapter onto a model.
  * @throws LoraError where the adapter is of another task, and listing every tensor that the model has no place for or
  * whose shape differs.
  */
-export async function loadAdapter(model: LoadedModel, files: FileSource): Promise<Adapter<Lora>> {
+export async function loadAdapter(
+  model: LoadedModel,
+  files: FileSource,
+  { onWarning }: LoadAdapterOptions = {},
+): Promise<Adapter<Lora>> {
   const read = renamed(await readPeftAdapter(files), model);
+  for (const warning of read.warnings) onWarning?.(warning);
   checkTask(model, read.config, files.label);
   failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?`);
   // PEFT names `score` beside `classifier`, of which a model has one.

@@ -247,6 +247,37 @@ describe("what cannot be meant is refused before anything is written", () => {
     expect(batches.stderr).toContain("per_device_train_batch_size: 1 leaves nothing to tell a pair from");
   });
 
+  test("long rows are left out where that is asked for; if none is left, that is an error", async () => {
+    const long = "a ".repeat(30);
+    const drop = ["--truncation", "drop"];
+    const some = cli.write("some.jsonl", [...rows, { text: long, label: "x" }, { text: " ", label: "y" }]);
+    const { stdout } = await run("sequence-classification", "bert-sequence", some, drop);
+    expect(stdout).toMatch(
+      /some\.jsonl: 2 of 4 rows\n {2}1 rows left out: the text is empty\n {2}1 rows left out: they are longer than max_length 12\n/,
+    );
+    const none = cli.write(
+      "none.jsonl",
+      rows.map((row) => ({ ...row, text: long })),
+    );
+    const { stderr } = await run("sequence-classification", "bert-sequence", none, drop);
+    expect(stderr).toContain("every row is longer than max_length 12");
+  });
+
+  test("images to judge by that are no folder", async () => {
+    const model = cli.path("vit");
+    const words = [
+      "train",
+      "--task",
+      "image-classification",
+      "--model",
+      model,
+      "--data",
+      cli.path("pictures"),
+    ];
+    const { stderr } = await cli.run([...words, "--eval-data", cli.write("no-folder.jsonl", rows)]);
+    expect(stderr).toMatch(/eval_data: .*no-folder\.jsonl is no folder\n/);
+  });
+
   test("classes that only the validation data have are named", async () => {
     cli.write("unseen/train.jsonl", rows);
     cli.write("unseen/valid.jsonl", [{ text: "c", label: "z" }]);

@@ -68,6 +68,16 @@ describe("an adapter file", () => {
     );
   });
 
+  test("that is odd but can be read is told to be so", async () => {
+    const files = await trainedFiles(0);
+    const config = JSON.parse(files.get("adapter_config.json") as string) as object;
+    files.set("adapter_config.json", JSON.stringify({ ...config, rank_pattern: { nothing: 3 } }));
+    const warnings: string[] = [];
+    const onWarning = (warning: string) => warnings.push(warning);
+    await loadAdapter(await openTestModel(folder), asSource(files), { onWarning });
+    expect(warnings).toEqual(['adapter_config.json: the key "nothing" of rank_pattern matches no module']);
+  });
+
   test("for another task is refused, whether PEFT has a name for the task or notes the class", async () => {
     const model = async (name: string) => openTestTask(fixturePath(`tasks/${name}`));
     const adapter = (name: string) => folderFiles(fixturePath(`tasks/${name}/adapter`));
