@@ -8,6 +8,7 @@ export {
   textEncoder,
   tokenMasker,
 } from "./data/encode-task.ts";
+export { fitImage } from "./data/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
 export type { Example } from "./data/jsonl.ts";
 export { readExamples } from "./data/jsonl.ts";
@@ -21,7 +22,7 @@ export { memoryFiles } from "./io/files.ts";
 export type { ImageConfig } from "./io/image-config.ts";
 export type { Tokenizer } from "./io/tokenizer.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
-export { adapterFiles } from "./load/adapter.ts";
+export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
 export { mergedFiles } from "./load/merge.ts";
 export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 export { tune } from "./load/tune.ts";

@@ -2,7 +2,7 @@
 import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
-import { adapterFiles, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
+import { adapterFiles, type LoadAdapterOptions, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
 import { mergedFiles } from "./load/merge.ts";
 import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 import type { Task } from "./models/model.ts";
@@ -69,8 +69,12 @@ export async function saveMerged(
 }
 
 /** Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id. */
-export async function loadAdapter(model: LoadedModel, reference: string): Promise<Adapter<Lora>> {
-  return loadAdapterFiles(model, await resolveModelFiles(reference));
+export async function loadAdapter(
+  model: LoadedModel,
+  reference: string,
+  options: LoadAdapterOptions = {},
+): Promise<Adapter<Lora>> {
+  return loadAdapterFiles(model, await resolveModelFiles(reference), options);
 }
 
 export { decodeNodeImage as decodeImage, folderFiles };

@@ -2,7 +2,7 @@
 import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
-import { loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
+import { type LoadAdapterOptions, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
 import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 import type { Task } from "./models/model.ts";
 import { resolveModelFiles } from "./platform/web-files.ts";
@@ -47,8 +47,12 @@ export async function loadTaskModel<T extends Task>(
 }
 
 /** Puts a saved PEFT LoRA adapter on a model: a URL or a hub id. */
-export async function loadAdapter(model: LoadedModel, reference: string): Promise<Adapter<Lora>> {
-  return loadAdapterFiles(model, await resolveModelFiles(reference));
+export async function loadAdapter(
+  model: LoadedModel,
+  reference: string,
+  options: LoadAdapterOptions = {},
+): Promise<Adapter<Lora>> {
+  return loadAdapterFiles(model, await resolveModelFiles(reference), options);
 }
 
 export { decodeWebImage as decodeImage };

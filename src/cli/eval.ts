@@ -18,7 +18,7 @@ export async function runEval(
   const data = await TASKS[task].readTest(settings.data);
   const head = chooseHead({ task, given, adapter, token, data: data.labels, seed: 0 });
   const { model } = await openCliTask(settings, note, head);
-  if (adapter !== undefined) await openCliAdapter(model, adapter, token);
+  if (adapter !== undefined) await openCliAdapter(model, adapter, token, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
   if (json) {

@@ -16,7 +16,9 @@ export async function runGenerate(
 ): Promise<number> {
   const prompt = settings.prompt === "-" ? await readAll(process.stdin) : settings.prompt;
   const { model } = await openCliModel(settings, (line) => terminal.note(line));
-  if (settings.adapter_path !== undefined) await openCliAdapter(model, settings.adapter_path, settings.token);
+  if (settings.adapter_path !== undefined) {
+    await openCliAdapter(model, settings.adapter_path, settings.token, (line) => terminal.note(line));
+  }
   const { counted, counts } = countTokens(model);
   const started = performance.now();
   for await (const piece of generate(counted, prompt, generateOptions(settings))) {

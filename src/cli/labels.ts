@@ -31,7 +31,10 @@ export interface LabelSources {
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
   const { task, given, adapter, token, data, seed } = sources;
   return async (files) => {
-    if (data === undefined) return { task, seed };
+    if (data === undefined) {
+      if (given.length > 0) fail("labels", `${task} has no classes`, "leave --labels out");
+      return { task, seed };
+    }
     if (given.length > 0) return named(given, data, "labels", sources);
     const saved = adapter === undefined ? undefined : await adapterLabels(adapter, token);
     if (saved) return named(saved, data, adapter as string, sources);
@@ -49,6 +52,8 @@ function named(
   where: string,
   { task, seed }: LabelSources,
 ): HeadChoice<Task> {
+  const twice = labels.filter((label, i) => labels.indexOf(label) < i);
+  if (twice.length > 0) fail(where, `the class ${twice[0]} is named twice`, "name each class once");
   if (labels.length < 2) fail(where, `there is one class, ${labels[0]}`, "a classifier needs two at least");
   checkLabels(data, labels, "data");
   return { task, labels, seed };

@@ -24,8 +24,9 @@ export async function runMerge(
   await checkOtherFolder(reference, output_dir);
   const data = task.endsWith("classification") ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, token, data, seed: 0 });
-  const { model } = await openCliTask(settings, (line) => terminal.note(line), head);
-  const loaded = await openCliAdapter(model, adapter, token);
+  const note = (line: string) => terminal.note(line);
+  const { model } = await openCliTask(settings, note, head);
+  const loaded = await openCliAdapter(model, adapter, token, note);
   const files = await resolveModelFiles(reference, { revision, token });
   await folderWriter(output_dir).write(await mergedFiles(model, loaded, files));
   terminal.print(

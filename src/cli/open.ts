@@ -55,13 +55,15 @@ export async function openCliTask<T extends Task>(
   return { model, parameters: countParameters(device, withLabels(config, head.labels), head.task) };
 }
 
-/** Puts a saved adapter on a model; the path of its `adapter_model.safetensors` stands for the folder. */
+/** Puts a saved adapter on a model, and notes what is odd about it; the path of its `adapter_model.safetensors` stands for the folder. */
 export async function openCliAdapter(
   model: LoadedModel,
   reference: string,
   token: string | undefined,
+  note: (line: string) => void,
 ): Promise<Adapter<Lora>> {
-  return loadAdapter(model, await resolveModelFiles(adapterFolder(reference), { token }));
+  const files = await resolveModelFiles(adapterFolder(reference), { token });
+  return loadAdapter(model, files, { onWarning: (warning) => note(`warning: ${warning}`) });
 }
 
 /** The folder of an adapter that may be given by its file. */

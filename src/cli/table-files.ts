@@ -54,6 +54,8 @@ const IMAGES = /\.(?:png|jpe?g|webp|gif|tiff?)$/i;
 export async function findImageFolders(path: string, evalPath?: string): Promise<DataPaths> {
   if (!(await isFolder(path))) fail("data", `${path} is no folder`, "wanted a folder for each class");
   const train = (await findNamed(path, ["train"], [""])) ?? path;
+  if (evalPath !== undefined && !(await isFolder(evalPath)))
+    fail("eval_data", `${evalPath} is no folder`, "wanted a folder for each class");
   const valid = train === path ? undefined : await findNamed(path, [...VALID, "test"], [""]);
   return { train, valid: evalPath ?? valid };
 }

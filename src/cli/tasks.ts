@@ -8,6 +8,7 @@ import {
   textEncoder,
   tokenMasker,
 } from "../data/encode-task.ts";
+import { fitImage } from "../data/fit-image.ts";
 import { checkImageSize, imagePixels } from "../data/images.ts";
 import {
   checkLabels,
@@ -18,18 +19,22 @@ import {
   readTaggedWords,
   readTexts,
 } from "../data/labelled.ts";
-import { resampleImage } from "../data/resample.ts";
-import type { Row } from "../data/rows.ts";
+import { type Row, reportRows } from "../data/rows.ts";
 import type { ImageConfig } from "../io/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";
 import { decodeNodeImage } from "../platform/node-images.ts";
-import { imageClassification, sequenceClassification, tokenClassification } from "../train/classification.ts";
+import {
+  imageClassification,
+  type LabelledImage,
+  sequenceClassification,
+  tokenClassification,
+} from "../train/classification.ts";
 import { contrastive } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
-import { fail } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import { readEvaluationData, readTrainingData } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
@@ -130,6 +135,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     prepare(model, { path, rows }, settings, note) {
       const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
       const { kept, encoder } = openTexts(model, path, pairs, settings, note);
+      if (kept.length < 2)
+        fail(path, "has one pair only", "others are needed to tell it from: give two or more");
       const items = kept.map(({ anchor, positive }) => ({
         first: encoder.encode(anchor),
         second: encoder.encode(positive),
@@ -162,10 +169,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
         path,
       );
       note(`${basename(path)}: ${count(rows.length)} images`);
-      const index = labelIndex(model.labels);
-      const items = [];
-      for (const image of rows) items.push({ ...(await openImage(model, image)), label: index(image.label) });
-      return { items };
+      return { items: await openImages(model, path, rows) };
     },
     objective: imageClassification,
     evaluate: async (model, items, batchSize) =>
@@ -191,8 +195,14 @@ function tables<R>(read: (rows: readonly Row[], label: string) => R[], noCells?:
   };
 }
 
-/** The rows that have a text, and what encodes them; tells what became of the rows. */
-function openTexts<R extends { readonly text: string; readonly textPair?: string }>(
+/** A row of a task on texts. */
+interface TextRow {
+  readonly text: string;
+  readonly textPair?: string;
+}
+
+/** The rows that can be used, and what encodes them; tells what became of the rows. */
+function openTexts<R extends TextRow>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
   path: string,
   rows: readonly R[],
@@ -201,18 +211,31 @@ function openTexts<R extends { readonly text: string; readonly textPair?: string
 ): { kept: R[]; encoder: TextEncoder } {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
-  const kept = rows.filter(({ text }) => text.trim() !== "");
-  if (kept.length === 0) fail(path, "no row has a text");
-  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
-  note(`${basename(path)}: ${count(kept.length)}${of} rows`);
-  if (kept.length < rows.length) {
-    note(`  ${count(rows.length - kept.length)} rows left out: the text is empty`);
-  }
-  const lengthOf = ({ text, textPair }: R) =>
+  const filled = rows.filter(({ text }) => text.trim() !== "");
+  if (filled.length === 0) fail(path, "no row has a text", "give each row some words");
+  const lengthOf = ({ text, textPair }: TextRow) =>
     (textPair === undefined ? tokenizer.encode(text) : tokenizer.encodePair(text, textPair).ids).length;
-  const long = kept.filter((row) => lengthOf(row) > maxLength).length;
-  if (long > 0) note(`  ${count(long)} rows cut to max_length ${maxLength}`);
+  const short = filled.filter((row) => lengthOf(row) <= maxLength);
+  const kept = settings.truncation === "drop" ? short : filled;
+  if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
+  for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
   return { kept, encoder: textEncoder(tokenizer, maxLength) };
+}
+
+/** What became of the rows of a file. */
+function describeRows(
+  name: string,
+  { rows, filled, short, kept }: Record<"rows" | "filled" | "short" | "kept", readonly TextRow[]>,
+  maxLength: number,
+): string[] {
+  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
+  const [empty, long] = [rows.length - filled.length, filled.length - short.length];
+  const fate = kept === short ? "left out: they are longer than" : "cut to";
+  return [
+    `${name}: ${count(kept.length)}${of} rows`,
+    ...(empty > 0 ? [`  ${count(empty)} rows left out: the text is empty`] : []),
+    ...(long > 0 ? [`  ${count(long)} rows ${fate} max_length ${maxLength}`] : []),
+  ];
 }
 
 function maskerOf(model: LoadedModel<"masked-lm">) {
@@ -223,10 +246,31 @@ function maskerOf(model: LoadedModel<"masked-lm">) {
   return tokenMasker({ maskTokenId, vocabSize, special: [...before, ...after] });
 }
 
+/** All images of a folder; names every one that cannot be used. */
+async function openImages(
+  model: LoadedModel<"image-classification">,
+  folder: string,
+  images: readonly ImageFile[],
+): Promise<LabelledImage[]> {
+  const index = labelIndex(model.labels);
+  const items: LabelledImage[] = [];
+  const problems: string[] = [];
+  for (const image of images) {
+    try {
+      items.push({ ...(await openImage(model, image)), label: index(image.label) });
+    } catch (error) {
+      if (!(error instanceof LoraError) || error.kind !== "input") throw error;
+      problems.push(error.message.replaceAll("\n", "\n    "));
+    }
+  }
+  reportRows(folder, problems, "repair these files or take them out; preprocessor_config.json says the size");
+  return items;
+}
+
 async function openImage(model: LoadedModel<"image-classification">, { path }: ImageFile) {
   const config = model.images as ImageConfig;
   const decoded = await decodeNodeImage(new Uint8Array(await readFile(path)), path);
-  const image = config.resize ? resampleImage(decoded, config.resize) : decoded;
+  const image = fitImage(decoded, config);
   checkImageSize(image, model.image, path);
   return { pixels: () => imagePixels(image, config) };
 }

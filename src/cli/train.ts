@@ -6,7 +6,7 @@ import { adapterFiles } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folder-writer.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
-import { failAll } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import { describeParameters, formatValLine } from "./format.ts";
 import { type Interrupt, watchInterrupt } from "./interrupt.ts";
 import { chooseHead, LABELS_FILE } from "./labels.ts";
@@ -40,9 +40,13 @@ export async function runTrain(
 
   const print = (line: string) => terminal.print(line);
   const labels = data.train.labels && labelNames([...data.train.labels, ...(data.valid?.labels ?? [])]);
+  const unseen = labels?.filter((label) => !data.train.labels?.includes(label)) ?? [];
+  if (unseen.length > 0) {
+    print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
+  }
   const head = chooseHead({ task, given, adapter: adapterFile, token, data: labels, seed });
   const { model, parameters } = await openCliTask(settings, print, head);
-  const adapter = await openAdapter(model, method, settings);
+  const adapter = await openAdapter(model, method, settings, print);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 
@@ -63,6 +67,10 @@ const ADAPTER_KEYS = [
 
 /** @throws LoraError where settings contradict each other. */
 export function checkTrainSettings({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
+  if (settings.task === "sentence-embedding" && settings.per_device_train_batch_size < 2) {
+    const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
+    fail("per_device_train_batch_size", message, "give 2 or more");
+  }
   if (settings.resume_adapter_file === undefined) return;
   const problems = ADAPTER_KEYS.filter((key) => given.has(key)).map(
     (key) => `${key} comes from the adapter that is resumed; leave ${flagName(key)} out`,
@@ -86,9 +94,11 @@ async function openAdapter(
   model: LoadedModel,
   method: Lora,
   settings: TrainSettings,
+  note: (line: string) => void,
 ): Promise<Adapter<Lora>> {
   const { resume_adapter_file: resumed, token, seed } = settings;
-  return resumed === undefined ? attach(model, method, { seed }) : openCliAdapter(model, resumed, token);
+  if (resumed === undefined) return attach(model, method, { seed });
+  return openCliAdapter(model, resumed, token, note);
 }
 
 function trainableCount({ parameters }: Adapter): number {

@@ -19,7 +19,10 @@ export function pairEncoder(
   const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   const { before, between, after, inside } = pairFrame(tokenizer);
   const room = maxLength - before.ids.length - between.ids.length - after.ids.length;
-  if (room < 2) fail("max_length", `${maxLength} leaves no room beside the special tokens of a pair`);
+  if (room < 2) {
+    const message = `${maxLength} leaves no room for two texts beside their special tokens`;
+    fail("max_length", message, `give ${maxLength + 2 - room} or more`);
+  }
   return (first, second) => {
     const [a, b] = [plain(first), plain(second)];
     const [kept, keptOfSecond] = longestFirst(a.length, b.length, room);

@@ -19,7 +19,13 @@ export interface TextEncoder {
 export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncoder {
   const { before, after } = specialFrame(tokenizer);
   const room = maxLength - before.length - after.length;
-  if (room < 1) fail("max_length", `${maxLength} leaves no room beside the special tokens`);
+  if (room < 1) {
+    fail(
+      "max_length",
+      `${maxLength} leaves no room beside the special tokens`,
+      `give ${maxLength + 1 - room} or more`,
+    );
+  }
   const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   // Byte-level vocabularies have words with and without the space before; WordPiece knows no spaces.
   const gap = String(plain(" a")) === String(plain("a")) ? "" : " ";

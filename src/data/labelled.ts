@@ -130,5 +130,6 @@ export function checkLabels(labels: Iterable<string>, names: readonly string[], 
   const alien = labelNames(labels).filter((label) => index(label) < 0);
   if (alien.length === 0) return;
   const has = names.length > 20 ? `${names.slice(0, 20).join(", ")} … (${names.length})` : names.join(", ");
-  fail(where, `the labels ${alien.slice(0, 20).join(", ")} are outside the head, which has ${has}`);
+  const message = `the labels ${alien.slice(0, 20).join(", ")} are outside the head, which has ${has}`;
+  fail(where, message, "a label is one of these names, or where they are no numbers an index from 0");
 }

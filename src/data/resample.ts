@@ -1,4 +1,4 @@
-import type { ImageConfig, ResizeKernel } from "../io/image-config.ts";
+import type { ImageSize, ResizeKernel } from "../io/image-config.ts";
 import type { RgbImage } from "./images.ts";
 
 /**
@@ -8,7 +8,7 @@ import type { RgbImage } from "./images.ts";
  */
 export function resampleImage(
   image: RgbImage,
-  { width, height, kernel }: NonNullable<ImageConfig["resize"]>,
+  { width, height, kernel }: ImageSize & { readonly kernel: ResizeKernel },
 ): RgbImage {
   const across = resampleRows(image.data, image.height, image.width, weightsOf(image.width, width, kernel));
   // Columns are the rows of the transposed image.

@@ -43,7 +43,7 @@ export async function readText(files: FileSource, name: string): Promise<string>
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return fail(`${files.label}/${name}`, "is not UTF-8 text");
+    return fail(`${files.label}/${name}`, "is not UTF-8 text", "save it as UTF-8");
   }
 }
 

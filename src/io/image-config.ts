@@ -11,12 +11,21 @@ const KERNELS: Readonly<Record<number, ResizeKernel>> = {
   3: "bicubic",
 };
 
+/** Height and width in pixels. */
+export interface ImageSize {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** A size, or the length of the shorter edge of an image that keeps its proportions. */
+export type ResizeTarget = ImageSize | { readonly shortestEdge: number };
+
 /** How a model wants its images. */
 export interface ImageConfig {
   /** Undefined: they are taken as they are. */
-  readonly resize:
-    | { readonly height: number; readonly width: number; readonly kernel: ResizeKernel }
-    | undefined;
+  readonly resize: (ResizeTarget & { readonly kernel: ResizeKernel }) | undefined;
+  /** The middle that is cut out after that; undefined: all of it stays. */
+  readonly crop: ImageSize | undefined;
   /** Factor of the bytes 0 … 255. */
   readonly factor: number;
   /** Subtracted from each channel after that. */
@@ -27,8 +36,9 @@ export interface ImageConfig {
 
 /** Fields that change nothing about the pixels. */
 const IRRELEVANT =
-  /^(?:image_processor_type|feature_extractor_type|_?processor_class|data_format|input_data_format|device|return_tensors|disable_grouping|default_to_square|_valid_processor_keys|do_convert_rgb|crop_size|size_divisor|image_seq_length|pad_size)$/;
-const KNOWN = /^(?:do_resize|size|resample|do_rescale|rescale_factor|do_normalize|image_mean|image_std)$/;
+  /^(?:image_processor_type|feature_extractor_type|_?processor_class|data_format|input_data_format|device|return_tensors|disable_grouping|_valid_processor_keys|do_convert_rgb|size_divisor|image_seq_length|pad_size)$/;
+const KNOWN =
+  /^(?:do_resize|size|default_to_square|do_center_crop|crop_size|resample|do_rescale|rescale_factor|do_normalize|image_mean|image_std)$/;
 
 /**
  * Reads `preprocessor_config.json` of an image model.
@@ -37,7 +47,7 @@ const KNOWN = /^(?:do_resize|size|resample|do_rescale|rescale_factor|do_normaliz
  */
 export function readImageConfig(
   json: unknown,
-  fallback: { height: number; width: number },
+  fallback: ImageSize,
   where = "preprocessor_config.json",
 ): ImageConfig {
   const config = isRecord(json) ? json : {};
@@ -54,13 +64,14 @@ export function readImageConfig(
     return standard;
   };
   const channels = (name: string) => readChannels(config[name], name, problems);
-  const [height, width] = readSize(config.size, fallback, problems);
+  const size = readSize(config, fallback, problems);
   const kernel = KERNELS[number("resample", 2)];
   if (!kernel) problems.push(`resample ${JSON.stringify(config.resample)} is not supported; 0 to 3 are`);
   const isOn = (name: string) => config[name] !== false && config[name] !== null;
   const normalise = isOn("do_normalize");
   const result: ImageConfig = {
-    resize: isOn("do_resize") ? { height, width, kernel: kernel ?? "bilinear" } : undefined,
+    resize: isOn("do_resize") ? { ...size, kernel: kernel ?? "bilinear" } : undefined,
+    crop: config.do_center_crop === true ? readCrop(config.crop_size, fallback, problems) : undefined,
     factor: isOn("do_rescale") ? number("rescale_factor", 1 / 255) : 1,
     mean: normalise ? channels("image_mean") : [0, 0, 0],
     std: normalise ? channels("image_std") : [1, 1, 1],
@@ -77,16 +88,42 @@ function readChannels(value: unknown, name: string, problems: string[]): number[
   return [0.5, 0.5, 0.5];
 }
 
-/** `{ height, width }`, or one number for both as before transformers 4.26. */
+const isSide = (side: unknown): side is number => Number.isInteger(side) && (side as number) > 0;
+
+/** One number, as before transformers 4.26, is for both sides, or with `default_to_square` off for the shorter one. */
 function readSize(
-  value: unknown,
-  { height, width }: { height: number; width: number },
+  { size, default_to_square }: Readonly<Record<string, unknown>>,
+  fallback: ImageSize,
   problems: string[],
-): [number, number] {
-  if (value === undefined || value === null) return [height, width];
-  const size = typeof value === "number" ? { height: value, width: value } : value;
-  const isSide = (side: unknown): side is number => Number.isInteger(side) && (side as number) > 0;
-  if (isRecord(size) && isSide(size.height) && isSide(size.width)) return [size.height, size.width];
-  problems.push(`size ${JSON.stringify(value)} is not supported; {"height", "width"} is`);
-  return [height, width];
+): ResizeTarget {
+  if (size === undefined || size === null) return fallback;
+  if (isSide(size)) return default_to_square === false ? { shortestEdge: size } : square(size);
+  const known = isRecord(size) ? givenSides(size) : "";
+  if (isRecord(size) && known === "height,width" && isSide(size.height) && isSide(size.width))
+    return { height: size.height, width: size.width };
+  if (isRecord(size) && known === "shortest_edge" && isSide(size.shortest_edge))
+    return { shortestEdge: size.shortest_edge };
+  problems.push(
+    `size ${JSON.stringify(size)} is not supported; {"height", "width"} and {"shortest_edge"} are`,
+  );
+  return fallback;
+}
+
+function readCrop(size: unknown, fallback: ImageSize, problems: string[]): ImageSize {
+  if (isSide(size)) return square(size);
+  if (isRecord(size) && isSide(size.height) && isSide(size.width)) {
+    return { height: size.height, width: size.width };
+  }
+  problems.push(`crop_size is ${JSON.stringify(size)}, expected {"height", "width"} for do_center_crop`);
+  return fallback;
+}
+
+/** Newer writers list all kinds of sizes, the unused ones as null. */
+function givenSides(size: Readonly<Record<string, unknown>>): string {
+  const given = Object.keys(size).filter((key) => size[key] !== null);
+  return given.sort().join(",");
+}
+
+function square(side: number): ImageSize {
+  return { height: side, width: side };
 }

@@ -1,12 +1,19 @@
 import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import type { FileContent, FileSource } from "../io/files.ts";
-import { type PeftAdapter, peftFiles, peftLoraConfig, readPeftAdapter } from "../io/peft.ts";
+import {
+  type PeftAdapter,
+  type PeftLoraConfig,
+  peftFiles,
+  peftLoraConfig,
+  readPeftAdapter,
+} from "../io/peft.ts";
 import { isTensorOf } from "../io/peft-tensors.ts";
+import { taskOfArchitecture } from "../models/families.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
-import { failAll } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
 
@@ -75,12 +82,25 @@ function autoMapping({ architecture, modelType }: Adaptable) {
   return { base_model_class: architecture, parent_library };
 }
 
+/** Options of {@link loadAdapter}. */
+export interface LoadAdapterOptions {
+  /** Told what about the files deserves attention but is no error, one line at a time. */
+  onWarning?: (warning: string) => void;
+}
+
 /**
  * Loads a PEFT LoRA adapter onto a model.
- * @throws LoraError listing every tensor that the model has no place for or whose shape differs.
+ * @throws LoraError where the adapter is of another task, and listing every tensor that the model has no place for or
+ * whose shape differs.
  */
-export async function loadAdapter(model: LoadedModel, files: FileSource): Promise<Adapter<Lora>> {
+export async function loadAdapter(
+  model: LoadedModel,
+  files: FileSource,
+  { onWarning }: LoadAdapterOptions = {},
+): Promise<Adapter<Lora>> {
   const read = renamed(await readPeftAdapter(files), model);
+  for (const warning of read.warnings) onWarning?.(warning);
+  checkTask(model, read.config, files.label);
   failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?`);
   // PEFT names `score` beside `classifier`, of which a model has one.
   const isThere = (name: string) => [...read.saved.keys()].some((tensor) => isTensorOf(tensor, name));
@@ -98,6 +118,19 @@ export async function loadAdapter(model: LoadedModel, files: FileSource): Promis
     }
   }
   return adapter;
+}
+
+/** An adapter of another task may fit all the same, and would mean nothing. */
+function checkTask(
+  { task, name }: LoadedModel,
+  { task_type, auto_mapping }: PeftLoraConfig,
+  label: string,
+): void {
+  const known = Object.keys(TASK_TYPES).find((task) => TASK_TYPES[task] === task_type);
+  const own = known ?? taskOfArchitecture(String(auto_mapping?.base_model_class));
+  if (own === undefined || own === task) return;
+  const got = `is an adapter for ${own}, and ${name} was loaded for ${task}`;
+  fail(label, got, `load the model for ${own}, or give an adapter for ${task}`);
 }
 
 /** The adapter with the names of other versions turned into the model's own. */

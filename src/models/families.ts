@@ -53,6 +53,11 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
   };
 }
 
+/** What the head of a class of transformers is for; undefined for a class that is not known here. */
+export function taskOfArchitecture(architecture: string): Task | undefined {
+  return Object.hasOwn(FAMILIES, architecture) ? FAMILIES[architecture]?.task : undefined;
+}
+
 /** Builds the model that a `config.json` describes. @throws as {@link planModel} does */
 export function buildModel(device: Device, config: HfConfig, weights: Weights, task?: Task): AnyModel {
   return planModel(config, task).build(device, weights);
@@ -87,7 +92,8 @@ function classOf(architecture: string): string {
 
 function unknownHead(type: string, there: readonly [string, Family][], task: Task): LoraError {
   const tasks = there.map(([, family]) => family.task).join(", ");
-  return new LoraError("unsupported", "config.json", `${type} has no head for ${task}`, `it has: ${tasks}`);
+  const help = `name the task; it has: ${tasks}`;
+  return new LoraError("unsupported", "config.json", `${type} has no head for ${task}`, help);
 }
 
 function unknownArchitecture(wanted: string | undefined): LoraError {

@@ -14,7 +14,7 @@ export const decodeNodeImage: DecodeImage = async (bytes, where) => {
       .toBuffer({ resolveWithObject: true });
     return { width: info.width, height: info.height, data };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const [reason] = (error instanceof Error ? error.message : String(error)).split("\n"); // libvips repeats itself
     return fail(where, `is no image that can be decoded: ${reason}`);
   }
 };

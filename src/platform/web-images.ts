@@ -1,7 +1,10 @@
 import type { DecodeImage } from "../data/images.ts";
 import { fail } from "../util/fail.ts";
 
-/** Decodes an image with the browser's own decoder. */
+/**
+ * Decodes an image with the browser's own decoder. A canvas holds colours multiplied by their opacity, so where a
+ * pixel is nearly transparent its colour is coarser than in Node, and black where it is wholly transparent.
+ */
 export const decodeWebImage: DecodeImage = async (bytes, where) => {
   const options = { premultiplyAlpha: "none", colorSpaceConversion: "none" } as const;
   const bitmap = await createImageBitmap(new Blob([bytes.slice()]), options).catch((error: Error) =>

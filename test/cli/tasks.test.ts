@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -201,10 +201,89 @@ test("image classification from a folder of images; a file that is no image is n
     auto_mapping: { base_model_class: "ViTForImageClassification" },
     modules_to_save: ["classifier"],
   });
+  cli.write("pictures/train/colour/broken.jpg", ["no image either"]);
   cli.write("pictures/train/grey/broken.png", ["not an image"]);
   const words = ["train", "--task", "image-classification", "--model", model, "--data", cli.path("pictures")];
   const broken = await cli.run([...words, "--output-dir", cli.path("never")]);
-  expect(broken.stderr).toContain("broken.png: is no image that can be decoded");
+  expect(broken.stderr).toMatch(
+    /train: 2 problems:\n.*broken\.jpg: is no image.*\n.*broken\.png: is no image that can be decoded/,
+  );
+});
+
+describe("what cannot be meant is refused before anything is written", () => {
+  const rows = [
+    { text: "a", label: "x" },
+    { text: "b", label: "y" },
+  ];
+  const run = (task: string, model: string, data: string, more: readonly string[] = []) =>
+    cli.run([
+      ...["train", "--task", task, "--model", modelFolder(model), "--data", data],
+      ...["--output-dir", cli.path("never"), "--iters", "1", ...more],
+    ]);
+
+  test("a column that is there twice, a class that is named twice, classes where there are none", async () => {
+    const twice = await run(
+      "sequence-classification",
+      "bert-sequence",
+      cli.write("twice.csv", ["text,text,label", "a,b,c"]),
+    );
+    expect(twice).toMatchObject({ code: 1, stdout: "" });
+    expect(twice.stderr).toMatch(/twice\.csv: 1 problem:\n {2}- the column text is there twice/);
+    const data = cli.write("two.jsonl", rows);
+    const named = ["--labels", "x", "--labels", "y", "--labels", "x"];
+    const labels = await run("sequence-classification", "bert-sequence", data, named);
+    expect(labels.stderr).toContain("labels: the class x is named twice");
+    const none = await run("masked-lm", "bert-masked", data, named);
+    expect(none.stderr).toContain("labels: masked-lm has no classes");
+    expect(existsSync(cli.path("never"))).toBe(false);
+  });
+
+  test("a pair alone, and batches of one pair", async () => {
+    const data = cli.write("pair.jsonl", [{ anchor: "a", positive: "b" }]);
+    const alone = await run("sentence-embedding", "bert-embedding", data);
+    expect(alone.stderr).toMatch(/pair\.jsonl: has one pair only\n {2}→ .*two or more/);
+    const batches = await run("sentence-embedding", "bert-embedding", data, ["--batch-size", "1"]);
+    expect(batches).toMatchObject({ code: 2 });
+    expect(batches.stderr).toContain("per_device_train_batch_size: 1 leaves nothing to tell a pair from");
+  });
+
+  test("long rows are left out where that is asked for; if none is left, that is an error", async () => {
+    const long = "a ".repeat(30);
+    const drop = ["--truncation", "drop"];
+    const some = cli.write("some.jsonl", [...rows, { text: long, label: "x" }, { text: " ", label: "y" }]);
+    const { stdout } = await run("sequence-classification", "bert-sequence", some, drop);
+    expect(stdout).toMatch(
+      /some\.jsonl: 2 of 4 rows\n {2}1 rows left out: the text is empty\n {2}1 rows left out: they are longer than max_length 12\n/,
+    );
+    const none = cli.write(
+      "none.jsonl",
+      rows.map((row) => ({ ...row, text: long })),
+    );
+    const { stderr } = await run("sequence-classification", "bert-sequence", none, drop);
+    expect(stderr).toContain("every row is longer than max_length 12");
+  });
+
+  test("images to judge by that are no folder", async () => {
+    const model = cli.path("vit");
+    const words = [
+      "train",
+      "--task",
+      "image-classification",
+      "--model",
+      model,
+      "--data",
+      cli.path("pictures"),
+    ];
+    const { stderr } = await cli.run([...words, "--eval-data", cli.write("no-folder.jsonl", rows)]);
+    expect(stderr).toMatch(/eval_data: .*no-folder\.jsonl is no folder\n/);
+  });
+
+  test("classes that only the validation data have are named", async () => {
+    cli.write("unseen/train.jsonl", rows);
+    cli.write("unseen/valid.jsonl", [{ text: "c", label: "z" }]);
+    const { stdout } = await run("sequence-classification", "bert-sequence", cli.path("unseen"));
+    expect(stdout).toMatch(/valid\.jsonl has classes that .*train\.jsonl does not teach: z\n/);
+  });
 });
 
 test("a task that the model has no head for names those that it has", async () => {

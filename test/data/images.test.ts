@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { fitImage } from "../../src/data/fit-image.ts";
 import { imagePixels } from "../../src/data/images.ts";
-import { resampleImage } from "../../src/data/resample.ts";
 import { readImageConfig } from "../../src/io/image-config.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
 import { fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
@@ -17,7 +17,7 @@ describe.each([...tensors.keys()])("%s", (key) => {
     const config = readImageConfig(configs[name], { height: 1, width: 1 });
     const bytes = new Uint8Array(readFileSync(`${folder}/${file}`));
     const decoded = await decodeNodeImage(bytes, file);
-    const got = imagePixels(config.resize ? resampleImage(decoded, config.resize) : decoded, config);
+    const got = imagePixels(fitImage(decoded, config), config);
     const want = tensors.get(key)!;
     expect(got.length).toBe(want.length);
     const channel = (i: number) => Math.floor((3 * i) / got.length);
@@ -27,6 +27,18 @@ describe.each([...tensors.keys()])("%s", (key) => {
     // Pillow's fixed-point weights, and another JPEG decoder, may round the other way here and there.
     expect(Math.max(...steps)).toBeLessThan(file.endsWith("jpg") ? 2.01 : 1.01);
     expect(steps.reduce((a, b) => a + b) / steps.length).toBeLessThan(file.endsWith("jpg") ? 0.1 : 0.01);
+  });
+});
+
+test("one number as size is a square, or the shorter edge", () => {
+  const read = (config: object) => readImageConfig(config, { height: 1, width: 1 });
+  expect(read({ size: 24, do_center_crop: true, crop_size: 20 })).toMatchObject({
+    resize: { height: 24, width: 24 },
+    crop: { height: 20, width: 20 },
+  });
+  expect(read({ size: 24, default_to_square: false }).resize).toEqual({
+    shortestEdge: 24,
+    kernel: "bilinear",
   });
 });
 
@@ -40,9 +52,12 @@ describe("bad input", () => {
   });
 
   test("what is not implemented is refused by field name, all at once", () => {
-    const config = { size: { shortest_edge: 224 }, do_center_crop: true, resample: 5, image_std: [1, 0, 1] };
+    const config = {
+      ...{ size: { shortest_edge: 224, longest_edge: 300 }, do_center_crop: true, do_pad: true },
+      ...{ resample: 5, image_std: [1, 0, 1] },
+    };
     expect(() => readImageConfig(config, { height: 1, width: 1 })).toThrow(
-      /4 problems:[\s\S]*do_center_crop true is not supported[\s\S]*size \{"shortest_edge":224\}/,
+      /5 problems:[\s\S]*do_pad true[\s\S]*size \{"shortest_edge":224,"longest_edge":300\}[\s\S]*crop_size is undefined/,
     );
   });
 });

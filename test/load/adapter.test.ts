@@ -14,6 +14,7 @@ import {
   openTestModel,
   readJsonFile,
 } from "../support/fixtures.ts";
+import { openTestTask } from "../support/task-fixtures.ts";
 
 const folder = fixturePath("llama-gqa");
 const sequences = goldenSequences(readJsonFile<Golden>(folder, "golden.json"));
@@ -64,6 +65,27 @@ describe("an adapter file", () => {
     const other = await openTestModel(fixturePath("llama-tied"));
     await expect(loadAdapter(other, files)).rejects.toThrow(
       /14 problems:[\s\S]*q_proj: A \[4,32\], B \[32,4\] do not fit a layer of 24 → 24/,
+    );
+  });
+
+  test("that is odd but can be read is told to be so", async () => {
+    const files = await trainedFiles(0);
+    const config = JSON.parse(files.get("adapter_config.json") as string) as object;
+    files.set("adapter_config.json", JSON.stringify({ ...config, rank_pattern: { nothing: 3 } }));
+    const warnings: string[] = [];
+    const onWarning = (warning: string) => warnings.push(warning);
+    await loadAdapter(await openTestModel(folder), asSource(files), { onWarning });
+    expect(warnings).toEqual(['adapter_config.json: the key "nothing" of rank_pattern matches no module']);
+  });
+
+  test("for another task is refused, whether PEFT has a name for the task or notes the class", async () => {
+    const model = async (name: string) => openTestTask(fixturePath(`tasks/${name}`));
+    const adapter = (name: string) => folderFiles(fixturePath(`tasks/${name}/adapter`));
+    await expect(loadAdapter(await model("bert-sequence"), adapter("bert-token"))).rejects.toThrow(
+      /bert-token\/adapter: is an adapter for token-classification, and .* was loaded for sequence-classification/,
+    );
+    await expect(loadAdapter(await model("bert-token"), adapter("bert-masked"))).rejects.toThrow(
+      "is an adapter for masked-lm",
     );
   });
 });
