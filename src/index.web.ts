@@ -29,7 +29,11 @@ export function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return openWebDevice(options);
 }
 
-/** Loads a model from a URL or a hub id such as `org/name` or `org/name@revision`. */
+/**
+ * Loads a language model from a URL or a hub id such as `org/name` or `org/name@revision`.
+ * @throws LoraError listing what is missing, misshapen or not supported, and of kind `network`, `no-adapter` or
+ * `out-of-memory`
+ */
 export async function loadModel(reference: string, { device, ...options }: LoadOptions = {}): Promise<Model> {
   return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
 }
@@ -37,6 +41,7 @@ export async function loadModel(reference: string, { device, ...options }: LoadO
 /**
  * Loads a model of any task, with the head that is asked for: `{ task: "sequence-classification", labels: ["no", "yes"] }`.
  * A head that the checkpoint lacks starts at random; `initialised` of the result names its tensors.
+ * @throws LoraError as {@link loadModel} does, and where the model has no head for the task
  */
 export async function loadTaskModel<T extends Task>(
   reference: string,
@@ -46,7 +51,10 @@ export async function loadTaskModel<T extends Task>(
   return openTaskModel(await resolveModelFiles(reference, options), device ?? (await openDevice()), head);
 }
 
-/** Puts a saved PEFT LoRA adapter on a model: a URL or a hub id. */
+/**
+ * Puts a saved PEFT LoRA adapter on a model: a URL or a hub id.
+ * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
+ */
 export async function loadAdapter(model: LoadedModel, reference: string): Promise<Adapter<Lora>> {
   return loadAdapterFiles(model, await resolveModelFiles(reference));
 }

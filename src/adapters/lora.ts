@@ -12,11 +12,11 @@ import { describeUnmatchedTargets, matchesTarget, targetNames } from "./targets.
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
 export interface LoraOptions {
-  /** Rank of the update. */
+  /** Rank of the update; 8 unless given. */
   r?: number;
-  /** Numerator of the scale alpha / r. */
+  /** Numerator of the scale alpha / r; 8 unless given. */
   alpha?: number;
-  /** Probability of dropping an input element of the branch while training. */
+  /** Probability of dropping an input element of the branch while training; 0 unless given. */
   dropout?: number;
   /** Names or suffixes of linear layers, a full-match regular expression, or `all-linear`. Default: the family's. */
   targetModules?: readonly string[] | string;
@@ -30,7 +30,9 @@ export interface LoraOptions {
 
 /** LoRA with all options settled. */
 export interface Lora extends Method {
+  /** PEFT's `peft_type`. */
   readonly type: "LORA";
+  /** As given, with the defaults filled in. */
   readonly options: Required<Omit<LoraOptions, "targetModules" | "modulesToSave" | "overrides">> &
     Pick<LoraOptions, "targetModules" | "modulesToSave">;
   /** Rank and alpha of one module. */
