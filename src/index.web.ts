@@ -2,10 +2,11 @@
 import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
+import type { FileSource } from "./io/files.ts";
 import { loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
 import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 import type { Task } from "./models/model.ts";
-import { resolveModelFiles } from "./platform/web-files.ts";
+import { resolveModelFiles, webByteCache } from "./platform/web-files.ts";
 import { openWebDevice } from "./platform/web-gpu.ts";
 import { decodeWebImage } from "./platform/web-images.ts";
 
@@ -19,6 +20,8 @@ export interface LoadOptions {
   revision?: string;
   /** Access token of the hub. */
   token?: string;
+  /** Keep what is downloaded in the browser's storage for this site (OPFS), where there is one; true unless given. */
+  cache?: boolean;
 }
 
 /**
@@ -35,7 +38,14 @@ export function openDevice(options: DeviceOptions = {}): Promise<Device> {
  * `out-of-memory`
  */
 export async function loadModel(reference: string, { device, ...options }: LoadOptions = {}): Promise<Model> {
-  return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
+  return openModel(await cachedFiles(reference, options), device ?? (await openDevice()));
+}
+
+async function cachedFiles(
+  reference: string,
+  { cache = true, ...options }: Omit<LoadOptions, "device">,
+): Promise<FileSource> {
+  return resolveModelFiles(reference, { ...options, cache: cache ? await webByteCache() : undefined });
 }
 
 /**
@@ -48,7 +58,7 @@ export async function loadTaskModel<T extends Task>(
   { task, labels, seed, device, ...options }: LoadOptions & HeadChoice<T> = {},
 ): Promise<LoadedModel<T>> {
   const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
-  return openTaskModel(await resolveModelFiles(reference, options), device ?? (await openDevice()), head);
+  return openTaskModel(await cachedFiles(reference, options), device ?? (await openDevice()), head);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { transform } from "esbuild";
 import { chromium } from "playwright-core";
@@ -21,19 +21,35 @@ const PAGE = `<!doctype html><script type="module">
   import * as library from "/dist/web.js";
   import { tenSteps } from "/ten-steps.js";
   globalThis.train = () => tenSteps(library, "/model");
+  globalThis.load = async () => {
+    const device = await library.openDevice();
+    (await library.loadModel("/model", { device })).release();
+    device.close();
+  };
 </script>`;
 
-async function trainInBrowser(executablePath: string, url: string): Promise<TenSteps> {
+/** Trains, then loads the model again on a new page; tells how often the weights crossed the network until each. */
+async function trainInBrowser(
+  executablePath: string,
+  url: string,
+  downloads: () => number,
+): Promise<TenSteps & { downloads: number[] }> {
   const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
-    await page.goto(url);
-    await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+    const open = async () => {
+      await page.goto(url);
+      await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+    };
+    await open();
     const result = (await page.evaluate("train()")) as TenSteps;
+    const first = downloads();
+    await open();
+    await page.evaluate("load()");
     expect(errors).toEqual([]);
-    return result;
+    return { ...result, downloads: [first, downloads()] };
   } finally {
     await browser.close();
   }
@@ -59,10 +75,13 @@ test(
       "/model/": { folder: BUNDLED_MODEL },
       "/favicon.ico": { content: "" },
     });
-    const inBrowser = await trainInBrowser(executable as string, server.url).finally(server.close);
+    const { size } = await stat(join(BUNDLED_MODEL, "model.safetensors"));
+    const downloads = () => Math.round((server.sent.get("/model/model.safetensors") ?? 0) / size);
+    const inBrowser = await trainInBrowser(executable as string, server.url, downloads).finally(server.close);
     console.log(`Chromium trained on ${inBrowser.device}`);
     expect(inBrowser.losses).toHaveLength(10);
     expect(lossDifference(inNode, inBrowser)).toBeLessThan(LOSS_TOLERANCE);
+    expect(inBrowser.downloads).toEqual([1, 1]); // the second time the weights come from the browser's own storage
   },
   PATIENCE,
 );
