@@ -31,7 +31,11 @@ export function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return openNodeDevice(options);
 }
 
-/** Loads a model from a folder, a URL or a hub id such as `org/name` or `org/name@revision`. */
+/**
+ * Loads a language model from a folder, a URL or a hub id such as `org/name` or `org/name@revision`.
+ * @throws LoraError listing what is missing, misshapen or not supported, and of kind `network`, `no-adapter` or
+ * `out-of-memory`
+ */
 export async function loadModel(reference: string, { device, ...options }: LoadOptions = {}): Promise<Model> {
   return openModel(await resolveModelFiles(reference, options), device ?? (await openDevice()));
 }
@@ -39,6 +43,7 @@ export async function loadModel(reference: string, { device, ...options }: LoadO
 /**
  * Loads a model of any task, with the head that is asked for: `{ task: "sequence-classification", labels: ["no", "yes"] }`.
  * A head that the checkpoint lacks starts at random; `initialised` of the result names its tensors.
+ * @throws LoraError as {@link loadModel} does, and where the model has no head for the task
  */
 export async function loadTaskModel<T extends Task>(
   reference: string,
@@ -48,7 +53,10 @@ export async function loadTaskModel<T extends Task>(
   return openTaskModel(await resolveModelFiles(reference, options), device ?? (await openDevice()), head);
 }
 
-/** Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT does; both or none. */
+/**
+ * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does; both or none.
+ * @throws LoraError where the folder cannot be written to or the disk is full; what was there is then as before
+ */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
   await folderWriter(folder).write(await adapterFiles(adapter));
 }
@@ -57,6 +65,7 @@ export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promi
  * Merges an adapter into the weights of its model and writes the whole model: `config.json`, weights, tokenizer.
  * The adapter stays on the model in memory, which is as before.
  * @param options where the model's files are found, as in {@link loadModel}
+ * @throws LoraError where the files are not there any more, or the folder cannot be written to
  */
 export async function saveMerged(
   model: Model,
@@ -68,7 +77,10 @@ export async function saveMerged(
   await folderWriter(folder).write(await mergedFiles(model, adapter, files));
 }
 
-/** Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id. */
+/**
+ * Puts a saved PEFT LoRA adapter on a model: a folder, a URL or a hub id.
+ * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
+ */
 export async function loadAdapter(
   model: LoadedModel,
   reference: string,

@@ -8,7 +8,9 @@ import { createRandom, type Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
 export interface Adaptable {
+  /** Where the weights are. */
   readonly device: Device;
+  /** The tree of modules; paths are those of the checkpoint. */
   readonly root: Module;
   /** Linear layers that are adapted where the user names none. */
   readonly defaultTargets: readonly string[];
@@ -52,16 +54,21 @@ export interface Method {
 
 /** A module that is adapted, and the tensors that adapt it. */
 export interface Site {
+  /** The layer. */
   readonly module: Module;
+  /** Its trainable tensors by name, such as `lora_A`. */
   readonly tensors: SiteTensors;
 }
 
 /** A method applied to a model: the sites that it wrapped and its trainable tensors. */
 export interface Adapter<M extends Method = Method> {
+  /** What was attached, with its options settled. */
   readonly method: M;
+  /** The adapted layers, in the order of the model. */
   readonly sites: readonly Site[];
   /** Modules that are trained whole: the trained copies of their tensors, by their names in the checkpoint. */
   readonly saved: readonly Site[];
+  /** All trainable tensors, f32, in one buffer. */
   readonly parameters: Parameters;
   /** The model that was adapted. */
   readonly base: Adaptable;

@@ -13,11 +13,11 @@ import { describeUnmatchedTargets, matchesTarget, type TargetOptions, targetName
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
 export interface LoraOptions extends Omit<TargetOptions, "isOutput"> {
-  /** Rank of the update. */
+  /** Rank of the update; 8 unless given. */
   r?: number;
-  /** Numerator of the scale alpha / r. */
+  /** Numerator of the scale alpha / r; 8 unless given. */
   alpha?: number;
-  /** Probability of dropping an input element of the branch while training. */
+  /** Probability of dropping an input element of the branch while training; 0 unless given. */
   dropout?: number;
   /** Names or suffixes of linear layers, a full-match regular expression, or `all-linear`. Default: the family's. */
   targetModules?: readonly string[] | string;
@@ -38,7 +38,9 @@ const DEFAULTS = { r: 8, alpha: 8, dropout: 0, useRslora: false, rankPattern: {}
 
 /** LoRA with all options settled. */
 export interface Lora extends Method {
+  /** PEFT's `peft_type`. */
   readonly type: "LORA";
+  /** As given, with the defaults filled in. */
   readonly options: LoraOptions & Required<Pick<LoraOptions, Settled>>;
   /** Rank and alpha of one module. */
   rankOf(path: string): { r: number; alpha: number };

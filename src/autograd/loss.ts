@@ -1,11 +1,11 @@
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
-import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
+import { addBias, biasGradient, zeros } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
-import type { Tape } from "./tape.ts";
+import { passOn, type Tape } from "./tape.ts";
 
 /** Bytes of logits that exist at a time. */
 const LOGIT_BYTES = 16 * 2 ** 20;
@@ -92,11 +92,6 @@ export function linearCrossEntropy(
     if (dHead) give(head, (into) => passOn(dHead, into));
     if (bias && dBias) give(bias, (into) => passOn(dBias, into));
   });
-}
-
-/** A gradient that is known: handed on, or added to what there is. */
-function passOn(gradient: Tensor, into: Tensor | undefined): Tensor {
-  return into ? addInto(into, gradient) : gradient;
 }
 
 /**

@@ -42,7 +42,7 @@ import {
   ropePair as ropePairKernel,
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
-import type { Tape } from "./tape.ts";
+import { passOn, type Tape } from "./tape.ts";
 
 // Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.
 
@@ -85,11 +85,6 @@ export function sliceColumns(tape: Tape | undefined, x: Tensor, start: number, e
       give(x, (into) => sliceColumnsBackward(dy, start, x.columns, into));
     }) ?? y
   );
-}
-
-/** A gradient that is dy itself: handed on without a copy. */
-function passOn(dy: Tensor, into: Tensor | undefined): Tensor {
-  return into ? addInto(into, dy) : dy;
 }
 
 /** The low-rank branch of an adapted linear layer: adds scale · B A dropout(x). Hu et al. 2021, arXiv 2106.09685. */

@@ -121,7 +121,7 @@ export class Tape {
   }
 
   #seed(output: Tensor, dy: Tensor): void {
-    this.#add(output, (into) => (into ? addInto(into, dy) : dy));
+    this.#add(output, (into) => passOn(dy, into));
   }
 
   #run(): void {
@@ -170,6 +170,11 @@ export class Tape {
     gradient.device.memory.hold(gradient.storage);
     this.#state.gradients.set(leaf, gradient);
   }
+}
+
+/** A gradient that is known already: handed on without a copy, or added to what there is. */
+export function passOn(gradient: Tensor, into: Tensor | undefined): Tensor {
+  return into ? addInto(into, gradient) : gradient;
 }
 
 function releaseAll(tensors: readonly Tensor[]): void {

@@ -3,8 +3,11 @@ import { fail } from "../util/fail.ts";
 
 /** A decoded image: red, green and blue bytes of each pixel, row by row. */
 export interface RgbImage {
+  /** In pixels. */
   readonly width: number;
+  /** In pixels. */
   readonly height: number;
+  /** `[height, width, 3]`: red, green, blue of each pixel, row by row. */
   readonly data: Uint8Array;
 }
 

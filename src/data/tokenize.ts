@@ -16,6 +16,7 @@ export interface Sequence {
 
 /** What became of the rows; to be printed before the first step. */
 export interface TokenizeReport {
+  /** Rows that were given. */
   rows: number;
   /** Rows cut to `maxLength`. */
   truncated: number;

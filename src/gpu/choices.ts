@@ -2,6 +2,7 @@
 export interface ChoiceStore {
   /** What was saved last for a device of this name. */
   load(device: string): Promise<string | undefined>;
+  /** Keeps a device's choices; `text` is JSON. */
   save(device: string, text: string): Promise<void>;
 }
 

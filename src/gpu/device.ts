@@ -10,24 +10,33 @@ import type { WgslModule } from "./wgsl.ts";
 export interface DeviceInfo {
   /** e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
+  /** As the adapter tells it, such as `nvidia`; may be empty. */
   readonly vendor: string;
+  /** Family of devices, such as `ampere`; may be empty. */
   readonly architecture: string;
   /** True for a rasteriser on the CPU (lavapipe, SwiftShader, WARP): announced, never passed off as a GPU. */
   readonly software: boolean;
   /** Lanes of a subgroup, or 0 where subgroups are absent or their size varies. */
   readonly subgroupSize: number;
+  /** Shaders may compute in f16 (`shader-f16`). */
   readonly f16: boolean;
   /** Products run on matrix units with operands rounded to f16: asked for, there, and understood. */
   readonly matrixUnits?: boolean;
+  /** Passes can be timed on the device (`timestamp-query`). */
   readonly timestamps: boolean;
 }
 
 /** A WebGPU device with the engine's memory pool, command stream and pipeline cache. */
 export class Device {
+  /** The WebGPU device itself. */
   readonly gpu: GPUDevice;
+  /** What is known of its adapter. */
   readonly info: DeviceInfo;
+  /** The buffer pool: `memory.stats` counts bytes. */
   readonly memory: Memory;
+  /** Commands that are recorded and not yet submitted. */
   readonly stream: Stream;
+  /** Compiled pipelines. */
   readonly kernels: Kernels;
   /** Variants of kernels that were measured to be the fastest here. */
   readonly choices: Choices;
@@ -51,6 +60,7 @@ export class Device {
     gpu.lost.then((info) => this.#onLost(info));
   }
 
+  /** The device's own limits, in bytes where they are sizes. */
   get limits(): GPUSupportedLimits {
     return this.gpu.limits;
   }
@@ -109,6 +119,7 @@ const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as const;
 
 /** How a device is asked for. */
 export interface DeviceOptions {
+  /** Which GPU of several; `high-performance` unless given. */
   powerPreference?: GPUPowerPreference;
   /** Behave like a device with WebGPU's default limits and no optional feature: the portable floor. */
   floor?: boolean;

@@ -23,10 +23,15 @@ export function byteCount(shape: readonly number[], dtype: DType): number {
 
 /** A dense, row-major array in GPU memory: no strides, no host copy. */
 export class Tensor implements Region {
+  /** Whose memory it is in. */
   readonly device: Device;
+  /** Sizes of the axes, the last one contiguous; `[]` is a scalar. */
   readonly shape: readonly number[];
+  /** Type of the elements. */
   readonly dtype: DType;
+  /** The buffer, which several tensors may share. */
   readonly storage: Allocation;
+  /** Where the first element lies in the buffer. */
   readonly byteOffset: number;
   /** The tensor that this one is another shape of (itself for any other): what gradients are kept for. */
   readonly source: Tensor;
@@ -52,6 +57,7 @@ export class Tensor implements Region {
     return elementCount(this.shape);
   }
 
+  /** Bytes of the elements, without padding. */
   get byteLength(): number {
     return byteCount(this.shape, this.dtype);
   }

@@ -102,7 +102,9 @@ async function openRemote(
 
   const { size, version, ranges } = info;
   const stream = (start: number, end: number) => streamRange(client, file, { start, end, version });
-  if (!cache) return { info, read: (start, end) => collect(stream(start, end), end - start) };
+  // Without a version, new content of the same length would be taken for the old.
+  if (!cache || version === "")
+    return { info, read: (start, end) => collect(stream(start, end), end - start) };
   const entry = await cache.open([file.url, version, size].join("\n"));
   return { info, ...cachedFile({ entry, size, ranges, stream }) };
 }

@@ -31,8 +31,11 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** Starts decoding token by token. */
   decodeStream(options?: DecodeStreamOptions): DecodeStream;
+  /** Begins a text; absent where the tokenizer names none. */
   readonly bosTokenId?: number;
+  /** Ends a text. */
   readonly eosTokenId?: number;
+  /** Fills rows of a batch. */
   readonly padTokenId?: number;
   /** Stands for a hidden token, in a masked language model. */
   readonly maskTokenId?: number;

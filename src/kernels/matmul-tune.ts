@@ -4,9 +4,13 @@ import { type Layout, type MatmulVariant, matmul, matmulClass, matmulVariants } 
 
 /** A product whose fastest variant is wanted. */
 export interface Product {
+  /** Which operand is stored transposed. */
   layout: Layout;
+  /** Rows of the result. */
   m: number;
+  /** Columns of the result. */
   n: number;
+  /** Length of the sums. */
   k: number;
   /** Of B. */
   dtype: DType;
@@ -14,6 +18,7 @@ export interface Product {
 
 /** What was measured for one class of products. */
 export interface TunedProduct extends Product {
+  /** The variant that is taken from now on. */
   variant: MatmulVariant;
   /** Median milliseconds of each variant that can compute it. */
   milliseconds: ReadonlyMap<MatmulVariant, number>;

@@ -79,6 +79,7 @@ export interface TextClassifier<T extends string> extends TextModel<T>, Classifi
 
 /** A classifier of images. */
 export interface ImageClassifier extends BaseModel<"image-classification">, Classifier {
+  /** Size of the images that it takes, in pixels. */
   readonly image: { channels: number; height: number; width: number };
   /** pixels f32 `[B, channels, height, width]`, normalised → logits `[B, C]`. */
   logits(pixels: Tensor, context: Context): Tensor;

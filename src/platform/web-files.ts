@@ -19,6 +19,17 @@ export function opfsByteCache(root?: Promise<FileSystemDirectoryHandle>): ByteCa
   };
 }
 
+/** The cache of this page, or nothing where it has no storage: in Deno, in some private windows, on an insecure address. */
+export async function webByteCache(): Promise<ByteCache | undefined> {
+  try {
+    if (!("createWritable" in FileSystemFileHandle.prototype)) return undefined; // Safari before 26
+    const root = await navigator.storage.getDirectory();
+    return opfsByteCache(Promise.resolve(root));
+  } catch {
+    return undefined;
+  }
+}
+
 async function sha256(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -33,11 +44,30 @@ interface Piece {
 
 function folderEntry(cache: FileSystemDirectoryHandle, name: string): CacheEntry {
   const folder = () => cache.getDirectoryHandle(name, { create: true });
+  // Listed once: looking at every piece for every read would take longer than the reading.
+  let known: Promise<Piece[]> | undefined;
+  const pieces = () => {
+    known ??= folder().then(readPieces);
+    return known;
+  };
   return {
-    length: async () => coveredLength(await readPieces(await folder())),
-    write: async (offset, bytes) => writePiece(await folder(), offset, bytes),
-    read: async (start, end) => readRange(await readPieces(await folder()), start, end),
-    discard: async () => cache.removeEntry(name, { recursive: true }).catch(ignoreMissing),
+    length: async () => coveredLength(await pieces()),
+    async write(offset, bytes) {
+      const before = await pieces();
+      const file = await writePiece(await folder(), offset, bytes);
+      const others = before.filter((piece) => piece.offset !== offset);
+      known = Promise.resolve(sorted([...others, { offset, end: offset + file.size, file }]));
+    },
+    async read(start, end) {
+      const range = await readRange(await pieces(), start, end).catch(() => undefined);
+      if (range) return range;
+      known = undefined; // another tab wrote a piece anew, which makes the former file unreadable
+      return readRange(await pieces(), start, end);
+    },
+    async discard() {
+      known = undefined;
+      await cache.removeEntry(name, { recursive: true }).catch(ignoreMissing);
+    },
   };
 }
 
@@ -51,7 +81,11 @@ async function readPieces(folder: FileSystemDirectoryHandle): Promise<Piece[]> {
     const offset = Number(file.name);
     return { offset, end: offset + file.size, file };
   });
-  return pieces.sort((a, b) => a.offset - b.offset);
+  return sorted(pieces);
+}
+
+function sorted(pieces: readonly Piece[]): Piece[] {
+  return pieces.toSorted((a, b) => a.offset - b.offset);
 }
 
 /** Pieces may overlap where two tabs download the same file. */
@@ -78,12 +112,13 @@ async function writePiece(
   folder: FileSystemDirectoryHandle,
   offset: number,
   bytes: Uint8Array,
-): Promise<void> {
+): Promise<File> {
   const handle = await folder.getFileHandle(String(offset), { create: true });
   const writable = await handle.createWritable();
   try {
     await writable.write(concatBytes([bytes]));
     await writable.close();
+    return await handle.getFile();
   } catch (error) {
     await writable.abort().catch(() => {});
     throw explainQuota(error);
@@ -92,7 +127,7 @@ async function writePiece(
 
 function explainQuota(error: unknown): unknown {
   if (!(error instanceof DOMException) || error.name !== "QuotaExceededError") return error;
-  const help = "free disk space, clear this site's data, or load the model without a cache";
+  const help = "free disk space, clear this site's data, or load the model with { cache: false }";
   return new LoraError("input", "opfsByteCache", "the browser's storage for this site is full", help);
 }
 

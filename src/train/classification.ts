@@ -9,6 +9,7 @@ import type { Counted, Objective } from "./objective.ts";
 
 /** Objective of a classifier, whose scores can be looked at too. */
 export interface ClassifierObjective<Item, B extends Counted> extends Objective<Item, B> {
+  /** Names of the classes, by index. */
   readonly labelNames: readonly string[];
   /** Scores `[..., C]`, a row for each label of the batch. */
   logits(batch: B, context: Context): Tensor;
@@ -18,6 +19,7 @@ export interface ClassifierObjective<Item, B extends Counted> extends Objective<
 
 /** A text and its class. */
 export interface LabelledText {
+  /** Token ids, with the special tokens that the model wants. */
   readonly inputIds: readonly number[];
   /** Segment of each token of a pair of texts; all are of the first one where it is absent. */
   readonly segments?: readonly number[];
@@ -65,6 +67,7 @@ export function tokenClassification(
 export interface LabelledImage {
   /** `[channels, height, width]`, normalised; made when they are needed, since bytes take a quarter of the memory. */
   pixels(): Float32Array;
+  /** Index of the class. */
   readonly label: number;
 }
 

@@ -9,7 +9,9 @@ const SCALE = 20;
 
 /** Two texts that mean the same, as tokens. */
 export interface TextPair {
+  /** Token ids of one text. */
   readonly first: readonly number[];
+  /** Token ids of the text that belongs to it. */
   readonly second: readonly number[];
 }
 

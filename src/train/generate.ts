@@ -9,6 +9,7 @@ import { checkSampling, isGreedy, type SamplingOptions, sampleToken } from "./sa
 
 /** Options of {@link generateTokens}. */
 export interface TokenOptions extends SamplingOptions {
+  /** Most tokens that are added; 256 unless given. The model's last position ends the text too. */
   maxNewTokens?: number;
   /** Ends the text; not returned. */
   eosTokenIds?: readonly number[];
@@ -16,7 +17,11 @@ export interface TokenOptions extends SamplingOptions {
   seed?: number;
 }
 
-/** Continues a prompt, token by token, with a key/value cache. */
+/**
+ * Continues a prompt, token by token, with a key/value cache.
+ * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, or a prompt that leaves
+ * the model no position
+ */
 export async function* generateTokens(
   model: LanguageModel,
   promptIds: readonly number[],
@@ -56,7 +61,8 @@ function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
   const { maxPositions, vocabSize } = model.config;
   if (promptIds.length === 0) fail("generate", "the prompt has no tokens", "give at least the BOS token");
   if (promptIds.length >= maxPositions) {
-    fail("generate", `the prompt has ${promptIds.length} tokens; the model has ${maxPositions} positions`);
+    const got = `the prompt has ${promptIds.length} tokens; the model has ${maxPositions} positions`;
+    fail("generate", got, "shorten it: at least one position must be left for the text");
   }
   const alien = promptIds.find((id) => !(id >= 0 && id < vocabSize));
   if (alien !== undefined) fail("generate", `token ${alien} is outside the vocabulary of ${vocabSize}`);

@@ -1,5 +1,6 @@
 /** How well one class is told. */
 export interface ClassMetrics {
+  /** Name of the class. */
   readonly label: string;
   /** Of those said to be of the class, the share that is; 0 where none was said to be. */
   readonly precision: number;
@@ -17,6 +18,7 @@ export interface ClassificationMetrics {
   readonly accuracy: number;
   /** Mean F1 of the classes that occur, in the data or in the answers; of the second class where there are two. */
   readonly f1: number;
+  /** Figures of each class, by index. */
   readonly classes: readonly ClassMetrics[];
   /** `confusion[i][j]`: of class i, said to be j. */
   readonly confusion: readonly (readonly number[])[];

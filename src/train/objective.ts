@@ -13,6 +13,7 @@ export interface Counted {
 
 /** What a run minimises: how items become a batch, and a batch a loss. */
 export interface Objective<Item, B extends Counted = Counted> {
+  /** Where the model is. */
   readonly device: Device;
   /** Puts the items of a micro-batch together; `random` is of this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;

@@ -6,11 +6,13 @@ import { allocateLike, type Parameters } from "../nn/parameters.ts";
 
 /** Options of AdamW, with PyTorch's meaning. */
 export interface AdamWOptions {
+  /** Decay of the running mean of gradients and of their squares; 0.9 and 0.999 unless given. */
   betas?: readonly [number, number];
+  /** Added to the root of the mean square; 1e-8 unless given. */
   eps?: number;
-  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay. */
+  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay; 0.01 unless given. */
   weightDecay?: number;
-  /** Gradients are scaled down to this global norm; 0 switches clipping off. */
+  /** Gradients are scaled down to this global norm; 1 unless given, 0 switches clipping off. */
   maxGradNorm?: number;
 }
 

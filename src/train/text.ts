@@ -23,7 +23,9 @@ export interface Trainable {
 
 /**
  * Trains an adapter on text: `{ text }` or `{ prompt, completion }` rows, the latter on the completion only.
+ * @param options see {@link TrainOptions}; `maxLength` is 1024 tokens, or what the model takes, unless given
  * @returns the metrics of one optimiser step per iteration
+ * @throws LoraError where the model has no tokenizer or no row is left to learn, and as {@link trainObjective} does
  */
 export async function* train(
   model: Model,
@@ -36,7 +38,10 @@ export async function* train(
   yield* trainSequences(model, adapter.parameters, sequences, options);
 }
 
-/** Mean loss and perplexity of the label tokens of text rows. */
+/**
+ * Mean loss (nats) and perplexity of the label tokens of text rows.
+ * @throws LoraError where the model has no tokenizer or no row is left
+ */
 export async function evaluate(
   model: Model,
   examples: readonly Example[],
@@ -62,7 +67,10 @@ export interface GenerateOptions extends TokenOptions {
   stop?: readonly string[];
 }
 
-/** Continues a text; yields printable pieces as they come. */
+/**
+ * Continues a text; yields printable pieces as they come, characters whole.
+ * @throws LoraError for options outside their range, an empty prompt, or one that leaves the model no position
+ */
 export async function* generate(
   model: Model,
   prompt: string,

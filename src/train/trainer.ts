@@ -15,20 +15,23 @@ import { learningRateAt, type ScheduleName } from "./schedule.ts";
 export interface TrainerOptions extends AdamWOptions {
   /** Optimiser steps; wins over `epochs`. */
   maxSteps?: number;
-  /** Passes over the data where `maxSteps` is not given. */
+  /** Passes over the data where `maxSteps` is not given; 1 unless given. */
   epochs?: number;
-  /** Sequences in a micro-batch. */
+  /** Sequences in a micro-batch; 4 unless given. */
   batchSize?: number;
-  /** Micro-batches in an optimiser step; the last step of an epoch has those that are left, as in transformers. */
+  /** Micro-batches in an optimiser step, 1 unless given; the last step of an epoch has those that are left, as in transformers. */
   gradientAccumulationSteps?: number;
+  /** Peak rate; 2e-4 unless given. */
   learningRate?: number;
+  /** How the rate changes over the run; `linear` unless given. */
   schedule?: ScheduleName;
+  /** Steps in which the rate rises from 0; 0 unless given. */
   warmupSteps?: number;
   /** Recompute activations in the backward pass instead of keeping them. */
   gradientCheckpointing?: boolean;
-  /** Seeds the order of the data and dropout. */
+  /** Seeds the order of the data and dropout; 0 unless given. The same seed on the same device gives the same bytes. */
   seed?: number;
-  /** Keep the data's order. */
+  /** Draw the rows in another order each epoch; true unless given. */
   shuffle?: boolean;
 }
 
@@ -36,10 +39,13 @@ export interface TrainerOptions extends AdamWOptions {
 export interface StepMetrics {
   /** From 1. */
   step: number;
+  /** Steps of the whole run. */
   totalSteps: number;
+  /** Pass over the data, from 0. */
   epoch: number;
   /** Mean −log p of the step's label tokens, before the update. */
   loss: number;
+  /** Rate of this update. */
   learningRate: number;
   /** Global gradient norm before clipping. */
   gradNorm: number;
@@ -51,7 +57,7 @@ export interface StepMetrics {
   labelTokens: number;
   /** Label tokens so far. */
   trainedTokens: number;
-  /** Wall-clock time of the step. */
+  /** Wall-clock time of the step, seconds. */
   seconds: number;
   /** Most GPU memory in use so far. */
   peakBytes: number;
@@ -84,6 +90,8 @@ export function trainSequences(
 /**
  * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
  * Stopping the iteration stops the training; the parameters keep what was learnt.
+ * @throws LoraError for options outside their range, where nothing is to be trained on, and of kind `out-of-memory` or
+ * `device-lost`
  */
 export async function* trainObjective<Item, B extends Counted>(
   objective: Objective<Item, B>,

@@ -15,6 +15,7 @@ export class LoraError extends Error {
   override readonly name = "LoraError";
   /** The function, file or tensor that refuses. */
   readonly where: string;
+  /** What went wrong, for programs. */
   readonly kind: FailureKind;
 
   constructor(kind: FailureKind, where: string, message: string, help?: string) {

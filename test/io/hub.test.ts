@@ -284,6 +284,17 @@ describe("with a cache", () => {
     expect(cache.entries.size).toBe(2);
   });
 
+  test("a file without a version is read anew: nothing would tell that it has changed", async () => {
+    server.switches.secretive = true;
+    const cache = memoryCache();
+    for (let time = 0; time < 2; time++) {
+      const before = server.sent;
+      expect(await hub({ cache }).read("big.bin", 0, 100)).toEqual(content.subarray(0, 100));
+      expect(server.sent).toBeGreaterThan(before + 100);
+    }
+    expect(cache.entries.size).toBe(0);
+  });
+
   test("a server that ignores ranges is read once", async () => {
     server.switches.ignoreRange = true;
     const files = hub({ cache: memoryCache() });

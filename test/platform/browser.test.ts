@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { transform } from "esbuild";
 import { chromium } from "playwright-core";
@@ -27,31 +27,48 @@ const PAGE = `<!doctype html><script type="module">
     const { width, height, data } = await library.decodeImage(bytes, name);
     return { width, height, data: [...data] };
   };
+  globalThis.load = async () => {
+    const device = await library.openDevice();
+    (await library.loadModel("/model", { device })).release();
+    device.close();
+  };
 </script>`;
 const IMAGES = ["colour.png", "colour.jpg", "grey.png", "upright.png", "alpha.png"];
 
-/** What the page made of its work. */
+/** What the pages made of their work. */
 interface PageResult {
   readonly trained: TenSteps;
   readonly images: readonly { width: number; height: number; data: number[] }[];
   /** What it says of a file that is no image. */
   readonly refusal: string;
+  /** How often the weights had crossed the network after training, and after loading them again on a new page. */
+  readonly downloads: readonly number[];
 }
 
-async function workInBrowser(executablePath: string, url: string): Promise<PageResult> {
+async function workInBrowser(
+  executablePath: string,
+  url: string,
+  downloads: () => number,
+): Promise<PageResult> {
   const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(String(error)));
-    await page.goto(url);
-    await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+    const open = async () => {
+      await page.goto(url);
+      await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+    };
+    await open();
     const names = JSON.stringify(IMAGES);
     const images = (await page.evaluate(`Promise.all(${names}.map(decode))`)) as PageResult["images"];
     const refusal = (await page.evaluate('decode("configs.json").catch(String)')) as string;
     const trained = (await page.evaluate("train()")) as TenSteps;
+    const first = downloads();
+    await open();
+    await page.evaluate("load()");
     expect(errors).toEqual([]);
-    return { trained, images, refusal };
+    return { trained, images, refusal, downloads: [first, downloads()] };
   } finally {
     await browser.close();
   }
@@ -93,12 +110,15 @@ test(
       "/images/": { folder: fixturePath("images") },
       "/favicon.ico": { content: "" },
     });
-    const page = await workInBrowser(executable as string, server.url).finally(server.close);
+    const { size } = await stat(join(BUNDLED_MODEL, "model.safetensors"));
+    const downloads = () => Math.round((server.sent.get("/model/model.safetensors") ?? 0) / size);
+    const page = await workInBrowser(executable as string, server.url, downloads).finally(server.close);
     console.log(`Chromium trained on ${page.trained.device}`);
     expect(page.trained.losses).toHaveLength(10);
     expect(lossDifference(inNode, page.trained)).toBeLessThan(LOSS_TOLERANCE);
     for (const [i, name] of IMAGES.entries()) await expectSameImage(name, page.images[i]);
     expect(page.refusal).toMatch(/configs\.json: is no image that can be decoded/);
+    expect(page.downloads).toEqual([1, 1]); // the second time the weights come from the browser's own storage
   },
   PATIENCE,
 );

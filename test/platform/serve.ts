@@ -12,24 +12,34 @@ const TYPES: Readonly<Record<string, string>> = {
 /** What a server offers: the content of a path, or the folder behind a path that ends in `/`. */
 export type Offers = Readonly<Record<string, { content: string } | { folder: string }>>;
 
-/** A server on a free port of this machine that lives until `close`. */
-export async function serve(offers: Offers): Promise<{ url: string; close: () => void }> {
+/** A server on a free port of this machine that lives until `close`; `sent` counts the bytes of each path. */
+export async function serve(
+  offers: Offers,
+): Promise<{ url: string; sent: ReadonlyMap<string, number>; close: () => void }> {
+  const sent = new Map<string, number>();
   const server = createServer((request, response) => {
-    answer(offers, request, response).catch(() => response.writeHead(404).end());
+    answer(offers, request, response)
+      .then(({ pathname, bytes }) => sent.set(pathname, (sent.get(pathname) ?? 0) + bytes))
+      .catch(() => response.writeHead(404).end());
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, close: () => server.close() };
+  return { url: `http://127.0.0.1:${port}`, sent, close: () => server.close() };
 }
 
-async function answer(offers: Offers, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  offers: Offers,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<{ pathname: string; bytes: number }> {
   const { pathname } = new URL(request.url ?? "/", "http://localhost");
   const body = await contentOf(offers, pathname);
-  const headers = { "content-type": TYPES[extname(pathname)] ?? "text/html", "accept-ranges": "bytes" };
+  const type = TYPES[extname(pathname)] ?? "text/html";
+  const headers = { "content-type": type, "accept-ranges": "bytes", etag: `"${body.length}"` };
   const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
   if (!range) {
     response.writeHead(200, { ...headers, "content-length": body.length }).end(body);
-    return;
+    return { pathname, bytes: body.length };
   }
   const start = Number(range[1]);
   const part = body.subarray(start, Number(range[2]) + 1);
@@ -37,6 +47,7 @@ async function answer(offers: Offers, request: IncomingMessage, response: Server
   response
     .writeHead(206, { ...headers, "content-length": part.length, "content-range": contentRange })
     .end(part);
+  return { pathname, bytes: part.length };
 }
 
 async function contentOf(offers: Offers, pathname: string): Promise<Buffer> {

@@ -18,7 +18,7 @@ const sequences = goldenSequences(golden);
 /** Trains a fresh adapter; returns its metrics and its final values. */
 async function run(
   options: TrainerOptions,
-  { learningRate = 0.01, poison = false, dropout = 0 } = {},
+  { learningRate = 0.01, poison = false, dropout = 0, rows = sequences } = {},
 ): Promise<{ metrics: StepMetrics[]; values: Float32Array }> {
   const model = await openTestModel(folder);
   const adapter = attach(model, lora({ r: 2, alpha: 4, dropout, targetModules: ["q_proj", "down_proj"] }), {
@@ -29,8 +29,7 @@ async function run(
   try {
     const metrics: StepMetrics[] = [];
     const settings = { learningRate, shuffle: false, ...options };
-    for await (const step of trainSequences(model, adapter.parameters, sequences, settings))
-      metrics.push(step);
+    for await (const step of trainSequences(model, adapter.parameters, rows, settings)) metrics.push(step);
     return { metrics, values: await flat.read() };
   } finally {
     adapter.release();
@@ -89,6 +88,17 @@ describe("trainSequences", () => {
     expect(Math.abs(first! / second! - 1)).toBeGreaterThan(1e-3);
     const [third, fourth] = await norms(0);
     expect(third).toBe(fourth);
+  });
+
+  test("dropout is another in every micro-batch", async () => {
+    const [row] = sequences;
+    const norm = async (copies: number) => {
+      const options = { maxSteps: 1, batchSize: 1, gradientAccumulationSteps: copies };
+      const rows = new Array(copies).fill(row);
+      return (await run(options, { rows, dropout: 0.5 })).metrics[0]!.gradNorm;
+    };
+    // The mean over two equal rows is that of one, if they drop the same.
+    expect(Math.abs((await norm(2)) / (await norm(1)) - 1)).toBeGreaterThan(1e-3);
   });
 
   test("a gradient that is not finite changes nothing and is told", async () => {
