@@ -31,10 +31,7 @@ export interface LabelSources {
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
   const { task, given, adapter, token, data, seed } = sources;
   return async (files) => {
-    if (data === undefined) {
-      if (given.length > 0) fail("labels", `${task} has no classes`, "leave --labels out");
-      return { task, seed };
-    }
+    if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
     const saved = adapter === undefined ? undefined : await adapterLabels(adapter, token);
     if (saved) return named(saved, data, adapter as string, sources);
