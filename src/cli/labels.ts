@@ -64,7 +64,11 @@ async function adapterLabels(
   if ((await files.size(LABELS_FILE)) === undefined) return undefined;
   const labels: unknown = await readJson(files, LABELS_FILE);
   if (Array.isArray(labels) && labels.every((label) => typeof label === "string")) return labels;
-  return fail(`${files.label}/${LABELS_FILE}`, "is no list of names");
+  return fail(
+    `${files.label}/${LABELS_FILE}`,
+    "is no list of names",
+    'it holds the classes in order, as ["no", "yes"]',
+  );
 }
 
 /** The classes that the model's config names, where its head is for this task. */
