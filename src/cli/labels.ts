@@ -31,10 +31,7 @@ export interface LabelSources {
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
   const { task, given, adapter, token, data, seed } = sources;
   return async (files) => {
-    if (data === undefined) {
-      if (given.length > 0) fail("labels", `${task} has no classes`, "leave --labels out");
-      return { task, seed };
-    }
+    if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
     const saved = adapter === undefined ? undefined : await adapterLabels(adapter, token);
     if (saved) return named(saved, data, adapter as string, sources);
@@ -67,7 +64,11 @@ async function adapterLabels(
   if ((await files.size(LABELS_FILE)) === undefined) return undefined;
   const labels: unknown = await readJson(files, LABELS_FILE);
   if (Array.isArray(labels) && labels.every((label) => typeof label === "string")) return labels;
-  return fail(`${files.label}/${LABELS_FILE}`, "is no list of names");
+  return fail(
+    `${files.label}/${LABELS_FILE}`,
+    "is no list of names",
+    'it holds the classes in order, as ["no", "yes"]',
+  );
 }
 
 /** The classes that the model's config names, where its head is for this task. */

@@ -18,6 +18,7 @@ import {
   MERGE_OPTIONS,
   TRAIN_OPTIONS,
 } from "./tables.ts";
+import { checkTaskSettings } from "./task-settings.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 import { readTextFile } from "./text-file.ts";
 import { checkTrainSettings, runTrain } from "./train.ts";
@@ -72,9 +73,14 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     run: runTrain,
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
   add("generate", "continue a prompt", { table: GENERATE_OPTIONS, run: runGenerate });
-  add("eval", "measure loss and perplexity on rows of text", { table: EVAL_OPTIONS, run: runEval });
+  add("eval", "measure loss and perplexity on rows of text", {
+    table: EVAL_OPTIONS,
+    check: checkTaskSettings,
+    run: runEval,
+  });
   add("merge", "write the model with an adapter merged into its weights", {
     table: MERGE_OPTIONS,
+    check: checkTaskSettings,
     run: runMerge,
   });
   add("bench", "validate and time every kernel on this device", {

@@ -241,7 +241,9 @@ function describeRows(
 function maskerOf(model: LoadedModel<"masked-lm">) {
   const tokenizer = requireTokenizer(model);
   const { maskTokenId, vocabSize } = tokenizer;
-  if (maskTokenId === undefined) fail(model.name, "the tokenizer has no mask token");
+  if (maskTokenId === undefined) {
+    fail(model.name, "the tokenizer has no mask token", "name its mask_token in tokenizer_config.json");
+  }
   const { before, after } = specialFrame(tokenizer);
   return tokenMasker({ maskTokenId, vocabSize, special: [...before, ...after] });
 }

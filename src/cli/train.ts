@@ -17,6 +17,7 @@ import { createReporter, type Reporter } from "./reporter.ts";
 import { flagName, type Settled } from "./settings.ts";
 import type { TRAIN_OPTIONS } from "./tables.ts";
 import type { BoundRows } from "./task.ts";
+import { checkTaskSettings } from "./task-settings.ts";
 import { TASKS } from "./tasks.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -66,7 +67,9 @@ const ADAPTER_KEYS = [
 ] as const;
 
 /** @throws LoraError where settings contradict each other. */
-export function checkTrainSettings({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
+export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void {
+  const { settings, given } = settled;
+  checkTaskSettings(settled);
   if (settings.task === "sentence-embedding" && settings.per_device_train_batch_size < 2) {
     const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
     fail("per_device_train_batch_size", message, "give 2 or more");

@@ -40,15 +40,22 @@ export function writtenTargets({ method, sites, base }: Adapter<Lora>): Choice {
 /**
  * Modules that no adapter must reach by its targets: those that are no linear layers, which PEFT refuses to adapt, and
  * layers of transformers that the engine does without. What else transformers has inside a module (an activation,
- * say) is not known here: an invented name stands for it.
+ * dropout) is not known here: an invented name stands for it.
  */
 function othersOf({ root, absentModules = [] }: Adaptable, adapted: readonly string[]): string[] {
   const taken = new Set(adapted);
-  const plain = [...modules(root)].filter((module) => !isLinear(module) && module.path !== "");
-  const others = plain.flatMap(({ path, children }) =>
-    children.length > 0 ? [path, `${path}.other_module`] : [path],
-  );
-  return [...others, ...absentModules].filter((path) => !taken.has(path));
+  const all = [...modules(root)].filter(({ path }) => path !== "");
+  const plain = all.filter((module) => !isLinear(module)).map(({ path }) => path);
+  // Parts that the engine computes in one go are modules of their own there: every path above another is one.
+  const parents = [...new Set(all.flatMap(({ path }) => parentsOf(path)))];
+  const inside = parents.map((path) => `${path}.other_module`);
+  return [...plain, ...parents, ...inside, ...absentModules].filter((path) => !taken.has(path));
+}
+
+/** The paths above a module, without the root's. */
+function parentsOf(path: string): string[] {
+  const parts = path.split(".").slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join("."));
 }
 
 /** PEFT's MIN_TARGET_MODULES_FOR_OPTIMIZATION: from so many on it names layers by the ends of their paths. */

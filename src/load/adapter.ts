@@ -101,7 +101,8 @@ export async function loadAdapter(
   const read = renamed(await readPeftAdapter(files), model);
   for (const warning of read.warnings) onWarning?.(warning);
   checkTask(model, read.config, files.label);
-  failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?`);
+  const head = "labels" in model ? "; where its head has other classes, name them as labels (--labels)" : "";
+  failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?${head}`);
   // PEFT names `score` beside `classifier`, of which a model has one.
   const isThere = (name: string) => [...read.saved.keys()].some((tensor) => isTensorOf(tensor, name));
   const names = [...new Set(read.config.modules_to_save)].filter(isThere);

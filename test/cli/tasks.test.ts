@@ -234,7 +234,16 @@ describe("what cannot be meant is refused before anything is written", () => {
     const labels = await run("sequence-classification", "bert-sequence", data, named);
     expect(labels.stderr).toContain("labels: the class x is named twice");
     const none = await run("masked-lm", "bert-masked", data, named);
-    expect(none.stderr).toContain("labels: masked-lm has no classes");
+    expect(none).toMatchObject({ code: 2 });
+    expect(none.stderr).toContain("labels means nothing for masked-lm; leave --labels out");
+    const image = await run("image-classification", "bert-masked", data, [
+      "--max-length",
+      "9",
+      "--mask-prompt",
+    ]);
+    expect(image.stderr).toMatch(
+      /completion_only_loss means nothing for image-[\s\S]*max_length means nothing/,
+    );
     expect(existsSync(cli.path("never"))).toBe(false);
   });
 

@@ -110,6 +110,19 @@ describe("layers are named one by one", () => {
     expect(open.target_modules).toEqual(layerPaths(0).slice(4));
   });
 
+  test("where the expression takes what the engine has no module for, such as BERT's dropout", async () => {
+    const choose = async (targetModules: string) => {
+      const model = await openTestTask(fixturePath("tasks/bert-sequence"));
+      const adapter = attach(model, lora({ targetModules }));
+      return choiceOf(await adapterFiles(adapter)).target_modules;
+    };
+    const layer = "bert.encoder.layer.0.attention.self";
+    const open = ".*0\\.attention\\.self\\..*";
+    expect(await choose(open)).toEqual(["query", "key", "value"].map((name) => `${layer}.${name}`));
+    const kept = ".*attention\\.self\\.(query|key)";
+    expect(await choose(kept)).toBe(kept);
+  });
+
   test("where a name is also one of a layer that the engine does without", async () => {
     const open = () => openTestTask(fixturePath("tasks/bert-embedding"));
     const adapter = attach(await open(), lora({ targetModules: ["dense"] }));

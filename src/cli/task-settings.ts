@@ -1,0 +1,24 @@
+import type { Task } from "../models/model.ts";
+import { failAll } from "../util/fail.ts";
+import { flagName } from "./settings.ts";
+
+/** Settings that only some tasks have a use for. */
+const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
+  completion_only_loss: (task) => task === "causal-lm",
+  max_length: (task) => task !== "image-classification",
+  truncation: (task) => task !== "image-classification",
+  labels: (task) => task.endsWith("classification"),
+};
+
+/** @throws LoraError listing the settings that are given and mean nothing for the task */
+export function checkTaskSettings({
+  settings: { task },
+  given,
+}: {
+  settings: { readonly task: Task };
+  given: ReadonlySet<string>;
+}): void {
+  const useless = Object.keys(USED_BY).filter((key) => given.has(key) && !USED_BY[key]?.(task));
+  const problems = useless.map((key) => `${key} means nothing for ${task}; leave ${flagName(key)} out`);
+  failAll("task", problems);
+}
