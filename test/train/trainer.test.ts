@@ -52,6 +52,14 @@ describe("trainSequences", () => {
     });
   });
 
+  test("the first token's label does not count: nothing predicts it", async () => {
+    const whole = sequences.map(({ inputIds }) => ({ inputIds, labels: inputIds }));
+    const rest = whole.map(({ inputIds }) => ({ inputIds, labels: [-100, ...inputIds.slice(1)] }));
+    const first = async (rows: typeof whole) => (await run({ maxSteps: 1 }, { rows })).metrics[0]!;
+    const [a, b] = [await first(whole), await first(rest)];
+    expect([a.loss, a.gradNorm, a.labelTokens]).toEqual([b.loss, b.gradNorm, b.labelTokens]);
+  });
+
   test("epochs decide the number of steps where maxSteps does not", async () => {
     const { metrics } = await run({ epochs: 2, batchSize: 2 });
     expect(metrics.map(({ step, totalSteps, epoch }) => [step, totalSteps, epoch])).toEqual([
