@@ -117,6 +117,11 @@ describe("trainSequences", () => {
     expect(poisoned).toContain(false);
   });
 
+  test("refuses a step without a label", async () => {
+    const rows = [{ inputIds: [1, 2], labels: [1, -100] }];
+    await expect(run({}, { rows })).rejects.toThrow(/step 1 has no label[\s\S]*leave out rows/);
+  });
+
   test("refuses nonsense, all of it at once", async () => {
     const bad = { maxSteps: 0, batchSize: 0, gradientAccumulationSteps: 1.5 };
     const error: Error = await run(bad, { learningRate: -1 }).then(
