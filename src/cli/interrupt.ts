@@ -1,3 +1,5 @@
+import type { FileContent, FolderWriter } from "../io/files.ts";
+
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */
 const ECHO_MILLISECONDS = 1000;
@@ -36,4 +38,39 @@ export function watchInterrupt(onFirst: () => void): Interrupt {
       for (const signal of signals) process.off(signal, onSignal);
     },
   };
+}
+
+/** Ends the writing of files. */
+class Interrupted extends Error {}
+
+/**
+ * Writes large files so that a signal stops it between two pieces, and the writer removes what it has begun.
+ * @returns whether they were written
+ */
+export async function writeUnlessInterrupted(
+  writer: FolderWriter,
+  files: ReadonlyMap<string, FileContent>,
+  interrupt: Pick<Interrupt, "exitCode">,
+): Promise<boolean> {
+  const stoppable = [...files].map(([name, content]) => {
+    const isWhole = typeof content === "string" || content instanceof Uint8Array;
+    return [name, isWhole ? content : untilInterrupted(content, interrupt)] as const;
+  });
+  try {
+    await writer.write(new Map(stoppable));
+    return true;
+  } catch (error) {
+    if (error instanceof Interrupted) return false;
+    throw error;
+  }
+}
+
+async function* untilInterrupted(
+  content: AsyncIterable<Uint8Array>,
+  interrupt: Pick<Interrupt, "exitCode">,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of content) {
+    if (interrupt.exitCode !== undefined) throw new Interrupted();
+    yield chunk;
+  }
 }

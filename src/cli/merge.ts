@@ -4,6 +4,7 @@ import { mergedFiles } from "../load/merge.ts";
 import { resolveModelFiles } from "../platform/node-files.ts";
 import { folderWriter } from "../platform/node-folder-writer.ts";
 import { fail } from "../util/fail.ts";
+import { watchInterrupt, writeUnlessInterrupted } from "./interrupt.ts";
 import { chooseHead } from "./labels.ts";
 import { openCliAdapter, openCliTask } from "./open.ts";
 import { checkWritable } from "./output-folder.ts";
@@ -28,11 +29,17 @@ export async function runMerge(
   const { model } = await openCliTask(settings, note, head);
   const loaded = await openCliAdapter(model, adapter, token, note);
   const files = await resolveModelFiles(reference, { revision, token });
-  await folderWriter(output_dir).write(await mergedFiles(model, loaded, files));
-  terminal.print(
-    `Merged ${adapter} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
+  const merged = await mergedFiles(model, loaded, files);
+  const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
+  const isWritten = await writeUnlessInterrupted(folderWriter(output_dir), merged, interrupt).finally(
+    interrupt.release,
   );
-  return 0;
+  if (isWritten) {
+    terminal.print(
+      `Merged ${adapter} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
+    );
+  }
+  return interrupt.exitCode ?? 0;
 }
 
 /** The base model must survive: other adapters belong to it. */

@@ -12,13 +12,19 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   const { device, head, headOptions } = model;
   return {
     device,
-    collate: (items) => collate(items, { padTokenId: 0 }),
+    collate: (items) => collate(items.map(predictable), { padTokenId: 0 }),
     loss(batch, context, scale) {
       const { ids, ...padding } = uploadTokens(device, batch);
       const hidden = model.hidden(ids, { ...context, ...padding });
       return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
     },
   };
+}
+
+/** Nothing predicts the first token: its label must not count, though `labels` may be a copy of `inputIds`. */
+function predictable(sequence: Sequence): Sequence {
+  const { labels } = sequence;
+  return labels[0] === IGNORE_INDEX ? sequence : { ...sequence, labels: [IGNORE_INDEX, ...labels.slice(1)] };
 }
 
 /**

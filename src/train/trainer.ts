@@ -186,13 +186,16 @@ async function runStep<Item, B extends Counted>(
   batches: readonly B[],
   { learningRate, step, seed, gradientCheckpointing }: StepOptions,
 ): Promise<StepResult> {
+  const labelTokens = count(batches, "labelTokens");
+  if (labelTokens === 0) {
+    fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
+  }
   const [loss, norm] = scoped(objective.device, () => {
     optimizer.zeroGradients();
     const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     return [sum, optimizer.step(learningRate)];
   }) as [Tensor, Tensor];
-  const labelTokens = count(batches, "labelTokens");
   try {
     const [norms, losses] = await readTogether([norm, loss]);
     const [gradNorm = 0, clip = 0] = new Float32Array(norms?.buffer ?? []);

@@ -1,5 +1,9 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { watchInterrupt } from "../../src/cli/interrupt.ts";
+import { watchInterrupt, writeUnlessInterrupted } from "../../src/cli/interrupt.ts";
+import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -23,3 +27,30 @@ test("the first signal is a wish, its echo is ignored, a later one ends the proc
   interrupt.release();
   expect(process.listeners("SIGINT")).toEqual(others);
 });
+
+test.each([
+  { after: 2, written: false, left: [] },
+  { after: 9, written: true, left: ["config", "weights"] },
+])(
+  "a signal at piece $after of 3: written $written, nothing half-written",
+  async ({ after, written, left }) => {
+    const folder = mkdtempSync(join(tmpdir(), "interrupt-"));
+    const interrupt: { exitCode: number | undefined } = { exitCode: undefined };
+    async function* pieces() {
+      for (let i = 1; i <= 3; i++) {
+        if (i === after) interrupt.exitCode = 130;
+        yield new Uint8Array(10);
+      }
+    }
+    const files = new Map<string, string | AsyncIterable<Uint8Array>>([
+      ["config", "{}"],
+      ["weights", pieces()],
+    ]);
+    try {
+      expect(await writeUnlessInterrupted(folderWriter(folder), files, interrupt)).toBe(written);
+      expect(readdirSync(folder).sort()).toEqual(left);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);

@@ -52,6 +52,14 @@ describe("trainSequences", () => {
     });
   });
 
+  test("the first token's label does not count: nothing predicts it", async () => {
+    const whole = sequences.map(({ inputIds }) => ({ inputIds, labels: inputIds }));
+    const rest = whole.map(({ inputIds }) => ({ inputIds, labels: [-100, ...inputIds.slice(1)] }));
+    const first = async (rows: typeof whole) => (await run({ maxSteps: 1 }, { rows })).metrics[0]!;
+    const [a, b] = [await first(whole), await first(rest)];
+    expect([a.loss, a.gradNorm, a.labelTokens]).toEqual([b.loss, b.gradNorm, b.labelTokens]);
+  });
+
   test("epochs decide the number of steps where maxSteps does not", async () => {
     const { metrics } = await run({ epochs: 2, batchSize: 2 });
     expect(metrics.map(({ step, totalSteps, epoch }) => [step, totalSteps, epoch])).toEqual([
@@ -107,6 +115,11 @@ describe("trainSequences", () => {
     const poisoned = [...values].map(Number.isNaN);
     expect(poisoned.lastIndexOf(true)).toBe(poisoned.filter(Boolean).length - 1); // only what was poisoned, the first tensor
     expect(poisoned).toContain(false);
+  });
+
+  test("refuses a step without a label", async () => {
+    const rows = [{ inputIds: [1, 2], labels: [1, -100] }];
+    await expect(run({}, { rows })).rejects.toThrow(/step 1 has no label[\s\S]*leave out rows/);
   });
 
   test("refuses nonsense, all of it at once", async () => {
