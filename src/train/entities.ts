@@ -2,7 +2,9 @@ import type { ClassMetrics } from "./metrics.ts";
 
 /** Tags of one text: what is right, and what the model says. */
 export interface TaggedRow {
+  /** The labels. */
   readonly wanted: readonly string[];
+  /** The model's answers, as many. */
   readonly given: readonly string[];
 }
 
