@@ -44,6 +44,8 @@ const MAX_BINDINGS = 64;
 
 /** Compiles specialised shaders once and records dispatches with cached bind groups. */
 export class Kernels {
+  /** Most bytes of one storage binding; tests lower it. */
+  bindingLimit: number;
   readonly #gpu: GPUDevice;
   readonly #stream: Stream;
   readonly #prepared = new Map<WgslModule, Prepared>();
@@ -55,6 +57,7 @@ export class Kernels {
   constructor(gpu: GPUDevice, stream: Stream) {
     this.#gpu = gpu;
     this.#stream = stream;
+    this.bindingLimit = gpu.limits.maxStorageBufferBindingSize;
     stream.onEvict = () => this.#groups.clear();
   }
 
@@ -154,6 +157,7 @@ export class Kernels {
     let group = this.#groups.get(key, count);
     if (!group) {
       checkBindings(`${module.name}.${entry}`, pipeline.bindings, bind);
+      checkSizes(`${module.name}.${entry}`, bind, this.bindingLimit);
       group = this.#createGroup(pipeline, bind, uniform?.buffer);
       this.#groups.add(key, count, group);
     }
@@ -193,6 +197,16 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
         `"${name}" (read) and "${writer}" (written) are the same buffer`,
         "WebGPU forbids this; use another output",
       );
+    }
+  }
+}
+
+/** A driver loses the device over a binding that is too large; this tells which it was. */
+function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
+  for (const [name, { byteLength }] of Object.entries(bind)) {
+    if (byteLength > limit) {
+      const problem = `"${name}" has ${byteLength} bytes, and this device binds at most ${limit}`;
+      fail(where, problem, "use a smaller batch or max_length");
     }
   }
 }
