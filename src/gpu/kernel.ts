@@ -53,6 +53,7 @@ export class Kernels {
   /** What the key of a bind group is put together in. */
   readonly #key = new Uint32Array(2 + 3 * MAX_BINDINGS);
   #compiled = 0;
+  #bound = 0;
 
   constructor(gpu: GPUDevice, stream: Stream) {
     this.#gpu = gpu;
@@ -64,6 +65,11 @@ export class Kernels {
   /** Number of compiled pipelines. */
   get compiled(): number {
     return this.#compiled;
+  }
+
+  /** Number of bind groups made so far. */
+  get bound(): number {
+    return this.#bound;
   }
 
   /** Forgets bind groups; called before buffers are destroyed. */
@@ -172,6 +178,7 @@ export class Kernels {
       const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
       return { binding, resource: { buffer: storage.buffer, offset: byteOffset, size } };
     });
+    this.#bound++;
     return this.#gpu.createBindGroup({ layout: pipeline.layout, entries });
   }
 }
