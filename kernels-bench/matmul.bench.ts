@@ -172,15 +172,19 @@ function decoding(): BenchCase[] {
   );
 }
 
-/** The output layer: logits of 128 tokens. */
+/** The output layer: logits of 128 tokens, and their gradient multiplied back. The larger weight is bound in windows on many devices. */
 function heads(): BenchCase[] {
   const shapes = [
     [576, 32_000],
     [896, 151_936],
   ] as const;
-  return shapes.map(([k, n]) =>
-    product("matmul head bf16", `T128 K${k} N${n}`, "NT", { m: 128, n, k }, "bf16"),
-  );
+  return shapes.flatMap(([k, n]) => {
+    const size = `T128 K${k} N${n}`;
+    return [
+      product("matmul head bf16", size, "NT", { m: 128, n, k }, "bf16"),
+      product("matmul head dx bf16", size, "NN", { m: 128, n: k, k: n }, "bf16"),
+    ];
+  });
 }
 
 export const cases: BenchCase[] = [...squares(), ...projections(), ...heads(), ...decoding()];

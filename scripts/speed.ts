@@ -50,6 +50,7 @@ interface Run extends Omit<ReturnType<typeof run>, "times"> {
 
 async function step({ name, run, times }: Run, index: number): Promise<void> {
   const { dispatches, submits } = device.stream;
+  const { bound } = device.kernels;
   const { value } = await run.next();
   const milliseconds = 1000 * (value?.seconds ?? 0);
   if (index === 0) console.log(`${name}: first step ${milliseconds.toFixed(0)} ms`);
@@ -57,7 +58,7 @@ async function step({ name, run, times }: Run, index: number): Promise<void> {
   if (index !== steps - 1) return;
   const { stream } = device;
   console.log(
-    `${name}: ${stream.dispatches - dispatches} dispatches, ${stream.submits - submits} submissions`,
+    `${name}: ${stream.dispatches - dispatches} dispatches, ${stream.submits - submits} submissions, ${device.kernels.bound - bound} new bind groups`,
   );
 }
 

@@ -4,6 +4,7 @@
 struct Params {
   count: u32,     // in units of elem
   width: u32,     // elements in an elem
+  start: u32,     // number of the first element
   seed: u32,
   threshold: u32, // p 2^32
   factor: f32     // 1 / (1 - p)
@@ -22,7 +23,7 @@ const ACCUMULATE: bool = false; // add to y instead of overwriting it
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   for (var i = id.x; i < params.count; i += grid.x * 64u) {
-    let bits = random_bits(params.seed, words(i * params.width) + LANES);
+    let bits = random_bits(params.seed, words(params.start + i * params.width) + LANES);
     let value = select(elem(0.0), params.factor * x[i], bits >= words(params.threshold));
     if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
   }

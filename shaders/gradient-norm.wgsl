@@ -3,7 +3,8 @@
 // or their sum is not finite, norm is NaN and clip is 0, which tells the optimiser to skip the step.
 struct Params {
   count: u32,   // gradients in units of words, or partial sums
-  max_norm: f32 // no clipping where not positive
+  max_norm: f32, // no clipping where not positive
+  first: u32    // where this dispatch's sums begin
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,7 +43,7 @@ fn partial(
   let is_broken = any(exponents == words(0x7f800000u));
   let own = dot(vec4f(sum), select(vec4f(1.0), vec4f(1.0, 0.0, 0.0, 0.0), SINGLE));
   let total = workgroup_sum(select(own, HUGE, is_broken), lane);
-  if (lane == 0u) { sums[group.x] = total; }
+  if (lane == 0u) { sums[params.first + group.x] = total; }
 }
 
 @compute @workgroup_size(WG)

@@ -65,6 +65,11 @@ export class Device {
     return this.gpu.limits;
   }
 
+  /** Most bytes of one storage binding: what is larger is used in windows. */
+  get bindingLimit(): number {
+    return this.kernels.bindingLimit;
+  }
+
   /** Records one dispatch; see {@link Kernels.run}. */
   run(module: WgslModule, entry: string, launch: Launch): void {
     if (this.#failure) throw this.#failure;

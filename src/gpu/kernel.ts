@@ -44,6 +44,8 @@ const MAX_BINDINGS = 64;
 
 /** Compiles specialised shaders once and records dispatches with cached bind groups. */
 export class Kernels {
+  /** Most bytes of one storage binding; tests lower it. */
+  bindingLimit: number;
   readonly #gpu: GPUDevice;
   readonly #stream: Stream;
   readonly #prepared = new Map<WgslModule, Prepared>();
@@ -51,16 +53,23 @@ export class Kernels {
   /** What the key of a bind group is put together in. */
   readonly #key = new Uint32Array(2 + 3 * MAX_BINDINGS);
   #compiled = 0;
+  #bound = 0;
 
   constructor(gpu: GPUDevice, stream: Stream) {
     this.#gpu = gpu;
     this.#stream = stream;
+    this.bindingLimit = gpu.limits.maxStorageBufferBindingSize;
     stream.onEvict = () => this.#groups.clear();
   }
 
   /** Number of compiled pipelines. */
   get compiled(): number {
     return this.#compiled;
+  }
+
+  /** Number of bind groups made so far. */
+  get bound(): number {
+    return this.#bound;
   }
 
   /** Forgets bind groups; called before buffers are destroyed. */
@@ -156,7 +165,7 @@ export class Kernels {
     if (!group) {
       const where = `${module.name}.${entry}`;
       checkBindings(where, pipeline.bindings, bind);
-      checkSizes(where, bind, this.#gpu.limits.maxStorageBufferBindingSize);
+      checkSizes(where, bind, this.bindingLimit);
       group = this.#createGroup(pipeline, bind, uniform?.buffer);
       this.#groups.add(key, count, group);
     }
@@ -171,6 +180,7 @@ export class Kernels {
       const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
       return { binding, resource: { buffer: storage.buffer, offset: byteOffset, size } };
     });
+    this.#bound++;
     return this.#gpu.createBindGroup({ layout: pipeline.layout, entries });
   }
 }
@@ -200,16 +210,15 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
   }
 }
 
-/** Weights are bound in windows; activations and gradients are not, and can outgrow a binding. */
+/** A driver loses the device over a binding that is too large; this tells which it was. */
 function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
   const tooLarge = Object.entries(bind).find(([, { byteLength }]) => byteLength > limit);
   if (!tooLarge) return;
   const [name, { byteLength }] = tooLarge;
-  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   throw new LoraError(
     "out-of-memory",
     where,
-    `"${name}" has ${mebibytes(byteLength)}, and this device binds ${mebibytes(limit)} at a time`,
+    `"${name}" has ${byteLength} bytes, and this device binds at most ${limit}`,
     "use a smaller batch or max_length, or a smaller rank",
   );
 }

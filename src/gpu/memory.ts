@@ -47,6 +47,10 @@ export class Memory {
   /** Called before the pool gives buffers back to the driver. */
   onTrim: (() => void) | undefined;
   readonly #gpu: GPUDevice;
+  /**
+   * Free buffers by size, the oldest last and taken first: which buffers a step gets depends on what is in use when it begins
+   * and on its own sizes, not on the order in which the step before freed them.
+   */
   readonly #free = new Map<number, Allocation[]>();
   readonly #scopes: Scope[] = [];
   readonly #pendingErrors: Promise<void>[] = [];
@@ -87,7 +91,7 @@ export class Memory {
     this.#stats.used -= allocation.size;
     this.onRelease?.(allocation);
     const bucket = this.#free.get(allocation.size);
-    if (bucket) bucket.push(allocation);
+    if (bucket) insert(bucket, allocation);
     else this.#free.set(allocation.size, [allocation]);
   }
 
@@ -177,6 +181,17 @@ export class Memory {
       "use a smaller model, batch or max_length, or switch gradient checkpointing on",
     );
   }
+}
+
+/** Puts an allocation in its place in a list whose ids descend. */
+function insert(bucket: Allocation[], allocation: Allocation): void {
+  let [low, high] = [0, bucket.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((bucket[middle] as Allocation).id > allocation.id) low = middle + 1;
+    else high = middle;
+  }
+  bucket.splice(low, 0, allocation);
 }
 
 function mebibytes(bytes: number): string {

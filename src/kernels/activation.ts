@@ -1,7 +1,7 @@
 import shader from "../../shaders/activation.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./launch.ts";
+import { runElements } from "./launch.ts";
 
 /** Values of the shaders' `ACTIVATION`. A new activation is a number here and a branch in common/activation.wgsl, twice. */
 export const ACTIVATIONS = {
@@ -22,14 +22,9 @@ export type Activation = keyof typeof ACTIVATIONS;
 
 /** y = act(x), element by element. f32. */
 export function activate(x: Tensor, activation: Activation): Tensor {
-  const { count, elem, grid } = perElement(x.device, x.size);
   const y = empty(x.device, x.shape);
-  x.device.run(shader, "forward", {
-    bind: { x, y },
-    params: { count },
-    constants: { elem, ACTIVATION: ACTIVATIONS[activation] },
-    grid,
-  });
+  const constants = { ACTIVATION: ACTIVATIONS[activation] };
+  runElements(x.device, shader, "forward", { bind: { x, y }, constants });
   return y;
 }
 
@@ -42,13 +37,8 @@ export interface ActivationSaved {
 /** dL/dx = dy · act'(x), added to `into` where given. */
 export function activateBackward(dy: Tensor, { x, activation }: ActivationSaved, into?: Tensor): Tensor {
   if (dy.size !== x.size) fail("activation", `dy is [${dy.shape}], expected [${x.shape}]`);
-  const { count, elem, grid } = perElement(x.device, x.size);
   const dx = into ?? empty(x.device, x.shape);
-  x.device.run(shader, "backward", {
-    bind: { x, dy, dx },
-    params: { count },
-    constants: { elem, ACTIVATION: ACTIVATIONS[activation], ACCUMULATE: into !== undefined },
-    grid,
-  });
+  const constants = { ACTIVATION: ACTIVATIONS[activation], ACCUMULATE: into !== undefined };
+  runElements(x.device, shader, "backward", { bind: { x, dy, dx }, constants });
   return dx;
 }

@@ -1,7 +1,7 @@
 import shader from "../../shaders/adamw.wgsl";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./launch.ts";
+import { runElements } from "./launch.ts";
 
 /** What AdamW updates and reads: flat f32 tensors of equal size. */
 export interface AdamWTensors {
@@ -36,16 +36,14 @@ export function adamW(
     if (tensor.size !== size) fail("adamW", `${size} parameters, but a tensor of ${tensor.size}`);
   }
   if (!(step >= 1)) fail("adamW", `step is ${step}; the first is 1`);
-  const { count, elem, grid } = perElement(device, size);
-  device.run(shader, "forward", {
-    bind: { p: parameters, gradient: gradients, m, v, norm_and_clip: normAndClip },
-    params: {
+  runElements(device, shader, "forward", {
+    bind: { p: parameters, gradient: gradients, m, v },
+    whole: { norm_and_clip: normAndClip },
+    params: ({ count }) => ({
       ...{ count, beta1, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps },
       decay: 1 - learningRate * weightDecay,
       step: learningRate / (1 - beta1 ** step),
       root_correction: Math.sqrt(1 - beta2 ** step),
-    },
-    constants: { elem },
-    grid,
+    }),
   });
 }

@@ -49,4 +49,4 @@ export function castToFloat(words: Tensor, limitBytes = bindingLimit(words)): Te
   return result;
 }
 
-const bindingLimit = ({ device }: Tensor): number => device.limits.maxStorageBufferBindingSize;
+const bindingLimit = ({ device }: Tensor): number => device.bindingLimit;

@@ -3,6 +3,7 @@ import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { zeros } from "./elementwise.ts";
 import { perElement } from "./launch.ts";
+import { commonWindows } from "./windows.ts";
 
 /**
  * y = x[..., start : end]: one part of what a fused projection computes.
@@ -12,8 +13,10 @@ import { perElement } from "./launch.ts";
 export function sliceColumns(x: Tensor, start: number, end: number): Tensor {
   checkRange(x.columns, start, end);
   const y = empty(x.device, [...x.shape.slice(0, -1), end - start]);
-  const { params, elem, grid } = launch(y, x.columns, start);
-  x.device.run(shader, "slice", { bind: { x, y }, params, constants: { elem }, grid });
+  for (const { narrow, wide, params, elem, grid } of launches(y, x, start)) {
+    const bind = { x: wide, y: narrow };
+    x.device.run(shader, "slice", { bind, params, constants: { elem }, grid });
+  }
   return y;
 }
 
@@ -29,9 +32,10 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
   if (dx.rows !== dy.rows || dx.columns !== cols) {
     fail("sliceColumnsBackward", `into is [${dx.shape}], expected ${dy.rows} rows of ${cols}`);
   }
-  const { params, elem, grid } = launch(dy, cols, start);
-  const constants = { elem, ACCUMULATE: into !== undefined };
-  dy.device.run(shader, "backward", { bind: { dy, dx }, params, constants, grid });
+  for (const { narrow, wide, params, elem, grid } of launches(dy, dx, start)) {
+    const constants = { elem, ACCUMULATE: into !== undefined };
+    dy.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants, grid });
+  }
   return dx;
 }
 
@@ -42,20 +46,26 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
  */
 export function spreadRows(x: Tensor, cols: number): Tensor {
   checkRange(cols, 0, x.columns);
-  const wide = empty(x.device, [x.rows, cols]);
-  const { params, elem, grid } = launch(x, cols, 0);
-  x.device.run(shader, "backward", { bind: { dy: x, dx: wide }, params, constants: { elem }, grid });
-  return wide;
+  const spread = empty(x.device, [x.rows, cols]);
+  for (const { narrow, wide, params, elem, grid } of launches(x, spread, 0)) {
+    x.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants: { elem }, grid });
+  }
+  return spread;
 }
 
-function launch({ device, size, columns }: Tensor, wide: number, start: number) {
-  const unit = [columns, wide, start].every((length) => length % 4 === 0) ? columns : 1;
-  const { width, count, elem, grid } = perElement(device, size, unit);
-  return {
-    params: { count, narrow: columns / width, wide: wide / width, start: start / width },
-    elem,
-    grid,
-  };
+/** A dispatch for each run of rows that the device can bind. */
+function launches(narrow: Tensor, wide: Tensor, first: number) {
+  const { device, rows, columns } = narrow;
+  const unit = [columns, wide.columns, first].every((length) => length % 4 === 0) ? columns : 1;
+  const part = (tensor: Tensor, start: number, end: number) =>
+    tensor.reshape([rows, tensor.columns]).slice(start, end);
+  const windows = commonWindows(rows, [4 * columns, 4 * wide.columns], device.bindingLimit);
+  return windows.map(({ start, end }) => {
+    const { width, count, elem, grid } = perElement(device, (end - start) * columns, unit);
+    const lengths = { narrow: columns / width, wide: wide.columns / width, start: first / width };
+    const parts = { narrow: part(narrow, start, end), wide: part(wide, start, end) };
+    return { ...parts, params: { count, ...lengths }, elem, grid };
+  });
 }
 
 function checkRange(cols: number, start: number, end: number): void {

@@ -1,7 +1,7 @@
 import shader from "../../shaders/dropout.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { perElement } from "./launch.ts";
+import { runElements } from "./launch.ts";
 
 /** Which elements are dropped. */
 export interface DropoutOptions {
@@ -17,17 +17,14 @@ export interface DropoutOptions {
  */
 export function dropout(x: Tensor, { p, seed }: DropoutOptions, into?: Tensor): Tensor {
   if (!(p >= 0 && p < 1)) fail("dropout", `p is ${p}, expected 0 ≤ p < 1`);
-  const { width, count, elem, grid } = perElement(x.device, x.size);
   const y = into ?? empty(x.device, x.shape);
-  x.device.run(shader, "forward", {
+  const rest = { seed, threshold: Math.floor(p * 2 ** 32), factor: 1 / (1 - p) };
+  const single = x.size % 4 !== 0;
+  runElements(x.device, shader, "forward", {
     bind: { x, y },
-    params: { count, width, seed, threshold: Math.floor(p * 2 ** 32), factor: 1 / (1 - p) },
-    constants: {
-      elem,
-      ...(width === 1 && { words: "u32", LANES: "0u" }),
-      ACCUMULATE: into !== undefined,
-    },
-    grid,
+    ...(single && { unit: 1 }),
+    params: ({ count, width }, start) => ({ count, width, start, ...rest }),
+    constants: { ...(single && { words: "u32", LANES: "0u" }), ACCUMULATE: into !== undefined },
   });
   return y;
 }

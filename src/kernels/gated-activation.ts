@@ -2,19 +2,14 @@ import shader from "../../shaders/gated-activation.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
-import { perElement } from "./launch.ts";
+import { runElements } from "./launch.ts";
 
 /** y = act(gate) · up. All of one shape, f32. */
 export function gatedActivation(gate: Tensor, up: Tensor, activation: Activation = "silu"): Tensor {
   checkSizes(gate, up);
-  const { count, elem, grid } = perElement(gate.device, gate.size);
   const y = empty(gate.device, gate.shape);
-  gate.device.run(shader, "forward", {
-    bind: { gate, up, y },
-    params: { count },
-    constants: { elem, ACTIVATION: ACTIVATIONS[activation] },
-    grid,
-  });
+  const constants = { ACTIVATION: ACTIVATIONS[activation] };
+  runElements(gate.device, shader, "forward", { bind: { gate, up, y }, constants });
   return y;
 }
 
@@ -31,15 +26,10 @@ export function gatedActivationBackward(
   { gate, up, activation = "silu" }: GatedActivationSaved,
 ): { dgate: Tensor; dup: Tensor } {
   checkSizes(gate, dy);
-  const { count, elem, grid } = perElement(gate.device, gate.size);
   const dgate = empty(gate.device, gate.shape);
   const dup = empty(gate.device, up.shape);
-  gate.device.run(shader, "backward", {
-    bind: { gate, up, dy, dgate, dup },
-    params: { count },
-    constants: { elem, ACTIVATION: ACTIVATIONS[activation] },
-    grid,
-  });
+  const constants = { ACTIVATION: ACTIVATIONS[activation] };
+  runElements(gate.device, shader, "backward", { bind: { gate, up, dy, dgate, dup }, constants });
   return { dgate, dup };
 }
 

@@ -1,5 +1,9 @@
 import type { Device } from "../gpu/device.ts";
+import type { Region } from "../gpu/kernel.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { foldGrid } from "./grid.ts";
+import { elementWindows } from "./windows.ts";
 
 /** How a kernel whose invocations stride over all elements is launched. */
 export interface ElementLaunch {
@@ -24,6 +28,44 @@ export function perElement(device: Device, size: number, unit = size): ElementLa
   const groups = Math.ceil(count / (device.info.software ? 64 * 16 : 64));
   const most = device.info.software ? 64 : 8192;
   return { width, count, elem: width === 4 ? "vec4f" : "f32", grid: [Math.max(1, Math.min(most, groups))] };
+}
+
+/** What {@link runElements} runs. */
+export interface ElementWork {
+  /** Tensors of equal size by binding; each dispatch sees one range of all. */
+  bind: Readonly<Record<string, Tensor>>;
+  /** What is bound as it is. */
+  whole?: Readonly<Record<string, Region>>;
+  /** A length that vectors and ranges must not straddle: rows. */
+  unit?: number;
+  constants?: Specialization;
+  /** `Params` of a range that begins at element `start`; by default its `count` alone. */
+  params?(launch: ElementLaunch, start: number): Readonly<Record<string, number>>;
+}
+
+/** Runs an entry point over all elements: one dispatch, or one for each range that the device can bind. */
+export function runElements(
+  device: Device,
+  shader: WgslModule,
+  entry: string,
+  { bind, whole, unit, constants, params = ({ count }) => ({ count }) }: ElementWork,
+): void {
+  const [first] = Object.values(bind);
+  const size = first?.size ?? 0;
+  for (const { start, end } of elementWindows(device, size, unit)) {
+    const launch = perElement(device, end - start, unit);
+    device.run(shader, entry, {
+      bind: { ...(end - start === size ? bind : ranges(bind, start, end)), ...whole },
+      params: params(launch, start),
+      constants: { elem: launch.elem, ...constants },
+      grid: launch.grid,
+    });
+  }
+}
+
+function ranges(bind: ElementWork["bind"], start: number, end: number): Record<string, Tensor> {
+  const range = (tensor: Tensor) => tensor.reshape([tensor.size]).slice(start, end);
+  return Object.fromEntries(Object.entries(bind).map(([name, tensor]) => [name, range(tensor)]));
 }
 
 /**

@@ -9,7 +9,7 @@ import { type DType, empty, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
-import { rowWindows } from "./windows.ts";
+import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
 
 /** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
 export type Layout = "NN" | "NT" | "TN";
@@ -106,24 +106,59 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
   };
-  const windows = rowWindows(operands.b, windowBytes);
-  if (windows.length === 1) launch(operands, whole, variant);
-  else {
-    for (const { start, end } of windows) {
-      const window = { ...operands, b: operands.b.slice(start, end) };
-      launch(window, windowProblem(whole, layout, start, end), variant);
-    }
+  const windows = windowsOfB(operands, whole, windowBytes ?? a.device.bindingLimit);
+  for (const window of windows) {
+    const [part, problem] =
+      windows.length === 1 ? [operands, whole] : windowOfB(operands, whole, layout, window);
+    launchRows(part, problem, variant);
   }
   return c;
 }
 
+/** Runs of rows of B; where the sum goes over its rows and those of A, they are rows of both. */
+function windowsOfB({ a, b }: Operands, { aTransposed, lda, ldb, k }: Problem, limit: number): RowWindow[] {
+  if (Math.max(b.byteLength, aTransposed ? a.byteLength : 0) <= limit) return ONE_WINDOW;
+  return aTransposed ? commonWindows(k, [4 * lda, 4 * ldb], limit) : rowWindows(b, limit);
+}
+
+const ONE_WINDOW: RowWindow[] = [{ start: 0, end: Number.POSITIVE_INFINITY }];
+
 /** Rows [start, end) of B are columns of C in NT, and a part of the sum over k otherwise. */
-function windowProblem(whole: Problem, layout: Layout, start: number, end: number): Problem {
+function windowOfB(
+  operands: Operands,
+  whole: Problem,
+  layout: Layout,
+  { start, end }: RowWindow,
+): [Operands, Problem] {
   const size = end - start;
-  if (layout === "NT") return { ...whole, n: size, cOffset: start, eOffset: start * whole.kExtra };
-  const aOffset = layout === "TN" ? start * whole.lda : start;
-  if (start === 0) return { ...whole, k: size };
-  return { ...whole, k: size, aOffset, kExtra: 0, beta: 1 };
+  const part = { ...operands, b: operands.b.slice(start, end) };
+  if (layout === "NT") return [part, { ...whole, n: size, cOffset: start, eOffset: start * whole.kExtra }];
+  if (layout === "TN") part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
+  if (start === 0) return [part, { ...whole, k: size }];
+  return [part, { ...whole, k: size, aOffset: layout === "TN" ? 0 : start, kExtra: 0, beta: 1 }];
+}
+
+/** One dispatch, or one for each run of rows of C that can be bound with the rows of A and H that it comes from. */
+function launchRows(operands: Operands, problem: Problem, variant: MatmulVariant | undefined): void {
+  const { a, c, extend } = operands;
+  const { m, lda, ldc, kExtra, aTransposed } = problem;
+  const limit = a.device.bindingLimit;
+  if (Math.max(a.byteLength, c.byteLength) <= limit) {
+    launch(operands, problem, variant);
+    return;
+  }
+  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(kExtra > 0 ? [4 * kExtra] : [])];
+  for (const { start, end } of commonWindows(m, rowBytes, limit)) {
+    const rows = (x: Tensor, columns: number) => x.reshape([m, columns]).slice(start, end);
+    const part = {
+      ...operands,
+      c: rows(c, ldc),
+      ...(!aTransposed && { a: rows(a, lda) }),
+      ...(kExtra > 0 && extend && { extend: { ...extend, h: rows(extend.h, kExtra) } }),
+    };
+    const aOffset = problem.aOffset + (aTransposed ? start : 0);
+    launch(part, { ...problem, m: end - start, aOffset }, variant);
+  }
 }
 
 interface Variant {

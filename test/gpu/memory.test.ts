@@ -39,6 +39,18 @@ describe("Memory", () => {
     expect(memory.stats.reserved).toBe(0);
   });
 
+  test("the same allocations get the same buffers, in whatever order they are freed", () => {
+    const memory = new Memory(fakeGpu());
+    const step = (order: number[]) => {
+      const made = Array.from({ length: 5 }, () => memory.allocate(1000));
+      for (const at of order) memory.release(made[at]!);
+      return made.map(({ id }) => id);
+    };
+    const first = step([4, 2, 0, 1, 3]);
+    expect(step([0, 1, 2, 3, 4])).toEqual(first);
+    expect(step([3, 0, 4, 1, 2])).toEqual(first);
+  });
+
   test("a held allocation outlives its scope", () => {
     const memory = new Memory(fakeGpu());
     const scope = memory.beginScope();
