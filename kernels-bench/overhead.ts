@@ -1,7 +1,8 @@
 // What a dispatch costs beside its work.
 import type { Device } from "../src/gpu/device.ts";
-import { empty, scoped } from "../src/gpu/tensor.ts";
-import { fill } from "../src/kernels/elementwise.ts";
+import { scoped } from "../src/gpu/tensor.ts";
+import { zeros } from "../src/kernels/elementwise.ts";
+import { matmul } from "../src/kernels/matmul.ts";
 import { summarize } from "./measure.ts";
 
 /** Microseconds a dispatch. */
@@ -15,17 +16,17 @@ export interface Overhead {
 const DISPATCHES = 1024;
 const SAMPLES = 7;
 
-/** Records dispatches of one workgroup that all write the same buffer. */
+/** Records products of one workgroup that all add to the same buffer: no other dispatch takes so much looking up. */
 export async function measureOverhead(device: Device): Promise<Overhead> {
   const scope = device.memory.beginScope();
   try {
-    const y = empty(device, [64]);
+    const [a, b, y] = [zeros(device, [8, 8]), zeros(device, [8, 8]), zeros(device, [8, 8])];
     const [encode, total]: [number[], number[]] = [[], []];
     for (let i = 0; i < SAMPLES + 1; i++) {
       await device.sync();
       const started = performance.now();
       scoped(device, () => {
-        for (let n = 0; n < DISPATCHES; n++) fill(y, 0);
+        for (let n = 0; n < DISPATCHES; n++) matmul(a, b, { layout: "NT", into: y });
         return undefined;
       });
       encode.push(performance.now() - started);

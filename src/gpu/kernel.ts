@@ -18,7 +18,7 @@ export interface Launch {
   bind: Readonly<Record<string, Region>>;
   /** A number for each field of the shader's `Params`. */
   params?: Readonly<Record<string, number>>;
-  /** New values for top-level `const` and `alias` lines. */
+  /** New values for top-level `const` and `alias` lines; an object that is used again and again should be frozen. */
   constants?: Specialization;
   /** Workgroups: x, y, z. */
   grid: readonly [number, number?, number?];
@@ -34,6 +34,8 @@ interface Pipeline {
 /** What is kept for a shader: its pipelines, and room to pack its parameters. */
 interface Prepared {
   pipelines: Map<string, Pipeline>;
+  /** The same by entry point and the constants themselves, where these are frozen. */
+  known: Map<string, Map<Specialization, Pipeline>>;
   words: Uint32Array;
   floats: Float32Array;
 }
@@ -95,13 +97,26 @@ export class Kernels {
     let prepared = this.#prepared.get(module);
     if (!prepared) {
       const words = new Uint32Array(module.params.size / 4);
-      prepared = { pipelines: new Map(), words, floats: new Float32Array(words.buffer) };
+      const floats = new Float32Array(words.buffer);
+      prepared = { pipelines: new Map(), known: new Map(), words, floats };
       this.#prepared.set(module, prepared);
     }
     return prepared;
   }
 
-  #pipeline(module: WgslModule, { pipelines }: Prepared, entry: string, constants: Specialization): Pipeline {
+  /** Joining the constants into a key takes longer than recording a dispatch: frozen ones are known again as they are. */
+  #pipeline(module: WgslModule, prepared: Prepared, entry: string, constants: Specialization): Pipeline {
+    const known = prepared.known.get(entry)?.get(constants);
+    if (known) return known;
+    const pipeline = this.#named(module, prepared, entry, constants);
+    if (Object.isFrozen(constants)) {
+      const byConstants = prepared.known.get(entry) ?? new Map<Specialization, Pipeline>();
+      prepared.known.set(entry, byConstants.set(constants, pipeline));
+    }
+    return pipeline;
+  }
+
+  #named(module: WgslModule, { pipelines }: Prepared, entry: string, constants: Specialization): Pipeline {
     let key = entry;
     for (const name in constants) key += `;${name}=${constants[name]}`;
     let known = pipelines.get(key);

@@ -13,7 +13,9 @@ export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
 
 /** Product of the dimensions. */
 export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+  let count = 1;
+  for (const size of shape) count *= size;
+  return count;
 }
 
 /** Bytes of a dense tensor. */
@@ -35,6 +37,9 @@ export class Tensor implements Region {
   readonly byteOffset: number;
   /** The tensor that this one is another shape of (itself for any other): what gradients are kept for. */
   readonly source: Tensor;
+  /** Number of elements. */
+  readonly size: number;
+  readonly byteLength: number;
 
   constructor(
     device: Device,
@@ -50,16 +55,8 @@ export class Tensor implements Region {
     this.dtype = dtype;
     this.byteOffset = byteOffset;
     this.source = source ?? this;
-  }
-
-  /** Number of elements. */
-  get size(): number {
-    return elementCount(this.shape);
-  }
-
-  /** Bytes of the elements, without padding. */
-  get byteLength(): number {
-    return byteCount(this.shape, this.dtype);
+    this.size = elementCount(shape); // once: every dispatch asks several times
+    this.byteLength = this.size * BYTES[dtype];
   }
 
   /** Size of the last axis. */

@@ -4,23 +4,20 @@ import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
-import type { Launch } from "../gpu/kernel.ts";
 import { type DType, empty, scoped, type Tensor } from "../gpu/tensor.ts";
-import type { WgslModule } from "../gpu/wgsl.ts";
+import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
-import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
+import {
+  bindableParts,
+  type Extension,
+  isBindable,
+  type Layout,
+  type Operands,
+  type Problem,
+} from "./matmul-windows.ts";
 
-/** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
-export type Layout = "NN" | "NT" | "TN";
-
-/** A product added to the main one in the same kernel: `H op(E)`, the LoRA branch. Both f32, same layout as B. */
-export interface Extension {
-  /** `[m, r]` */
-  h: Tensor;
-  /** `[n, r]` for NT, `[r, n]` for NN */
-  e: Tensor;
-}
+export type { Extension, Layout } from "./matmul-windows.ts";
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
@@ -49,31 +46,6 @@ export function weightFormat(dtype: DType): number {
   if (dtype === "bf16") return 1;
   if (dtype === "f16") return 2;
   return fail("matmul", `a weight of dtype ${dtype} cannot be multiplied`, "it must be f32, bf16 or f16");
-}
-
-/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored. */
-interface Problem {
-  m: number;
-  n: number;
-  k: number;
-  kExtra: number;
-  lda: number;
-  ldb: number;
-  ldc: number;
-  aOffset: number;
-  cOffset: number;
-  eOffset: number;
-  alpha: number;
-  beta: number;
-  aTransposed: boolean;
-  bTransposed: boolean;
-}
-
-interface Operands {
-  a: Tensor;
-  b: Tensor;
-  c: Tensor;
-  extend: Extension | undefined;
 }
 
 /**
@@ -106,59 +78,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
   };
-  const windows = windowsOfB(operands, whole, windowBytes ?? a.device.bindingLimit);
-  for (const window of windows) {
-    const [part, problem] =
-      windows.length === 1 ? [operands, whole] : windowOfB(operands, whole, layout, window);
-    launchRows(part, problem, variant);
-  }
+  if (isBindable(operands, windowBytes)) launch(operands, whole, variant);
+  else for (const part of bindableParts(operands, whole, windowBytes)) launch(...part, variant);
   return c;
-}
-
-/** Runs of rows of B; where the sum goes over its rows and those of A, they are rows of both. */
-function windowsOfB({ a, b }: Operands, { aTransposed, lda, ldb, k }: Problem, limit: number): RowWindow[] {
-  if (Math.max(b.byteLength, aTransposed ? a.byteLength : 0) <= limit) return ONE_WINDOW;
-  return aTransposed ? commonWindows(k, [4 * lda, 4 * ldb], limit) : rowWindows(b, limit);
-}
-
-const ONE_WINDOW: RowWindow[] = [{ start: 0, end: Number.POSITIVE_INFINITY }];
-
-/** Rows [start, end) of B are columns of C in NT, and a part of the sum over k otherwise. */
-function windowOfB(
-  operands: Operands,
-  whole: Problem,
-  layout: Layout,
-  { start, end }: RowWindow,
-): [Operands, Problem] {
-  const size = end - start;
-  const part = { ...operands, b: operands.b.slice(start, end) };
-  if (layout === "NT") return [part, { ...whole, n: size, cOffset: start, eOffset: start * whole.kExtra }];
-  if (layout === "TN") part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
-  if (start === 0) return [part, { ...whole, k: size }];
-  return [part, { ...whole, k: size, aOffset: layout === "TN" ? 0 : start, kExtra: 0, beta: 1 }];
-}
-
-/** One dispatch, or one for each run of rows of C that can be bound with the rows of A and H that it comes from. */
-function launchRows(operands: Operands, problem: Problem, variant: MatmulVariant | undefined): void {
-  const { a, c, extend } = operands;
-  const { m, lda, ldc, kExtra, aTransposed } = problem;
-  const limit = a.device.bindingLimit;
-  if (Math.max(a.byteLength, c.byteLength) <= limit) {
-    launch(operands, problem, variant);
-    return;
-  }
-  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(kExtra > 0 ? [4 * kExtra] : [])];
-  for (const { start, end } of commonWindows(m, rowBytes, limit)) {
-    const rows = (x: Tensor, columns: number) => x.reshape([m, columns]).slice(start, end);
-    const part = {
-      ...operands,
-      c: rows(c, ldc),
-      ...(!aTransposed && { a: rows(a, lda) }),
-      ...(kExtra > 0 && extend && { extend: { ...extend, h: rows(extend.h, kExtra) } }),
-    };
-    const aOffset = problem.aOffset + (aTransposed ? start : 0);
-    launch(part, { ...problem, m: end - start, aOffset }, variant);
-  }
 }
 
 interface Variant {
@@ -194,15 +116,16 @@ function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): v
 /** What was measured to be the fastest for such products, if that can compute this one. */
 function measured(device: Device, problem: Problem, dtype: DType): MatmulVariant | undefined {
   if (device.choices.size === 0) return undefined;
-  const { aTransposed, bTransposed } = problem;
+  const { aTransposed, bTransposed, m, n, k } = problem;
   const layout = aTransposed ? "TN" : bTransposed ? "NT" : "NN";
-  const name = device.choices.get(matmulClass({ ...problem, layout, dtype }));
+  const name = device.choices.get(matmulClass({ layout, m, n, k, dtype }));
   const variant = Object.hasOwn(VARIANTS, name ?? "") ? (name as MatmulVariant) : undefined;
   return variant && VARIANTS[variant].fits(problem, device) ? variant : undefined;
 }
 
 function expected(device: Device, problem: Problem): MatmulVariant {
-  return preferred(device, problem).find((name) => VARIANTS[name].fits(problem, device)) ?? "portable";
+  for (const name of preferred(device, problem)) if (VARIANTS[name].fits(problem, device)) return name;
+  return "portable";
 }
 
 /** The class of products that share a choice: sizes between two powers of two. */
@@ -213,9 +136,22 @@ export function matmulClass(product: {
   k: number;
   dtype: DType;
 }): string {
-  const [m, n, k] = [product.m, product.n, product.k].map((size) => Math.ceil(Math.log2(size)));
-  return `matmul ${product.layout} ${product.dtype} m${m} n${n} k${k}`;
+  const { layout, dtype } = product;
+  const [m, n, k] = [octave(product.m), octave(product.n), octave(product.k)];
+  const code = LAYOUTS.indexOf(layout) + 4 * (weightFormat(dtype) + 4 * (m + 64 * (n + 64 * k)));
+  let name = CLASSES.get(code);
+  if (!name) {
+    name = `matmul ${layout} ${dtype} m${m} n${n} k${k}`;
+    CLASSES.set(code, name);
+  }
+  return name;
 }
+
+/** ⌈log₂ size⌉ */
+const octave = (size: number) => 32 - Math.clz32(size - 1);
+const LAYOUTS: readonly Layout[] = ["NN", "NT", "TN"];
+/** Names of classes by number: putting a name together takes as long as recording a dispatch. */
+const CLASSES = new Map<number, string>();
 
 /** The variants that compute such a product, first the one that is taken unless measured otherwise. */
 export function matmulVariants(
@@ -236,10 +172,13 @@ const MANY_TILES = 128;
 
 /** Variants from the fastest expected to the slowest; the first that fits is taken. */
 function preferred({ info }: Device, { m, n }: Problem): readonly MatmulVariant[] {
-  if (info.software) return ["matvec", "subgroup"];
-  const wide = Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES;
-  return ["matvec", "subgroup-matrix", ...(wide ? (["tile-128"] as const) : []), "tile-64", "subgroup"];
+  if (info.software) return ON_CPU;
+  return Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES ? WIDE : NARROW;
 }
+
+const ON_CPU: readonly MatmulVariant[] = ["matvec", "subgroup"];
+const WIDE: readonly MatmulVariant[] = ["matvec", "subgroup-matrix", "tile-128", "tile-64", "subgroup"];
+const NARROW: readonly MatmulVariant[] = WIDE.filter((name) => name !== "tile-128");
 
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
 const MATVEC_ROWS = 4;
@@ -315,7 +254,7 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   a.device.run(subgroup, "forward", {
     bind: { a, a_scalar: a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: { ...constants(problem, b.dtype), SG, ROWS, C_TRANSPOSED },
+    constants: constants(problem, b.dtype, SG, ROWS, C_TRANSPOSED),
     grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / ROWS)],
   });
 }
@@ -357,9 +296,26 @@ function launchPortable({ a, b, c, extend }: Operands, problem: Problem): void {
   });
 }
 
-function constants({ aTransposed, bTransposed }: Problem, dtype: DType): NonNullable<Launch["constants"]> {
-  return { FORMAT: weightFormat(dtype), A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
+/** The constants of the kernels; those of the subgroup kernel have its sizes, too. The same object for the same values. */
+function constants(
+  { aTransposed, bTransposed }: Problem,
+  dtype: DType,
+  SG = 0,
+  ROWS = 0,
+  C_TRANSPOSED = false,
+): Specialization {
+  const FORMAT = weightFormat(dtype);
+  const flags = Number(aTransposed) + 2 * Number(bTransposed) + 4 * Number(C_TRANSPOSED);
+  const code = flags + 8 * (FORMAT + 4 * (SG + 128 * ROWS));
+  const known = CONSTANTS.get(code);
+  if (known) return known;
+  const layout = { FORMAT, A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
+  const made: Specialization = Object.freeze(SG > 0 ? { ...layout, SG, ROWS, C_TRANSPOSED } : layout);
+  CONSTANTS.set(code, made);
+  return made;
 }
+
+const CONSTANTS = new Map<number, Specialization>();
 
 function shaderParams(problem: Problem) {
   const { m, n, k, lda, ldb, ldc, alpha, beta } = problem;

@@ -1,0 +1,99 @@
+import type { Tensor } from "../gpu/tensor.ts";
+import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
+
+/** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
+export type Layout = "NN" | "NT" | "TN";
+
+/** A product added to the main one in the same kernel: `H op(E)`, the LoRA branch. Both f32, same layout as B. */
+export interface Extension {
+  /** `[m, r]` */
+  h: Tensor;
+  /** `[n, r]` for NT, `[r, n]` for NN */
+  e: Tensor;
+}
+
+/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored. */
+export interface Problem {
+  m: number;
+  n: number;
+  k: number;
+  kExtra: number;
+  lda: number;
+  ldb: number;
+  ldc: number;
+  aOffset: number;
+  cOffset: number;
+  eOffset: number;
+  alpha: number;
+  beta: number;
+  aTransposed: boolean;
+  bTransposed: boolean;
+}
+
+/** The tensors of a product. */
+export interface Operands {
+  a: Tensor;
+  b: Tensor;
+  c: Tensor;
+  extend: Extension | undefined;
+}
+
+/** Whether the kernels can bind all operands whole. */
+export function isBindable({ a, b, c }: Operands, windowBytes = a.device.bindingLimit): boolean {
+  return b.byteLength <= windowBytes && Math.max(a.byteLength, c.byteLength) <= a.device.bindingLimit;
+}
+
+/**
+ * A product as several, of parts that can be bound: runs of rows of B, and of C with the rows of A and H that it comes from.
+ * @param windowBytes most bytes of B, and of A where the sum goes over its rows
+ */
+export function* bindableParts(
+  operands: Operands,
+  whole: Problem,
+  windowBytes = operands.a.device.bindingLimit,
+): Generator<[Operands, Problem]> {
+  const windows = windowsOfB(operands, whole, windowBytes);
+  for (const window of windows) {
+    const [part, problem] = windows.length === 1 ? [operands, whole] : windowOfB(operands, whole, window);
+    yield* rowParts(part, problem);
+  }
+}
+
+/** Runs of rows of B; where the sum goes over its rows and those of A, they are rows of both. */
+function windowsOfB({ b }: Operands, { aTransposed, lda, ldb, k }: Problem, limit: number): RowWindow[] {
+  if (!aTransposed) return rowWindows(b, limit);
+  return commonWindows(k, [4 * lda, 4 * ldb], limit);
+}
+
+/** Rows [start, end) of B are columns of C in NT, and a part of the sum over k otherwise. */
+function windowOfB(operands: Operands, whole: Problem, { start, end }: RowWindow): [Operands, Problem] {
+  const size = end - start;
+  const part = { ...operands, b: operands.b.slice(start, end) };
+  const { aTransposed, bTransposed, kExtra } = whole;
+  if (bTransposed) return [part, { ...whole, n: size, cOffset: start, eOffset: start * kExtra }];
+  if (aTransposed) part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
+  if (start === 0) return [part, { ...whole, k: size }];
+  return [part, { ...whole, k: size, aOffset: aTransposed ? 0 : start, kExtra: 0, beta: 1 }];
+}
+
+/** One part for each run of rows of C that can be bound with the rows of A and H that it comes from. */
+function* rowParts(operands: Operands, problem: Problem): Generator<[Operands, Problem]> {
+  const { a, c, extend } = operands;
+  const { m, lda, ldc, kExtra, aTransposed } = problem;
+  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(kExtra > 0 ? [4 * kExtra] : [])];
+  const windows = commonWindows(m, rowBytes, a.device.bindingLimit);
+  if (windows.length === 1) yield [operands, problem];
+  else {
+    for (const { start, end } of windows) {
+      const rows = (x: Tensor, columns: number) => x.reshape([m, columns]).slice(start, end);
+      const part = {
+        ...operands,
+        c: rows(c, ldc),
+        ...(!aTransposed && { a: rows(a, lda) }),
+        ...(kExtra > 0 && extend && { extend: { ...extend, h: rows(extend.h, kExtra) } }),
+      };
+      const aOffset = problem.aOffset + (aTransposed ? start : 0);
+      yield [part, { ...problem, m: end - start, aOffset }];
+    }
+  }
+}
