@@ -39,6 +39,7 @@ export class Tensor implements Region {
   readonly source: Tensor;
   /** Number of elements. */
   readonly size: number;
+  /** Bytes of the elements, without padding. */
   readonly byteLength: number;
 
   constructor(
