@@ -142,7 +142,7 @@ function halfWeights(count: number, dtype: "bf16" | "f16"): { bits: Uint16Array;
 
 // CPU rasterisers get a copy of A whose rows lie further apart.
 test.each(["NN", "NT"] as const)("%s with rows of 4096 bytes, in windows too", async (layout) => {
-  const [m, n, k] = [64, 256, 1024];
+  const [m, n, k] = [256, 256, 1024];
   const device = await testDevice();
   const [a, b] = [randomValues(m * k, 1), randomValues(n * k, 2)];
   const [A, B] = [floats(device, a, [m, k]), floats(device, b, bShape(layout, n, k))];
