@@ -1,6 +1,6 @@
 import type { Device } from "../src/gpu/device.ts";
 import { byteCount, type DType, fromArray, type HostArray } from "../src/gpu/tensor.ts";
-import { type Layout, matmul } from "../src/kernels/matmul.ts";
+import { type Layout, type MatmulVariant, matmul, matmulVariants } from "../src/kernels/matmul.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../src/util/half.ts";
 import { type BenchCase, type Expected, repeatedValues, sized, spread } from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
@@ -57,6 +57,7 @@ function product(
   layout: Layout,
   shape: Shape,
   type: WeightType = "f32",
+  variant?: MatmulVariant,
 ): BenchCase {
   const { m, n, k } = shape;
   const work = 2 * m * n * k;
@@ -65,13 +66,17 @@ function product(
     const A = fromArray(device, values, layout === "TN" ? [k, m] : [m, k]);
     const B = weight(device, layout === "NT" ? [n, k] : [k, n], type, 2);
     return {
-      run: () => matmul(A, B.tensor, { layout }),
+      run: () => matmul(A, B.tensor, { layout, ...(variant && { variant }) }),
       reference: () => sampleProduct(shape, [factors(layout, shape, values, B.values)]),
       flops: work,
       bytes: 4 * (m * k + m * n) + byteCount([n, k], type),
     };
   };
-  return sized(op, size, work, setup, (device) => tooLarge(device, n * k, type));
+  return sized(op, size, work, setup, (device) => {
+    if (variant && !matmulVariants(device, { ...shape, layout }).includes(variant))
+      return `${variant} does not run here`;
+    return tooLarge(device, n * k, type);
+  });
 }
 
 function tooLarge({ limits }: Device, elements: number, type: DType): string | undefined {
@@ -137,6 +142,18 @@ function squares(): BenchCase[] {
   });
 }
 
+const VARIANTS: readonly MatmulVariant[] = ["portable", "subgroup", "tile-64", "tile-128", "subgroup-matrix"];
+
+/** The kernels beside each other, whichever is taken on this device; one family is the fastest on CPUs, others on GPUs. */
+function variants(): BenchCase[] {
+  return VARIANTS.flatMap((variant) =>
+    [512, 2048].map((s) => {
+      const shape = { m: s, n: s, k: s };
+      return product(`matmul ${variant} A·Bᵀ bf16`, `${s}×${s}×${s}`, "NT", shape, "bf16", variant);
+    }),
+  );
+}
+
 /** Forward, both gradients and the adapted forward of a square and a wide projection of each model. */
 function projections(): BenchCase[] {
   return modelsAndTokens().flatMap(({ model, tokens }) =>
@@ -187,4 +204,4 @@ function heads(): BenchCase[] {
   });
 }
 
-export const cases: BenchCase[] = [...squares(), ...projections(), ...heads(), ...decoding()];
+export const cases: BenchCase[] = [...squares(), ...variants(), ...projections(), ...heads(), ...decoding()];

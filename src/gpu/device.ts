@@ -156,22 +156,19 @@ export async function requestDevice(
     requiredLimits: floor ? {} : limits,
   });
   const matrixUnits = wantsMatrices && (await understandsMatrices(device));
-  const info = { ...describe(adapter.info, new Set<string>(features)), matrixUnits };
+  const info = { ...describeAdapter(adapter.info, new Set<string>(features)), matrixUnits };
   const opened = new Device(device, info, floor ? undefined : choices);
   await opened.choices.load();
   return opened;
 }
 
-function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {
-  const name =
-    info.description ||
-    [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
-    "unnamed adapter";
+/** What is known of an adapter from what it says of itself, with these of its features switched on. */
+export function describeAdapter(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceInfo {
   const fixedSize = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
   const software =
-    info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${name} ${info.device}`);
+    info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${info.description} ${info.device}`);
   return {
-    name,
+    name: adapterName(info, software),
     vendor: info.vendor,
     architecture: info.architecture,
     software,
@@ -179,4 +176,22 @@ function describe(info: GPUAdapterInfo, features: ReadonlySet<string>): DeviceIn
     f16: features.has("shader-f16"),
     timestamps: features.has("timestamp-query"),
   };
+}
+
+/**
+ * Dawn's `description` of a GPU may be its driver's version alone, and what the card is called then stands in `device`,
+ * which elsewhere is a number or empty. Rasterisers name themselves in the description.
+ */
+function adapterName(
+  { vendor, architecture, device, description }: GPUAdapterInfo,
+  software: boolean,
+): string {
+  const card = device.replace(/-+$/, "");
+  const isNumber = /^(0x)?[\da-f]*$/i.test(card);
+  const parts = isNumber ? [vendor, architecture, card] : [card];
+  const named = parts.filter(Boolean).join(" ");
+  if (!description) return named || vendor || "unnamed adapter";
+  const words = card.toLowerCase().split(/[^a-z\d]+/);
+  const isTold = words.every((word) => description.toLowerCase().includes(word));
+  return software || isNumber || isTold ? description : `${card} (${description})`;
 }

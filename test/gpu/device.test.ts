@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import fill from "../../shaders/fill.wgsl";
 import norm from "../../shaders/rms-norm.wgsl";
+import { describeAdapter } from "../../src/gpu/device.ts";
 import { empty, fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { specialize } from "../../src/gpu/wgsl.ts";
 import { add } from "../../src/kernels/elementwise.ts";
@@ -20,6 +21,32 @@ describe("specialize", () => {
     expect(() => specialize(norm, { TILE: 4 })).toThrow(
       /rms-norm.wgsl: no constant or alias "TILE"[\s\S]*WG, LANES, LINES, OFFSET, ACCUMULATE/,
     );
+  });
+});
+
+describe("the name of a device", () => {
+  const nameOf = (info: Partial<GPUAdapterInfo>) => {
+    const none = { vendor: "", architecture: "", device: "", description: "", isFallbackAdapter: false };
+    return describeAdapter({ ...none, ...info } as GPUAdapterInfo, new Set()).name;
+  };
+
+  test("is the card's, before the driver's version", () => {
+    const nvidia = { vendor: "nvidia", architecture: "hopper", device: "nvidia-h200" };
+    expect(nameOf({ ...nvidia, description: "NVIDIA: 550.54.15" })).toBe("nvidia-h200 (NVIDIA: 550.54.15)");
+  });
+
+  test("is the description alone where that has it, or where `device` is a number", () => {
+    expect(nameOf({ device: "apple-m2", description: "Apple M2" })).toBe("Apple M2");
+    expect(nameOf({ device: "8710", description: "NVIDIA H200" })).toBe("NVIDIA H200");
+    expect(nameOf({ device: "llvmpipe-llvm-15-0-6-256-bits-", description: "llvmpipe: Mesa 25.0.7" })).toBe(
+      "llvmpipe: Mesa 25.0.7",
+    );
+  });
+
+  test("without a description is what else there is", () => {
+    expect(nameOf({ vendor: "intel", architecture: "xe" })).toBe("intel xe");
+    expect(nameOf({ vendor: "intel", architecture: "xe", device: "intel-arc-a770" })).toBe("intel-arc-a770");
+    expect(nameOf({})).toBe("unnamed adapter");
   });
 });
 
