@@ -68,7 +68,7 @@ export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promi
  * @throws LoraError where the files are not there any more, or the folder cannot be written to
  */
 export async function saveMerged(
-  model: Model,
+  model: LoadedModel,
   adapter: Adapter<Lora>,
   folder: string,
   options: Omit<LoadOptions, "device"> = {},

@@ -10,6 +10,7 @@ import { openCliAdapter, openCliTask } from "./open.ts";
 import { checkWritable } from "./output-folder.ts";
 import type { Settled } from "./settings.ts";
 import type { MERGE_OPTIONS } from "./tables.ts";
+import { hasLabels } from "./task-settings.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -23,7 +24,7 @@ export async function runMerge(
   const { model: reference, task, labels, adapter_path: adapter, output_dir, token, revision } = settings;
   await checkWritable(output_dir);
   await checkOtherFolder(reference, output_dir);
-  const data = task.endsWith("classification") ? [] : undefined;
+  const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, token, data, seed: 0 });
   const note = (line: string) => terminal.note(line);
   const { model } = await openCliTask(settings, note, head);

@@ -2,12 +2,17 @@ import type { Task } from "../models/model.ts";
 import { failAll } from "../util/fail.ts";
 import { flagName } from "./settings.ts";
 
+/** Whether the task's head has a score for each of some classes. */
+export function hasLabels(task: Task): boolean {
+  return task.endsWith("classification");
+}
+
 /** Settings that only some tasks have a use for. */
 const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   completion_only_loss: (task) => task === "causal-lm",
   max_length: (task) => task !== "image-classification",
   truncation: (task) => task !== "image-classification",
-  labels: (task) => task.endsWith("classification"),
+  labels: hasLabels,
 };
 
 /** @throws LoraError listing the settings that are given and mean nothing for the task */

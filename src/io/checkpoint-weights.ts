@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { type DType, empty, Tensor } from "../gpu/tensor.ts";
 import { initialValues } from "../nn/initial-weights.ts";
-import { joinPath, type TensorRequest, type Weights } from "../nn/weights.ts";
+import { joinPath, ownName, type Renames, type TensorRequest, type Weights } from "../nn/weights.ts";
 import { failAll } from "../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../util/half.ts";
 import type { Random } from "../util/random.ts";
@@ -28,7 +28,7 @@ const IGNORED = /\.rotary_emb\.inv_freq$|\.(attention|attn)\.(masked_)?bias$|(^|
 /** Options of {@link CheckpointWeights}. */
 export interface CheckpointWeightsOptions {
   /** Stored names → the model's own. */
-  renames?: readonly (readonly [stored: RegExp, own: string])[];
+  renames?: Renames;
   /** Initialises what a head needs and the checkpoint lacks, or has for another number of labels. */
   fresh?: { random: Random; std: number };
 }
@@ -56,8 +56,9 @@ export class CheckpointWeights {
     this.#device = device;
     this.#checkpoint = checkpoint;
     this.#fresh = fresh;
-    const own = (name: string) => renames.reduce((name, [stored, own]) => name.replace(stored, own), name);
-    this.#tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [own(name), tensor]));
+    this.#tensors = new Map(
+      [...checkpoint.tensors].map(([name, tensor]) => [ownName(renames, name), tensor]),
+    );
     this.root = this.#at("");
   }
 

@@ -13,6 +13,7 @@ import { taskOfArchitecture } from "../models/families.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
+import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
@@ -136,9 +137,8 @@ function checkTask(
 
 /** The adapter with the names of other versions turned into the model's own. */
 function renamed(adapter: PeftAdapter, { renames }: LoadedModel): PeftAdapter {
-  const own = (name: string) => renames.reduce((name, [stored, own]) => name.replace(stored, own), name);
   const rename = <T>(entries: ReadonlyMap<string, T>) =>
-    new Map([...entries].map(([name, value]) => [own(name), value]));
+    new Map([...entries].map(([name, value]) => [ownName(renames, name), value]));
   return { ...adapter, tensors: rename(adapter.tensors), saved: rename(adapter.saved) };
 }
 

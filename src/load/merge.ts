@@ -10,10 +10,11 @@ import { buildModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Leaf, Module } from "../nn/module.ts";
+import { ownName } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
 import { transpose } from "../util/transpose.ts";
-import type { LoadedModel } from "./model.ts";
+import { type LoadedModel, withLabels } from "./model.ts";
 
 const INDEX = "model.safetensors.index.json";
 
@@ -45,7 +46,8 @@ interface Change {
 /**
  * The files of a model with an adapter merged into its weights: W + s · B A where there is LoRA, and the trained copy of
  * what was trained whole. Number formats and shards stay those of the checkpoint, so that whatever reads the base model
- * reads the result; what the model does not read, such as heads of other tasks, is left out. One tensor at a time is in memory. The model is left as it is.
+ * reads the result; what the model does not read, such as heads of other tasks, is left out. One tensor at a time is in
+ * memory. The model is left as it is.
  * PEFT's `merge_and_unload`.
  * @param files the checkpoint that the model was loaded from
  * @throws LoraError where the adapter's method cannot be merged, or the checkpoint is another
@@ -77,7 +79,7 @@ function renamer(
   buildModel(device, config, root, task).release();
   const known = new Set(requests.map(({ name }) => name));
   return (stored) => {
-    const name = renames.reduce((name, [other, own]) => name.replace(other, own), stored);
+    const name = ownName(renames, stored);
     return known.has(name) ? name : undefined;
   };
 }
@@ -200,9 +202,6 @@ function indexFile(layout: ReadonlyMap<string, readonly Source[]>): string {
 /** The checkpoint's config for the model's head: its class, and the names of a classifier's labels. */
 function mergedConfig({ config }: Checkpoint, model: LoadedModel): string {
   const labels = "labels" in model ? model.labels : undefined;
-  const names = labels && {
-    id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
-    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
-  };
-  return `${JSON.stringify({ ...config, architectures: [model.architecture], ...names }, null, 2)}\n`;
+  const named = withLabels(config, labels);
+  return `${JSON.stringify({ ...named, architectures: [model.architecture] }, null, 2)}\n`;
 }

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import type { Weights } from "../nn/weights.ts";
+import type { Renames, Weights } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { classifierOn } from "./decoder-classifier.ts";
@@ -7,7 +7,6 @@ import { readLabels } from "./encoder-families.ts";
 import { type Built, type Family, family } from "./family.ts";
 import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
 import { buildGpt2, type Gpt2Config } from "./gpt2.ts";
-import type { Renames } from "./model.ts";
 import { buildOpt, type OptConfig } from "./opt.ts";
 import { readRope } from "./rope-config.ts";
 

@@ -1,8 +1,8 @@
+import type { Renames } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import { type BertConfig, type BertHead, type BertNames, buildBert } from "./bert.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { type Family, family } from "./family.ts";
-import type { Renames } from "./model.ts";
 
 const BERT_LAYER = {
   layers: "encoder.layer",

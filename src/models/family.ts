@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
-import type { Weights } from "../nn/weights.ts";
+import type { Renames, Weights } from "../nn/weights.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import type { BaseModel, ModelOf, Renames, Task } from "./model.ts";
+import type { BaseModel, ModelOf, Task } from "./model.ts";
 
 /** A family of models: what its config says, in which architecture it is built, and what adapters target in it. */
 export interface Family {

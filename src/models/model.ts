@@ -4,6 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "../nn/cache.ts";
 import type { Context, Module } from "../nn/module.ts";
+import type { Renames } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 
 /** What a model is for: which head it has, and which loss it is trained with. */
@@ -21,9 +22,6 @@ export interface ModelOf {
 
 /** A model of any task; `task` tells them apart. */
 export type AnyModel = ModelOf[Task];
-
-/** How the names in files of other versions become this model's own: each pair is applied in order. */
-export type Renames = readonly (readonly [stored: RegExp, own: string])[];
 
 /** What every model has. */
 export interface BaseModel<T extends string = Task> {

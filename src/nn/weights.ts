@@ -32,3 +32,11 @@ export interface TensorRequest {
 export function joinPath(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
 }
+
+/** How names in files of other versions become a model's own: each pair is applied in order. */
+export type Renames = readonly (readonly [stored: RegExp, own: string])[];
+
+/** A model's own name for a tensor or module of a file. */
+export function ownName(renames: Renames, stored: string): string {
+  return renames.reduce((name, [other, own]) => name.replace(other, own), stored);
+}

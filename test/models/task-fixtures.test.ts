@@ -87,8 +87,8 @@ describe.each(readdirSync(fixturePath("tasks")))("%s", (name) => {
 
   if (golden.task !== "causal-lm") return;
   test("eight greedy tokens, with the cache and without", async () => {
-    const { model: any } = await open();
-    const model = requireTask(any, "causal-lm");
+    const { model: opened } = await open();
+    const model = requireTask(opened, "causal-lm");
     const { prompt, tokens } = golden.generate;
     const cached: number[] = [];
     for await (const id of generateTokens(model, prompt, { maxNewTokens: 8 })) cached.push(id);
