@@ -15,7 +15,7 @@ export { readExamples } from "./data/jsonl.ts";
 export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
-export { Device, type DeviceInfo, type DeviceOptions, requestDevice } from "./gpu/device.ts";
+export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";
 export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
 export type { FileSource } from "./io/files.ts";
 export { memoryFiles } from "./io/files.ts";

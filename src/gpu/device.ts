@@ -40,10 +40,12 @@ export class Device {
   readonly kernels: Kernels;
   /** Variants of kernels that were measured to be the fastest here. */
   readonly choices: Choices;
+  readonly #wait: Wait | undefined;
   #failure: LoraError | undefined;
   #closing = false;
 
-  constructor(gpu: GPUDevice, info: DeviceInfo, store?: ChoiceStore) {
+  constructor(gpu: GPUDevice, info: DeviceInfo, store?: ChoiceStore, wait?: Wait) {
+    this.#wait = wait;
     this.gpu = gpu;
     this.info = info;
     this.memory = new Memory(gpu);
@@ -78,8 +80,13 @@ export class Device {
 
   /** Submits everything recorded and waits for it. @throws LoraError if an allocation, a dispatch or the device failed. */
   async sync(): Promise<void> {
-    await this.stream.finish().catch(() => {}); // a lost device rejects; the reason is thrown below
+    await this.waitFor(this.stream.finish()).catch(() => {}); // a lost device rejects; the reason is thrown below
     await this.check();
+  }
+
+  /** Waits for something that the device does, in the platform's way. */
+  waitFor<T>(pending: Promise<T>): Promise<T> {
+    return this.#wait ? this.#wait(pending) : pending;
   }
 
   /** @throws LoraError of kind `out-of-memory`, `device-lost` or `unsupported` if anything failed so far. */
@@ -122,6 +129,9 @@ const WANTED_LIMITS = [
 ] as const;
 const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as const;
 
+/** Waits for what a device does; the same as `await` unless the platform needs more than that. */
+export type Wait = <T>(pending: Promise<T>) => Promise<T>;
+
 /** How a device is asked for. */
 export interface DeviceOptions {
   /** Which GPU of several; `high-performance` unless given. */
@@ -135,16 +145,22 @@ export interface DeviceOptions {
    * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32.
    */
   halfPrecision?: boolean;
+  /** How to wait for the device; Node's sleeps, so that waiting takes no core from a software device. */
+  wait?: Wait;
 }
 
 /**
  * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.
  * @returns undefined where there is no adapter.
  */
-export async function requestDevice(
-  gpu: GPU,
-  { powerPreference = "high-performance", floor = false, choices, halfPrecision = false }: DeviceOptions = {},
-): Promise<Device | undefined> {
+export async function requestDevice(gpu: GPU, options: DeviceOptions = {}): Promise<Device | undefined> {
+  const {
+    powerPreference = "high-performance",
+    floor = false,
+    choices,
+    halfPrecision = false,
+    wait,
+  } = options;
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
   const wantsMatrices = halfPrecision && !floor && hasMatrixUnits(adapter);
@@ -157,7 +173,7 @@ export async function requestDevice(
   });
   const matrixUnits = wantsMatrices && (await understandsMatrices(device));
   const info = { ...describeAdapter(adapter.info, new Set<string>(features)), matrixUnits };
-  const opened = new Device(device, info, floor ? undefined : choices);
+  const opened = new Device(device, info, floor ? undefined : choices, wait);
   await opened.choices.load();
   return opened;
 }

@@ -142,7 +142,7 @@ export async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Arr
     });
     device.stream.flush();
     await device.check();
-    await staging.mapAsync(0x1).catch(() => device.check()); // GPUMapMode.READ
+    await device.waitFor(staging.mapAsync(0x1)).catch(() => device.check()); // GPUMapMode.READ
     await device.check();
     const all = staging.getMappedRange();
     return tensors.map(({ byteLength }, i) => {

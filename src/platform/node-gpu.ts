@@ -2,6 +2,7 @@ import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts
 import { fail, LoraError } from "../util/fail.ts";
 import { nodeChoices } from "./node-choices.ts";
 import { preload, useSwiftShader } from "./node-swiftshader.ts";
+import { waitAsleep } from "./node-wait.ts";
 
 /** Dawn aborts the process if its instance is collected while a device lives, so it is kept for good. */
 const instances: GPU[] = [];
@@ -18,7 +19,7 @@ const NO_ADAPTER_HELP =
  */
 export async function openNodeDevice(options: DeviceOptions = {}): Promise<Device> {
   const { swiftShader, floor } = readEnvironment();
-  const settings = { choices: nodeChoices(), ...options, ...(floor && { floor }) };
+  const settings = { choices: nodeChoices(), wait: waitAsleep, ...options, ...(floor && { floor }) };
   if (!swiftShader && hasDriverLoader()) {
     const device = await tryOpen(settings);
     if (device) return device;

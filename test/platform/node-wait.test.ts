@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { waitAsleep } from "../../src/platform/node-wait.ts";
+
+const after = <T>(milliseconds: number, value: T) =>
+  new Promise<T>((resolve) => setTimeout(resolve, milliseconds, value));
+
+/** Turns of the event loop until `pending` is settled. */
+async function turnsDuring(pending: Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const turn = () => {
+    if (isOver) return;
+    turns++;
+    setImmediate(turn);
+  };
+  turn();
+  await pending.catch(() => {});
+  isOver = true;
+  return turns;
+}
+
+test("gives what was waited for, also where it fails", async () => {
+  expect(await waitAsleep(after(1, "done"))).toBe("done");
+  await expect(waitAsleep(Promise.reject(new Error("lost")))).rejects.toThrow("lost");
+});
+
+test("an event loop that polls in every turn has few turns while something is waited for", async () => {
+  const asleep = await turnsDuring(Promise.all([waitAsleep(after(60, 0)), waitAsleep(after(20, 0))]));
+  expect(asleep).toBeLessThan(1000);
+});
+
+test("nobody sleeps any more once all is settled", async () => {
+  const failed = waitAsleep(after(5, 0).then(() => Promise.reject(new Error("lost"))));
+  await Promise.allSettled([waitAsleep(after(10, 0)), failed]);
+  const sleep = Atomics.wait;
+  let naps = 0;
+  Atomics.wait = ((...args: Parameters<typeof sleep>) => {
+    naps++;
+    return sleep(...args);
+  }) as typeof sleep;
+  try {
+    await turnsDuring(after(20, 0));
+  } finally {
+    Atomics.wait = sleep;
+  }
+  expect(naps).toBe(0);
+});
