@@ -6,6 +6,8 @@ const SHARE = 1 / 16;
 const never = new Int32Array(new SharedArrayBuffer(4));
 let waits = 0;
 let since = 0;
+/** Whether a nap is due: never two in one turn, also where a wait begins in the turn in which the last one ended. */
+let isDue = false;
 
 /**
  * Waits for what a device does and lets this thread sleep meanwhile. Dawn's Node binding asks for news in every turn of the
@@ -13,10 +15,8 @@ let since = 0;
  * times as long on lavapipe), beside a GPU it costs only power.
  */
 export async function waitAsleep<T>(pending: Promise<T>): Promise<T> {
-  if (waits++ === 0) {
-    since = performance.now();
-    setImmediate(nap);
-  }
+  if (waits++ === 0) since = performance.now();
+  lieDown();
   try {
     return await pending;
   } finally {
@@ -24,9 +24,16 @@ export async function waitAsleep<T>(pending: Promise<T>): Promise<T> {
   }
 }
 
+function lieDown(): void {
+  if (isDue) return;
+  isDue = true;
+  setImmediate(nap);
+}
+
 /** Sleeps for a moment, once a turn of the event loop. */
 function nap(): void {
+  isDue = false;
   if (waits === 0) return;
   Atomics.wait(never, 0, 0, Math.min(LONGEST_MS, SHARE * (performance.now() - since)));
-  setImmediate(nap);
+  lieDown();
 }

@@ -29,9 +29,8 @@ test("an event loop that polls in every turn has few turns while something is wa
   expect(asleep).toBeLessThan(1000);
 });
 
-test("nobody sleeps any more once all is settled", async () => {
-  const failed = waitAsleep(after(5, 0).then(() => Promise.reject(new Error("lost"))));
-  await Promise.allSettled([waitAsleep(after(10, 0)), failed]);
+/** Calls of `Atomics.wait` while `body` runs. */
+async function napsDuring(body: () => Promise<unknown>): Promise<number> {
   const sleep = Atomics.wait;
   let naps = 0;
   Atomics.wait = ((...args: Parameters<typeof sleep>) => {
@@ -39,9 +38,25 @@ test("nobody sleeps any more once all is settled", async () => {
     return sleep(...args);
   }) as typeof sleep;
   try {
-    await turnsDuring(after(20, 0));
+    await body();
   } finally {
     Atomics.wait = sleep;
   }
-  expect(naps).toBe(0);
+  return naps;
+}
+
+test("nobody sleeps any more once all is settled", async () => {
+  const failed = waitAsleep(after(5, 0).then(() => Promise.reject(new Error("lost"))));
+  await Promise.allSettled([waitAsleep(after(10, 0)), failed]);
+  expect(await napsDuring(() => turnsDuring(after(20, 0)))).toBe(0);
+});
+
+test("waits that follow each other in one turn do not add up: one nap a turn", async () => {
+  let turns = 0;
+  const naps = await napsDuring(async () => {
+    for (let i = 0; i < 50; i++) await waitAsleep(Promise.resolve(i));
+    turns = await turnsDuring(waitAsleep(after(20, 0)));
+  });
+  expect(naps).toBeGreaterThan(0);
+  expect(naps).toBeLessThanOrEqual(turns + 1);
 });
