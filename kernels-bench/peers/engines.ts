@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { create, globals } from "webgpu";
 import { packageVersion } from "../../src/cli/version.ts";
-import type { Device } from "../../src/gpu/device.ts";
+import type { Device, Wait } from "../../src/gpu/device.ts";
 import { fail, LoraError } from "../../src/util/fail.ts";
 import { nearest } from "../../src/util/nearest.ts";
 import { type Engine, INSTALL } from "./engine.ts";
@@ -59,6 +59,25 @@ export async function openPeers(names: readonly string[], note: (line: string) =
   if (engines.length === 0 && names.length > 0)
     fail("bench:peers", "there is nobody to compare with", INSTALL);
   return engines;
+}
+
+/**
+ * The engine with waits that let the JavaScript thread sleep, as this package's own do: what is compared then is the
+ * kernels alone. Libraries on Dawn's Node binding poll without a pause otherwise, which takes a core.
+ */
+export function resting(engine: Engine, wait: Wait): Engine {
+  return {
+    ...engine,
+    async prepare(work) {
+      const prepared = await engine.prepare(work);
+      if (!prepared) return undefined;
+      const start = () => {
+        const finish = prepared.start();
+        return () => wait(finish());
+      };
+      return { ...prepared, start };
+    },
+  };
 }
 
 /** Opens one peer. @throws LoraError where it is not installed. */

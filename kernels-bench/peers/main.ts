@@ -8,11 +8,20 @@ import { installedVersion, packageVersion } from "../../src/cli/version.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
+import { waitAsleep } from "../../src/platform/node-wait.ts";
 import { fail, LoraError } from "../../src/util/fail.ts";
 import { deviceId } from "../device-id.ts";
 import { countCalls } from "./counting.ts";
 import { type Contest, contest } from "./duel.ts";
-import { checkPeerNames, offerWebGpu, openPeer, openPeers, ownEngines, PEER_NAMES } from "./engines.ts";
+import {
+  checkPeerNames,
+  offerWebGpu,
+  openPeer,
+  openPeers,
+  ownEngines,
+  PEER_NAMES,
+  resting,
+} from "./engines.ts";
 import { initialWeights } from "./ours.ts";
 import {
   type ColdStep,
@@ -30,6 +39,7 @@ interface Options {
   outputDir: string;
   cold?: string;
   first: boolean;
+  rest: boolean;
 }
 
 const DIRECTIONS: readonly Direction[] = ["forward", "forward+backward"];
@@ -68,7 +78,9 @@ async function compare(options: Options): Promise<void> {
   const device = await openNodeDevice();
   console.log(describeDevice(device.info));
   countCalls();
-  const engines = [...ownEngines(device), ...(await openPeers(options.peers, console.error))];
+  const peers = await openPeers(options.peers, console.error);
+  const rested = options.rest ? peers.map((peer) => resting(peer, waitAsleep)) : peers;
+  const engines = [...ownEngines(device), ...rested];
   const works = allWorks(await initialWeights(device)).filter(
     ({ kind }) => options.work.length === 0 || options.work.includes(kind),
   );
@@ -81,12 +93,13 @@ async function compare(options: Options): Promise<void> {
   const trains = works.some(({ kind }) => kind === "training");
   const cold = trains && options.first ? coldSteps(contests) : [];
   console.log(formatPeers({ contests: [], cold }).join("\n"));
-  await store(device, { rounds: options.rounds, contests, cold }, options.outputDir);
+  const { rounds, rest } = options;
+  await store(device, { rounds, ...(rest && { rest }), contests, cold }, options.outputDir);
 }
 
 async function store(
   device: Device,
-  found: Pick<PeersReport, "rounds" | "contests" | "cold">,
+  found: Pick<PeersReport, "rounds" | "rest" | "contests" | "cold">,
   folder: string,
 ): Promise<void> {
   const report: PeersReport = {
@@ -159,6 +172,7 @@ const command = new Command("bench:peers")
   .option("--work <names...>", `only these of ${KINDS.join(", ")}`, [])
   .option("--rounds <n>", "rounds of one turn each", readRounds, 5)
   .option("--output-dir <path>", "folder for peers-DEVICE.json", "kernels-bench/results")
+  .option("--rest", "let the peers' waits sleep like ours instead of polling: only the kernels differ", false)
   .option("--no-first", "skip the first steps without a shader cache")
   .option("--cold <name>", "time one first step and print it");
 

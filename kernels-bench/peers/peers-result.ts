@@ -23,6 +23,8 @@ export interface PeersReport {
   readonly software: boolean;
   /** Rounds of A B A B … that each median is over. */
   readonly rounds: number;
+  /** The peers' waits slept like ours; otherwise each engine waits as it does by itself. */
+  readonly rest?: boolean;
   readonly contests: readonly Contest[];
   readonly cold: readonly ColdStep[];
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { contest } from "../../kernels-bench/peers/duel.ts";
 import { type Engine, importPeer } from "../../kernels-bench/peers/engine.ts";
-import { checkPeerNames } from "../../kernels-bench/peers/engines.ts";
+import { checkPeerNames, resting } from "../../kernels-bench/peers/engines.ts";
 import { ourEngine } from "../../kernels-bench/peers/ours.ts";
 import { formatContest } from "../../kernels-bench/peers/peers-result.ts";
 import {
@@ -47,6 +47,21 @@ describe("engines in turns", () => {
   test("other numbers of outputs are a failure, not a crash", async () => {
     const { entries } = await contest(WORK, [fake("first", [[1]]), fake("odd", [[1], [1]])], 1);
     expect(entries[1]?.failure).toBe("gave 2 outputs, not 1");
+  });
+});
+
+describe("an engine that rests", () => {
+  test("computes the same and waits in the given way", async () => {
+    let waits = 0;
+    const engine = resting(fake("rested", [[7]]), (pending) => {
+      waits++;
+      return pending;
+    });
+    const prepared = await engine.prepare(WORK);
+    expect(await prepared?.outputs()).toEqual([[7]]);
+    await prepared?.start()();
+    expect(waits).toBe(1);
+    expect(await resting(fake("unable", undefined), (pending) => pending).prepare(WORK)).toBeUndefined();
   });
 });
 
