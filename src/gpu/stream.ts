@@ -4,7 +4,8 @@ import { WordMap } from "./word-map.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
-const MAX_DISPATCHES = 4096;
+/** Recording this many takes longer than submitting them, and the device can begin while the rest is recorded. */
+const MAX_DISPATCHES = 128;
 const MAX_UNIFORMS = 4096;
 /** Uploads up to this many bytes may be staged. */
 const MAX_STAGED = 65_536;
@@ -35,6 +36,8 @@ export class Stream {
   #nextUniform = 1;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** What the open pass has set: setting it again is a call into the driver's library, too. */
+  #pipeline: GPUComputePipeline | undefined;
   /** Uploads that recorded copies read. */
   readonly #staged: GPUBuffer[] = [];
   #pending = 0;
@@ -51,7 +54,8 @@ export class Stream {
     const timestampWrites = this.profiler?.next(pipeline.label);
     if (timestampWrites) this.#endPass();
     this.#pass ??= this.#open().beginComputePass(timestampWrites && { timestampWrites });
-    this.#pass.setPipeline(pipeline);
+    if (pipeline !== this.#pipeline) this.#pass.setPipeline(pipeline);
+    this.#pipeline = pipeline;
     this.#pass.setBindGroup(0, group);
     this.#pass.dispatchWorkgroups(x, y, z);
     if (timestampWrites) this.#endPass();
@@ -147,6 +151,7 @@ export class Stream {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
+    this.#pipeline = undefined;
   }
 
   /** Doubles or halves the batch after a full one; partial batches say little and are ignored. */
