@@ -4,8 +4,8 @@ enable subgroups;
 // memory and no barrier, which is what CPU rasterisers pay for most.
 struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  a_offset: u32, c_offset: u32, e_offset: u32,
+  lda: u32, ldb: u32, ldc: u32, ldh: u32,
+  a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
   alpha: f32, beta: f32
 }
 
@@ -66,12 +66,12 @@ fn load_a(row: u32, p: u32) -> vec4f {
 fn load_b(p: u32, col: u32) -> mat4x4f {
   let four = vec4u(0u, 1u, 2u, 3u);
   if (B_TRANSPOSED) {
-    let i = (min(col + four, vec4u(params.n - 1u)) * params.ldb + p) / 4u;
+    let i = (params.b_offset + min(col + four, vec4u(params.n - 1u)) * params.ldb + p) / 4u;
     return transpose(mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w)));
   }
   var rows = p + four;
   if (A_TRANSPOSED) { rows = min(rows, vec4u(params.k - 1u)); }
-  let i = (rows * params.ldb + min(col, params.n - 4u)) / 4u;
+  let i = (params.b_offset + rows * params.ldb + min(col, params.n - 4u)) / 4u;
   return mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w));
 }
 
@@ -123,7 +123,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
   // The branch's few steps one at a time, which is a quarter of the code.
   for (var p = 0u; p < params.k_extra; p++) {
     for (var i = 0u; i < REGISTERS; i++) {
-      v[i].x = h[min(row + i * SG + lane % ROWS, last) * params.k_extra + p];
+      v[i].x = h[params.h_offset + min(row + i * SG + lane % ROWS, last) * params.ldh + p];
     }
     let w = load_e(p, col);
     c0 += outer(from_lanes(v[0].x, 0u), w);

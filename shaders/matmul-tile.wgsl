@@ -3,8 +3,8 @@
 // steps of the sum at a time; the next stage is loaded into registers while this one is multiplied.
 struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  a_offset: u32, c_offset: u32, e_offset: u32,
+  lda: u32, ldb: u32, ldc: u32, ldh: u32,
+  a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
   alpha: f32, beta: f32
 }
 
@@ -13,7 +13,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
 @group(0) @binding(3) var<storage, read> b_packed: array<vec2u>; // B as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, k_extra]
+@group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<vec4f>;        // like B, f32
 
 const BLOCK: u32 = 64u;           // 64 or 128

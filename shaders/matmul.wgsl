@@ -2,8 +2,9 @@
 // 8x8 invocations own a 32x32 block of C; each accumulates 4 rows x 4 columns, 8 apart, in four vectors.
 struct Params {
   m: u32, n: u32, k: u32, k_extra: u32, // C is m x n; A and B meet in k, H and E in k_extra
-  lda: u32, ldb: u32, ldc: u32,         // row lengths of A, B and C as stored
-  a_offset: u32, c_offset: u32, e_offset: u32, // first element used, when B is one row window of a weight
+  lda: u32, ldb: u32, ldc: u32, ldh: u32, // row lengths of A, B, C and H as stored
+  // first element used: of columns of a wider matrix, or when B is one row window of a weight
+  a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
   alpha: f32, beta: f32
 }
 
@@ -11,7 +12,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<u32>; // words, decoded by FORMAT
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
-@group(0) @binding(4) var<storage, read> h: array<f32>; // [m, k_extra], the LoRA branch's inner activations
+@group(0) @binding(4) var<storage, read> h: array<f32>; // [m, ldh], the LoRA branch's inner activations
 @group(0) @binding(5) var<storage, read> e: array<f32>; // like B, f32
 
 const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
@@ -25,7 +26,7 @@ fn a_at(row: u32, p: u32) -> f32 {
 }
 
 fn b_at(p: u32, col: u32) -> f32 {
-  let index = select(p * params.ldb + col, col * params.ldb + p, B_TRANSPOSED);
+  let index = params.b_offset + select(p * params.ldb + col, col * params.ldb + p, B_TRANSPOSED);
   return decode(b[word_of(index)], index);
 }
 
@@ -58,10 +59,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) la
   c3 *= params.alpha;
   for (var p = 0u; p < params.k_extra; p++) {
     let weights = vec4f(e_at(p, s.x), e_at(p, s.y), e_at(p, s.z), e_at(p, s.w));
-    c0 += h[r.x * params.k_extra + p] * weights;
-    c1 += h[r.y * params.k_extra + p] * weights;
-    c2 += h[r.z * params.k_extra + p] * weights;
-    c3 += h[r.w * params.k_extra + p] * weights;
+    c0 += h[params.h_offset + r.x * params.ldh + p] * weights;
+    c1 += h[params.h_offset + r.y * params.ldh + p] * weights;
+    c2 += h[params.h_offset + r.z * params.ldh + p] * weights;
+    c3 += h[params.h_offset + r.w * params.ldh + p] * weights;
   }
   store_row(rows.x, cols, c0);
   store_row(rows.y, cols, c1);

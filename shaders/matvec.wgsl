@@ -1,13 +1,15 @@
 // y[row, n] = sum_k x[row, k] W[n, k] + sum_j h[row, j] e[n, j]     for a few rows (decoding)
 // LANES invocations share one output column of one row: a GPU reads W coalesced, a CPU rasteriser takes LANES = 1.
-struct Params { m: u32, n: u32, k: u32, k_extra: u32, ldc: u32, c_offset: u32, e_offset: u32, alpha: f32 }
+struct Params {
+  m: u32, n: u32, k: u32, k_extra: u32, ldc: u32, ldh: u32, c_offset: u32, e_offset: u32, h_offset: u32, alpha: f32
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;        // [m, k]
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;        // [n, k] where FORMAT is f32
 @group(0) @binding(3) var<storage, read> w_packed: array<vec2u>; // [n, k] as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<storage, read> h: array<f32>;          // [m, k_extra]
+@group(0) @binding(5) var<storage, read> h: array<f32>;          // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<f32>;          // [n, k_extra]
 
 const WG: u32 = 64u;
@@ -34,7 +36,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   }
   sum *= params.alpha;
   for (var j = lane % LANES; j < params.k_extra; j += LANES) {
-    sum += h[row * params.k_extra + j] * e[params.e_offset + safe_col * params.k_extra + j];
+    sum += h[params.h_offset + row * params.ldh + j] * e[params.e_offset + safe_col * params.k_extra + j];
   }
   if (LANES > 1u) {
     partial[lane] = sum;

@@ -24,15 +24,15 @@ fn load_a(row: u32, p: u32) -> mat4x4f {
 // B(p .. p + 3, col .. col + 3), column j of the matrix being row p + j.
 fn load_b(p: u32, col: u32) -> mat4x4f {
   if (B_TRANSPOSED) {
-    let i = (four(col, params.n) * params.ldb + min(p, params.k - 4u)) / 4u;
+    let i = (params.b_offset + four(col, params.n) * params.ldb + min(p, params.k - 4u)) / 4u;
     return transpose(mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w)));
   }
-  let i = (four(p, params.k) * params.ldb + min(col, params.n - 4u)) / 4u;
+  let i = (params.b_offset + four(p, params.k) * params.ldb + min(col, params.n - 4u)) / 4u;
   return mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w));
 }
 
 fn load_h(row: u32, p: u32) -> mat4x4f {
-  let i = (four(row, params.m) * params.k_extra + min(p, params.k_extra - 4u)) / 4u;
+  let i = (params.h_offset + four(row, params.m) * params.ldh + min(p, params.k_extra - 4u)) / 4u;
   return select(0.0, 1.0, p < params.k_extra) * transpose(mat4x4f(h[i.x], h[i.y], h[i.z], h[i.w]));
 }
 

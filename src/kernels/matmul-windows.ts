@@ -1,42 +1,6 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Operands, Problem } from "./matmul-problem.ts";
 import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
-
-/** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
-export type Layout = "NN" | "NT" | "TN";
-
-/** A product added to the main one in the same kernel: `H op(E)`, the LoRA branch. Both f32, same layout as B. */
-export interface Extension {
-  /** `[m, r]` */
-  h: Tensor;
-  /** `[n, r]` for NT, `[r, n]` for NN */
-  e: Tensor;
-}
-
-/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored. */
-export interface Problem {
-  m: number;
-  n: number;
-  k: number;
-  kExtra: number;
-  lda: number;
-  ldb: number;
-  ldc: number;
-  aOffset: number;
-  cOffset: number;
-  eOffset: number;
-  alpha: number;
-  beta: number;
-  aTransposed: boolean;
-  bTransposed: boolean;
-}
-
-/** The tensors of a product. */
-export interface Operands {
-  a: Tensor;
-  b: Tensor;
-  c: Tensor;
-  extend: Extension | undefined;
-}
 
 /** Whether the kernels can bind all operands whole. */
 export function isBindable({ a, b, c }: Operands, windowBytes = a.device.bindingLimit): boolean {
@@ -69,18 +33,18 @@ function windowsOfB({ b }: Operands, { aTransposed, lda, ldb, k }: Problem, limi
 function windowOfB(operands: Operands, whole: Problem, { start, end }: RowWindow): [Operands, Problem] {
   const size = end - start;
   const part = { ...operands, b: operands.b.slice(start, end) };
-  const { aTransposed, bTransposed, kExtra } = whole;
-  if (bTransposed) return [part, { ...whole, n: size, cOffset: start, eOffset: start * kExtra }];
+  const { aTransposed, bTransposed, kExtra, aOffset, cOffset } = whole;
+  if (bTransposed) return [part, { ...whole, n: size, cOffset: cOffset + start, eOffset: start * kExtra }];
   if (aTransposed) part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
   if (start === 0) return [part, { ...whole, k: size }];
-  return [part, { ...whole, k: size, aOffset: aTransposed ? 0 : start, kExtra: 0, beta: 1 }];
+  return [part, { ...whole, k: size, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
 }
 
 /** One part for each run of rows of C that can be bound with the rows of A and H that it comes from. */
 function* rowParts(operands: Operands, problem: Problem): Generator<[Operands, Problem]> {
   const { a, c, extend } = operands;
-  const { m, lda, ldc, kExtra, aTransposed } = problem;
-  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(kExtra > 0 ? [4 * kExtra] : [])];
+  const { m, lda, ldc, ldh, aTransposed } = problem;
+  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(extend ? [4 * ldh] : [])];
   const windows = commonWindows(m, rowBytes, a.device.bindingLimit);
   if (windows.length === 1) yield [operands, problem];
   else {
@@ -90,7 +54,7 @@ function* rowParts(operands: Operands, problem: Problem): Generator<[Operands, P
         ...operands,
         c: rows(c, ldc),
         ...(!aTransposed && { a: rows(a, lda) }),
-        ...(kExtra > 0 && extend && { extend: { ...extend, h: rows(extend.h, kExtra) } }),
+        ...(extend && { extend: { ...extend, h: rows(extend.h, ldh) } }),
       };
       const aOffset = problem.aOffset + (aTransposed ? start : 0);
       yield [part, { ...problem, m: end - start, aOffset }];

@@ -4,20 +4,21 @@ import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
-import { type DType, empty, scoped, type Tensor } from "../gpu/tensor.ts";
+import { type DType, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
 import {
-  bindableParts,
-  type Extension,
-  isBindable,
+  type Columns,
   type Layout,
   type Operands,
   type Problem,
-} from "./matmul-windows.ts";
+  type ProblemOptions,
+  poseProblem,
+} from "./matmul-problem.ts";
+import { bindableParts, isBindable } from "./matmul-windows.ts";
 
-export type { Extension, Layout } from "./matmul-windows.ts";
+export type { Columns, Extension, Layout } from "./matmul-problem.ts";
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
@@ -27,13 +28,7 @@ export type { Extension, Layout } from "./matmul-windows.ts";
 export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128" | "subgroup-matrix";
 
 /** Options of {@link matmul}. */
-export interface MatmulOptions {
-  layout: Layout;
-  /** Factor of the main product, not of the extension. */
-  alpha?: number;
-  /** Adds to this tensor and returns it, instead of making a new one. */
-  into?: Tensor;
-  extend?: Extension;
+export interface MatmulOptions extends ProblemOptions {
   /** Most bytes of B in one binding; tests lower it. */
   windowBytes?: number;
   /** Takes this variant instead of the one that is expected to be fastest; for tests and comparisons. */
@@ -51,36 +46,15 @@ export function weightFormat(dtype: DType): number {
 /**
  * C = alpha · op(A) op(B) + H op(E), added to `into` where given.
  * @param a `[..., k]` f32 (NN, NT) or `[k, m]` (TN); leading axes are flattened to rows
- * @param b `[k, n]` (NN, TN) or `[n, k]` (NT); f32, or bf16/f16 words of a frozen weight (NN, NT)
- * @returns `[..., n]`, or `[m, n]` for TN
+ * @param b `[k, n]` (NN, TN) or `[n, k]` (NT); f32, or bf16/f16 words of a frozen weight (NN, NT); or columns of such a one
+ * @returns `[..., n]`, or `[m, n]` for TN; with `out` the whole of the wider matrix
  */
-export function matmul(a: Tensor, b: Tensor, options: MatmulOptions): Tensor {
-  const { layout, alpha = 1, into, extend, windowBytes, variant } = options;
-  const [k, m] = layout === "TN" ? [a.rows, a.columns] : [a.columns, a.rows];
-  const [bRows, bCols] = [b.rows, b.columns];
-  const n = layout === "NT" ? bRows : bCols;
-  checkShapes(a, b, layout, k, m, n, extend);
-  const c = into ?? empty(a.device, layout === "TN" ? [m, n] : [...a.shape.slice(0, -1), n]);
-  const operands = { a, b: b.reshape([bRows, bCols]), c, extend };
-  const whole: Problem = {
-    m,
-    n,
-    k,
-    kExtra: extend?.h.columns ?? 0,
-    lda: a.columns,
-    ldb: bCols,
-    ldc: n,
-    aOffset: 0,
-    cOffset: 0,
-    eOffset: 0,
-    alpha,
-    beta: into ? 1 : 0,
-    aTransposed: layout === "TN",
-    bTransposed: layout === "NT",
-  };
+export function matmul(a: Tensor, b: Tensor | Columns, options: MatmulOptions): Tensor {
+  const { windowBytes, variant } = options;
+  const [operands, whole] = poseProblem(a, b, options);
   if (isBindable(operands, windowBytes)) launch(operands, whole, variant);
   else for (const part of bindableParts(operands, whole, windowBytes)) launch(...part, variant);
-  return c;
+  return operands.c;
 }
 
 interface Variant {
@@ -159,7 +133,8 @@ export function matmulVariants(
   { layout, m, n, k }: { layout: Layout; m: number; n: number; k: number },
 ): [MatmulVariant, ...MatmulVariant[]] {
   const strides = { lda: layout === "TN" ? m : k, ldb: layout === "NT" ? k : n, ldc: n };
-  const none = { kExtra: 0, aOffset: 0, cOffset: 0, eOffset: 0, alpha: 1, beta: 0 };
+  const offsets = { aOffset: 0, bOffset: 0, cOffset: 0, eOffset: 0, hOffset: 0 };
+  const none = { ...offsets, kExtra: 0, ldh: 0, alpha: 1, beta: 0 };
   const transposed = { aTransposed: layout === "TN", bTransposed: layout === "NT" };
   const problem = { m, n, k, ...strides, ...none, ...transposed };
   const usual = expected(device, problem);
@@ -183,17 +158,17 @@ const NARROW: readonly MatmulVariant[] = WIDE.filter((name) => name !== "tile-12
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
 const MATVEC_ROWS = 4;
 
-function fitsMatvec({ m, k, beta, aTransposed, bTransposed }: Problem): boolean {
-  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && beta === 0;
+function fitsMatvec({ m, k, ldb, beta, aTransposed, bTransposed }: Problem): boolean {
+  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && k === ldb && beta === 0;
 }
 
 /** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
 function isVectorizable(problem: Problem): boolean {
-  const { m, n, k, lda, ldb, aOffset, aTransposed, bTransposed } = problem;
+  const { m, n, k, lda, ldb, aOffset, bOffset, aTransposed, bTransposed } = problem;
   const isEmpty = m === 0 || n === 0 || k === 0;
   // All are multiples of four if the two low bits of none are set.
   const a = aTransposed ? 0 : k | lda | aOffset;
-  const b = bTransposed ? k | ldb : n | ldb;
+  const b = (bTransposed ? k : n) | ldb | bOffset;
   return !isEmpty && ((a | b) & 3) === 0;
 }
 
@@ -203,8 +178,8 @@ function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boo
 
 /** The tile kernels read A along its rows also where it is transposed, and the branch in vectors too. */
 function fitsTile(problem: Problem): boolean {
-  const { m, lda, aOffset, aTransposed, kExtra, eOffset } = problem;
-  const lengths = [kExtra, eOffset, ...(aTransposed ? [m, lda, aOffset] : [])];
+  const { m, lda, aOffset, aTransposed, kExtra, ldh, eOffset, hOffset } = problem;
+  const lengths = [kExtra, ldh, eOffset, hOffset, ...(aTransposed ? [m, lda, aOffset] : [])];
   return isVectorizable(problem) && lengths.every((length) => length % 4 === 0);
 }
 
@@ -213,8 +188,8 @@ const FEW = 16;
 
 function launchSubgroup(operands: Operands, problem: Problem): void {
   const { a, b, extend } = operands;
-  const { m, n, aOffset } = problem;
-  const isTall = n <= FEW && m > n && aOffset === 0 && !extend && b.dtype === "f32";
+  const { m, n } = problem;
+  const isTall = n <= FEW && m > n && !extend && b.dtype === "f32";
   const swapped = isTall ? transposed(problem) : problem;
   if (sharesCacheSets(problem, a.device)) launchSpread(operands, problem);
   else if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
@@ -243,8 +218,8 @@ function launchSpread(operands: Operands, problem: Problem): void {
 
 /** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged. */
 function transposed(problem: Problem): Problem {
-  const { m, n, lda, ldb, aTransposed, bTransposed } = problem;
-  const shapes = { m: n, n: m, lda: ldb, ldb: lda };
+  const { m, n, lda, ldb, aOffset, bOffset, aTransposed, bTransposed } = problem;
+  const shapes = { m: n, n: m, lda: ldb, ldb: lda, aOffset: bOffset, bOffset: aOffset };
   return { ...problem, ...shapes, aTransposed: !bTransposed, bTransposed: !aTransposed };
 }
 
@@ -276,12 +251,12 @@ function launchTile(
 
 function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
   const { m, n } = problem;
-  const { k_extra, c_offset, e_offset, k, ldc, alpha } = shaderParams(problem);
+  const { k_extra, c_offset, e_offset, h_offset, k, ldc, ldh, alpha } = shaderParams(problem);
   // Lanes that share a column must meet at barriers, which cost a CPU rasteriser more than they save.
   const LANES = a.device.info.software ? 1 : 16;
   a.device.run(matvec, "forward", {
     bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
-    params: { m, n, k, ldc, alpha, k_extra, c_offset, e_offset },
+    params: { m, n, k, ldc, ldh, alpha, k_extra, c_offset, e_offset, h_offset },
     constants: { FORMAT: weightFormat(b.dtype), LANES },
     grid: [Math.ceil(n / (64 / LANES)), m],
   });
@@ -318,38 +293,9 @@ function constants(
 const CONSTANTS = new Map<number, Specialization>();
 
 function shaderParams(problem: Problem) {
-  const { m, n, k, lda, ldb, ldc, alpha, beta } = problem;
-  const { kExtra: k_extra, aOffset: a_offset, cOffset: c_offset, eOffset: e_offset } = problem;
-  return { m, n, k, k_extra, lda, ldb, ldc, a_offset, c_offset, e_offset, alpha, beta };
-}
-
-function checkShapes(
-  a: Tensor,
-  b: Tensor,
-  layout: Layout,
-  k: number,
-  m: number,
-  n: number,
-  extend: Extension | undefined,
-): void {
-  const bK = layout === "NT" ? b.columns : b.rows;
-  if (bK !== k)
-    fail("matmul", `${layout}: A [${a.shape}] and B [${b.shape}] do not meet: ${k} against ${bK}`);
-  if (a.dtype !== "f32") fail("matmul", `A is ${a.dtype}`, "activations are f32");
-  if (layout === "TN" && b.dtype !== "f32")
-    fail("matmul", `TN: B is ${b.dtype}`, "both operands must be f32");
-  if (!extend) return;
-  const r = extend.h.columns;
-  const wanted = layout === "NT" ? [n, r] : [r, n];
-  if (
-    layout === "TN" ||
-    extend.h.rows !== m ||
-    extend.e.rows !== wanted[0] ||
-    extend.e.columns !== wanted[1]
-  ) {
-    fail(
-      "matmul",
-      `extension H [${extend.h.shape}], E [${extend.e.shape}] does not fit ${layout} with C [${m}, ${n}]`,
-    );
-  }
+  const { m, n, k, kExtra: k_extra, lda, ldb, ldc, ldh, alpha, beta } = problem;
+  const { aOffset: a_offset, bOffset: b_offset, cOffset: c_offset } = problem;
+  const { eOffset: e_offset, hOffset: h_offset } = problem;
+  const offsets = { a_offset, b_offset, c_offset, e_offset, h_offset };
+  return { m, n, k, k_extra, lda, ldb, ldc, ldh, ...offsets, alpha, beta };
 }

@@ -87,8 +87,8 @@ async function run({
   device.run(module, "forward", {
     bind: { a: A, b: B, b_packed: B, c: C, h: H, e: E },
     params: {
-      ...{ m, n, k, k_extra: r, lda: A.columns, ldb: B.columns, ldc: n },
-      ...{ a_offset: 0, c_offset: 0, e_offset: 0, alpha: 0.5, beta },
+      ...{ m, n, k, k_extra: r, lda: A.columns, ldb: B.columns, ldc: n, ldh: r },
+      ...{ a_offset: 0, b_offset: 0, c_offset: 0, e_offset: 0, h_offset: 0, alpha: 0.5, beta },
     },
     constants: { A_TRANSPOSED: layout === "TN", B_TRANSPOSED: layout === "NT", EXTENDED: r > 0 },
     grid: [Math.ceil(n / 64), Math.ceil(m / 64)],

@@ -1,0 +1,127 @@
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
+
+/** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
+export type Layout = "NN" | "NT" | "TN";
+
+/** Columns first … first + count of a matrix: what several layers of one input share, one layer's part of it. */
+export interface Columns {
+  of: Tensor;
+  first: number;
+  count: number;
+}
+
+/** A product added to the main one in the same kernel: `H op(E)`, the LoRA branch. Both f32, same layout as B. */
+export interface Extension {
+  /** `[m, r]` */
+  h: Tensor | Columns;
+  /** `[n, r]` for NT, `[r, n]` for NN */
+  e: Tensor;
+}
+
+/** The tensors of a product, whole. */
+export interface Operands {
+  a: Tensor;
+  b: Tensor;
+  c: Tensor;
+  extend: { h: Tensor; e: Tensor } | undefined;
+}
+
+/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored, offsets the first element used. */
+export interface Problem {
+  m: number;
+  n: number;
+  k: number;
+  kExtra: number;
+  lda: number;
+  ldb: number;
+  ldc: number;
+  ldh: number;
+  aOffset: number;
+  bOffset: number;
+  cOffset: number;
+  eOffset: number;
+  hOffset: number;
+  alpha: number;
+  beta: number;
+  aTransposed: boolean;
+  bTransposed: boolean;
+}
+
+/** What a caller of `matmul` may ask for. */
+export interface ProblemOptions {
+  layout: Layout;
+  /** Factor of the main product, not of the extension. */
+  alpha?: number;
+  /** Adds to this tensor and returns it, instead of making a new one. */
+  into?: Tensor;
+  /** Writes these columns of a wider matrix, which it returns, instead of making a tensor. */
+  out?: Columns;
+  extend?: Extension;
+}
+
+/** The operands of a product with a place for the result, and its sizes. @throws LoraError where shapes do not meet. */
+export function poseProblem(
+  a: Tensor,
+  b: Tensor | Columns,
+  { layout, alpha = 1, into, out, extend }: ProblemOptions,
+): [Operands, Problem] {
+  const [k, m] = layout === "TN" ? [a.rows, a.columns] : [a.columns, a.rows];
+  const right = asColumns(b);
+  const ldb = right.of.columns;
+  const stored = [right.of.rows, right.count] as const; // B as stored
+  const [bK, n] = layout === "NT" ? [stored[1], stored[0]] : stored;
+  if (bK !== k) fail("matmul", `${layout}: A [${a.shape}] and B [${stored}] do not meet: ${k} against ${bK}`);
+  checkDtypes(a, right.of, layout);
+  const branch = extend && { h: asColumns(extend.h), e: extend.e };
+  if (branch) checkExtension(branch.h, branch.e, layout, m, n);
+  if (out && (out.of.rows !== m || out.count !== n || into))
+    fail(
+      "matmul",
+      `out has ${out.of.rows}×${out.count} for a result of ${m}×${n}`,
+      "into adds, out overwrites",
+    );
+  const c = out?.of ?? into ?? empty(a.device, layout === "TN" ? [m, n] : [...a.shape.slice(0, -1), n]);
+  const operands = {
+    a,
+    b: right.of.reshape([right.of.rows, ldb]),
+    c,
+    extend: branch && { h: branch.h.of, e: branch.e },
+  };
+  const problem = {
+    ...{ m, n, k, kExtra: branch?.h.count ?? 0 },
+    ...{ lda: a.columns, ldb, ldc: out?.of.columns ?? n, ldh: branch?.h.of.columns ?? 0 },
+    ...{
+      aOffset: 0,
+      bOffset: right.first,
+      cOffset: out?.first ?? 0,
+      eOffset: 0,
+      hOffset: branch?.h.first ?? 0,
+    },
+    ...{ alpha, beta: into ? 1 : 0, aTransposed: layout === "TN", bTransposed: layout === "NT" },
+  };
+  return [operands, problem];
+}
+
+function asColumns(matrix: Tensor | Columns): Columns {
+  if (!("of" in matrix)) return { of: matrix, first: 0, count: matrix.columns };
+  const { of, first, count } = matrix;
+  if (first < 0 || count < 1 || first + count > of.columns)
+    fail("matmul", `columns ${first} to ${first + count} of [${of.shape}]`);
+  return matrix;
+}
+
+function checkDtypes(a: Tensor, b: Tensor, layout: Layout): void {
+  if (a.dtype !== "f32") fail("matmul", `A is ${a.dtype}`, "activations are f32");
+  if (layout === "TN" && b.dtype !== "f32")
+    fail("matmul", `TN: B is ${b.dtype}`, "both operands must be f32");
+}
+
+function checkExtension(h: Columns, e: Tensor, layout: Layout, m: number, n: number): void {
+  const wanted = layout === "NT" ? [n, h.count] : [h.count, n];
+  if (layout !== "TN" && h.of.rows === m && e.rows === wanted[0] && e.columns === wanted[1]) return;
+  fail(
+    "matmul",
+    `extension H [${h.of.rows},${h.count}], E [${e.shape}] does not fit ${layout} with C [${m}, ${n}]`,
+  );
+}

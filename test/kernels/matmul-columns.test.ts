@@ -1,0 +1,95 @@
+// Products with columns of wider matrices, as layers of one input share them.
+import { describe, expect, test } from "vitest";
+import type { Tensor } from "../../src/gpu/tensor.ts";
+import { type Columns, type MatmulVariant, matmul } from "../../src/kernels/matmul.ts";
+import { randomValues } from "../reference/gradient.ts";
+import { matmulReference } from "../reference/matmul.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+const VARIANTS: (MatmulVariant | undefined)[] = [undefined, "portable", "subgroup", "tile-64", "tile-128"];
+
+/** A matrix of `cols` columns with `part` in some of them and noise in the others. */
+function widened(part: ArrayLike<number>, rows: number, { first, count, cols }: Range): Float64Array {
+  const wide = randomValues(rows * cols, 9);
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < count; col++) wide[row * cols + first + col] = part[row * count + col]!;
+  }
+  return wide;
+}
+
+interface Range {
+  first: number;
+  count: number;
+  cols: number;
+}
+
+async function columnsOf(tensor: Tensor, { first, count, cols }: Range): Promise<Float64Array> {
+  const all = await tensor.read();
+  const rows = Array.from({ length: tensor.rows }, (_, row) => row * cols + first);
+  return Float64Array.from(rows.flatMap((start) => [...all.slice(start, start + count)]));
+}
+
+const ranges: Range[] = [
+  { first: 8, count: 8, cols: 24 },
+  { first: 16, count: 4, cols: 24 },
+  { first: 3, count: 5, cols: 10 },
+];
+
+describe.each(VARIANTS)("variant %s", (variant) => {
+  test.each(ranges)("columns $first + $count of $cols", async (range) => {
+    const device = await testDevice();
+    const { first, count: r, cols } = range;
+    const needsVectors = variant && variant !== "portable";
+    if (needsVectors && (first % 4 || (variant === "subgroup" && device.info.subgroupSize === 0))) return;
+    const [m, n, k] = [70, 36, 40];
+    const options = variant && { variant };
+    const columns = (of: Tensor): Columns => ({ of, first, count: r });
+
+    // of H: y = x Wᵀ + h Bᵀ
+    const [x, w, h, e] = [m * k, n * k, m * r, n * r].map((count, seed) => randomValues(count, seed));
+    const H = floats(device, widened(h!, m, range), [m, cols]);
+    const [X, W, E] = [floats(device, x!, [m, k]), floats(device, w!, [n, k]), floats(device, e!, [n, r])];
+    const branch = matmulReference(h!, e!, { m, n, k: r, layout: "NT" });
+    const y = matmulReference(x!, w!, { m, n, k, layout: "NT" }).map((value, i) => value + branch[i]!);
+    expect(
+      await matmul(X, W, { layout: "NT", extend: { h: columns(H), e: E }, ...options }).read(),
+    ).toBeClose(y);
+    const windowed = { extend: { h: columns(H), e: E }, windowBytes: 70 * k };
+    expect(await matmul(X, W, { layout: "NT", ...windowed, ...options }).read()).toBeClose(y);
+
+    // of B: dB = dyᵀ h, added
+    const [dy, start] = [randomValues(m * n, 5), randomValues(n * r, 6)];
+    const dB = matmulReference(dy, h!, { m: n, n: r, k: m, layout: "TN" }).map((v, i) => v + start[i]!);
+    const [DY, into] = [floats(device, dy, [m, n]), floats(device, start, [n, r])];
+    expect(await matmul(DY, columns(H), { layout: "TN", into, ...options }).read()).toBeClose(dB);
+
+    // of C: dh = 2 dy B, which leaves the other columns as they are
+    const before = widened(new Float64Array(m * r), m, range);
+    const out = floats(device, before, [m, cols]);
+    const dh = matmulReference(dy, e!, { m, n: r, k: n, layout: "NN" }).map((value) => 2 * value);
+    expect(matmul(DY, E, { layout: "NN", alpha: 2, out: columns(out), ...options })).toBe(out);
+    expect(await columnsOf(out, range)).toBeClose(dh);
+    expect(await out.read()).toBeClose(widened(dh, m, range));
+  });
+});
+
+test("a few rows: the branch of a decoded token", async () => {
+  const device = await testDevice();
+  const [n, k, r, cols] = [20, 16, 4, 12];
+  const [x, w, h, e] = [k, n * k, r, n * r].map((count, seed) => randomValues(count, seed));
+  const range = { first: 5, count: r, cols };
+  const H = floats(device, widened(h!, 1, range), [1, cols]);
+  const extend = { h: { of: H, first: 5, count: r }, e: floats(device, e!, [n, r]) };
+  const branch = matmulReference(h!, e!, { m: 1, n, k: r, layout: "NT" });
+  const wanted = matmulReference(x!, w!, { m: 1, n, k, layout: "NT" }).map((value, i) => value + branch[i]!);
+  const got = matmul(floats(device, x!, [1, k]), floats(device, w!, [n, k]), { layout: "NT", extend });
+  expect(await got.read()).toBeClose(wanted);
+});
+
+test("columns that are not there, and a place of another size, are refused", async () => {
+  const device = await testDevice();
+  const [A, B] = [floats(device, [1, 2], [1, 2]), floats(device, [1, 2, 3, 4, 5, 6], [2, 3])];
+  expect(() => matmul(A, { of: B, first: 2, count: 2 }, { layout: "NN" })).toThrow("columns 2 to 4 of [2,3]");
+  const out = { of: B, first: 0, count: 3 };
+  expect(() => matmul(A, B, { layout: "NN", out })).toThrow("out has 2×3 for a result of 1×3");
+});
