@@ -1,8 +1,8 @@
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
-import { isLeaf, type Leaf, type Module, modules, type Wrap } from "../nn/module.ts";
-import { allocateParameters, type Parameters } from "../nn/parameters.ts";
+import { isLeaf, type Leaf, type Module, modules, type Siblings, type Wrap } from "../nn/module.ts";
+import { allocateParameters, isStackable, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom, type Random } from "../util/random.ts";
 
@@ -45,11 +45,23 @@ export interface Method {
   saved?(model: Adaptable): readonly Module[];
   /** The middleware that runs at the site. */
   wrap(site: Module, tensors: SiteTensors, index: number): Wrap;
+  /** How sites that compute from the same input are computed together, where the method can do that. */
+  readonly together?: Together;
   /**
    * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
    * with these tensors does what the adapted site does outside training.
    */
   merge?(site: Module, tensors: SiteTensors): Readonly<Record<string, () => Tensor>>;
+}
+
+/** How a method computes several sites of one input at once. */
+export interface Together {
+  /** The tensor, by its name, that the sites have the rows of in one matrix, one site after another. */
+  readonly stacked: string;
+  /** Whether it can compute these, which are all the sites among some siblings. */
+  accepts(sites: readonly Module[]): boolean;
+  /** Computes siblings, among which are these sites, with the stacked tensor of all. */
+  wrap(siblings: Siblings, sites: readonly Site[], stack: Tensor): Siblings["wrap"];
 }
 
 /** A module that is adapted, and the tensors that adapt it. */
@@ -91,7 +103,11 @@ export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0
   if (taken) fail("attach", `${taken.path} already has an adapter`, "release that one first");
   const wanted = targets.flatMap((module) => named(module, method.shapes(module)));
   const copies = leaves.flatMap((leaf) => named(leaf, shapesOf(leaf)));
-  const parameters = allocateParameters(model.device, [...wanted, ...copies]);
+  const groups = findGroups(model, method, targets);
+  const stacked = groups.map(({ members }) =>
+    members.map(({ path }) => `${path}.${method.together?.stacked}`),
+  );
+  const parameters = allocateParameters(model.device, [...wanted, ...copies], stacked);
   const tensors = new Map(parameters.entries.map(({ name, tensor }) => [name, tensor]));
   initialize(method, wanted, tensors, createRandom(seed));
   const site = (module: Module, names: object): Site => ({
@@ -101,7 +117,26 @@ export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0
   const sites = targets.map((module) => site(module, method.shapes(module)));
   const saved = leaves.map((leaf) => site(leaf, leaf.tensors));
   for (const { module, tensors } of saved) copyTensors(module as Leaf, tensors);
-  return mount({ method, sites, saved, parameters, base: model });
+  return mount({ method, sites, saved, parameters, base: model }, groups);
+}
+
+/** Sites that a method computes together, among the siblings that they are. */
+interface Group {
+  siblings: Siblings;
+  members: readonly Module[];
+}
+
+function findGroups(model: Adaptable, method: Method, targets: readonly Module[]): Group[] {
+  const { together } = method;
+  if (!together) return [];
+  const sites = new Set(targets);
+  const groups = [...modules(model.root)].flatMap(({ siblings }): Group[] =>
+    siblings ? [{ siblings, members: siblings.members.filter((member) => sites.has(member)) }] : [],
+  );
+  return groups.filter(({ members }) => {
+    const stacked = members.map((member) => method.shapes(member)[together.stacked] ?? []);
+    return members.length > 1 && isStackable(stacked) && together.accepts(members);
+  });
 }
 
 /** The modules that own tensors, at and below these; each once. */
@@ -148,17 +183,25 @@ function siteTensors(
   return Object.fromEntries(names.map((name) => [name, all.get(`${module.path}.${name}`) as Tensor]));
 }
 
-function mount<M extends Method>(parts: Omit<Adapter<M>, "attached" | "enable" | "release">): Adapter<M> {
+function mount<M extends Method>(
+  parts: Omit<Adapter<M>, "attached" | "enable" | "release">,
+  groups: readonly Group[],
+): Adapter<M> {
   const { method, sites, saved, parameters } = parts;
   const wraps: [Module, Wrap][] = [
     ...sites.map(({ module, tensors }, i): [Module, Wrap] => [module, method.wrap(module, tensors, i)]),
     ...saved.map(({ module, tensors }): [Module, Wrap] => [module, trainedCopy(tensors)]),
   ];
+  const joint = groups.map(({ siblings, members }, i) => {
+    const own = sites.filter(({ module }) => members.includes(module));
+    return { siblings, wrap: method.together?.wrap(siblings, own, parameters.stacks[i] as Tensor) };
+  });
   let attached = false;
   let released = false;
   const enable = (on: boolean) => {
     if (released) fail("adapter", "it was released", "attach a new one");
     for (const [module, wrap] of wraps) module.wrap = on ? wrap : undefined;
+    for (const { siblings, wrap } of joint) siblings.wrap = on ? wrap : undefined;
     attached = on;
   };
   enable(true);

@@ -4,11 +4,11 @@ import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { type Context, isLeaf, type Module, modules, type Wrap } from "../nn/module.ts";
+import { type Context, call, isLeaf, type Module, modules, type Siblings, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import type { Random } from "../util/random.ts";
-import { type Adaptable, findModules, type Method, type SiteTensors } from "./adapter.ts";
+import { type Adaptable, findModules, type Method, type Site, type SiteTensors } from "./adapter.ts";
 import { describeUnmatchedTargets, matchesTarget, type TargetOptions, targetNames } from "./targets.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
@@ -80,6 +80,13 @@ export function lora(given: LoraOptions = {}): Lora {
     initialValues,
     wrap: (site, tensors, index) =>
       loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+    together: {
+      stacked: "lora_A",
+      // Dropout gives each layer's branch another input.
+      accepts: (sites) => options.dropout === 0 && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
+      wrap: (siblings, sites, stack) =>
+        jointWrap(siblings, sites, stack, scaleOf(sites[0]?.module.path ?? "")),
+    },
     merge: (site, tensors) => ({
       weight: () => mergedWeight(site as Linear, tensors, scaleOf(site.path)),
     }),
@@ -164,8 +171,27 @@ function loraWrap(
   return (x, { tape, training, seed }: Context) =>
     ops.linear(tape, x, site.weight, {
       bias: site.bias,
-      lora: { A: lora_A, B: lora_B, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
+      B: lora_B,
+      lora: { A: lora_A, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
     });
+}
+
+/** Computes layers of one input with what their branches share; the siblings without a branch run as ever. */
+function jointWrap(
+  { members }: Siblings,
+  sites: readonly Site[],
+  A: Tensor,
+  scale: number,
+): Siblings["wrap"] {
+  const layers = sites.map(({ module, tensors }) => {
+    const { weight, bias } = module as Linear;
+    return { weight, bias, B: tensors.lora_B };
+  });
+  return (x, context) => {
+    const ys = ops.linears(context.tape, x, layers, { A, scale, dropout: 0, seed: 0 });
+    const adapted = new Map(sites.map(({ module }, i) => [module, ys[i] as Tensor]));
+    return members.map((member) => adapted.get(member) ?? call(member, x, context));
+  };
 }
 
 /** W + s · B A, `[out, in]` f32. */

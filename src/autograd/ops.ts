@@ -2,10 +2,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activateBackward, activate as activateKernel } from "../kernels/activation.ts";
 import * as kernels from "../kernels/attention.ts";
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
-import { dropout } from "../kernels/dropout.ts";
 import {
-  addBias,
-  addInto,
   add as addKernel,
   biasGradient,
   scale as scaleKernel,
@@ -23,7 +20,6 @@ import {
   layerNormBackwardWeight,
   layerNorm as layerNormKernel,
 } from "../kernels/layer-norm.ts";
-import { matmul } from "../kernels/matmul.ts";
 import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
 import { meanPoolBackward, meanPool as meanPoolKernel } from "../kernels/pooling.ts";
 import {
@@ -43,6 +39,8 @@ import {
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
 import { passOn, type Tape } from "./tape.ts";
+
+export { type LinearLayer, type LoraBranch, linear, linears } from "./linear.ts";
 
 // Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.
 
@@ -85,77 +83,6 @@ export function sliceColumns(tape: Tape | undefined, x: Tensor, start: number, e
       give(x, (into) => sliceColumnsBackward(dy, start, x.columns, into));
     }) ?? y
   );
-}
-
-/** The low-rank branch of an adapted linear layer: adds scale · B A dropout(x). Hu et al. 2021, arXiv 2106.09685. */
-export interface LoraBranch {
-  /** `[r, in]` */
-  A: Tensor;
-  /** `[out, r]` */
-  B: Tensor;
-  scale: number;
-  /** Probability with which an input element of the branch is dropped; 0 outside training. */
-  dropout: number;
-  /** Seed of this layer's dropout in this pass. */
-  seed: number;
-}
-
-/** Options of {@link linear}. */
-export interface LinearOptions {
-  /** `[out]` */
-  bias?: Tensor | undefined;
-  lora?: LoraBranch | undefined;
-}
-
-/**
- * y = x Wᵀ + bias + scale · (drop(x) Aᵀ) Bᵀ, the branch fused into the main product.
- * @param x `[..., in]`
- * @param weight `[out, in]`, frozen words or trainable f32
- */
-export function linear(
-  tape: Tape | undefined,
-  x: Tensor,
-  weight: Tensor,
-  { bias, lora }: LinearOptions = {},
-): Tensor {
-  const h = lora && matmul(dropped(x, lora), lora.A, { layout: "NT", alpha: lora.scale });
-  const y = matmul(x, weight, { layout: "NT", ...(h && lora && { extend: { h, e: lora.B } }) });
-  if (bias) addBias(y, bias);
-  if (!tape) return y;
-  const inputs = [x, weight, ...(bias ? [bias] : []), ...(lora ? [lora.A, lora.B] : [])];
-  const needsX = tape.tracks(weight) || (lora !== undefined && tape.tracks(lora.A));
-  const saved = [...(needsX ? [x] : []), ...(h ? [h] : [])];
-  return tape.record(y, inputs, saved, (dy, give) => {
-    // dh is the gradient of the branch before scaling: scale · dy B.
-    const dh = lora && matmul(dy, lora.B, { layout: "NN", alpha: lora.scale });
-    if (dh && h) {
-      give(lora.A, (into) => matmul(dh, dropped(x, lora), { layout: "TN", ...(into && { into }) }));
-      give(lora.B, (into) => matmul(dy, h, { layout: "TN", ...(into && { into }) }));
-    }
-    give(x, (into) => linearInputGradient(dy, weight, dh && { ...lora, dh }, into));
-    give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
-    if (bias) give(bias, (into) => biasGradient(dy, into));
-  });
-}
-
-/** dx = dy W + mask(dh A); without dropout one fused product. */
-function linearInputGradient(
-  dy: Tensor,
-  weight: Tensor,
-  lora: (Pick<LoraBranch, "A" | "dropout" | "seed"> & { dh: Tensor }) | undefined,
-  into: Tensor | undefined,
-): Tensor {
-  const target = into && { into };
-  if (!lora) return matmul(dy, weight, { layout: "NN", ...target });
-  const { A, dh } = lora;
-  if (lora.dropout === 0) return matmul(dy, weight, { layout: "NN", extend: { h: dh, e: A }, ...target });
-  const dx = matmul(dy, weight, { layout: "NN", ...target });
-  return addInto(dx, dropped(matmul(dh, A, { layout: "NN" }), lora));
-}
-
-/** Forward and backward use the same mask: it depends on the seed only, nothing is stored. */
-function dropped(x: Tensor, { dropout: p, seed }: Pick<LoraBranch, "dropout" | "seed">): Tensor {
-  return p === 0 ? x : dropout(x, { p, seed });
 }
 
 /** x · rstd · (offset + w) over the last axis. Saves x and rstd. */

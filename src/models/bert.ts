@@ -3,9 +3,9 @@ import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { attend } from "../nn/attention.ts";
+import { attend, callHeads } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call, type Module } from "../nn/module.ts";
+import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm, unitLength } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
@@ -63,7 +63,7 @@ function block(weights: Weights, c: BertConfig): Module {
   const { hiddenSize: d, numHeads, names } = c;
   const at = (name: string, inputs = d, outputs = d) =>
     linear(weights.at(name), inputs, outputs, { bias: true });
-  const [q, k, v] = [at(names.query), at(names.key), at(names.value)];
+  const qkv: Siblings = { members: [names.query, names.key, names.value].map((name) => at(name)) };
   const out = at(names.attentionOutput);
   const norm1 = layerNorm(weights.at(names.attentionNorm), d, { eps: c.normEps });
   const up = at(names.up, d, c.intermediateSize);
@@ -72,12 +72,11 @@ function block(weights: Weights, c: BertConfig): Module {
   const options = { queryScale: Math.sqrt(numHeads / d), causal: false, layer: 0 };
   return {
     path: weights.path,
-    children: [q, k, v, out, norm1, up, down, norm2],
+    children: [...qkv.members, out, norm1, up, down, norm2],
+    siblings: qkv,
     forward(x, context) {
       const { tape } = context;
-      const [batch = 0, length = 0] = x.shape;
-      const heads = (m: Module) => call(m, x, context).reshape([batch, length, numHeads, d / numHeads]);
-      const mixed = attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape);
+      const mixed = attend(options, ...callHeads(qkv, x, numHeads, context), context).reshape(x.shape);
       const h = call(norm1, ops.add(tape, x, call(out, mixed, context)), context);
       const inner = ops.activate(tape, call(up, h, context), c.activation);
       return call(norm2, ops.add(tape, h, call(down, inner, context)), context);

@@ -3,10 +3,10 @@ import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { attend } from "../nn/attention.ts";
+import { attend, callHeads } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call, type Module } from "../nn/module.ts";
+import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
@@ -41,17 +41,15 @@ const NORM = { eps: 1e-5 };
 function attention(weights: Weights, c: OptConfig, layer: number): Module {
   const { hiddenSize: d, numHeads, bias } = c;
   const projection = (name: string) => linear(weights.at(name), d, d, { bias });
-  const [q, k, v] = [projection("q_proj"), projection("k_proj"), projection("v_proj")];
+  const qkv: Siblings = { members: ["q_proj", "k_proj", "v_proj"].map(projection) };
   const out = projection("out_proj");
   const options = { queryScale: 1 / Math.sqrt(d / numHeads), layer };
   return {
     path: weights.path,
-    children: [q, k, v, out],
-    forward(x, context) {
-      const [batch = 0, length = 0] = x.shape;
-      const heads = (m: Module) => call(m, x, context).reshape([batch, length, numHeads, d / numHeads]);
-      return call(out, attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape), context);
-    },
+    children: [...qkv.members, out],
+    siblings: qkv,
+    forward: (x, context) =>
+      call(out, attend(options, ...callHeads(qkv, x, numHeads, context), context).reshape(x.shape), context),
   };
 }
 

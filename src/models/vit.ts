@@ -2,9 +2,9 @@ import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { attend } from "../nn/attention.ts";
+import { attend, callHeads } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call, type Module } from "../nn/module.ts";
+import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
@@ -32,11 +32,8 @@ function block(weights: Weights, c: VitConfig): Module {
   const at = (name: string, bias = true, inputs = d, outputs = d) =>
     linear(weights.at(name), inputs, outputs, { bias });
   const norm1 = layerNorm(weights.at("layernorm_before"), d, { eps });
-  const [q, k, v] = [
-    at("attention.q_proj", qkvBias),
-    at("attention.k_proj", qkvBias),
-    at("attention.v_proj", qkvBias),
-  ];
+  const projections = ["q_proj", "k_proj", "v_proj"];
+  const qkv: Siblings = { members: projections.map((name) => at(`attention.${name}`, qkvBias)) };
   const out = at("attention.o_proj");
   const norm2 = layerNorm(weights.at("layernorm_after"), d, { eps });
   const up = at("mlp.fc1", true, d, c.intermediateSize);
@@ -44,13 +41,12 @@ function block(weights: Weights, c: VitConfig): Module {
   const options = { queryScale: Math.sqrt(numHeads / d), causal: false, layer: 0 };
   return {
     path: weights.path,
-    children: [norm1, q, k, v, out, norm2, up, down],
+    children: [norm1, ...qkv.members, out, norm2, up, down],
+    siblings: qkv,
     forward(x, context) {
       const { tape } = context;
-      const [batch = 0, length = 0] = x.shape;
-      const normed = call(norm1, x, context);
-      const heads = (m: Module) => call(m, normed, context).reshape([batch, length, numHeads, d / numHeads]);
-      const mixed = attend(options, heads(q), heads(k), heads(v), context).reshape(x.shape);
+      const heads = callHeads(qkv, call(norm1, x, context), numHeads, context);
+      const mixed = attend(options, ...heads, context).reshape(x.shape);
       const h = ops.add(tape, x, call(out, mixed, context));
       const inner = ops.activate(tape, call(up, call(norm2, h, context), context), c.activation);
       return ops.add(tape, h, call(down, inner, context));

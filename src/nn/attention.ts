@@ -2,7 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
 import { linear } from "./linear.ts";
-import { type Context, call, type Module } from "./module.ts";
+import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
 import { rmsNorm } from "./norm.ts";
 import type { RopeAngles } from "./rope-angles.ts";
 import type { Weights } from "./weights.ts";
@@ -50,6 +50,7 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   return {
     path: weights.path,
     children: [...projection.modules, o, ...qNorm.modules, ...kNorm.modules],
+    ...(projection.siblings && { siblings: projection.siblings }),
     forward(x, context) {
       const [batch, length] = x.shape as [number, number];
       const [q, k, v] = projection.project(x, context);
@@ -60,6 +61,20 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
       return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
     },
   };
+}
+
+/** Queries, keys and values of x `[B, T, d]` by projections of equal size, each `[B, T, H, d / H]`. */
+export function callHeads(
+  qkv: Siblings,
+  x: Tensor,
+  numHeads: number,
+  context: Context,
+): [q: Tensor, k: Tensor, v: Tensor] {
+  const [batch = 0, length = 0] = x.shape;
+  const heads = callAll(qkv, x, context).map((y) =>
+    y.reshape([batch, length, numHeads, y.columns / numHeads]),
+  );
+  return heads as [Tensor, Tensor, Tensor];
 }
 
 /** What {@link attend} needs to know. */
@@ -89,6 +104,7 @@ export function attend(
 /** How queries, keys and values `[B, T, heads · D]` come from x. */
 interface Projection {
   modules: readonly Module[];
+  siblings?: Siblings;
   project(x: Tensor, context: Context): [q: Tensor, k: Tensor, v: Tensor];
 }
 
@@ -99,9 +115,11 @@ function separateProjections(
   const q = linear(weights.at("q_proj"), hiddenSize, numHeads * headDim, { bias });
   const k = linear(weights.at("k_proj"), hiddenSize, numKvHeads * headDim, { bias });
   const v = linear(weights.at("v_proj"), hiddenSize, numKvHeads * headDim, { bias });
+  const siblings: Siblings = { members: [q, k, v] };
   return {
-    modules: [q, k, v],
-    project: (x, context) => [call(q, x, context), call(k, x, context), call(v, x, context)],
+    modules: siblings.members,
+    siblings,
+    project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor, Tensor],
   };
 }
 

@@ -2,7 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { linear } from "./linear.ts";
-import { type Context, call, type Module } from "./module.ts";
+import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of a gated MLP. */
@@ -23,6 +23,7 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
   return {
     path: weights.path,
     children: [...inner.modules, down],
+    ...(inner.siblings && { siblings: inner.siblings }),
     forward(x, context) {
       const [gate, up] = inner.project(x, context);
       return call(down, ops.gatedActivation(context.tape, gate, up, activation), context);
@@ -33,6 +34,7 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
 /** How gate and up `[B, T, intermediate]` come from x. */
 interface Projection {
   modules: readonly Module[];
+  siblings?: Siblings;
   project(x: Tensor, context: Context): [gate: Tensor, up: Tensor];
 }
 
@@ -42,9 +44,11 @@ function separateProjections(
 ): Projection {
   const gate = linear(weights.at("gate_proj"), hiddenSize, intermediateSize, { bias });
   const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
+  const siblings: Siblings = { members: [gate, up] };
   return {
-    modules: [gate, up],
-    project: (x, context) => [call(gate, x, context), call(up, x, context)],
+    modules: siblings.members,
+    siblings,
+    project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor],
   };
 }
 

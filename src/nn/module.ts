@@ -26,6 +26,8 @@ export interface Context {
 export interface Module {
   readonly path: string;
   readonly children: readonly Module[];
+  /** Children that compute from the same input. */
+  readonly siblings?: Siblings;
   /** Set by an adapter; see {@link Wrap}. */
   wrap?: Wrap | undefined;
   /** The module's own function, without any adapter. */
@@ -47,6 +49,18 @@ export type Wrap = (
 export function call(module: Module, x: Tensor, context: Context): Tensor {
   const next = (x: Tensor, context: Context) => module.forward(x, context);
   return module.wrap ? module.wrap(x, context, next, module) : next(x, context);
+}
+
+/** Modules that compute from the same input, such as the projections of queries, keys and values. */
+export interface Siblings {
+  readonly members: readonly Module[];
+  /** Set by an adapter that computes them together: their outputs, in order. */
+  wrap?: ((x: Tensor, context: Context) => Tensor[]) | undefined;
+}
+
+/** Runs modules of the same input through their adapters. */
+export function callAll({ members, wrap }: Siblings, x: Tensor, context: Context): Tensor[] {
+  return wrap ? wrap(x, context) : members.map((member) => call(member, x, context));
 }
 
 /** A module and everything below it, parents first. */

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { empty, Tensor } from "../gpu/tensor.ts";
+import { elementCount, empty, Tensor } from "../gpu/tensor.ts";
 import { zeros } from "../kernels/elementwise.ts";
 
 /** A trainable tensor by its name in the saved file. */
@@ -16,36 +16,79 @@ export interface Parameters {
   /** `[n]` f32: everything. */
   readonly flat: Tensor;
   readonly entries: readonly Parameter[];
+  /** Matrices that consist of the rows of several entries. */
+  readonly stacks: readonly Tensor[];
+  /** What gradients are computed for: entries and stacks, which share memory. */
+  readonly leaves: readonly Tensor[];
 }
 
 const ALIGNMENT = 64; // elements: 256 bytes, the binding offset alignment of the portable floor
 
-/** Reserves one zeroed buffer for tensors of the given names and shapes; it lives until it is released. */
-export function allocateParameters(
-  device: Device,
-  wanted: readonly { name: string; shape: readonly number[] }[],
-): Parameters {
-  let total = 0;
-  const offsets = wanted.map(({ shape }) => {
-    const offset = total;
-    total += Math.ceil(shape.reduce((a, b) => a * b, 1) / ALIGNMENT) * ALIGNMENT;
-    return offset;
-  });
-  const flat = device.memory.persistent(() => zeros(device, [total]));
-  const entries = wanted.map(({ name, shape }, i) => ({
-    name,
-    tensor: new Tensor(device, flat.storage, shape, "f32", (offsets[i] as number) * 4),
-  }));
-  return { flat, entries };
+/** A tensor's name and shape. */
+export interface Wanted {
+  name: string;
+  shape: readonly number[];
 }
 
-/** A second buffer of the same layout, zeroed (gradients): the flat tensor, and views keyed by the parameter. */
-export function allocateLike({ flat, entries }: Parameters): { flat: Tensor; views: Map<Tensor, Tensor> } {
+/** Whether matrices can lie one right after another, as the rows of one, each where a binding can begin. */
+export function isStackable(shapes: readonly (readonly number[])[]): boolean {
+  const columns = shapes[0]?.at(-1);
+  return shapes.every(
+    (shape, i) =>
+      shape.at(-1) === columns && (i === shapes.length - 1 || elementCount(shape) % ALIGNMENT === 0),
+  );
+}
+
+/**
+ * Reserves one zeroed buffer for tensors of the given names and shapes; it lives until it is released.
+ * @param stacked names of tensors that form one matrix together; see {@link isStackable}
+ */
+export function allocateParameters(
+  device: Device,
+  wanted: readonly Wanted[],
+  stacked: readonly (readonly string[])[] = [],
+): Parameters {
+  const { offsets, total } = placeTensors(wanted, stacked);
+  const flat = device.memory.persistent(() => zeros(device, [total]));
+  const view = (shape: readonly number[], offset: number) =>
+    new Tensor(device, flat.storage, shape, "f32", offset * 4);
+  const entries = wanted.map(({ name, shape }) => ({
+    name,
+    tensor: view(shape, offsets.get(name) as number),
+  }));
+  const shapes = new Map(wanted.map(({ name, shape }) => [name, shape]));
+  const stacks = stacked.map((names) => {
+    const rows = names.reduce((sum, name) => sum + (shapes.get(name)?.[0] ?? 0), 0);
+    const [first = ""] = names;
+    return view([rows, shapes.get(first)?.at(-1) ?? 0], offsets.get(first) as number);
+  });
+  return { flat, entries, stacks, leaves: [...entries.map(({ tensor }) => tensor), ...stacks] };
+}
+
+/** Where each tensor begins, in elements: in the order in which they are given, a stack where its first one is. */
+function placeTensors(
+  wanted: readonly Wanted[],
+  stacked: readonly (readonly string[])[],
+): { offsets: Map<string, number>; total: number } {
+  const sizes = new Map(wanted.map(({ name, shape }) => [name, elementCount(shape)]));
+  const stackOf = new Map(stacked.flatMap((names) => names.map((name) => [name, names] as const)));
+  const offsets = new Map<string, number>();
+  let total = 0;
+  for (const { name } of wanted.filter(({ name }) => (stackOf.get(name) ?? [name])[0] === name)) {
+    for (const next of stackOf.get(name) ?? [name]) {
+      offsets.set(next, total);
+      total += Math.ceil((sizes.get(next) as number) / ALIGNMENT) * ALIGNMENT;
+    }
+  }
+  return { offsets, total };
+}
+
+/** A second buffer of the same layout, zeroed (gradients): the flat tensor, and views keyed by the leaf. */
+export function allocateLike({ flat, leaves }: Parameters): { flat: Tensor; views: Map<Tensor, Tensor> } {
   const { device } = flat;
   const twin = device.memory.persistent(() => zeros(device, flat.shape));
-  const views = entries.map(
-    ({ tensor }) =>
-      [tensor, new Tensor(device, twin.storage, tensor.shape, "f32", tensor.byteOffset)] as const,
+  const views = leaves.map(
+    (leaf) => [leaf, new Tensor(device, twin.storage, leaf.shape, "f32", leaf.byteOffset)] as const,
   );
   return { flat: twin, views: new Map(views) };
 }

@@ -29,7 +29,7 @@ export function accumulateGradients<B extends Counted>(
   for (const [i, batch] of batches.entries()) {
     const sum = scoped(device, () => {
       const tape = new Tape();
-      for (const { tensor } of parameters.entries) tape.watch(tensor);
+      for (const leaf of parameters.leaves) tape.watch(leaf);
       const context = { tape, training: true, seed: seed + i, checkpoint };
       const loss = lossOf(batch, context, 1 / labelTokens);
       if (tape.length > 0) tape.backward(loss, loss, gradients);

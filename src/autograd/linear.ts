@@ -1,0 +1,142 @@
+import { empty, type Tensor } from "../gpu/tensor.ts";
+import { dropout } from "../kernels/dropout.ts";
+import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
+import { type Columns, matmul } from "../kernels/matmul.ts";
+import type { Tape } from "./tape.ts";
+
+/** A linear layer: y = x Wᵀ + bias. */
+export interface LinearLayer {
+  /** `[out, in]`, frozen words or trainable f32 */
+  weight: Tensor;
+  /** `[out]` */
+  bias?: Tensor | undefined;
+  /** `[out, r]`: the second half of the layer's low-rank branch, if it has one */
+  B?: Tensor | undefined;
+}
+
+/** The first half of low-rank branches: they add scale · B A dropout(x). Hu et al. 2021, arXiv 2106.09685. */
+export interface LoraBranch {
+  /** `[Σ r, in]`: the rows of all layers that have a B, in their order */
+  A: Tensor;
+  scale: number;
+  /** Probability with which an input element of the branch is dropped; 0 outside training. */
+  dropout: number;
+  /** Seed of this dropout in this pass. */
+  seed: number;
+}
+
+/** Options of {@link linear}. */
+export interface LinearOptions extends Omit<LinearLayer, "weight"> {
+  lora?: LoraBranch | undefined;
+}
+
+/**
+ * y = x Wᵀ + bias + scale · (drop(x) Aᵀ) Bᵀ, the branch fused into the main product.
+ * @param x `[..., in]`
+ * @param weight `[out, in]`, frozen words or trainable f32
+ */
+export function linear(
+  tape: Tape | undefined,
+  x: Tensor,
+  weight: Tensor,
+  { bias, B, lora }: LinearOptions = {},
+): Tensor {
+  const [y] = linears(tape, x, [{ weight, bias, B }], lora);
+  return y as Tensor;
+}
+
+/**
+ * Several linear layers of one input. What their branches have in common is computed once: h = scale · drop(x) Aᵀ
+ * `[..., Σ r]` reads x once for all, and so does the gradient of A.
+ * @param x `[..., in]`
+ * @returns `[..., out]` of each layer
+ */
+export function linears(
+  tape: Tape | undefined,
+  x: Tensor,
+  layers: readonly LinearLayer[],
+  branch?: LoraBranch,
+): Tensor[] {
+  const h = branch && matmul(dropped(x, branch), branch.A, { layout: "NT", alpha: branch.scale });
+  const parts = columnsOf(layers);
+  const ys = layers.map(({ weight, bias, B }, i) => {
+    const extend = h && B && { h: { of: h, ...(parts[i] as Part) }, e: B };
+    const y = matmul(x, weight, { layout: "NT", ...(extend && { extend }) });
+    return bias ? addBias(y, bias) : y;
+  });
+  if (!tape) return ys;
+  const trained = layers
+    .flatMap(({ weight, bias, B }) => [weight, bias, B])
+    .filter((tensor) => tensor !== undefined);
+  const needsX = layers.some(({ weight }) => tape.tracks(weight)) || (branch && tape.tracks(branch.A));
+  const inputs = [x, ...trained, ...(branch ? [branch.A] : [])];
+  tape.recordAll(ys, inputs, [...(needsX ? [x] : []), ...(h ? [h] : [])], (dys, give) => {
+    const dh = branch && innerGradient(dys, layers, parts, branch);
+    for (const [i, { weight, bias, B }] of layers.entries()) {
+      const dy = dys[i];
+      if (!dy) continue;
+      const part = parts[i] as Part;
+      if (B && h) give(B, (into) => matmul(dy, { of: h, ...part }, { layout: "TN", ...(into && { into }) }));
+      give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
+      if (bias) give(bias, (into) => biasGradient(dy, into));
+    }
+    if (branch && dh)
+      give(branch.A, (into) => matmul(dh, dropped(x, branch), { layout: "TN", ...(into && { into }) }));
+    give(x, (into) => inputGradient(dys, layers, dh && branch && { ...branch, dh }, into));
+  });
+  return ys;
+}
+
+type Part = Omit<Columns, "of">;
+
+/** Where each layer's r columns lie among those of all. */
+function columnsOf(layers: readonly LinearLayer[]): Part[] {
+  let end = 0;
+  return layers.map(({ B }) => {
+    const first = end;
+    end += B?.columns ?? 0;
+    return { first, count: end - first };
+  });
+}
+
+/** The gradient of the branches between A and B, before scaling: scale · dy B, side by side. `[..., Σ r]` */
+function innerGradient(
+  dys: readonly (Tensor | undefined)[],
+  layers: readonly LinearLayer[],
+  parts: readonly Part[],
+  { A, scale }: LoraBranch,
+): Tensor {
+  const { device, shape } = dys.find((dy) => dy) as Tensor;
+  const isWhole = layers.every(({ B }, i) => !B || dys[i]);
+  const dh = (isWhole ? empty : zeros)(device, [...shape.slice(0, -1), A.rows]);
+  for (const [i, { B }] of layers.entries()) {
+    const dy = dys[i];
+    if (dy && B) matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, ...(parts[i] as Part) } });
+  }
+  return dh;
+}
+
+/** dx = Σ dy W + mask(dh A); without dropout the branch is fused into the last product. */
+function inputGradient(
+  dys: readonly (Tensor | undefined)[],
+  layers: readonly LinearLayer[],
+  branch: (Pick<LoraBranch, "A" | "dropout" | "seed"> & { dh: Tensor }) | undefined,
+  into: Tensor | undefined,
+): Tensor {
+  const terms = layers.flatMap(({ weight }, i) => {
+    const dy = dys[i];
+    return dy ? [{ dy, weight }] : [];
+  });
+  const fused = branch && branch.dropout === 0 ? { extend: { h: branch.dh, e: branch.A } } : undefined;
+  let dx = into;
+  for (const [i, { dy, weight }] of terms.entries()) {
+    dx = matmul(dy, weight, { layout: "NN", ...(dx && { into: dx }), ...(i === terms.length - 1 && fused) });
+  }
+  if (!branch || fused) return dx as Tensor;
+  return addInto(dx as Tensor, dropped(matmul(branch.dh, branch.A, { layout: "NN" }), branch));
+}
+
+/** Forward and backward use the same mask: it depends on the seed only, nothing is stored. */
+function dropped(x: Tensor, { dropout: p, seed }: Pick<LoraBranch, "dropout" | "seed">): Tensor {
+  return p === 0 ? x : dropout(x, { p, seed });
+}

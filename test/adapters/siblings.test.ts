@@ -1,0 +1,100 @@
+// Layers of one input, whose branches are computed together.
+import { expect, test, vi } from "vitest";
+import { attach } from "../../src/adapters/adapter.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { collate } from "../../src/data/batch.ts";
+import { modules, type Siblings } from "../../src/nn/module.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { AdamW } from "../../src/train/optimizer.ts";
+import { accumulateGradients } from "../../src/train/pass.ts";
+import { createRandom } from "../../src/util/random.ts";
+import { fixturePath, openTestModel } from "../support/fixtures.ts";
+
+async function adapted(options: LoraOptions) {
+  const model = await openTestModel(fixturePath("llama-gqa"));
+  const adapter = attach(model, lora(options));
+  for (const { name, tensor } of adapter.parameters.entries) {
+    const random = createRandom(3).fork(name);
+    tensor.write(Float32Array.from({ length: tensor.size }, () => random.uniform() - 0.5));
+  }
+  const siblings = [...modules(model.root)].flatMap(({ siblings }) => siblings ?? []);
+  return { model, adapter, siblings };
+}
+
+type Adapted = Awaited<ReturnType<typeof adapted>>;
+
+/** Loss and gradients of one batch, and the products that they took. */
+async function pass({ model, adapter }: Adapted) {
+  const optimizer = new AdamW(adapter.parameters);
+  const inputIds = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+  const batch = collate([{ inputIds, labels: inputIds }], {});
+  const run = vi.spyOn(model.device, "run");
+  const objective = languageModelling(model);
+  const sum = accumulateGradients(objective, adapter.parameters, optimizer.gradients, [batch], { seed: 0 });
+  const products = run.mock.calls.filter(([{ name }]) => name.startsWith("mat")).length;
+  run.mockRestore();
+  const loss = await sum.read();
+  const gradients = await Promise.all(
+    adapter.parameters.entries.map(({ tensor }) => optimizer.gradients.get(tensor)!.read()),
+  );
+  return { loss, gradients, products };
+}
+
+const isJoint = ({ wrap }: Siblings) => wrap !== undefined;
+
+test.each<LoraOptions & { joint: number; saved: number }>([
+  // h and dA once for q, k, v and once for gate, up instead of five times: 6 products less in each of two layers
+  { targetModules: "all-linear", joint: 4, saved: 12 },
+  { targetModules: ["q_proj", "v_proj"], joint: 2, saved: 4 },
+  {
+    targetModules: ["q_proj", "v_proj"],
+    r: 4,
+    rankPattern: { v_proj: 8 },
+    alpha: 4,
+    alphaPattern: { v_proj: 8 },
+    joint: 2,
+    saved: 4,
+  },
+  { targetModules: ["k_proj", "up_proj"], joint: 0, saved: 0 },
+])(
+  "loss and gradients are those of one by one: $targetModules $rankPattern",
+  async ({ joint, saved, ...options }) => {
+    const run = await adapted(options);
+    expect(run.siblings.filter(isJoint)).toHaveLength(joint);
+    const together = await pass(run);
+    for (const siblings of run.siblings) siblings.wrap = undefined;
+    const apart = await pass(run);
+    expect(together.loss).toBeClose(apart.loss, 1e-6);
+    for (const [i, gradient] of together.gradients.entries()) {
+      expect(Math.max(...gradient.map(Math.abs))).toBeGreaterThan(0);
+      expect(gradient).toBeClose(apart.gradients[i]!, 1e-5);
+    }
+    expect(apart.products - together.products).toBe(saved);
+  },
+);
+
+test.each<LoraOptions>([
+  { dropout: 0.1 }, // every branch drops other elements of x
+  { alphaPattern: { q_proj: 16 } }, // another scale
+  { r: 1, rankPattern: { v_proj: 3 }, alphaPattern: { v_proj: 24 } }, // the second A could not be bound on its own
+])("apart where it has to be: %o", async (options) => {
+  const { siblings } = await adapted({ targetModules: ["q_proj", "v_proj"], ...options });
+  expect(siblings.filter(isJoint)).toEqual([]);
+});
+
+test("an adapter that is off or gone leaves the siblings alone", async () => {
+  const { adapter, siblings } = await adapted({ targetModules: "all-linear" });
+  adapter.enable(false);
+  expect(siblings.some(isJoint)).toBe(false);
+  adapter.enable(true);
+  expect(siblings.every(isJoint)).toBe(true);
+  adapter.release();
+  expect(siblings.some(isJoint)).toBe(false);
+});
+
+test("the tensors keep their names and order, whatever lies together", async () => {
+  const { adapter } = await adapted({ targetModules: ["q_proj", "v_proj"] });
+  const names = adapter.parameters.entries.map(({ name }) => name.replace(/^.*self_attn\./, ""));
+  const [q, v] = ["q_proj", "v_proj"].map((name) => [`${name}.lora_A`, `${name}.lora_B`]);
+  expect(names).toEqual([...q!, ...v!, ...q!, ...v!]);
+});
