@@ -29,6 +29,7 @@ export function ownEngines(device: Device): Engine[] {
     ourEngine(device, version),
     ourEngine(device, version, "bf16 weights"),
     ourEngine(device, version, "LoRA r 8"),
+    ourEngine(device, version, "LoRA r 8 on bf16"),
   ];
 }
 

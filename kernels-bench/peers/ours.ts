@@ -3,6 +3,7 @@ import { lora } from "../../src/adapters/lora.ts";
 import type { Batch } from "../../src/data/batch.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
+import { memoryFiles } from "../../src/io/files.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
 import { attention, attentionBackward } from "../../src/kernels/attention.ts";
 import { castToWords } from "../../src/kernels/cast.ts";
@@ -12,7 +13,8 @@ import { gatedActivation, gatedActivationBackward } from "../../src/kernels/gate
 import { matmul } from "../../src/kernels/matmul.ts";
 import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight } from "../../src/kernels/rms-norm.ts";
 import { rope, ropeBackward } from "../../src/kernels/rope.ts";
-import { createModel } from "../../src/load/create.ts";
+import { createModel, modelFiles } from "../../src/load/create.ts";
+import { openModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
 import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
@@ -33,7 +35,7 @@ import {
 } from "./work.ts";
 
 /** Variants of this package that take part. */
-export type Variant = "f32" | "bf16 weights" | "LoRA r 8";
+export type Variant = "f32" | "bf16 weights" | "LoRA r 8" | "LoRA r 8 on bf16";
 
 /** This package as one of the engines. */
 export function ourEngine(device: Device, version: string, variant: Variant = "f32"): Engine {
@@ -41,10 +43,11 @@ export function ourEngine(device: Device, version: string, variant: Variant = "f
     name: variant === "f32" ? "webgpu-lora" : `webgpu-lora, ${variant}`,
     version,
     async prepare(work) {
-      if (variant === "LoRA r 8") return work.kind === "training" ? prepareTraining(device, true) : undefined;
+      if (variant.startsWith("LoRA"))
+        return work.kind === "training" ? prepareLora(device, variant === "LoRA r 8 on bf16") : undefined;
       if (variant === "bf16 weights" && work.kind !== "matmul") return undefined;
       return work.kind === "training"
-        ? prepareTraining(device, false)
+        ? prepareFull(device)
         : preparedKernels(device, () => record(device, work, variant));
     },
   };
@@ -208,12 +211,31 @@ function theBatch(): Batch {
   };
 }
 
-function prepareTraining(device: Device, adapted: boolean): Prepared {
-  const { model, parameters: all } = createModel(device, CONFIG);
-  const adapter = adapted
-    ? attach(model, lora({ r: 8, alpha: 16, targetModules: "all-linear" }), { seed: 1 })
-    : undefined;
-  const parameters = adapter?.parameters ?? all;
+function prepareFull(device: Device): Prepared {
+  const { model, parameters } = createModel(device, CONFIG);
+  return prepareTraining(model, parameters, () => {
+    model.release();
+    device.memory.release(parameters.flat.storage);
+  });
+}
+
+/** On the same initial weights, frozen: in f32, or as a checkpoint in bf16 has them. */
+async function prepareLora(device: Device, inBf16: boolean): Promise<Prepared> {
+  const { model: created, parameters: weights } = createModel(device, CONFIG);
+  const model = inBf16
+    ? await openModel(memoryFiles("peers", await modelFiles(CONFIG, weights)), device)
+    : created;
+  const adapter = attach(model, lora({ r: 8, alpha: 16, targetModules: "all-linear" }), { seed: 1 });
+  return prepareTraining(model, adapter.parameters, () => {
+    adapter.release();
+    if (inBf16) model.release();
+    created.release();
+    device.memory.release(weights.flat.storage);
+  });
+}
+
+function prepareTraining(model: LanguageModel, parameters: Parameters, release: () => void): Prepared {
+  const { device } = model;
   const optimizer = new AdamW(parameters, { weightDecay: 0, maxGradNorm: 0 });
   const batch = theBatch();
   const step = () => trainingStep(model, parameters, optimizer, batch);
@@ -229,9 +251,7 @@ function prepareTraining(device: Device, adapted: boolean): Prepared {
     },
     release() {
       optimizer.release();
-      adapter?.release();
-      model.release();
-      device.memory.release(all.flat.storage);
+      release();
       device.memory.trim();
     },
   };

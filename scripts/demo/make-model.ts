@@ -1,6 +1,7 @@
 // npm run make-demo-model: writes text, trains a tokenizer and a small Llama on it with this package, saves both.
 import { mkdir } from "node:fs/promises";
 import { type Sequence, tokenizeExamples } from "../../src/data/tokenize.ts";
+import type { FileContent } from "../../src/io/files.ts";
 import { createTokenizer } from "../../src/io/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
@@ -60,7 +61,9 @@ process.exit(0);
 async function save(): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   const files = await modelFiles(MODEL_CONFIG, parameters);
-  files.set("tokenizer.json", `${JSON.stringify(tokenizerJson)}\n`);
-  files.set("tokenizer_config.json", `${JSON.stringify(tokenizerConfig, null, 2)}\n`);
-  await folderWriter(FOLDER).write(files);
+  const tokenizer = new Map([
+    ["tokenizer.json", `${JSON.stringify(tokenizerJson)}\n`],
+    ["tokenizer_config.json", `${JSON.stringify(tokenizerConfig, null, 2)}\n`],
+  ]);
+  await folderWriter(FOLDER).write(new Map<string, FileContent>([...files, ...tokenizer]));
 }

@@ -5,7 +5,7 @@ import { WordMap } from "./word-map.ts";
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
 /** Recording this many takes longer than submitting them, and the device can begin while the rest is recorded. */
-const MAX_DISPATCHES = 128;
+const MAX_DISPATCHES = 256;
 const MAX_UNIFORMS = 4096;
 /** Uploads up to this many bytes may be staged. */
 const MAX_STAGED = 65_536;

@@ -69,9 +69,13 @@ export function poseProblem(
   const [k, m] = layout === "TN" ? [a.rows, a.columns] : [a.columns, a.rows];
   const right = asColumns(b);
   const ldb = right.of.columns;
-  const stored = [right.of.rows, right.count] as const; // B as stored
-  const [bK, n] = layout === "NT" ? [stored[1], stored[0]] : stored;
-  if (bK !== k) fail("matmul", `${layout}: A [${a.shape}] and B [${stored}] do not meet: ${k} against ${bK}`);
+  const bRows = right.of.rows;
+  const [bK, n] = layout === "NT" ? [right.count, bRows] : [bRows, right.count];
+  if (bK !== k)
+    fail(
+      "matmul",
+      `${layout}: A [${a.shape}] and B [${bRows},${right.count}] do not meet: ${k} against ${bK}`,
+    );
   checkDtypes(a, right.of, layout);
   const branch = extend && { h: asColumns(extend.h), e: extend.e };
   if (branch) checkExtension(branch.h, branch.e, layout, m, n);
@@ -84,21 +88,29 @@ export function poseProblem(
   const c = out?.of ?? into ?? empty(a.device, layout === "TN" ? [m, n] : [...a.shape.slice(0, -1), n]);
   const operands = {
     a,
-    b: right.of.reshape([right.of.rows, ldb]),
+    b: right.of.reshape([bRows, ldb]),
     c,
     extend: branch && { h: branch.h.of, e: branch.e },
   };
-  const problem = {
-    ...{ m, n, k, kExtra: branch?.h.count ?? 0 },
-    ...{ lda: a.columns, ldb, ldc: out?.of.columns ?? n, ldh: branch?.h.of.columns ?? 0 },
-    ...{
-      aOffset: 0,
-      bOffset: right.first,
-      cOffset: out?.first ?? 0,
-      eOffset: 0,
-      hOffset: branch?.h.first ?? 0,
-    },
-    ...{ alpha, beta: into ? 1 : 0, aTransposed: layout === "TN", bTransposed: layout === "NT" },
+  // Written out: spreading parts into one takes longer than recording a dispatch.
+  const problem: Problem = {
+    m,
+    n,
+    k,
+    kExtra: branch ? branch.h.count : 0,
+    lda: a.columns,
+    ldb,
+    ldc: out ? out.of.columns : n,
+    ldh: branch ? branch.h.of.columns : 0,
+    aOffset: 0,
+    bOffset: right.first,
+    cOffset: out ? out.first : 0,
+    eOffset: 0,
+    hOffset: branch ? branch.h.first : 0,
+    alpha,
+    beta: into ? 1 : 0,
+    aTransposed: layout === "TN",
+    bTransposed: layout === "NT",
   };
   return [operands, problem];
 }

@@ -1,6 +1,5 @@
 import type { Device } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
-import type { FileContent } from "../io/files.ts";
 import { writeSafetensors } from "../io/safetensors-writer.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { buildModel } from "../models/families.ts";
@@ -46,10 +45,7 @@ export function countParameters(device: Device, config: HfConfig, task?: Task): 
 }
 
 /** `config.json` and `model.safetensors` in bf16, as transformers' `save_pretrained` lays them out. */
-export async function modelFiles(
-  config: HfConfig,
-  parameters: Parameters,
-): Promise<Map<string, FileContent>> {
+export async function modelFiles(config: HfConfig, parameters: Parameters): Promise<Map<string, Uint8Array>> {
   const values = await readParameters(parameters);
   const requests = requestsOf(parameters.flat.device, config);
   const tensors = requests.map(({ name, shape, transposed }) => {
@@ -59,8 +55,9 @@ export async function modelFiles(
     const stored = transposed ? [cols, rows] : [...shape];
     return { name, dtype: "BF16" as const, shape: stored, data: new Uint8Array(codes.buffer) };
   });
-  return new Map<string, FileContent>([
-    ["config.json", `${JSON.stringify({ ...config, torch_dtype: "bfloat16" }, null, 2)}\n`],
+  const json = `${JSON.stringify({ ...config, torch_dtype: "bfloat16" }, null, 2)}\n`;
+  return new Map([
+    ["config.json", new TextEncoder().encode(json)],
     ["model.safetensors", writeSafetensors(tensors, { format: "pt" })],
   ]);
 }
