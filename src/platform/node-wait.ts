@@ -1,5 +1,5 @@
 /** Longest nap, ms: what other work of the event loop may have to wait for its turn. */
-const LONGEST_MS = 0.5;
+const LONGEST_MS = 1;
 /** A nap lasts this share of the wait so far: the end is noticed at most this much too late. */
 const SHARE = 1 / 16;
 
