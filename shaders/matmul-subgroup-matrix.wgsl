@@ -9,7 +9,8 @@ struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
   lda: u32, ldb: u32, ldc: u32, ldh: u32,
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
-  alpha: f32, beta: f32
+  alpha: f32, beta: f32,
+  slice: u32 // steps of the sum, whole stages, that one layer of workgroups computes; the next one's C lies behind
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -81,11 +82,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   var c10: Result;
   var c11: Result;
   let padded_k = (params.k + DEPTH - 1u) / DEPTH * DEPTH;
-  var end = padded_k;
-  if (EXTENDED) { end += params.k_extra; }
-  var a_next = load_a(row + quad, step);
-  var b_next = load_b(step, col + quad);
-  for (var p = 0u; p < end; p += DEPTH) {
+  let start = group.z * params.slice;
+  var end = min(start + params.slice, padded_k);
+  if (EXTENDED && end == padded_k) { end += params.k_extra; }
+  var a_next = load_a(row + quad, start + step);
+  var b_next = load_b(start + step, col + quad);
+  for (var p = start; p < end; p += DEPTH) {
     workgroupBarrier(); // the tiles may still be read
     stage(quad * STRIDE + step, a_next, b_next);
     workgroupBarrier();
@@ -112,22 +114,23 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let own_row = row + subgroup / 2u * 32u;
   let own_col = col + subgroup % 2u * 32u;
   let base = subgroup * 256u;
+  let own = params.c_offset + group.z * params.m * params.ldc;
   subgroupMatrixStore<row_major>(&c_tile, base, c00, 16u);
-  write(own_row, own_col, base, lane % 32u);
+  write(own, own_row, own_col, base, lane % 32u);
   subgroupMatrixStore<row_major>(&c_tile, base, c01, 16u);
-  write(own_row, own_col + 16u, base, lane % 32u);
+  write(own, own_row, own_col + 16u, base, lane % 32u);
   subgroupMatrixStore<row_major>(&c_tile, base, c10, 16u);
-  write(own_row + 16u, own_col, base, lane % 32u);
+  write(own, own_row + 16u, own_col, base, lane % 32u);
   subgroupMatrixStore<row_major>(&c_tile, base, c11, 16u);
-  write(own_row + 16u, own_col + 16u, base, lane % 32u);
+  write(own, own_row + 16u, own_col + 16u, base, lane % 32u);
 }
 
 // Adds the staged fragment to C, within its bounds.
-fn write(row: u32, col: u32, base: u32, lane: u32) {
+fn write(own: u32, row: u32, col: u32, base: u32, lane: u32) {
   workgroupBarrier();
   for (var i = lane; i < 256u; i += 32u) {
     if (row + i / 16u < params.m && col + i % 16u < params.n) {
-      let at = params.c_offset + (row + i / 16u) * params.ldc + col + i % 16u;
+      let at = own + (row + i / 16u) * params.ldc + col + i % 16u;
       var value = c_tile[base + i];
       if (params.beta != 0.0) { value += params.beta * c[at]; }
       c[at] = value;

@@ -5,7 +5,8 @@ struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
   lda: u32, ldb: u32, ldc: u32, ldh: u32,
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
-  alpha: f32, beta: f32
+  alpha: f32, beta: f32,
+  slice: u32 // steps of the sum, whole stages, that one layer of workgroups computes; the next one's C lies behind
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -73,10 +74,11 @@ fn forward(
   var c10 = mat4x4f();
   var c11 = mat4x4f();
   let padded_k = (params.k + DEPTH - 1u) / DEPTH * DEPTH;
-  var end = padded_k;
-  if (EXTENDED) { end += params.k_extra; }
-  var next = load(lane, group.xy, 0u, padded_k);
-  for (var p = 0u; p < end; p += DEPTH) {
+  let start = group.z * params.slice;
+  var end = min(start + params.slice, padded_k);
+  if (EXTENDED && end == padded_k) { end += params.k_extra; }
+  var next = load(lane, group.xy, start, padded_k);
+  for (var p = start; p < end; p += DEPTH) {
     workgroupBarrier(); // the tiles may still be read
     stage(lane, next);
     workgroupBarrier();
@@ -96,31 +98,32 @@ fn forward(
   }
   let row = group.y * BLOCK + 4u * id.y;
   let col = group.x * BLOCK + 4u * id.x;
-  store(row, col, c00);
+  let own = params.c_offset + group.z * params.m * params.ldc;
+  store(own, row, col, c00);
   if (BLOCK > 64u) {
-    store(row, col + 64u, c01);
-    store(row + 64u, col, c10);
-    store(row + 64u, col + 64u, c11);
+    store(own, row, col + 64u, c01);
+    store(own, row + 64u, col, c10);
+    store(own, row + 64u, col + 64u, c11);
   }
 }
 
-fn store(row: u32, col: u32, values: mat4x4f) {
-  store_row(row, col, values[0]);
-  store_row(row + 1u, col, values[1]);
-  store_row(row + 2u, col, values[2]);
-  store_row(row + 3u, col, values[3]);
+fn store(own: u32, row: u32, col: u32, values: mat4x4f) {
+  store_row(own, row, col, values[0]);
+  store_row(own, row + 1u, col, values[1]);
+  store_row(own, row + 2u, col, values[2]);
+  store_row(own, row + 3u, col, values[3]);
 }
 
-fn store_row(row: u32, col: u32, values: vec4f) {
+fn store_row(own: u32, row: u32, col: u32, values: vec4f) {
   if (row >= params.m) { return; }
-  put(row, col, values.x);
-  put(row, col + 1u, values.y);
-  put(row, col + 2u, values.z);
-  put(row, col + 3u, values.w);
+  put(own + row * params.ldc, col, values.x);
+  put(own + row * params.ldc, col + 1u, values.y);
+  put(own + row * params.ldc, col + 2u, values.z);
+  put(own + row * params.ldc, col + 3u, values.w);
 }
 
-fn put(row: u32, col: u32, value: f32) {
+fn put(start: u32, col: u32, value: f32) {
   if (col >= params.n) { return; }
-  let i = params.c_offset + row * params.ldc + col;
+  let i = start + col;
   if (params.beta == 0.0) { c[i] = value; } else { c[i] = value + params.beta * c[i]; }
 }

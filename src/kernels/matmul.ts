@@ -1,11 +1,8 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
-import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
-import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { type DType, scoped, type Tensor } from "../gpu/tensor.ts";
-import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
 import {
@@ -16,6 +13,14 @@ import {
   type ProblemOptions,
   poseProblem,
 } from "./matmul-problem.ts";
+import {
+  isVectorizable,
+  layoutConstants,
+  shaderParams,
+  subgroupConstants,
+  weightFormat,
+} from "./matmul-shader.ts";
+import { fitsTile, launchSubgroupMatrix, launchTile } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
 
 export type { Columns, Extension, Layout } from "./matmul-problem.ts";
@@ -33,14 +38,6 @@ export interface MatmulOptions extends ProblemOptions {
   windowBytes?: number;
   /** Takes this variant instead of the one that is expected to be fastest; for tests and comparisons. */
   variant?: MatmulVariant;
-}
-
-/** Value of the shaders' FORMAT constant for a weight's dtype. */
-export function weightFormat(dtype: DType): number {
-  if (dtype === "f32") return 0;
-  if (dtype === "bf16") return 1;
-  if (dtype === "f16") return 2;
-  return fail("matmul", `a weight of dtype ${dtype} cannot be multiplied`, "it must be f32, bf16 or f16");
 }
 
 /**
@@ -67,11 +64,11 @@ const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
   portable: { fits: () => true, launch: launchPortable },
   matvec: { fits: fitsMatvec, launch: launchMatvec },
   subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
-  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, 64, ...product) },
-  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, 128, ...product) },
+  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(64, ...product) },
+  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(128, ...product) },
   "subgroup-matrix": {
     fits: (problem, { info }) => info.matrixUnits === true && fitsTile(problem),
-    launch: (...product) => launchTile(subgroupMatrix, 64, ...product),
+    launch: launchSubgroupMatrix,
   },
 };
 
@@ -162,25 +159,8 @@ function fitsMatvec({ m, k, ldb, beta, aTransposed, bTransposed }: Problem): boo
   return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && k === ldb && beta === 0;
 }
 
-/** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */
-function isVectorizable(problem: Problem): boolean {
-  const { m, n, k, lda, ldb, aOffset, bOffset, aTransposed, bTransposed } = problem;
-  const isEmpty = m === 0 || n === 0 || k === 0;
-  // All are multiples of four if the two low bits of none are set.
-  const a = aTransposed ? 0 : k | lda | aOffset;
-  const b = (bTransposed ? k : n) | ldb | bOffset;
-  return !isEmpty && ((a | b) & 3) === 0;
-}
-
 function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
   return subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem);
-}
-
-/** The tile kernels read A along its rows also where it is transposed, and the branch in vectors too. */
-function fitsTile(problem: Problem): boolean {
-  const { m, lda, aOffset, aTransposed, kExtra, ldh, eOffset, hOffset } = problem;
-  const lengths = [kExtra, ldh, eOffset, hOffset, ...(aTransposed ? [m, lda, aOffset] : [])];
-  return isVectorizable(problem) && lengths.every((length) => length % 4 === 0);
 }
 
 /** Up to this many columns the subgroup kernel computes the transpose of C: its lanes lie along the columns. */
@@ -229,23 +209,8 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   a.device.run(subgroup, "forward", {
     bind: { a, a_scalar: a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: constants(problem, b.dtype, SG, ROWS, C_TRANSPOSED),
+    constants: subgroupConstants(problem, b.dtype, SG, ROWS, C_TRANSPOSED),
     grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / ROWS)],
-  });
-}
-
-/** Launches a kernel of workgroups that own BLOCK × BLOCK of C. */
-function launchTile(
-  shader: WgslModule,
-  BLOCK: number,
-  { a, b, c, extend }: Operands,
-  problem: Problem,
-): void {
-  a.device.run(shader, "forward", {
-    bind: { a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
-    params: shaderParams(problem),
-    constants: { ...constants(problem, b.dtype), EXTENDED: problem.kExtra > 0, BLOCK },
-    grid: [Math.ceil(problem.n / BLOCK), Math.ceil(problem.m / BLOCK)],
   });
 }
 
@@ -266,52 +231,7 @@ function launchPortable({ a, b, c, extend }: Operands, problem: Problem): void {
   a.device.run(portable, "forward", {
     bind: { a, b, c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: shaderParams(problem),
-    constants: constants(problem, b.dtype),
+    constants: layoutConstants(problem, b.dtype),
     grid: [Math.ceil(problem.n / 32), Math.ceil(problem.m / 32)],
   });
-}
-
-/** The constants of the kernels; those of the subgroup kernel have its sizes, too. The same object for the same values. */
-function constants(
-  { aTransposed, bTransposed }: Problem,
-  dtype: DType,
-  SG = 0,
-  ROWS = 0,
-  C_TRANSPOSED = false,
-): Specialization {
-  const FORMAT = weightFormat(dtype);
-  const flags = Number(aTransposed) + 2 * Number(bTransposed) + 4 * Number(C_TRANSPOSED);
-  const code = flags + 8 * (FORMAT + 4 * (SG + 128 * ROWS));
-  const known = CONSTANTS.get(code);
-  if (known) return known;
-  const layout = { FORMAT, A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
-  const made: Specialization = Object.freeze(SG > 0 ? { ...layout, SG, ROWS, C_TRANSPOSED } : layout);
-  CONSTANTS.set(code, made);
-  return made;
-}
-
-const CONSTANTS = new Map<number, Specialization>();
-
-function shaderParams(problem: Problem) {
-  const { m, n, k, kExtra: k_extra, lda, ldb, ldc, ldh, alpha, beta } = problem;
-  const { aOffset: a_offset, bOffset: b_offset, cOffset: c_offset } = problem;
-  const { eOffset: e_offset, hOffset: h_offset } = problem;
-  // Not put together from parts: spreading them takes longer than recording a dispatch.
-  return {
-    m,
-    n,
-    k,
-    k_extra,
-    lda,
-    ldb,
-    ldc,
-    ldh,
-    a_offset,
-    b_offset,
-    c_offset,
-    e_offset,
-    h_offset,
-    alpha,
-    beta,
-  };
 }

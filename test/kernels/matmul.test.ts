@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { type Layout, type MatmulVariant, matmul } from "../../src/kernels/matmul.ts";
+import { sliceLength } from "../../src/kernels/matmul-tile.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -113,6 +114,38 @@ test("sums over any number of tokens: a weight's gradient", async () => {
     const got = matmul(floats(device, a, [k, m]), floats(device, b, [k, n]), { layout: "TN", variant });
     expect(await got.read()).toBeClose(wanted);
   }
+});
+
+// A block or a few, with a sum that several layers of workgroups share.
+describe.each(["tile-64", "tile-128"] as const)("%s in slices", (variant) => {
+  test.each<{ layout: Layout; m: number; n: number; k: number }>([
+    { layout: "TN", m: 8, n: 72, k: 1000 },
+    { layout: "NN", m: 70, n: 8, k: 516 },
+    { layout: "NT", m: 132, n: 5, k: 260 },
+  ])("$layout $m×$n×$k", async ({ layout, m, n, k }) => {
+    expect(sliceLength({ m, n, k }, 128)).toBeLessThan(k / 2 + 32);
+    const device = await testDevice();
+    const [a, b, start] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * n, 3)];
+    const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
+    const wanted = matmulReference(a, b, { m, n, k, layout });
+    expect(await matmul(A, B, { layout, variant }).read()).toBeClose(wanted);
+    const into = floats(device, start, [m, n]);
+    const sum = await matmul(A, B, { layout, variant, into, alpha: 0.5 }).read();
+    expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+    const whole = fromArray(device, new Float32Array(m * 16).fill(7), [m, 16]);
+    if (n === 8) {
+      const out = { of: whole, first: 4, count: n };
+      const wide = await matmul(A, B, { layout, variant, out }).read();
+      expect(wide.filter((_, i) => i % 16 >= 4 && i % 16 < 12)).toBeClose(wanted);
+      expect(wide.filter((_, i) => i % 16 < 4 || i % 16 >= 12).every((value) => value === 7)).toBe(true);
+    }
+    if (layout === "TN") return;
+    const [h, e] = [randomValues(m * 4, 4), randomValues(n * 4, 5)];
+    const extend = { h: floats(device, h, [m, 4]), e: floats(device, e, bShape(layout, n, 4)) };
+    const branch = matmulReference(h, e, { m, n, k: 4, layout });
+    const extended = await matmul(A, B, { layout, variant, extend }).read();
+    expect(extended).toBeClose(wanted.map((value, i) => value + branch[i]!)); // once, not in every slice
+  });
 });
 
 test("a variant that cannot compute a product is refused by name", async () => {

@@ -1,0 +1,20 @@
+// c[row, col] = sum over s of parts[s, row, col], or c += that: the slices of a product whose sum was cut into several
+// Each invocation strides over the elements of c, in vectors of four where the sizes allow.
+struct Params { count: u32, slices: u32, n: u32, ldc: u32, c_offset: u32 } // all but slices in units of elem
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> parts: array<elem>;   // [slices, count]
+@group(0) @binding(2) var<storage, read_write> c: array<elem>; // rows of n, ldc apart
+
+alias elem = vec4f; // f32 where a size is not a multiple of four
+const ACCUMULATE: bool = false; // add to c instead of overwriting it
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+    var sum = parts[i];
+    for (var s = 1u; s < params.slices; s++) { sum += parts[s * params.count + i]; }
+    let at = params.c_offset + i / params.n * params.ldc + i % params.n;
+    if (ACCUMULATE) { c[at] += sum; } else { c[at] = sum; }
+  }
+}
