@@ -154,6 +154,25 @@ function variants(): BenchCase[] {
   );
 }
 
+/** The narrow products of an adapted layer's branch, which read much and compute little. */
+function branches(): BenchCase[] {
+  const r = 8;
+  return modelsAndTokens().flatMap(({ model: { hidden, intermediate }, tokens }) => [
+    product("matmul lora h", `T${tokens} K${hidden} r${r}`, "NT", { m: tokens, n: r, k: hidden }),
+    product("matmul lora dA", `T${tokens} K${hidden} r${r}`, "TN", { m: r, n: hidden, k: tokens }),
+    product("matmul lora dh", `T${tokens} N${intermediate} r${r}`, "NN", {
+      m: tokens,
+      n: r,
+      k: intermediate,
+    }),
+    product("matmul lora dB", `T${tokens} N${intermediate} r${r}`, "TN", {
+      m: intermediate,
+      n: r,
+      k: tokens,
+    }),
+  ]);
+}
+
 /** Forward, both gradients and the adapted forward of a square and a wide projection of each model. */
 function projections(): BenchCase[] {
   return modelsAndTokens().flatMap(({ model, tokens }) =>
@@ -204,4 +223,11 @@ function heads(): BenchCase[] {
   });
 }
 
-export const cases: BenchCase[] = [...squares(), ...variants(), ...projections(), ...heads(), ...decoding()];
+export const cases: BenchCase[] = [
+  ...squares(),
+  ...variants(),
+  ...projections(),
+  ...branches(),
+  ...heads(),
+  ...decoding(),
+];
