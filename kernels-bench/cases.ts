@@ -19,6 +19,7 @@ import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
+import { cases as splitSum } from "./split-sum.bench.ts";
 
 /** Cases by the name of their kernel's file in src/kernels. */
 export type Registry = Readonly<Record<string, readonly BenchCase[]>>;
@@ -44,4 +45,5 @@ export const REGISTRY: Registry = {
   cast,
   dropout,
   sampling,
+  "split-sum": splitSum,
 };

@@ -1,5 +1,7 @@
 import portable from "../../shaders/matmul.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
+import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
+import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { type DType, scoped, type Tensor } from "../gpu/tensor.ts";
@@ -20,7 +22,7 @@ import {
   subgroupConstants,
   weightFormat,
 } from "./matmul-shader.ts";
-import { fitsTile, launchSubgroupMatrix, launchTile } from "./matmul-tile.ts";
+import { fitsTile, launchTile } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
 
 export type { Columns, Extension, Layout } from "./matmul-problem.ts";
@@ -64,11 +66,11 @@ const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
   portable: { fits: () => true, launch: launchPortable },
   matvec: { fits: fitsMatvec, launch: launchMatvec },
   subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
-  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(64, ...product) },
-  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(128, ...product) },
+  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, 64, ...product) },
+  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, 128, ...product) },
   "subgroup-matrix": {
     fits: (problem, { info }) => info.matrixUnits === true && fitsTile(problem),
-    launch: launchSubgroupMatrix,
+    launch: (...product) => launchTile(subgroupMatrix, 64, ...product),
   },
 };
 
