@@ -1,7 +1,7 @@
-import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { empty, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
-import { addBias, biasGradient, zeros } from "../kernels/elementwise.ts";
-import { matmul } from "../kernels/matmul.ts";
+import { addBias, biasGradient, fill, zeros } from "../kernels/elementwise.ts";
+import { type Columns, matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
@@ -187,22 +187,47 @@ function chunkSums(given: Chunked, initial: Sums, chunk: number): Sums {
 
 /** Adds the loss of rows [start, end) and, where wanted, their part of the gradients to `sums`, or makes them. */
 function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Sums {
-  const { rows, head, targets, scale, bias, wantsRows, wantsHead, wantsBias } = given;
+  const { rows, head, targets, scale, wantsRows, wantsHead, wantsBias } = given;
   const { logitScale: alpha = 1, logitSoftcap: softcap = 0 } = given;
   const part = rows.slice(start, end);
-  const logits = matmul(part, head, { layout: "NT", alpha });
-  if (bias) addBias(logits, bias);
+  const { logits, columns } = scoresOf(part, head, given);
   const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(wantsRows && { scale }) });
   const loss = sumLosses(losses, sums.loss);
   if (!wantsRows) return { loss };
   const add = (into: Tensor | undefined) => into && { into };
-  const dPart = matmul(logits, head, { layout: "NN", alpha, ...add(sums.dRows?.slice(start, end)) });
+  const into = add(sums.dRows?.slice(start, end));
+  const dPart = matmul(columns, head, { layout: "NN", alpha, paddedSum: columns !== logits, ...into });
   return {
     loss,
     dRows: sums.dRows ?? dPart,
-    dHead: wantsHead ? matmul(logits, part, { layout: "TN", alpha, ...add(sums.dHead) }) : undefined,
+    dHead: wantsHead ? matmul(columns, part, { layout: "TN", alpha, ...add(sums.dHead) }) : undefined,
     dBias: wantsBias ? biasGradient(logits, sums.dBias) : undefined,
   };
+}
+
+/** A score that softmax gives no weight, and so no gradient. */
+const NOTHING = -1e30;
+
+/**
+ * Logits of a chunk, and the part of them that belongs to the vocabulary. Where its size is no multiple of four (GPT-2),
+ * rows get columns of no weight behind it, so that all can be read in vectors: on lavapipe the loss and its gradient took 3.2 times as long without.
+ */
+function scoresOf(
+  part: Tensor,
+  head: Tensor,
+  { logitScale: alpha = 1, logitSoftcap = 0, bias }: HeadOptions,
+): { logits: Tensor; columns: Tensor | Columns } {
+  const vocab = head.rows;
+  const isPlain = vocab % 4 === 0 || logitSoftcap !== 0 || bias !== undefined;
+  if (isPlain) {
+    const logits = matmul(part, head, { layout: "NT", alpha });
+    if (bias) addBias(logits, bias);
+    return { logits, columns: logits };
+  }
+  const logits = fill(empty(part.device, [part.rows, Math.ceil(vocab / 4) * 4]), NOTHING);
+  const columns = { of: logits, first: 0, count: vocab };
+  matmul(part, head, { layout: "NT", alpha, out: columns });
+  return { logits, columns };
 }
 
 function labelledPositions(labels: Int32Array): Uint32Array {

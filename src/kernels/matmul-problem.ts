@@ -58,15 +58,21 @@ export interface ProblemOptions {
   /** Writes these columns of a wider matrix, which it returns, instead of making a tensor. */
   out?: Columns;
   extend?: Extension;
+  /**
+   * NN: what lies behind the columns of A, up to a multiple of four, is zero, and the sum may run over it. Rows of B that
+   * are not there are then multiplied by zero: WebGPU reads a zero or some element of B in their place.
+   */
+  paddedSum?: boolean;
 }
 
 /** The operands of a product with a place for the result, and its sizes. @throws LoraError where shapes do not meet. */
 export function poseProblem(
-  a: Tensor,
+  a: Tensor | Columns,
   b: Tensor | Columns,
-  { layout, alpha = 1, into, out, extend }: ProblemOptions,
+  { layout, alpha = 1, into, out, extend, paddedSum = false }: ProblemOptions,
 ): [Operands, Problem] {
-  const [k, m] = layout === "TN" ? [a.rows, a.columns] : [a.columns, a.rows];
+  const left = asColumns(a);
+  const [k, m] = layout === "TN" ? [left.of.rows, left.count] : [left.count, left.of.rows];
   const right = asColumns(b);
   const ldb = right.of.columns;
   const bRows = right.of.rows;
@@ -74,9 +80,9 @@ export function poseProblem(
   if (bK !== k)
     fail(
       "matmul",
-      `${layout}: A [${a.shape}] and B [${bRows},${right.count}] do not meet: ${k} against ${bK}`,
+      `${layout}: A [${left.of.rows},${left.count}] and B [${bRows},${right.count}] do not meet: ${k} against ${bK}`,
     );
-  checkDtypes(a, right.of, layout);
+  checkDtypes(left.of, right.of, layout);
   const branch = extend && { h: asColumns(extend.h), e: extend.e };
   if (branch) checkExtension(branch.h, branch.e, layout, m, n);
   if (out && (out.of.rows !== m || out.count !== n || into))
@@ -85,9 +91,10 @@ export function poseProblem(
       `out has ${out.of.rows}×${out.count} for a result of ${m}×${n}`,
       "into adds, out overwrites",
     );
-  const c = out?.of ?? into ?? empty(a.device, layout === "TN" ? [m, n] : [...a.shape.slice(0, -1), n]);
+  const c =
+    out?.of ?? into ?? empty(left.of.device, layout === "TN" ? [m, n] : [...left.of.shape.slice(0, -1), n]);
   const operands = {
-    a,
+    a: left.of,
     b: right.of.reshape([bRows, ldb]),
     c,
     extend: branch && { h: branch.h.of, e: branch.e },
@@ -96,13 +103,13 @@ export function poseProblem(
   const problem: Problem = {
     m,
     n,
-    k,
+    k: paddedSum ? Math.ceil(k / 4) * 4 : k,
     kExtra: branch ? branch.h.count : 0,
-    lda: a.columns,
+    lda: left.of.columns,
     ldb,
     ldc: out ? out.of.columns : n,
     ldh: branch ? branch.h.of.columns : 0,
-    aOffset: 0,
+    aOffset: left.first,
     bOffset: right.first,
     cOffset: out ? out.first : 0,
     eOffset: 0,

@@ -37,7 +37,9 @@ function windowOfB(operands: Operands, whole: Problem, { start, end }: RowWindow
   if (bTransposed) return [part, { ...whole, n: size, cOffset: cOffset + start, eOffset: start * kExtra }];
   if (aTransposed) part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
   if (start === 0) return [part, { ...whole, k: size }];
-  return [part, { ...whole, k: size, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
+  // The last window has what the sum is padded with.
+  const k = end === operands.b.rows ? whole.k - start : size;
+  return [part, { ...whole, k, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
 }
 
 /** One part for each run of rows of C that can be bound with the rows of A and H that it comes from. */

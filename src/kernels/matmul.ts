@@ -48,7 +48,7 @@ export interface MatmulOptions extends ProblemOptions {
  * @param b `[k, n]` (NN, TN) or `[n, k]` (NT); f32, or bf16/f16 words of a frozen weight (NN, NT); or columns of such a one
  * @returns `[..., n]`, or `[m, n]` for TN; with `out` the whole of the wider matrix
  */
-export function matmul(a: Tensor, b: Tensor | Columns, options: MatmulOptions): Tensor {
+export function matmul(a: Tensor | Columns, b: Tensor | Columns, options: MatmulOptions): Tensor {
   const { windowBytes, variant } = options;
   const [operands, whole] = poseProblem(a, b, options);
   if (isBindable(operands, windowBytes)) launch(operands, whole, variant);

@@ -73,6 +73,33 @@ describe.each(VARIANTS)("variant %s", (variant) => {
   });
 });
 
+describe.each(VARIANTS)("variant %s", (variant) => {
+  test("a sum over a number of columns that is no multiple of four, with zeros behind", async () => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return;
+    const [m, n, k, cols] = [36, 20, 37, 44];
+    const [a, b] = [randomValues(m * k, 1), randomValues(k * n, 2)];
+    const wide = new Float64Array(m * cols).map((_, i) =>
+      i % cols < k ? a[Math.floor(i / cols) * k + (i % cols)]! : i % cols < 40 ? 0 : 99,
+    );
+    const A = { of: floats(device, wide, [m, cols]), first: 0, count: k };
+    const B = floats(device, b, [k, n]);
+    const wanted = matmulReference(a, b, { m, n, k, layout: "NN" });
+    const options = { layout: "NN", paddedSum: true, ...(variant && { variant }) } as const;
+    expect(await matmul(A, B, options).read()).toBeClose(wanted);
+    expect(await matmul(A, B, { ...options, windowBytes: 16 * 4 * n }).read()).toBeClose(wanted);
+  });
+});
+
+test("columns of A: a gradient of part of a matrix", async () => {
+  const device = await testDevice();
+  const [m, n, k, cols] = [5, 12, 7, 8];
+  const [a, b] = [randomValues(k * m, 1), randomValues(k * n, 2)];
+  const A = floats(device, widened(a, k, { first: 2, count: m, cols }), [k, cols]);
+  const got = matmul({ of: A, first: 2, count: m }, floats(device, b, [k, n]), { layout: "TN" });
+  expect(await got.read()).toBeClose(matmulReference(a, b, { m, n, k, layout: "TN" }));
+});
+
 test("a few rows: the branch of a decoded token", async () => {
   const device = await testDevice();
   const [n, k, r, cols] = [20, 16, 4, 12];
