@@ -74,7 +74,7 @@ export function resting(engine: Engine, wait: Wait): Engine {
       if (!prepared) return undefined;
       const start = () => {
         const finish = prepared.start();
-        return () => wait(finish());
+        return () => wait(finish(), true);
       };
       return { ...prepared, start };
     },

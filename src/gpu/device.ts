@@ -86,7 +86,7 @@ export class Device {
 
   /** Waits for something that the device does, in the platform's way. */
   waitFor<T>(pending: Promise<T>): Promise<T> {
-    return this.#wait ? this.#wait(pending) : pending;
+    return this.#wait ? this.#wait(pending, this.info.software) : pending;
   }
 
   /** @throws LoraError of kind `out-of-memory`, `device-lost` or `unsupported` if anything failed so far. */
@@ -129,8 +129,8 @@ const WANTED_LIMITS = [
 ] as const;
 const WANTED_FEATURES = ["subgroups", "shader-f16", "timestamp-query"] as const;
 
-/** Waits for what a device does; the same as `await` unless the platform needs more than that. */
-export type Wait = <T>(pending: Promise<T>) => Promise<T>;
+/** Waits for what a device does, on the CPU or elsewhere; the same as `await` unless the platform needs more than that. */
+export type Wait = <T>(pending: Promise<T>, onCpu: boolean) => Promise<T>;
 
 /** How a device is asked for. */
 export interface DeviceOptions {

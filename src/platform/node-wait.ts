@@ -1,21 +1,34 @@
-/** Longest nap, ms: what other work of the event loop may have to wait for its turn. */
+/** How a wait is slept through: the end is noticed at most `share` of the wait too late, and at most `LONGEST_MS`. */
+interface Rhythm {
+  share: number;
+  /** Naps shorter than this are left out: the thread polls instead. */
+  shortest: number;
+}
+
 const LONGEST_MS = 1;
-/** A nap lasts this share of the wait so far: the end is noticed at most this much too late. */
-const SHARE = 1 / 16;
+/** Every moment of polling takes a core from a device that computes on the CPU. */
+const ON_CPU: Rhythm = { share: 1 / 16, shortest: 0 };
+/** Beside a GPU it costs power alone, and being late costs time. An operating system sleeps for 60 µs at least. */
+const ELSEWHERE: Rhythm = { share: 1 / 64, shortest: 0.06 };
 
 const never = new Int32Array(new SharedArrayBuffer(4));
 let waits = 0;
 let since = 0;
+let rhythm = ON_CPU;
 /** Whether a nap is due: never two in one turn, also where a wait begins in the turn in which the last one ended. */
 let isDue = false;
 
 /**
  * Waits for what a device does and lets this thread sleep meanwhile. Dawn's Node binding asks for news in every turn of the
- * event loop, which then never rests: a software device of two cores loses one of them to it (512³ products took 1.7
- * times as long on lavapipe), beside a GPU it costs only power.
+ * event loop, which then never rests: a software device of two cores loses one of them to it, and 512³ products took
+ * 1.7 times as long on lavapipe.
+ * @param onCpu the device computes on the CPU
  */
-export async function waitAsleep<T>(pending: Promise<T>): Promise<T> {
-  if (waits++ === 0) since = performance.now();
+export async function waitAsleep<T>(pending: Promise<T>, onCpu = true): Promise<T> {
+  if (waits++ === 0) {
+    since = performance.now();
+    rhythm = onCpu ? ON_CPU : ELSEWHERE;
+  }
   lieDown();
   try {
     return await pending;
@@ -34,6 +47,7 @@ function lieDown(): void {
 function nap(): void {
   isDue = false;
   if (waits === 0) return;
-  Atomics.wait(never, 0, 0, Math.min(LONGEST_MS, SHARE * (performance.now() - since)));
+  const length = Math.min(LONGEST_MS, rhythm.share * (performance.now() - since));
+  if (length >= rhythm.shortest) Atomics.wait(never, 0, 0, length);
   lieDown();
 }

@@ -81,7 +81,8 @@ describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
       // Position t predicts t + 1; the last digit follows the eleven that fit the context.
       return { inputIds: [...inputIds, answer[5] as number], labels: [...Array(6).fill(-100), ...answer] };
     });
-    const options = { maxSteps: 100, batchSize: 32, learningRate: 5e-3, warmupSteps: 10 };
+    // At 5e-3 the last bits decide whether 100 steps are enough.
+    const options = { maxSteps: 130, batchSize: 32, learningRate: 3e-3, warmupSteps: 10 };
     let last = Number.POSITIVE_INFINITY;
     for await (const { loss } of trainSequences(model, adapter.parameters, sequences, options)) last = loss;
     expect(last).toBeLessThan(0.05);
