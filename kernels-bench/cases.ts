@@ -20,12 +20,14 @@ import { cases as rope } from "./rope.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
 import { cases as splitSum } from "./split-sum.bench.ts";
+import { cases as trainingStep } from "./training-step.bench.ts";
 
-/** Cases by the name of their kernel's file in src/kernels. */
+/** Cases by the name of their kernel's file in src/kernels, and whole training steps. */
 export type Registry = Readonly<Record<string, readonly BenchCase[]>>;
 
 /** In the order of a report: what takes most of a training step first. */
 export const REGISTRY: Registry = {
+  "training-step": trainingStep,
   matmul,
   attention,
   "rms-norm": rmsNorm,

@@ -45,7 +45,8 @@ function deviceClock(device: Device): Clock {
   };
 }
 
-function wallClock(device: Device, reason: string): Clock {
+/** The host's clock, around recording, submitting and waiting. */
+export function wallClock(device: Device, reason: string): Clock {
   return {
     kind: "wall",
     reason,

@@ -23,6 +23,10 @@ export interface Prepared {
   flops?: number;
   /** Bytes that one run must move at least: every input once, every output once. */
   bytes?: number;
+  /** Timed on the wall although the device has a clock: what the host does is part of the work. */
+  onTheWall?: boolean;
+  /** Frees what outlives the case's scope. */
+  release?(): void;
 }
 
 /** One kernel at one size. */

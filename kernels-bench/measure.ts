@@ -2,7 +2,7 @@ import type { Device } from "../src/gpu/device.ts";
 import { scoped, type Tensor } from "../src/gpu/tensor.ts";
 import { fail } from "../src/util/fail.ts";
 import { decodeBf16, decodeF16 } from "../src/util/half.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, wallClock } from "./clock.ts";
 import type { BenchCase, Expected, Prepared } from "./harness.ts";
 
 /** Milliseconds of one run over several samples. */
@@ -56,12 +56,14 @@ export async function measureCase(
 ): Promise<Measurement | TooSlow> {
   const started = performance.now();
   const scope = device.memory.beginScope();
+  let prepared: Prepared | undefined;
   try {
-    const prepared = benchCase.setup(device);
+    prepared = benchCase.setup(device);
     const first = await firstRun(benchCase.name, prepared, device);
     if (first.milliseconds > allowance.first) return { firstRun: first.milliseconds };
     const preparation = performance.now() - started - first.milliseconds;
-    const spread = await timeRuns(prepared, device, clock, allowance.timing, first);
+    const own = prepared.onTheWall ? wallClock(device, "the host is part of the work") : clock;
+    const spread = await timeRuns(prepared, device, own, allowance.timing, first);
     const { flops, bytes } = prepared;
     return {
       spread,
@@ -71,6 +73,7 @@ export async function measureCase(
       cost: { total: performance.now() - started, preparation },
     };
   } finally {
+    prepared?.release?.();
     device.memory.endScope(scope);
     device.memory.trim(); // the next case's buffers have other sizes
   }
@@ -79,9 +82,12 @@ export async function measureCase(
 /** Runs a case once and compares its outputs; times nothing. @throws LoraError where they are wrong. */
 export async function checkCase(benchCase: BenchCase, device: Device): Promise<void> {
   const scope = device.memory.beginScope();
+  let prepared: Prepared | undefined;
   try {
-    await firstRun(benchCase.name, benchCase.setup(device), device);
+    prepared = benchCase.setup(device);
+    await firstRun(benchCase.name, prepared, device);
   } finally {
+    prepared?.release?.();
     device.memory.endScope(scope);
     device.memory.trim();
   }

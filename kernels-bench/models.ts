@@ -9,6 +9,9 @@ export interface ModelSize {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly vocab: number;
+  readonly layers: number;
+  /** Class in transformers. */
+  readonly architecture: string;
 }
 
 /** From the models' config.json. */
@@ -21,6 +24,8 @@ export const MODELS: readonly ModelSize[] = [
     kvHeads: 3,
     headDim: 64,
     vocab: 49_152,
+    layers: 30,
+    architecture: "LlamaForCausalLM",
   },
   {
     name: "Qwen2.5-0.5B",
@@ -30,6 +35,8 @@ export const MODELS: readonly ModelSize[] = [
     kvHeads: 2,
     headDim: 64,
     vocab: 151_936,
+    layers: 24,
+    architecture: "Qwen2ForCausalLM",
   },
   {
     name: "Llama-3.2-1B",
@@ -39,6 +46,8 @@ export const MODELS: readonly ModelSize[] = [
     kvHeads: 8,
     headDim: 64,
     vocab: 128_256,
+    layers: 16,
+    architecture: "LlamaForCausalLM",
   },
 ];
 

@@ -17,9 +17,8 @@ import { createModel, modelFiles } from "../../src/load/create.ts";
 import { openModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
 import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
-import { languageModelling } from "../../src/train/language-modelling.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
-import { accumulateGradients } from "../../src/train/pass.ts";
+import { batchOf, recordStep } from "../step.ts";
 import type { Engine, Prepared } from "./engine.ts";
 import {
   ADAM,
@@ -198,19 +197,6 @@ export async function initialWeights(device: Device): Promise<Map<string, HostTe
   return new Map(entries);
 }
 
-function theBatch(): Batch {
-  const ids = tokenIds();
-  return {
-    inputIds: Uint32Array.from(ids),
-    labels: Int32Array.from(ids),
-    lengths: [ids.length],
-    batchSize: 1,
-    length: ids.length,
-    tokens: ids.length,
-    labelTokens: ids.length - 1,
-  };
-}
-
 function prepareFull(device: Device): Prepared {
   const { model, parameters } = createModel(device, CONFIG);
   return prepareTraining(model, parameters, () => {
@@ -237,8 +223,9 @@ async function prepareLora(device: Device, inBf16: boolean): Promise<Prepared> {
 function prepareTraining(model: LanguageModel, parameters: Parameters, release: () => void): Prepared {
   const { device } = model;
   const optimizer = new AdamW(parameters, { weightDecay: 0, maxGradNorm: 0 });
-  const batch = theBatch();
-  const step = () => trainingStep(model, parameters, optimizer, batch);
+  const batch = batchOf(tokenIds());
+  const { learningRate } = MODEL;
+  const step = () => recordStep(model, { parameters, optimizer, batch, learningRate });
   return {
     async outputs() {
       const losses: number[] = [];
@@ -255,18 +242,6 @@ function prepareTraining(model: LanguageModel, parameters: Parameters, release: 
       device.memory.trim();
     },
   };
-}
-
-/** Records one step; returns the summed loss. */
-function trainingStep(model: LanguageModel, parameters: Parameters, optimizer: AdamW, batch: Batch): Tensor {
-  return scoped(model.device, () => {
-    optimizer.zeroGradients();
-    const loss = accumulateGradients(languageModelling(model), parameters, optimizer.gradients, [batch], {
-      seed: 0,
-    });
-    optimizer.step(MODEL.learningRate);
-    return loss;
-  });
 }
 
 async function readLoss(device: Device, loss: Tensor, { labelTokens }: Batch): Promise<number> {

@@ -1,0 +1,43 @@
+// One optimiser step, as the trainer records it.
+import type { Batch } from "../src/data/batch.ts";
+import { scoped, type Tensor } from "../src/gpu/tensor.ts";
+import type { LanguageModel } from "../src/models/model.ts";
+import type { Parameters } from "../src/nn/parameters.ts";
+import { languageModelling } from "../src/train/language-modelling.ts";
+import type { AdamW } from "../src/train/optimizer.ts";
+import { accumulateGradients } from "../src/train/pass.ts";
+
+/** What a step trains, and with what. */
+export interface StepOptions {
+  parameters: Parameters;
+  optimizer: AdamW;
+  batch: Batch;
+  learningRate: number;
+}
+
+/** Records forward, backward and update; returns the summed loss. */
+export function recordStep(
+  model: LanguageModel,
+  { parameters, optimizer, batch, learningRate }: StepOptions,
+): Tensor {
+  return scoped(model.device, () => {
+    optimizer.zeroGradients();
+    const objective = languageModelling(model);
+    const loss = accumulateGradients(objective, parameters, optimizer.gradients, [batch], { seed: 0 });
+    optimizer.step(learningRate);
+    return loss;
+  });
+}
+
+/** A batch of one sequence, each token of which predicts the next. */
+export function batchOf(ids: readonly number[]): Batch {
+  return {
+    inputIds: Uint32Array.from(ids),
+    labels: Int32Array.from(ids),
+    lengths: [ids.length],
+    batchSize: 1,
+    length: ids.length,
+    tokens: ids.length,
+    labelTokens: ids.length - 1,
+  };
+}

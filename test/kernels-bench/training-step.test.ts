@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { MODELS } from "../../kernels-bench/models.ts";
+import { stepFlops } from "../../kernels-bench/training-step.bench.ts";
+
+const model = (name: string) => MODELS.find((size) => size.name === name)!;
+
+test("operations of a LoRA step: 4 a frozen weight and token, 6 an adapter's, 7 T² a query column", () => {
+  const size = model("Qwen2.5-0.5B");
+  const [tokens, r, hidden, queries, keys, inner] = [4096, 8, 896, 896, 128, 4864];
+  const perLayer = 2 * hidden * queries + 2 * hidden * keys + 3 * hidden * inner;
+  const adapters = r * (7 * hidden + 2 * queries + 2 * keys + 3 * inner);
+  const firstInput = 2 * (hidden * (queries + 2 * keys) + 3 * r * hidden);
+  const wanted =
+    tokens * (24 * (4 * perLayer + 6 * adapters) - firstInput) +
+    4 * size.vocab * hidden * (tokens - 1) +
+    24 * 7 * tokens ** 2 * queries;
+  expect(stepFlops(size, tokens)).toBe(wanted);
+  expect(wanted / 1e12).toBeCloseTo(10.7, 1); // 8.1 for the weights, the rest for attention
+});
