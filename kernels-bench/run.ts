@@ -99,8 +99,13 @@ async function runCases(
       }
     } catch (error) {
       if (!(error instanceof LoraError)) throw error;
-      failed.push({ name, reason: error.message });
-      if (error.kind !== "input") end = "the device had failed";
+      if (error.kind === "out-of-memory") {
+        skipped.push({ name, reason: "the device has not enough memory" });
+        end = "the device had run out of memory";
+      } else {
+        failed.push({ name, reason: error.message });
+        if (error.kind !== "input") end = "the device had failed";
+      }
     }
   }
   return { results: order.flat().flatMap((benchCase) => results.get(benchCase) ?? []), skipped, failed };

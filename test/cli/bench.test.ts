@@ -60,7 +60,12 @@ test("kernels and sizes are listed", async () => {
 
 describe("bad input", () => {
   test.each([
-    ["a kernel", ["matmull"], 1, /no kernel "matmull"; did you mean matmul\?\n.*kernels: matmul, attention/],
+    [
+      "a kernel",
+      ["matmull"],
+      1,
+      /no kernel "matmull"; did you mean matmul\?\n.*kernels: training-step, matmul, attention/,
+    ],
     ["a size", ["rope", "--size", "T129"], 1, /no case has the size "T129"\n.*sizes: .*T128/],
     ["a time", ["--budget", "soon"], 2, /--budget is "soon", wanted a time above 0, such as 60s or 5m/],
     ["a result that is not there", ["--compare", "none.json"], 1, /none\.json: no such file/],

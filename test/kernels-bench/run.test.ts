@@ -8,6 +8,7 @@ import { listCases, selectCases } from "../../kernels-bench/select.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { scale } from "../../src/kernels/elementwise.ts";
+import { LoraError } from "../../src/util/fail.ts";
 import { testDevice } from "../support/device.ts";
 
 /** Doubles `count` values; `wrong` breaks the reference. */
@@ -66,6 +67,34 @@ describe("a run", () => {
     const report = await runBench(await testDevice(), { ...options, kernels: ["doubling"] }, events);
     expect(report.results).toHaveLength(1);
     expect(report.skipped.map(({ reason }) => reason)).toContain("the run was stopped");
+  });
+
+  test("ends where a case needs more memory than there is, which is no error of the kernel", async () => {
+    const tooMuch: BenchCase = {
+      ...doubled(128),
+      setup: () => {
+        throw new LoraError("out-of-memory", "made up", "3 GiB more are not to be had");
+      },
+    };
+    const cases = { doubling: [doubled(64), tooMuch, doubled(1024)] };
+    const report = await runBench(await testDevice(), { ...options, registry: cases });
+    expect(report.results.map(({ size }) => size)).toEqual(["P64"]);
+    expect(report.failed).toEqual([]);
+    expect(report.skipped).toEqual([
+      { name: "double P128", reason: "the device has not enough memory" },
+      { name: "double P1024", reason: "the device had run out of memory" },
+    ]);
+  });
+
+  test("frees what outlives the scope of a case", async () => {
+    let released = 0;
+    const own: BenchCase = {
+      ...doubled(64),
+      setup: (device) => ({ ...doubled(64).setup(device), onTheWall: true, release: () => released++ }),
+    };
+    const report = await runBench(await testDevice(), { ...options, registry: { doubling: [own] } });
+    expect(report.results[0]?.median).toBeGreaterThan(0);
+    expect(released).toBe(1);
   });
 
   test("leaves no memory behind", async () => {
