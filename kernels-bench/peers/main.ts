@@ -114,7 +114,7 @@ async function store(
   };
   const rounded = (_: string, value: unknown) =>
     typeof value === "number" ? Number(value.toPrecision(6)) : value;
-  const name = `peers-${deviceId(device)}.json`;
+  const name = `peers-${deviceId(device)}${found.rest ? "-rest" : ""}.json`;
   await folderWriter(folder).write(new Map([[name, `${JSON.stringify(report, rounded, 1)}\n`]]));
   console.error(`written: ${resolve(folder, name)}`);
 }
