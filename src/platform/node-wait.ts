@@ -1,15 +1,17 @@
-/** How a wait is slept through: the end is noticed at most `share` of the wait too late, and at most `LONGEST_MS`. */
+/** How a wait is slept through: the end is noticed at most `share` of the wait too late. */
 interface Rhythm {
   share: number;
-  /** Naps shorter than this are left out: the thread polls instead. */
+  /** Where the share is shorter than this, the thread polls instead. */
   shortest: number;
 }
 
 const LONGEST_MS = 1;
+/** What an operating system sleeps at least: a tick of its timer in Windows, elsewhere what waking up takes. */
+const GRAIN_MS = process.platform === "win32" ? 16 : 0.06;
 /** Every moment of polling takes a core from a device that computes on the CPU. */
-const ON_CPU: Rhythm = { share: 1 / 16, shortest: 0 };
-/** Beside a GPU it costs power alone, and being late costs time. An operating system sleeps for 60 µs at least. */
-const ELSEWHERE: Rhythm = { share: 1 / 64, shortest: 0.06 };
+const ON_CPU: Rhythm = { share: 1 / 16, shortest: process.platform === "win32" ? GRAIN_MS : 0 };
+/** Beside a GPU it costs power alone, and being late costs time. */
+const ELSEWHERE: Rhythm = { share: 1 / 64, shortest: GRAIN_MS };
 
 const never = new Int32Array(new SharedArrayBuffer(4));
 let waits = 0;
@@ -47,7 +49,7 @@ function lieDown(): void {
 function nap(): void {
   isDue = false;
   if (waits === 0) return;
-  const length = Math.min(LONGEST_MS, rhythm.share * (performance.now() - since));
-  if (length >= rhythm.shortest) Atomics.wait(never, 0, 0, length);
+  const length = rhythm.share * (performance.now() - since);
+  if (length >= rhythm.shortest) Atomics.wait(never, 0, 0, Math.min(LONGEST_MS, length));
   lieDown();
 }
