@@ -45,13 +45,16 @@ async function napsDuring(body: () => Promise<unknown>): Promise<number[]> {
   return naps;
 }
 
-test("naps grow with the wait, up to a millisecond; beside a GPU what is too short is polled through", async () => {
-  const onCpu = await napsDuring(() => waitAsleep(after(40, 0)));
-  expect(Math.min(...onCpu)).toBeLessThan(0.06);
-  expect(Math.max(...onCpu)).toBe(1);
-  const elsewhere = await napsDuring(() => waitAsleep(after(40, 0), false));
-  expect(Math.min(...elsewhere)).toBeGreaterThanOrEqual(0.06);
-});
+test.skipIf(process.platform === "win32")(
+  "naps grow with the wait, up to a millisecond; beside a GPU what is too short is polled through",
+  async () => {
+    const onCpu = await napsDuring(() => waitAsleep(after(40, 0)));
+    expect(Math.min(...onCpu)).toBeLessThan(0.06);
+    expect(Math.max(...onCpu)).toBe(1);
+    const elsewhere = await napsDuring(() => waitAsleep(after(40, 0), false));
+    expect(Math.min(...elsewhere)).toBeGreaterThanOrEqual(0.06);
+  },
+);
 
 test("nobody sleeps any more once all is settled", async () => {
   const failed = waitAsleep(after(5, 0).then(() => Promise.reject(new Error("lost"))));
