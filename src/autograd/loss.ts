@@ -1,7 +1,7 @@
 import { empty, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
 import { addBias, biasGradient, fill, zeros } from "../kernels/elementwise.ts";
-import { type Columns, matmul } from "../kernels/matmul.ts";
+import { type Columns, canPadSum, matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
@@ -218,7 +218,7 @@ function scoresOf(
   { logitScale: alpha = 1, logitSoftcap = 0, bias }: HeadOptions,
 ): { logits: Tensor; columns: Tensor | Columns } {
   const vocab = head.rows;
-  const isPlain = vocab % 4 === 0 || logitSoftcap !== 0 || bias !== undefined;
+  const isPlain = vocab % 4 === 0 || logitSoftcap !== 0 || bias !== undefined || !canPadSum(head);
   if (isPlain) {
     const logits = matmul(part, head, { layout: "NT", alpha });
     if (bias) addBias(logits, bias);

@@ -60,7 +60,8 @@ export interface ProblemOptions {
   extend?: Extension;
   /**
    * NN: what lies behind the columns of A, up to a multiple of four, is zero, and the sum may run over it. Rows of B that
-   * are not there are then multiplied by zero: WebGPU reads a zero or some element of B in their place.
+   * are not there are then multiplied by zero: WebGPU reads a zero or something of what is bound in their place, which is
+   * B alone, and so finite, where B has whole vectors of 16 bytes; see {@link canPadSum}.
    */
   paddedSum?: boolean;
 }
@@ -85,12 +86,8 @@ export function poseProblem(
   checkDtypes(left.of, right.of, layout);
   const branch = extend && { h: asColumns(extend.h), e: extend.e };
   if (branch) checkExtension(branch.h, branch.e, layout, m, n);
-  if (out && (out.of.rows !== m || out.count !== n || into))
-    fail(
-      "matmul",
-      `out has ${out.of.rows}×${out.count} for a result of ${m}×${n}`,
-      "into adds, out overwrites",
-    );
+  if (paddedSum) checkPadding(left, right.of, layout);
+  if (out) checkPlace(asColumns(out), m, n, into);
   const c =
     out?.of ?? into ?? empty(left.of.device, layout === "TN" ? [m, n] : [...left.of.shape.slice(0, -1), n]);
   const operands = {
@@ -128,6 +125,26 @@ function asColumns(matrix: Tensor | Columns): Columns {
   if (first < 0 || count < 1 || first + count > of.columns)
     fail("matmul", `columns ${first} to ${first + count} of [${of.shape}]`);
   return matrix;
+}
+
+/** Whether nothing but B lies in its binding, which is rounded up to 16 bytes: what is behind it may be NaN. */
+export function canPadSum(b: Tensor): boolean {
+  return b.byteLength % 16 === 0;
+}
+
+function checkPadding({ of, first, count }: Columns, b: Tensor, layout: Layout): void {
+  const end = first + Math.ceil(count / 4) * 4;
+  if (layout === "NN" && end <= of.columns && canPadSum(b)) return;
+  fail(
+    "matmul",
+    `${layout} of columns ${first} to ${end} of [${of.shape}] and B of ${b.byteLength} bytes cannot run over padding`,
+    "NN, padding inside the row, and B of whole vectors of 16 bytes",
+  );
+}
+
+function checkPlace({ of, count }: Columns, m: number, n: number, into: Tensor | undefined): void {
+  if (of.rows === m && count === n && !into) return;
+  fail("matmul", `out has ${of.rows}×${count} for a result of ${m}×${n}`, "into adds, out overwrites");
 }
 
 function checkDtypes(a: Tensor, b: Tensor, layout: Layout): void {

@@ -3,8 +3,9 @@ import type { Operands, Problem } from "./matmul-problem.ts";
 import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
 
 /** Whether the kernels can bind all operands whole. */
-export function isBindable({ a, b, c }: Operands, windowBytes = a.device.bindingLimit): boolean {
-  return b.byteLength <= windowBytes && Math.max(a.byteLength, c.byteLength) <= a.device.bindingLimit;
+export function isBindable({ a, b, c, extend }: Operands, windowBytes = a.device.bindingLimit): boolean {
+  const largest = Math.max(a.byteLength, c.byteLength, extend?.h.byteLength ?? 0);
+  return b.byteLength <= windowBytes && largest <= a.device.bindingLimit;
 }
 
 /**

@@ -25,7 +25,7 @@ import {
 import { fitsTile, launchTile } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
 
-export type { Columns, Extension, Layout } from "./matmul-problem.ts";
+export { type Columns, canPadSum, type Extension, type Layout } from "./matmul-problem.ts";
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
@@ -157,8 +157,10 @@ const NARROW: readonly MatmulVariant[] = WIDE.filter((name) => name !== "tile-12
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
 const MATVEC_ROWS = 4;
 
-function fitsMatvec({ m, k, ldb, beta, aTransposed, bTransposed }: Problem): boolean {
-  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && k === ldb && beta === 0;
+function fitsMatvec(problem: Problem): boolean {
+  const { m, k, lda, ldb, aOffset, beta, aTransposed, bTransposed } = problem;
+  const isWhole = k === lda && k === ldb && aOffset === 0;
+  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && isWhole && beta === 0;
 }
 
 function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
@@ -186,8 +188,10 @@ const SPREAD = 16;
  * each other out, and the product is large enough to pay for a copy with rows further apart.
  * 1024³ in f32 takes 1.1 times as long with rows of 4096 bytes as with rows of 4160 on lavapipe, the copy included.
  */
-function sharesCacheSets({ m, n, lda, aTransposed }: Problem, { info }: Device): boolean {
-  return info.software && !aTransposed && lda % 1024 === 0 && m >= 256 && n >= 256;
+function sharesCacheSets(problem: Problem, { info, bindingLimit }: Device): boolean {
+  const { m, n, lda, aTransposed } = problem;
+  const isBindable = 4 * m * (lda + SPREAD) <= bindingLimit;
+  return info.software && !aTransposed && lda % 1024 === 0 && m >= 256 && n >= 256 && isBindable;
 }
 
 function launchSpread(operands: Operands, problem: Problem): void {

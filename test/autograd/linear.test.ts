@@ -96,6 +96,25 @@ test.each([
   }
 });
 
+test("A's gradient belongs to what dropout leaves of x", async () => {
+  const device = await testDevice();
+  const X = floats(device, values.x!, [ROWS, IN]);
+  const A = floats(device, Array.from(values.A!).slice(0, 4 * IN), [4, IN]);
+  const [W, B] = [floats(device, new Float64Array(12 * IN), [12, IN]), floats(device, values.B0!, [12, 4])];
+  const tape = new Tape();
+  tape.watch(A);
+  const y = ops.linear(tape, X, W, { B, lora: { A, scale: SCALE, dropout: 0.5, seed: 7 } });
+  const dy = randomValues(ROWS * 12, 9);
+  const gradient = await tape
+    .backward(y, floats(device, dy, y.shape))
+    .get(A)!
+    .read();
+  // W is zero and y linear in A: what y adds up to with dy is what A adds up to with its gradient.
+  const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+    Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
+  expect([dot(gradient, await A.read())]).toBeClose([dot(dy, await y.read())], 1e-4);
+});
+
 test("a frozen layer hands on the gradient of x and computes no other", async () => {
   const { t, gradients } = await run(["x"], all);
   expect([...gradients.keys()]).toEqual([t.x]);

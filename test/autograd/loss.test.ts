@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type HeadOptions, headLogits, linearCrossEntropy } from "../../src/autograd/loss.ts";
 import { Tape } from "../../src/autograd/tape.ts";
-import { scoped } from "../../src/gpu/tensor.ts";
+import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { crossEntropyReference } from "../reference/cross-entropy.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
@@ -63,6 +63,21 @@ test.each(shaped)("scores with %j: logits, loss and gradients", async (options) 
   ];
   expect(await gradients.get(H)!.read()).toBeClose(wanted[0]!, 1e-4);
   expect(await gradients.get(W)!.read()).toBeClose(wanted[1]!, 1e-4);
+});
+
+test("a head that ends inside a vector of 16 bytes, with NaN behind it", async () => {
+  const device = await testDevice();
+  scoped(device, () => {
+    fromArray(device, new Float32Array(64).fill(Number.NaN), [64]); // what the next small tensor may be put into
+    return undefined;
+  });
+  const head = fromArray(device, new Uint16Array(36).fill(0x3f80), [9, 4], "bf16");
+  const hidden = floats(device, new Float64Array(32).fill(0.5), [1, 8, 4]);
+  const tape = new Tape();
+  tape.watch(hidden);
+  const loss = linearCrossEntropy(tape, hidden, head, new Int32Array(8).fill(2), { scale: 1 });
+  const gradient = await tape.backward(loss, loss).get(hidden)!.read();
+  for (const value of gradient) expect(Math.abs(value)).toBeLessThan(1e-6);
 });
 
 test("the gradient of scores flows through scale and cap", async () => {

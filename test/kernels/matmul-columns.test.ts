@@ -1,6 +1,6 @@
 // Products with columns of wider matrices, as layers of one input share them.
 import { describe, expect, test } from "vitest";
-import type { Tensor } from "../../src/gpu/tensor.ts";
+import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
 import { type Columns, type MatmulVariant, matmul } from "../../src/kernels/matmul.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
@@ -113,10 +113,29 @@ test("a few rows: the branch of a decoded token", async () => {
   expect(await got.read()).toBeClose(wanted);
 });
 
+test("columns of A for a few rows", async () => {
+  const device = await testDevice();
+  const A = floats(device, [9, 9, 9, 9, 1, 2, 3, 4], [1, 8]);
+  const W = floats(device, [1, 1, 1, 1], [1, 4]);
+  expect([...(await matmul({ of: A, first: 4, count: 4 }, W, { layout: "NT" }).read())]).toEqual([10]);
+});
+
+test("a padded sum needs room in the row, and nothing but B in what is bound", async () => {
+  const device = await testDevice();
+  const A = floats(device, new Float64Array(16), [2, 8]);
+  const b = fromArray(device, new Uint16Array(12), [3, 4], "bf16");
+  const options = { layout: "NN", paddedSum: true } as const;
+  expect(() => matmul({ of: A, first: 0, count: 3 }, b, options)).toThrow("B of 24 bytes cannot run over");
+  const B = floats(device, new Float64Array(12), [3, 4]);
+  expect(() => matmul({ of: A, first: 5, count: 3 }, B, options)).toThrow("columns 5 to 9");
+});
+
 test("columns that are not there, and a place of another size, are refused", async () => {
   const device = await testDevice();
   const [A, B] = [floats(device, [1, 2], [1, 2]), floats(device, [1, 2, 3, 4, 5, 6], [2, 3])];
   expect(() => matmul(A, { of: B, first: 2, count: 2 }, { layout: "NN" })).toThrow("columns 2 to 4 of [2,3]");
   const out = { of: B, first: 0, count: 3 };
   expect(() => matmul(A, B, { layout: "NN", out })).toThrow("out has 2×3 for a result of 1×3");
+  const place = { of: floats(device, [0, 0, 0, 0], [1, 4]), first: 2, count: 3 };
+  expect(() => matmul(A, B, { layout: "NN", out: place })).toThrow("columns 2 to 5 of [1,4]");
 });

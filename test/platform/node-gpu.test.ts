@@ -139,3 +139,16 @@ describe("openNodeDevice", () => {
     });
   });
 });
+
+test("a device in Node sleeps while it is waited for", async () => {
+  const device = await openNodeDevice();
+  const sleep = vi.spyOn(Atomics, "wait");
+  try {
+    await device.sync();
+    await device.waitFor(new Promise((resolve) => setTimeout(resolve, 30)));
+    expect(sleep).toHaveBeenCalled();
+  } finally {
+    sleep.mockRestore();
+    device.close();
+  }
+});
