@@ -55,10 +55,7 @@ export async function measureCase(
   allowance: Allowance,
 ): Promise<Measurement | TooSlow> {
   const started = performance.now();
-  const scope = device.memory.beginScope();
-  let prepared: Prepared | undefined;
-  try {
-    prepared = benchCase.setup(device);
+  return withPrepared(benchCase, device, async (prepared) => {
     const first = await firstRun(benchCase.name, prepared, device);
     if (first.milliseconds > allowance.first) return { firstRun: first.milliseconds };
     const preparation = performance.now() - started - first.milliseconds;
@@ -72,24 +69,29 @@ export async function measureCase(
       ...(first.pipelines > 0 && { compile: compileTime(first, spread) }),
       cost: { total: performance.now() - started, preparation },
     };
-  } finally {
-    prepared?.release?.();
-    device.memory.endScope(scope);
-    device.memory.trim(); // the next case's buffers have other sizes
-  }
+  });
 }
 
 /** Runs a case once and compares its outputs; times nothing. @throws LoraError where they are wrong. */
 export async function checkCase(benchCase: BenchCase, device: Device): Promise<void> {
+  await withPrepared(benchCase, device, (prepared) => firstRun(benchCase.name, prepared, device));
+}
+
+/** Sets a case up, and frees all of it afterwards. */
+async function withPrepared<T>(
+  benchCase: BenchCase,
+  device: Device,
+  use: (prepared: Prepared) => Promise<T>,
+): Promise<T> {
   const scope = device.memory.beginScope();
   let prepared: Prepared | undefined;
   try {
     prepared = benchCase.setup(device);
-    await firstRun(benchCase.name, prepared, device);
+    return await use(prepared);
   } finally {
     prepared?.release?.();
     device.memory.endScope(scope);
-    device.memory.trim();
+    device.memory.trim(); // the next case's buffers have other sizes
   }
 }
 

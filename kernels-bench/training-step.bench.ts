@@ -9,19 +9,19 @@ import { joinPath, type Weights } from "../src/nn/weights.ts";
 import { AdamW } from "../src/train/optimizer.ts";
 import { encodeBf16 } from "../src/util/half.ts";
 import { type BenchCase, repeatedValues, sized } from "./harness.ts";
-import { MODELS, type ModelSize } from "./models.ts";
+import { MODELS, type ModelSize, TOKENS } from "./models.ts";
 import { batchOf, recordStep } from "./step.ts";
 
 const RANK = 8;
 
 const architecture = "LlamaForCausalLM";
 /** Small enough for any device, and for the tests. */
-const TOY: ModelSize = {
+export const TOY: ModelSize = {
   ...{ name: "toy", architecture, layers: 2, hidden: 64, intermediate: 128, vocab: 512 },
   ...{ heads: 2, kvHeads: 2, headDim: 32 },
 };
 /** What `bench:peers` trains; larger steps are predicted from it. */
-const SMALL: ModelSize = {
+export const SMALL: ModelSize = {
   ...{ name: "D256", architecture, layers: 4, hidden: 256, intermediate: 1024, vocab: 1024 },
   ...{ heads: 4, kvHeads: 4, headDim: 64 },
 };
@@ -127,5 +127,5 @@ function loraStep(size: ModelSize, tokens: number): BenchCase {
 export const cases: BenchCase[] = [
   loraStep(TOY, 128),
   loraStep(SMALL, 128),
-  ...MODELS.flatMap((model) => [128, 512, 2048, 4096].map((tokens) => loraStep(model, tokens))),
+  ...MODELS.flatMap((model) => [...TOKENS, 4096].map((tokens) => loraStep(model, tokens))),
 ];

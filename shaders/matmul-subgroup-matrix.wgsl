@@ -114,6 +114,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let own_row = row + subgroup / 2u * 32u;
   let own_col = col + subgroup % 2u * 32u;
   let base = subgroup * 256u;
+  // Where C begins, or the part of it that this slice of the sum gives.
   let own = params.c_offset + group.z * params.m * params.ldc;
   subgroupMatrixStore<row_major>(&c_tile, base, c00, 16u);
   write(own, own_row, own_col, base, lane % 32u);

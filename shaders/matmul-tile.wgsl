@@ -98,6 +98,7 @@ fn forward(
   }
   let row = group.y * BLOCK + 4u * id.y;
   let col = group.x * BLOCK + 4u * id.x;
+  // Where C begins, or the part of it that this slice of the sum gives.
   let own = params.c_offset + group.z * params.m * params.ldc;
   store(own, row, col, c00);
   if (BLOCK > 64u) {
@@ -122,8 +123,9 @@ fn store_row(own: u32, row: u32, col: u32, values: vec4f) {
   put(own + row * params.ldc, col + 3u, values.w);
 }
 
-fn put(start: u32, col: u32, value: f32) {
+// Element `col` of the row that begins at row_start.
+fn put(row_start: u32, col: u32, value: f32) {
   if (col >= params.n) { return; }
-  let i = start + col;
+  let i = row_start + col;
   if (params.beta == 0.0) { c[i] = value; } else { c[i] = value + params.beta * c[i]; }
 }

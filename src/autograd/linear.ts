@@ -58,9 +58,9 @@ export function linears(
   branch?: LoraBranch,
 ): Tensor[] {
   const h = branch && matmul(dropped(x, branch), branch.A, { layout: "NT", alpha: branch.scale });
-  const parts = columnsOf(layers);
-  const ys = layers.map(({ weight, bias, B }, i) => {
-    const extend = h && B && { h: { of: h, ...(parts[i] as Part) }, e: B };
+  const placed = placeBranches(layers);
+  const ys = placed.map(({ weight, bias, B, part }) => {
+    const extend = h && B && { h: { of: h, ...part }, e: B };
     const y = matmul(x, weight, { layout: "NT", ...(extend && { extend }) });
     return bias ? addBias(y, bias) : y;
   });
@@ -71,66 +71,62 @@ export function linears(
   const needsX = layers.some(({ weight }) => tape.tracks(weight)) || (branch && tape.tracks(branch.A));
   const inputs = [x, ...trained, ...(branch ? [branch.A] : [])];
   tape.recordAll(ys, inputs, [...(needsX ? [x] : []), ...(h ? [h] : [])], (dys, give) => {
-    const dh = branch && innerGradient(dys, layers, parts, branch);
-    for (const [i, { weight, bias, B }] of layers.entries()) {
+    const used = placed.flatMap((layer, i): Used[] => {
       const dy = dys[i];
-      if (!dy) continue;
-      const part = parts[i] as Part;
+      return dy ? [{ ...layer, dy }] : [];
+    });
+    for (const { dy, weight, bias, B, part } of used) {
       if (B && h) give(B, (into) => matmul(dy, { of: h, ...part }, { layout: "TN", ...(into && { into }) }));
       give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
       if (bias) give(bias, (into) => biasGradient(dy, into));
     }
-    if (branch && dh)
-      give(branch.A, (into) => matmul(dh, dropped(x, branch), { layout: "TN", ...(into && { into }) }));
-    give(x, (into) => inputGradient(dys, layers, dh && branch && { ...branch, dh }, into));
+    const inner = branch && { ...branch, dh: innerGradient(used, branch) };
+    if (inner)
+      give(inner.A, (into) => matmul(inner.dh, dropped(x, inner), { layout: "TN", ...(into && { into }) }));
+    give(x, (into) => inputGradient(used, inner, into));
   });
   return ys;
 }
 
-type Part = Omit<Columns, "of">;
+/** A layer and where its r columns lie among those of all branches. */
+interface Placed extends LinearLayer {
+  part: Omit<Columns, "of">;
+}
 
-/** Where each layer's r columns lie among those of all. */
-function columnsOf(layers: readonly LinearLayer[]): Part[] {
+/** A layer whose output got a gradient. */
+interface Used extends Placed {
+  dy: Tensor;
+}
+
+function placeBranches(layers: readonly LinearLayer[]): Placed[] {
   let end = 0;
-  return layers.map(({ B }) => {
+  return layers.map((layer) => {
     const first = end;
-    end += B?.columns ?? 0;
-    return { first, count: end - first };
+    end += layer.B?.columns ?? 0;
+    return { ...layer, part: { first, count: end - first } };
   });
 }
 
 /** The gradient of the branches between A and B, before scaling: scale · dy B, side by side. `[..., Σ r]` */
-function innerGradient(
-  dys: readonly (Tensor | undefined)[],
-  layers: readonly LinearLayer[],
-  parts: readonly Part[],
-  { A, scale }: LoraBranch,
-): Tensor {
-  const { device, shape } = dys.find((dy) => dy) as Tensor;
-  const isWhole = layers.every(({ B }, i) => !B || dys[i]);
-  const dh = (isWhole ? empty : zeros)(device, [...shape.slice(0, -1), A.rows]);
-  for (const [i, { B }] of layers.entries()) {
-    const dy = dys[i];
-    if (dy && B) matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, ...(parts[i] as Part) } });
-  }
+function innerGradient(used: readonly Used[], { A, scale }: LoraBranch): Tensor {
+  const { device, shape } = (used[0] as Used).dy;
+  const covered = used.reduce((sum, { part }) => sum + part.count, 0);
+  const dh = (covered === A.rows ? empty : zeros)(device, [...shape.slice(0, -1), A.rows]);
+  for (const { dy, B, part } of used)
+    if (B) matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, ...part } });
   return dh;
 }
 
 /** dx = Σ dy W + mask(dh A); without dropout the branch is fused into the last product. */
 function inputGradient(
-  dys: readonly (Tensor | undefined)[],
-  layers: readonly LinearLayer[],
-  branch: (Pick<LoraBranch, "A" | "dropout" | "seed"> & { dh: Tensor }) | undefined,
+  used: readonly Used[],
+  branch: (LoraBranch & { dh: Tensor }) | undefined,
   into: Tensor | undefined,
 ): Tensor {
-  const terms = layers.flatMap(({ weight }, i) => {
-    const dy = dys[i];
-    return dy ? [{ dy, weight }] : [];
-  });
   const fused = branch && branch.dropout === 0 ? { extend: { h: branch.dh, e: branch.A } } : undefined;
   let dx = into;
-  for (const [i, { dy, weight }] of terms.entries()) {
-    dx = matmul(dy, weight, { layout: "NN", ...(dx && { into: dx }), ...(i === terms.length - 1 && fused) });
+  for (const [i, { dy, weight }] of used.entries()) {
+    dx = matmul(dy, weight, { layout: "NN", ...(dx && { into: dx }), ...(i === used.length - 1 && fused) });
   }
   if (!branch || fused) return dx as Tensor;
   return addInto(dx as Tensor, dropped(matmul(branch.dh, branch.A, { layout: "NN" }), branch));

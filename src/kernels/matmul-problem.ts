@@ -27,7 +27,10 @@ export interface Operands {
   extend: { h: Tensor; e: Tensor } | undefined;
 }
 
-/** What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored, offsets the first element used. */
+/**
+ * What the kernels see: op(A) is m×k, op(B) k×n; ld* are row lengths as stored, offsets the first element used.
+ * That of E is 0 but in a window of the whole.
+ */
 export interface Problem {
   m: number;
   n: number;

@@ -49,8 +49,8 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
 
   return {
     path: weights.path,
-    children: [...projection.modules, o, ...qNorm.modules, ...kNorm.modules],
-    ...(projection.siblings && { siblings: projection.siblings }),
+    children: [...projection.siblings.members, o, ...qNorm.modules, ...kNorm.modules],
+    siblings: projection.siblings,
     forward(x, context) {
       const [batch, length] = x.shape as [number, number];
       const [q, k, v] = projection.project(x, context);
@@ -103,8 +103,7 @@ export function attend(
 
 /** How queries, keys and values `[B, T, heads · D]` come from x. */
 interface Projection {
-  modules: readonly Module[];
-  siblings?: Siblings;
+  siblings: Siblings;
   project(x: Tensor, context: Context): [q: Tensor, k: Tensor, v: Tensor];
 }
 
@@ -117,7 +116,6 @@ function separateProjections(
   const v = linear(weights.at("v_proj"), hiddenSize, numKvHeads * headDim, { bias });
   const siblings: Siblings = { members: [q, k, v] };
   return {
-    modules: siblings.members,
     siblings,
     project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor, Tensor],
   };
@@ -131,7 +129,7 @@ function fusedProjection(
   const [queries, keys] = [numHeads * headDim, numKvHeads * headDim];
   const qkv = linear(weights.at("qkv_proj"), hiddenSize, queries + 2 * keys, { bias });
   return {
-    modules: [qkv],
+    siblings: { members: [qkv] },
     project(x, context) {
       const y = call(qkv, x, context);
       const part = (start: number, width: number) => ops.sliceColumns(context.tape, y, start, start + width);

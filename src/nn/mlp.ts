@@ -22,8 +22,8 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
   const down = linear(weights.at("down_proj"), intermediateSize, hiddenSize, { bias });
   return {
     path: weights.path,
-    children: [...inner.modules, down],
-    ...(inner.siblings && { siblings: inner.siblings }),
+    children: [...inner.siblings.members, down],
+    siblings: inner.siblings,
     forward(x, context) {
       const [gate, up] = inner.project(x, context);
       return call(down, ops.gatedActivation(context.tape, gate, up, activation), context);
@@ -33,8 +33,7 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
 
 /** How gate and up `[B, T, intermediate]` come from x. */
 interface Projection {
-  modules: readonly Module[];
-  siblings?: Siblings;
+  siblings: Siblings;
   project(x: Tensor, context: Context): [gate: Tensor, up: Tensor];
 }
 
@@ -46,7 +45,6 @@ function separateProjections(
   const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
   const siblings: Siblings = { members: [gate, up] };
   return {
-    modules: siblings.members,
     siblings,
     project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor],
   };
@@ -55,7 +53,7 @@ function separateProjections(
 function fusedProjection(weights: Weights, { hiddenSize, intermediateSize, bias }: MlpConfig): Projection {
   const both = linear(weights.at("gate_up_proj"), hiddenSize, 2 * intermediateSize, { bias });
   return {
-    modules: [both],
+    siblings: { members: [both] },
     project(x, context) {
       const y = call(both, x, context);
       const half = (start: number) => ops.sliceColumns(context.tape, y, start, start + intermediateSize);

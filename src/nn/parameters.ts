@@ -18,8 +18,6 @@ export interface Parameters {
   readonly entries: readonly Parameter[];
   /** Matrices that consist of the rows of several entries. */
   readonly stacks: readonly Tensor[];
-  /** What gradients are computed for: entries and stacks, which share memory. */
-  readonly leaves: readonly Tensor[];
 }
 
 const ALIGNMENT = 64; // elements: 256 bytes, the binding offset alignment of the portable floor
@@ -62,7 +60,12 @@ export function allocateParameters(
     const [first = ""] = names;
     return view([rows, shapes.get(first)?.at(-1) ?? 0], offsets.get(first) as number);
   });
-  return { flat, entries, stacks, leaves: [...entries.map(({ tensor }) => tensor), ...stacks] };
+  return { flat, entries, stacks };
+}
+
+/** What gradients are computed for: entries and stacks, which share memory. */
+export function leavesOf({ entries, stacks }: Parameters): Tensor[] {
+  return [...entries.map(({ tensor }) => tensor), ...stacks];
 }
 
 /** Where each tensor begins, in elements: in the order in which they are given, a stack where its first one is. */
@@ -84,10 +87,11 @@ function placeTensors(
 }
 
 /** A second buffer of the same layout, zeroed (gradients): the flat tensor, and views keyed by the leaf. */
-export function allocateLike({ flat, leaves }: Parameters): { flat: Tensor; views: Map<Tensor, Tensor> } {
+export function allocateLike(parameters: Parameters): { flat: Tensor; views: Map<Tensor, Tensor> } {
+  const { flat } = parameters;
   const { device } = flat;
   const twin = device.memory.persistent(() => zeros(device, flat.shape));
-  const views = leaves.map(
+  const views = leavesOf(parameters).map(
     (leaf) => [leaf, new Tensor(device, twin.storage, leaf.shape, "f32", leaf.byteOffset)] as const,
   );
   return { flat: twin, views: new Map(views) };

@@ -1,7 +1,7 @@
 import { Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
-import type { Parameters } from "../nn/parameters.ts";
+import { leavesOf, type Parameters } from "../nn/parameters.ts";
 import type { Counted, Objective } from "./objective.ts";
 
 /** How gradients are computed. */
@@ -29,7 +29,7 @@ export function accumulateGradients<B extends Counted>(
   for (const [i, batch] of batches.entries()) {
     const sum = scoped(device, () => {
       const tape = new Tape();
-      for (const leaf of parameters.leaves) tape.watch(leaf);
+      for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       const context = { tape, training: true, seed: seed + i, checkpoint };
       const loss = lossOf(batch, context, 1 / labelTokens);
       if (tape.length > 0) tape.backward(loss, loss, gradients);

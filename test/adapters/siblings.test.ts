@@ -9,6 +9,7 @@ import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { openTestTask } from "../support/task-fixtures.ts";
 
 async function adapted(options: LoraOptions) {
   const model = await openTestModel(fixturePath("llama-gqa"));
@@ -97,4 +98,16 @@ test("the tensors keep their names and order, whatever lies together", async () 
   const names = adapter.parameters.entries.map(({ name }) => name.replace(/^.*self_attn\./, ""));
   const [q, v] = ["q_proj", "v_proj"].map((name) => [`${name}.lora_A`, `${name}.lora_B`]);
   expect(names).toEqual([...q!, ...v!, ...q!, ...v!]);
+});
+
+test.each([
+  ["tasks/bert-sequence", ["query", "key", "value"]],
+  ["tasks/distilbert-sequence", ["q_lin", "k_lin", "v_lin"]],
+  ["tasks/opt", ["q_proj", "k_proj", "v_proj"]],
+  ["tasks/vit", ["q_proj", "k_proj", "v_proj"]],
+])("%s computes %s together", async (fixture, names) => {
+  const model = await openTestTask(fixturePath(fixture));
+  const all = [...modules(model.root)].flatMap(({ siblings }) => siblings ?? []);
+  expect(all.length).toBeGreaterThan(0);
+  for (const { members } of all) expect(members.map(({ path }) => path.split(".").at(-1))).toEqual(names);
 });

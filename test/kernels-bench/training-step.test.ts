@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { MODELS } from "../../kernels-bench/models.ts";
-import { stepFlops } from "../../kernels-bench/training-step.bench.ts";
+import { SMALL, stepFlops, TOY } from "../../kernels-bench/training-step.bench.ts";
+import { ROOT } from "../support/shaders.ts";
 
 const model = (name: string) => MODELS.find((size) => size.name === name)!;
 
@@ -16,4 +19,14 @@ test("operations of a LoRA step: 4 a frozen weight and token, 6 an adapter's, 7 
     24 * 7 * tokens ** 2 * queries;
   expect(stepFlops(size, tokens)).toBe(wanted);
   expect(wanted / 1e12).toBeCloseTo(10.7, 1); // 8.1 for the weights, the rest for attention
+});
+
+test("PyTorch runs the same sizes", () => {
+  const script = readFileSync(join(ROOT, "kernels-bench/torch/step.py"), "utf8");
+  const sizes = [TOY, SMALL, ...MODELS].map(
+    ({ name, hidden, intermediate, heads, kvHeads, headDim, vocab, layers }) =>
+      `"${name}": dict(hidden=${hidden}, intermediate=${intermediate}, heads=${heads}, kv_heads=${kvHeads}, ` +
+      `head_dim=${headDim}, vocab=${vocab}, layers=${layers})`,
+  );
+  for (const size of sizes) expect(script).toContain(size);
 });

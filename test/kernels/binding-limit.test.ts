@@ -100,6 +100,25 @@ describe.each(products)("matmul $layout $a $b", ({ layout, a, b, extended = fals
   });
 });
 
+test("H alone too large, with columns of several layers", async () => {
+  const compute: Compute = (device) => {
+    const tensor = (rows: number, cols: number, seed: number) =>
+      floats(device, randomValues(rows * cols, seed), [rows, cols]);
+    const extend = { h: { of: tensor(300, 24, 3), first: 8, count: 8 }, e: tensor(8, 8, 4) };
+    return matmul(tensor(300, 8, 1), tensor(8, 8, 2), { layout: "NT", variant: "tile-64", extend });
+  };
+  expect(await under(20_000, 1, compute)).toBeClose(await under(undefined, 1, compute));
+});
+
+test("rows of A are not copied apart where the copy could not be bound", async () => {
+  const [m, n, k] = [256, 256, 1024];
+  const compute: Compute = (device) =>
+    matmul(floats(device, randomValues(m * k, 1), [m, k]), floats(device, randomValues(n * k, 2), [n, k]), {
+      layout: "NT",
+    });
+  expect(await under(4 * m * k, 1, compute)).toBeClose(await under(undefined, 1, compute));
+});
+
 test("a kernel that cannot do so says what was too large", async () => {
   const device = await testDevice();
   const [x, weight] = [elementwise.zeros(device, [100, 24]), elementwise.zeros(device, [24])];

@@ -113,6 +113,82 @@ test("a few rows: the branch of a decoded token", async () => {
   expect(await got.read()).toBeClose(wanted);
 });
 
+// A part of B in each window: 16 of its rows, of which the last window has fewer.
+describe.each(VARIANTS)("variant %s in windows of B", (variant) => {
+  const options = variant && { variant };
+  const range = { first: 8, count: 20, cols: 32 };
+
+  test("columns of C", async () => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return;
+    const [m, n, k] = [6, range.count, 64];
+    const [x, w] = [randomValues(m * k, 1), randomValues(n * k, 2)];
+    const out = floats(device, widened(new Float64Array(m * n), m, range), [m, range.cols]);
+    const product = {
+      layout: "NT",
+      out: { of: out, ...range },
+      windowBytes: 16 * 4 * k,
+      ...options,
+    } as const;
+    matmul(floats(device, x, [m, k]), floats(device, w, [n, k]), product);
+    const wanted = matmulReference(x, w, { m, n, k, layout: "NT" });
+    expect(await out.read()).toBeClose(widened(wanted, m, range));
+  });
+
+  test("columns of A", async () => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return;
+    const [m, n, k] = [6, 64, range.count];
+    const [x, w] = [randomValues(m * k, 1), randomValues(n * k, 2)];
+    const A = { of: floats(device, widened(x, m, range), [m, range.cols]), ...range };
+    const product = { layout: "NN", windowBytes: 16 * 4 * n, ...options } as const;
+    const got = matmul(A, floats(device, w, [k, n]), product);
+    expect(await got.read()).toBeClose(matmulReference(x, w, { m, n, k, layout: "NN" }));
+  });
+});
+
+describe.each(VARIANTS)("variant %s", (variant) => {
+  test("columns of B as rows of its transpose", async () => {
+    const device = await testDevice();
+    if (variant === "subgroup" && device.info.subgroupSize === 0) return;
+    const [m, n, range] = [6, 12, { first: 4, count: 8, cols: 16 }];
+    const [x, w] = [randomValues(m * 8, 1), randomValues(n * 8, 2)];
+    const B = { of: floats(device, widened(w, n, range), [n, range.cols]), ...range };
+    const got = matmul(floats(device, x, [m, 8]), B, { layout: "NT", ...(variant && { variant }) });
+    expect(await got.read()).toBeClose(matmulReference(x, w, { m, n, k: 8, layout: "NT" }));
+  });
+});
+
+test("a few rows by columns of B, into columns of C", async () => {
+  const device = await testDevice();
+  const [m, n, range] = [3, 8, { first: 4, count: 8, cols: 16 }];
+  const [x, w] = [randomValues(m * 8, 1), randomValues(n * 8, 2)];
+  const wanted = matmulReference(x, w, { m, n, k: 8, layout: "NT" });
+  const X = floats(device, x, [m, 8]);
+  const B = { of: floats(device, widened(w, n, range), [n, range.cols]), ...range };
+  expect(await matmul(X, B, { layout: "NT" }).read()).toBeClose(wanted);
+  const out = floats(device, widened(new Float64Array(m * n), m, range), [m, range.cols]);
+  matmul(X, floats(device, w, [n, 8]), { layout: "NT", out: { of: out, ...range } });
+  expect(await out.read()).toBeClose(widened(wanted, m, range));
+});
+
+test.each(["tile-64", "tile-128", "subgroup"] as const)(
+  "%s refuses columns that begin inside a vector",
+  async (variant) => {
+    const device = await testDevice();
+    const [X, B] = [
+      floats(device, new Float64Array(32), [4, 8]),
+      floats(device, new Float64Array(64), [4, 16]),
+    ];
+    const columns = { of: B, first: 2, count: 8 };
+    expect(() => matmul(X, columns, { layout: "NT", variant })).toThrow("cannot compute 4×4×8 here");
+    if (variant === "subgroup") return; // it reads the branch one by one
+    const extend = { h: columns, e: floats(device, new Float64Array(32), [4, 8]) };
+    const W = floats(device, new Float64Array(32), [4, 8]);
+    expect(() => matmul(X, W, { layout: "NT", variant, extend })).toThrow("cannot compute 4×4×8 here");
+  },
+);
+
 test("columns of A for a few rows", async () => {
   const device = await testDevice();
   const A = floats(device, [9, 9, 9, 9, 1, 2, 3, 4], [1, 8]);

@@ -20,18 +20,26 @@ const layouts: Layout[] = ["NN", "NT", "TN"];
 const aShape = (layout: Layout, m: number, k: number) => (layout === "TN" ? [k, m] : [m, k]);
 const bShape = (layout: Layout, n: number, k: number) => (layout === "NT" ? [n, k] : [k, n]);
 
+/** A product made anew, and half of it added to what is there. */
+async function checkProduct(
+  { layout, m, n, k }: { layout: Layout; m: number; n: number; k: number },
+  variant?: MatmulVariant,
+) {
+  const device = await testDevice();
+  const [a, b, start] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * n, 3)];
+  const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
+  const wanted = matmulReference(a, b, { m, n, k, layout });
+  const options = { layout, ...(variant && { variant }) };
+  expect(await matmul(A, B, options).read()).toBeClose(wanted);
+  const into = floats(device, start, [m, n]);
+  const sum = await matmul(A, B, { ...options, into, alpha: 0.5 }).read();
+  expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+  return { A, B, wanted };
+}
+
 describe.each(layouts)("matmul %s", (layout) => {
   test.each(sizes)("$m×$n×$k", async ({ m, n, k }) => {
-    const device = await testDevice();
-    const a = randomValues(m * k, 1);
-    const b = randomValues(n * k, 2);
-    const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
-    const wanted = matmulReference(a, b, { m, n, k, layout });
-    expect(await matmul(A, B, { layout }).read()).toBeClose(wanted);
-    const start = randomValues(m * n, 3);
-    const C = floats(device, start, [m, n]);
-    const sum = await matmul(A, B, { layout, into: C, alpha: 0.5 }).read();
-    expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+    await checkProduct({ layout, m, n, k });
   });
 
   test("the products of a gradient are the transposed layouts", async () => {
@@ -77,13 +85,7 @@ describe.each<MatmulVariant>(["portable", "subgroup", "tile-64", "tile-128"])("v
     const device = await testDevice();
     if (variant === "subgroup" && device.info.subgroupSize === 0) return; // the floor has none
     for (const { m, n, k } of variantSizes) {
-      const [a, b, start] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * n, 3)];
-      const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
-      const wanted = matmulReference(a, b, { m, n, k, layout });
-      expect(await matmul(A, B, { layout, variant }).read()).toBeClose(wanted);
-      const into = floats(device, start, [m, n]);
-      const sum = await matmul(A, B, { layout, variant, into, alpha: 0.5 }).read();
-      expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+      await checkProduct({ layout, m, n, k }, variant);
     }
   });
 
@@ -125,13 +127,7 @@ describe.each(["tile-64", "tile-128"] as const)("%s in slices", (variant) => {
   ])("$layout $m×$n×$k", async ({ layout, m, n, k }) => {
     expect(sliceLength({ m, n, k }, 128)).toBeLessThan(k / 2 + 32);
     const device = await testDevice();
-    const [a, b, start] = [randomValues(m * k, 1), randomValues(n * k, 2), randomValues(m * n, 3)];
-    const [A, B] = [floats(device, a, aShape(layout, m, k)), floats(device, b, bShape(layout, n, k))];
-    const wanted = matmulReference(a, b, { m, n, k, layout });
-    expect(await matmul(A, B, { layout, variant }).read()).toBeClose(wanted);
-    const into = floats(device, start, [m, n]);
-    const sum = await matmul(A, B, { layout, variant, into, alpha: 0.5 }).read();
-    expect(sum).toBeClose(wanted.map((value, i) => 0.5 * value + start[i]!));
+    const { A, B, wanted } = await checkProduct({ layout, m, n, k }, variant);
     const whole = fromArray(device, new Float32Array(m * 16).fill(7), [m, 16]);
     if (n === 8) {
       const out = { of: whole, first: 4, count: n };
