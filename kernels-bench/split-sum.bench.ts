@@ -6,7 +6,7 @@ import { type BenchCase, repeatedValues, sized } from "./harness.ts";
 /** The gradient of an A `[r, K]`, in as many slices as a GPU gets. */
 function gradientOfA(r: number, cols: number, slices: number): BenchCase {
   const size = r * cols;
-  return sized("split-sum", `K${cols} r${r} ${slices} slices`, slices * size, (device) => {
+  return sized("split-sum", `${slices}×${r}×${cols}`, slices * size, (device) => {
     const parts = repeatedValues(slices * size, 1);
     const [P, C] = [
       fromArray(device, parts, [slices, r, cols]),

@@ -47,10 +47,7 @@ async function copyTracked(folder: string): Promise<void> {
     "README.md",
   ];
   const listed = execFileSync("git", ["ls-files", "-z", "--", ...wanted], { cwd: ROOT, encoding: "utf8" });
-  const files = listed
-    .split("\0")
-    .filter((file) => file !== "" && !file.startsWith("kernels-bench/results/"));
-  for (const file of files) {
+  for (const file of listed.split("\0").filter((name) => name !== "")) {
     await mkdir(dirname(join(folder, file)), { recursive: true });
     await copyFile(join(ROOT, file), join(folder, file));
   }
