@@ -1,6 +1,6 @@
 enable subgroups;
 // dv = P^T do,  ds = P * (do v^T - D),  dq = scale ds k,  dk = scale ds^T q: attention-backward.wgsl in a subgroup
-// One subgroup per 8 owned rows: of queries for dq, of keys for dk and dv. A lane computes their weights with 4 rows of
+// One subgroup per 16 owned rows: of queries for dq, of keys for dk and dv. A lane computes their weights with 2 rows of
 // the other side, then 4 columns of the gradients a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -34,20 +34,24 @@ fn weigh(s: vec4f, own: u32, own_end: u32, other: u32, other_end: u32, logsum: v
 // The same for all owned rows from `own`.
 fn weigh_all(s: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow) -> PerRow {
   return PerRow(
-    weigh(s[0], own, own_end, other, other_end, logsum[0]), weigh(s[1], own + 4u, own_end, other, other_end, logsum[1])
+    weigh(s[0], own, own_end, other, other_end, logsum[0]), weigh(s[1], own + 4u, own_end, other, other_end, logsum[1]),
+    weigh(s[2], own + 8u, own_end, other, other_end, logsum[2]), weigh(s[3], own + 12u, own_end, other, other_end, logsum[3])
   );
 }
 
 fn slope_all(p: PerRow, s: PerRow, dp: PerRow, mean: PerRow) -> PerRow {
-  return PerRow(slope(p[0], s[0], dp[0], mean[0]), slope(p[1], s[1], dp[1], mean[1]));
+  return PerRow(
+    slope(p[0], s[0], dp[0], mean[0]), slope(p[1], s[1], dp[1], mean[1]),
+    slope(p[2], s[2], dp[2], mean[2]), slope(p[3], s[3], dp[3], mean[3])
+  );
 }
 
 fn capped_all(s: PerRow) -> PerRow {
-  return PerRow(capped(s[0]), capped(s[1]));
+  return PerRow(capped(s[0]), capped(s[1]), capped(s[2]), capped(s[3]));
 }
 
 fn all_rows(x: f32) -> PerRow {
-  return PerRow(vec4f(x), vec4f(x));
+  return PerRow(vec4f(x), vec4f(x), vec4f(x), vec4f(x));
 }
 
 // Queries [x, y) that see any of the keys [first, last).
@@ -77,7 +81,7 @@ fn backward(
   let span = select(query_span(batch, first, end), key_span(batch, first, end), BY_QUERY);
   let last_own = max(own_end, 1u) - 1u;
   let last_other = max(span.y, 1u) - 1u;
-  let own = min(first + loaded_rows(lane), vec2u(last_own));
+  let own = min(first + loaded_rows(lane), vec4u(last_own));
   let own_source = select(K, Q, BY_QUERY);
   let own_other = select(V, DO, BY_QUERY); // of the same rows, for dp
   let other_source = select(Q, K, BY_QUERY);
@@ -93,51 +97,38 @@ fn backward(
     let other_base = select(query_base, key_base, BY_QUERY);
     let own_rows = own_base + own * own_step;
     let stat_at = (batch * params.heads + head) * params.queries;
-    var l0 = PerRow(); // logsumexp and D of the queries: of the owned rows, or of each of the lane's four others
+    var l0 = PerRow(); // logsumexp and D of the queries: of the owned rows, or of each of the lane's two others
     var d0 = PerRow();
     if (BY_QUERY) {
-      let a = stats[stat_at + own.x];
-      let b = stats[stat_at + own.y];
-      l0 = per_row(a.x, b.x);
-      d0 = per_row(a.y, b.y);
+      let of_rows = transpose(mat4x2f(
+        stats[stat_at + own.x], stats[stat_at + own.y], stats[stat_at + own.z], stats[stat_at + own.w]
+      ));
+      l0 = per_row(of_rows[0]);
+      d0 = per_row(of_rows[1]);
     }
     var l1 = l0;
-    var l2 = l0;
-    var l3 = l0;
     var d1 = d0;
-    var d2 = d0;
-    var d3 = d0;
     for (var other = span.x; other < span.y; other += OTHERS) {
-      let mine = other + lane + vec4u(0u, SG, 2u * SG, 3u * SG);
-      let near = min(mine, vec4u(last_other));
+      let mine = other + lane + vec2u(0u, SG);
+      let near = min(mine, vec2u(last_other));
       if (!BY_QUERY) {
         let a = stats[stat_at + near.x];
         let b = stats[stat_at + near.y];
-        let c = stats[stat_at + near.z];
-        let e = stats[stat_at + near.w];
         l0 = all_rows(a.x);
         l1 = all_rows(b.x);
-        l2 = all_rows(c.x);
-        l3 = all_rows(e.x);
         d0 = all_rows(a.y);
         d1 = all_rows(b.y);
-        d2 = all_rows(c.y);
-        d3 = all_rows(e.y);
       }
       let rows = other_base + near * other_step;
       let product = products(own_source, own_rows, other_source, rows);
-      let s = Scores(capped_all(product.c0), capped_all(product.c1), capped_all(product.c2), capped_all(product.c3));
+      let s = Scores(capped_all(product.c0), capped_all(product.c1));
       let p = Scores(
-        weigh_all(s.c0, first, own_end, mine.x, span.y, l0), weigh_all(s.c1, first, own_end, mine.y, span.y, l1),
-        weigh_all(s.c2, first, own_end, mine.z, span.y, l2), weigh_all(s.c3, first, own_end, mine.w, span.y, l3)
+        weigh_all(s.c0, first, own_end, mine.x, span.y, l0), weigh_all(s.c1, first, own_end, mine.y, span.y, l1)
       );
       let stop = min(other + OTHERS, span.y);
       if (!BY_QUERY) { dv_sums = accumulate(dv_sums, p, DO, other_base, other_step, other, stop, lane); }
       let dp = products(own_other, own_rows, other_other, rows);
-      let ds = Scores(
-        slope_all(p.c0, s.c0, dp.c0, d0), slope_all(p.c1, s.c1, dp.c1, d1),
-        slope_all(p.c2, s.c2, dp.c2, d2), slope_all(p.c3, s.c3, dp.c3, d3)
-      );
+      let ds = Scores(slope_all(p.c0, s.c0, dp.c0, d0), slope_all(p.c1, s.c1, dp.c1, d1));
       sums = accumulate(sums, ds, other_source, other_base, other_step, other, stop, lane);
     }
   }

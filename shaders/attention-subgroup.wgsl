@@ -1,6 +1,6 @@
 enable subgroups;
 // o = softmax(scale q k^T + mask) v,  logsumexp of each row of scores: attention.wgsl by outer products in a subgroup
-// One subgroup per 8 queries of a head; a lane computes their scores with 4 keys, then 4 columns of o a pass. Broadcasts
+// One subgroup per 16 queries of a head; a lane computes their scores with 2 keys, then 4 columns of o a pass. Broadcasts
 // replace workgroup memory, which is what CPU rasterisers pay for most. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
@@ -25,19 +25,28 @@ fn masked(s: vec4f, position: u32, key: u32, end: u32) -> vec4f {
 }
 
 fn masked_all(s: PerRow, position: u32, key: u32, end: u32) -> PerRow {
-  return PerRow(masked(s[0], position, key, end), masked(s[1], position + 4u, key, end));
+  return PerRow(
+    masked(s[0], position, key, end), masked(s[1], position + 4u, key, end),
+    masked(s[2], position + 8u, key, end), masked(s[3], position + 12u, key, end)
+  );
 }
 
 fn max_all(a: PerRow, b: PerRow) -> PerRow {
-  return PerRow(max(a[0], b[0]), max(a[1], b[1]));
+  return PerRow(max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]));
+}
+
+fn times(a: PerRow, b: PerRow) -> PerRow {
+  return PerRow(a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]);
 }
 
 fn exp_all(x: PerRow) -> PerRow {
-  return PerRow(exp(x[0]), exp(x[1]));
+  return PerRow(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
 }
 
 fn swapped(x: PerRow, mask: u32) -> PerRow {
-  return PerRow(subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask));
+  return PerRow(
+    subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask), subgroupShuffleXor(x[2], mask), subgroupShuffleXor(x[3], mask)
+  );
 }
 
 fn reciprocal(l: vec4f) -> vec4f {
@@ -61,31 +70,28 @@ fn forward(
   let queries = query_end(batch);
   let span = key_span(batch, first, min(first + ROWS, queries));
   // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
-  let own = min(first + loaded_rows(lane), vec2u(max(queries, 1u) - 1u));
+  let own = min(first + loaded_rows(lane), vec4u(max(queries, 1u) - 1u));
   let own_rows = query_row(batch, 0u, head) + own * params.heads;
   let key_base = key_row(batch, 0u, kv_head);
   let position = params.past + first;
   let low = vec4f(LEAST);
-  var m = PerRow(low, low);
+  var m = PerRow(low, low, low, low);
   var l = PerRow(); // over this lane's keys until the end
   var sums = Rows();
   for (var key = span.x; key < span.y; key += OTHERS) {
-    let mine = key + lane + vec4u(0u, SG, 2u * SG, 3u * SG);
-    let s = products(Q, own_rows, K, key_base + min(mine, vec4u(span.y - 1u)) * params.kv_heads);
+    let mine = key + lane + vec2u(0u, SG);
+    let s = products(Q, own_rows, K, key_base + min(mine, vec2u(span.y - 1u)) * params.kv_heads);
     let s0 = masked_all(s.c0, position, mine.x, span.y);
     let s1 = masked_all(s.c1, position, mine.y, span.y);
-    let s2 = masked_all(s.c2, position, mine.z, span.y);
-    let s3 = masked_all(s.c3, position, mine.w, span.y);
-    var top = max_all(max_all(s0, s1), max_all(s2, s3));
+    var top = max_all(s0, s1);
     for (var mask = 1u; mask < SG; mask *= 2u) {
       top = max_all(top, swapped(top, mask));
     }
     top = max_all(top, m);
     let shrink = exp_all(m - top);
     m = top;
-    let p = Scores(exp_all(s0 - top), exp_all(s1 - top), exp_all(s2 - top), exp_all(s3 - top));
-    let p_sum = p.c0 + p.c1 + p.c2 + p.c3;
-    l = PerRow(l[0] * shrink[0], l[1] * shrink[1]) + p_sum;
+    let p = Scores(exp_all(s0 - top), exp_all(s1 - top));
+    l = times(l, shrink) + p.c0 + p.c1;
     let stop = min(key + OTHERS, span.y);
     sums = accumulate(rescaled_rows(sums, shrink), p, V, key_base, params.kv_heads, key, stop, lane);
   }
@@ -93,12 +99,11 @@ fn forward(
     l += swapped(l, mask);
   }
   // Queries in the padding and queries that see nothing give zeros.
-  let valid = first_rows(max(queries, first) - first);
-  l = PerRow(l[0] * valid[0], l[1] * valid[1]);
-  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]));
+  l = times(l, first_rows(max(queries, first) - first));
+  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
   let end = min(first + ROWS, params.queries);
   store_rows(O, rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);
-  var logs = array<vec4f, 2>(log_sums(m[0], l[0]), log_sums(m[1], l[1]));
+  var logs = PerRow(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
   let at = (batch * params.heads + head) * params.queries;
   for (var i = first + lane; i < end; i += SG) {
     logsumexp[at + i] = logs[(i - first) / 4u][(i - first) % 4u];

@@ -1,70 +1,78 @@
-// Tiles of one subgroup: 8 owned rows, and four rows of the other side a lane. Needs common/attention.wgsl, functions
+// Tiles of one subgroup: 16 owned rows, and two rows of the other side a lane. Needs common/attention.wgsl, functions
 // load(source, row, column) -> vec4f and put(output, index, value). Lanes load the owned rows together and broadcast them: no
-// workgroup memory, no barrier. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to
-// min(count, 8)), so that nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM
-// 15), and 16 owned rows would take them more than twice as long as 8.
+// workgroup memory, no barrier. Loads are what CPU rasterisers pay for: a row of the other side is loaded once for all owned
+// rows. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to min(count, 8)), so that
+// nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM 15).
 const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
-const ROWS: u32 = 8u;
-const OTHERS: u32 = 4u * SG;             // rows of the other side in one step; lane's are lane + SG c
+const ROWS: u32 = 16u;
+const OTHERS: u32 = 2u * SG;             // rows of the other side in one step; lane's are lane + SG c
 const PASSES: u32 = (DV + SG - 1u) / SG; // of SG vectors over a head, at most 4
 
 // One number for each owned row: row 4 g + i is component i of column g.
-alias PerRow = mat2x4f;
+alias PerRow = mat4x4f;
 
-// Numbers for each owned row and each of the lane's four rows of the other side.
-struct Scores { c0: PerRow, c1: PerRow, c2: PerRow, c3: PerRow }
+// Numbers for each owned row and each of the lane's two rows of the other side.
+struct Scores { c0: PerRow, c1: PerRow }
 
 // Vector lane of a pass for each owned row: column i of matrix g is row 4 g + i.
-struct Pass { g0: mat4x4f, g1: mat4x4f }
+struct Pass { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
 
 // Vectors lane + SG n of the owned rows.
 struct Rows { b0: Pass, b1: Pass, b2: Pass, b3: Pass }
 
-// Numbers of all owned rows from the lanes that loaded them: lane l loads row l % 8, and row l + 4 where a subgroup has
-// 4 lanes; x and y are of groups 0 and 1.
-fn per_row(x: f32, y: f32) -> PerRow {
-  return PerRow(
-    subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u),
-    subgroupBroadcast(y, 4u % SG), subgroupBroadcast(y, 5u % SG), subgroupBroadcast(y, 6u % SG), subgroupBroadcast(y, 7u % SG)
+// Four numbers from lanes first .. first + 3.
+fn from_lanes(x: f32, first: u32) -> vec4f {
+  return vec4f(
+    subgroupShuffle(x, first), subgroupShuffle(x, first + 1u), subgroupShuffle(x, first + 2u), subgroupShuffle(x, first + 3u)
   );
 }
 
-// The owned rows that this lane loads, one for each group: see per_row.
-fn loaded_rows(lane: u32) -> vec2u {
-  return lane % ROWS + vec2u(0u, 4u) / SG * SG;
+// Numbers of all owned rows from the lanes that loaded them: component g of a lane is of row SG (4 g / SG) + lane, and
+// component 4 g / SG has rows 4 g .. 4 g + 3 in lanes 4 g % SG and the following.
+fn per_row(x: vec4f) -> PerRow {
+  return PerRow(
+    from_lanes(x[0], 0u), from_lanes(x[4u / SG], 4u % SG), from_lanes(x[8u / SG], 8u % SG), from_lanes(x[12u / SG], 12u % SG)
+  );
+}
+
+// The owned rows that this lane loads: as many as it takes all lanes to have each row; see per_row.
+fn loaded_rows(lane: u32) -> vec4u {
+  return lane % ROWS + SG * vec4u(0u, 1u, 2u, 3u);
 }
 
 // 1 for the first n owned rows, else 0.
 fn first_rows(n: u32) -> PerRow {
   let rows = vec4u(0u, 1u, 2u, 3u);
-  let one = vec4f(1.0);
-  return PerRow(select(vec4f(), one, rows < vec4u(n)), select(vec4f(), one, rows + 4u < vec4u(n)));
+  return PerRow(ones(rows < vec4u(n)), ones(rows + 4u < vec4u(n)), ones(rows + 8u < vec4u(n)), ones(rows + 12u < vec4u(n)));
 }
 
-// Inner products of the owned rows of a source with this lane's four rows of another.
-fn products(own: u32, own_rows: vec2u, other: u32, rows: vec4u) -> Scores {
+fn ones(here: vec4<bool>) -> vec4f {
+  return select(vec4f(), vec4f(1.0), here);
+}
+
+// Inner products of the owned rows of a source with this lane's two rows of another.
+fn products(own: u32, own_rows: vec4u, other: u32, rows: vec2u) -> Scores {
   var c0 = PerRow();
   var c1 = PerRow();
-  var c2 = PerRow();
-  var c3 = PerRow();
   for (var d = 0u; d < params.vectors; d++) {
-    let a0 = load(own, own_rows.x, d);
-    var a1 = a0;
-    if (SG < 8u) { a1 = load(own, own_rows.y, d); }
+    var a = mat4x4f();
+    a[0] = load(own, own_rows.x, d);
+    if (SG < 16u) { a[1] = load(own, own_rows.y, d); }
+    if (SG < 8u) {
+      a[2] = load(own, own_rows.z, d);
+      a[3] = load(own, own_rows.w, d);
+    }
     let w0 = load(other, rows.x, d);
     let w1 = load(other, rows.y, d);
-    let w2 = load(other, rows.z, d);
-    let w3 = load(other, rows.w, d);
-    let x = per_row(a0.x, a1.x);
-    let y = per_row(a0.y, a1.y);
-    let z = per_row(a0.z, a1.z);
-    let w = per_row(a0.w, a1.w);
+    let columns = transpose(a);
+    let x = per_row(columns[0]);
+    let y = per_row(columns[1]);
+    let z = per_row(columns[2]);
+    let w = per_row(columns[3]);
     c0 += w0.x * x + w0.y * y + w0.z * z + w0.w * w;
     c1 += w1.x * x + w1.y * y + w1.z * z + w1.w * w;
-    c2 += w2.x * x + w2.y * y + w2.z * z + w2.w * w;
-    c3 += w3.x * x + w3.y * y + w3.z * z + w3.w * w;
   }
-  return Scores(c0, c1, c2, c3);
+  return Scores(c0, c1);
 }
 
 fn outer(w: vec4f, row: vec4f) -> mat4x4f {
@@ -74,12 +82,16 @@ fn outer(w: vec4f, row: vec4f) -> mat4x4f {
 fn add_outer(sums: Pass, w: PerRow, row: vec4f) -> Pass {
   let g0 = sums.g0 + outer(w[0], row);
   let g1 = sums.g1 + outer(w[1], row);
-  return Pass(g0, g1);
+  let g2 = sums.g2 + outer(w[2], row);
+  let g3 = sums.g3 + outer(w[3], row);
+  return Pass(g0, g1, g2, g3);
 }
 
 // What another lane has for each owned row.
 fn from_lane(lane: u32, x: PerRow) -> PerRow {
-  return PerRow(subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane));
+  return PerRow(
+    subgroupShuffle(x[0], lane), subgroupShuffle(x[1], lane), subgroupShuffle(x[2], lane), subgroupShuffle(x[3], lane)
+  );
 }
 
 // Vector `lane` of a pass; where a head is narrow, spare lanes repeat its last vector.
@@ -104,7 +116,7 @@ fn accumulate(sums: Rows, weights: Scores, source: u32, base: u32, step: u32, fi
       if (PASSES > 2u) { b2 = add_outer(b2, x, load_pass(source, at, 2u, lane)); }
       if (PASSES > 3u) { b3 = add_outer(b3, x, load_pass(source, at, 3u, lane)); }
     }
-    w = Scores(w.c1, w.c2, w.c3, w.c0);
+    w = Scores(w.c1, w.c0);
   }
   return Rows(b0, b1, b2, b3);
 }
@@ -116,7 +128,9 @@ fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
 fn rescaled_pass(rows: Pass, factors: PerRow) -> Pass {
   let g0 = rescaled(rows.g0, factors[0]);
   let g1 = rescaled(rows.g1, factors[1]);
-  return Pass(g0, g1);
+  let g2 = rescaled(rows.g2, factors[2]);
+  let g3 = rescaled(rows.g3, factors[3]);
+  return Pass(g0, g1, g2, g3);
 }
 
 fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
@@ -133,7 +147,8 @@ fn rescaled_rows(rows: Rows, factors: PerRow) -> Rows {
 fn store_pass(output: u32, sums: Pass, base: u32, step: u32, first: u32, end: u32, column: u32) {
   if (column >= DV) { return; }
   var rows = array<vec4f, ROWS>(
-    sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3]
+    sums.g0[0], sums.g0[1], sums.g0[2], sums.g0[3], sums.g1[0], sums.g1[1], sums.g1[2], sums.g1[3],
+    sums.g2[0], sums.g2[1], sums.g2[2], sums.g2[3], sums.g3[0], sums.g3[1], sums.g3[2], sums.g3[3]
   );
   for (var i = first; i < end; i++) {
     put(output, (base + i * step) * DV + column, rows[i - first]);

@@ -10,7 +10,7 @@ import { fail } from "../util/fail.ts";
 /** Queries, and keys, that one workgroup of the tiled kernels owns; BLOCK of the shaders. */
 const BLOCK = 32;
 /** The same for the subgroup kernels; ROWS of the shaders. */
-const SUBGROUP_ROWS = 8;
+const SUBGROUP_ROWS = 16;
 /** Queries times heads of one workgroup of the statistics kernel; ROWS of the shader. */
 const STATISTICS_ROWS = 64;
 /** The tiled kernels keep this many columns of a head in registers. */
