@@ -2,6 +2,7 @@
 import { cases as activation } from "./activation.bench.ts";
 import { cases as adamw } from "./adamw.bench.ts";
 import { cases as attention } from "./attention.bench.ts";
+import { cases as branchGradients } from "./branch-gradients.bench.ts";
 import { cases as cast } from "./cast.bench.ts";
 import { cases as columns } from "./columns.bench.ts";
 import { cases as crossEntropy } from "./cross-entropy.bench.ts";
@@ -30,6 +31,7 @@ export const REGISTRY: Registry = {
   "training-step": trainingStep,
   matmul,
   attention,
+  "branch-gradients": branchGradients,
   "rms-norm": rmsNorm,
   "layer-norm": layerNorm,
   rope,

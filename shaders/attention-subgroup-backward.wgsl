@@ -4,6 +4,7 @@ enable subgroups;
 // the other side, then 4 columns of the gradients a pass. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
+// #import "common/outer-product.wgsl"
 @group(0) @binding(5) var<storage, read> d_o: array<vec4f>;      // [B, T, H, D]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;    // [B, H, T] of (logsumexp, D)
 @group(0) @binding(7) var<storage, read_write> d_own: array<vec4f>; // dq, or dk: of what the owned rows are

@@ -4,6 +4,7 @@ enable subgroups;
 // replace workgroup memory, which is what CPU rasterisers pay for most. D is a multiple of 4.
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
+// #import "common/outer-product.wgsl"
 @group(0) @binding(5) var<storage, read_write> o: array<vec4f>;       // [B, T, H, D]
 @group(0) @binding(6) var<storage, read_write> logsumexp: array<f32>; // [B, H, T]
 

@@ -26,24 +26,7 @@ const A_TRANSPOSED: bool = false;
 const B_TRANSPOSED: bool = false;
 const C_TRANSPOSED: bool = false; // C is stored [n, m]
 // #import "common/pack.wgsl"
-
-// What lanes first .. first + 3 hold: rows 4g .. 4g + 3 live in lanes 4g mod SG and the following.
-fn from_lanes(x: f32, first: u32) -> vec4f {
-  return vec4f(
-    subgroupShuffle(x, first), subgroupShuffle(x, first + 1u), subgroupShuffle(x, first + 2u), subgroupShuffle(x, first + 3u)
-  );
-}
-
-// Column i of the result: row i of the block, four columns of C wide.
-fn outer(row: vec4f, weights: vec4f) -> mat4x4f {
-  return mat4x4f(row.x * weights, row.y * weights, row.z * weights, row.w * weights);
-}
-
-// A(4g .. 4g + 3, p .. p + 3), of which lanes first .. first + 3 hold a row each, times B(p .. p + 3, col .. col + 3).
-fn product(v: vec4f, w: mat4x4f, first: u32) -> mat4x4f {
-  let low = outer(from_lanes(v.x, first), w[0]) + outer(from_lanes(v.y, first), w[1]);
-  return low + outer(from_lanes(v.z, first), w[2]) + outer(from_lanes(v.w, first), w[3]);
-}
+// #import "common/outer-product.wgsl"
 
 fn decode4(index: u32) -> vec4f {
   if (FORMAT == 0u) { return b[index]; }

@@ -39,6 +39,8 @@ const TOLERANCE = 2e-3;
 const TRAINING_TOLERANCE = 1e-2;
 /** A turn repeats its work for about this long, so that a timer's step and a stray interrupt do not count. */
 const TURN_MS = 60;
+/** One of training: a step is long itself, and the first after another engine's turn finds the caches cold. */
+const TRAINING_TURN_MS = 300;
 
 /** With fewer, what a submission costs outweighs what each dispatch does. */
 const MANY_DISPATCHES = 50;
@@ -70,7 +72,7 @@ export async function contest(work: Work, engines: readonly Engine[], rounds: nu
       failures.push(describe(engine, { failure: (error as Error).message.split("\n")[0] as string }));
     }
   }
-  await timeInTurns(runners, rounds);
+  await timeInTurns(runners, rounds, work.kind === "training" ? TRAINING_TURN_MS : TURN_MS);
   const entries: Entry[] = [];
   for (const runner of runners) entries.push(await entryOf(runner, runners[0] as Runner));
   for (const { prepared } of [...runners].reverse()) prepared.release();
@@ -93,10 +95,10 @@ function compareOutputs(
   return worst;
 }
 
-async function timeInTurns(runners: readonly Runner[], rounds: number): Promise<void> {
+async function timeInTurns(runners: readonly Runner[], rounds: number, turnMs: number): Promise<void> {
   for (const runner of runners) {
     await turn(runner);
-    runner.repetitions = Math.max(1, Math.min(50, Math.round(TURN_MS / (await turn(runner)))));
+    runner.repetitions = Math.max(1, Math.min(50, Math.round(turnMs / (await turn(runner)))));
   }
   for (let round = 0; round < rounds; round++) {
     for (const runner of runners) runner.times.push(await turn(runner));

@@ -1,4 +1,4 @@
-// Tiles of one subgroup: 16 owned rows, and two rows of the other side a lane. Needs common/attention.wgsl, functions
+// Tiles of one subgroup: 16 owned rows, and two rows of the other side a lane. Needs common/attention.wgsl, common/outer-product.wgsl, functions
 // load(source, row, column) -> vec4f and put(output, index, value). Lanes load the owned rows together and broadcast them: no
 // workgroup memory, no barrier. Loads are what CPU rasterisers pay for: a row of the other side is loaded once for all owned
 // rows. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to min(count, 8)), so that
@@ -19,13 +19,6 @@ struct Pass { g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f }
 
 // Vectors lane + SG n of the owned rows.
 struct Rows { b0: Pass, b1: Pass, b2: Pass, b3: Pass }
-
-// Four numbers from lanes first .. first + 3.
-fn from_lanes(x: f32, first: u32) -> vec4f {
-  return vec4f(
-    subgroupShuffle(x, first), subgroupShuffle(x, first + 1u), subgroupShuffle(x, first + 2u), subgroupShuffle(x, first + 3u)
-  );
-}
 
 // Numbers of all owned rows from the lanes that loaded them: component g of a lane is of row SG (4 g / SG) + lane, and
 // component 4 g / SG has rows 4 g .. 4 g + 3 in lanes 4 g % SG and the following.
@@ -73,10 +66,6 @@ fn products(own: u32, own_rows: vec4u, other: u32, rows: vec2u) -> Scores {
     c1 += w1.x * x + w1.y * y + w1.z * z + w1.w * w;
   }
   return Scores(c0, c1);
-}
-
-fn outer(w: vec4f, row: vec4f) -> mat4x4f {
-  return mat4x4f(w.x * row, w.y * row, w.z * row, w.w * row);
 }
 
 fn add_outer(sums: Pass, w: PerRow, row: vec4f) -> Pass {

@@ -1,8 +1,9 @@
 import { empty, type Tensor } from "../gpu/tensor.ts";
+import { type BranchLayer, branchGradients } from "../kernels/branch-gradients.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
 import { type Columns, matmul } from "../kernels/matmul.ts";
-import type { Tape } from "./tape.ts";
+import type { Accumulate, Tape } from "./tape.ts";
 
 /** A linear layer: y = x Wᵀ + bias. */
 export interface LinearLayer {
@@ -75,12 +76,11 @@ export function linears(
       const dy = dys[i];
       return dy ? [{ ...layer, dy }] : [];
     });
-    for (const { dy, weight, bias, B, part } of used) {
-      if (B && h) give(B, (into) => matmul(dy, { of: h, ...part }, { layout: "TN", ...(into && { into }) }));
+    for (const { dy, weight, bias } of used) {
       give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
       if (bias) give(bias, (into) => biasGradient(dy, into));
     }
-    const inner = branch && { ...branch, dh: innerGradient(used, branch) };
+    const inner = branch && h && { ...branch, dh: branchGradient(used, branch, h, give) };
     if (inner)
       give(inner.A, (into) => matmul(inner.dh, dropped(x, inner), { layout: "TN", ...(into && { into }) }));
     give(x, (into) => inputGradient(used, inner, into));
@@ -107,13 +107,31 @@ function placeBranches(layers: readonly LinearLayer[]): Placed[] {
   });
 }
 
-/** The gradient of the branches between A and B, before scaling: scale · dy B, side by side. `[..., Σ r]` */
-function innerGradient(used: readonly Used[], { A, scale }: LoraBranch): Tensor {
-  const { device, shape } = (used[0] as Used).dy;
+/**
+ * Gives the gradient of each B.
+ * @param h `[..., Σ r]`: scale · drop(x) Aᵀ
+ * @returns the gradient between A and B, before scaling: scale · dy B, side by side, `[..., Σ r]`
+ */
+function branchGradient(
+  used: readonly Used[],
+  { A, scale }: LoraBranch,
+  h: Tensor,
+  give: Accumulate,
+): Tensor {
+  const layers = used.flatMap(({ dy, B, part }): BranchLayer[] => {
+    if (!B) return [];
+    let sink: Tensor | undefined;
+    give(B, (into) => {
+      if (!into) return matmul(dy, { of: h, ...part }, { layout: "TN" });
+      sink = into; // added to below, with dh
+      return into;
+    });
+    return [{ dy, B, dB: sink, first: part.first }];
+  });
+  const { device, shape } = h;
   const covered = used.reduce((sum, { part }) => sum + part.count, 0);
-  const dh = (covered === A.rows ? empty : zeros)(device, [...shape.slice(0, -1), A.rows]);
-  for (const { dy, B, part } of used)
-    if (B) matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, ...part } });
+  const dh = (covered === A.rows ? empty : zeros)(device, shape);
+  branchGradients(layers, { h, dh, scale });
   return dh;
 }
 

@@ -1,0 +1,135 @@
+enable subgroups;
+// dh = scale dy B,  dB += dy^T h  of up to three layers of one input, whose columns of h and dh lie side by side
+// One subgroup owns 8 columns of a layer's part of dh, or of its dB, along 4 SG rows. Both in one dispatch: they are small, and
+// CPU rasterisers take 15 to 40 us to start one.
+struct Params {
+  rows: u32, ldh: u32, row_blocks: u32, // T, columns of h and dh, T / (4 SG) rounded up
+  n0: u32, n1: u32, n2: u32,            // columns of each dy, in fours
+  r0: u32, r1: u32, r2: u32,            // columns of each B
+  first0: u32, first1: u32, first2: u32, // where they lie in h and dh
+  b0: u32, b1: u32, b2: u32,            // where each B begins in its binding, and dB in its own
+  db0: u32, db1: u32, db2: u32,
+  scale: f32
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy0: array<vec4f>; // [T, n0]
+@group(0) @binding(2) var<storage, read> dy1: array<vec4f>;
+@group(0) @binding(3) var<storage, read> dy2: array<vec4f>;
+@group(0) @binding(4) var<storage, read> b: array<f32>;     // each [n, r]
+@group(0) @binding(5) var<storage, read> h: array<f32>;     // [T, ldh]
+@group(0) @binding(6) var<storage, read_write> dh: array<f32>;
+@group(0) @binding(7) var<storage, read_write> db: array<f32>;
+
+const SG: u32 = 8u;       // lanes of a subgroup, at most 64
+const OWNED: u32 = 8u;    // columns of dh or dB
+const LOADS: u32 = (OWNED + SG - 1u) / SG;
+const FOUR = vec4u(0u, 1u, 2u, 3u);
+// #import "common/outer-product.wgsl"
+
+// One layer, and the first of the columns that this subgroup owns.
+struct Layer { n: u32, r: u32, first: u32, b: u32, db: u32, owned: u32 }
+
+// Columns owned .. owned + 7, column i of c0 and c1 being one of them, along four rows a lane.
+struct Tile { c0: mat4x4f, c1: mat4x4f }
+
+fn layer(part: u32, owned: u32) -> Layer {
+  if (part == 0u) { return Layer(params.n0, params.r0, params.first0, params.b0, params.db0, owned); }
+  if (part == 1u) { return Layer(params.n1, params.r1, params.first1, params.b1, params.db1, owned); }
+  return Layer(params.n2, params.r2, params.first2, params.b2, params.db2, owned);
+}
+
+// Four columns of a row of a layer's dy. Each call names its layer, so the choice is folded.
+fn load_dy(part: u32, i: u32) -> vec4f {
+  if (part == 0u) { return dy0[i / 4u]; }
+  if (part == 1u) { return dy1[i / 4u]; }
+  return dy2[i / 4u];
+}
+
+// The column of B and h that a lane loads; past the end the last one is repeated.
+fn column(of_layer: Layer, load: u32, lane: u32) -> u32 {
+  return min(of_layer.owned + load * SG + lane % OWNED, of_layer.r - 1u);
+}
+
+fn add_products(tile: Tile, v: array<vec4f, LOADS>, w: mat4x4f) -> Tile {
+  return Tile(tile.c0 + product(v[0], w, 0u), tile.c1 + product(v[4u / SG], w, 4u % SG));
+}
+
+// Adds dy(row .. row + 3, p) B(p, owned .. owned + 7) over p < end: rows of dh.
+fn add_inner(sum: Tile, part: u32, own: Layer, row: u32, end: u32, lane: u32) -> Tile {
+  var tile = sum;
+  let at = min(row + FOUR, vec4u(params.rows - 1u)) * own.n;
+  var v: array<vec4f, LOADS>;
+  for (var p = 0u; p < end; p += 4u) {
+    for (var i = 0u; i < LOADS; i++) {
+      let each = own.b + (p + FOUR) * own.r + column(own, i, lane);
+      v[i] = vec4f(b[each.x], b[each.y], b[each.z], b[each.w]);
+    }
+    let w = mat4x4f(load_dy(part, at.x + p), load_dy(part, at.y + p), load_dy(part, at.z + p), load_dy(part, at.w + p));
+    tile = add_products(tile, v, transpose(w));
+  }
+  return tile;
+}
+
+// Adds dy(p, row .. row + 3) h(p, owned .. owned + 7) over p < end: rows of dB.
+fn add_outer(sum: Tile, part: u32, own: Layer, row: u32, end: u32, lane: u32) -> Tile {
+  var tile = sum;
+  let col = min(row, own.n - 4u);
+  let last = vec4u(params.rows - 1u);
+  var v: array<vec4f, LOADS>;
+  for (var p = 0u; p < end; p += 4u) {
+    let steps = p + FOUR;
+    let near = min(steps, last);
+    for (var i = 0u; i < LOADS; i++) {
+      let each = near * params.ldh + own.first + column(own, i, lane);
+      v[i] = select(vec4f(), vec4f(h[each.x], h[each.y], h[each.z], h[each.w]), steps <= last);
+    }
+    let at = near * own.n + col;
+    let w = mat4x4f(load_dy(part, at.x), load_dy(part, at.y), load_dy(part, at.z), load_dy(part, at.w));
+    tile = add_products(tile, v, w);
+  }
+  return tile;
+}
+
+@compute @workgroup_size(SG)
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let part = group.z;
+  let own = layer(part, group.y * OWNED);
+  // Blocks of dh are spread evenly among those of dB: CPU rasterisers give each core one run of workgroups.
+  let blocks = params.row_blocks + (own.n + 4u * SG - 1u) / (4u * SG);
+  let before = group.x * params.row_blocks / blocks;
+  let is_inner = (group.x + 1u) * params.row_blocks / blocks > before;
+  let row = select(group.x - before, before, is_inner) * 4u * SG + 4u * lane;
+  if (group.x >= blocks || own.owned >= own.r) { return; }
+  let inner = select(0u, own.n, is_inner);
+  let outer_end = select(params.rows, 0u, is_inner);
+  // Loops of no steps are left at once; a branch would be computed on both sides.
+  var tile = Tile();
+  tile = add_inner(tile, 0u, own, row, select(0u, inner, part == 0u), lane);
+  tile = add_inner(tile, 1u, own, row, select(0u, inner, part == 1u), lane);
+  tile = add_inner(tile, 2u, own, row, select(0u, inner, part == 2u), lane);
+  tile = add_outer(tile, 0u, own, row, select(0u, outer_end, part == 0u), lane);
+  tile = add_outer(tile, 1u, own, row, select(0u, outer_end, part == 1u), lane);
+  tile = add_outer(tile, 2u, own, row, select(0u, outer_end, part == 2u), lane);
+  let columns = array<vec4f, OWNED>(
+    tile.c0[0], tile.c0[1], tile.c0[2], tile.c0[3], tile.c1[0], tile.c1[1], tile.c1[2], tile.c1[3]
+  );
+  // A bound that the compiler cannot see, so that nothing unrolls the stores; see matmul-subgroup.wgsl.
+  let end = min(own.owned + OWNED, own.r);
+  for (var j = own.owned; j < end; j++) {
+    let values = columns[j - own.owned];
+    if (is_inner) { put_dh(own, row, j, params.scale * values); } else { add_db(own, row, j, values); }
+  }
+}
+
+fn put_dh(own: Layer, row: u32, j: u32, values: vec4f) {
+  for (var i = 0u; i < 4u; i++) {
+    if (row + i < params.rows) { dh[(row + i) * params.ldh + own.first + j] = values[i]; }
+  }
+}
+
+fn add_db(own: Layer, row: u32, j: u32, values: vec4f) {
+  for (var i = 0u; i < 4u; i++) {
+    if (row + i < own.n) { db[own.db + (row + i) * own.r + j] += values[i]; }
+  }
+}

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import type { Device } from "../../src/gpu/device.ts";
+import type { Tensor } from "../../src/gpu/tensor.ts";
+import { branchGradients } from "../../src/kernels/branch-gradients.ts";
+import { allocateLike, allocateParameters } from "../../src/nn/parameters.ts";
+import {
+  type BranchSizes,
+  branchGradientsReference,
+  branchReference,
+} from "../reference/branch-gradients.ts";
+import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+const SCALE = 0.5;
+
+test("the reference agrees with central differences", () => {
+  const sizes: BranchSizes = { rows: 3, out: 5, r: 2 };
+  const [h, B, dy] = [randomValues(6, 1), randomValues(10, 2), randomValues(15, 3)];
+  const { dh, dB } = branchGradientsReference({ dy, h, B }, sizes, SCALE);
+  const byH = centralDifferences((x) => branchReference(x, B, sizes), h, dy);
+  expect(dh).toBeClose(byH.map((value) => SCALE * value));
+  expect(dB).toBeClose(centralDifferences((x) => branchReference(h, x, sizes), B, dy));
+});
+
+/** Tensors that lie one after another in one buffer, as trainable ones do, with these values. */
+function inOneBuffer(device: Device, shapes: readonly [number, number][], seed: number) {
+  const parameters = allocateParameters(
+    device,
+    shapes.map((shape, i) => ({ name: String(i), shape })),
+  );
+  const write = (tensors: readonly Tensor[], first: number) =>
+    tensors.map((tensor, i) => {
+      const values = randomValues(tensor.size, first + i);
+      tensor.write(Float32Array.from(values));
+      return values;
+    });
+  const tensors = parameters.entries.map(({ tensor }) => tensor);
+  const twins = allocateLike(parameters).views;
+  const gradients = tensors.map((tensor) => twins.get(tensor) as Tensor);
+  return { tensors, values: write(tensors, seed), gradients, before: write(gradients, seed + 50) };
+}
+
+/** The columns of a part, and the others. */
+function partOf(all: ArrayLike<number>, cols: number, first: number, count: number): Float64Array {
+  const rows = all.length / cols;
+  return Float64Array.from({ length: rows * count }, (_, i) =>
+    Number(all[Math.floor(i / count) * cols + first + (i % count)]),
+  );
+}
+
+interface Case {
+  rows: number;
+  layers: { out: number; r: number }[];
+  /** Columns of h and dh that belong to no layer, before those of the layers. */
+  gap?: number;
+}
+
+const of = (out: number, r: number) => ({ out, r });
+const CASES: Case[] = [
+  { rows: 1, layers: [of(4, 1)] },
+  { rows: 3, layers: [of(8, 8)] },
+  { rows: 127, layers: [of(36, 8), of(132, 8)] },
+  { rows: 128, layers: [of(64, 8), of(32, 8), of(32, 8)] },
+  { rows: 33, layers: [of(100, 16), of(4, 3), of(40, 9)] },
+  { rows: 5, layers: [of(123, 8), of(3, 4)] }, // not in fours: products of their own
+  { rows: 40, layers: [of(48, 24), of(48, 8)] }, // too many columns for one dispatch
+  { rows: 9, layers: [of(8, 4), of(12, 4), of(16, 4), of(20, 4)] }, // more than a dispatch takes
+  { rows: 70, layers: [of(32, 8)], gap: 5 },
+];
+
+describe.each(CASES)("$rows rows, layers $layers, gap $gap", ({ rows, layers, gap = 0 }) => {
+  test.each([true, false])("all trainable: %s", async (trainable) => {
+    const device = await testDevice();
+    const cols = gap + layers.reduce((sum, { r }) => sum + r, 0);
+    const [h, unwritten] = [randomValues(rows * cols, 1), randomValues(rows * cols, 2)];
+    const [H, dh] = [floats(device, h, [rows, cols]), floats(device, unwritten, [rows, cols])];
+    const shapes = layers.map(({ out, r }): [number, number] => [out, r]);
+    const { tensors, values, gradients, before } = inOneBuffer(device, shapes, 10);
+    const dys = layers.map(({ out }, i) => randomValues(rows * out, 30 + i));
+    let first = gap;
+    const parts = layers.map(({ out, r }, i) => {
+      const part = {
+        first,
+        dy: floats(device, dys[i] as Float64Array, [rows, out]),
+        B: tensors[i] as Tensor,
+      };
+      first += r;
+      return { ...part, ...((trainable || i > 0) && { dB: gradients[i] as Tensor }) };
+    });
+    branchGradients(parts, { h: H, dh, scale: SCALE });
+    const written = await dh.read();
+    expect(partOf(written, cols, 0, gap)).toEqual(partOf(unwritten, cols, 0, gap));
+    for (const [i, { out, r }] of layers.entries()) {
+      const { first, dB } = parts[i] as (typeof parts)[number];
+      const own = partOf(h, cols, first, r);
+      const operands = { dy: dys[i] as Float64Array, h: own, B: values[i] as Float64Array };
+      const wanted = branchGradientsReference(operands, { rows, out, r }, SCALE);
+      expect(partOf(written, cols, first, r)).toBeClose(wanted.dh);
+      const added = wanted.dB.map((value, j) => value + (before[i]?.[j] ?? 0));
+      expect(await (gradients[i] as Tensor).read()).toBeClose(dB ? added : (before[i] as Float64Array));
+    }
+  });
+});
+
+test("layers of one input take one dispatch on a CPU rasteriser with subgroups, two each elsewhere", async () => {
+  const device = await testDevice();
+  const { software, subgroupSize } = device.info;
+  const { tensors, gradients } = inOneBuffer(device, Array(3).fill([64, 8]), 1);
+  const parts = tensors.map((B, i) => ({
+    dy: floats(device, randomValues(32 * 64, i), [32, 64]),
+    B,
+    dB: gradients[i] as Tensor,
+    first: 8 * i,
+  }));
+  const [h, dh] = [0, 1].map((seed) => floats(device, randomValues(32 * 24, seed), [32, 24])) as [
+    Tensor,
+    Tensor,
+  ];
+  const { dispatches } = device.stream;
+  branchGradients(parts, { h, dh, scale: 1 });
+  expect(device.stream.dispatches - dispatches).toBe(software && subgroupSize >= 4 ? 1 : 6);
+});
