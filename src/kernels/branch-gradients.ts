@@ -33,7 +33,7 @@ export function branchGradients(layers: readonly BranchLayer[], sums: BranchSums
   const { device } = sums.dh;
   for (let i = 0; i < layers.length; i += MOST) {
     const some = layers.slice(i, i + MOST);
-    if (fits(some, device)) launch(some as Required<BranchLayer>[], sums);
+    if (fits(some, device)) launch(some as Layer[], sums);
     else for (const layer of some) multiply(layer, sums);
   }
 }
@@ -44,12 +44,20 @@ function multiply({ dy, B, dB, first }: BranchLayer, { h, dh, scale }: BranchSum
   matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, first, count } });
 }
 
+/** A layer of which the kernel computes both products. */
+interface Layer extends BranchLayer {
+  dB: Tensor;
+}
+
 /** Layers of one dispatch. */
 const MOST = 3;
 /** Columns of a branch that a subgroup owns; OWNED of the shader. */
 const OWNED = 8;
 /** With more columns products of their own are faster: they load dy for 32 columns at once. */
 const FEW = 16;
+
+/** Frozen, so that they are known again as they are. */
+const CONSTANTS = new Map([4, 8, 16].map((SG) => [SG, Object.freeze({ SG })]));
 
 function fits(layers: readonly BranchLayer[], { info, bindingLimit }: Device): boolean {
   const { software, subgroupSize } = info;
@@ -75,28 +83,39 @@ function coverOf(layers: readonly BranchLayer[], name: "B" | "dB"): Region | und
   return { storage: first.storage, byteOffset, byteLength: end - byteOffset };
 }
 
-function launch(layers: readonly Required<BranchLayer>[], { h, dh, scale }: BranchSums): void {
+function launch(layers: readonly Layer[], { h, dh, scale }: BranchSums): void {
   const { device } = dh;
   const SG = device.info.subgroupSize;
   const [b, db] = [coverOf(layers, "B") as Region, coverOf(layers, "dB") as Region];
-  const [first] = layers as [Required<BranchLayer>];
-  const [dy0, dy1 = dy0, dy2 = dy0] = layers.map(({ dy }) => dy) as [Tensor, Tensor?, Tensor?];
+  const [first, second = first, third = first] = layers as [Layer, Layer?, Layer?];
   const row_blocks = Math.ceil(h.rows / (4 * SG));
-  const params: Record<string, number> = { rows: h.rows, ldh: h.columns, row_blocks, scale };
-  for (let i = 0; i < MOST; i++) {
-    const { dy, B, dB, first: column } = layers[i] ?? first;
-    params[`n${i}`] = dy.columns;
-    params[`r${i}`] = B.columns;
-    params[`first${i}`] = column;
-    params[`b${i}`] = (B.byteOffset - b.byteOffset) / 4;
-    params[`db${i}`] = (dB.byteOffset - db.byteOffset) / 4;
-  }
+  const place = (tensor: Tensor, region: Region) => (tensor.byteOffset - region.byteOffset) / 4;
   const widest = Math.max(...layers.map(({ dy }) => dy.columns));
   const ranks = Math.max(...layers.map(({ B }) => B.columns));
   device.run(shader, "backward", {
-    bind: { dy0, dy1, dy2, b, h, dh, db },
-    params,
-    constants: { SG },
+    bind: { dy0: first.dy, dy1: second.dy, dy2: third.dy, b, h, dh, db },
+    params: {
+      rows: h.rows,
+      ldh: h.columns,
+      row_blocks,
+      n0: first.dy.columns,
+      n1: second.dy.columns,
+      n2: third.dy.columns,
+      r0: first.B.columns,
+      r1: second.B.columns,
+      r2: third.B.columns,
+      first0: first.first,
+      first1: second.first,
+      first2: third.first,
+      b0: place(first.B, b),
+      b1: place(second.B, b),
+      b2: place(third.B, b),
+      db0: place(first.dB, db),
+      db1: place(second.dB, db),
+      db2: place(third.dB, db),
+      scale,
+    },
+    constants: CONSTANTS.get(SG) ?? { SG },
     grid: [row_blocks + Math.ceil(widest / (4 * SG)), Math.ceil(ranks / OWNED), layers.length],
   });
 }
