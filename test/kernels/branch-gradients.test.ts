@@ -102,21 +102,49 @@ describe.each(CASES)("$rows rows, layers $layers, gap $gap", ({ rows, layers, ga
   });
 });
 
-test("layers of one input take one dispatch on a CPU rasteriser with subgroups, two each elsewhere", async () => {
+/** Three layers with 64 outputs and 8 columns each, on 16 rows; each output in its buffer, or each layer in its own. */
+async function threeLayers(apart: boolean) {
   const device = await testDevice();
-  const { software, subgroupSize } = device.info;
-  const { tensors, gradients } = inOneBuffer(device, Array(3).fill([64, 8]), 1);
-  const parts = tensors.map((B, i) => ({
-    dy: floats(device, randomValues(32 * 64, i), [32, 64]),
-    B,
-    dB: gradients[i] as Tensor,
+  const shapes = Array<[number, number]>(3).fill([64, 8]);
+  const together = inOneBuffer(device, shapes, 1);
+  const own = shapes.map((shape, i) => inOneBuffer(device, [shape], 1 + i));
+  const layers = shapes.map((_, i) => ({
+    dy: floats(device, randomValues(16 * 64, 20 + i), [16, 64]),
+    B: (apart ? own[i]?.tensors[0] : together.tensors[i]) as Tensor,
+    dB: (apart ? own[i]?.gradients[0] : together.gradients[i]) as Tensor,
     first: 8 * i,
   }));
-  const [h, dh] = [0, 1].map((seed) => floats(device, randomValues(32 * 24, seed), [32, 24])) as [
-    Tensor,
-    Tensor,
-  ];
-  const { dispatches } = device.stream;
-  branchGradients(parts, { h, dh, scale: 1 });
-  expect(device.stream.dispatches - dispatches).toBe(software && subgroupSize >= 4 ? 1 : 6);
+  const h = floats(device, randomValues(16 * 24, 30), [16, 24]);
+  const dh = floats(device, randomValues(16 * 24, 31), [16, 24]);
+  const compute = async () => {
+    const { dispatches } = device.stream;
+    branchGradients(layers, { h, dh, scale: SCALE });
+    const taken = device.stream.dispatches - dispatches;
+    const results = await Promise.all([dh, ...layers.map(({ dB }) => dB)].map((tensor) => tensor.read()));
+    return { taken, results };
+  };
+  const { software, subgroupSize } = device.info;
+  return { device, compute, fused: software && subgroupSize >= 4 };
+}
+
+test("layers of one input take one dispatch on a CPU rasteriser with subgroups, two each elsewhere", async () => {
+  const { compute, fused } = await threeLayers(false);
+  expect((await compute()).taken).toBe(fused ? 1 : 6);
+});
+
+test("layers in buffers of their own, and more than a binding holds: two dispatches each, the same results", async () => {
+  const { results: wanted } = await (await threeLayers(false)).compute();
+  const apart = await (await threeLayers(true)).compute();
+  expect(apart.taken).toBe(6);
+  const { device, compute } = await threeLayers(false);
+  const { bindingLimit } = device;
+  device.kernels.bindingLimit = 3 * 64 * 8 * 4 - 4; // of all B together, a word less
+  const limited = await compute().finally(() => {
+    device.kernels.bindingLimit = bindingLimit;
+  });
+  expect(limited.taken).toBeGreaterThan(1);
+  for (const [i, values] of wanted.entries()) {
+    expect(apart.results[i]).toBeClose(values);
+    expect(limited.results[i]).toBeClose(values);
+  }
 });
