@@ -93,7 +93,7 @@ const cases: Case[] = [
   { name: "GQA 6/2", queries: 70, headDim: 12, heads: 6, kvHeads: 2, portable: true },
   { name: "window 9", queries: 70, headDim: 12, window: 9, portable: true },
   { name: "window 40, not causal", queries: 70, headDim: 12, window: 40, causal: false, portable: true },
-  { name: "lengths inside a block of rows", queries: 20, batch: 4, lengths: [3, 6, 10, 13] },
+  { name: "lengths inside a block of rows", queries: 20, batch: 4, lengths: [3, 6, 10, 13], portable: true },
   { name: "lengths 37, 70, 0", queries: 70, headDim: 12, batch: 3, lengths: [37, 70, 0], portable: true },
   {
     name: "lengths, not causal",
