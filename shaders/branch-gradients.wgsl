@@ -1,7 +1,7 @@
 enable subgroups;
 // dh = scale dy B,  dB += dy^T h  of up to three layers of one input, whose columns of h and dh lie side by side
 // One subgroup owns 8 columns of a layer's part of dh, or of its dB, along 4 SG rows. Both in one dispatch: they are small, and
-// CPU rasterisers take 15 to 40 us to start one.
+// CPU rasterisers take 15 to 50 us to start one.
 struct Params {
   rows: u32, ldh: u32, row_blocks: u32, // T, columns of h and dh, T / (4 SG) rounded up
   n0: u32, n1: u32, n2: u32,            // columns of each dy, in fours

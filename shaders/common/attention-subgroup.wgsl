@@ -1,8 +1,8 @@
-// Tiles of one subgroup: 16 owned rows, and two rows of the other side a lane. Needs common/attention.wgsl, common/outer-product.wgsl, functions
-// load(source, row, column) -> vec4f and put(output, index, value). Lanes load the owned rows together and broadcast them: no
-// workgroup memory, no barrier. Loads are what CPU rasterisers pay for: a row of the other side is loaded once for all owned
-// rows. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not to min(count, 8)), so that
-// nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM 15).
+// Tiles of one subgroup: 16 owned rows, and two rows of the other side a lane. Needs common/attention.wgsl,
+// common/outer-product.wgsl, functions load(source, row, column) -> vec4f and put(output, index, value). Lanes load the owned
+// rows together and broadcast them: no workgroup memory, no barrier. Loads are what CPU rasterisers pay for: a row of the other
+// side is loaded once for all owned rows. Loops have bounds of which the compiler knows no limit (so from `first` to `end`, not
+// to min(count, 8)), so that nothing unrolls them: CPU drivers take 60 ms to compile each load of a vector (llvmpipe, LLVM 15).
 const SG: u32 = 8u;                      // lanes of a subgroup: 4, 8 or 16
 const ROWS: u32 = 16u;
 const OTHERS: u32 = 2u * SG;             // rows of the other side in one step; lane's are lane + SG c
