@@ -1,6 +1,7 @@
 import { fromArray, type Tensor } from "../src/gpu/tensor.ts";
 import { branchGradients } from "../src/kernels/branch-gradients.ts";
 import { branchGradientsReference } from "../test/reference/branch-gradients.ts";
+import { sliceColumnsReference } from "../test/reference/columns.ts";
 import { type BenchCase, repeatedValues, sized } from "./harness.ts";
 
 const R = 8;
@@ -33,12 +34,9 @@ function siblings(rows: number, out: number, count: number): BenchCase {
       reference: () => {
         const whole = { dh: new Float64Array(rows * cols), dB: new Float64Array(count * out * R) };
         for (let i = 0; i < count; i++) {
-          const own = Float64Array.from({ length: rows * R }, (_, j) =>
-            Number(h[Math.floor(j / R) * cols + i * R + (j % R)]),
-          );
           const operands = {
             dy: dy.subarray(i * rows * out, (i + 1) * rows * out),
-            h: own,
+            h: sliceColumnsReference(h, cols, [i * R, (i + 1) * R]),
             B: b.subarray(i * out * R, (i + 1) * out * R),
           };
           const one = branchGradientsReference(operands, { rows, out, r: R }, 1);

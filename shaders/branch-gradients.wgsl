@@ -3,11 +3,11 @@ enable subgroups;
 // One subgroup owns 8 columns of a layer's part of dh, or of its dB, along 4 SG rows. Both in one dispatch: they are small, and
 // CPU rasterisers take 15 to 50 us to start one.
 struct Params {
-  rows: u32, ldh: u32, row_blocks: u32, // T, columns of h and dh, T / (4 SG) rounded up
-  n0: u32, n1: u32, n2: u32,            // columns of each dy, in fours
-  r0: u32, r1: u32, r2: u32,            // columns of each B
-  first0: u32, first1: u32, first2: u32, // where they lie in h and dh
-  b0: u32, b1: u32, b2: u32,            // where each B begins in its binding, and dB in its own
+  rows: u32, ldh: u32, row_blocks: u32,  // T, columns of h and dh, T / (4 SG) rounded up
+  n0: u32, n1: u32, n2: u32,             // columns of each dy, a multiple of 4
+  r0: u32, r1: u32, r2: u32,             // columns of each B
+  first0: u32, first1: u32, first2: u32, // where they begin among those of h and dh
+  b0: u32, b1: u32, b2: u32,             // where each B begins in its binding, and dB in its own
   db0: u32, db1: u32, db2: u32,
   scale: f32
 }
@@ -101,13 +101,13 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
   let is_inner = (group.x + 1u) * params.row_blocks / blocks > before;
   let row = select(group.x - before, before, is_inner) * 4u * SG + 4u * lane;
   if (group.x >= blocks || own.owned >= own.r) { return; }
-  let inner = select(0u, own.n, is_inner);
+  let inner_end = select(0u, own.n, is_inner);
   let outer_end = select(params.rows, 0u, is_inner);
   // Loops of no steps are left at once; a branch would be computed on both sides.
   var tile = Tile();
-  tile = add_inner(tile, 0u, own, row, select(0u, inner, part == 0u), lane);
-  tile = add_inner(tile, 1u, own, row, select(0u, inner, part == 1u), lane);
-  tile = add_inner(tile, 2u, own, row, select(0u, inner, part == 2u), lane);
+  tile = add_inner(tile, 0u, own, row, select(0u, inner_end, part == 0u), lane);
+  tile = add_inner(tile, 1u, own, row, select(0u, inner_end, part == 1u), lane);
+  tile = add_inner(tile, 2u, own, row, select(0u, inner_end, part == 2u), lane);
   tile = add_outer(tile, 0u, own, row, select(0u, outer_end, part == 0u), lane);
   tile = add_outer(tile, 1u, own, row, select(0u, outer_end, part == 1u), lane);
   tile = add_outer(tile, 2u, own, row, select(0u, outer_end, part == 2u), lane);

@@ -3,6 +3,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Region } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { matmul } from "./matmul.ts";
+import { hasOuterProducts } from "./matmul-shader.ts";
 
 /** A layer's part of a low-rank branch that several layers of one input share. */
 export interface BranchLayer {
@@ -33,7 +34,8 @@ export function branchGradients(layers: readonly BranchLayer[], sums: BranchSums
   const { device } = sums.dh;
   for (let i = 0; i < layers.length; i += MOST) {
     const some = layers.slice(i, i + MOST);
-    if (fits(some, device)) launch(some as Layer[], sums);
+    const fused = fuse(some, device);
+    if (fused) launch(fused, sums);
     else for (const layer of some) multiply(layer, sums);
   }
 }
@@ -44,9 +46,11 @@ function multiply({ dy, B, dB, first }: BranchLayer, { h, dh, scale }: BranchSum
   matmul(dy, B, { layout: "NN", alpha: scale, out: { of: dh, first, count } });
 }
 
-/** A layer of which the kernel computes both products. */
-interface Layer extends BranchLayer {
-  dB: Tensor;
+/** Layers of which the kernel computes both products, and the bindings that hold their B and their dB. */
+interface Fused {
+  layers: readonly (BranchLayer & { dB: Tensor })[];
+  b: Region;
+  db: Region;
 }
 
 /** Layers of one dispatch. */
@@ -59,58 +63,63 @@ const FEW = 16;
 /** Frozen, so that they are known again as they are. */
 const CONSTANTS = new Map([4, 8, 16].map((SG) => [SG, Object.freeze({ SG })]));
 
-function fits(layers: readonly BranchLayer[], { info, bindingLimit }: Device): boolean {
-  const { software, subgroupSize } = info;
-  if (!software || subgroupSize < 4 || subgroupSize > 64) return false;
+/** What the kernel needs, where it can compute these layers. */
+function fuse(given: readonly BranchLayer[], device: Device): Fused | undefined {
+  if (!device.info.software || !hasOuterProducts(device)) return undefined;
+  const { bindingLimit } = device;
+  const layers = given.flatMap((layer) => (layer.dB ? [{ ...layer, dB: layer.dB }] : []));
   const isSmall = layers.every(
-    ({ dy, B, dB }) => dB && dy.columns % 4 === 0 && B.columns <= FEW && dy.byteLength <= bindingLimit,
+    ({ dy, B }) => dy.columns % 4 === 0 && B.columns <= FEW && dy.byteLength <= bindingLimit,
   );
-  return (
-    isSmall &&
-    [coverOf(layers, "B"), coverOf(layers, "dB")].every(
-      (region) => region && region.byteLength <= bindingLimit,
-    )
+  if (!isSmall || layers.length < given.length) return undefined;
+  const b = coverOf(
+    layers.map(({ B }) => B),
+    bindingLimit,
   );
+  const db = coverOf(
+    layers.map(({ dB }) => dB),
+    bindingLimit,
+  );
+  return b && db && { layers, b, db };
 }
 
-/** The bytes from the first of these tensors to the last, if they lie in one buffer. */
-function coverOf(layers: readonly BranchLayer[], name: "B" | "dB"): Region | undefined {
-  const tensors = layers.flatMap((layer) => layer[name] ?? []);
-  const [first] = tensors;
-  if (!first || tensors.some(({ storage }) => storage !== first.storage)) return undefined;
+/** The bytes from the first of these tensors to the last, if they lie in one buffer and one binding can hold them. */
+function coverOf(tensors: readonly Tensor[], bindingLimit: number): Region | undefined {
+  const { storage } = tensors[0] as Tensor;
   const byteOffset = Math.min(...tensors.map((tensor) => tensor.byteOffset));
-  const end = Math.max(...tensors.map((tensor) => tensor.byteOffset + tensor.byteLength));
-  return { storage: first.storage, byteOffset, byteLength: end - byteOffset };
+  const byteLength = Math.max(...tensors.map((tensor) => tensor.byteOffset + tensor.byteLength)) - byteOffset;
+  const isOne = tensors.every((tensor) => tensor.storage === storage);
+  return isOne && byteLength <= bindingLimit ? { storage, byteOffset, byteLength } : undefined;
 }
 
-function launch(layers: readonly Layer[], { h, dh, scale }: BranchSums): void {
+function launch({ layers, b, db }: Fused, { h, dh, scale }: BranchSums): void {
   const { device } = dh;
   const SG = device.info.subgroupSize;
-  const [b, db] = [coverOf(layers, "B") as Region, coverOf(layers, "dB") as Region];
-  const [first, second = first, third = first] = layers as [Layer, Layer?, Layer?];
+  const [one] = layers as [(typeof layers)[number]];
+  const [, second = one, third = one] = layers;
   const row_blocks = Math.ceil(h.rows / (4 * SG));
   const place = (tensor: Tensor, region: Region) => (tensor.byteOffset - region.byteOffset) / 4;
   const widest = Math.max(...layers.map(({ dy }) => dy.columns));
   const ranks = Math.max(...layers.map(({ B }) => B.columns));
   device.run(shader, "backward", {
-    bind: { dy0: first.dy, dy1: second.dy, dy2: third.dy, b, h, dh, db },
+    bind: { dy0: one.dy, dy1: second.dy, dy2: third.dy, b, h, dh, db },
     params: {
       rows: h.rows,
       ldh: h.columns,
       row_blocks,
-      n0: first.dy.columns,
+      n0: one.dy.columns,
       n1: second.dy.columns,
       n2: third.dy.columns,
-      r0: first.B.columns,
+      r0: one.B.columns,
       r1: second.B.columns,
       r2: third.B.columns,
-      first0: first.first,
+      first0: one.first,
       first1: second.first,
       first2: third.first,
-      b0: place(first.B, b),
+      b0: place(one.B, b),
       b1: place(second.B, b),
       b2: place(third.B, b),
-      db0: place(first.dB, db),
+      db0: place(one.dB, db),
       db1: place(second.dB, db),
       db2: place(third.dB, db),
       scale,

@@ -1,4 +1,5 @@
 // What the shaders of matmul have in common: their parameters and constants.
+import type { Device } from "../gpu/device.ts";
 import type { DType } from "../gpu/tensor.ts";
 import type { Specialization } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
@@ -10,6 +11,11 @@ export function weightFormat(dtype: DType): number {
   if (dtype === "bf16") return 1;
   if (dtype === "f16") return 2;
   return fail("matmul", `a weight of dtype ${dtype} cannot be multiplied`, "it must be f32, bf16 or f16");
+}
+
+/** Whether shaders with common/outer-product.wgsl run here: subgroups are of one size, and not too large for their tiles. */
+export function hasOuterProducts({ info: { subgroupSize } }: Device): boolean {
+  return subgroupSize >= 4 && subgroupSize <= 64;
 }
 
 /** Whether A and B can be read in vectors of four: the rows in which they are stored, and where they start. */

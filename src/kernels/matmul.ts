@@ -16,6 +16,7 @@ import {
   poseProblem,
 } from "./matmul-problem.ts";
 import {
+  hasOuterProducts,
   isVectorizable,
   layoutConstants,
   shaderParams,
@@ -163,8 +164,8 @@ function fitsMatvec(problem: Problem): boolean {
   return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && isWhole && beta === 0;
 }
 
-function fitsSubgroup(problem: Problem, { info: { subgroupSize } }: Device): boolean {
-  return subgroupSize >= 4 && subgroupSize <= 64 && isVectorizable(problem);
+function fitsSubgroup(problem: Problem, device: Device): boolean {
+  return hasOuterProducts(device) && isVectorizable(problem);
 }
 
 /** Up to this many columns the subgroup kernel computes the transpose of C: its lanes lie along the columns. */

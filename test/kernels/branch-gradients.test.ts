@@ -8,6 +8,7 @@ import {
   branchGradientsReference,
   branchReference,
 } from "../reference/branch-gradients.ts";
+import { sliceColumnsReference } from "../reference/columns.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
@@ -38,14 +39,6 @@ function inOneBuffer(device: Device, shapes: readonly [number, number][], seed: 
   const twins = allocateLike(parameters).views;
   const gradients = tensors.map((tensor) => twins.get(tensor) as Tensor);
   return { tensors, values: write(tensors, seed), gradients, before: write(gradients, seed + 50) };
-}
-
-/** The columns of a part, and the others. */
-function partOf(all: ArrayLike<number>, cols: number, first: number, count: number): Float64Array {
-  const rows = all.length / cols;
-  return Float64Array.from({ length: rows * count }, (_, i) =>
-    Number(all[Math.floor(i / count) * cols + first + (i % count)]),
-  );
 }
 
 interface Case {
@@ -89,13 +82,15 @@ describe.each(CASES)("$rows rows, layers $layers, gap $gap", ({ rows, layers, ga
     });
     branchGradients(parts, { h: H, dh, scale: SCALE });
     const written = await dh.read();
-    expect(partOf(written, cols, 0, gap)).toEqual(partOf(unwritten, cols, 0, gap));
+    expect(sliceColumnsReference(written, cols, [0, gap])).toEqual(
+      sliceColumnsReference(unwritten, cols, [0, gap]),
+    );
     for (const [i, { out, r }] of layers.entries()) {
       const { first, dB } = parts[i] as (typeof parts)[number];
-      const own = partOf(h, cols, first, r);
+      const own = sliceColumnsReference(h, cols, [first, first + r]);
       const operands = { dy: dys[i] as Float64Array, h: own, B: values[i] as Float64Array };
       const wanted = branchGradientsReference(operands, { rows, out, r }, SCALE);
-      expect(partOf(written, cols, first, r)).toBeClose(wanted.dh);
+      expect(sliceColumnsReference(written, cols, [first, first + r])).toBeClose(wanted.dh);
       const added = wanted.dB.map((value, j) => value + (before[i]?.[j] ?? 0));
       expect(await (gradients[i] as Tensor).read()).toBeClose(dB ? added : (before[i] as Float64Array));
     }
