@@ -54,7 +54,7 @@ export async function openPeers(names: readonly string[], note: (line: string) =
       engines.push(await openPeer(name));
     } catch (error) {
       if (!(error instanceof LoraError)) throw error;
-      note(`left out: ${error.message}`);
+      note(`${name} is left out: ${error.message}`);
     }
   }
   if (engines.length === 0 && names.length > 0)
