@@ -84,13 +84,12 @@ export class Stream {
    * buffer, a small write becomes a recorded copy, and before a large one they are submitted.
    */
   write(allocation: Allocation, offset: number, bytes: Uint8Array): void {
-    if (allocation.lastUse !== this.submits) {
-      this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
-    } else if (bytes.byteLength <= MAX_STAGED) {
+    const isAwaited = allocation.lastUse === this.submits;
+    if (isAwaited && bytes.byteLength <= MAX_STAGED) {
       this.#stage(allocation, offset, bytes);
     } else {
-      this.flush();
-      this.write(allocation, offset, bytes);
+      if (isAwaited) this.flush();
+      this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
     }
   }
 

@@ -115,6 +115,17 @@ describe("stream", () => {
     expect((await first.read()).every((value) => value === 2)).toBe(true);
   });
 
+  test("a large upload follows a dispatch that was refused, with nothing recorded to wait for", async () => {
+    const device = await testDevice();
+    const x = fromArray(device, new Float32Array(1 << 15), [1 << 15]);
+    await device.sync();
+    expect(() =>
+      device.run(fill, "forward", { bind: { y: x, z: x }, params: { count: 1, bits: 1 }, grid: [1] }),
+    ).toThrow('"z" does not exist');
+    x.write(new Float32Array(x.size).fill(3));
+    expect((await x.read()).every((value) => value === 3)).toBe(true);
+  });
+
   test("recorded steps are repeated without new pipelines", async () => {
     const device = await testDevice();
     const x = floats(device, [1, 2, 3, 4], [4]);
