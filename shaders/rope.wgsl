@@ -7,7 +7,8 @@ struct Params {
   slots: u32,  // of a head: half pairs, then cols - 2 half elements that are copied
   half: u32, cols: u32, // in units of elem
   heads: u32, heads2: u32, tokens: u32,
-  offset: u32  // position of the first token
+  offset: u32, // position of the first token
+  direction: f32 // -1 turns back: the transpose, which is the backward pass; else 1
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -19,7 +20,6 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y2: array<elem>; // like x2
 
 alias elem = vec4f; // f32 where half or cols is not a multiple of four
-const DIRECTION: f32 = 1.0;     // -1.0 turns back: the transpose, which is the backward pass
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 
 // Where the first element of a slot lies, and its angle in the table.
@@ -46,15 +46,15 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
 fn rotate(i: u32) {
   let at = place(i, params.heads);
   let second = x[at.x + params.half];
+  var turned = second;
   if (is_rotated(i)) {
     let first = x[at.x];
     let c = cosines[at.y];
-    let s = DIRECTION * sines[at.y];
+    let s = params.direction * sines[at.y];
     put(at.x, first * c - second * s);
-    put(at.x + params.half, second * c + first * s);
-  } else {
-    put(at.x + params.half, second);
+    turned = second * c + first * s;
   }
+  put(at.x + params.half, turned);
 }
 
 // The same for two tensors, queries and keys, in one dispatch.
@@ -68,13 +68,13 @@ fn forward_pair(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
 fn rotate_second(i: u32) {
   let at = place(i, params.heads2);
   let second = x2[at.x + params.half];
+  var turned = second;
   if (is_rotated(i)) {
     let first = x2[at.x];
     let c = cosines[at.y];
-    let s = DIRECTION * sines[at.y];
+    let s = params.direction * sines[at.y];
     y2[at.x] = first * c - second * s;
-    y2[at.x + params.half] = second * c + first * s;
-  } else {
-    y2[at.x + params.half] = second;
+    turned = second * c + first * s;
   }
+  y2[at.x + params.half] = turned;
 }

@@ -105,8 +105,8 @@ function rotatePair(
   const [y, y2] = [empty(x.device, x.shape), empty(x.device, x2.shape)];
   x.device.run(shader, "forward_pair", {
     bind: { x, x2, cosines: table.cos, sines: table.sin, y, y2 },
-    params: { ...first.params, count2: second.params.count, heads2: second.params.heads },
-    constants: { elem: first.elem, DIRECTION: direction },
+    params: { ...first.params, count2: second.params.count, heads2: second.params.heads, direction },
+    constants: { elem: first.elem },
     grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
   });
   return [y, y2];
@@ -123,8 +123,8 @@ function rotate(
   const y = into ?? empty(x.device, x.shape);
   x.device.run(shader, "forward", {
     bind: { x, cosines: table.cos, sines: table.sin, y },
-    params,
-    constants: { elem, DIRECTION: direction, ACCUMULATE: into !== undefined },
+    params: { ...params, direction },
+    constants: { elem, ACCUMULATE: into !== undefined },
     grid,
   });
   return y;
