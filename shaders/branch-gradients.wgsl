@@ -39,11 +39,19 @@ fn layer(part: u32, owned: u32) -> Layer {
   return Layer(params.n2, params.r2, params.first2, params.b2, params.db2, owned);
 }
 
-// Four columns of a row of a layer's dy. Each call names its layer, so the choice is folded.
-fn load_dy(part: u32, i: u32) -> vec4f {
-  if (part == 0u) { return dy0[i / 4u]; }
-  if (part == 1u) { return dy1[i / 4u]; }
-  return dy2[i / 4u];
+// Four vectors of a layer's dy. One place for all: CPU drivers take long to compile a load, and devices pass quickly over
+// one that no lane takes.
+fn load_dy(part: u32, at: vec4u) -> mat4x4f {
+  let i = at / 4u;
+  var w = mat4x4f();
+  if (part == 0u) {
+    w = mat4x4f(dy0[i.x], dy0[i.y], dy0[i.z], dy0[i.w]);
+  } else if (part == 1u) {
+    w = mat4x4f(dy1[i.x], dy1[i.y], dy1[i.z], dy1[i.w]);
+  } else {
+    w = mat4x4f(dy2[i.x], dy2[i.y], dy2[i.z], dy2[i.w]);
+  }
+  return w;
 }
 
 // The column of B and h that a lane loads; past the end the last one is repeated.
@@ -55,38 +63,29 @@ fn add_products(tile: Tile, v: array<vec4f, LOADS>, w: mat4x4f) -> Tile {
   return Tile(tile.c0 + product(v[0], w, 0u), tile.c1 + product(v[4u / SG], w, 4u % SG));
 }
 
-// Adds dy(row .. row + 3, p) B(p, owned .. owned + 7) over p < end: rows of dh.
-fn add_inner(sum: Tile, part: u32, own: Layer, row: u32, end: u32, lane: u32) -> Tile {
-  var tile = sum;
-  let at = min(row + FOUR, vec4u(params.rows - 1u)) * own.n;
-  var v: array<vec4f, LOADS>;
-  for (var p = 0u; p < end; p += 4u) {
-    for (var i = 0u; i < LOADS; i++) {
-      let each = own.b + (p + FOUR) * own.r + column(own, i, lane);
-      v[i] = vec4f(b[each.x], b[each.y], b[each.z], b[each.w]);
-    }
-    let w = mat4x4f(load_dy(part, at.x + p), load_dy(part, at.y + p), load_dy(part, at.z + p), load_dy(part, at.w + p));
-    tile = add_products(tile, v, transpose(w));
-  }
-  return tile;
-}
-
-// Adds dy(p, row .. row + 3) h(p, owned .. owned + 7) over p < end: rows of dB.
-fn add_outer(sum: Tile, part: u32, own: Layer, row: u32, end: u32, lane: u32) -> Tile {
-  var tile = sum;
-  let col = min(row, own.n - 4u);
+// dh: dy(row .. row + 3, p) B(p, owned .. owned + 7) summed over p < n.
+// dB: dy(p, row .. row + 3) h(p, owned .. owned + 7) summed over p < T.
+fn sums(part: u32, own: Layer, row: u32, is_inner: bool, lane: u32) -> Tile {
+  var tile = Tile();
   let last = vec4u(params.rows - 1u);
+  let inner_at = min(row + FOUR, last) * own.n;
+  let outer_at = min(row, own.n - 4u);
+  let end = select(params.rows, own.n, is_inner);
   var v: array<vec4f, LOADS>;
   for (var p = 0u; p < end; p += 4u) {
     let steps = p + FOUR;
     let near = min(steps, last);
     for (var i = 0u; i < LOADS; i++) {
-      let each = near * params.ldh + own.first + column(own, i, lane);
-      v[i] = select(vec4f(), vec4f(h[each.x], h[each.y], h[each.z], h[each.w]), steps <= last);
+      if (is_inner) {
+        let each = own.b + steps * own.r + column(own, i, lane);
+        v[i] = vec4f(b[each.x], b[each.y], b[each.z], b[each.w]);
+      } else {
+        let each = near * params.ldh + own.first + column(own, i, lane);
+        v[i] = select(vec4f(), vec4f(h[each.x], h[each.y], h[each.z], h[each.w]), steps <= last);
+      }
     }
-    let at = near * own.n + col;
-    let w = mat4x4f(load_dy(part, at.x), load_dy(part, at.y), load_dy(part, at.z), load_dy(part, at.w));
-    tile = add_products(tile, v, w);
+    let w = load_dy(part, select(near * own.n + outer_at, inner_at + p, is_inner));
+    tile = add_products(tile, v, choose(w, transpose(w), is_inner));
   }
   return tile;
 }
@@ -101,16 +100,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
   let is_inner = (group.x + 1u) * params.row_blocks / blocks > before;
   let row = select(group.x - before, before, is_inner) * 4u * SG + 4u * lane;
   if (group.x >= blocks || own.owned >= own.r) { return; }
-  let inner_end = select(0u, own.n, is_inner);
-  let outer_end = select(params.rows, 0u, is_inner);
-  // Loops of no steps are left at once; a branch would be computed on both sides.
-  var tile = Tile();
-  tile = add_inner(tile, 0u, own, row, select(0u, inner_end, part == 0u), lane);
-  tile = add_inner(tile, 1u, own, row, select(0u, inner_end, part == 1u), lane);
-  tile = add_inner(tile, 2u, own, row, select(0u, inner_end, part == 2u), lane);
-  tile = add_outer(tile, 0u, own, row, select(0u, outer_end, part == 0u), lane);
-  tile = add_outer(tile, 1u, own, row, select(0u, outer_end, part == 1u), lane);
-  tile = add_outer(tile, 2u, own, row, select(0u, outer_end, part == 2u), lane);
+  let tile = sums(part, own, row, is_inner, lane);
   let columns = array<vec4f, OWNED>(
     tile.c0[0], tile.c0[1], tile.c0[2], tile.c0[3], tile.c1[0], tile.c1[1], tile.c1[2], tile.c1[3]
   );

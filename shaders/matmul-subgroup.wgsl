@@ -103,8 +103,9 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
       c7 += product(v[28u / SG % REGISTERS], w, 28u % SG);
     }
   }
-  // The branch's few steps one at a time, which is a quarter of the code.
-  for (var p = 0u; p < params.k_extra; p++) {
+  // The branch's few steps one at a time, which is a quarter of the code. Gradients of weights have no branch.
+  let extra = select(params.k_extra, 0u, A_TRANSPOSED || C_TRANSPOSED);
+  for (var p = 0u; p < extra; p++) {
     for (var i = 0u; i < REGISTERS; i++) {
       v[i].x = h[params.h_offset + min(row + i * SG + lane % ROWS, last) * params.ldh + p];
     }

@@ -94,18 +94,13 @@ fn accumulate(sums: Rows, weights: Scores, source: u32, base: u32, step: u32, fi
   var b1 = sums.b1;
   var b2 = sums.b2;
   var b3 = sums.b3;
-  var w = weights;
-  for (var j = first; j < end; j += SG) {
-    let stop = min(j + SG, end);
-    for (var i = j; i < stop; i++) {
-      let at = base + i * step;
-      let x = from_lane(i - j, w.c0);
-      b0 = add_outer(b0, x, load_pass(source, at, 0u, lane));
-      if (PASSES > 1u) { b1 = add_outer(b1, x, load_pass(source, at, 1u, lane)); }
-      if (PASSES > 2u) { b2 = add_outer(b2, x, load_pass(source, at, 2u, lane)); }
-      if (PASSES > 3u) { b3 = add_outer(b3, x, load_pass(source, at, 3u, lane)); }
-    }
-    w = Scores(w.c1, w.c0);
+  for (var i = first; i < end; i++) {
+    let at = base + i * step;
+    let x = from_lane((i - first) % SG, choose(weights.c0, weights.c1, i - first >= SG));
+    b0 = add_outer(b0, x, load_pass(source, at, 0u, lane));
+    if (PASSES > 1u) { b1 = add_outer(b1, x, load_pass(source, at, 1u, lane)); }
+    if (PASSES > 2u) { b2 = add_outer(b2, x, load_pass(source, at, 2u, lane)); }
+    if (PASSES > 3u) { b3 = add_outer(b3, x, load_pass(source, at, 3u, lane)); }
   }
   return Rows(b0, b1, b2, b3);
 }

@@ -16,3 +16,10 @@ fn product(v: vec4f, w: mat4x4f, first: u32) -> mat4x4f {
   let low = outer(from_lanes(v.x, first), w[0]) + outer(from_lanes(v.y, first), w[1]);
   return low + outer(from_lanes(v.z, first), w[2]) + outer(from_lanes(v.w, first), w[3]);
 }
+
+// select(), which takes no matrices.
+fn choose(a: mat4x4f, b: mat4x4f, is_second: bool) -> mat4x4f {
+  return mat4x4f(
+    select(a[0], b[0], is_second), select(a[1], b[1], is_second), select(a[2], b[2], is_second), select(a[3], b[3], is_second)
+  );
+}
