@@ -1,50 +1,17 @@
-// node build.mjs --run scripts/speed.ts [STEPS] [--profile]: the training step that WebGPU libraries are compared by (Llama,
-// D 256, 4 layers, 4 heads, FFN 1024, vocabulary 1024, T 128), with all weights trained and with LoRA r 8 on all linears,
+// node build.mjs --run scripts/speed.ts [STEPS] [--profile]: the small training step with all weights trained and with LoRA,
 // taking turns. With --profile also the time of each kernel in the last step.
-import { attach } from "../src/adapters/adapter.ts";
-import { lora } from "../src/adapters/lora.ts";
 import { Profiler } from "../src/gpu/profile.ts";
-import { createModel } from "../src/load/create.ts";
-import type { Parameters } from "../src/nn/parameters.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
-import { trainSequences } from "../src/train/trainer.ts";
+import { smallRun } from "./small-step.ts";
 
-const TOKENS = 128;
-const config = {
-  architectures: ["LlamaForCausalLM"],
-  vocab_size: 1024,
-  hidden_size: 256,
-  intermediate_size: 1024,
-  num_hidden_layers: 4,
-  num_attention_heads: 4,
-  num_key_value_heads: 4,
-  max_position_embeddings: TOKENS,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10_000,
-};
 const words = process.argv.slice(2);
 const steps = Number(words.find((word) => /^\d+$/.test(word)) ?? 12);
 const device = await openNodeDevice();
 console.log(`device: ${device.info.name}${device.info.software ? " (software, no GPU)" : ""}`);
 
-const inputIds = Array.from({ length: TOKENS }, (_, i) => (7 * i) % config.vocab_size);
-const sequences = [{ inputIds, labels: inputIds }];
-
-/** One training run whose steps are asked for one by one. */
-function run(adapted: boolean) {
-  const { model, parameters } = createModel(device, config);
-  const trained: Parameters = adapted
-    ? attach(model, lora({ r: 8, targetModules: "all-linear" })).parameters
-    : parameters;
-  const options = { maxSteps: steps + 2, batchSize: 1, learningRate: 1e-3 };
-  return {
-    name: adapted ? "LoRA" : "full",
-    run: trainSequences(model, trained, sequences, options),
-    times: [],
-  };
-}
-
-interface Run extends Omit<ReturnType<typeof run>, "times"> {
+interface Run {
+  name: string;
+  run: ReturnType<typeof smallRun>;
   times: number[];
 }
 
@@ -66,7 +33,11 @@ function median(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
-const runs: Run[] = [run(false), run(true)];
+const runs: Run[] = [false, true].map((adapted) => ({
+  name: adapted ? "LoRA" : "full",
+  run: smallRun(device, adapted, steps + 2),
+  times: [],
+}));
 for (let i = 0; i < steps; i++) for (const each of runs) await step(each, i);
 const [full = Number.NaN, adapted = Number.NaN] = runs.map(({ times }) => median(times));
 console.log(
