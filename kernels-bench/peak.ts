@@ -53,10 +53,16 @@ async function copyPeak(device: Device, clock: Clock): Promise<number> {
   try {
     fill(x, 1);
     let best = 0;
-    for (const groups of device.info.software ? [8, 64] : [1024, 4096, 16_384]) {
+    const [WG, grids] = device.info.software ? [8, [8, 64]] : [256, [1024, 4096, 16_384]];
+    for (const groups of grids) {
       const run = (times: number) => {
         for (let i = 0; i < times; i++)
-          device.run(copy, "forward", { bind: { x, y }, params: { count }, grid: [groups] });
+          device.run(copy, "forward", {
+            bind: { x, y },
+            params: { count },
+            constants: { WG },
+            grid: [groups],
+          });
       };
       best = Math.max(best, (await bestRate(device, clock, run, 1)) * 32 * count);
     }

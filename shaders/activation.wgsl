@@ -1,5 +1,5 @@
 // y = act(x),  and backward: dx = dy * act'(x)
-// Each invocation strides over the elements, in vectors of four where the size allows.
+// Each workgroup goes through a run of elements, in vectors of four where the size allows.
 struct Params { count: u32 } // in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -11,16 +11,20 @@ struct Params { count: u32 } // in units of elem
 alias elem = vec4f; // f32 where the size is not a multiple of four
 const ACTIVATION: u32 = 2u;
 const ACCUMULATE: bool = false; // add to dx instead of overwriting it
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 // #import "common/activation.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(x[i]).value; }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = activated(x[i]).value; }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let value = dy[i] * activated(x[i]).slope;
     if (ACCUMULATE) { dx[i] += value; } else { dx[i] = value; }
   }

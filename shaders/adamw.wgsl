@@ -1,5 +1,5 @@
 // p -= lr wd p,  m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p -= step m / (sqrt(v) / root_correction + eps)
-// Each invocation strides over the elements, in vectors of four where the size allows; g = clip * gradient. Loshchilov &
+// Each workgroup goes through a run of elements, in vectors of four where the size allows; g = clip * gradient. Loshchilov &
 // Hutter 2019, arXiv 1711.05101, in the order of torch.optim.AdamW.
 struct Params {
   count: u32,           // in units of elem
@@ -19,12 +19,15 @@ struct Params {
 @group(0) @binding(5) var<storage, read> norm_and_clip: array<f32>; // of gradient-norm.wgsl
 
 alias elem = vec4f; // f32 where the size is not a multiple of four
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   let clip = norm_and_clip[1];
   if (clip == 0.0) { return; } // a gradient was NaN or infinite: nothing changes
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let g = clip * gradient[i];
     let first = params.beta1 * m[i] + params.rest1 * g;
     let second = params.beta2 * v[i] + params.rest2 * g * g;

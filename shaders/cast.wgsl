@@ -1,5 +1,5 @@
 // words[i] = round(x[2i]), round(x[2i + 1]) as bf16 or f16, to nearest, ties to even;  and back: y[i] = decode(words[i / 2])
-// Each invocation strides over the words, or over the values on the way back. Integer arithmetic throughout, because
+// Each workgroup goes through a run of words, or of values on the way back. Integer arithmetic throughout, because
 // pack2x16float may round as the driver likes and drivers may flush subnormals.
 struct Params { count: u32 } // values; where they are odd in number, the upper half of the last word is 0
 
@@ -10,6 +10,8 @@ struct Params { count: u32 } // values; where they are odd in number, the upper 
 @group(0) @binding(4) var<storage, read_write> y: array<u32>;     // bits of f32 values
 
 const FORMAT: u32 = 1u; // 1 bf16, 2 f16; as in common/pack.wgsl
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
 fn bf16_code(bits: u32) -> u32 {
   if ((bits & 0x7fffffffu) > 0x7f800000u) { return (bits >> 16u) | 0x0040u; } // a NaN stays one
@@ -50,16 +52,18 @@ fn f16_bits(code: u32) -> u32 {
   return sign | ((leading + 103u) << 23u) | ((fraction << (23u - leading)) & 0x007fffffu);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn to_words(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < (params.count + 1u) / 2u; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, (params.count + 1u) / 2u);
+  for (var i = own.first; i < own.end; i += WG) {
     words_out[i] = encode(2u * i) | (encode(2u * i + 1u) << 16u);
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn to_floats(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let code = (words[i / 2u] >> (16u * (i % 2u))) & 0xffffu;
     if (FORMAT == 1u) { y[i] = code << 16u; } else { y[i] = f16_bits(code); }
   }

@@ -1,5 +1,5 @@
 // y = a + factor * b,  y = factor * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
-// Each invocation strides over the elements (vectors of four where the size allows); column sums: see bias_gradient.
+// Each workgroup goes through a run of elements (vectors of four where the size allows); column sums: see bias_gradient.
 struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params; // count and cols in units of elem
@@ -11,20 +11,25 @@ struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 
 alias elem = vec4f; // f32 where a size is not a multiple of four
 const ACCUMULATE: bool = false; // add to the output instead of overwriting it
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = a[i] + params.factor * b[i]; }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = a[i] + params.factor * b[i]; }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn add_into(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i]; }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] += a[i]; }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
   }
 }
@@ -34,29 +39,33 @@ fn cap(x: elem) -> elem {
   return params.factor * tanh(clamp(x / params.factor, elem(-15.0), elem(15.0)));
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn softcap(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = cap(a[i]); }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = cap(a[i]); }
 }
 
 // With t = tanh(a / factor):  y = b (1 - t^2), where b is the gradient of the capped values a.
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn softcap_backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let t = a[i] / params.factor;
     let value = b[i] * (1.0 - t * t);
     if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn fill(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = elem(params.factor); }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = elem(params.factor); }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn add_bias(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] += a[i % params.cols]; }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] += a[i % params.cols]; }
 }
 
 var<workgroup> partial: array<f32, 256>;

@@ -1,5 +1,5 @@
 // y = act(gate) * up
-// Each invocation strides over the elements, in vectors of four where the size allows. Shazeer 2020, arXiv 2002.05202.
+// Each workgroup goes through a run of elements, in vectors of four where the size allows. Shazeer 2020, arXiv 2002.05202.
 struct Params { count: u32 } // in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -12,17 +12,21 @@ struct Params { count: u32 } // in units of elem
 
 alias elem = vec4f; // f32 where the size is not a multiple of four
 const ACTIVATION: u32 = 0u;
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 // #import "common/activation.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { y[i] = activated(gate[i]).value * up[i]; }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = activated(gate[i]).value * up[i]; }
 }
 
 // dgate = dy * up * act'(gate),  dup = dy * act(gate)
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let g = dy[i];
     let act = activated(gate[i]);
     dgate[i] = g * up[i] * act.slope;

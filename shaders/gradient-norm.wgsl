@@ -1,5 +1,5 @@
 // norm = sqrt(sum g^2),  clip = min(1, max_norm / (norm + 1e-6))  as in PyTorch's clip_grad_norm_
-// partial: each workgroup strides over the gradients and leaves one sum; final: one workgroup adds those. If any gradient
+// partial: each workgroup sums a run of gradients; final: one workgroup adds those. If any gradient
 // or their sum is not finite, norm is NaN and clip is 0, which tells the optimiser to skip the step.
 struct Params {
   count: u32,   // gradients in units of words, or partial sums
@@ -19,6 +19,7 @@ const SINGLE: bool = false; // they are
 const WG: u32 = 256u;
 const HUGE: f32 = 3e38;       // the sum of squares where a gradient is NaN or infinite
 const NAN: u32 = 0x7fc00000u; // its bits; WGSL has no such literal
+// #import "common/elements.wgsl"
 // #import "common/reduce.wgsl"
 
 // x != x is false for NaN on some drivers: only the bits tell.
@@ -34,15 +35,16 @@ fn partial(
 ) {
   var sum = elem();
   var exponents = words();
-  for (var i = group.x * WG + lane; i < params.count; i += grid.x * WG) {
+  let own = own_elements(group.x * WG + lane, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let bits = gradients[i];
     let g = bitcast<elem>(bits);
     sum += g * g;
     exponents = max(exponents, bits & words(0x7f800000u));
   }
   let is_broken = any(exponents == words(0x7f800000u));
-  let own = dot(vec4f(sum), select(vec4f(1.0), vec4f(1.0, 0.0, 0.0, 0.0), SINGLE));
-  let total = workgroup_sum(select(own, HUGE, is_broken), lane);
+  let squares = dot(vec4f(sum), select(vec4f(1.0), vec4f(1.0, 0.0, 0.0, 0.0), SINGLE));
+  let total = workgroup_sum(select(squares, HUGE, is_broken), lane);
   if (lane == 0u) { sums[params.first + group.x] = total; }
 }
 

@@ -1,5 +1,5 @@
 // y[b] = mean of x[b, t] over t < lengths[b],  and backward: dx[b, t] = dy[b] / lengths[b], 0 in the padding
-// Each invocation strides over the elements of the output, in vectors of four where cols allows.
+// Each workgroup goes through a run of elements of the output, in vectors of four where cols allows.
 struct Params { count: u32, tokens: u32, cols: u32, padded: u32 } // count and cols in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -11,15 +11,18 @@ struct Params { count: u32, tokens: u32, cols: u32, padded: u32 } // count and c
 
 alias elem = vec4f; // f32 where cols is not a multiple of four
 const ACCUMULATE: bool = false; // add to dx instead of overwriting it
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
 fn valid(batch: u32) -> u32 {
   if (params.padded == 0u) { return params.tokens; }
   return min(lengths[batch], params.tokens);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let batch = i / params.cols;
     let n = valid(batch);
     let first = batch * params.tokens * params.cols + i % params.cols;
@@ -29,9 +32,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let row = i / params.cols;
     let batch = row / params.tokens;
     let n = valid(batch);

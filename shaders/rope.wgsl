@@ -1,5 +1,5 @@
 // y[i] = x[i] cos - x[i + half] sin,  y[i + half] = x[i + half] cos + x[i] sin,  angle = position * frequency[i]
-// Each invocation strides over pairs (i, i + half) and over what lies behind the rotated part, in vectors of four where
+// Each workgroup goes through a run of pairs (i, i + half) and of what lies behind the rotated part, in vectors of four where
 // they fit. Su et al. 2021, arXiv 2104.09864, in the rotate_half layout of Hugging Face.
 struct Params {
   count: u32,  // rows * slots
@@ -21,6 +21,8 @@ struct Params {
 
 alias elem = vec4f; // f32 where half or cols is not a multiple of four
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
 // Where the first element of a slot lies, and its angle in the table.
 fn place(i: u32, heads: u32) -> vec2u {
@@ -38,9 +40,10 @@ fn put(i: u32, value: elem) {
   if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) { rotate(i); }
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { rotate(i); }
 }
 
 fn rotate(i: u32) {
@@ -58,9 +61,10 @@ fn rotate(i: u32) {
 }
 
 // The same for two tensors, queries and keys, in one dispatch.
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn forward_pair(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count + params.count2; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count + params.count2);
+  for (var i = own.first; i < own.end; i += WG) {
     if (i < params.count) { rotate(i); } else { rotate_second(i - params.count); }
   }
 }

@@ -1,5 +1,5 @@
 // gather: y[m] = x[index[m]],  scatter: y[index[m]] = x[m]
-// Each invocation strides over the elements of the [M, cols] side, in vectors of four where cols allows.
+// Each workgroup goes through a run of elements of the [M, cols] side, in vectors of four where cols allows.
 struct Params { count: u32, cols: u32 } // in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -9,17 +9,21 @@ struct Params { count: u32, cols: u32 } // in units of elem
 
 alias elem = vec4f; // f32 where cols is not a multiple of four
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
+const WG: u32 = 64u;
+// #import "common/elements.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     y[i] = x[index[i / params.cols] * params.cols + i % params.cols];
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn scatter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
     let at = index[i / params.cols] * params.cols + i % params.cols;
     if (ACCUMULATE) { y[at] += x[i]; } else { y[at] = x[i]; }
   }

@@ -17,11 +17,12 @@ export function castToWords(x: Tensor, dtype: "bf16" | "f16", limitBytes = bindi
   // A value is four bytes on one side and two on the other: windows of the small side are also windows of the large.
   for (const { start, end } of rowWindows(result, limitBytes / 2)) {
     const part = x.slice(start, end);
+    const { WG, grid } = perElement(x.device, Math.ceil(part.size / 2), 1);
     x.device.run(shader, "to_words", {
       bind: { x: part, words_out: result.slice(start, end) },
       params: { count: part.size },
-      constants: { FORMAT: FORMATS[dtype] },
-      grid: perElement(x.device, Math.ceil(part.size / 2), 1).grid,
+      constants: { FORMAT: FORMATS[dtype], WG },
+      grid,
     });
   }
   return result;
@@ -39,11 +40,12 @@ export function castToFloat(words: Tensor, limitBytes = bindingLimit(words)): Te
   const result = empty(device, words.shape);
   for (const { start, end } of rowWindows(words, limitBytes / 2)) {
     const y = result.slice(start, end);
+    const { WG, grid } = perElement(device, y.size, 1);
     device.run(shader, "to_floats", {
       bind: { words: words.slice(start, end), y },
       params: { count: y.size },
-      constants: { FORMAT: FORMATS[dtype] },
-      grid: perElement(device, y.size, 1).grid,
+      constants: { FORMAT: FORMATS[dtype], WG },
+      grid,
     });
   }
   return result;

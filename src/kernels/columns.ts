@@ -13,9 +13,9 @@ import { commonWindows } from "./windows.ts";
 export function sliceColumns(x: Tensor, start: number, end: number): Tensor {
   checkRange(x.columns, start, end);
   const y = empty(x.device, [...x.shape.slice(0, -1), end - start]);
-  for (const { narrow, wide, params, elem, grid } of launches(y, x, start)) {
+  for (const { narrow, wide, params, elem, WG, grid } of launches(y, x, start)) {
     const bind = { x: wide, y: narrow };
-    x.device.run(shader, "slice", { bind, params, constants: { elem }, grid });
+    x.device.run(shader, "slice", { bind, params, constants: { elem, WG }, grid });
   }
   return y;
 }
@@ -32,8 +32,8 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
   if (dx.rows !== dy.rows || dx.columns !== cols) {
     fail("sliceColumnsBackward", `into is [${dx.shape}], expected ${dy.rows} rows of ${cols}`);
   }
-  for (const { narrow, wide, params, elem, grid } of launches(dy, dx, start)) {
-    const constants = { elem, ACCUMULATE: into !== undefined };
+  for (const { narrow, wide, params, elem, WG, grid } of launches(dy, dx, start)) {
+    const constants = { elem, WG, ACCUMULATE: into !== undefined };
     dy.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants, grid });
   }
   return dx;
@@ -47,8 +47,13 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
 export function spreadRows(x: Tensor, cols: number): Tensor {
   checkRange(cols, 0, x.columns);
   const spread = empty(x.device, [x.rows, cols]);
-  for (const { narrow, wide, params, elem, grid } of launches(x, spread, 0)) {
-    x.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants: { elem }, grid });
+  for (const { narrow, wide, params, elem, WG, grid } of launches(x, spread, 0)) {
+    x.device.run(shader, "backward", {
+      bind: { dy: narrow, dx: wide },
+      params,
+      constants: { elem, WG },
+      grid,
+    });
   }
   return spread;
 }
@@ -61,10 +66,10 @@ function launches(narrow: Tensor, wide: Tensor, first: number) {
     tensor.reshape([rows, tensor.columns]).slice(start, end);
   const windows = commonWindows(rows, [4 * columns, 4 * wide.columns], device.bindingLimit);
   return windows.map(({ start, end }) => {
-    const { width, count, elem, grid } = perElement(device, (end - start) * columns, unit);
+    const { width, count, elem, WG, grid } = perElement(device, (end - start) * columns, unit);
     const lengths = { narrow: columns / width, wide: wide.columns / width, start: first / width };
     const parts = { narrow: part(narrow, start, end), wide: part(wide, start, end) };
-    return { ...parts, params: { count, ...lengths }, elem, grid };
+    return { ...parts, params: { count, ...lengths }, elem, WG, grid };
   });
 }
 

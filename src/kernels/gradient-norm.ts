@@ -40,13 +40,13 @@ const groupsFor = (device: Device, size: number) => Math.min(MOST_GROUPS, perEle
 /** Sums of squares of workgroups, from `first` on. @returns how many */
 function partialSums(gradients: Tensor, sums: Tensor, first: number): number {
   const { device, size } = gradients;
-  const { width, count, elem } = perElement(device, size);
+  const { width, count, elem, WG } = perElement(device, size);
   const groups = groupsFor(device, size);
   const vectors: Specialization = width === 4 ? {} : { words: "u32", elem, SINGLE: true };
   device.run(shader, "partial", {
     bind: { gradients, sums },
     params: { count, max_norm: 0, first },
-    constants: { WG: reductionSize(device, count / groups), ...vectors },
+    constants: { WG: device.info.software ? WG : reductionSize(device, count / groups), ...vectors },
     grid: [groups],
   });
   return groups;

@@ -5,7 +5,7 @@ import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { foldGrid } from "./grid.ts";
 import { elementWindows } from "./windows.ts";
 
-/** How a kernel whose invocations stride over all elements is launched. */
+/** How a kernel with common/elements.wgsl is launched. */
 export interface ElementLaunch {
   /** Elements that one invocation handles at a time: 4 or 1. */
   readonly width: number;
@@ -13,21 +13,24 @@ export interface ElementLaunch {
   readonly count: number;
   /** The shader's `alias elem`. */
   readonly elem: "vec4f" | "f32";
+  /** The shader's `const WG`: invocations of a workgroup. */
+  readonly WG: number;
   readonly grid: readonly [number];
 }
 
 /**
- * Launch of a grid-stride loop over `size` f32 elements, in workgroups of 64.
+ * Launch over `size` f32 elements. A GPU wants all its cores full; a CPU rasteriser pays for each workgroup and computes
+ * one subgroup of it after the other, so workgroups are few there and not much wider than a subgroup.
  * @param unit a length that vectors must divide (rows that they must not straddle).
  */
 export function perElement(device: Device, size: number, unit = size): ElementLaunch {
-  const width = unit % 4 === 0 ? 4 : 1;
+  const { software } = device.info;
+  const { width, elem } = rowWidth(unit);
   const count = size / width;
-  // A CPU rasteriser pays for each workgroup (lavapipe adds two tensors of 16 MB in 3.0 ms with 64, in 4.8 ms with 256);
-  // a GPU wants all its cores full.
-  const groups = Math.ceil(count / (device.info.software ? 64 * 16 : 64));
-  const most = device.info.software ? 64 : 8192;
-  return { width, count, elem: width === 4 ? "vec4f" : "f32", grid: [Math.max(1, Math.min(most, groups))] };
+  const WG = software ? 8 : 64;
+  const [run, most] = software ? [1024, 64] : [WG, 8192];
+  const groups = Math.ceil(count / run);
+  return { width, count, elem, WG, grid: [Math.max(1, Math.min(most, groups))] };
 }
 
 /** What {@link runElements} runs. */
@@ -57,7 +60,7 @@ export function runElements(
     device.run(shader, entry, {
       bind: { ...(end - start === size ? bind : ranges(bind, start, end)), ...whole },
       params: params(launch, start),
-      constants: { elem: launch.elem, ...constants },
+      constants: { elem: launch.elem, WG: launch.WG, ...constants },
       grid: launch.grid,
     });
   }

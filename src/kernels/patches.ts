@@ -13,8 +13,8 @@ import { perElement } from "./launch.ts";
 export function patches(x: Tensor, patch: number): Tensor {
   const { shape, params } = geometry(x.shape, patch);
   const y = empty(x.device, shape);
-  const { grid } = perElement(x.device, x.size, 1);
-  x.device.run(shader, "forward", { bind: { x, y }, params, grid });
+  const { WG, grid } = perElement(x.device, x.size, 1);
+  x.device.run(shader, "forward", { bind: { x, y }, params, constants: { WG }, grid });
   return y;
 }
 
@@ -25,8 +25,8 @@ export function patches(x: Tensor, patch: number): Tensor {
 export function patchesBackward(dy: Tensor, shape: readonly number[], patch: number, into?: Tensor): Tensor {
   const { params } = geometry(shape, patch);
   const dx = into ?? empty(dy.device, shape);
-  const { grid } = perElement(dy.device, dx.size, 1);
-  const constants = { ACCUMULATE: into !== undefined };
+  const { WG, grid } = perElement(dy.device, dx.size, 1);
+  const constants = { WG, ACCUMULATE: into !== undefined };
   dy.device.run(shader, "backward", { bind: { dy, dx }, params, constants, grid });
   return dx;
 }

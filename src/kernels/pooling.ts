@@ -12,11 +12,11 @@ import { perElement } from "./launch.ts";
 export function meanPool(x: Tensor, lengths?: Tensor): Tensor {
   const [batch, tokens, cols] = checkShapes(x.shape, lengths);
   const y = empty(x.device, [batch, cols]);
-  const { width, count, elem, grid } = perElement(x.device, y.size, cols);
+  const { width, count, elem, WG, grid } = perElement(x.device, y.size, cols);
   x.device.run(shader, "forward", {
     bind: { x, lengths: lengths ?? x, y },
     params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem },
+    constants: { elem, WG },
     grid,
   });
   return y;
@@ -35,11 +35,11 @@ export function meanPoolBackward(
 ): Tensor {
   const [, tokens, cols] = checkShapes(shape, lengths);
   const dx = into ?? empty(dy.device, shape);
-  const { width, count, elem, grid } = perElement(dy.device, dx.size, cols);
+  const { width, count, elem, WG, grid } = perElement(dy.device, dx.size, cols);
   dy.device.run(shader, "backward", {
     bind: { dy, lengths: lengths ?? dy, dx },
     params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem, ACCUMULATE: into !== undefined },
+    constants: { elem, WG, ACCUMULATE: into !== undefined },
     grid,
   });
   return dx;

@@ -106,7 +106,7 @@ function rotatePair(
   x.device.run(shader, "forward_pair", {
     bind: { x, x2, cosines: table.cos, sines: table.sin, y, y2 },
     params: { ...first.params, count2: second.params.count, heads2: second.params.heads, direction },
-    constants: { elem: first.elem },
+    constants: first.constants,
     grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
   });
   return [y, y2];
@@ -119,12 +119,12 @@ function rotate(
   direction: number,
   into: Tensor | undefined,
 ): Tensor {
-  const { params, elem, grid } = settings(x, table, position);
+  const { params, constants, grid } = settings(x, table, position);
   const y = into ?? empty(x.device, x.shape);
   x.device.run(shader, "forward", {
     bind: { x, cosines: table.cos, sines: table.sin, y },
     params: { ...params, direction },
-    constants: { elem, ACCUMULATE: into !== undefined },
+    constants: { ...constants, ACCUMULATE: into !== undefined },
     grid,
   });
   return y;
@@ -135,10 +135,10 @@ function settings(x: Tensor, { cos }: RopeTensors, { positionOffset = 0 }: RopeP
   checkShapes(x, cos, positionOffset);
   const slots = cols - cos.columns; // one for each pair, one for each element that is not rotated
   const vectorizable = cos.columns % 4 === 0 ? cols : 1;
-  const { width, count, elem, grid } = perElement(x.device, x.rows * slots, vectorizable);
+  const { width, count, elem, WG, grid } = perElement(x.device, x.rows * slots, vectorizable);
   const lengths = { slots: slots / width, half: cos.columns / width, cols: cols / width };
   const params = { count, count2: 0, heads, heads2: 0, tokens, offset: positionOffset, ...lengths };
-  return { params, elem, grid };
+  return { params, constants: { elem, WG }, grid };
 }
 
 function checkShapes(x: Tensor, cos: Tensor, offset: number): void {

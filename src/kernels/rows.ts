@@ -13,11 +13,11 @@ import { perElement } from "./launch.ts";
 export function gatherRows(x: Tensor, index: Tensor): Tensor {
   checkIndex("gatherRows", index);
   const y = empty(x.device, [index.size, x.columns]);
-  const { width, count, elem, grid } = perElement(x.device, y.size, x.columns);
+  const { width, count, elem, WG, grid } = perElement(x.device, y.size, x.columns);
   x.device.run(shader, "gather", {
     bind: { x, index, y },
     params: { count, cols: x.columns / width },
-    constants: { elem },
+    constants: { elem, WG },
     grid,
   });
   return y;
@@ -33,11 +33,11 @@ export function scatterRows(dy: Tensor, index: Tensor, rows: number, into?: Tens
   checkIndex("scatterRows", index);
   if (index.size !== dy.rows) fail("scatterRows", `${index.size} indices for ${dy.rows} rows`);
   const y = into ?? zeros(dy.device, [rows, dy.columns]);
-  const { width, count, elem, grid } = perElement(dy.device, dy.size, dy.columns);
+  const { width, count, elem, WG, grid } = perElement(dy.device, dy.size, dy.columns);
   dy.device.run(shader, "scatter", {
     bind: { x: dy, index, y },
     params: { count, cols: dy.columns / width },
-    constants: { elem, ACCUMULATE: into !== undefined },
+    constants: { elem, WG, ACCUMULATE: into !== undefined },
     grid,
   });
   return y;

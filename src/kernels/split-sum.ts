@@ -24,11 +24,11 @@ export function splitSum(parts: Tensor, c: Tensor, options: SplitSumOptions = {}
   if (ldc < n || offset + (m - 1) * ldc + n > c.size)
     fail("splitSum", `${m}×${n} from element ${offset}, rows ${ldc} apart, do not fit into [${c.shape}]`);
   const unit = (n | ldc | offset) % 4 === 0 ? n : 1;
-  const { width, count, elem, grid } = perElement(c.device, m * n, unit);
+  const { width, count, elem, WG, grid } = perElement(c.device, m * n, unit);
   c.device.run(shader, "forward", {
     bind: { parts, c },
     params: { count, slices, n: n / width, ldc: ldc / width, c_offset: offset / width },
-    constants: { elem, ACCUMULATE: accumulate },
+    constants: { elem, WG, ACCUMULATE: accumulate },
     grid,
   });
   return c;
