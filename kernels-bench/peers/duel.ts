@@ -39,8 +39,8 @@ const TOLERANCE = 2e-3;
 const TRAINING_TOLERANCE = 1e-2;
 /** A turn repeats its work for about this long, so that a timer's step and a stray interrupt do not count. */
 const TURN_MS = 60;
-/** One of training: a step is long itself, and the first after another engine's turn finds the caches cold. */
-const TRAINING_TURN_MS = 300;
+/** One of training, about a step of the slowest peer: the first after another engine's turn finds the caches cold. */
+const TRAINING_TURN_MS = 1000;
 
 /** With fewer, what a submission costs outweighs what each dispatch does. */
 const MANY_DISPATCHES = 50;
