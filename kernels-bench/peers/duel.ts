@@ -105,16 +105,17 @@ async function timeInTurns(runners: readonly Runner[], rounds: number, turnMs: n
   }
 }
 
-/** Milliseconds of one run, each waited for before the next begins. */
+/** Median milliseconds of the turn's runs, each waited for before the next begins: other guests of a machine come in bursts. */
 async function turn({ prepared, repetitions, host }: Runner): Promise<number> {
-  const started = performance.now();
+  const times: number[] = [];
   for (let i = 0; i < repetitions; i++) {
     const begun = performance.now();
     const finish = prepared.start();
     host.push(performance.now() - begun);
     await finish();
+    times.push(performance.now() - begun);
   }
-  return (performance.now() - started) / repetitions;
+  return summarize(times).median;
 }
 
 async function entryOf({ engine, prepared, difference, times, host }: Runner, first: Runner): Promise<Entry> {
