@@ -1,6 +1,6 @@
 // norm = sqrt(sum g^2),  clip = min(1, max_norm / (norm + 1e-6))  as in PyTorch's clip_grad_norm_
-// partial: each workgroup sums a run of gradients; final: one workgroup adds those. If any gradient
-// or their sum is not finite, norm is NaN and clip is 0, which tells the optimiser to skip the step.
+// partial: each workgroup sums a run of gradients; final: one workgroup adds those. If any gradient or their sum is not
+// finite, norm is NaN and clip is 0, which tells the optimiser to skip the step.
 struct Params {
   count: u32,   // gradients in units of words, or partial sums
   max_norm: f32, // no clipping where not positive

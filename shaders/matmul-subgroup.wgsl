@@ -107,7 +107,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
       c7 += product(v[28u / SG % REGISTERS], w, 28u % SG);
     }
   }
-  // The branch's few steps one at a time, which is a quarter of the code. Gradients of weights have no branch.
+  // The branch's few steps one at a time, which is a quarter of the code. These two layouts have none, and compile faster so.
   let extra = select(params.k_extra, 0u, A_TRANSPOSED || C_TRANSPOSED);
   for (var p = 0u; p < extra; p++) {
     for (var i = 0u; i < REGISTERS; i++) {

@@ -28,9 +28,9 @@ export function perElement(device: Device, size: number, unit = size): ElementLa
   const { width, elem } = rowWidth(unit);
   const count = size / width;
   const WG = software ? 8 : 64;
-  const [run, most] = software ? [1024, 64] : [WG, 8192];
-  const groups = Math.ceil(count / run);
-  return { width, count, elem, WG, grid: [Math.max(1, Math.min(most, groups))] };
+  const [shortestRun, mostGroups] = software ? [1024, 64] : [WG, 8192];
+  const groups = Math.min(mostGroups, Math.ceil(count / shortestRun));
+  return { width, count, elem, WG, grid: [Math.max(1, groups)] };
 }
 
 /** What {@link runElements} runs. */
