@@ -1,5 +1,6 @@
 // node build.mjs --run scripts/compile-times.ts: how long each pipeline of the small training step takes to compile, with
-// all weights and with LoRA. lavapipe compiles at a pipeline's first dispatch, unless Mesa's cache has it: MESA_SHADER_CACHE_DISABLE=true.
+// all weights and with LoRA. lavapipe compiles at a pipeline's first dispatch, unless Mesa's cache has it already; that is
+// off with MESA_SHADER_CACHE_DISABLE=true.
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
 import { smallRun } from "./small-step.ts";
 
