@@ -1,5 +1,5 @@
 // `webgpu-lora bench` in Node: what src/cli/bench.ts loads from beside it.
-import type { BenchProgram } from "../src/cli/bench.ts";
+import type { BenchProgram } from "../src/cli/commands/bench.ts";
 import { installedVersion, packageVersion } from "../src/cli/version.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
 import { benchProgram } from "./program.ts";

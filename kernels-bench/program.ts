@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { BenchProgram, BenchSettings } from "../src/cli/bench.ts";
+import type { BenchProgram, BenchSettings } from "../src/cli/commands/bench.ts";
 import { describeDevice } from "../src/cli/format.ts";
 import { watchInterrupt } from "../src/cli/interrupt.ts";
 import { checkWritable } from "../src/cli/output-folder.ts";

@@ -2,7 +2,7 @@
 import type { Adapter } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import type { Device, DeviceOptions } from "./gpu/device.ts";
-import type { FileSource } from "./io/files.ts";
+import type { FileSource } from "./io/files/files.ts";
 import { type LoadAdapterOptions, loadAdapter as loadAdapterFiles } from "./load/adapter.ts";
 import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 import type { Task } from "./models/model.ts";

@@ -3,7 +3,7 @@ import { lora } from "../../src/adapters/lora.ts";
 import type { Batch } from "../../src/data/batch.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
-import { memoryFiles } from "../../src/io/files.ts";
+import { memoryFiles } from "../../src/io/files/files.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
 import { attention, attentionBackward } from "../../src/kernels/attention.ts";
 import { castToWords } from "../../src/kernels/cast.ts";

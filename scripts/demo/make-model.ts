@@ -1,8 +1,8 @@
 // npm run make-demo-model: writes text, trains a tokenizer and a small Llama on it with this package, saves both.
 import { mkdir } from "node:fs/promises";
 import { type Sequence, tokenizeExamples } from "../../src/data/tokenize.ts";
-import type { FileContent } from "../../src/io/files.ts";
-import { createTokenizer } from "../../src/io/tokenizer.ts";
+import type { FileContent } from "../../src/io/files/files.ts";
+import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";

@@ -1,4 +1,4 @@
-import type { FileContent, FolderWriter } from "../io/files.ts";
+import type { FileContent, FolderWriter } from "../io/files/files.ts";
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */

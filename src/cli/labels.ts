@@ -1,11 +1,12 @@
 import { checkLabels, labelIndex } from "../data/labelled.ts";
-import { type FileSource, isRecord, readJson } from "../io/files.ts";
+import { type FileSource, readJson } from "../io/files/files.ts";
 import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
 import { resolveModelFiles } from "../platform/node-files.ts";
 import { fail } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
 import { adapterFolder, type ChooseHead } from "./open.ts";
 
 /** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
@@ -77,6 +78,6 @@ async function modelLabels(files: FileSource, task: Task): Promise<readonly stri
   const { id2label, architectures } = config;
   const isOfTask =
     Array.isArray(architectures) && architectures.includes(planModel(config, task).architecture);
-  if (!isRecord(id2label) || !isOfTask) return undefined;
+  if (!isObject(id2label) || !isOfTask) return undefined;
   return Object.keys(id2label).map((_, i) => String(id2label[i]));
 }

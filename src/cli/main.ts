@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { LoraError } from "../util/fail.ts";
-import { runBench } from "./bench.ts";
+import { runBench } from "./commands/bench.ts";
+import { runEnv } from "./commands/env.ts";
+import { runEval } from "./commands/eval.ts";
+import { runGenerate } from "./commands/generate.ts";
+import { runMerge } from "./commands/merge.ts";
+import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { parseConfig } from "./config.ts";
-import { runEnv } from "./env.ts";
-import { runEval } from "./eval.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
-import { runGenerate } from "./generate.ts";
-import { runMerge } from "./merge.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
 import {
@@ -21,7 +22,6 @@ import {
 import { checkTaskSettings } from "./task-settings.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 import { readTextFile } from "./text-file.ts";
-import { checkTrainSettings, runTrain } from "./train.ts";
 import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;

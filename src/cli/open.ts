@@ -1,6 +1,6 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
-import { type FileSource, readJson } from "../io/files.ts";
+import { type FileSource, readJson } from "../io/files/files.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";

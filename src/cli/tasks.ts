@@ -20,7 +20,7 @@ import {
   readTexts,
 } from "../data/labelled.ts";
 import { type Row, reportRows } from "../data/rows.ts";
-import type { ImageConfig } from "../io/image-config.ts";
+import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";
 import { decodeNodeImage } from "../platform/node-images.ts";

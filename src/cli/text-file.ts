@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path";
-import { readText } from "../io/files.ts";
+import { readText } from "../io/files/files.ts";
 import { folderFiles } from "../platform/node-files.ts";
 
 /** A whole UTF-8 file. @throws LoraError where it is missing or is no UTF-8. */

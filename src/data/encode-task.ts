@@ -1,4 +1,4 @@
-import type { Tokenizer } from "../io/tokenizer.ts";
+import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import { type EncodedPair, pairEncoder } from "./encode-pair.ts";

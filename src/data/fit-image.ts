@@ -1,4 +1,4 @@
-import type { ImageConfig, ImageSize, ResizeTarget } from "../io/image-config.ts";
+import type { ImageConfig, ImageSize, ResizeTarget } from "../io/formats/image-config.ts";
 import type { RgbImage } from "./images.ts";
 import { resampleImage } from "./resample.ts";
 

@@ -1,4 +1,4 @@
-import type { ImageConfig } from "../io/image-config.ts";
+import type { ImageConfig } from "../io/formats/image-config.ts";
 import { fail } from "../util/fail.ts";
 
 /** A decoded image: red, green and blue bytes of each pixel, row by row. */

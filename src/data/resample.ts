@@ -1,4 +1,4 @@
-import type { ImageSize, ResizeKernel } from "../io/image-config.ts";
+import type { ImageSize, ResizeKernel } from "../io/formats/image-config.ts";
 import type { RgbImage } from "./images.ts";
 
 /**

@@ -1,4 +1,5 @@
 import { fail, failAll } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
 
 /** One row of a table and where it stands, for messages. */
 export interface Row {
@@ -36,8 +37,7 @@ export function readJsonRows(text: string, label: string): Row[] {
 function parseObject(line: string): Record<string, unknown> | string {
   try {
     const value: unknown = JSON.parse(line);
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : "is no JSON object";
+    return isObject(value) ? value : "is no JSON object";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -1,4 +1,4 @@
-import type { Tokenizer } from "../io/tokenizer.ts";
+import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import type { CompletionExample, Example } from "./jsonl.ts";
 

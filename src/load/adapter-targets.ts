@@ -1,8 +1,8 @@
 import type { Adaptable, Adapter } from "../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../adapters/lora.ts";
 import { matchesTarget } from "../adapters/targets.ts";
-import { type PeftAdapter, peftPatterns, sortedPattern } from "../io/peft.ts";
-import type { PeftLoraConfig } from "../io/peft-config.ts";
+import { type PeftAdapter, peftPatterns, sortedPattern } from "../io/formats/peft.ts";
+import type { PeftLoraConfig } from "../io/formats/peft-config.ts";
 import { isLinear } from "../nn/linear.ts";
 import { modules } from "../nn/module.ts";
 import { LoraError } from "../util/fail.ts";

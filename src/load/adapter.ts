@@ -1,14 +1,14 @@
 import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
-import type { FileContent, FileSource } from "../io/files.ts";
+import type { FileContent, FileSource } from "../io/files/files.ts";
 import {
   type PeftAdapter,
   type PeftLoraConfig,
   peftFiles,
   peftLoraConfig,
   readPeftAdapter,
-} from "../io/peft.ts";
-import { isTensorOf } from "../io/peft-tensors.ts";
+} from "../io/formats/peft.ts";
+import { isTensorOf } from "../io/formats/peft-tensors.ts";
 import { taskOfArchitecture } from "../models/families.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";

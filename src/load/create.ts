@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { elementCount } from "../gpu/tensor.ts";
-import { writeSafetensors } from "../io/safetensors-writer.ts";
+import { writeSafetensors } from "../io/formats/safetensors-writer.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { buildModel } from "../models/families.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";

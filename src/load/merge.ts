@@ -1,10 +1,10 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
-import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/checkpoint.ts";
-import type { FileContent, FileSource } from "../io/files.ts";
-import { byteLength, type SafetensorsDtype } from "../io/safetensors.ts";
-import { planSafetensors, type TensorSpec } from "../io/safetensors-writer.ts";
+import type { FileContent, FileSource } from "../io/files/files.ts";
+import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
+import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
+import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writer.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { buildModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";

@@ -1,10 +1,10 @@
 import type { Device } from "../gpu/device.ts";
-import { type Checkpoint, openCheckpoint } from "../io/checkpoint.ts";
-import { CheckpointWeights } from "../io/checkpoint-weights.ts";
-import { type FileSource, readJson } from "../io/files.ts";
-import { type ImageConfig, readImageConfig } from "../io/image-config.ts";
-import { createTokenizer, type Tokenizer } from "../io/tokenizer.ts";
-import { readTokenizerJson } from "../io/tokenizer-files.ts";
+import { type FileSource, readJson } from "../io/files/files.ts";
+import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";
+import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
+import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
+import { createTokenizer, type Tokenizer } from "../io/tokenizer/tokenizer.ts";
+import { readTokenizerJson } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { AnyModel, ImageClassifier, LanguageModel, ModelOf, Task } from "../models/model.ts";

@@ -1,4 +1,5 @@
 import { LoraError } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
 
 /** A `config.json` as Hugging Face writes it. */
 export type HfConfig = Readonly<Record<string, unknown>>;
@@ -119,9 +120,8 @@ export class ConfigReader {
   object(name: string): ConfigReader {
     const value = this.#read(name) ?? {};
     const sinks = { problems: this.#problems, unsupported: this.#unsupported };
-    const isObject = typeof value === "object" && !Array.isArray(value);
-    if (!isObject) this.#wrong(name, value, "an object");
-    return new ConfigReader(isObject ? (value as HfConfig) : {}, `${this.#prefix}${name}.`, sinks);
+    if (!isObject(value)) this.#wrong(name, value, "an object");
+    return new ConfigReader(isObject(value) ? value : {}, `${this.#prefix}${name}.`, sinks);
   }
 
   /** Whether a field is there and not null. */

@@ -3,9 +3,9 @@ import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { ByteCache, CacheEntry } from "../io/byte-cache.ts";
-import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files.ts";
-import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/hub.ts";
+import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
+import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files/files.ts";
+import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/files/hub.ts";
 import { fail } from "../util/fail.ts";
 
 /** Longest single read: Node refuses 2 GiB and more. */

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { copyFile, type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type FileContent, type FolderWriter, leavesFolder } from "../io/files.ts";
+import { type FileContent, type FolderWriter, leavesFolder } from "../io/files/files.ts";
 import { fail, failAll } from "../util/fail.ts";
 
 /**

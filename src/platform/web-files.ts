@@ -1,6 +1,6 @@
-import type { ByteCache, CacheEntry } from "../io/byte-cache.ts";
-import type { FileSource } from "../io/files.ts";
-import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/hub.ts";
+import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
+import type { FileSource } from "../io/files/files.ts";
+import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/files/hub.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { LoraError } from "../util/fail.ts";
 

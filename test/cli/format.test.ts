@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { knownVariables } from "../../src/cli/env.ts";
+import { knownVariables } from "../../src/cli/commands/env.ts";
 import { dashedFlags } from "../../src/cli/flags.ts";
 import {
   describeData,

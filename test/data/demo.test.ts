@@ -6,7 +6,7 @@ import { makeCorpus } from "../../scripts/demo/corpus.ts";
 import { PRETRAINING, VOCABULARY } from "../../scripts/demo/recipe.ts";
 import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
 import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
-import { createTokenizer } from "../../src/io/tokenizer.ts";
+import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { requireTokenizer } from "../../src/load/model.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { BUNDLED_MODEL, openTestModel, readJsonFile } from "../support/fixtures.ts";

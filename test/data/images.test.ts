@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fitImage } from "../../src/data/fit-image.ts";
 import { imagePixels } from "../../src/data/images.ts";
-import { readImageConfig } from "../../src/io/image-config.ts";
+import { readImageConfig } from "../../src/io/formats/image-config.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
 import { fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
 

@@ -8,9 +8,9 @@ import {
   readTaggedWords,
 } from "../../src/data/labelled.ts";
 import { readJsonRows } from "../../src/data/rows.ts";
-import { createTokenizer } from "../../src/io/tokenizer.ts";
-import { readTokenizerJson } from "../../src/io/tokenizer-files.ts";
-import { wordPieceTokenizer } from "../../src/io/wordpiece.ts";
+import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
+import { readTokenizerJson } from "../../src/io/tokenizer/tokenizer-files.ts";
+import { wordPieceTokenizer } from "../../src/io/tokenizer/wordpiece.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
-import { createTokenizer } from "../../src/io/tokenizer.ts";
-import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../io/tiny-tokenizer.ts";
+import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
+import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
 
 const llama = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
 const gpt2 = createTokenizer(GPT2_JSON, GPT2_CONFIG);

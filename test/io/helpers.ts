@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type FileSource, memoryFiles } from "../../src/io/files.ts";
+import { type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import { LoraError } from "../../src/util/fail.ts";
 
 const encoder = new TextEncoder();

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
-import { type FileContent, memoryFiles } from "../../src/io/files.ts";
+import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";

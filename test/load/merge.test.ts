@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { openCheckpoint } from "../../src/io/checkpoint.ts";
-import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files.ts";
-import { writeSafetensors } from "../../src/io/safetensors-writer.ts";
+import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files/files.ts";
+import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
+import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { mergedFiles } from "../../src/load/merge.ts";
 import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";

@@ -11,11 +11,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { FileContent } from "../../src/io/files.ts";
+import type { FileContent } from "../../src/io/files/files.ts";
 import { folderFiles, nodeByteCache, resolveModelFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { serveHub } from "../io/files/hub-server.ts";
 import { errorOf, utf8 } from "../io/helpers.ts";
-import { serveHub } from "../io/hub-server.ts";
 
 let folder: string;
 

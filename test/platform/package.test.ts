@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readHeader } from "../../src/io/safetensors.ts";
+import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { ROOT } from "../support/shaders.ts";

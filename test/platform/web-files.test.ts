@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { opfsByteCache, resolveModelFiles } from "../../src/platform/web-files.ts";
+import { serveHub } from "../io/files/hub-server.ts";
 import { errorOf, utf8 } from "../io/helpers.ts";
-import { serveHub } from "../io/hub-server.ts";
 
 /** The part of the File System API that the cache uses, in memory; a write shows when it is closed. */
 class MemoryFolder {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Batch } from "../../src/data/batch.ts";
-import { readHeader } from "../../src/io/safetensors.ts";
+import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { testDevice } from "./device.ts";

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import type { Tokenizer } from "../../src/io/tokenizer.ts";
+import type { Tokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import type { Model } from "../../src/load/model.ts";
 import { type GenerateOptions, generate } from "../../src/train/text.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";

@@ -1,0 +1,31 @@
+import { chooseHead } from "../labels.ts";
+import { openCliAdapter, openCliTask } from "../open.ts";
+import type { Settled } from "../settings.ts";
+import type { EVAL_OPTIONS } from "../tables.ts";
+import { TASKS } from "../tasks.ts";
+import type { Terminal } from "../terminal.ts";
+
+/**
+ * `webgpu-lora eval`: how a model does on rows of data, with the figures that its task has.
+ * @returns the exit code
+ */
+export async function runEval(
+  { settings }: Settled<typeof EVAL_OPTIONS>,
+  terminal: Terminal,
+): Promise<number> {
+  const { task, labels: given, adapter_path: adapter, batch_size, json, token } = settings;
+  const note = (line: string) => terminal.note(line);
+  const data = await TASKS[task].readTest(settings.data);
+  const head = chooseHead({ task, given, adapter, token, data: data.labels, seed: 0 });
+  const { model } = await openCliTask(settings, note, head);
+  if (adapter !== undefined) await openCliAdapter(model, adapter, token, note);
+  const rows = await data.bind(model, settings, note);
+  const evaluation = await rows.evaluate(batch_size);
+  if (json) {
+    const subject = { model: model.name, adapter: adapter ?? null, data: data.path };
+    terminal.print(JSON.stringify({ ...subject, ...evaluation.json, ...rows.report }, null, 2));
+  } else {
+    for (const line of evaluation.lines) terminal.print(line);
+  }
+  return 0;
+}

@@ -1,0 +1,85 @@
+import { text as readAll } from "node:stream/consumers";
+import { type Model, requireTokenizer } from "../../load/model.ts";
+import { generate } from "../../train/text.ts";
+import { openCliAdapter, openCliModel } from "../open.ts";
+import type { Settled } from "../settings.ts";
+import type { GENERATE_OPTIONS } from "../tables.ts";
+import type { Terminal } from "../terminal.ts";
+
+/**
+ * `webgpu-lora generate`: the text goes to standard output as it comes, everything else to standard error.
+ * @returns the exit code
+ */
+export async function runGenerate(
+  { settings }: Settled<typeof GENERATE_OPTIONS>,
+  terminal: Terminal,
+): Promise<number> {
+  const prompt = settings.prompt === "-" ? await readAll(process.stdin) : settings.prompt;
+  const { model } = await openCliModel(settings, (line) => terminal.note(line));
+  if (settings.adapter_path !== undefined) {
+    await openCliAdapter(model, settings.adapter_path, settings.token, (line) => terminal.note(line));
+  }
+  const { counted, counts } = countTokens(model);
+  const started = performance.now();
+  for await (const piece of generate(counted, prompt, generateOptions(settings))) {
+    terminal.write(piece);
+    if (terminal.closed) break;
+  }
+  terminal.write("\n");
+  printCounts(counts, started, terminal);
+  terminal.note(`Peak memory: ${(model.device.memory.stats.peak / 1e9).toFixed(3)} GB`);
+  return 0;
+}
+
+function generateOptions(settings: Settled<typeof GENERATE_OPTIONS>["settings"]) {
+  return {
+    maxNewTokens: settings.max_tokens,
+    temperature: settings.temperature,
+    topK: settings.top_k,
+    topP: settings.top_p,
+    minP: settings.min_p,
+    repetitionPenalty: settings.repetition_penalty,
+    stop: settings.stop,
+    seed: settings.seed,
+  };
+}
+
+interface Counts {
+  prompt: number;
+  generated: number;
+  /** When the first new token came; the prompt was read by then. */
+  firstAt: number;
+}
+
+/** A model whose tokenizer counts: `generate` yields text, and a token may give none. */
+function countTokens(model: Model): { counted: Model; counts: Counts } {
+  const tokenizer = requireTokenizer(model);
+  const counts: Counts = { prompt: 0, generated: 0, firstAt: performance.now() };
+  const counting: typeof tokenizer = {
+    ...tokenizer,
+    decodeStream(options) {
+      const stream = tokenizer.decodeStream(options);
+      counts.prompt = options?.after?.length ?? 0;
+      return {
+        ...stream,
+        push(id) {
+          if (counts.generated++ === 0) counts.firstAt = performance.now();
+          return stream.push(id);
+        },
+      };
+    },
+  };
+  return { counted: { ...model, tokenizer: counting }, counts };
+}
+
+/** mlx-lm's two lines. Its rate leaves out the first token, which belongs to the prompt's time. */
+function printCounts({ prompt, generated, firstAt }: Counts, started: number, terminal: Terminal): void {
+  const rate = (tokens: number, milliseconds: number) =>
+    ((1000 * tokens) / Math.max(milliseconds, 1e-3)).toFixed(3);
+  const end = performance.now();
+  const read = generated > 0 ? firstAt : end;
+  terminal.note(`Prompt: ${prompt} tokens, ${rate(prompt, read - started)} tokens-per-sec`);
+  terminal.note(
+    `Generation: ${generated} tokens, ${rate(Math.max(0, generated - 1), end - read)} tokens-per-sec`,
+  );
+}

@@ -1,0 +1,78 @@
+import { fail } from "../../util/fail.ts";
+import { parseJson } from "../json/parse.ts";
+
+/** Read-only named files of one folder, one URL or one hub repository. Names use `/` and stay inside. */
+export interface FileSource {
+  /** What the files belong to, for error messages: a path, a URL or a hub id. */
+  readonly label: string;
+  /** Length in bytes, or undefined where there is no such file. */
+  size(name: string): Promise<number | undefined>;
+  /** The bytes [start, end); the range must lie inside the file. */
+  read(name: string, start: number, end: number): Promise<Uint8Array>;
+  /** Names of the files, without those of sub-folders, where the source can tell (a hub or a URL cannot). */
+  list?(): Promise<readonly string[]>;
+}
+
+/** What can be written to a file; an iterable is written piece by piece, never held whole. */
+export type FileContent = Uint8Array | string | AsyncIterable<Uint8Array>;
+
+/** Writes files of one folder. */
+export interface FolderWriter {
+  /** Writes all of `files` or none: on failure the folder holds what it held before. */
+  write(files: ReadonlyMap<string, FileContent>): Promise<void>;
+}
+
+/** Files that lie in memory: tests, and uploads in a browser. */
+export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array>): FileSource {
+  return {
+    label,
+    size: async (name) => files.get(name)?.length,
+    read: async (name, start, end) => {
+      const bytes = files.get(name) ?? failMissing(label, name);
+      checkRange({ label, name, size: bytes.length, start, end });
+      return bytes.subarray(start, end);
+    },
+    list: async () => [...files.keys()].filter((name) => !name.includes("/")),
+  };
+}
+
+/** A whole UTF-8 file. Throws where it is missing or is no UTF-8. */
+export async function readText(files: FileSource, name: string): Promise<string> {
+  const size = (await files.size(name)) ?? failMissing(files.label, name);
+  const bytes = await files.read(name, 0, size);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return fail(`${files.label}/${name}`, "is not UTF-8 text", "save it as UTF-8");
+  }
+}
+
+/** A whole JSON file. Throws where it is missing or invalid, with the line and column. */
+export async function readJson(files: FileSource, name: string): Promise<unknown> {
+  return parseJson(await readText(files, name), `${files.label}/${name}`);
+}
+
+/** Whether a file name could lead out of its folder: absolute, a drive, a backslash, or a `..` segment. */
+export function leavesFolder(name: string): boolean {
+  if (name === "" || name.startsWith("/") || /[\\\0]|^[A-Za-z]:/.test(name)) return true;
+  return name.split("/").some((segment) => segment === ".." || segment === "." || segment === "");
+}
+
+/** Throws: the source has no file of this name. */
+export function failMissing(label: string, name: string): never {
+  return fail(`${label}/${name}`, "no such file", `check the name, and that ${label} is the right place`);
+}
+
+/** Throws unless [start, end) lies inside a file of `size` bytes. */
+export function checkRange(range: {
+  label: string;
+  name: string;
+  size: number;
+  start: number;
+  end: number;
+}): void {
+  const { label, name, size, start, end } = range;
+  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  if (whole && 0 <= start && start <= end && end <= size) return;
+  fail(`${label}/${name}`, `cannot read bytes [${start}, ${end}) of a file of ${size} bytes`);
+}

@@ -1,0 +1,175 @@
+import { fail, failAll, LoraError } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
+import { checkRange, type FileSource, leavesFolder, readJson } from "../files/files.ts";
+import { readHeader, type TensorInfo } from "./safetensors.ts";
+
+/** A tensor of a checkpoint and the file it lies in. */
+export interface CheckpointTensor extends TensorInfo {
+  readonly file: string;
+}
+
+/** A Hugging Face checkpoint: configuration and tensors, one file or sharded. */
+export interface Checkpoint {
+  readonly label: string;
+  /** `config.json`. */
+  readonly config: Record<string, unknown>;
+  /** `generation_config.json`, where there is one. */
+  readonly generationConfig?: Record<string, unknown>;
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Bytes [start, end) of a tensor's data, counted from its own start; the whole of it by default. */
+  read(tensor: CheckpointTensor, start?: number, end?: number): Promise<Uint8Array>;
+}
+
+const SINGLE = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+/**
+ * Opens a checkpoint: reads its configuration and the headers of its files, no tensor data.
+ * `model.safetensors` wins over `model.safetensors.index.json`, as in transformers.
+ * Throws a LoraError that lists every problem of every file.
+ */
+export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
+  const problems: string[] = [];
+  const [config, generationConfig, tensors] = await Promise.all([
+    attempt(problems, () => readObject(files, "config.json")),
+    attempt(problems, () => readOptionalObject(files, "generation_config.json")),
+    attempt(problems, () => readTensors(files, problems)),
+  ]);
+  failAll(files.label, problems);
+  return {
+    label: files.label,
+    config: config!,
+    ...(generationConfig && { generationConfig }),
+    tensors: tensors!,
+    read: (tensor, start = 0, end = tensor.end - tensor.begin) => readSlice(files, tensor, start, end),
+  };
+}
+
+async function readSlice(
+  files: FileSource,
+  tensor: CheckpointTensor,
+  start: number,
+  end: number,
+): Promise<Uint8Array> {
+  const { file, name, begin } = tensor;
+  checkRange({ label: `${files.label}/${file}`, name, size: tensor.end - begin, start, end });
+  return files.read(file, begin + start, begin + end);
+}
+
+/** Runs `task`; what is wrong with the input is noted for the joint report, other failures pass through. */
+async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await task();
+  } catch (error) {
+    if (!(error instanceof LoraError) || error.kind !== "input") throw error;
+    problems.push(error.message);
+    return undefined;
+  }
+}
+
+async function readObject(files: FileSource, name: string): Promise<Record<string, unknown>> {
+  const json = await readJson(files, name);
+  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object");
+}
+
+async function readOptionalObject(
+  files: FileSource,
+  name: string,
+): Promise<Record<string, unknown> | undefined> {
+  return (await files.size(name)) === undefined ? undefined : readObject(files, name);
+}
+
+async function readTensors(files: FileSource, problems: string[]): Promise<Map<string, CheckpointTensor>> {
+  if ((await files.size(SINGLE)) !== undefined) return readFileTensors(files, SINGLE);
+  if ((await files.size(INDEX)) !== undefined) return readShards(files, problems);
+  return failWithoutWeights(files);
+}
+
+async function readFileTensors(files: FileSource, file: string): Promise<Map<string, CheckpointTensor>> {
+  const { tensors } = await readHeader(files, file);
+  return new Map([...tensors].map(([name, info]) => [name, { ...info, file }]));
+}
+
+async function readShards(files: FileSource, problems: string[]): Promise<Map<string, CheckpointTensor>> {
+  const where = `${files.label}/${INDEX}`;
+  const weightMap = readWeightMap(await readObject(files, INDEX), where);
+  const names = [...new Set(weightMap.values())];
+  const outside = names.filter(leavesFolder);
+  problems.push(
+    ...outside.map((name) => `${where}: the shard path ${JSON.stringify(name)} leaves the folder`),
+  );
+
+  const inside = names.filter((name) => !leavesFolder(name));
+  const shards = new Map<string, Map<string, CheckpointTensor>>();
+  const openShard = async (name: string) => {
+    const tensors = await attempt(problems, () => readFileTensors(files, name));
+    if (tensors) shards.set(name, tensors);
+  };
+  await Promise.all(inside.map(openShard));
+  problems.push(...indexProblems(weightMap, shards).map((problem) => `${where}: ${problem}`));
+  return joinShards(weightMap, shards);
+}
+
+function readWeightMap(index: Record<string, unknown>, where: string): Map<string, string> {
+  const map = index.weight_map;
+  if (!isObject(map)) return fail(where, "weight_map is missing or no object of tensor name → file name");
+  const entries = Object.entries(map);
+  failAll(
+    where,
+    entries
+      .filter(([, file]) => typeof file !== "string")
+      .map(([name, file]) => `weight_map.${name} is ${JSON.stringify(file)}, expected a file name`),
+  );
+  return new Map(entries as [string, string][]);
+}
+
+/** Where index and shards disagree; shards that could not be read are reported elsewhere. */
+function indexProblems(
+  weightMap: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, ReadonlyMap<string, CheckpointTensor>>,
+): string[] {
+  const absent = [...weightMap]
+    .filter(([name, file]) => shards.has(file) && !shards.get(file)!.has(name))
+    .map(([name, file]) => `${name} should be in ${file}, which lacks it`);
+  const unlisted = [...shards].flatMap(([file, tensors]) =>
+    [...tensors.keys()]
+      .filter((name) => weightMap.get(name) !== file)
+      .map((name) => `${name} is in ${file}, but the index ${placeOf(weightMap.get(name))}`),
+  );
+  return [...absent, ...unlisted];
+}
+
+function placeOf(file: string | undefined): string {
+  return file === undefined ? "lacks it" : `says ${file}`;
+}
+
+function joinShards(
+  weightMap: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, ReadonlyMap<string, CheckpointTensor>>,
+): Map<string, CheckpointTensor> {
+  const found = [...weightMap.entries()].flatMap(([name, file]) => shards.get(file)?.get(name) ?? []);
+  return new Map(found.map((tensor) => [tensor.name, tensor]));
+}
+
+const FOREIGN_FILES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.safetensors"];
+
+/** Throws: no weights in a format we read. Says what is there instead and how to convert it. */
+async function failWithoutWeights(files: FileSource): Promise<never> {
+  const names = files.list ? await files.list() : await existing(files, FOREIGN_FILES);
+  const wanted = `found neither ${SINGLE} nor ${INDEX}`;
+  const foreign = names.filter((name) => /\.(bin|gguf|pth?|ckpt)$|\.bin\.index\.json$/.test(name));
+  if (names.includes("adapter_model.safetensors")) {
+    fail(files.label, `${wanted}; this is an adapter`, "load the base model here, then the adapter onto it");
+  }
+  if (foreign.length > 0) fail(files.label, `${wanted}, only ${foreign.join(", ")}`, CONVERT);
+  const there = names.length > 0 ? `; the files there are ${names.slice(0, 20).join(", ")}` : "";
+  return fail(files.label, wanted + there, "give the folder or repository of a model in safetensors format");
+}
+
+const CONVERT =
+  'weights must be safetensors: in Python, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT, safe_serialization=True) converts a .bin (for a .gguf pass gguf_file="NAME.gguf")';
+
+async function existing(files: FileSource, names: readonly string[]): Promise<string[]> {
+  const sizes = await Promise.all(names.map((name) => files.size(name)));
+  return names.filter((_, i) => sizes[i] !== undefined);
+}

@@ -1,0 +1,313 @@
+import { failAll } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
+import { pythonJson } from "../json/python-json.ts";
+import { isMlxConfig, MLX_HELP } from "./peft-foreign.ts";
+import { patternProblems } from "./peft-patterns.ts";
+
+/**
+ * `adapter_config.json` of `peft_type` LORA: every field that PEFT 0.21.0 writes, under PEFT's own names.
+ * Their meaning: https://huggingface.co/docs/peft/package_reference/lora#peft.LoraConfig
+ */
+export interface PeftLoraConfig {
+  alora_invocation_tokens: readonly number[] | null;
+  /** Alphas that differ from `lora_alpha`, by regular expressions on module paths. */
+  alpha_pattern: Readonly<Record<string, number>>;
+  arrow_config: Readonly<Record<string, unknown>> | null;
+  auto_mapping: Readonly<Record<string, unknown>> | null;
+  base_model_name_or_path: string | null;
+  /** `none`, `all` or `lora_only`. */
+  bias: string;
+  corda_config: Readonly<Record<string, unknown>> | null;
+  ensure_weight_tying: boolean;
+  eva_config: Readonly<Record<string, unknown>> | null;
+  exclude_modules: readonly string[] | string | null;
+  /** Whether the base weights are `[in, out]`; lora_A and lora_B keep their layout. */
+  fan_in_fan_out: boolean;
+  inference_mode: boolean;
+  init_lora_weights: boolean | string;
+  kasa_config: Readonly<Record<string, unknown>> | null;
+  layer_replication: readonly (readonly number[])[] | null;
+  layers_pattern: readonly string[] | string | null;
+  layers_to_transform: readonly number[] | number | null;
+  loftq_config: Readonly<Record<string, unknown>>;
+  /** The scale is lora_alpha / r, or lora_alpha / √r with `use_rslora`. */
+  lora_alpha: number;
+  lora_bias: boolean;
+  lora_dropout: number;
+  lora_ga_config: Readonly<Record<string, unknown>> | null;
+  megatron_config: Readonly<Record<string, unknown>> | null;
+  megatron_core: string | null;
+  modules_to_save: readonly string[] | null;
+  monteclora_config: Readonly<Record<string, unknown>> | null;
+  peft_type: "LORA";
+  peft_version: string | null;
+  qalora_group_size: number;
+  r: number;
+  /** Ranks that differ from `r`, by regular expressions on module paths. */
+  rank_pattern: Readonly<Record<string, number>>;
+  revision: string | null;
+  /** Paths or their ends; or a regular expression on the whole path. */
+  target_modules: readonly string[] | string | null;
+  target_parameters: readonly string[] | null;
+  task_type: string | null;
+  trainable_token_indices: readonly number[] | Readonly<Record<string, unknown>> | null;
+  use_bdlora: Readonly<Record<string, unknown>> | boolean | null;
+  use_dora: boolean;
+  use_qalora: boolean;
+  use_rslora: boolean;
+  velora_config: Readonly<Record<string, unknown>> | null;
+}
+
+/** What a field may hold. */
+interface Kind {
+  readonly wants: string;
+  accepts(value: unknown): boolean;
+}
+
+const isText = (value: unknown) => typeof value === "string";
+const isWhole = (value: unknown) => Number.isSafeInteger(value);
+const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
+const isWholes = (value: unknown) => Array.isArray(value) && value.every(isWhole);
+const orNull = ({ wants, accepts }: Kind): Kind => ({
+  wants: `${wants} or null`,
+  accepts: (value) => value === null || accepts(value),
+});
+
+const RANK: Kind = {
+  wants: "a whole number of at least 1",
+  accepts: (v) => isWhole(v) && (v as number) >= 1,
+};
+const NUMBER: Kind = { wants: "a number", accepts: Number.isFinite };
+const PROBABILITY: Kind = {
+  wants: "a number from 0 to 1",
+  accepts: (v) => typeof v === "number" && v >= 0 && v <= 1,
+};
+const FLAG: Kind = { wants: "true or false", accepts: (v) => typeof v === "boolean" };
+const TEXT: Kind = { wants: "a string", accepts: isText };
+const OBJECT: Kind = { wants: "an object", accepts: isObject };
+const TEXT_OR_NULL = orNull(TEXT);
+const OBJECT_OR_NULL = orNull(OBJECT);
+const INIT: Kind = { wants: "true, false or a string", accepts: (v) => typeof v === "boolean" || isText(v) };
+const LIST_OR_NULL = orNull({ wants: "a list of strings", accepts: isTexts });
+const NAMES = orNull({ wants: "a list of strings, a string", accepts: (v) => isText(v) || isTexts(v) });
+const WHOLES = orNull({ wants: "a list of whole numbers", accepts: isWholes });
+const LAYERS = orNull({
+  wants: "a list of whole numbers, a whole number",
+  accepts: (v) => isWhole(v) || isWholes(v),
+});
+const TOKENS = orNull({
+  wants: "a list of whole numbers, an object",
+  accepts: (v) => isObject(v) || isWholes(v),
+});
+const BLOCKS = orNull({
+  wants: "true, false, an object",
+  accepts: (v) => typeof v === "boolean" || isObject(v),
+});
+const RANGES = orNull({
+  wants: "a list of [start, end]",
+  accepts: (v) => Array.isArray(v) && v.every(isWholes),
+});
+const LORA: Kind = { wants: '"LORA"', accepts: (v) => v === "LORA" };
+
+/** Of each field: its value in a file that PEFT 0.21.0 saves with no option set, and what it may hold. */
+const FIELDS: { readonly [K in keyof PeftLoraConfig]: readonly [PeftLoraConfig[K], Kind] } = {
+  alora_invocation_tokens: [null, WHOLES],
+  alpha_pattern: [{}, OBJECT],
+  arrow_config: [null, OBJECT_OR_NULL],
+  auto_mapping: [null, OBJECT_OR_NULL],
+  base_model_name_or_path: [null, TEXT_OR_NULL],
+  bias: ["none", TEXT],
+  corda_config: [null, OBJECT_OR_NULL],
+  ensure_weight_tying: [false, FLAG],
+  eva_config: [null, OBJECT_OR_NULL],
+  exclude_modules: [null, NAMES],
+  fan_in_fan_out: [false, FLAG],
+  inference_mode: [true, FLAG],
+  init_lora_weights: [true, INIT],
+  kasa_config: [null, OBJECT_OR_NULL],
+  layer_replication: [null, RANGES],
+  layers_pattern: [null, NAMES],
+  layers_to_transform: [null, LAYERS],
+  loftq_config: [{}, OBJECT],
+  lora_alpha: [8, NUMBER],
+  lora_bias: [false, FLAG],
+  lora_dropout: [0, PROBABILITY],
+  lora_ga_config: [null, OBJECT_OR_NULL],
+  megatron_config: [null, OBJECT_OR_NULL],
+  megatron_core: ["megatron.core", TEXT_OR_NULL],
+  modules_to_save: [null, LIST_OR_NULL],
+  monteclora_config: [null, OBJECT_OR_NULL],
+  peft_type: ["LORA", LORA],
+  peft_version: ["0.21.0", TEXT_OR_NULL],
+  qalora_group_size: [16, NUMBER],
+  r: [8, RANK],
+  rank_pattern: [{}, OBJECT],
+  revision: [null, TEXT_OR_NULL],
+  target_modules: [null, NAMES],
+  target_parameters: [null, LIST_OR_NULL],
+  task_type: [null, TEXT_OR_NULL],
+  trainable_token_indices: [null, TOKENS],
+  use_bdlora: [null, BLOCKS],
+  use_dora: [false, FLAG],
+  use_qalora: [false, FLAG],
+  use_rslora: [false, FLAG],
+  velora_config: [null, OBJECT_OR_NULL],
+};
+
+const NAMES_OF_FIELDS = Object.keys(FIELDS) as (keyof PeftLoraConfig)[];
+const DEFAULTS = Object.fromEntries(
+  NAMES_OF_FIELDS.map((name) => [name, FIELDS[name][0]]),
+) as unknown as PeftLoraConfig;
+
+/** A configuration with the defaults of PEFT 0.21.0; `inference_mode` is true, as in every file that PEFT saves. */
+export function peftLoraConfig(overrides: Partial<PeftLoraConfig>): PeftLoraConfig {
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
+}
+
+/** Fields that Python holds as floats, those of nested configurations included. */
+const FLOATS = new Set(["lora_dropout", "rho", "tau"]);
+
+/**
+ * The text of `adapter_config.json`, byte for byte as PEFT 0.21 saves it: without a newline at the end, and with
+ * `inference_mode` true whatever the configuration says. A whole `lora_alpha` is written as an integer.
+ */
+export function peftConfigText(config: PeftLoraConfig): string {
+  const peft_version = config.peft_version ?? DEFAULTS.peft_version;
+  return pythonJson({ ...config, peft_version, inference_mode: true }, (key) => FLOATS.has(key));
+}
+
+/** A configuration that was read, and what about it deserves attention but is no error. */
+export interface ParsedPeftConfig {
+  readonly config: PeftLoraConfig;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads the value of `adapter_config.json`. Missing fields take PEFT's defaults; fields that PEFT 0.21.0 does not
+ * know are ignored with a warning, as PEFT does.
+ * @param where the file, for messages
+ * @throws LoraError that lists every field that is wrong or asks for what is not supported.
+ */
+export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig {
+  refuseOtherTypes(json, where);
+  const known = NAMES_OF_FIELDS.filter((name) => Object.hasOwn(json, name));
+  const given = Object.fromEntries(known.map((name) => [name, withoutNull(name, json[name])]));
+  const config = peftLoraConfig(given);
+  failAll(where, peftConfigProblems(config), REMEDY);
+  const warnings = Object.keys(json)
+    .filter((name) => !Object.hasOwn(FIELDS, name))
+    .map(
+      (name) =>
+        `${where}: the field ${name} (${shown(json[name])}) is unknown to PEFT 0.21.0 and was ignored`,
+    );
+  return { config, warnings };
+}
+
+const REMEDY =
+  "where a field is not supported: load the adapter in Python with PEFT, merge_and_unload() it into its base model, save_pretrained(OUT), and use OUT as the model";
+
+/** Throws unless the value is a configuration of LoRA: there is no use in looking at the fields of another. */
+function refuseOtherTypes(json: unknown, where: string): asserts json is Record<string, unknown> {
+  if (!isObject(json)) failAll(where, [`it is ${shown(json)}, expected an object`], NO_CONFIG);
+  else if (isMlxConfig(json))
+    failAll(where, ["this is the configuration of an mlx-lm adapter, not of PEFT's"], MLX_HELP);
+  else if (json.peft_type === undefined) failAll(where, ["peft_type is missing"], NO_CONFIG);
+  else if (json.peft_type !== "LORA") failAll(where, [`peft_type is ${shown(json.peft_type)}`], ONLY_LORA);
+}
+
+const NO_CONFIG = "this is no PEFT adapter configuration; PEFT's save_pretrained writes one";
+const ONLY_LORA =
+  'only "LORA" is supported; PEFT\'s convert_to_lora turns some other methods into it, and merge_and_unload() many';
+
+/** Older writers leave a flag or an object null: Python takes that for false or empty. */
+function withoutNull(name: keyof PeftLoraConfig, value: unknown): unknown {
+  const [fallback] = FIELDS[name];
+  if (value !== null) return value;
+  if (typeof fallback === "boolean") return false;
+  return isObject(fallback) ? fallback : null;
+}
+
+/** Everything that is wrong with a configuration, or that it asks for and is not supported; one line each. */
+export function peftConfigProblems(config: PeftLoraConfig): string[] {
+  const wrong = NAMES_OF_FIELDS.filter((name) => !FIELDS[name][1].accepts(config[name]));
+  const problems = wrong.map(
+    (name) => `${name} is ${shown(config[name])}, expected ${FIELDS[name][1].wants}`,
+  );
+  const right = (name: keyof PeftLoraConfig) => !wrong.includes(name);
+  if (right("rank_pattern")) {
+    const values = patternProblems("rank_pattern", config.rank_pattern, RANK.accepts, RANK.wants);
+    problems.push(...values);
+  }
+  if (right("alpha_pattern")) {
+    const values = patternProblems("alpha_pattern", config.alpha_pattern, NUMBER.accepts, NUMBER.wants);
+    problems.push(...values);
+  }
+  return [...problems, ...conflicts(config), ...unsupported(config, right)];
+}
+
+/** Combinations that PEFT refuses. */
+function conflicts({ target_modules, layers_to_transform, layers_pattern }: PeftLoraConfig): string[] {
+  const problems = [];
+  const isExpression = typeof target_modules === "string";
+  if (isExpression && layers_to_transform !== null) {
+    problems.push("layers_to_transform cannot go with an expression as target_modules");
+  }
+  if (isExpression && layers_pattern !== null) {
+    problems.push("layers_pattern cannot go with an expression as target_modules");
+  }
+  if (layers_pattern !== null && layers_pattern.length > 0 && layers_to_transform === null) {
+    problems.push("layers_pattern needs layers_to_transform");
+  }
+  return problems;
+}
+
+/** Fields that change what the adapter computes or needs, where they are on. `right` leaves out ill-formed ones. */
+function unsupported(config: PeftLoraConfig, right: (name: keyof PeftLoraConfig) => boolean): string[] {
+  const names = (Object.keys(UNSUPPORTED) as (keyof typeof UNSUPPORTED)[]).filter(
+    (name) => right(name) && isOn(config[name]),
+  );
+  const lines = names.map(
+    (name) => `${name} is ${shown(config[name])}: ${UNSUPPORTED[name]} is not supported`,
+  );
+  if (right("bias") && config.bias !== "none") {
+    lines.push(
+      `bias is ${shown(config.bias)}: trained biases of the base model are not supported, only "none"`,
+    );
+  }
+  const init = config.init_lora_weights;
+  if (typeof init === "string" && CHANGES_BASE.test(init))
+    lines.push(`init_lora_weights is "${init}": ${CONVERT}`);
+  return lines;
+}
+
+const UNSUPPORTED = {
+  alora_invocation_tokens: "an adapter that wakes up at certain tokens (aLoRA)",
+  arrow_config: "routing between adapters (Arrow)",
+  kasa_config: "KaSA, which changes the base weights,",
+  layer_replication: "a base model with repeated layers",
+  lora_bias: "a bias on lora_B",
+  megatron_config: "a layer of Megatron",
+  monteclora_config: "MonteCLoRA",
+  target_parameters: "LoRA on bare parameters, such as those of fused experts,",
+  trainable_token_indices: "training single rows of the embedding",
+  use_bdlora: "a block-diagonal lora_A or lora_B",
+  use_dora: "the magnitude vector of DoRA",
+  use_qalora: "pooling of the inputs (QALoRA)",
+} satisfies Partial<Record<keyof PeftLoraConfig, string>>;
+
+/** Initialisations that subtract from the base weights, so that the adapter fits the changed weights alone. */
+const CHANGES_BASE = /^(pissa|olora|corda|lora_ga|loftq)/i;
+const CONVERT =
+  "this initialisation changes the base weights, so the adapter is wrong on the original ones; convert it with PEFT: model.save_pretrained(OUT, path_initial_model_for_weight_conversion=INITIAL_ADAPTER), or merge it";
+
+/** Python's truth: none of false, null, [] and {}. */
+function isOn(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  return isObject(value) ? Object.keys(value).length > 0 : Boolean(value);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

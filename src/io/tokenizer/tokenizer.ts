@@ -1,0 +1,211 @@
+import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { fail, LoraError } from "../../util/fail.ts";
+import { isObject, type JsonObject } from "../../util/json.ts";
+import { exactDecoder, portableTokenizerJson } from "./tokenizer-compat.ts";
+
+/** Turns a growing list of tokens into text that can be printed at once. */
+export interface DecodeStream {
+  /** Takes the next token; gives the text that is certain by now, which may be empty. */
+  push(id: number): string;
+  /** Gives what was held back, with U+FFFD for bytes that never became a character. */
+  flush(): string;
+}
+
+/** Options of {@link Tokenizer.decodeStream}. */
+export interface DecodeStreamOptions {
+  /** Tokens that are already on the screen, such as the prompt; without them a first space may be stripped. */
+  after?: readonly number[];
+  /** Leaves special tokens out of the text. */
+  skipSpecialTokens?: boolean;
+}
+
+/** Text to token ids and back, exactly as the Python `tokenizers` library does it. */
+export interface Tokenizer {
+  /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
+  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  /**
+   * The ids of two texts with the special tokens around and between them, and which segment each id is of. An empty
+   * second text counts as none, as in transformers; `TextEncoder.encodePair` frames that too.
+   */
+  encodePair(first: string, second: string): { ids: number[]; segments: number[] };
+  /** The text of token ids; ids outside the vocabulary are left out. */
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /** Starts decoding token by token. */
+  decodeStream(options?: DecodeStreamOptions): DecodeStream;
+  /** Begins a text; absent where the tokenizer names none. */
+  readonly bosTokenId?: number;
+  /** Ends a text. */
+  readonly eosTokenId?: number;
+  /** Fills rows of a batch. */
+  readonly padTokenId?: number;
+  /** Stands for a hidden token, in a masked language model. */
+  readonly maskTokenId?: number;
+  /** Every token that ends a generated text: `eosTokenId` and those of `generation_config.json`. */
+  readonly stopTokenIds: readonly number[];
+  /** Where batches of prompts are padded (`padding_side`). Training pads right whatever it says: padding has no loss. */
+  readonly paddingSide: "left" | "right";
+  /** One more than the highest id. The model's embedding may have more rows, never fewer. */
+  readonly vocabSize: number;
+}
+
+/**
+ * Makes a tokenizer from the parsed JSON files of a Hugging Face folder.
+ * @param tokenizerJson `tokenizer.json`
+ * @param tokenizerConfig `tokenizer_config.json`: the names of the special tokens
+ * @param generationConfig `generation_config.json` or `config.json`: ids of special tokens, where the names are missing
+ */
+export function createTokenizer(
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown = {},
+  generationConfig: unknown = {},
+): Tokenizer {
+  const config = isObject(tokenizerConfig) ? tokenizerConfig : {};
+  const inner = construct(checkKind(tokenizerJson), config);
+  const special = new Set<number>();
+  for (const [id, token] of inner.get_added_tokens_decoder()) if (token.special) special.add(id);
+
+  const encode: Tokenizer["encode"] = (text, { addSpecialTokens = true } = {}) =>
+    inner.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+
+  const decode: Tokenizer["decode"] = (ids, { skipSpecialTokens = true } = {}) => {
+    const shown = ids.filter(
+      (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
+    );
+    // "Cleaning up" spaces before punctuation changes the text; the Rust library never does it.
+    return shown.length === 0 ? "" : inner.decode(shown, { clean_up_tokenization_spaces: false });
+  };
+
+  const encodePair: Tokenizer["encodePair"] = (first, second) => {
+    const encoded = inner.encode(first, { text_pair: second, return_token_type_ids: true });
+    const { ids, token_type_ids: segments = ids.map(() => 0) } = encoded;
+    return { ids, segments };
+  };
+
+  return {
+    encode,
+    encodePair,
+    decode,
+    decodeStream: ({ after = [], skipSpecialTokens = true } = {}) =>
+      startStream({
+        after,
+        decode: (ids) => decode(ids, { skipSpecialTokens: false }),
+        isText: (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
+      }),
+    ...specialIds(inner, config, isObject(generationConfig) ? generationConfig : {}),
+    paddingSide: paddingSide(config.padding_side ?? "right"),
+    vocabSize: 1 + highestId(inner),
+  };
+}
+
+const FILE = "tokenizer.json";
+const MODEL_KINDS = ["BPE", "WordPiece", "Unigram"];
+
+function checkKind(json: unknown): JsonObject {
+  if (!isObject(json))
+    fail(FILE, "is not a JSON object", "pass the parsed tokenizer.json of the model's folder");
+  const { model } = json;
+  if (!isObject(model)) fail(FILE, 'has no "model"', "is this another file, such as tokenizer_config.json?");
+  // Without this check the library would read a WordLevel file as something else and give wrong ids.
+  if (model.type !== undefined && !MODEL_KINDS.includes(String(model.type))) {
+    unsupported(`model type "${model.type}"`, `supported are ${MODEL_KINDS.join(", ")}`);
+  }
+  if (model.type === "BPE" && model.continuing_subword_prefix) {
+    unsupported(`a BPE model with continuing_subword_prefix "${model.continuing_subword_prefix}"`);
+  }
+  return json;
+}
+
+function unsupported(what: string, help?: string): never {
+  throw new LoraError("unsupported", FILE, `${what} is not supported`, help);
+}
+
+function construct(json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
+  try {
+    const inner = new HuggingFaceTokenizer(portableTokenizerJson(json), config);
+    inner.decoder = exactDecoder(inner.decoder);
+    return inner;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LoraError("unsupported", FILE, `cannot be used: ${reason}`);
+  }
+}
+
+function paddingSide(side: unknown): "left" | "right" {
+  if (side === "left" || side === "right") return side;
+  return fail("tokenizer_config.json", `padding_side is ${JSON.stringify(side)}, expected "left" or "right"`);
+}
+
+function highestId(inner: HuggingFaceTokenizer): number {
+  let highest = -1;
+  for (const id of inner.get_vocab().values()) highest = Math.max(highest, id);
+  return highest;
+}
+
+type SpecialIds = Pick<
+  Tokenizer,
+  "bosTokenId" | "eosTokenId" | "padTokenId" | "maskTokenId" | "stopTokenIds"
+>;
+
+function specialIds(inner: HuggingFaceTokenizer, names: JsonObject, numbers: JsonObject): SpecialIds {
+  const find = (key: string): number | undefined => {
+    const name = names[key];
+    const content = isObject(name) ? name.content : name;
+    const id = typeof content === "string" ? inner.token_to_id(content) : undefined;
+    return id ?? idList(numbers[`${key}_id`])[0];
+  };
+  const eosTokenId = find("eos_token");
+  const stop = eosTokenId === undefined ? [] : [eosTokenId];
+  return {
+    bosTokenId: find("bos_token"),
+    eosTokenId,
+    padTokenId: find("pad_token"),
+    // Old folders have no config that names it.
+    maskTokenId: find("mask_token") ?? inner.token_to_id("[MASK]") ?? inner.token_to_id("<mask>"),
+    stopTokenIds: [...new Set([...stop, ...idList(numbers.eos_token_id)])],
+  };
+}
+
+/** `eos_token_id` is a number in most files and a list in some. */
+function idList(value: unknown): number[] {
+  return (Array.isArray(value) ? value : [value]).filter((id) => Number.isInteger(id));
+}
+
+/** Tokens held back at most: a text that is not UTF-8 must not be kept for ever. */
+const HELD_AT_MOST = 64;
+
+interface StreamParts {
+  after: readonly number[];
+  decode: (ids: readonly number[]) => string;
+  /** False for special tokens that are left out and for ids outside the vocabulary. */
+  isText: (id: number) => boolean;
+}
+
+/**
+ * Decodes the tokens printed last (`context`) once with and once without the new ones and gives the difference:
+ * a token's text depends on what stands before it (a SentencePiece decoder strips the first space of all).
+ * A text that ends in U+FFFD waits, since the next token may bring the missing bytes.
+ */
+function startStream({ after, decode, isText }: StreamParts): DecodeStream {
+  let context = after.filter(isText).slice(-HELD_AT_MOST);
+  let pending: number[] = [];
+
+  const release = (): string => {
+    const before = decode(context);
+    const text = decode([...context, ...pending]);
+    // Broken bytes can change the text before them; then only the new tokens are shown.
+    const piece = text.startsWith(before) ? text.slice(before.length) : decode(pending);
+    context = pending;
+    pending = [];
+    return piece;
+  };
+
+  return {
+    push(id) {
+      if (!isText(id)) return "";
+      pending.push(id);
+      const complete = !decode([...context, ...pending]).endsWith("\uFFFD");
+      return complete || pending.length >= HELD_AT_MOST ? release() : "";
+    },
+    flush: () => (pending.length > 0 ? release() : ""),
+  };
+}

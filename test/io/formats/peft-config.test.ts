@@ -1,0 +1,112 @@
+import { describe, expect, test } from "vitest";
+import { peftConfigText, peftLoraConfig, readPeftAdapter } from "../../../src/io/formats/peft.ts";
+import { pythonFloat, pythonJson } from "../../../src/io/json/python-json.ts";
+import { fixture } from "../helpers.ts";
+import { adapterFiles, messageOf } from "./peft-helpers.ts";
+
+describe("adapter_config.json", () => {
+  test("is written as PEFT writes it", () => {
+    const config = peftLoraConfig({
+      base_model_name_or_path: "org/base",
+      lora_alpha: 16,
+      lora_dropout: 0.05,
+      target_modules: ["q_proj", "v_proj"],
+      task_type: "CAUSAL_LM",
+    });
+    expect(peftConfigText(config)).toBe(new TextDecoder().decode(fixture("peft-config.json")));
+    expect(peftConfigText({ ...config, inference_mode: false, peft_version: null })).toBe(
+      peftConfigText(config),
+    );
+  });
+
+  // Values by Python 3.11: repr(x), and json.dumps(..., indent=2, sort_keys=True).
+  test("numbers and strings are Python's", () => {
+    const floats = [0, -0, 0.05, 1e-5, 1e-4, 1e16, 1e15, 123456789012345680, 1.5e-7, 0.1 + 0.2, 1e22, -2.5];
+    expect(floats.map(pythonFloat).join(" ")).toBe(
+      "0.0 -0.0 0.05 1e-05 0.0001 1e+16 1000000000000000.0 1.2345678901234568e+17 1.5e-07 0.30000000000000004 1e+22 -2.5",
+    );
+    const value = {
+      k: 'é\u007f\u{1f600}\n"/',
+      a: [],
+      b: {},
+      c: [1, [2.5]],
+      "\uffff": true,
+      "\u{10000}": null,
+    };
+    expect(pythonJson(value)).toBe(
+      String.raw`{
+  "a": [],
+  "b": {},
+  "c": [
+    1,
+    [
+      2.5
+    ]
+  ],
+  "k": "\u00e9\u007f\ud83d\ude00\n\"/",
+  "\uffff": true,
+  "\ud800\udc00": null
+}`,
+    );
+  });
+
+  test("missing fields take PEFT's defaults, unknown ones are ignored with a warning", async () => {
+    const { config, warnings } = await readPeftAdapter(
+      adapterFiles({ use_new_thing: 3, runtime_config: null, rank_pattern: null, use_dora: null }),
+    );
+    expect(config).toEqual(peftLoraConfig({ r: 2 }));
+    expect(config.lora_alpha).toBe(8);
+    expect(warnings).toEqual([
+      "memory/adapter_config.json: the field use_new_thing (3) is unknown to PEFT 0.21.0 and was ignored",
+      "memory/adapter_config.json: the field runtime_config (null) is unknown to PEFT 0.21.0 and was ignored",
+    ]);
+  });
+
+  const refused: [object, string][] = [
+    [{ use_dora: true }, "use_dora is true: the magnitude vector of DoRA is not supported"],
+    [{ lora_bias: true }, "lora_bias is true"],
+    [{ bias: "lora_only" }, 'bias is "lora_only"'],
+    [
+      { init_lora_weights: "pissa" },
+      'init_lora_weights is "pissa": this initialisation changes the base weights',
+    ],
+    [{ init_lora_weights: "pissa_niter_16" }, "path_initial_model_for_weight_conversion"],
+    [{ init_lora_weights: "olora" }, 'init_lora_weights is "olora"'],
+    [{ init_lora_weights: "corda" }, 'init_lora_weights is "corda"'],
+    [{ init_lora_weights: "lora_ga" }, 'init_lora_weights is "lora_ga"'],
+    [{ init_lora_weights: "loftq" }, 'init_lora_weights is "loftq"'],
+    [{ kasa_config: { beta: 1 } }, "kasa_config is"],
+    [{ use_qalora: true }, "use_qalora is true"],
+    [{ use_bdlora: { nblocks: 2 } }, "use_bdlora is"],
+    [{ alora_invocation_tokens: [1, 2] }, "alora_invocation_tokens is [1,2]"],
+    [{ layer_replication: [[0, 2]] }, "layer_replication is [[0,2]]"],
+    [{ arrow_config: { top_k: 2 } }, "arrow_config is"],
+    [{ megatron_config: { a: 1 } }, "megatron_config is"],
+    [{ monteclora_config: { num_samples: 2 } }, "monteclora_config is"],
+    [{ trainable_token_indices: [5] }, "trainable_token_indices is [5]"],
+    [{ target_parameters: ["experts.down_proj"] }, "target_parameters is"],
+    [{ peft_type: "IA3" }, 'peft_type is "IA3"'],
+    [{ peft_type: undefined }, "peft_type is missing"],
+    [{ r: 0 }, "r is 0, expected a whole number of at least 1"],
+    [{ r: -4 }, "r is -4"],
+    [{ lora_alpha: "16" }, 'lora_alpha is "16", expected a number'],
+    [{ target_modules: [1] }, "target_modules is [1], expected a list of strings, a string or null"],
+    [{ rank_pattern: { q_proj: 0 } }, 'rank_pattern["q_proj"] is 0, expected a whole number of at least 1'],
+    [{ alpha_pattern: { "(": 4 } }, 'alpha_pattern: the pattern "("'],
+    [{ target_modules: "a", layers_to_transform: [1] }, "layers_to_transform cannot go with an expression"],
+    [{ layers_pattern: "h" }, "layers_pattern needs layers_to_transform"],
+  ];
+  test.each(refused)("refuses %j", async (config, expected) => {
+    expect(await messageOf(config)).toContain(expected);
+  });
+
+  test("tolerates what does not change the meaning", async () => {
+    for (const init of [true, false, "gaussian", "eva", "orthogonal", "mica"]) {
+      await readPeftAdapter(
+        adapterFiles({ init_lora_weights: init, velora_config: { rank: 1 }, lora_dropout: 0 }),
+      );
+    }
+    const { warnings } = await readPeftAdapter(adapterFiles({ modules_to_save: ["classifier", "score"] }));
+    expect(warnings).toEqual(["modules_to_save names classifier, score, of which the file holds no tensor"]);
+  });
+});
