@@ -1,10 +1,10 @@
 import type { Device } from "../gpu/device.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
-import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";
+import { openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
-import { createTokenizer, type Tokenizer } from "../io/tokenizer/tokenizer.ts";
-import { readTokenizerJson } from "../io/tokenizer/tokenizer-files.ts";
+import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
+import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { AnyModel, ImageClassifier, LanguageModel, ModelOf, Task } from "../models/model.ts";
@@ -102,16 +102,6 @@ function checkVocabulary(label: string, { config }: AnyModel, tokenizer: Tokeniz
   if (!tokenizer || !("vocabSize" in config) || tokenizer.vocabSize <= config.vocabSize) return;
   const highest = tokenizer.vocabSize - 1;
   fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
-}
-
-async function openTokenizer(
-  files: FileSource,
-  { config: modelConfig, generationConfig }: Pick<Checkpoint, "config" | "generationConfig">,
-): Promise<Tokenizer | undefined> {
-  const hasConfig = (await files.size("tokenizer_config.json")) !== undefined;
-  const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
-  const json = await readTokenizerJson(files, config, modelConfig.model_type);
-  return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
 }
 
 async function openImageConfig(files: FileSource, { image }: ImageClassifier): Promise<ImageConfig> {

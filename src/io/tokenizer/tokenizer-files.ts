@@ -1,6 +1,8 @@
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type FileSource, readJson, readText } from "../files/files.ts";
+import { tokenName } from "./special-tokens.ts";
+import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { wordPieceTokenizer } from "./wordpiece.ts";
 
 /** What a class of byte-level BPE tokenizers does, where its folder holds only vocabulary and merges. */
@@ -52,6 +54,24 @@ const CLASSES: Readonly<Record<string, ByteLevelClass>> = {
   qwen2: QWEN2,
   qwen3: QWEN2,
 };
+
+/** The parsed files of a model that name tokens by their ids. */
+export interface ModelConfigs {
+  /** `config.json`. */
+  readonly config: JsonObject;
+  readonly generationConfig?: JsonObject;
+}
+
+/** The tokenizer of a model's folder; undefined where the folder has none. */
+export async function openTokenizer(
+  files: FileSource,
+  { config: modelConfig, generationConfig }: ModelConfigs,
+): Promise<Tokenizer | undefined> {
+  const hasConfig = (await files.size("tokenizer_config.json")) !== undefined;
+  const config = hasConfig ? await readJson(files, "tokenizer_config.json") : {};
+  const json = await readTokenizerJson(files, config, modelConfig.model_type);
+  return json === undefined ? undefined : createTokenizer(json, config, generationConfig ?? modelConfig);
+}
 
 /**
  * A folder's `tokenizer.json`, or the same made of `vocab.txt` (WordPiece), or of `vocab.json` and `merges.txt`, which
@@ -185,12 +205,6 @@ function addedToken(id: number, token: JsonObject): AddedToken {
     rstrip: token.rstrip === true,
     single_word: token.single_word === true,
   };
-}
-
-/** A special token's text: some configs hold an object around it. */
-function tokenName(token: unknown): string | undefined {
-  const content = isObject(token) ? token.content : token;
-  return typeof content === "string" ? content : undefined;
 }
 
 /** RoBERTa's frame: `<s> A </s>`, and of a pair `<s> A </s></s> B </s>`. */

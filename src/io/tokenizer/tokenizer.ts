@@ -1,6 +1,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
+import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
 import { exactDecoder, portableTokenizerJson } from "./tokenizer-compat.ts";
 
 /** Turns a growing list of tokens into text that can be printed at once. */
@@ -20,7 +21,7 @@ export interface DecodeStreamOptions {
 }
 
 /** Text to token ids and back, exactly as the Python `tokenizers` library does it. */
-export interface Tokenizer {
+export interface Tokenizer extends SpecialTokens {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
   /**
@@ -32,18 +33,6 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** Starts decoding token by token. */
   decodeStream(options?: DecodeStreamOptions): DecodeStream;
-  /** Begins a text; absent where the tokenizer names none. */
-  readonly bosTokenId?: number;
-  /** Ends a text. */
-  readonly eosTokenId?: number;
-  /** Fills rows of a batch. */
-  readonly padTokenId?: number;
-  /** Stands for a hidden token, in a masked language model. */
-  readonly maskTokenId?: number;
-  /** Every token that ends a generated text: `eosTokenId` and those of `generation_config.json`. */
-  readonly stopTokenIds: readonly number[];
-  /** Where batches of prompts are padded (`padding_side`). Training pads right whatever it says: padding has no loss. */
-  readonly paddingSide: "left" | "right";
   /** One more than the highest id. The model's embedding may have more rows, never fewer. */
   readonly vocabSize: number;
 }
@@ -91,8 +80,11 @@ export function createTokenizer(
         decode: (ids) => decode(ids, { skipSpecialTokens: false }),
         isText: (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
       }),
-    ...specialIds(inner, config, isObject(generationConfig) ? generationConfig : {}),
-    paddingSide: paddingSide(config.padding_side ?? "right"),
+    ...readSpecialTokens(
+      (token) => inner.token_to_id(token),
+      config,
+      isObject(generationConfig) ? generationConfig : {},
+    ),
     vocabSize: 1 + highestId(inner),
   };
 }
@@ -130,44 +122,10 @@ function construct(json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
   }
 }
 
-function paddingSide(side: unknown): "left" | "right" {
-  if (side === "left" || side === "right") return side;
-  return fail("tokenizer_config.json", `padding_side is ${JSON.stringify(side)}, expected "left" or "right"`);
-}
-
 function highestId(inner: HuggingFaceTokenizer): number {
   let highest = -1;
   for (const id of inner.get_vocab().values()) highest = Math.max(highest, id);
   return highest;
-}
-
-type SpecialIds = Pick<
-  Tokenizer,
-  "bosTokenId" | "eosTokenId" | "padTokenId" | "maskTokenId" | "stopTokenIds"
->;
-
-function specialIds(inner: HuggingFaceTokenizer, names: JsonObject, numbers: JsonObject): SpecialIds {
-  const find = (key: string): number | undefined => {
-    const name = names[key];
-    const content = isObject(name) ? name.content : name;
-    const id = typeof content === "string" ? inner.token_to_id(content) : undefined;
-    return id ?? idList(numbers[`${key}_id`])[0];
-  };
-  const eosTokenId = find("eos_token");
-  const stop = eosTokenId === undefined ? [] : [eosTokenId];
-  return {
-    bosTokenId: find("bos_token"),
-    eosTokenId,
-    padTokenId: find("pad_token"),
-    // Old folders have no config that names it.
-    maskTokenId: find("mask_token") ?? inner.token_to_id("[MASK]") ?? inner.token_to_id("<mask>"),
-    stopTokenIds: [...new Set([...stop, ...idList(numbers.eos_token_id)])],
-  };
-}
-
-/** `eos_token_id` is a number in most files and a list in some. */
-function idList(value: unknown): number[] {
-  return (Array.isArray(value) ? value : [value]).filter((id) => Number.isInteger(id));
 }
 
 /** Tokens held back at most: a text that is not UTF-8 must not be kept for ever. */

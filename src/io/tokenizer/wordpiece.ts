@@ -1,5 +1,6 @@
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
+import { tokenName } from "./special-tokens.ts";
 
 /** Names of special tokens in a WordPiece vocabulary, where `tokenizer_config.json` names no others. */
 const SPECIAL = {
@@ -73,10 +74,4 @@ function readVocabulary(text: string): Map<string, number> {
 function addedToken(content: string, vocab: ReadonlyMap<string, number>): JsonObject {
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
   return { id: vocab.get(content), content, special: true, ...flags };
-}
-
-/** A special token's text: some configs hold an object around it. */
-function tokenName(token: unknown): string | undefined {
-  const content = typeof token === "object" && token !== null ? (token as JsonObject).content : token;
-  return typeof content === "string" ? content : undefined;
 }

@@ -18,7 +18,6 @@ interface Golden {
   text: string[];
   bos: number | null;
   eos: number;
-  padding_side: string;
 }
 
 const { texts, cases } = readJsonFile<{ texts: string[]; cases: Record<string, Golden> }>(
@@ -51,7 +50,6 @@ describe.each(Object.entries(cases))("%s", (_, golden) => {
     expect(decode(false)).toEqual(golden.decoded);
     expect(decode(true)).toEqual(golden.text);
     expect(tokenizer.eosTokenId).toBe(golden.eos);
-    expect(tokenizer.paddingSide).toBe(golden.padding_side);
     if (golden.bos !== null && "bos_token" in golden.config) expect(tokenizer.bosTokenId).toBe(golden.bos);
   });
 });
@@ -69,7 +67,7 @@ describe("vocab.json and merges.txt", () => {
       additional_special_tokens: ["<x>"],
     };
     const tokenizer = createTokenizer(make(config), config);
-    expect(tokenizer).toMatchObject({ eosTokenId: 4, padTokenId: 5, vocabSize: 7, paddingSide: "right" });
+    expect(tokenizer).toMatchObject({ eosTokenId: 4, padTokenId: 5, vocabSize: 7 });
     expect(tokenizer.encode("ab<end>b<x>")).toEqual([2, 4, 1, 6]);
   });
 
@@ -80,7 +78,6 @@ describe("vocab.json and merges.txt", () => {
     expect(() => make({}, { vocab: ["a"] })).toThrow("vocab.json: is not an object of token");
     expect(() => make({}, { merges: "a b c" })).toThrow('"a b c" is no pair of tokens');
     expect(() => make({ add_bos_token: true, bos_token: "<|endoftext|>" })).not.toThrow();
-    expect(() => createTokenizer(make({}), { padding_side: "top" })).toThrow('padding_side is "top"');
   });
 
   test("a folder without a vocabulary has no tokenizer", async () => {
