@@ -4,10 +4,9 @@ import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
-import { resolveModelFiles } from "../platform/node-files.ts";
 import { fail } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
-import { adapterFolder, type ChooseHead } from "./open.ts";
+import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
 
 /** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
 export const LABELS_FILE = "labels.json";
@@ -18,8 +17,7 @@ export interface LabelSources {
   /** `--labels` */
   readonly given: readonly string[];
   /** An adapter that brings a head of its own. */
-  readonly adapter: string | undefined;
-  readonly token: string | undefined;
+  readonly adapter: AdapterReference | undefined;
   /** Classes of the data; undefined where the task has none. */
   readonly data: readonly string[] | undefined;
   readonly seed: number;
@@ -30,12 +28,12 @@ export interface LabelSources {
  * the task and the data's classes fit it, else the data's.
  */
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
-  const { task, given, adapter, token, data, seed } = sources;
+  const { task, given, adapter, data, seed } = sources;
   return async (files) => {
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
-    const saved = adapter === undefined ? undefined : await adapterLabels(adapter, token);
-    if (saved) return named(saved, data, adapter as string, sources);
+    const saved = adapter === undefined ? undefined : await adapterLabels(adapter);
+    if (saved && adapter) return named(saved, data, adapter.reference, sources);
     const own = await modelLabels(files, task);
     const index = own && labelIndex(own);
     const fits = index !== undefined && data.every((label) => index(label) >= 0);
@@ -57,11 +55,8 @@ function named(
   return { task, labels, seed };
 }
 
-async function adapterLabels(
-  reference: string,
-  token: string | undefined,
-): Promise<readonly string[] | undefined> {
-  const files = await resolveModelFiles(adapterFolder(reference), { token });
+async function adapterLabels(adapter: AdapterReference): Promise<readonly string[] | undefined> {
+  const files = await adapterSource(adapter, () => {}); // who loads the adapter warns
   if ((await files.size(LABELS_FILE)) === undefined) return undefined;
   const labels: unknown = await readJson(files, LABELS_FILE);
   if (Array.isArray(labels) && labels.every((label) => typeof label === "string")) return labels;

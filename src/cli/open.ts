@@ -6,8 +6,9 @@ import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { Task } from "../models/model.ts";
-import { resolveModelFiles } from "../platform/node-files.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
+import { resolveModelFiles } from "../platform/node-sources.ts";
+import { fail } from "../util/fail.ts";
 import { describeDevice } from "./format.ts";
 
 /** Settings that say which model. */
@@ -43,7 +44,7 @@ export async function openCliTask<T extends Task>(
   announce: (line: string) => void,
   chooseHead: ChooseHead<T>,
 ): Promise<OpenModel<T>> {
-  const files = await resolveModelFiles(reference, { revision, token });
+  const files = await resolveModelFiles(reference, { revision, token, onWarning: warner(announce) });
   const head = await chooseHead(files);
   const device = await openNodeDevice();
   announce(describeDevice(device.info));
@@ -55,18 +56,50 @@ export async function openCliTask<T extends Task>(
   return { model, parameters: countParameters(device, withLabels(config, head.labels), head.task) };
 }
 
-/** Puts a saved adapter on a model, and notes what is odd about it; the path of its `adapter_model.safetensors` stands for the folder. */
-export async function openCliAdapter(
-  model: LoadedModel,
-  reference: string,
-  token: string | undefined,
-  note: (line: string) => void,
-): Promise<Adapter<Lora>> {
-  const files = await resolveModelFiles(adapterFolder(reference), { token });
-  return loadAdapter(model, files, { onWarning: (warning) => note(`warning: ${warning}`) });
+/** A saved adapter. */
+export interface AdapterReference {
+  /** Folder, URL or hub id; the path of its `adapter_model.safetensors` stands for the folder. */
+  readonly reference: string;
+  readonly revision: string | undefined;
+  readonly token: string | undefined;
 }
 
-/** The folder of an adapter that may be given by its file. */
-export function adapterFolder(reference: string): string {
-  return reference.replace(/(^|[\\/])adapter_model\.safetensors$/, "") || ".";
+/**
+ * The adapter that settings name, if they name one.
+ * @throws LoraError where they name its revision alone
+ */
+export function adapterReference(
+  reference: string | undefined,
+  { adapter_revision: revision, token }: { adapter_revision: string | undefined; token: string | undefined },
+): AdapterReference | undefined {
+  if (reference !== undefined) return { reference, revision, token };
+  if (revision === undefined) return undefined;
+  return fail(
+    "adapter_revision",
+    "there is no adapter that it could be of",
+    "name the adapter, or leave it out",
+  );
+}
+
+/** Puts a saved adapter on a model, and notes what is odd about it. */
+export async function openCliAdapter(
+  model: LoadedModel,
+  adapter: AdapterReference,
+  note: (line: string) => void,
+): Promise<Adapter<Lora>> {
+  return loadAdapter(model, await adapterSource(adapter, note), { onWarning: warner(note) });
+}
+
+/** The files of an adapter. */
+export function adapterSource(
+  { reference, revision, token }: AdapterReference,
+  note: (line: string) => void,
+): Promise<FileSource> {
+  const folder = reference.replace(/(^|[\\/])adapter_model\.safetensors$/, "") || ".";
+  return resolveModelFiles(folder, { revision, token, onWarning: warner(note) });
+}
+
+/** Prints warnings as such. */
+export function warner(note: (line: string) => void): (warning: string) => void {
+  return (warning) => note(`warning: ${warning}`);
 }

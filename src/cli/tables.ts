@@ -15,7 +15,7 @@ const MODEL_OPTIONS = {
   }),
   token: optionalText({
     placeholder: "token",
-    help: "access token of the hub; the variable HF_TOKEN by default",
+    help: "access token of the hub; by default that of HF_TOKEN, else of hf auth login",
   }),
 };
 
@@ -61,6 +61,10 @@ const ADAPTER_PATH = optionalText({
   help: "folder, URL or hub id of a PEFT LoRA adapter",
   aliases: ["adapter"],
 });
+const ADAPTER_REVISION = optionalText({
+  placeholder: "name",
+  help: "branch, tag or commit of the adapter, where that is a hub repository",
+});
 const TRAIN_BATCH = "sequences in a micro-batch: more need more memory";
 
 /** `webgpu-lora train`. */
@@ -86,6 +90,7 @@ export const TRAIN_OPTIONS = {
     placeholder: "ref",
     help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: AdamW begins anew)",
   }),
+  adapter_revision: ADAPTER_REVISION,
   lora_r: integer({ fallback: 16, min: 1, help: "rank", aliases: ["rank"] }),
   lora_alpha: number({ fallback: 32, above: 0, help: "the update is scaled by alpha / rank" }),
   lora_dropout: number({ fallback: 0, min: 0, below: 1, help: "dropout before the update" }),
@@ -154,6 +159,7 @@ export const TRAIN_OPTIONS = {
 export const GENERATE_OPTIONS = {
   ...MODEL_OPTIONS,
   adapter_path: ADAPTER_PATH,
+  adapter_revision: ADAPTER_REVISION,
   prompt: text({ placeholder: "text", help: "the text to continue; - reads standard input" }),
   max_tokens: integer({ fallback: 256, min: 1, help: "tokens at most", aliases: ["max_new_tokens"] }),
   temperature: number({ fallback: 0, min: 0, help: "0 takes the most likely token", aliases: ["temp"] }),
@@ -180,6 +186,7 @@ export const EVAL_OPTIONS = {
   task: TASK,
   labels: LABELS,
   adapter_path: ADAPTER_PATH,
+  adapter_revision: ADAPTER_REVISION,
   data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
   batch_size: integer({
     fallback: 4,
@@ -201,6 +208,7 @@ export const MERGE_OPTIONS = {
     help: "folder, URL or hub id of the PEFT LoRA adapter",
     aliases: ["adapter"],
   }),
+  adapter_revision: ADAPTER_REVISION,
   output_dir: text({
     placeholder: "folder",
     fallback: "fused_model",

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ChoiceStore, choiceKey } from "../gpu/choices.ts";
-import { defaultCacheFolder } from "./node-files.ts";
+import { defaultCacheFolder } from "./node-byte-cache.ts";
 
 /** Choices in `choices/<device>.json` of the cache folder. One that cannot be read is one that does not exist. */
 export function nodeChoices(cache = defaultCacheFolder()): ChoiceStore {

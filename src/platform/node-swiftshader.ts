@@ -6,7 +6,7 @@ import { constants as os, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { defaultCacheFolder } from "./node-files.ts";
+import { defaultCacheFolder } from "./node-byte-cache.ts";
 
 const decompress = promisify(brotliDecompress);
 

@@ -1,6 +1,7 @@
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import type { FileSource } from "../io/files/files.ts";
-import { hubFiles, parseModelReference, type RemoteOptions, urlFiles } from "../io/files/hub.ts";
+import { hubFiles, parseModelReference, settleRevision, urlFiles } from "../io/files/hub.ts";
+import type { RemoteOptions } from "../io/files/remote.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { LoraError } from "../util/fail.ts";
 
@@ -16,6 +17,16 @@ export function opfsByteCache(root?: Promise<FileSystemDirectoryHandle>): ByteCa
       const cache = await top.getDirectoryHandle("webgpu-lora", { create: true });
       return folderEntry(cache, await sha256(key));
     },
+    recall: async (key) => {
+      const file = await noteFile(root, key).catch(ignoreMissing);
+      return file && (await (await file.getFile()).text());
+    },
+    remember: async (key, note) => {
+      const file = await noteFile(root, key, { create: true });
+      const writable = await file.createWritable(); // shows when it is closed, whole
+      await writable.write(note);
+      await writable.close();
+    },
   };
 }
 
@@ -28,6 +39,16 @@ export async function webByteCache(): Promise<ByteCache | undefined> {
   } catch {
     return undefined;
   }
+}
+
+async function noteFile(
+  root: Promise<FileSystemDirectoryHandle> | undefined,
+  key: string,
+  options?: FileSystemGetFileOptions,
+): Promise<FileSystemFileHandle> {
+  const top = await (root ?? navigator.storage.getDirectory());
+  const cache = await top.getDirectoryHandle("webgpu-lora", { create: true });
+  return cache.getFileHandle(`${await sha256(key)}.note`, options);
 }
 
 async function sha256(text: string): Promise<string> {
@@ -131,17 +152,19 @@ function explainQuota(error: unknown): unknown {
   return new LoraError("input", "opfsByteCache", "the browser's storage for this site is full", help);
 }
 
-function ignoreMissing(error: unknown): void {
+function ignoreMissing(error: unknown): undefined {
   if (!(error instanceof DOMException) || error.name !== "NotFoundError") throw error;
 }
 
 /** Options of {@link resolveModelFiles}. */
-export interface ResolveOptions extends RemoteOptions {
+export interface ResolveOptions extends Omit<RemoteOptions, "cache"> {
   /** Branch, tag or commit of a hub repository. */
   readonly revision?: string | undefined;
   readonly endpoint?: string | undefined;
+  /** {@link webByteCache} by default. */
+  readonly cache?: ByteCache | boolean | undefined;
   /** Address that relative ones (`./models/demo`) are resolved against; the page's own by default. */
-  readonly base?: string;
+  readonly base?: string | undefined;
 }
 
 /**
@@ -150,12 +173,20 @@ export interface ResolveOptions extends RemoteOptions {
  */
 export async function resolveModelFiles(
   reference: string,
-  options: ResolveOptions = {},
+  { base = globalThis.location?.href, token, cache = true, ...options }: ResolveOptions = {},
 ): Promise<FileSource> {
-  const { base = globalThis.location?.href, token, ...remote } = options;
+  const remote = { ...options, cache: typeof cache === "boolean" ? await ownCache(cache) : cache };
   const parsed = parseModelReference(reference);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
   if (parsed.kind === "folder") return urlFiles({ ...remote, url: new URL(parsed.path, base).href });
-  const revision = parsed.revision ?? remote.revision;
-  return hubFiles({ ...remote, token, repo: parsed.repo, revision });
+  return hubFiles({
+    ...remote,
+    token,
+    repo: parsed.repo,
+    revision: settleRevision(parsed, options.revision),
+  });
+}
+
+async function ownCache(isWanted: boolean): Promise<ByteCache | undefined> {
+  return isWanted ? webByteCache() : undefined;
 }

@@ -12,8 +12,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FileContent } from "../../src/io/files/files.ts";
-import { folderFiles, nodeByteCache, resolveModelFiles } from "../../src/platform/node-files.ts";
+import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { serveHub } from "../io/files/hub-server.ts";
 import { errorOf, utf8 } from "../io/helpers.ts";
 
@@ -212,7 +214,7 @@ describe("resolveModelFiles", () => {
   test("an existing folder wins, even where it looks like a hub id", async () => {
     const files = await resolveModelFiles(folder);
     expect(files.label).toBe(folder);
-    expect(await (await resolveModelFiles("src/io")).size("files.ts")).toBeGreaterThan(0);
+    expect(await (await resolveModelFiles("src/load")).size("model.ts")).toBeGreaterThan(0);
   });
 
   test("says what is wrong with a path", async () => {

@@ -1,7 +1,8 @@
 import { release, type } from "node:os";
 import type { Device } from "../../gpu/device.ts";
-import { defaultCacheFolder } from "../../platform/node-files.ts";
+import { defaultCacheFolder } from "../../platform/node-byte-cache.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
+import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
 import type { Settled } from "../settings.ts";
 import type { ENV_OPTIONS } from "../tables.ts";
 import type { Terminal } from "../terminal.ts";
@@ -13,6 +14,8 @@ export interface Environment {
   readonly adapter: AdapterReport | { readonly error: string };
   /** Where downloads are kept. */
   readonly cacheFolder: string;
+  /** Where huggingface_hub keeps its own, which are used too. */
+  readonly hfCacheFolder: string;
   /** Variables that change what the program does, where they are set; never a secret. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -48,6 +51,7 @@ async function readEnvironment(): Promise<Environment> {
     },
     adapter: await readAdapter(),
     cacheFolder: defaultCacheFolder(),
+    hfCacheFolder: hfCacheFolder(),
     variables,
   };
 }
@@ -86,22 +90,38 @@ const VARIABLES = [
   "WEBGPU_LORA_CACHE",
   "XDG_CACHE_HOME",
   "HF_ENDPOINT",
+  "HF_HOME",
+  "HF_HUB_CACHE",
+  "HUGGINGFACE_HUB_CACHE",
+  "HF_HUB_OFFLINE",
+  "TRANSFORMERS_OFFLINE",
   "HF_TOKEN",
+  "HUGGING_FACE_HUB_TOKEN",
+  "HF_TOKEN_PATH",
+  "HF_HUB_DISABLE_IMPLICIT_TOKEN",
   "VK_ICD_FILENAMES",
   "VK_DRIVER_FILES",
   "DEBUG",
 ];
 
+const SECRET = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
+
 /** The variables that are set. Of a token only that it is set; of an address not its user and password. */
 export function knownVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
   const shown = (name: string, value: string) => {
-    return name === "HF_TOKEN" ? "(set)" : value.replace(/\/\/[^/@]*@/, "//…@");
+    return SECRET.includes(name) ? "(set)" : value.replace(/\/\/[^/@]*@/, "//…@");
   };
   const set = VARIABLES.filter((name) => environment[name]);
   return Object.fromEntries(set.map((name) => [name, shown(name, environment[name] as string)]));
 }
 
-function describeEnvironment({ versions, adapter, cacheFolder, variables }: Environment): string[] {
+function describeEnvironment({
+  versions,
+  adapter,
+  cacheFolder,
+  hfCacheFolder,
+  variables,
+}: Environment): string[] {
   const entries = (values: Readonly<Record<string, string | number>>) =>
     Object.entries(values).map(([name, value]) => `  ${name}: ${value}`);
   return [
@@ -109,6 +129,7 @@ function describeEnvironment({ versions, adapter, cacheFolder, variables }: Envi
     ...("error" in adapter ? [`adapter: none (${adapter.error})`] : describeAdapter(adapter)),
     ...("error" in adapter ? [] : ["limits:", ...entries(adapter.limits)]),
     `cache: ${cacheFolder}`,
+    `Hugging Face's cache: ${hfCacheFolder}`,
     ...(Object.keys(variables).length > 0 ? ["variables:", ...entries(variables)] : ["variables: none set"]),
   ];
 }

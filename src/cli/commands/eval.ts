@@ -1,5 +1,5 @@
 import { chooseHead } from "../labels.ts";
-import { openCliAdapter, openCliTask } from "../open.ts";
+import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { EVAL_OPTIONS } from "../tables.ts";
 import { TASKS } from "../tasks.ts";
@@ -13,16 +13,17 @@ export async function runEval(
   { settings }: Settled<typeof EVAL_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { task, labels: given, adapter_path: adapter, batch_size, json, token } = settings;
+  const { task, labels: given, batch_size, json } = settings;
+  const adapter = adapterReference(settings.adapter_path, settings);
   const note = (line: string) => terminal.note(line);
   const data = await TASKS[task].readTest(settings.data);
-  const head = chooseHead({ task, given, adapter, token, data: data.labels, seed: 0 });
+  const head = chooseHead({ task, given, adapter, data: data.labels, seed: 0 });
   const { model } = await openCliTask(settings, note, head);
-  if (adapter !== undefined) await openCliAdapter(model, adapter, token, note);
+  if (adapter !== undefined) await openCliAdapter(model, adapter, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
   if (json) {
-    const subject = { model: model.name, adapter: adapter ?? null, data: data.path };
+    const subject = { model: model.name, adapter: adapter?.reference ?? null, data: data.path };
     terminal.print(JSON.stringify({ ...subject, ...evaluation.json, ...rows.report }, null, 2));
   } else {
     for (const line of evaluation.lines) terminal.print(line);

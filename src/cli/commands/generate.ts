@@ -1,7 +1,7 @@
 import { text as readAll } from "node:stream/consumers";
 import { type Model, requireTokenizer } from "../../load/model.ts";
 import { generate } from "../../train/text.ts";
-import { openCliAdapter, openCliModel } from "../open.ts";
+import { adapterReference, openCliAdapter, openCliModel } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { GENERATE_OPTIONS } from "../tables.ts";
 import type { Terminal } from "../terminal.ts";
@@ -15,10 +15,10 @@ export async function runGenerate(
   terminal: Terminal,
 ): Promise<number> {
   const prompt = settings.prompt === "-" ? await readAll(process.stdin) : settings.prompt;
-  const { model } = await openCliModel(settings, (line) => terminal.note(line));
-  if (settings.adapter_path !== undefined) {
-    await openCliAdapter(model, settings.adapter_path, settings.token, (line) => terminal.note(line));
-  }
+  const note = (line: string) => terminal.note(line);
+  const adapter = adapterReference(settings.adapter_path, settings);
+  const { model } = await openCliModel(settings, note);
+  if (adapter !== undefined) await openCliAdapter(model, adapter, note);
   const { counted, counts } = countTokens(model);
   const started = performance.now();
   for await (const piece of generate(counted, prompt, generateOptions(settings))) {

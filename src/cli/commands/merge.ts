@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { mergedFiles } from "../../load/merge.ts";
-import { resolveModelFiles } from "../../platform/node-files.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
+import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { fail } from "../../util/fail.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
@@ -21,14 +21,15 @@ export async function runMerge(
   { settings }: Settled<typeof MERGE_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { model: reference, task, labels, adapter_path: adapter, output_dir, token, revision } = settings;
+  const { model: reference, task, labels, output_dir, token, revision, adapter_revision } = settings;
+  const adapter = { reference: settings.adapter_path, revision: adapter_revision, token };
   await checkWritable(output_dir);
   await checkOtherFolder(reference, output_dir);
   const data = hasLabels(task) ? [] : undefined;
-  const head = chooseHead({ task, given: labels, adapter, token, data, seed: 0 });
+  const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
   const note = (line: string) => terminal.note(line);
   const { model } = await openCliTask(settings, note, head);
-  const loaded = await openCliAdapter(model, adapter, token, note);
+  const loaded = await openCliAdapter(model, adapter, note);
   const files = await resolveModelFiles(reference, { revision, token });
   const merged = await mergedFiles(model, loaded, files);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
@@ -37,7 +38,7 @@ export async function runMerge(
   );
   if (isWritten) {
     terminal.print(
-      `Merged ${adapter} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
+      `Merged ${adapter.reference} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
     );
   }
   return interrupt.exitCode ?? 0;

@@ -10,7 +10,7 @@ import { fail, failAll } from "../../util/fail.ts";
 import { describeParameters, formatValLine } from "../format.ts";
 import { type Interrupt, watchInterrupt } from "../interrupt.ts";
 import { chooseHead, LABELS_FILE } from "../labels.ts";
-import { openCliAdapter, openCliTask } from "../open.ts";
+import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settings } from "../options.ts";
 import { checkWritable, holdsAdapter } from "../output-folder.ts";
 import { createReporter, type Reporter } from "../reporter.ts";
@@ -32,7 +32,8 @@ export async function runTrain(
   terminal: Terminal,
 ): Promise<number> {
   const method = lora(loraOptions(settings));
-  const { task, labels: given, resume_adapter_file: adapterFile, token, seed } = settings;
+  const { task, labels: given, seed } = settings;
+  const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings.data, settings.eval_data);
   await checkWritable(settings.output_dir);
   if (await holdsAdapter(settings.output_dir)) {
@@ -45,9 +46,9 @@ export async function runTrain(
   if (unseen.length > 0) {
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
-  const head = chooseHead({ task, given, adapter: adapterFile, token, data: labels, seed });
+  const head = chooseHead({ task, given, adapter: resumed, data: labels, seed });
   const { model, parameters } = await openCliTask(settings, print, head);
-  const adapter = await openAdapter(model, method, settings, print);
+  const adapter = resumed ? await openCliAdapter(model, resumed, print) : attach(model, method, { seed });
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 
@@ -91,17 +92,6 @@ function loraOptions(settings: TrainSettings) {
     useRslora: use_rslora,
     ...(modules_to_save.length > 0 && { modulesToSave: modules_to_save }),
   };
-}
-
-async function openAdapter(
-  model: LoadedModel,
-  method: Lora,
-  settings: TrainSettings,
-  note: (line: string) => void,
-): Promise<Adapter<Lora>> {
-  const { resume_adapter_file: resumed, token, seed } = settings;
-  if (resumed === undefined) return attach(model, method, { seed });
-  return openCliAdapter(model, resumed, token, note);
 }
 
 function trainableCount({ parameters }: Adapter): number {

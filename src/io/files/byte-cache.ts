@@ -8,6 +8,10 @@ import { concatBytes } from "../../util/bytes.ts";
 export interface ByteCache {
   /** The entry of this key; an entry that does not exist yet is empty. */
   open(key: string): Promise<CacheEntry>;
+  /** The note that was kept last under this key, such as which version of a file is the newest one known. */
+  recall(key: string): Promise<string | undefined>;
+  /** Keeps a short text, in place of any former one; a reader finds one or the other, whole. */
+  remember(key: string, note: string): Promise<void>;
 }
 
 /** The bytes of one key that are there so far. */

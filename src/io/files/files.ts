@@ -11,6 +11,8 @@ export interface FileSource {
   read(name: string, start: number, end: number): Promise<Uint8Array>;
   /** Names of the files, without those of sub-folders, where the source can tell (a hub or a URL cannot). */
   list?(): Promise<readonly string[]>;
+  /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
+  readonly absence?: string;
 }
 
 /** What can be written to a file; an iterable is written piece by piece, never held whole. */
@@ -28,7 +30,7 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
     label,
     size: async (name) => files.get(name)?.length,
     read: async (name, start, end) => {
-      const bytes = files.get(name) ?? failMissing(label, name);
+      const bytes = files.get(name) ?? failMissing({ label }, name);
       checkRange({ label, name, size: bytes.length, start, end });
       return bytes.subarray(start, end);
     },
@@ -38,7 +40,7 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
 
 /** A whole UTF-8 file. Throws where it is missing or is no UTF-8. */
 export async function readText(files: FileSource, name: string): Promise<string> {
-  const size = (await files.size(name)) ?? failMissing(files.label, name);
+  const size = (await files.size(name)) ?? failMissing(files, name);
   const bytes = await files.read(name, 0, size);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -59,8 +61,9 @@ export function leavesFolder(name: string): boolean {
 }
 
 /** Throws: the source has no file of this name. */
-export function failMissing(label: string, name: string): never {
-  return fail(`${label}/${name}`, "no such file", `check the name, and that ${label} is the right place`);
+export function failMissing({ label, absence }: Pick<FileSource, "label" | "absence">, name: string): never {
+  const help = absence ?? `check the name, and that ${label} is the right place`;
+  fail(`${label}/${name}`, "no such file", help);
 }
 
 /** Throws unless [start, end) lies inside a file of `size` bytes. */

@@ -1,4 +1,4 @@
-import { LoraError } from "../../util/fail.ts";
+import { fail, LoraError } from "../../util/fail.ts";
 
 /** How requests are made. */
 export interface HttpClient {
@@ -9,6 +9,12 @@ export interface HttpClient {
   readonly delay: (milliseconds: number) => Promise<void>;
   /** What to do about a refusal (401, 403). */
   readonly refusedHelp: string;
+  /** What to do where the server cannot be reached. */
+  readonly unreachableHelp: string;
+  /** Attempts without any progress before a request is given up. */
+  readonly attempts: number;
+  /** Longest wait for an answer to begin, in milliseconds; the platform's own unless given. */
+  readonly timeout?: number | undefined;
 }
 
 /** One file on a server. */
@@ -27,7 +33,6 @@ export interface RemoteInfo {
   readonly ranges: boolean;
 }
 
-/** Attempts without any progress before a request is given up. */
 const ATTEMPTS = 5;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 120_000;
@@ -35,9 +40,16 @@ const LONGEST_PAUSE_MS = 120_000;
 /** A client with the platform's fetch and clock, unless given. */
 export function httpClient(options: Partial<HttpClient> & Pick<HttpClient, "refusedHelp">): HttpClient {
   const { fetch = globalThis.fetch, token, refusedHelp } = options;
+  const { attempts = ATTEMPTS, unreachableHelp = "check the connection and try again", timeout } = options;
   const delay = options.delay ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
   // Called as a plain function: a browser's fetch refuses any `this` but the window.
-  return { fetch: (url, init) => fetch(url, init), token, delay, refusedHelp };
+  const plain: HttpClient["fetch"] = (url, init) => fetch(url, init);
+  return { fetch: plain, token, delay, refusedHelp, unreachableHelp, attempts, timeout };
+}
+
+/** The client for a question whose answer is not needed badly: one attempt of ten seconds, as in huggingface_hub. */
+export function impatient(client: HttpClient): HttpClient {
+  return { ...client, attempts: 1, timeout: 10_000 };
 }
 
 /**
@@ -50,6 +62,15 @@ export async function probe(client: HttpClient, file: RemoteFile): Promise<Remot
   if (response.status === 404) return undefined;
   const size = await sizeOf(client, file, response);
   return { size, version: versionOf(response), ranges: response.status !== 200 };
+}
+
+/**
+ * The headers of the server's own answer, before it redirects to another. Not in browsers, which hide them.
+ * Throws as {@link probe} does.
+ */
+export async function ownHeaders(client: HttpClient, file: RemoteFile): Promise<Headers> {
+  const { headers } = await request(client, file, { method: "HEAD", redirect: "manual" });
+  return headers;
 }
 
 async function sizeOf(client: HttpClient, file: RemoteFile, response: Response): Promise<number> {
@@ -98,7 +119,7 @@ export async function* streamRange(
     }
     if (at >= end) return;
     failures = at > before ? 1 : failures + 1;
-    if (failures >= ATTEMPTS) throw unreachable(file, reason);
+    if (failures >= client.attempts) throw unreachable(client, file, reason);
     await client.delay(pause(failures));
   }
 }
@@ -158,24 +179,30 @@ async function* cut(
 }
 
 /**
- * One request, repeated after network errors, 408, 429 and 5xx. Answers 2xx, 404 and 416.
- * Throws a LoraError of kind `network` for everything else.
+ * One request, repeated after network errors, 408, 429 and 5xx. Answers 2xx, 404, 416 and redirects that are not to be
+ * followed. Throws a LoraError of kind `network` for everything else, but of kind `input` where the hub has no such
+ * revision.
  */
 async function request(
   client: HttpClient,
   file: RemoteFile,
-  { method = "GET", range }: { method?: string; range?: string },
+  {
+    method = "GET",
+    range,
+    redirect = "follow",
+  }: { method?: string; range?: string; redirect?: RequestRedirect },
 ): Promise<Response> {
   const headers = new Headers();
   if (range) headers.set("range", range);
   if (client.token) headers.set("authorization", `Bearer ${client.token}`);
   for (let attempt = 1; ; attempt++) {
+    const signal = client.timeout === undefined ? null : AbortSignal.timeout(client.timeout);
     const answer = await client
-      .fetch(file.url, { method, headers })
+      .fetch(file.url, { method, headers, redirect, signal })
       .catch((error: unknown) => asError(error));
     if (answer instanceof Response && !isPassing(answer.status)) return accept(answer, file, client);
     if (answer instanceof Response) await answer.body?.cancel();
-    if (attempt >= ATTEMPTS) throw unreachable(file, answer);
+    if (attempt >= client.attempts) throw unreachable(client, file, answer);
     await client.delay(retryAfter(answer) ?? pause(attempt));
   }
 }
@@ -183,14 +210,13 @@ async function request(
 function accept(response: Response, file: RemoteFile, client: HttpClient): Response {
   const { status } = response;
   const code = response.headers.get("x-error-code");
-  if (status === 404 && (code === "RepoNotFound" || code === "RevisionNotFound")) {
-    throw networkError(
-      file,
-      `the hub knows no such ${code === "RepoNotFound" ? "repository" : "revision"}`,
-      CHECK_ID,
-    );
-  }
-  if (response.ok || status === 404 || status === 416) return response;
+  if (status === 404 && code === "RepoNotFound")
+    throw networkError(file, "the hub knows no such repository", CHECK_ID);
+  // The repository is there, so what is asked for is wrong: no copy from earlier can stand for it.
+  if (status === 404 && code === "RevisionNotFound")
+    fail(file.where, `the hub knows no such revision (${file.url})`, CHECK_ID);
+  const redirected = status >= 300 && status < 400;
+  if (response.ok || redirected || status === 404 || status === 416) return response;
   const refused = status === 401 || status === 403;
   throw networkError(
     file,
@@ -244,13 +270,14 @@ function wholeNumber(text: string | null | undefined): number | undefined {
   return text && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-function unreachable(file: RemoteFile, reason: unknown): LoraError {
+function unreachable(
+  { attempts, unreachableHelp }: HttpClient,
+  file: RemoteFile,
+  reason: unknown,
+): LoraError {
   const text = reason instanceof Response ? `the server answered ${describe(reason)}` : describeError(reason);
-  return networkError(
-    file,
-    `gave up after ${ATTEMPTS} attempts: ${text}`,
-    "check the connection and try again",
-  );
+  const tries = attempts === 1 ? "the server cannot be reached" : `gave up after ${attempts} attempts`;
+  return networkError(file, `${tries}: ${text}`, unreachableHelp);
 }
 
 function networkError(file: RemoteFile, message: string, help?: string): LoraError {

@@ -1,21 +1,10 @@
 import { fail } from "../../util/fail.ts";
-import { type ByteCache, type CachedFile, cachedFile } from "./byte-cache.ts";
-import { checkRange, type FileSource, failMissing } from "./files.ts";
-import { type HttpClient, httpClient, probe, type RemoteFile, type RemoteInfo, streamRange } from "./http.ts";
+import type { FileSource } from "./files.ts";
+import { httpClient, impatient, ownHeaders } from "./http.ts";
+import { type RemoteOptions, type RemoteSource, remoteFiles } from "./remote.ts";
 
 /** The hub that is asked unless another endpoint is given. */
 export const DEFAULT_ENDPOINT = "https://huggingface.co";
-
-/** What all remote sources share. */
-export interface RemoteOptions {
-  /** Bearer token; goes to the server of the address alone, never along a redirect to another. */
-  readonly token?: string | undefined;
-  readonly fetch?: typeof globalThis.fetch;
-  /** Keeps what was downloaded; without one every read is a request. */
-  readonly cache?: ByteCache | undefined;
-  /** Waits between attempts; injectable for tests. */
-  readonly delay?: (milliseconds: number) => Promise<void>;
-}
 
 /** A repository on a hub. */
 export interface HubOptions extends RemoteOptions {
@@ -25,6 +14,8 @@ export interface HubOptions extends RemoteOptions {
   readonly revision?: string | undefined;
   /** Address of the hub, without a trailing slash. */
   readonly endpoint?: string | undefined;
+  /** What to do where the hub cannot be reached and nothing was downloaded before. */
+  readonly unreachableHelp?: string | undefined;
 }
 
 /**
@@ -33,13 +24,46 @@ export interface HubOptions extends RemoteOptions {
  * Network failures are LoraErrors of kind `network`.
  */
 export function hubFiles(options: HubOptions): FileSource {
+  return remoteFiles(hubSource(options));
+}
+
+/** How many redirects within the hub are followed, such as those of a repository that was renamed. */
+const MAX_HOPS = 5;
+
+/**
+ * The commit that a repository's revision stands for on the hub now, or undefined where the hub does not tell.
+ * Asks once, by the headers of a file, and in vain in browsers, which hide them.
+ * @throws LoraError of kind `network` where the hub cannot be reached or refuses, of kind `input` where it has no such
+ * revision
+ */
+export async function hubCommit(options: HubOptions, name: string): Promise<string | undefined> {
+  const source = hubSource(options);
+  const client = impatient(httpClient(source));
+  let url = `${source.base}/${name}`;
+  for (let hop = 0; hop < MAX_HOPS; hop++) {
+    const headers = await ownHeaders(client, { url, where: source.label });
+    const commit = headers.get("x-repo-commit");
+    if (commit) return commit;
+    const next = headers.get("location");
+    const target = next === null ? undefined : new URL(next, url);
+    if (target?.origin !== new URL(url).origin) return undefined; // the token is the hub's alone
+    url = target.href;
+  }
+  return undefined;
+}
+
+function hubSource(options: HubOptions): RemoteSource {
   const { repo, revision = "main" } = options;
   const endpoint = (options.endpoint ?? DEFAULT_ENDPOINT).replace(/\/+$/, "");
   if (!isHubId(repo)) fail("hubFiles", `repo is ${JSON.stringify(repo)}, expected owner/name`);
   const base = `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}`;
-  const label = revision === "main" ? repo : `${repo}@${revision}`;
   const refusedHelp = `the repository is private, gated or does not exist: check the name, accept its terms on ${endpoint}/${repo}, and set HF_TOKEN to a token that may read it`;
-  return remoteFiles({ ...options, label, base, refusedHelp });
+  return { ...options, label: hubLabel(repo, revision), base, refusedHelp };
+}
+
+/** A repository in messages and in adapters' `base_model_name_or_path`. */
+export function hubLabel(repo: string, revision = "main"): string {
+  return revision === "main" ? repo : `${repo}@${revision}`;
 }
 
 /** The files below a plain web address, say a folder of a static server. */
@@ -49,82 +73,21 @@ export function urlFiles(options: RemoteOptions & { readonly url: string }): Fil
   return remoteFiles({ ...options, label: base, base, refusedHelp });
 }
 
-interface RemoteSource extends RemoteOptions {
-  readonly label: string;
-  /** Address that file names are appended to, without a trailing slash. */
-  readonly base: string;
-  readonly refusedHelp: string;
-}
-
-/** A file that was asked for: what the server told of it, and how to read it. */
-interface OpenFile extends CachedFile {
-  readonly info: RemoteInfo;
-}
-
-function remoteFiles(source: RemoteSource): FileSource {
-  const { label, base } = source;
-  if (!/^https?:/i.test(base) || !URL.canParse(base))
-    fail(label, `${JSON.stringify(base)} is no http(s) address`);
-  const client = httpClient(source);
-  const opened = new Map<string, Promise<OpenFile | undefined>>();
-
-  const open = (name: string): Promise<OpenFile | undefined> => {
-    const known = opened.get(name);
-    if (known) return known;
-    const opening = openRemote(client, source, name);
-    opened.set(name, opening);
-    opening.catch(() => opened.delete(name)); // the next reader tries again
-    return opening;
-  };
-
-  return {
-    label,
-    size: async (name) => (await open(name))?.info.size,
-    read: async (name, start, end) => {
-      const file = (await open(name)) ?? failMissing(label, name);
-      checkRange({ label, name, size: file.info.size, start, end });
-      if (start === end) return new Uint8Array(0);
-      return file.read(start, end);
-    },
-  };
-}
-
-async function openRemote(
-  client: HttpClient,
-  source: RemoteSource,
-  name: string,
-): Promise<OpenFile | undefined> {
-  const { label, base, cache } = source;
-  const path = name.split("/").map(encodeURIComponent).join("/");
-  const file: RemoteFile = { url: `${base}/${path}`, where: `${label}/${name}` };
-  const info = await probe(client, file);
-  if (!info) return undefined;
-
-  const { size, version, ranges } = info;
-  const stream = (start: number, end: number) => streamRange(client, file, { start, end, version });
-  // Without a version, new content of the same length would be taken for the old.
-  if (!cache || version === "")
-    return { info, read: (start, end) => collect(stream(start, end), end - start) };
-  const entry = await cache.open([file.url, version, size].join("\n"));
-  return { info, ...cachedFile({ entry, size, ranges, stream }) };
-}
-
-/** Gathers chunks of `length` bytes in total; holds them once. */
-async function collect(chunks: AsyncIterable<Uint8Array>, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for await (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
 /** What a user may name as a model. */
-export type ModelReference =
-  | { readonly kind: "url"; readonly url: string }
-  | { readonly kind: "hub"; readonly repo: string; readonly revision: string | undefined }
-  | { readonly kind: "folder"; readonly path: string };
+export type ModelReference = { readonly kind: "url"; readonly url: string } | HubReference | FolderReference;
+
+/** A repository of the hub, named as `owner/name[@revision]` or by its page. */
+export interface HubReference {
+  readonly kind: "hub";
+  readonly repo: string;
+  readonly revision: string | undefined;
+}
+
+/** What is neither an address nor a hub id. */
+export interface FolderReference {
+  readonly kind: "folder";
+  readonly path: string;
+}
 
 /**
  * Reads a model reference by its syntax alone: an `http(s)` address, a hub id `owner/name[@revision]`, else a
@@ -140,6 +103,19 @@ export function parseModelReference(text: string): ModelReference {
   const [repo = "", revision] = trimmed.split("@");
   if (HUB_ID.test(trimmed) && isHubId(repo)) return { kind: "hub", repo, revision };
   return { kind: "folder", path: trimmed };
+}
+
+/**
+ * The revision that a reference and an option name together.
+ * @throws LoraError where they name two
+ */
+export function settleRevision(
+  { repo, revision }: HubReference,
+  asked: string | undefined,
+): string | undefined {
+  if (asked && revision && asked !== revision)
+    fail("model", `${repo}@${revision} names the revision ${revision}, but ${asked} was asked for`);
+  return revision ?? (asked || undefined);
 }
 
 const HUB_ID = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;

@@ -61,7 +61,7 @@ const FIRST_READ_BYTES = 32 * 1024;
  */
 export async function readHeader(files: FileSource, name: string): Promise<SafetensorsHeader> {
   const label = `${files.label}/${name}`;
-  const size = (await files.size(name)) ?? failMissing(files.label, name);
+  const size = (await files.size(name)) ?? failMissing(files, name);
   const first = await files.read(name, 0, Math.min(size, FIRST_READ_BYTES));
   const length = LENGTH_BYTES + headerLength(first, size, label);
   return parseHeader(length <= first.length ? first : await files.read(name, 0, length), size, label);

@@ -45,7 +45,14 @@ function hub(options: { cache?: ByteCache; token?: string; revision?: string } =
 /** A cache in memory; counts what is written. */
 function memoryCache(): ByteCache & { readonly entries: Map<string, Uint8Array>; largest: number } {
   const entries = new Map<string, Uint8Array>();
-  const cache = { entries, largest: 0, open: async (key: string) => entryOf(key) };
+  const notes = new Map<string, string>();
+  const cache = {
+    entries,
+    largest: 0,
+    open: async (key: string) => entryOf(key),
+    recall: async (key: string) => notes.get(key),
+    remember: async (key: string, note: string) => void notes.set(key, note),
+  };
   const entryOf = (key: string): CacheEntry => {
     const bytes = () => entries.get(key) ?? new Uint8Array(0);
     return {

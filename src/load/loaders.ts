@@ -1,0 +1,80 @@
+import type { Adapter } from "../adapters/adapter.ts";
+import type { Lora } from "../adapters/lora.ts";
+import type { Device } from "../gpu/device.ts";
+import type { FileSource } from "../io/files/files.ts";
+import type { Task } from "../models/model.ts";
+import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
+import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./model.ts";
+
+/** How the files of a model or of an adapter are found. */
+export interface SourceOptions {
+  /** Branch, tag or commit of a hub repository. */
+  revision?: string | undefined;
+  /** Access token of the hub. In Node that of `HF_TOKEN`, or of `hf auth login`, unless given. */
+  token?: string | undefined;
+  /**
+   * Use what was downloaded before, and keep what is downloaded: in Node in a folder of the user's cache, in browsers in
+   * their storage for this site (OPFS), where there is one. True unless given.
+   */
+  cache?: boolean | undefined;
+  /** Told what deserves attention but is no error, one line at a time. */
+  onWarning?: ((warning: string) => void) | undefined;
+}
+
+/** How a model is found, and where it goes. */
+export interface LoadOptions extends SourceOptions {
+  /** Where it runs; a new device unless given. */
+  device?: Device | undefined;
+}
+
+/** What differs from platform to platform. */
+export interface Platform {
+  /** Opens the device of this machine. */
+  openDevice(): Promise<Device>;
+  /** The files that a reference names: a folder, a URL, a hub id. */
+  resolveFiles(reference: string, options: SourceOptions): Promise<FileSource>;
+}
+
+/** Loading on one platform. */
+export interface Loaders {
+  /**
+   * Loads a language model from a folder (Node), a URL or a hub id such as `org/name` or `org/name@revision`.
+   * @throws LoraError listing what is missing, misshapen or not supported, and of kind `network`, `no-adapter` or
+   * `out-of-memory`
+   */
+  loadModel(reference: string, options?: LoadOptions): Promise<Model>;
+  /**
+   * Loads a model of any task, with the head that is asked for: `{ task: "sequence-classification", labels: ["no", "yes"] }`.
+   * A head that the checkpoint lacks starts at random; `initialised` of the result names its tensors.
+   * @throws LoraError as {@link Loaders.loadModel} does, and where the model has no head for the task
+   */
+  loadTaskModel<T extends Task>(
+    reference: string,
+    options?: LoadOptions & HeadChoice<T>,
+  ): Promise<LoadedModel<T>>;
+  /**
+   * Puts a saved PEFT LoRA adapter on a model: a folder (Node), a URL or a hub id.
+   * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
+   */
+  loadAdapter(
+    model: LoadedModel,
+    reference: string,
+    options?: SourceOptions & LoadAdapterOptions,
+  ): Promise<Adapter<Lora>>;
+}
+
+/** The functions that load, with what is the platform's own plugged in. */
+export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
+  return {
+    async loadModel(reference, { device, ...source } = {}) {
+      return openModel(await resolveFiles(reference, source), device ?? (await openDevice()));
+    },
+    async loadTaskModel(reference, { task, labels, seed, device, ...source } = {}) {
+      const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
+      return openTaskModel(await resolveFiles(reference, source), device ?? (await openDevice()), head);
+    },
+    async loadAdapter(model, reference, options = {}) {
+      return loadAdapter(model, await resolveFiles(reference, options), options);
+    },
+  };
+}
