@@ -1,15 +1,25 @@
-// index[row] = argmax of x[row], the lowest index among equals as in torch.argmax
-// One workgroup per row; rows beyond 65535 fold into grid y.
+// index[row] = argmax of x[row], the lowest index among equals as in torch.argmax; NONE where an element is NaN or +inf,
+// or all are -inf. One workgroup per row; rows beyond 65535 fold into grid y.
 struct Params { rows: u32, cols: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;            // [rows, cols]
+@group(0) @binding(1) var<storage, read> x: array<u32>;            // [rows, cols], the bits of f32 values
 @group(0) @binding(2) var<storage, read_write> index: array<u32>;  // [rows]
 
 const WG: u32 = 256u;
+const NONE: u32 = 0xffffffffu;
+const INFINITE: u32 = 0xff800000u;  // the rank of +inf; NaN ranks above it
+const MASKED: u32 = 0x007fffffu;    // the rank of -inf
 
-var<workgroup> best_value: array<f32, WG>;
+var<workgroup> best_rank: array<u32, WG>;
 var<workgroup> best_index: array<u32, WG>;
+
+// A number's place among all: integers in the order of the floats, since comparing NaN differs between drivers.
+fn rank_of(bits: u32) -> u32 {
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return NONE; }
+  if (bits == 0x80000000u) { return 0x80000000u; } // -0 equals 0
+  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+}
 
 @compute @workgroup_size(WG)
 fn argmax(
@@ -21,26 +31,29 @@ fn argmax(
   if (row >= params.rows) { return; }
   let base = row * params.cols;
   var at = min(lane, params.cols - 1u);
-  var value = x[base + at];
+  var rank = rank_of(x[base + at]);
   for (var i = lane + WG; i < params.cols; i += WG) {
-    let candidate = x[base + i];
-    if (candidate > value) {
-      value = candidate;
+    let candidate = rank_of(x[base + i]);
+    if (candidate > rank) {
+      rank = candidate;
       at = i;
     }
   }
-  best_value[lane] = value;
+  best_rank[lane] = rank;
   best_index[lane] = at;
   for (var stride = WG / 2u; stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) {
-      let other = best_value[lane + stride];
+      let other = best_rank[lane + stride];
       let other_at = best_index[lane + stride];
-      if (other > best_value[lane] || (other == best_value[lane] && other_at < best_index[lane])) {
-        best_value[lane] = other;
+      if (other > best_rank[lane] || (other == best_rank[lane] && other_at < best_index[lane])) {
+        best_rank[lane] = other;
         best_index[lane] = other_at;
       }
     }
   }
-  if (lane == 0u) { index[row] = best_index[0]; }
+  if (lane == 0u) {
+    let is_broken = best_rank[0] >= INFINITE || best_rank[0] == MASKED;
+    index[row] = select(best_index[0], NONE, is_broken);
+  }
 }

@@ -4,7 +4,8 @@ import { foldGrid } from "./grid.ts";
 import { reductionSize } from "./launch.ts";
 
 /**
- * Index of the largest value of each row; of equal ones the lowest, as torch.argmax.
+ * Index of the largest value of each row; of equal ones the lowest, as torch.argmax. A row in which a value is NaN or
+ * +∞, or all are −∞, has none: its index is −1 where it is read as an integer with a sign.
  * @param x `[..., cols]` f32
  * @returns `[rows]` u32
  */

@@ -104,8 +104,7 @@ function tagsOf({ batch, wanted, given }: Judged<Batch>, labels: readonly string
   return Array.from({ length: batchSize }, (_, row) => {
     const all = Array.from({ length }, (_, i) => row * length + i);
     const labelled = all.filter((at) => (wanted[at] as number) >= 0);
-    const names = (classes: ArrayLike<number>) =>
-      labelled.map((at) => labels[classes[at] as number] as string);
+    const names = (classes: ArrayLike<number>) => labelled.map((at) => labels[classes[at] as number] ?? "O"); // −1 where the scores are no numbers
     return { wanted: names(wanted), given: names(given) };
   });
 }

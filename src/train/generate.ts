@@ -5,7 +5,7 @@ import type { LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
-import { checkSampling, isGreedy, type SamplingOptions, sampleToken } from "./sample.ts";
+import { checkSampling, failScores, isGreedy, type SamplingOptions, sampleToken } from "./sample.ts";
 
 /** Options of {@link generateTokens}. */
 export interface TokenOptions extends SamplingOptions {
@@ -19,8 +19,8 @@ export interface TokenOptions extends SamplingOptions {
 
 /**
  * Continues a prompt, token by token, with a key/value cache.
- * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, or a prompt that leaves
- * the model no position
+ * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, a prompt that leaves
+ * the model no position, or scores that are no numbers
  */
 export async function* generateTokens(
   model: LanguageModel,
@@ -80,7 +80,8 @@ async function nextToken(
     if (!greedy) return choose(await logits.read());
     const best = scoped(model.device, () => argmax(logits));
     try {
-      return (await best.readIntegers())[0] as number;
+      const [token = -1] = await best.readIntegers();
+      return token < 0 ? failScores() : token;
     } finally {
       model.device.memory.release(best.storage);
     }

@@ -28,7 +28,7 @@ export interface ClassificationMetrics {
  * Accuracy, F1 and the confusion matrix, as scikit-learn defines them (`f1_score` with `average="macro"`, or "binary"
  * where there are two classes).
  * @param wanted indices of the classes; −100: does not count
- * @param given indices of the answers
+ * @param given indices of the answers; −1, a model's that computed no numbers, is none of them
  */
 export function classificationMetrics(
   wanted: ArrayLike<number>,
@@ -41,7 +41,7 @@ export function classificationMetrics(
   for (let i = 0; i < wanted.length; i++) {
     const [w, g] = [wanted[i] as number, given[i] as number];
     if (w < 0) continue;
-    (confusion[w] as number[])[g]!++;
+    if (g >= 0) (confusion[w] as number[])[g]!++;
     count++;
     if (w === g) right++;
   }

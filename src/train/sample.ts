@@ -1,6 +1,10 @@
 import { fail, failAll } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 
+/** What to do where a model computes no numbers. */
+export const DAMAGED =
+  "the model or its adapter is damaged: try it without the adapter; if that works, train the adapter again, at a lower learning rate";
+
 /** How the next token is chosen; transformers' names in camel case. */
 export interface SamplingOptions {
   /** 0 (the default) is greedy: the most likely token. */
@@ -44,6 +48,7 @@ export interface Candidate {
 /**
  * Chooses a token from logits `[V]`: the most likely at temperature 0, else one of {@link candidatesOf}.
  * @param history tokens so far, for the repetition penalty
+ * @throws LoraError where a logit is NaN or +∞, or all are −∞
  */
 export function sampleToken(
   logits: Float32Array,
@@ -52,14 +57,14 @@ export function sampleToken(
   random: Random,
 ): number {
   const { temperature = 0, repetitionPenalty = 1 } = options;
-  if (temperature === 0) return largest(penalize(logits, history, repetitionPenalty));
+  if (temperature === 0) return mostLikely(penalize(logits, history, repetitionPenalty));
   return draw(candidatesOf(logits, options, history), random);
 }
 
 /**
  * The tokens that may come next, the most likely first: penalty, temperature, top-k, top-p, min-p, in transformers'
  * order. Only for a temperature above 0.
- * @throws LoraError where a logit is NaN or infinite
+ * @throws LoraError as {@link sampleToken} does
  */
 export function candidatesOf(
   logits: Float32Array,
@@ -80,10 +85,19 @@ function penalize(logits: Float32Array, history: readonly number[], penalty: num
   return scores;
 }
 
-function largest(scores: Float32Array): number {
+function mostLikely(scores: Float32Array): number {
   let best = 0;
-  for (let id = 1; id < scores.length; id++) if ((scores[id] as number) > (scores[best] as number)) best = id;
-  return best;
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id] as number;
+    if (Number.isNaN(score)) failScores();
+    if (score > (scores[best] as number)) best = id;
+  }
+  return Number.isFinite(scores[best]) ? best : failScores();
+}
+
+/** Ends a text whose scores say nothing: an infinite one, too, makes all others NaN in the softmax. */
+export function failScores(): never {
+  fail("generate", "a score of the next token is NaN or infinite", DAMAGED);
 }
 
 /** The k most likely, and those as likely as the last of them: transformers cuts by its score. */
@@ -94,15 +108,11 @@ function likeliest(candidates: Candidate[], k: number): Candidate[] {
 
 /** Candidates from most to least likely; equal ones by id, so that a seed always gives the same text. */
 function rank(scores: Float32Array, temperature: number): Candidate[] {
-  const top = scores[largest(scores)] as number;
+  const top = scores[mostLikely(scores)] as number;
   const candidates = Array.from(scores, (score, id) => ({
     id,
     weight: Math.exp((score - top) / temperature),
   }));
-  if (candidates.some(({ weight }) => Number.isNaN(weight))) {
-    const help = "the model or its adapter is damaged: look whether its loss (eval) is a number";
-    fail("generate", "a score of the next token is NaN or infinite", help);
-  }
   return candidates.filter(({ weight }) => weight > 0).sort((a, b) => b.weight - a.weight || a.id - b.id);
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { fromArray } from "../../src/gpu/tensor.ts";
 import { generateTokens, type TokenOptions } from "../../src/train/generate.ts";
 import { generate } from "../../src/train/text.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
@@ -40,6 +41,19 @@ describe("generateTokens", () => {
     const long = Array.from({ length: 125 }, (_, i) => i % 97);
     expect((await tokens({ maxNewTokens: 50 }, long)).length).toBe(3);
   });
+
+  test.each([0, 1])(
+    "ends with an error where the scores are no numbers, at temperature %d",
+    async (temperature) => {
+      const model = await openTestModel(folder);
+      const { vocabSize } = model.config;
+      const scores = Float32Array.from({ length: vocabSize }, (_, id) => (id === 3 ? Number.NaN : id));
+      const broken = { ...model, logits: () => fromArray(model.device, scores, [1, vocabSize]) };
+      const next = generateTokens(broken, prompt, { temperature }).next();
+      await expect(next).rejects.toThrow(/NaN or infinite[\s\S]*without the adapter/);
+      model.release();
+    },
+  );
 
   test("frees its cache, also when the caller stops early", async () => {
     const model = await openTestModel(folder);

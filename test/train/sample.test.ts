@@ -90,9 +90,18 @@ test.each(golden.cases)("probabilities with $options are transformers'", ({ opti
   for (const [id, p] of got.entries()) expect(p).toBeCloseTo(probabilities[id]!, 6);
 });
 
-test("scores that are no numbers are refused", () => {
-  const broken = Float32Array.of(1, Number.NaN, 2);
-  expect(() => sampleToken(broken, { temperature: 1 }, [], createRandom(0))).toThrow(
-    /NaN or infinite[\s\S]*damaged/,
-  );
+const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: minus } = Number;
+test.each([0, 1])("scores that are no numbers are refused at temperature %d", (temperature) => {
+  const choose = (...scores: number[]) =>
+    sampleToken(Float32Array.from(scores), { temperature, repetitionPenalty: 2 }, [2], createRandom(0));
+  for (const scores of [
+    [1, nan, 2],
+    [nan, 1, 2],
+    [1, 2, nan],
+    [1, inf, 2],
+    [minus, minus, minus],
+  ]) {
+    expect(() => choose(...scores)).toThrow(/NaN or infinite[\s\S]*damaged/);
+  }
+  expect(choose(minus, 50, minus)).toBe(1); // −∞ alone only rules a token out
 });

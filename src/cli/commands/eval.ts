@@ -1,3 +1,5 @@
+import { DAMAGED } from "../../train/sample.ts";
+import { fail } from "../../util/fail.ts";
 import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
@@ -22,6 +24,7 @@ export async function runEval(
   if (adapter !== undefined) await openCliAdapter(model, adapter, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
+  if (!Number.isFinite(evaluation.loss)) fail("eval", `the loss is ${evaluation.loss}`, DAMAGED);
   if (json) {
     const subject = { model: model.name, adapter: adapter?.reference ?? null, data: data.path };
     terminal.print(JSON.stringify({ ...subject, ...evaluation.json, ...rows.report }, null, 2));
