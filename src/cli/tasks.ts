@@ -3,7 +3,6 @@ import { basename } from "node:path";
 import {
   encodeLabelledTexts,
   encodeTaggedWords,
-  specialFrame,
   type TextEncoder,
   textEncoder,
   tokenMasker,
@@ -20,6 +19,7 @@ import {
   readTexts,
 } from "../data/labelled.ts";
 import { type Row, reportRows } from "../data/rows.ts";
+import { specialFrame } from "../data/special-frame.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";

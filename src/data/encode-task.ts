@@ -3,6 +3,7 @@ import { fail } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
+import { specialFrame } from "./special-frame.ts";
 import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
 
 /** Turns texts into tokens of at most `maxLength`, framed by the tokenizer's special tokens. */
@@ -47,17 +48,6 @@ export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncode
       };
     },
   };
-}
-
-/** The special tokens that the tokenizer puts before and behind a text. */
-export function specialFrame(tokenizer: Tokenizer): { before: number[]; after: number[] } {
-  const plain = tokenizer.encode("a", { addSpecialTokens: false });
-  const whole = tokenizer.encode("a");
-  const at = Math.max(
-    0,
-    whole.findIndex((_, i) => plain.every((id, j) => whole[i + j] === id)),
-  );
-  return { before: whole.slice(0, at), after: whole.slice(at + plain.length) };
 }
 
 /** What became of rows of a task; to be printed before the first step. */

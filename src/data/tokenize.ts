@@ -1,6 +1,7 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import type { CompletionExample, Example } from "./jsonl.ts";
+import { specialFrame } from "./special-frame.ts";
 
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
 export const IGNORE_INDEX = -100;
@@ -127,25 +128,18 @@ function exampleEncoder(tokenizer: Tokenizer, appendEos: boolean): (example: Exa
   if (appendEos && eosTokenId === undefined) {
     fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
   }
-  const start = leadingSpecials(tokenizer);
+  const { before, after } = specialFrame(tokenizer);
   const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
   return (example) => {
     if ("text" in example) return { ids: end(tokenizer.encode(example.text)), promptLength: 0 };
     const { prompt, completion } = encodeCompletion(example, tokenizer);
-    return { ids: end([...start, ...prompt, ...completion]), promptLength: start.length + prompt.length };
+    const promptIds = [...before, ...prompt];
+    return { ids: end([...promptIds, ...completion, ...after]), promptLength: promptIds.length };
   };
 }
 
-/** What the tokenizer puts before a text (a BOS, mostly), but not what it puts after one. */
-function leadingSpecials(tokenizer: Tokenizer): number[] {
-  const plain = tokenizer.encode("a", { addSpecialTokens: false });
-  const whole = tokenizer.encode("a");
-  const at = whole.findIndex((_, i) => plain.every((id, j) => whole[i + j] === id));
-  return whole.slice(0, Math.max(0, at));
-}
-
 /**
- * The ids of prompt and completion. In use the model is given exactly `encode(prompt)`, so these ids come first,
+ * The ids of prompt and completion. In use the model is given exactly the prompt's ids (`encodePrompt`), so these come first,
  * whatever follows. If `encode(prompt + completion)` begins with them, its rest is the natural way to write the
  * completion. If it does not, because a merge crosses the seam (a prompt that ends in a space, mostly), the
  * completion is encoded on its own; TRL keeps the merged ids then and shifts the mask by a token.

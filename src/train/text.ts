@@ -1,4 +1,5 @@
 import type { Example } from "../data/jsonl.ts";
+import { encodePrompt } from "../data/special-frame.ts";
 import { type TokenizeOptions, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
@@ -63,13 +64,13 @@ function settle(
 
 /** Options of {@link generate}. */
 export interface GenerateOptions extends TokenOptions {
-  /** The text ends before the first of these. */
+  /** The text ends before the first of these; it may be, or hold, a special token such as `<|im_end|>`. */
   stop?: readonly string[];
 }
 
 /**
  * Continues a text; yields printable pieces as they come, characters whole.
- * @throws LoraError for options outside their range, an empty prompt, or one that leaves the model no position
+ * @throws LoraError as {@link generateTokens} does, and for an empty stop string
  */
 export async function* generate(
   model: Model,
@@ -77,14 +78,15 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<string> {
   const tokenizer = requireTokenizer(model);
-  const promptIds = tokenizer.encode(prompt);
+  const promptIds = encodePrompt(tokenizer, prompt);
   const decoder = tokenizer.decodeStream({ after: promptIds });
   const stops = new StopStrings(options.stop ?? []);
   for await (const token of generateTokens(model, promptIds, {
     eosTokenIds: tokenizer.stopTokenIds,
     ...options,
   })) {
-    const shown = stops.push(decoder.push(token));
+    const special = tokenizer.specialToken(token);
+    const shown = special === undefined ? stops.push(decoder.push(token)) : stops.pushHidden(special);
     if (shown) yield shown;
     if (stops.stopped) return;
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { encodeTaggedWords, specialFrame, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
+import { encodeTaggedWords, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
 import {
   checkLabels,
   labelIndex,
@@ -8,6 +8,7 @@ import {
   readTaggedWords,
 } from "../../src/data/labelled.ts";
 import { readJsonRows } from "../../src/data/rows.ts";
+import { specialFrame } from "../../src/data/special-frame.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { readTokenizerJson } from "../../src/io/tokenizer/tokenizer-files.ts";
 import { wordPieceTokenizer } from "../../src/io/tokenizer/wordpiece.ts";

@@ -26,7 +26,37 @@ test("the earliest of several wins", () => {
 test("the start of a stop string that does not come is shown in the end", () => {
   expect(shown(["END"], ["the E", "N", "E"])).toBe("the ENE");
   expect(shown(["END"], ["the EN"])).toBe("the EN");
-  expect(shown([""], ["text"])).toBe("text");
+});
+
+test("an empty string is refused, which every text would end before", () => {
+  expect(() => new StopStrings(["END", ""])).toThrow("a stop string is empty");
+});
+
+test("a stop string longer than the text, or one that begins anew inside itself", () => {
+  expect(shown(["a".repeat(50)], ["aaa", "aa"])).toBe("aaaaa");
+  expect(shown(["aab"], [..."aaab"])).toBe("a");
+  expect(shown(["abab!"], [..."ababab!"])).toBe("ab");
+});
+
+test("special tokens are searched and never shown", () => {
+  const run = (stops: string[], ...pieces: (string | { special: string })[]) => {
+    const filter = new StopStrings(stops);
+    let text = "";
+    for (const piece of pieces) {
+      text += typeof piece === "string" ? filter.push(piece) : filter.pushHidden(piece.special);
+      if (filter.stopped) return `${text}|`;
+    }
+    return text + filter.flush();
+  };
+  const end = { special: "<end>" };
+  expect(run([], "a", end, "b")).toBe("ab");
+  expect(run(["<end>"], "a", end, "b")).toBe("a|");
+  expect(run(["<end>\n"], "a", end, "b", end, "\n")).toBe("ab|");
+  expect(run([".<end>"], "a", ".", "b.", end)).toBe("a.b|");
+  expect(run(["<end><end>"], "a", end, "b", end, end)).toBe("ab|");
+  expect(run(["d>b"], "a", end, "b")).toBe("a|"); // part of it
+  expect(run(["<end>"], "a<e", "nd>")).toBe("a|"); // its letters, as transformers
+  expect(run(["<end>x"], "a", end)).toBe("a");
 });
 
 test("nothing that could belong to a stop string is shown early", () => {

@@ -1,6 +1,8 @@
 import { afterAll, expect, test } from "vitest";
+import { encodePrompt } from "../../src/data/special-frame.ts";
 import type { Tokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import type { Model } from "../../src/load/model.ts";
+import { generateTokens } from "../../src/train/generate.ts";
 import { type GenerateOptions, generate } from "../../src/train/text.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";
 
@@ -30,7 +32,8 @@ async function byteModel(): Promise<{ model: Model; asked: (readonly number[] | 
   const asked: (readonly number[] | undefined)[] = [];
   const bytes = new TextEncoder().encode("né€");
   const tokenizer: Partial<Tokenizer> = {
-    encode: () => [5, 17, 3],
+    encode: (text) => (text === "" ? [] : [5, 17, 3]),
+    specialToken: () => undefined,
     stopTokenIds: [],
     decodeStream({ after } = {}) {
       asked.push(after);
@@ -53,4 +56,20 @@ test("characters come whole, after the prompt's tokens; one that is cut off ends
   expect((await pieces(model, { maxNewTokens: 5, stop: ["\uFFFD"] })).join("")).toBe("né");
   expect(asked[0]).toEqual([5, 17, 3]);
   model.release();
+});
+
+test("a special token ends the text where a stop string is one or holds one", async () => {
+  const { tokenizer } = demo;
+  if (!tokenizer) throw new Error("the demo has a tokenizer");
+  const ids: number[] = [];
+  for await (const id of generateTokens(demo, encodePrompt(tokenizer, PROMPT), { maxNewTokens: 8 }))
+    ids.push(id);
+  const mark = ids[4] as number;
+  const before = tokenizer.decode(ids.slice(0, ids.indexOf(mark)));
+  const specialToken = (id: number) => (id === mark ? "<|im_end|>" : undefined);
+  const model = { ...demo, tokenizer: { ...tokenizer, specialToken } };
+  const text = async (stop: string[]) => (await pieces(model, { maxNewTokens: 8, stop })).join("");
+  expect(await text(["<|im_end|>"])).toBe(before);
+  expect(await text([`${before.at(-1)}<|im_end|>`])).toBe(before.slice(0, -1));
+  expect((await text(["<|im_start|>"])).startsWith(before)).toBe(true);
 });

@@ -58,15 +58,13 @@ function countTokens(model: Model): { counted: Model; counts: Counts } {
   const counting: typeof tokenizer = {
     ...tokenizer,
     decodeStream(options) {
-      const stream = tokenizer.decodeStream(options);
       counts.prompt = options?.after?.length ?? 0;
-      return {
-        ...stream,
-        push(id) {
-          if (counts.generated++ === 0) counts.firstAt = performance.now();
-          return stream.push(id);
-        },
-      };
+      return tokenizer.decodeStream(options);
+    },
+    // What is asked of every new token.
+    specialToken(id) {
+      if (counts.generated++ === 0) counts.firstAt = performance.now();
+      return tokenizer.specialToken(id);
     },
   };
   return { counted: { ...model, tokenizer: counting }, counts };

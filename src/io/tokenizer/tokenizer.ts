@@ -31,6 +31,8 @@ export interface Tokenizer extends SpecialTokens {
   encodePair(first: string, second: string): { ids: number[]; segments: number[] };
   /** The text of token ids; ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /** The text of a special token, which decoded text leaves out; undefined for any other. */
+  specialToken(id: number): string | undefined;
   /** Starts decoding token by token. */
   decodeStream(options?: DecodeStreamOptions): DecodeStream;
   /** One more than the highest id. The model's embedding may have more rows, never fewer. */
@@ -50,8 +52,9 @@ export function createTokenizer(
 ): Tokenizer {
   const config = isObject(tokenizerConfig) ? tokenizerConfig : {};
   const inner = construct(checkKind(tokenizerJson), config);
-  const special = new Set<number>();
-  for (const [id, token] of inner.get_added_tokens_decoder()) if (token.special) special.add(id);
+  const special = new Map<number, string>();
+  for (const [id, token] of inner.get_added_tokens_decoder())
+    if (token.special) special.set(id, token.content);
 
   const encode: Tokenizer["encode"] = (text, { addSpecialTokens = true } = {}) =>
     inner.encode(text, { add_special_tokens: addSpecialTokens }).ids;
@@ -74,6 +77,7 @@ export function createTokenizer(
     encode,
     encodePair,
     decode,
+    specialToken: (id) => special.get(id),
     decodeStream: ({ after = [], skipSpecialTokens = true } = {}) =>
       startStream({
         after,
