@@ -120,7 +120,7 @@ export function byteLevelTokenizer({ vocab, merges, config, modelType }: ByteLev
   const { normalizer, split, special, framed } = findClass(config.tokenizer_class, modelType);
   const ids = checkVocabulary(vocab);
   const named = { ...special, ...config };
-  const bytes = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true };
+  const bytes = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true, trim_offsets: true };
   const pattern = { type: "Split", pattern: { Regex: split }, behavior: "Isolated", invert: false };
   const added = addedTokens(named, ids);
   return {
@@ -131,7 +131,7 @@ export function byteLevelTokenizer({ vocab, merges, config, modelType }: ByteLev
       ? { type: "Sequence", pretokenizers: [pattern, { ...bytes, use_regex: false }] }
       : { ...bytes, use_regex: true },
     post_processor: framed ? clsAndSep(named, added) : beginAndEnd(named, added),
-    decoder: { type: "ByteLevel" },
+    decoder: { ...bytes, use_regex: true },
     model: { type: "BPE", vocab: ids, merges: parseMerges(merges) },
   };
 }
@@ -213,7 +213,13 @@ function clsAndSep(config: JsonObject, added: readonly AddedToken[]): JsonObject
     const { content, id } = findAdded(key, config, added);
     return [content, id];
   };
-  return { type: "RobertaProcessing", cls: pairOf("cls_token"), sep: pairOf("sep_token") };
+  return {
+    type: "RobertaProcessing",
+    cls: pairOf("cls_token"),
+    sep: pairOf("sep_token"),
+    trim_offsets: true,
+    add_prefix_space: config.add_prefix_space === true,
+  };
 }
 
 /** A post-processor that puts the tokens for beginning and end around each text, where the config wants them. */

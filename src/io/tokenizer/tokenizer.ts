@@ -1,6 +1,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import { fail, LoraError } from "../../util/fail.ts";
+import { LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
+import { readTokenizerSchema, type TokenizerJson } from "./schema/schema.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
 import { exactDecoder, portableTokenizerJson } from "./tokenizer-compat.ts";
 
@@ -51,7 +52,7 @@ export function createTokenizer(
   generationConfig: unknown = {},
 ): Tokenizer {
   const config = isObject(tokenizerConfig) ? tokenizerConfig : {};
-  const inner = construct(checkKind(tokenizerJson), config);
+  const inner = construct(checkSupport(readTokenizerSchema(tokenizerJson)), config);
   const special = new Map<number, string>();
   for (const [id, token] of inner.get_added_tokens_decoder())
     if (token.special) special.set(id, token.content);
@@ -94,17 +95,11 @@ export function createTokenizer(
 }
 
 const FILE = "tokenizer.json";
-const MODEL_KINDS = ["BPE", "WordPiece", "Unigram"];
 
-function checkKind(json: unknown): JsonObject {
-  if (!isObject(json))
-    fail(FILE, "is not a JSON object", "pass the parsed tokenizer.json of the model's folder");
+/** Refuses what the library would read as something else, in silence. */
+function checkSupport(json: TokenizerJson): TokenizerJson {
   const { model } = json;
-  if (!isObject(model)) fail(FILE, 'has no "model"', "is this another file, such as tokenizer_config.json?");
-  // Without this check the library would read a WordLevel file as something else and give wrong ids.
-  if (model.type !== undefined && !MODEL_KINDS.includes(String(model.type))) {
-    unsupported(`model type "${model.type}"`, `supported are ${MODEL_KINDS.join(", ")}`);
-  }
+  if (model.type === "WordLevel") unsupported('model type "WordLevel"');
   if (model.type === "BPE" && model.continuing_subword_prefix) {
     unsupported(`a BPE model with continuing_subword_prefix "${model.continuing_subword_prefix}"`);
   }
@@ -115,7 +110,7 @@ function unsupported(what: string, help?: string): never {
   throw new LoraError("unsupported", FILE, `${what} is not supported`, help);
 }
 
-function construct(json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
+function construct(json: TokenizerJson, config: JsonObject): HuggingFaceTokenizer {
   try {
     const inner = new HuggingFaceTokenizer(portableTokenizerJson(json), config);
     inner.decoder = exactDecoder(inner.decoder);
