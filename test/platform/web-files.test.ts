@@ -22,7 +22,8 @@ class MemoryFolder {
     return child as MemoryFolder;
   }
 
-  async getFileHandle(name: string): Promise<MemoryFile> {
+  async getFileHandle(name: string, { create = false } = {}): Promise<MemoryFile> {
+    if (!create && !this.children.has(name)) throw new DOMException("", "NotFoundError");
     const child = this.children.get(name) ?? new MemoryFile(name, this.quota);
     this.children.set(name, child);
     return child as MemoryFile;
@@ -56,7 +57,8 @@ class MemoryFile {
   async createWritable() {
     let written = new Uint8Array(0);
     return {
-      write: async (bytes: Uint8Array<ArrayBuffer>) => {
+      write: async (content: Uint8Array<ArrayBuffer> | string) => {
+        const bytes = typeof content === "string" ? utf8(content) : content;
         if (bytes.length > this.quota) throw new DOMException("", "QuotaExceededError");
         written = bytes;
       },
@@ -135,5 +137,33 @@ test("resolveModelFiles takes addresses, relative ones and hub ids, and caches",
   }
   expect(server.requests[0]!.path).toBe("/owner/name/resolve/v1/x");
   expect(server.sent).toBe(3 + 2 * 5);
+  rmSync(folder, { recursive: true });
+});
+
+test("what was downloaded before stands in for a server that cannot be reached", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "web-"));
+  writeFileSync(join(folder, "x"), "hello");
+  const server = await serveHub(folder);
+  const warnings: string[] = [];
+  const options = {
+    endpoint: server.origin,
+    cache: cacheIn(new MemoryFolder()),
+    onWarning: (line: string) => void warnings.push(line),
+    delay: async () => {},
+  };
+  for (const reference of ["owner/name", `${server.origin}/files`]) {
+    const files = await resolveModelFiles(reference, options);
+    expect(await files.read("x", 0, 5)).toEqual(utf8("hello"));
+    expect(await files.size("none")).toBeUndefined();
+  }
+  await server[Symbol.asyncDispose]();
+  for (const reference of ["owner/name", `${server.origin}/files`]) {
+    const files = await resolveModelFiles(reference, options);
+    expect(await files.size("none")).toBeUndefined();
+    expect(await files.read("x", 0, 5)).toEqual(utf8("hello"));
+    const nothing = await resolveModelFiles(reference, { ...options, cache: cacheIn(new MemoryFolder()) });
+    expect((await errorOf(() => nothing.size("x"))).kind).toBe("network");
+  }
+  expect(warnings).toHaveLength(2);
   rmSync(folder, { recursive: true });
 });

@@ -23,6 +23,8 @@ export interface Switches {
   errorCode?: string;
   /** Shift the part that is sent. */
   wrongRange?: boolean;
+  /** Told as X-Repo-Commit, as the hub does. */
+  commit?: string;
 }
 
 export interface Seen {
@@ -62,6 +64,7 @@ function close(server: Server): Promise<void> {
 function answer(hub: HubServer, folder: string, request: IncomingMessage, response: ServerResponse): void {
   const { switches } = hub;
   const { range, authorization } = request.headers;
+  if (switches.commit) response.setHeader("x-repo-commit", switches.commit);
   const path = request.url!;
   hub.requests.push({ method: request.method!, path, range, authorization });
   if (switches.failures) {
