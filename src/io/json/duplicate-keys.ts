@@ -41,7 +41,7 @@ function pathOf(stack: readonly Scope[]): string {
 }
 
 /** Index after the closing quote of the string that opens at `at`. */
-function endOfString(text: string, at: number): number {
+export function endOfString(text: string, at: number): number {
   let end = at + 1;
   while (text[end] !== '"') end += text[end] === "\\" ? 2 : 1;
   return end + 1;
