@@ -25,6 +25,7 @@ export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
 export { mergedFiles } from "./load/merge.ts";
 export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+export { isModelFile } from "./load/model-folder.ts";
 export { tune } from "./load/tune.ts";
 export type {
   AnyModel,

@@ -5,8 +5,10 @@ import { adapterFiles } from "./load/adapter.ts";
 import { createLoaders, type Loaders, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
+import { isModelFile } from "./load/model-folder.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
+import { checkMergedFolder } from "./platform/node-merged-folder.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
 export * from "./api.ts";
@@ -35,9 +37,11 @@ export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promi
 
 /**
  * Merges an adapter into the weights of its model and writes the whole model: `config.json`, weights, tokenizer.
- * The adapter stays on the model in memory, which is as before.
+ * Such files of a model that was in the folder before go; other files stay. The adapter stays on the model in memory,
+ * which is as before.
  * @param options where the model's files are found, as in {@link loadModel}
- * @throws LoraError where the files are not there any more, or the folder cannot be written to
+ * @throws LoraError where the files are not there any more, or the folder cannot be written to, is the model's own or
+ * holds an adapter
  */
 export async function saveMerged(
   model: LoadedModel,
@@ -45,8 +49,9 @@ export async function saveMerged(
   folder: string,
   options: SourceOptions = {},
 ): Promise<void> {
+  await checkMergedFolder(folder, model.name);
   const files = await resolveModelFiles(model.name, options);
-  await folderWriter(folder).write(await mergedFiles(model, adapter, files));
+  await folderWriter(folder).write(await mergedFiles(model, adapter, files), isModelFile);
 }
 
 export { folderFiles } from "./platform/node-files.ts";

@@ -1,4 +1,4 @@
-import type { FileContent, FolderWriter } from "../io/files/files.ts";
+import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts";
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */
@@ -45,22 +45,22 @@ class Interrupted extends Error {}
 
 /**
  * Writes large files so that a signal stops it between two pieces, and the writer removes what it has begun.
- * @returns whether they were written
+ * @returns the names of the superseded files, which are gone; undefined where the files were not written
  */
 export async function writeUnlessInterrupted(
   writer: FolderWriter,
   files: ReadonlyMap<string, FileContent>,
   interrupt: Pick<Interrupt, "exitCode">,
-): Promise<boolean> {
+  superseded?: Superseded,
+): Promise<readonly string[] | undefined> {
   const stoppable = [...files].map(([name, content]) => {
     const isWhole = typeof content === "string" || content instanceof Uint8Array;
     return [name, isWhole ? content : untilInterrupted(content, interrupt)] as const;
   });
   try {
-    await writer.write(new Map(stoppable));
-    return true;
+    return await writer.write(new Map(stoppable), superseded);
   } catch (error) {
-    if (error instanceof Interrupted) return false;
+    if (error instanceof Interrupted) return undefined;
     throw error;
   }
 }

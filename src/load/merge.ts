@@ -1,12 +1,14 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Device } from "../gpu/device.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
-import type { FileContent, FileSource } from "../io/files/files.ts";
+import { elementCount, scoped, type Tensor } from "../gpu/tensor.ts";
+import { type FileContent, type FileSource, readText } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
 import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writer.ts";
+import { editJson } from "../io/json/edit.ts";
+import { pythonJson } from "../io/json/python-json.ts";
 import type { HfConfig } from "../models/config-reader.ts";
-import { buildModel } from "../models/families.ts";
+import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Leaf, Module } from "../nn/module.ts";
@@ -15,23 +17,10 @@ import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
 import { transpose } from "../util/transpose.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
+import { companionFiles } from "./model-folder.ts";
 
+const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-
-/** What belongs to a checkpoint beside its weights and configuration; copied where it is there. */
-const COMPANIONS = [
-  "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "vocab.txt",
-  "merges.txt",
-  "tokenizer.model",
-  "chat_template.jinja",
-  "preprocessor_config.json",
-] as const;
 
 /** Bytes of an unchanged tensor that are copied at a time. */
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -45,10 +34,10 @@ interface Change {
 
 /**
  * The files of a model with an adapter merged into its weights: W + s · B A where there is LoRA, and the trained copy of
- * what was trained whole. Number formats and shards stay those of the checkpoint, so that whatever reads the base model
- * reads the result; what the model does not read, such as heads of other tasks, is left out. One tensor at a time is in
- * memory. The model is left as it is.
- * PEFT's `merge_and_unload`.
+ * what was trained whole. Tensors have the names that transformers gives them in the class's files, the checkpoint's
+ * number formats and its division into files; those that are not changed are copied byte for byte. What the model does
+ * not read, such as heads of other tasks, is left out. One tensor at a time is in memory. The model is left as it is.
+ * PEFT's `merge_and_unload`. In a folder that holds another model, {@link isModelFile} says which files must go.
  * @param files the checkpoint that the model was loaded from
  * @throws LoraError where the adapter's method cannot be merged, or the checkpoint is another
  */
@@ -59,28 +48,34 @@ export async function mergedFiles(
 ): Promise<Map<string, FileContent>> {
   const checkpoint = await openCheckpoint(files);
   const changes = changesOf(adapter);
-  const layout = layOut(checkpoint, changes, renamer(model, checkpoint.config));
+  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
+  const layout = layOut(checkpoint, changes, namesOf(model, JSON.parse(config) as HfConfig));
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
-  const result = new Map<string, FileContent>([["config.json", mergedConfig(checkpoint, model)], ...shards]);
-  if (layout.size > 1 || !layout.has("model.safetensors")) result.set(INDEX, indexFile(layout));
-  for (const name of COMPANIONS) {
-    const size = await files.size(name);
-    if (size !== undefined) result.set(name, await files.read(name, 0, size));
-  }
+  const result = new Map<string, FileContent>([["config.json", config], ...shards]);
+  if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));
+  for (const [name, content] of await companionFiles(files, model.task)) result.set(name, content);
   return result;
 }
 
-/** The model's own name for a stored tensor, or nothing where the model does not read it. */
-function renamer(
-  { device, renames, task }: LoadedModel,
-  config: HfConfig,
-): (stored: string) => string | undefined {
+/** What a tensor is called. */
+interface Names {
+  /** The model's own name for a stored tensor, or nothing where the model does not read it. */
+  own(stored: string): string | undefined;
+  /** The name in the class's files. */
+  file(own: string): string;
+}
+
+function namesOf({ device, renames, task }: LoadedModel, config: HfConfig): Names {
   const { root, requests } = shapeWeights(device);
-  buildModel(device, config, root, task).release();
+  const { family, build } = planModel(config, task);
+  build(device, root).release();
   const known = new Set(requests.map(({ name }) => name));
-  return (stored) => {
-    const name = ownName(renames, stored);
-    return known.has(name) ? name : undefined;
+  return {
+    own(stored) {
+      const name = ownName(renames, stored);
+      return known.has(name) ? name : undefined;
+    },
+    file: (own) => ownName(family.fileNames, own),
   };
 }
 
@@ -93,28 +88,43 @@ type Source = {
 
 /** The tensors of each file. Those that the checkpoint lacks (a new head) go into the last file. */
 function layOut(
-  { tensors }: Checkpoint,
+  { tensors, config }: Checkpoint,
   changes: ReadonlyMap<string, Change>,
-  nameOf: (stored: string) => string | undefined,
+  names: Names,
 ): Map<string, Source[]> {
-  const layout = new Map<string, Source[]>();
-  const names = new Set<string>();
+  const byFile = new Map<string, Source[]>();
+  const there = new Set<string>();
   for (const stored of [...tensors.values()].sort((a, b) => (a.file < b.file ? -1 : 1))) {
-    const name = nameOf(stored.name);
-    if (name === undefined) continue;
-    const change = changes.get(name);
-    const spec = { name, dtype: stored.dtype, shape: change?.shape ?? stored.shape };
-    const sources = layout.get(stored.file) ?? [];
-    layout.set(stored.file, sources);
+    const own = names.own(stored.name);
+    if (own === undefined) continue;
+    const change = changes.get(own);
+    const spec = { name: names.file(own), dtype: stored.dtype, shape: change?.shape ?? stored.shape };
+    const sources = byFile.get(stored.file) ?? [];
+    byFile.set(stored.file, sources);
     sources.push({ spec, stored, change });
-    names.add(name);
+    there.add(own);
   }
-  const last = [...layout.values()].at(-1) ?? [];
-  const { dtype } = last[0]?.spec ?? fail("merge", "the checkpoint holds no tensors");
-  for (const [name, change] of changes) {
-    if (!names.has(name)) last.push({ spec: { name, dtype, shape: change.shape }, change });
+  const files = [...byFile.values()];
+  const last = files.at(-1) ?? [];
+  const first = last[0]?.spec ?? fail("merge", "the checkpoint holds no tensors");
+  const dtype = configuredDtype(config) ?? first.dtype;
+  for (const [own, change] of changes) {
+    if (!there.has(own)) last.push({ spec: { name: names.file(own), dtype, shape: change.shape }, change });
   }
-  return layout;
+  return new Map(files.map((sources, i) => [shardName(i, files.length), sources]));
+}
+
+/** Whatever the base's files are called: these names are all that a second merge must replace. */
+function shardName(i: number, count: number): string {
+  if (count === 1) return SINGLE;
+  const digits = (n: number) => String(n).padStart(5, "0");
+  return `model-${digits(i + 1)}-of-${digits(count)}.safetensors`;
+}
+
+/** The number format that transformers makes a tensor in which the checkpoint lacks. */
+function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | undefined {
+  const name = String(dtype ?? torch_dtype).replace("torch.", "");
+  return ({ float32: "F32", bfloat16: "BF16", float16: "F16" } as const)[name];
 }
 
 /** Every tensor that the adapter changes, by the model's own name for it. */
@@ -192,16 +202,30 @@ function encode(values: Float32Array, { name, dtype }: TensorSpec): Uint8Array {
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
+/** As transformers' `save_pretrained` writes it. */
 function indexFile(layout: ReadonlyMap<string, readonly Source[]>): string {
-  const placed = [...layout].flatMap(([file, sources]) => sources.map(({ spec }) => [spec, file] as const));
-  const total_size = placed.reduce((sum, [{ dtype, shape }]) => sum + byteLength(dtype, shape), 0);
-  const weight_map = Object.fromEntries(placed.map(([{ name }, file]) => [name, file]));
-  return `${JSON.stringify({ metadata: { total_size }, weight_map }, null, 2)}\n`;
+  const placed = [...layout].flatMap(([file, sources]) => sources.map(({ spec }) => ({ ...spec, file })));
+  const sum = (count: (spec: TensorSpec) => number) => placed.reduce((all, spec) => all + count(spec), 0);
+  const total_parameters = sum(({ shape }) => elementCount(shape));
+  const total_size = sum(({ dtype, shape }) => byteLength(dtype, shape));
+  const weight_map = Object.fromEntries(placed.map(({ name, file }) => [name, file]));
+  return `${pythonJson({ metadata: { total_parameters, total_size }, weight_map })}\n`;
 }
 
-/** The checkpoint's config for the model's head: its class, and the names of a classifier's labels. */
-function mergedConfig({ config }: Checkpoint, model: LoadedModel): string {
-  const labels = "labels" in model ? model.labels : undefined;
-  const named = withLabels(config, labels);
-  return `${JSON.stringify({ ...named, architectures: [model.architecture] }, null, 2)}\n`;
+/** The checkpoint's config with what is different about this model: its class, the classes of its head, tying. */
+function mergedConfig(text: string, config: HfConfig, model: LoadedModel): string {
+  const base = planModel(config, model.task).build(model.device, shapeWeights(model.device).root);
+  base.release();
+  const changes = new Map<string, unknown>();
+  const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  if (!isSame(config.architectures, [model.architecture])) changes.set("architectures", [model.architecture]);
+  if ("labels" in model && "labels" in base && !isSame(model.labels, base.labels)) {
+    const { id2label, label2id } = withLabels(config, model.labels);
+    changes.set("id2label", id2label).set("label2id", label2id).set("num_labels", undefined);
+  }
+  // A stored output layer that differs from the embedding is the model's own, whatever the config says.
+  if ("tied" in model && "tied" in base && model.tied !== base.tied) {
+    changes.set("tie_word_embeddings", model.tied);
+  }
+  return editJson(text, changes);
 }

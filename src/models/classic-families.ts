@@ -15,6 +15,7 @@ interface ClassicFamily<C> {
   modelType: string;
   defaultTargets: readonly string[];
   renames: Renames;
+  fileNames?: Renames;
   read: (c: ConfigReader) => C;
   build: (device: Device, weights: Weights, c: C) => Built<"causal-lm">;
 }
@@ -31,7 +32,8 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
   ...withHeads("GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", {
     modelType: "gpt_neox",
     defaultTargets: ["query_key_value"],
-    renames: [[/^embed_out\./, "lm_head."]], // as the files have it
+    renames: [[/^embed_out\./, "lm_head."]],
+    fileNames: [[/^lm_head\./, "embed_out."]],
     read: readGptNeox,
     build: buildGptNeox,
   }),

@@ -11,6 +11,8 @@ export interface Family {
   readonly task: Task;
   /** Names in files of other versions, or of a model without this head. */
   readonly renames: Renames;
+  /** Own names → those that transformers writes into files, where they differ: other tools know these. */
+  readonly fileNames: Renames;
   /** Tensors that checkpoints may hold beside the model's: heads of other tasks, buffers. Own names. */
   readonly leftovers?: RegExp | undefined;
   /** PEFT's default target modules of this model type. */
@@ -33,6 +35,7 @@ export function family<C>(parts: {
   modelType: string;
   task?: Task;
   renames?: Renames;
+  fileNames?: Renames;
   leftovers?: RegExp;
   defaultTargets: readonly string[];
   /** `config.json` → the architecture's own config. */
@@ -43,6 +46,7 @@ export function family<C>(parts: {
   return {
     task: "causal-lm",
     renames: [],
+    fileNames: [],
     ...rest,
     prepare(reader) {
       const config = read(reader);

@@ -17,8 +17,10 @@ export function folderFiles(path: string): FileSource {
       checkRange({ label: path, name, size, start, end });
       return readRange(file, start, end);
     },
-    list: async () => {
-      const entries = await readdir(path, { withFileTypes: true });
+    list: async (folder) => {
+      const isThere = folder === undefined || (await isFolder(inside(path, folder)));
+      if (!isThere) return [];
+      const entries = await readdir(join(path, folder ?? ""), { withFileTypes: true });
       return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
     },
   };

@@ -43,6 +43,54 @@ test("a classifier with a head of its own keeps its labels", async () => {
   expect(Object.keys(id2label ?? {}).length).toBeGreaterThan(1);
 });
 
+test("a second merge into a folder takes the place of the first, and leaves what is no part of a model", async () => {
+  const out = cli.path("twice");
+  const mergeInto = async (name: string) => {
+    const model = fixturePath(name);
+    const words = ["--adapter-path", `${model}/adapter`, "--output-dir", out];
+    const { code, stderr } = await cli.run(["merge", "--model", model, ...words]);
+    expect(code, stderr).toBe(0);
+    return stderr;
+  };
+  await mergeInto("llama-gqa");
+  const single = ["config.json", "generation_config.json", "model.safetensors"];
+  expect(readdirSync(out)).toEqual(single);
+  const stale = ["1_Pooling/config.json", "merges.txt", "modules.json", "pytorch_model.bin"];
+  for (const name of [...stale, "notes.txt", "run/model.safetensors"]) cli.write(`twice/${name}`, []);
+  const said = await mergeInto("llama-tied");
+  expect(said).toContain(
+    `Removed from ${out}: merges.txt, model.safetensors, modules.json, pytorch_model.bin, 1_Pooling/config.json.`,
+  );
+  const index = readJsonFile<{ weight_map: Record<string, string> }>(out, "model.safetensors.index.json");
+  const shards = [1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`);
+  expect([...new Set(Object.values(index.weight_map))].sort()).toEqual(shards);
+  const files = (names: readonly string[]) => names.filter((name) => name.includes("."));
+  expect(files(readdirSync(out))).toEqual(
+    ["config.json", "generation_config.json", ...shards, "model.safetensors.index.json", "notes.txt"].sort(),
+  );
+  expect(readdirSync(`${out}/run`)).toEqual(["model.safetensors"]);
+  await mergeInto("llama-gqa");
+  expect(files(readdirSync(out))).toEqual([...single, "notes.txt"].sort());
+});
+
+test("a folder with an adapter is no place for a merged model: it would be applied twice", async () => {
+  const folder = cli.path("adapter-folder");
+  cpSync(`${fixture}/adapter`, folder, { recursive: true });
+  const before = readdirSync(folder);
+  const { code, stderr } = await cli.run([
+    "merge",
+    "--model",
+    fixture,
+    "--adapter-path",
+    folder,
+    "--output-dir",
+    folder,
+  ]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`${folder} holds an adapter (adapter_config.json)`);
+  expect(readdirSync(folder)).toEqual(before);
+});
+
 test("bad input leaves nothing behind", async () => {
   const model = cli.path("model");
   cpSync(fixture, model, { recursive: true });

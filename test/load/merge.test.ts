@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files/files.ts";
-import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
+import { type FileContent, type FileSource, memoryFiles, readText } from "../../src/io/files/files.ts";
+import { type CheckpointTensor, openCheckpoint } from "../../src/io/formats/checkpoint.ts";
+import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { mergedFiles } from "../../src/load/merge.ts";
@@ -73,6 +74,32 @@ describe.each(["llama-gqa", ...fixtures])("%s", (name) => {
     expect(worst(logits, tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
     expect(worst(logits, tensors.get("base_logits")!)).toBeGreaterThan(1e-3);
     model.release();
+  });
+});
+
+describe.each(["llama-gqa", "llama-tied", ...fixtures])("%s as transformers saved it", (name) => {
+  const folder = fixturePath(name);
+
+  test("keeps its config to the letter, its names and formats, and each tensor that is not adapted", async () => {
+    const [base, files] = [folderFiles(folder), await merged(folderFiles(folder), folder)];
+    expect(await readText(files, "config.json")).toBe(await readText(base, "config.json"));
+    const [before, after] = [await openCheckpoint(base), await openCheckpoint(files)];
+    const layout = ({ tensors }: typeof before) =>
+      [...tensors.values()].map(({ name, dtype, shape, file }) => [name, dtype, shape, file]).sort();
+    expect(layout(after)).toEqual(layout(before));
+    const isSame = async (tensor: CheckpointTensor) => {
+      const [a, b] = [await before.read(tensor), await after.read(after.tensors.get(tensor.name) ?? tensor)];
+      return Buffer.compare(a, b) === 0;
+    };
+    const all = [...before.tensors.values()];
+    const same = await Promise.all(all.map(isSame));
+    const changed = all.filter((_, i) => !same[i]).map((tensor) => tensor.name);
+    const adapted = [...(await readHeader(base, "adapter/adapter_model.safetensors")).tensors.keys()];
+    // Each adapted layer has A and B; a head that was trained whole has its own tensors.
+    const pairs = adapted.filter((key) => key.endsWith("lora_A.weight")).length;
+    const whole = adapted.filter((key) => !/lora_[AB]/.test(key)).length;
+    expect(changed.length).toBe(pairs + whole);
+    expect(changed.filter((key) => /norm|embed|wte|wpe/i.test(key))).toEqual([]);
   });
 });
 

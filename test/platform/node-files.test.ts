@@ -152,6 +152,36 @@ describe("folderWriter", () => {
     expect(contents()).toEqual({ a: "old" });
   });
 
+  test("what is superseded goes, in sub-folders too; what is not stays", async () => {
+    for (const name of ["config", "old-1", "old-2", "mine"]) put(name, name);
+    mkdirSync(join(folder, "sub/deep"), { recursive: true });
+    for (const name of ["sub/old-3", "sub/mine", "sub/deep/old-4"]) put(name, name);
+    const files = new Map<string, FileContent>([
+      ["config", "config"],
+      ["old-2", utf8("new")],
+    ]);
+    const removed = await folderWriter(folder).write(files, (name) => name.includes("old"));
+    expect(removed).toEqual(["old-1", "sub/old-3"]);
+    expect(contents()).toEqual({ config: "config", "old-2": "new", mine: "mine" });
+    expect(readdirSync(join(folder, "sub")).sort()).toEqual(["deep", "mine"]);
+    expect(readdirSync(join(folder, "sub/deep"))).toEqual(["old-4"]);
+  });
+
+  test("a rename that fails brings the superseded back", async () => {
+    put("a", "old");
+    put("stale", "old");
+    async function* blocking() {
+      mkdirSync(join(folder, "c"));
+      yield utf8("x");
+    }
+    const files = new Map<string, FileContent>([
+      ["a", "new"],
+      ["c", blocking()],
+    ]);
+    await errorOf(() => folderWriter(folder).write(files, (name) => name === "stale"));
+    expect(contents()).toEqual({ a: "old", stale: "old" });
+  });
+
   test("refuses names it must not write, all at once", async () => {
     mkdirSync(join(folder, "dir"));
     const files = new Map(["../x", "/y", "dir", "good"].map((name) => [name, ""]));

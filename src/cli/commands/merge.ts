@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { mergedFiles } from "../../load/merge.ts";
+import { isModelFile } from "../../load/model-folder.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
+import { checkMergedFolder } from "../../platform/node-merged-folder.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
-import { fail } from "../../util/fail.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";
@@ -24,7 +23,7 @@ export async function runMerge(
   const { model: reference, task, labels, output_dir, token, revision, adapter_revision } = settings;
   const adapter = { reference: settings.adapter_path, revision: adapter_revision, token };
   await checkWritable(output_dir);
-  await checkOtherFolder(reference, output_dir);
+  await checkMergedFolder(output_dir, reference);
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
   const note = (line: string) => terminal.note(line);
@@ -33,23 +32,13 @@ export async function runMerge(
   const files = await resolveModelFiles(reference, { revision, token });
   const merged = await mergedFiles(model, loaded, files);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
-  const isWritten = await writeUnlessInterrupted(folderWriter(output_dir), merged, interrupt).finally(
-    interrupt.release,
-  );
-  if (isWritten) {
+  const writing = writeUnlessInterrupted(folderWriter(output_dir), merged, interrupt, isModelFile);
+  const removed = await writing.finally(interrupt.release);
+  if (removed) {
+    if (removed.length > 0) terminal.note(`Removed from ${output_dir}: ${removed.join(", ")}.`);
     terminal.print(
       `Merged ${adapter.reference} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
     );
   }
   return interrupt.exitCode ?? 0;
-}
-
-/** The base model must survive: other adapters belong to it. */
-async function checkOtherFolder(model: string, output: string): Promise<void> {
-  const [from, to] = await Promise.all(
-    [model, output].map((path) => stat(resolve(path)).catch(() => undefined)),
-  );
-  if (from && to && from.ino === to.ino && from.dev === to.dev) {
-    fail("output_dir", `${output} is the model's own folder`, "choose another: the base model is kept");
-  }
 }

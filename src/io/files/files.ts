@@ -9,8 +9,11 @@ export interface FileSource {
   size(name: string): Promise<number | undefined>;
   /** The bytes [start, end); the range must lie inside the file. */
   read(name: string, start: number, end: number): Promise<Uint8Array>;
-  /** Names of the files, without those of sub-folders, where the source can tell (a hub or a URL cannot). */
-  list?(): Promise<readonly string[]>;
+  /**
+   * Names of the files of the folder, or of a sub-folder (none where it is missing), without those further down, where
+   * the source can tell (a hub or a URL cannot).
+   */
+  list?(folder?: string): Promise<readonly string[]>;
   /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
   readonly absence?: string;
 }
@@ -18,10 +21,19 @@ export interface FileSource {
 /** What can be written to a file; an iterable is written piece by piece, never held whole. */
 export type FileContent = Uint8Array | string | AsyncIterable<Uint8Array>;
 
+/** Whether a file of this name, with `/` where it lies in a sub-folder, is one that others take the place of. */
+export type Superseded = (name: string) => boolean;
+
 /** Writes files of one folder. */
 export interface FolderWriter {
-  /** Writes all of `files` or none: on failure the folder holds what it held before. */
-  write(files: ReadonlyMap<string, FileContent>): Promise<void>;
+  /**
+   * Writes all of `files` or none: on failure the folder holds what it held before. The first file is the one without
+   * which nobody reads the others, such as a configuration.
+   * @param superseded which other files of the folder and its direct sub-folders go, so that nobody reads them together
+   * with the new ones
+   * @returns the names of those
+   */
+  write(files: ReadonlyMap<string, FileContent>, superseded?: Superseded): Promise<readonly string[]>;
 }
 
 /** Files that lie in memory: tests, and uploads in a browser. */
@@ -34,7 +46,11 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
       checkRange({ label, name, size: bytes.length, start, end });
       return bytes.subarray(start, end);
     },
-    list: async () => [...files.keys()].filter((name) => !name.includes("/")),
+    list: async (folder) => {
+      const start = folder === undefined ? "" : `${folder}/`;
+      const below = [...files.keys()].filter((name) => name.startsWith(start));
+      return below.map((name) => name.slice(start.length)).filter((name) => !name.includes("/"));
+    },
   };
 }
 

@@ -1,0 +1,103 @@
+import { type FileContent, type FileSource, readJson } from "../io/files/files.ts";
+import type { Task } from "../models/model.ts";
+import { isObject } from "../util/json.ts";
+
+/** Files of a tokenizer, by any library that a model of the families here comes from. */
+const TOKENIZER_FILES = [
+  ...["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
+  ...["vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"],
+  ...["tokenizer.model", "tokenizer.model.v3", "tekken.json", "spiece.model", "sentencepiece.bpe.model"],
+  ...["chat_template.jinja", "chat_template.json"],
+];
+
+/** What turns other input than text into tensors. */
+const PROCESSOR_FILES = ["preprocessor_config.json", "processor_config.json"];
+
+const GENERATION_FILES = ["generation_config.json"];
+
+const TEMPLATE_FOLDER = "additional_chat_templates";
+
+/** The list of a sentence encoder's modules, by sentence-transformers. */
+const MODULES = "modules.json";
+
+/** What sentence-transformers reads beside it; the later names are those of its first versions. */
+const SENTENCE_FILES = [
+  ...["config_sentence_transformers.json", "sentence_bert_config.json", "sentence_roberta_config.json"],
+  ...["sentence_distilbert_config.json", "sentence_xlm-roberta_config.json"],
+];
+
+/** Files of one module in its own folder. */
+const MODULE_FILES = ["config.json", "model.safetensors", "pytorch_model.bin"];
+
+const WEIGHTS = /^(?:model|pytorch_model)(?:-\d{5}-of-\d{5}|)\.(?:safetensors|bin)(?:\.index\.json)?$/;
+const MODULE_FILE = /^\d+_\w+\/(?:config\.json|model\.safetensors|pytorch_model\.bin)$/;
+
+const KNOWN = new Set([
+  ...["config.json", MODULES],
+  ...[...TOKENIZER_FILES, ...PROCESSOR_FILES, ...GENERATION_FILES, ...SENTENCE_FILES],
+]);
+
+/**
+ * Whether a file of this name is part of a model that lies in a folder: its configuration, weights, tokenizer and the
+ * like, of any model. What is left over of one model beside the files of another would be read with them.
+ * @param name with `/` where it lies in a sub-folder
+ */
+export function isModelFile(name: string): boolean {
+  if (KNOWN.has(name) || WEIGHTS.test(name) || MODULE_FILE.test(name)) return true;
+  return name.startsWith(`${TEMPLATE_FOLDER}/`) && name.endsWith(".jinja");
+}
+
+/**
+ * What belongs to a checkpoint beside its weights and configuration, of what is there: the files that transformers'
+ * `save_pretrained` of model, tokenizer and processor writes, what sentence-transformers reads beside a sentence
+ * encoder, and the code that a config asks for.
+ * @param task the model's; a classifier generates nothing and is no sentence encoder
+ */
+export async function companionFiles(files: FileSource, task: Task): Promise<Map<string, FileContent>> {
+  const names = [
+    ...TOKENIZER_FILES,
+    ...PROCESSOR_FILES,
+    ...(await templateNames(files)),
+    ...(await codeNames(files)),
+    ...(task === "causal-lm" ? GENERATION_FILES : []),
+    ...(task === "sentence-embedding" ? await sentenceNames(files) : []),
+  ];
+  const result = new Map<string, FileContent>();
+  for (const name of new Set(names)) {
+    const size = await files.size(name);
+    if (size !== undefined) result.set(name, await files.read(name, 0, size));
+  }
+  return result;
+}
+
+async function templateNames(files: FileSource): Promise<string[]> {
+  // A hub or a URL cannot list: these two are the names in use.
+  const found = (await files.list?.(TEMPLATE_FOLDER)) ?? ["tool_use.jinja", "rag.jinja"];
+  return found.filter((name) => name.endsWith(".jinja")).map((name) => `${TEMPLATE_FOLDER}/${name}`);
+}
+
+/** Python files that `auto_map` names: with `trust_remote_code`, transformers looks for them in the model's folder. */
+async function codeNames(files: FileSource): Promise<string[]> {
+  const configs = await Promise.all(
+    ["config.json", "tokenizer_config.json"].map((name) => optionalJson(files, name)),
+  );
+  const maps = configs.flatMap((config) =>
+    isObject(config) && isObject(config.auto_map) ? [config.auto_map] : [],
+  );
+  const classes = maps.flatMap((map) => Object.values(map).flat());
+  return classes
+    .flatMap((name) => (typeof name === "string" ? (/^(\w+)\.\w+$/.exec(name)?.[1] ?? []) : []))
+    .map((module) => `${module}.py`);
+}
+
+async function sentenceNames(files: FileSource): Promise<string[]> {
+  const listed = await optionalJson(files, MODULES);
+  const modules = Array.isArray(listed) ? listed.filter(isObject) : [];
+  const paths = modules.map(({ path }) => path).filter((path) => typeof path === "string" && path !== "");
+  const inFolders = paths.flatMap((path) => MODULE_FILES.map((name) => `${path}/${name}`));
+  return [MODULES, ...SENTENCE_FILES, ...inFolders];
+}
+
+async function optionalJson(files: FileSource, name: string): Promise<unknown> {
+  return (await files.size(name)) === undefined ? undefined : readJson(files, name);
+}

@@ -1,0 +1,22 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fail } from "../util/fail.ts";
+
+/**
+ * Checks that a merged model can lie in a folder.
+ * @param folder where it is to be written; it may be missing
+ * @param model the base model's folder, URL or hub id
+ * @throws LoraError where that is the base model's own folder, or one with an adapter, which transformers would put on
+ * the merged model once more
+ */
+export async function checkMergedFolder(folder: string, model: string): Promise<void> {
+  const [from, to] = await Promise.all([model, folder].map((path) => stat(path).catch(() => undefined)));
+  if (from && to && from.ino === to.ino && from.dev === to.dev) {
+    fail("output_dir", `${folder} is the model's own folder`, "choose another: the base model is kept");
+  }
+  const name = "adapter_config.json";
+  if (await stat(join(folder, name)).catch(() => undefined)) {
+    const effect = "transformers would put it on the merged model, too";
+    fail("output_dir", `${folder} holds an adapter (${name}): ${effect}`, "choose another folder");
+  }
+}
