@@ -8,10 +8,10 @@ export {
   textEncoder,
   tokenMasker,
 } from "./data/encode-task.ts";
+export type { Example } from "./data/examples.ts";
+export { readExamples } from "./data/examples.ts";
 export { fitImage } from "./data/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
-export type { Example } from "./data/jsonl.ts";
-export { readExamples } from "./data/jsonl.ts";
 export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";

@@ -2,12 +2,14 @@
 //   node build.mjs --run scripts/sst2/main.ts FOLDER [SUMMARY.json]
 import { readFileSync, writeFileSync } from "node:fs";
 import { encodeLabelledTexts, textEncoder } from "../../src/data/encode-task.ts";
-import { readLabelledTexts } from "../../src/data/labelled.ts";
-import { readJsonRows } from "../../src/data/rows.ts";
+import { jsonRows } from "../../src/data/json-lines.ts";
+import { labelledTextReader } from "../../src/data/labelled.ts";
+import { collectRows } from "../../src/data/rows.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { openTaskModel, requireTokenizer } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
+import { fileLines } from "../../src/platform/node-text.ts";
 import { sequenceClassification } from "../../src/train/classification.ts";
 import { evaluateClassifier } from "../../src/train/evaluate-classifier.ts";
 import { trainObjective } from "../../src/train/trainer.ts";
@@ -34,8 +36,8 @@ const objective = sequenceClassification(model);
 const encoder = textEncoder(requireTokenizer(model), torch.max_length);
 
 function items(name: string) {
-  const rows = readJsonRows(readFileSync(`${folder}/${name}.jsonl`, "utf8"), name);
-  return encodeLabelledTexts(readLabelledTexts(rows, name), encoder, model.labels);
+  const rows = jsonRows(fileLines(`${folder}/${name}.jsonl`), name);
+  return encodeLabelledTexts(collectRows(rows, name, labelledTextReader()), encoder, model.labels);
 }
 
 const [train, dev] = [items("train"), items("dev")];

@@ -1,70 +1,68 @@
-import { access, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { type Example, readExamples } from "../data/jsonl.ts";
-import { folderFiles } from "../platform/node-files.ts";
+import { readdir, stat } from "node:fs/promises";
+import { extname, join } from "node:path";
+import { csvRows } from "../data/csv.ts";
+import { jsonRows } from "../data/json-lines.ts";
+import { collectRows, type RowReader } from "../data/rows.ts";
+import { fileLines } from "../platform/node-text.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { readTextFile } from "./text-file.ts";
 
-/** The rows of one JSONL file. */
-export interface ExampleFile {
+/** What a folder calls its parts, as mlx-lm or as Hugging Face's data sets; of several the first. */
+export const PARTS = {
+  train: ["train"],
+  valid: ["valid", "validation", "dev"],
+  test: ["test", "valid", "validation", "dev"],
+} as const;
+
+const EXTENSIONS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
+
+/** Rows of one file. */
+export interface RowFile<R> {
   readonly path: string;
-  readonly examples: readonly Example[];
+  readonly rows: readonly R[];
+  /** What was left out, to be told when the rows are used. */
+  readonly notes?: readonly string[];
 }
 
-/** The rows to train on and, if there are any, those to evaluate on. */
-export interface TrainingData {
-  readonly train: ExampleFile;
-  readonly valid: ExampleFile | undefined;
+/** Paths of training data: what to learn from, and what to judge by where there is any. */
+export interface DataPaths {
+  readonly train: string;
+  readonly valid: string | undefined;
 }
 
-/**
- * Reads a `.jsonl` file, or a folder laid out as mlx-lm's: `train.jsonl` and, if wanted, `valid.jsonl`.
- * @param evalPath a file to evaluate on instead
- * @throws LoraError listing every bad line of every file.
- */
-export async function readTrainingData(path: string, evalPath?: string): Promise<TrainingData> {
-  const isFolder = await checkIsFolder(path);
-  const validPath = evalPath ?? (isFolder ? await firstThere(path, ["valid.jsonl"]) : undefined);
-  const trainPath = isFolder ? await requireOne(path, ["train.jsonl"]) : path;
-  const [train, valid] = await readAll([trainPath, ...(validPath === undefined ? [] : [validPath])]);
-  return { train: train as ExampleFile, valid };
+/** The files of a path: a file itself, or a folder with `train` and, if wanted, `valid`, `validation` or `dev`. */
+export async function findTables(path: string, evalPath?: string): Promise<DataPaths> {
+  const isWhole = !(await isFolder(path, "data"));
+  const train = isWhole ? path : await requireTable(path, PARTS.train);
+  if (evalPath !== undefined) return { train, valid: await findTestTable(evalPath, "eval_data") };
+  return { train, valid: isWhole ? undefined : await findTable(path, PARTS.valid) };
 }
 
-/** Reads a `.jsonl` file, or `test.jsonl`, else `valid.jsonl`, of a folder. */
-export async function readEvaluationData(path: string): Promise<ExampleFile> {
-  const isFolder = await checkIsFolder(path);
-  return readExampleFile(isFolder ? await requireOne(path, ["test.jsonl", "valid.jsonl"]) : path);
+/** The file to evaluate on: the path itself, or `test`, else `valid`, of a folder. */
+export async function findTestTable(path: string, option = "data"): Promise<string> {
+  return (await isFolder(path, option)) ? requireTable(path, PARTS.test) : path;
 }
 
-async function checkIsFolder(path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found) fail("data", `${path} is not there`, "give a .jsonl file, or a folder that holds train.jsonl");
-  return found.isDirectory();
+/** What a task takes from the rows of a file: cells in `.csv` and `.tsv`, else JSON Lines. */
+export function readTable<T extends object>(path: string, reader: RowReader<T>): T[] {
+  const lines = fileLines(path);
+  const extension = extname(path).toLowerCase();
+  const rows = isTableOfCells(path)
+    ? csvRows(lines, path, extension === ".tsv" ? "\t" : ",")
+    : jsonRows(lines, path);
+  return collectRows(rows, path, reader);
 }
 
-async function firstThere(folder: string, names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) {
-    const path = join(folder, name);
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return path;
-  }
-  return undefined;
+/** Whether a file's rows are lines of cells, which are texts, and not JSON. */
+export function isTableOfCells(path: string): boolean {
+  return [".csv", ".tsv"].includes(extname(path).toLowerCase());
 }
 
-async function requireOne(folder: string, names: readonly string[]): Promise<string> {
-  const path = await firstThere(folder, names);
-  if (path !== undefined) return path;
-  const there = (await folderFiles(folder).list?.()) ?? [];
-  const found = there.length > 0 ? `it holds ${there.slice(0, 20).join(", ")}` : "it is empty";
-  return fail("data", `the folder ${folder} has no ${names.join(" or ")}; ${found}`);
-}
-
-/** Reads all files before it complains, so that one run shows everything that is to be mended. */
-async function readAll(paths: readonly string[]): Promise<ExampleFile[]> {
-  const results = await Promise.allSettled(paths.map(readExampleFile));
+/** Reads the files of training data, all of them before it complains: one run shows everything that is to be mended. */
+export async function readBoth<R>(
+  { train, valid }: DataPaths,
+  read: (path: string) => Promise<RowFile<R>>,
+): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }> {
+  const results = await Promise.allSettled([read(train), valid === undefined ? undefined : read(valid)]);
   const failures = results.flatMap((result) =>
     result.status === "rejected" ? [result.reason as unknown] : [],
   );
@@ -72,10 +70,50 @@ async function readAll(paths: readonly string[]): Promise<ExampleFile[]> {
     fail("data", failures.map(({ message }) => message).join("\n"));
   }
   if (failures.length > 0) throw failures[0];
-  return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const [first, second] = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  return { train: first as RowFile<R>, valid: second };
 }
 
-async function readExampleFile(path: string): Promise<ExampleFile> {
-  const text = await readTextFile(path);
-  return { path, examples: readExamples(text, path) };
+/** @throws LoraError where there is nothing */
+export async function isFolder(path: string, option: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) fail(option, `${path} is not there`, "give a file, or a folder that holds train and valid");
+  return found.isDirectory();
+}
+
+/** Names of what a folder holds, without hidden ones. */
+export async function visibleNames(folder: string): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => !name.startsWith(".")).sort();
+}
+
+/** The table of a folder that has the first of the names that is there. */
+async function findTable(folder: string, names: readonly string[]): Promise<string | undefined> {
+  const there = await visibleNames(folder);
+  for (const name of names) {
+    const found = there.filter((file) =>
+      EXTENSIONS.some((extension) => file.toLowerCase() === name + extension),
+    );
+    if (found.length > 1) {
+      fail(
+        "data",
+        `the folder ${folder} has ${found.join(" and ")}`,
+        "give the path of the one that is meant",
+      );
+    }
+    if (found[0] !== undefined) return join(folder, found[0]);
+  }
+  return undefined;
+}
+
+async function requireTable(folder: string, names: readonly string[]): Promise<string> {
+  const found = await findTable(folder, names);
+  if (found !== undefined) return found;
+  const there = await visibleNames(folder);
+  const holds = there.length > 0 ? `it holds ${there.slice(0, 20).join(", ")}` : "it is empty";
+  const wanted = `${names.join(" or ")} with one of the endings ${EXTENSIONS.join(", ")}`;
+  return fail(
+    "data",
+    `the folder ${folder} has no ${names[0]}${EXTENSIONS[0]}; ${holds}`,
+    `wanted ${wanted}`,
+  );
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { readTextFile } from "../platform/node-text.ts";
 import { LoraError } from "../util/fail.ts";
 import { runBench } from "./commands/bench.ts";
 import { runEnv } from "./commands/env.ts";
@@ -21,7 +22,6 @@ import {
 } from "./tables.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
-import { readTextFile } from "./text-file.ts";
 import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;

@@ -1,8 +1,9 @@
 import { basename } from "node:path";
+import type { Example } from "../data/examples.ts";
 import { type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { LoraError } from "../util/fail.ts";
-import type { ExampleFile } from "./data-files.ts";
+import type { RowFile } from "./data-files.ts";
 import { describeData } from "./format.ts";
 
 /** Rows where nothing is said have at most this many tokens, as in TRL. */
@@ -29,12 +30,12 @@ export function sequenceReader(
   model: Model,
   settings: DataSettings,
   note: (line: string) => void,
-): (file: ExampleFile) => SequenceFile {
+): (file: RowFile<Example>) => SequenceFile {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
   const options = { maxLength, truncation: settings.truncation, maskPrompt: settings.completion_only_loss };
-  return ({ path, examples }) => {
-    const result = inFile(path, () => tokenizeExamples(examples, tokenizer, options));
+  return ({ path, rows }) => {
+    const result = inFile(path, () => tokenizeExamples(rows, tokenizer, options));
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
     return result;
   };

@@ -3,6 +3,7 @@ import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { Objective } from "../train/objective.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
+import type { RowFile } from "./data-files.ts";
 import type { DataSettings } from "./sequences.ts";
 
 /** How a model does on some rows, as numbers and as text. */
@@ -38,12 +39,6 @@ export interface TaskRows {
 export interface TaskCommand {
   readTraining(path: string, evalPath?: string): Promise<{ train: TaskRows; valid: TaskRows | undefined }>;
   readTest(path: string): Promise<TaskRows>;
-}
-
-/** Rows of one file. */
-export interface RowFile<R> {
-  readonly path: string;
-  readonly rows: readonly R[];
 }
 
 /** Items, and what became of the rows they were made of. */

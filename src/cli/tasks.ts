@@ -7,18 +7,19 @@ import {
   textEncoder,
   tokenMasker,
 } from "../data/encode-task.ts";
+import { EXAMPLE_READER } from "../data/examples.ts";
 import { fitImage } from "../data/fit-image.ts";
 import { checkImageSize, imagePixels } from "../data/images.ts";
 import {
   checkLabels,
   labelIndex,
+  labelledTextReader,
   labelNames,
-  readLabelledTexts,
-  readPairedTexts,
-  readTaggedWords,
-  readTexts,
+  PAIRED_TEXTS_READER,
+  TAGGED_WORDS_READER,
+  TEXT_READER,
 } from "../data/labelled.ts";
-import { type Row, reportRows } from "../data/rows.ts";
+import { RowProblems, type RowReader } from "../data/rows.ts";
 import { specialFrame } from "../data/special-frame.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
@@ -35,40 +36,27 @@ import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { readEvaluationData, readTrainingData } from "./data-files.ts";
+import {
+  findTables,
+  findTestTable,
+  isTableOfCells,
+  type RowFile,
+  readBoth,
+  readTable,
+} from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
+import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
-import {
-  findImageFolders,
-  findTables,
-  findTestImages,
-  findTestTable,
-  type ImageFile,
-  isTableOfCells,
-  listImages,
-  readTable,
-} from "./table-files.ts";
-import { type RowFile, type TaskCommand, taskCommand } from "./task.ts";
+import { type TaskCommand, taskCommand } from "./task.ts";
 
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "causal-lm": taskCommand({
     task: "causal-lm",
-    async readTraining(path, evalPath) {
-      const { train, valid } = await readTrainingData(path, evalPath);
-      return {
-        train: { path: train.path, rows: train.examples },
-        valid: valid && { path: valid.path, rows: valid.examples },
-      };
-    },
-    async readTest(path) {
-      const { path: file, examples } = await readEvaluationData(path);
-      return { path: file, rows: examples };
-    },
-    prepare(model, { path, rows }, settings, note) {
-      const read = sequenceReader(model, settings, note);
-      const { sequences: items, report } = read({ path, examples: rows });
+    ...tables(() => EXAMPLE_READER),
+    prepare(model, file, settings, note) {
+      const { sequences: items, report } = sequenceReader(model, settings, note)(file);
       return { items, report: { report } };
     },
     objective: languageModelling,
@@ -80,7 +68,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sequence-classification": taskCommand({
     task: "sequence-classification",
-    ...tables(readLabelledTexts),
+    ...tables(labelledTextReader),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
     prepare(model, { path, rows }, settings, note) {
       const { kept, encoder } = openTexts(model, path, rows, settings, note);
@@ -98,7 +86,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "token-classification": taskCommand({
     task: "token-classification",
-    ...tables(readTaggedWords, "a cell holds no list, and tokens and tags are lists: write .jsonl"),
+    ...tables(() => TAGGED_WORDS_READER, "a cell holds no list, and tokens and tags are lists: write .jsonl"),
     labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
     prepare(model, { path, rows }, settings, note) {
       const tagged = rows.map((row) => ({ ...row, text: row.words.join(" ") }));
@@ -117,7 +105,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "masked-lm": taskCommand({
     task: "masked-lm",
-    ...tables(readTexts),
+    ...tables(() => TEXT_READER),
     prepare(model, { path, rows }, settings, note) {
       const { kept, encoder } = openTexts(model, path, rows, settings, note);
       return { items: kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })) };
@@ -131,7 +119,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sentence-embedding": taskCommand({
     task: "sentence-embedding",
-    ...tables(readPairedTexts),
+    ...tables(() => PAIRED_TEXTS_READER),
     prepare(model, { path, rows }, settings, note) {
       const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
       const { kept, encoder } = openTexts(model, path, pairs, settings, note);
@@ -150,25 +138,17 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "image-classification": taskCommand({
     task: "image-classification",
-    async readTraining(path, evalPath) {
-      const { train, valid } = await findImageFolders(path, evalPath);
-      return {
-        train: { path: train, rows: await listImages(train) },
-        valid: valid === undefined ? undefined : { path: valid, rows: await listImages(valid) },
-      };
-    },
-    async readTest(path) {
-      const folder = await findTestImages(path);
-      return { path: folder, rows: await listImages(folder) };
-    },
+    readTraining: async (path, evalPath) => readBoth(await findImageFolders(path, evalPath), readImages),
+    readTest: async (path) => readImages(await findTestImages(path)),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
-    async prepare(model, { path, rows }, _, note) {
+    async prepare(model, { path, rows, notes = [] }, _, note) {
       checkLabels(
         rows.map(({ label }) => label),
         model.labels,
         path,
       );
       note(`${basename(path)}: ${count(rows.length)} images`);
+      notes.forEach(note);
       return { items: await openImages(model, path, rows) };
     },
     objective: imageClassification,
@@ -178,21 +158,21 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 };
 
 /** How tasks on tables read their files; `noCells` says why it cannot be a table of cells, where it cannot. */
-function tables<R>(read: (rows: readonly Row[], label: string) => R[], noCells?: string) {
+function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) {
   const readRows = async (path: string): Promise<RowFile<R>> => {
     if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
-    return { path, rows: read(await readTable(path), path) };
+    return { path, rows: readTable(path, reader()) };
   };
   return {
-    async readTraining(path: string, evalPath?: string) {
-      const { train, valid } = await findTables(path, evalPath);
-      return {
-        train: await readRows(train),
-        valid: valid === undefined ? undefined : await readRows(valid),
-      };
-    },
+    readTraining: async (path: string, evalPath?: string) =>
+      readBoth(await findTables(path, evalPath), readRows),
     readTest: async (path: string) => readRows(await findTestTable(path)),
   };
+}
+
+async function readImages(path: string): Promise<RowFile<ImageFile>> {
+  const { images, notes } = await listImages(path);
+  return { path, rows: images, notes };
 }
 
 /** A row of a task on texts. */
@@ -256,16 +236,16 @@ async function openImages(
 ): Promise<LabelledImage[]> {
   const index = labelIndex(model.labels);
   const items: LabelledImage[] = [];
-  const problems: string[] = [];
+  const problems = new RowProblems();
   for (const image of images) {
     try {
       items.push({ ...(await openImage(model, image)), label: index(image.label) });
     } catch (error) {
       if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-      problems.push(error.message.replaceAll("\n", "\n    "));
+      problems.add(error.message.replaceAll("\n", "\n    "));
     }
   }
-  reportRows(folder, problems, "repair these files or take them out; preprocessor_config.json says the size");
+  problems.report(folder, "repair these files or take them out; preprocessor_config.json says the size");
   return items;
 }
 

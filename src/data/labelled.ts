@@ -1,6 +1,6 @@
 import { fail } from "../util/fail.ts";
-import { nearest } from "../util/nearest.ts";
-import { mapRows, type Row } from "./rows.ts";
+import { fieldProblem, labelOf, labelProblem, textProblem } from "./fields.ts";
+import type { RowReader } from "./rows.ts";
 
 /** A text, or a pair of them, and the name of its class. */
 export interface TextWithLabel {
@@ -27,64 +27,56 @@ export interface PairedTexts {
 
 /**
  * Rows with `text` and `label`, and in all of them or in none `text_pair`. A label is a text, a whole number, or true or
- * false.
+ * false. A reader is for one file: its first row says whether all are pairs.
  */
-export function readLabelledTexts(rows: readonly Row[], label: string): TextWithLabel[] {
-  const arePairs = rows.some(({ values }) => Object.hasOwn(values, PAIR));
-  const read = ({ values }: Row) => {
-    const text = textOf(values, "text");
-    const name = labelOf(values.label);
-    if (text === undefined) return wrong(values, "text", "a string");
-    if (name === undefined) return wrong(values, "label", "a name or a whole number");
-    if (!arePairs) return { text, label: name };
-    const textPair = textOf(values, PAIR);
-    return textPair === undefined ? wrong(values, PAIR, "a string") : { text, textPair, label: name };
+export function labelledTextReader(): RowReader<TextWithLabel> {
+  let arePairs: boolean | undefined;
+  return {
+    wanted: '"text" and "label", and in all rows or in none "text_pair"',
+    read(values) {
+      const isPair = Object.hasOwn(values, PAIR);
+      arePairs ??= isPair;
+      const problem = textProblem(values, "text") ?? labelProblem(values, "label");
+      if (problem !== undefined) return problem;
+      const [text, label] = [values.text as string, String(values.label)];
+      if (isPair && !arePairs) return `has "${PAIR}", which the first row has not`;
+      if (!arePairs) return { text, label };
+      return textProblem(values, PAIR) ?? { text, textPair: values[PAIR] as string, label };
+    },
   };
-  return mapRows(rows, label, read, arePairs ? '"text", "text_pair" and "label"' : '"text" and "label"');
 }
 
 /** Rows with `tokens` and `tags` (or `ner_tags`, `labels`): two lists of equal length. */
-export function readTaggedWords(rows: readonly Row[], label: string): TaggedWords[] {
-  const read = ({ values }: Row) => {
-    const words = listOf(values.tokens, (word) => (typeof word === "string" ? word : undefined));
-    const tags = listOf(values.tags ?? values.ner_tags ?? values.labels, labelOf);
-    if (!words) return wrong(values, "tokens", "a list of strings");
-    if (!tags) return wrong(values, "tags", "a list of names or whole numbers");
+export const TAGGED_WORDS_READER: RowReader<TaggedWords> = {
+  wanted: '"tokens" and "tags"',
+  read(values) {
+    const key = ["tags", "ner_tags", "labels"].find((name) => (values[name] ?? undefined) !== undefined);
+    const words = listOf(values.tokens, (word) => (isText(word) ? word : undefined));
+    const tags = listOf(values[key ?? "tags"], labelOf);
+    if (!words) return fieldProblem(values, "tokens", "a list of strings");
+    if (!tags) return fieldProblem(values, key ?? "tags", "a list of names or whole numbers");
     if (words.length !== tags.length) return `has ${words.length} tokens and ${tags.length} tags`;
     return { words, tags };
-  };
-  return mapRows(rows, label, read, '"tokens" and "tags"');
-}
+  },
+};
 
 /** Rows with `anchor` and `positive`. */
-export function readPairedTexts(rows: readonly Row[], label: string): PairedTexts[] {
-  const read = ({ values }: Row) => {
-    const anchor = textOf(values, "anchor");
-    const positive = textOf(values, "positive");
-    if (anchor === undefined) return wrong(values, "anchor", "a string");
-    if (positive === undefined) return wrong(values, "positive", "a string");
-    return { anchor, positive };
-  };
-  return mapRows(rows, label, read, '"anchor" and "positive"');
-}
+export const PAIRED_TEXTS_READER: RowReader<PairedTexts> = {
+  wanted: '"anchor" and "positive"',
+  read(values) {
+    const problem = textProblem(values, "anchor") ?? textProblem(values, "positive");
+    return problem ?? { anchor: values.anchor as string, positive: values.positive as string };
+  },
+};
 
 /** Rows with `text`. */
-export function readTexts(rows: readonly Row[], label: string): { text: string }[] {
-  const read = ({ values }: Row) => {
-    const text = textOf(values, "text");
-    return text === undefined ? wrong(values, "text", "a string") : { text };
-  };
-  return mapRows(rows, label, read, '"text"');
-}
+export const TEXT_READER: RowReader<{ text: string }> = {
+  wanted: '"text"',
+  read: (values) => textProblem(values, "text") ?? { text: values.text as string },
+};
 
-function textOf(values: Row["values"], key: string): string | undefined {
-  const value = values[key];
-  return typeof value === "string" ? value : undefined;
-}
-
-function labelOf(value: unknown): string | undefined {
-  const isName = (typeof value === "string" && value !== "") || typeof value === "boolean";
-  return isName || Number.isInteger(value) ? String(value) : undefined;
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.isWellFormed();
 }
 
 function listOf(value: unknown, read: (item: unknown) => string | undefined): string[] | undefined {
@@ -93,21 +85,11 @@ function listOf(value: unknown, read: (item: unknown) => string | undefined): st
   return items.some((item) => item === undefined) ? undefined : (items as string[]);
 }
 
-function wrong(values: Row["values"], key: string, wanted: string): string {
-  if (Object.hasOwn(values, key)) {
-    return `${JSON.stringify(key)} is ${JSON.stringify(values[key])?.slice(0, 80)}, wanted ${wanted}`;
-  }
-  const keys = Object.keys(values);
-  const meant = nearest(key, keys);
-  const has = keys.map((name) => JSON.stringify(name)).join(", ") || "nothing";
-  return `has no ${JSON.stringify(key)}, but ${has}${meant ? `; is ${JSON.stringify(meant)} meant?` : ""}`;
-}
-
 /** The classes that occur, in order: of numbers where all are, else of their letters' codes. */
 export function labelNames(labels: Iterable<string>): string[] {
   const names = [...new Set(labels)];
   const areNumbers = names.every((name) => /^\d+$/.test(name));
-  return areNumbers ? names.sort((a, b) => Number(a) - Number(b)) : names.sort();
+  return areNumbers ? names.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1)) : names.sort();
 }
 
 /**

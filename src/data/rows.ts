@@ -1,66 +1,60 @@
 import { fail, failAll } from "../util/fail.ts";
-import { isObject } from "../util/json.ts";
+import type { JsonObject } from "../util/json.ts";
 
-/** One row of a table and where it stands, for messages. */
+/** One row of a file and where it begins, for messages. */
 export interface Row {
   /** `file:line` */
   readonly where: string;
-  readonly values: Readonly<Record<string, unknown>>;
+  /** What the row holds, or a sentence on what is wrong with it. */
+  readonly values: JsonObject | string;
+}
+
+/** What a task takes from a row. */
+export interface RowReader<T extends object> {
+  /** What each row needs, for messages. */
+  readonly wanted: string;
+  /** The item, or what is wrong with the row. */
+  read(values: JsonObject): T | string;
 }
 
 /** Bad rows named one by one; a file of the wrong kind would otherwise print a million of them. */
 const PROBLEMS_SHOWN = 100;
 
+/** The problems of a file's rows, of which the first ones are kept and the others counted. */
+export class RowProblems {
+  readonly #shown: string[] = [];
+  #count = 0;
+
+  add(problem: string): void {
+    if (++this.#count <= PROBLEMS_SHOWN) this.#shown.push(problem);
+  }
+
+  /** @throws LoraError that lists them, if there are any. */
+  report(label: string, help?: string): void {
+    const more = this.#count - this.#shown.length;
+    failAll(label, more > 0 ? [...this.#shown, `and ${more} more rows`] : this.#shown, help);
+  }
+}
+
 /**
- * Reads rows from JSON Lines, whatever their keys. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * What a task takes from the rows of a file, one after the other: of a file that is read piece by piece no more is in
+ * memory than that.
  * @param label the file, for messages
- * @throws LoraError naming every line that is no JSON object
+ * @throws LoraError naming every row that cannot be used, or saying that there are no rows
  */
-export function readJsonRows(text: string, label: string): Row[] {
-  const rows: Row[] = [];
-  const problems: string[] = [];
-  for (const [i, line] of text
-    .replace(/^\uFEFF/, "")
-    .split(/\r?\n/)
-    .entries()) {
-    if (line.trim() === "") continue;
-    const where = `${label}:${i + 1}`;
-    const values = parseObject(line);
-    if (typeof values === "string") problems.push(`${where}: ${values}`);
-    else rows.push({ where, values });
-  }
-  reportRows(label, problems, "write one JSON object a line");
-  if (rows.length === 0) fail(label, "has no rows");
-  return rows;
-}
-
-function parseObject(line: string): Record<string, unknown> | string {
-  try {
-    const value: unknown = JSON.parse(line);
-    return isObject(value) ? value : "is no JSON object";
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-/** Throws one error for all bad rows, if there are any. */
-export function reportRows(label: string, problems: readonly string[], help?: string): void {
-  const shown = problems.slice(0, PROBLEMS_SHOWN);
-  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more rows`);
-  failAll(label, shown, help);
-}
-
-/** Turns rows into what a task needs; `read` returns the item, or what is wrong with the row. */
-export function mapRows<T extends object>(
-  rows: readonly Row[],
+export function collectRows<T extends object>(
+  rows: Iterable<Row>,
   label: string,
-  read: (row: Row) => T | string,
-  wanted: string,
+  { read, wanted }: RowReader<T>,
 ): T[] {
-  const results = rows.map((row) => ({ row, result: read(row) }));
-  const problems = results.flatMap(({ row, result }) =>
-    typeof result === "string" ? [`${row.where}: ${result}`] : [],
-  );
-  reportRows(label, problems, `each row needs ${wanted}`);
-  return results.map(({ result }) => result as T);
+  const items: T[] = [];
+  const problems = new RowProblems();
+  for (const { where, values } of rows) {
+    const item = typeof values === "string" ? values : read(values);
+    if (typeof item === "string") problems.add(`${where}: ${item}`);
+    else items.push(item);
+  }
+  problems.report(label, `each row needs ${wanted}`);
+  if (items.length === 0) fail(label, "has no rows", `each row needs ${wanted}`);
+  return items;
 }

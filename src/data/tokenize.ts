@@ -1,6 +1,6 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
-import type { CompletionExample, Example } from "./jsonl.ts";
+import type { CompletionExample, Example } from "./examples.ts";
 import { specialFrame } from "./special-frame.ts";
 
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */

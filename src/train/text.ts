@@ -1,4 +1,4 @@
-import type { Example } from "../data/jsonl.ts";
+import type { Example } from "../data/examples.ts";
 import { encodePrompt } from "../data/special-frame.ts";
 import { type TokenizeOptions, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";

@@ -110,7 +110,7 @@ describe("sequence classification", () => {
     };
     const bad = await run([{ text: "a" }, { txt: "a", label: 1 }, { text: 3, label: 1 }, "[1]"]);
     expect(bad.code).toBe(1);
-    expect(bad.stderr).toContain("bad.jsonl:4: is no JSON object");
+    expect(bad.stderr).toContain("bad.jsonl:4: is a list, wanted a JSON object");
     const rows = await run([{ text: "a" }, { txt: "a", label: 1 }, { text: 3, label: 1 }]);
     for (const part of [
       'bad.jsonl:1: has no "label", but "text"',

@@ -1,21 +1,25 @@
 import { describe, expect, test } from "vitest";
 import { encodeTaggedWords, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
+import { jsonRows } from "../../src/data/json-lines.ts";
 import {
   checkLabels,
   labelIndex,
+  labelledTextReader,
   labelNames,
-  readLabelledTexts,
-  readTaggedWords,
+  TAGGED_WORDS_READER,
 } from "../../src/data/labelled.ts";
-import { readJsonRows } from "../../src/data/rows.ts";
+import { collectRows } from "../../src/data/rows.ts";
 import { specialFrame } from "../../src/data/special-frame.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { readTokenizerJson } from "../../src/io/tokenizer/tokenizer-files.ts";
 import { wordPieceTokenizer } from "../../src/io/tokenizer/wordpiece.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
+import { splitLines } from "../../src/util/lines.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
+const jsonLines = (text: string) => jsonRows(splitLines(text), "t.jsonl");
+const labelled = (text: string) => collectRows(jsonLines(text), "t.jsonl", labelledTextReader());
 const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "the", "game", "s", "##s"];
 const tokenizer = createTokenizer(wordPieceTokenizer(VOCABULARY.join("\n"), {}));
 
@@ -36,8 +40,8 @@ describe("labels", () => {
   });
 
   test("tags and tokens of unequal number are refused, row by row", () => {
-    const rows = readJsonRows('{"tokens":["a"],"tags":[0,1]}\n\n{"tokens":"a","tags":[0]}\n', "t.jsonl");
-    expect(() => readTaggedWords(rows, "t.jsonl")).toThrow(
+    const rows = jsonLines('{"tokens":["a"],"tags":[0,1]}\n\n{"tokens":"a","tags":[0]}\n');
+    expect(() => collectRows(rows, "t.jsonl", TAGGED_WORDS_READER)).toThrow(
       /t\.jsonl:1: has 1 tokens and 2 tags[\s\S]*t\.jsonl:3: "tokens" is "a", wanted a list of strings/,
     );
   });
@@ -108,9 +112,43 @@ test("pairs of texts are framed and cut as transformers does it", async () => {
 });
 
 test("rows are all pairs or none", () => {
-  const rows = (lines: string) => readLabelledTexts(readJsonRows(lines, "p.jsonl"), "p.jsonl");
-  expect(rows('{"text":"a","text_pair":"b","label":1}')).toEqual([{ text: "a", textPair: "b", label: "1" }]);
-  expect(() => rows('{"text":"a","text_pair":"b","label":1}\n{"text":"a","label":1}')).toThrow(
-    /p\.jsonl:2: has no "text_pair"[\s\S]*each row needs "text", "text_pair" and "label"/,
+  expect(labelled('{"text":"a","text_pair":"b","label":1}')).toEqual([
+    { text: "a", textPair: "b", label: "1" },
+  ]);
+  expect(() => labelled('{"text":"a","text_pair":"b","label":1}\n{"text":"a","label":1}')).toThrow(
+    /t\.jsonl:2: has no "text_pair"[\s\S]*each row needs "text" and "label"/,
   );
+  expect(() => labelled('{"text":"a","label":1}\n{"text":"a","text_pair":"b","label":1}')).toThrow(
+    /t\.jsonl:2: has "text_pair", which the first row has not/,
+  );
+});
+
+test.each([
+  ['"pos"', "pos"],
+  ["9007199254740991", "9007199254740991"],
+  ["true", "true"],
+  ['"9007199254740993"', "9007199254740993"],
+  ['"__proto__"', "__proto__"],
+])("the label %s is the class %s", (json, name) => {
+  expect(labelled(`{"text":"a","label":${json}}`)[0]?.label).toBe(name);
+});
+
+test.each([
+  [
+    "9007199254740993",
+    /"label" is 9007199254740992, wanted .*beyond 2\^53 are rounded: write it as a string/,
+  ],
+  ["1.5", /"label" is 1\.5, wanted a name or a whole number/],
+  ["null", /"label" is null, wanted/],
+  ['[["a"]]', /"label" is \[\["a"\]\], wanted/],
+  ['{"a":1}', /"label" is \{"a":1\}, wanted/],
+  ['""', /"label" is "", wanted/],
+])("the label %s is refused", (json, message) => {
+  expect(() => labelled(`{"text":"a","label":${json}}`)).toThrow(message);
+});
+
+test("tags beyond 2^53 and words that are no text are refused", () => {
+  const tagged = (row: string) => () => collectRows(jsonLines(row), "t.jsonl", TAGGED_WORDS_READER);
+  expect(tagged('{"tokens":["a"],"tags":[9007199254740993]}')).toThrow(/beyond 2\^53 are rounded/);
+  expect(tagged('{"tokens":["\\ud800"],"ner_tags":[1]}')).toThrow(/"tokens" is \["\\ud800"\], wanted/);
 });

@@ -1,5 +1,6 @@
 import { fail } from "../../util/fail.ts";
-import { parseJson } from "../json/parse.ts";
+import { parseJson, parsePythonJson } from "../json/parse.ts";
+import { decodeText, MAX_TEXT_BYTES } from "./text.ts";
 
 /** Read-only named files of one folder, one URL or one hub repository. Names use `/` and stay inside. */
 export interface FileSource {
@@ -54,20 +55,29 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
   };
 }
 
-/** A whole UTF-8 file. Throws where it is missing or is no UTF-8. */
+/**
+ * A whole UTF-8 file without a byte-order mark.
+ * @throws LoraError where it is missing, is no UTF-8 or is larger than a JavaScript string
+ */
 export async function readText(files: FileSource, name: string): Promise<string> {
   const size = (await files.size(name)) ?? failMissing(files, name);
-  const bytes = await files.read(name, 0, size);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return fail(`${files.label}/${name}`, "is not UTF-8 text", "save it as UTF-8");
+  const where = `${files.label}/${name}`;
+  if (size > MAX_TEXT_BYTES) {
+    fail(where, `has ${size} bytes, a text may have ${MAX_TEXT_BYTES}`, "give a smaller file");
   }
+  return decodeText(await files.read(name, 0, size), where).replace(/^\uFEFF/, "");
 }
 
-/** A whole JSON file. Throws where it is missing or invalid, with the line and column. */
+/** The file of a tokenizer, which Rust reads; Python reads the others, and takes NaN and Infinity for numbers. */
+const RUSTS_FILE = "tokenizer.json";
+
+/**
+ * A whole JSON file.
+ * @throws LoraError where it is missing, invalid or has a key twice, with the line and column
+ */
 export async function readJson(files: FileSource, name: string): Promise<unknown> {
-  return parseJson(await readText(files, name), `${files.label}/${name}`);
+  const parse = name === RUSTS_FILE ? parseJson : parsePythonJson;
+  return parse(await readText(files, name), `${files.label}/${name}`);
 }
 
 /** Whether a file name could lead out of its folder: absolute, a drive, a backslash, or a `..` segment. */

@@ -1,7 +1,6 @@
 import { fail, failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { checkRange, type FileSource, failMissing } from "../files/files.ts";
-import { duplicateKeys } from "../json/duplicate-keys.ts";
 import { parseJson } from "../json/parse.ts";
 
 /**
@@ -81,7 +80,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, label: string):
   const json = parseJson(text, label);
   if (!isObject(json)) fail(label, "the header is no JSON object", DAMAGED);
 
-  const problems = duplicateKeys(text).map((key) => `key ${JSON.stringify(key)} occurs twice`);
+  const problems: string[] = [];
   const { __metadata__: metadata, ...entries } = json;
   problems.push(...metadataProblems(metadata));
   const tensors = readEntries(entries, dataStart, fileSize, problems);

@@ -26,18 +26,38 @@ describe("memoryFiles", () => {
 });
 
 test("readText says which file of which folder is missing or no text", async () => {
-  const files = filesOf({ bad: Uint8Array.of(0xff, 0xfe) });
+  const files = filesOf({ bad: Uint8Array.of(0x61, 0x0a, 0xe9, 0x0a), bom: "\uFEFFa" });
   expect((await errorOf(() => readText(files, "none"))).message).toContain("memory/none: no such file");
-  expect((await errorOf(() => readText(files, "bad"))).message).toContain("memory/bad: is not UTF-8");
+  expect((await errorOf(() => readText(files, "bad"))).message).toContain("memory/bad:2: is not UTF-8");
+  expect(await readText(files, "bom")).toBe("a");
 });
 
 test("readJson gives line and column of the mistake", async () => {
-  const files = filesOf({ good: { a: 1 }, bad: '{\n  "a": 1,\n  "b": NaN\n}', empty: "" });
+  const files = filesOf({ good: { a: 1 }, bad: '{\n  "a": NaN,\n  "b": Nan\n}', empty: "" });
   expect(await readJson(files, "good")).toEqual({ a: 1 });
   expect((await errorOf(() => readJson(files, "bad"))).message).toMatch(
     /^memory\/bad: invalid JSON.*line 3 column 8/,
   );
   expect((await errorOf(() => readJson(files, "empty"))).message).toContain("line 1 column 1");
+});
+
+test("a key that is there twice is refused with its path and place", async () => {
+  const files = filesOf({ "config.json": '{\n  "a": {"b": 1,\n    "b": 2},\n  "c": 1, "c": 1\n}' });
+  expect((await errorOf(() => readJson(files, "config.json"))).message).toMatch(
+    /^memory\/config\.json: 2 problems:\n.*"a\.b" occurs twice, again at line 3 column 5\n.*"c" occurs .* line 4/,
+  );
+});
+
+test("NaN and the infinities are numbers where Python reads a file, and no JSON where Rust does", async () => {
+  const text = '{"a": [NaN, -Infinity, "NaN, \\" Infinity"], "b": {"c": Infinity}}';
+  const files = filesOf({ "config.json": text, "tokenizer.json": text });
+  expect(await readJson(files, "config.json")).toEqual({
+    a: [Number.NaN, -Infinity, 'NaN, " Infinity'],
+    b: { c: Infinity },
+  });
+  expect((await errorOf(() => readJson(files, "tokenizer.json"))).message).toContain(
+    "invalid JSON at line 1",
+  );
 });
 
 test.each([
@@ -67,9 +87,10 @@ test.each([
   ['{"a":"{\\"a\\":1,\\"a\\":2}"}', []],
   ['{ "a" : "a" , "b" : "a", "a" : [ ] }', ["a"]],
   ['{"__proto__":1,"__proto__":1}', ["__proto__"]],
+  ['{"a\\\\":"\\\\\\"","b":{"c":[{"d":1},{"d":1,"d":2}]}}', ["b.c.d"]],
 ])("duplicateKeys(%s)", (text, expected) => {
   JSON.parse(text);
-  expect(duplicateKeys(text)).toEqual(expected);
+  expect(duplicateKeys(text).map(({ path }) => path)).toEqual(expected);
 });
 
 test.each([

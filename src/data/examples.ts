@@ -1,0 +1,62 @@
+import type { JsonObject } from "../util/json.ts";
+import { splitLines } from "../util/lines.ts";
+import { nearest } from "../util/nearest.ts";
+import { textProblem } from "./fields.ts";
+import { jsonRows } from "./json-lines.ts";
+import { collectRows, type RowReader } from "./rows.ts";
+
+/** A whole text to learn. */
+export interface TextExample {
+  readonly text: string;
+}
+
+/** A completion to learn, given its prompt. They are joined as they are: no space, no template in between. */
+export interface CompletionExample {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** One training example, in the row formats of TRL and mlx-lm. */
+export type Example = TextExample | CompletionExample;
+
+const WANTED = '"text", or "prompt" and "completion"';
+
+/** What language modelling takes from a row. */
+export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readExample };
+
+/**
+ * Reads training examples from JSON Lines: each row has `text`, or `prompt` and `completion`, as strings; other keys
+ * are ignored and the two kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * @param source the file's text, or its lines one by one, of which no more than the examples stays in memory
+ * @param label the file, for messages
+ * @throws LoraError that names every bad line as `label:line: reason`, or says that there are no rows.
+ */
+export function readExamples(source: string | Iterable<string>, label: string): Example[] {
+  const lines = typeof source === "string" ? splitLines(source) : source;
+  return collectRows(jsonRows(lines, label), label, EXAMPLE_READER);
+}
+
+function readExample(values: JsonObject): Example | string {
+  const { text, prompt, completion } = values;
+  if (text !== undefined && prompt === undefined && completion === undefined) {
+    return textProblem(values, "text") ?? { text: text as string };
+  }
+  if (text === undefined && prompt !== undefined && completion !== undefined) {
+    const problem = textProblem(values, "prompt") ?? textProblem(values, "completion");
+    return problem ?? { prompt: prompt as string, completion: completion as string };
+  }
+  return wrongKeys(Object.keys(values));
+}
+
+function wrongKeys(keys: readonly string[]): string {
+  const has = keys.length === 0 ? "no keys" : `keys ${keys.map((key) => `"${key}"`).join(", ")}`;
+  const known = ["text", "prompt", "completion"];
+  const missing = known.filter((key) => !keys.includes(key));
+  const hints = keys.flatMap((key) => {
+    const meant = known.includes(key) ? undefined : nearest(key, missing);
+    return meant === undefined ? [] : [`"${meant}" for "${key}"`];
+  });
+  const hint = hints.length === 0 ? "" : `; did you mean ${hints.join(", ")}?`;
+  const both = keys.includes("text") && keys.length > 1 && missing.length < 2 ? " (one kind, not both)" : "";
+  return `has ${has}, wanted ${WANTED}${both}${hint}`;
+}

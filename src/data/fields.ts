@@ -1,0 +1,41 @@
+import type { JsonObject } from "../util/json.ts";
+import { nearest } from "../util/nearest.ts";
+
+/** What is wrong with a field that must be a text; undefined where it is one. */
+export function textProblem(values: JsonObject, key: string): string | undefined {
+  const value = values[key];
+  if (typeof value !== "string") return fieldProblem(values, key, "a string");
+  if (value.isWellFormed()) return undefined;
+  return `${JSON.stringify(key)} holds half of a surrogate pair (such as \\ud83d alone), which is no character`;
+}
+
+/** What is wrong with a field that must be the name of a class; undefined where it is one. */
+export function labelProblem(values: JsonObject, key: string): string | undefined {
+  return labelOf(values[key]) === undefined ? fieldProblem(values, key, LABEL) : undefined;
+}
+
+const LABEL = "a name or a whole number";
+
+/** The name of a class: a text, a whole number, or true or false. */
+export function labelOf(value: unknown): string | undefined {
+  const isName = (typeof value === "string" && value !== "") || typeof value === "boolean";
+  return isName || Number.isSafeInteger(value) ? String(value) : undefined;
+}
+
+/** Says what a row has in place of a field of the wanted kind. */
+export function fieldProblem(values: JsonObject, key: string, wanted: string): string {
+  if (Object.hasOwn(values, key)) {
+    return `${JSON.stringify(key)} is ${JSON.stringify(values[key]).slice(0, 80)}, wanted ${wanted}${rounded(values[key])}`;
+  }
+  const keys = Object.keys(values);
+  const meant = nearest(key, keys);
+  const has = keys.map((name) => JSON.stringify(name)).join(", ") || "nothing";
+  return `has no ${JSON.stringify(key)}, but ${has}${meant ? `; is ${JSON.stringify(meant)} meant?` : ""}`;
+}
+
+/** Why whole numbers beyond 2^53 are refused: two of them can become the same one. */
+function rounded(value: unknown): string {
+  const numbers: unknown[] = Array.isArray(value) ? value : [value];
+  const isRounded = numbers.some((item) => Number.isInteger(item) && !Number.isSafeInteger(item));
+  return isRounded ? " (whole numbers beyond 2^53 are rounded: write it as a string)" : "";
+}

@@ -1,0 +1,130 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { findTables, findTestTable, readTable } from "../../src/cli/data-files.ts";
+import { findImageFolders, findTestImages, listImages } from "../../src/cli/image-folders.ts";
+import { EXAMPLE_READER } from "../../src/data/examples.ts";
+import { labelledTextReader } from "../../src/data/labelled.ts";
+
+const root = mkdtempSync(join(tmpdir(), "webgpu-lora-data-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+let folder = "";
+let count = 0;
+beforeEach(() => {
+  folder = join(root, String(count++));
+  mkdirSync(folder);
+});
+
+function write(...names: string[]): void {
+  for (const name of names) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), "");
+  }
+}
+
+describe("tables", () => {
+  test("train, and valid by any of its names; test or valid to evaluate on", async () => {
+    write("train.csv", "dev.tsv", "validation.jsonl", "notes.txt");
+    expect(await findTables(folder)).toEqual({
+      train: join(folder, "train.csv"),
+      valid: join(folder, "validation.jsonl"),
+    });
+    expect(await findTestTable(folder)).toBe(join(folder, "validation.jsonl"));
+    write("Test.JSON");
+    expect(await findTestTable(folder)).toBe(join(folder, "Test.JSON"));
+    expect((await findTables(join(folder, "train.csv"), folder)).valid).toBe(join(folder, "Test.JSON"));
+  });
+
+  test("hidden files are none, and two of one name are not chosen from", async () => {
+    write(".train.jsonl", "._train.jsonl", "rows.parquet");
+    await expect(findTables(folder)).rejects.toThrow(
+      /has no train\.jsonl; it holds rows\.parquet\n.*\.csv, \.tsv/,
+    );
+    write("train.jsonl", "train.csv");
+    await expect(findTables(folder)).rejects.toThrow(/has train\.csv and train\.jsonl\n.*give the path/);
+    await expect(findTables(join(folder, "none"))).rejects.toThrow(/none is not there/);
+  });
+
+  test("the ending says what a file is: every task reads every kind", () => {
+    const path = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const rows = [{ prompt: "a", completion: "b" }];
+    expect(readTable(path("a.csv", "prompt,completion\r\na,b"), EXAMPLE_READER)).toEqual(rows);
+    expect(readTable(path("a.TSV", "prompt\tcompletion\na\tb\n"), EXAMPLE_READER)).toEqual(rows);
+    expect(readTable(path("a.ndjson", '{"prompt":"a","completion":"b"}'), EXAMPLE_READER)).toEqual(rows);
+    expect(() => readTable(path("b.csv", "text,lable\na,b\n"), labelledTextReader())).toThrow(
+      /b\.csv:2: has no "label", but "text", "lable"; is "lable" meant\?/,
+    );
+    expect(() => readTable(path("c.csv", "text,label\n"), labelledTextReader())).toThrow(
+      /c\.csv: has no rows/,
+    );
+  });
+});
+
+describe("images", () => {
+  const labels = async () =>
+    (await listImages(folder)).images.map(({ label, path }) => [label, path.split("/").at(-1)]);
+
+  // As imagefolder of datasets 5.0: names that begin with a dot, and folders that begin with two underscores.
+  test("hidden files and folders are no images and no classes", async () => {
+    write("cat/a.PNG", "dog/b.jpeg", "dog/__c.png", "dog/._b.png", "dog/.DS_Store", "dog/Thumbs.db");
+    write(".ipynb_checkpoints/a.png", ".git/x.png", "__MACOSX/cat/._a.png", "__pycache__/x.png");
+    write("cat/.ipynb_checkpoints/a-checkpoint.png", "README.md");
+    expect(await labels()).toEqual([
+      ["cat", "a.PNG"],
+      ["dog", "__c.png"],
+      ["dog", "b.jpeg"],
+    ]);
+    expect((await listImages(folder)).notes).toEqual([]);
+  });
+
+  test("what is left out is told", async () => {
+    write("cat/a.png", "cat/b.heic", "cat/c.SVG", "dog/a.jfif", "bird/readme.txt", "loose.png");
+    expect(await listImages(folder)).toMatchObject({
+      images: [{ label: "cat" }, { label: "dog" }],
+      notes: [
+        "  2 images left out, in a format that is not read: b.heic, c.SVG",
+        "  1 image left out, beside the folders of the classes: loose.png",
+        "  1 folder left out, without an image: bird",
+      ],
+    });
+  });
+
+  test("links to folders and files count as what they lead to", async () => {
+    write("cat/a.png");
+    symlinkSync(join(folder, "cat"), join(folder, "dog"));
+    symlinkSync(join(folder, "none"), join(folder, "gone"));
+    expect(await labels()).toEqual([
+      ["cat", "a.png"],
+      ["dog", "a.png"],
+    ]);
+  });
+
+  test("images in a folder inside a class are refused", async () => {
+    write("cat/a.png", "cat/2024/may/b.png", "cat/empty/notes.txt", "dog/old/c.png");
+    await expect(listImages(folder)).rejects.toThrow(
+      /2 problems:\n.*cat\/2024 holds images inside the folder of a class\n.*dog\/old/,
+    );
+  });
+
+  test("a folder without classes says what is wanted", async () => {
+    write("a.png", "b.png");
+    await expect(listImages(folder)).rejects.toThrow(/holds no images in folders\n.*a folder for each class/);
+  });
+
+  test("train and valid are parts where they hold folders, and classes where they hold images", async () => {
+    write("train/cat/a.png", "validation/cat/b.png", "test/cat/c.png", ".hidden/x.png");
+    expect(await findImageFolders(folder)).toEqual({
+      train: join(folder, "train"),
+      valid: join(folder, "validation"),
+    });
+    expect(await findTestImages(folder)).toBe(join(folder, "test"));
+    folder = join(folder, "vehicles");
+    write("train/a.png", "car/b.png");
+    expect(await findImageFolders(folder)).toEqual({ train: folder, valid: undefined });
+  });
+});

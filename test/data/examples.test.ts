@@ -1,0 +1,113 @@
+import { expect, test } from "vitest";
+import { readExamples } from "../../src/data/examples.ts";
+
+function messageOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "no error";
+}
+
+const read = (...values: unknown[]) =>
+  readExamples(values.map((value) => JSON.stringify(value)).join("\n"), "d.jsonl");
+
+test("parses lines, skips blank ones, accepts a byte-order mark, CRLF and no last newline", () => {
+  const examples = readExamples('\uFEFF{"text":"a"}\r\n\r\n   \n{"text":"b\\n🙂"}', "d.jsonl");
+  expect(examples).toEqual([{ text: "a" }, { text: "b\n🙂" }]);
+});
+
+test("reports every bad line at once, broken JSON and wrong keys together, with file and line", () => {
+  const message = messageOf(() => readExamples('{"text":1}\n{bad\n\n{"a":1}\n', "d.jsonl"));
+  expect(message).toContain("3 problems");
+  expect(message).toMatch(/d\.jsonl:1: "text" is 1, wanted.*\n.*d\.jsonl:2: .+\n.*d\.jsonl:4: has keys "a"/s);
+});
+
+test("of a million bad rows the first are named and the others counted", () => {
+  const message = messageOf(() => readExamples("{no json\n".repeat(5000), "d.jsonl"));
+  expect(message).toContain("d.jsonl:100:");
+  expect(message).not.toContain("d.jsonl:101:");
+  expect(message).toContain("and 4900 more rows");
+});
+
+test("a file of another kind is named in one sentence", () => {
+  expect(messageOf(() => readExamples("\nno json\n".repeat(5000), "d.txt"))).toMatch(
+    /^d\.txt: is not JSON Lines: no line begins with \{, the first is "no json"\n {2}→ .*jq -R -c '\{text: \.\}'/,
+  );
+  expect(messageOf(() => readExamples("text,label\na,b\n", "d.jsonl"))).toContain(
+    "name a table of cells .csv",
+  );
+});
+
+test("JSON that is not one object a line is recognised", () => {
+  const objects = [{ text: "a" }, { text: "b" }];
+  for (const array of [JSON.stringify(objects, null, 2), JSON.stringify(objects), "[\r\n]"]) {
+    expect(messageOf(() => readExamples(array, "d.json"))).toContain("is one JSON array");
+  }
+  const spread = objects.map((object) => JSON.stringify(object, null, 2)).join("\n");
+  expect(messageOf(() => readExamples(spread, "d.json"))).toMatch(
+    /objects over several lines[\s\S]*jq -c \. FILE/,
+  );
+});
+
+test("line ends are \\n, \\r\\n and \\r, mixed, and nothing else; numbers count all of them", () => {
+  const text = '{"text":"a\u2028b\u0085"}\r{"text":"c"}\r\n\n{"text":"d"}\n{"text":"e"}';
+  expect(readExamples(text, "d.jsonl").map((example) => "text" in example && example.text)).toEqual([
+    ...["a\u2028b\u0085", "c", "d", "e"],
+  ]);
+  expect(messageOf(() => readExamples('{"text":"a"}\r\r\n\n{"text":2}', "d.jsonl"))).toContain("d.jsonl:4:");
+});
+
+test("lines come one by one, too", () => {
+  const lines = ['\uFEFF{"text":"a"}\n', "\n", '{"text":"b"}'];
+  expect(readExamples(lines, "d.jsonl")).toEqual([{ text: "a" }, { text: "b" }]);
+});
+
+test("a key that is there twice, and half of a surrogate pair, are refused", () => {
+  expect(messageOf(() => readExamples('{"text":"a","text":"b"}', "d.jsonl"))).toContain(
+    'd.jsonl:1: the key "text" is there twice',
+  );
+  expect(messageOf(() => readExamples('{"text":"a","meta":{"x":1,"\\u0078":2}}', "d.jsonl"))).toContain(
+    '"meta.x" is there twice',
+  );
+  expect(messageOf(() => readExamples('{"text":"a\\ud83d"}', "d.jsonl"))).toContain(
+    "half of a surrogate pair",
+  );
+  expect(readExamples('{"text":"\\ud83d\\ude42"}', "d.jsonl")).toEqual([{ text: "🙂" }]);
+});
+
+test("keys that every object has by inheritance are no fields", () => {
+  const row = '{"__proto__":{"text":"a"},"constructor":1}';
+  expect(messageOf(() => readExamples(row, "d.jsonl"))).toContain('has keys "__proto__", "constructor"');
+});
+
+test("reads both kinds, mixed, and ignores other keys", () => {
+  expect(read({ text: "a", id: 1 }, { prompt: "p", completion: "" })).toEqual([
+    { text: "a" },
+    { prompt: "p", completion: "" },
+  ]);
+});
+
+test("says for every bad row what it has, what is wanted, and the likely typo", () => {
+  const bad = [
+    { promt: "a", completion: "b" },
+    { text: 3 },
+    7,
+    {},
+    { prompt: ["a"], completion: "b" },
+    { text: "ok" },
+  ];
+  const message = messageOf(() => read(...bad));
+  expect(message).toContain("5 problems");
+  expect(message).toContain(
+    'd.jsonl:1: has keys "promt", "completion", wanted "text", or "prompt" and "completion"; did you mean "prompt" for "promt"?',
+  );
+  expect(message).toContain('d.jsonl:2: "text" is 3, wanted a string');
+  expect(message).toContain("d.jsonl:3: is a number, wanted a JSON object");
+  expect(message).toContain("d.jsonl:4: has no keys");
+  expect(message).toContain('d.jsonl:5: "prompt" is ["a"], wanted a string');
+  expect(message).not.toContain("d.jsonl:6");
+  expect(messageOf(() => read({ text: "a", prompt: "p", completion: "c" }))).toContain("one kind, not both");
+  expect(messageOf(() => read())).toContain("has no rows");
+});
