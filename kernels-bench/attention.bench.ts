@@ -75,8 +75,8 @@ function sampleKeyGradients(size: Size, inputs: Inputs) {
 }
 
 /** The portable kernels run everywhere; where nothing faster does, timing them again tells nothing. */
-const unfit = ({ info }: Device) => {
-  const hasOther = info.software && info.subgroupSize >= 4 && info.subgroupSize <= 16;
+const unfit = ({ info, profile }: Device) => {
+  const hasOther = !profile.sharesWork && info.subgroupSize >= 4 && info.subgroupSize <= 16;
   return hasOther ? undefined : "the portable kernels are this device's only ones";
 };
 

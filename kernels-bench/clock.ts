@@ -1,5 +1,5 @@
 import type { Device } from "../src/gpu/device.ts";
-import { Profiler } from "../src/gpu/profile.ts";
+import { Profiler } from "../src/gpu/profiler.ts";
 import { scoped } from "../src/gpu/tensor.ts";
 import { zeros } from "../src/kernels/elementwise.ts";
 

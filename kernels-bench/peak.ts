@@ -27,13 +27,13 @@ export async function measurePeak(device: Device, clock: Clock): Promise<Peak> {
 
 async function fmaPeak(device: Device, clock: Clock): Promise<number> {
   // Workgroups enough for the largest GPUs; a rasteriser has few cores and pays for each workgroup.
-  const groups = device.info.software ? 16 : 4096;
+  const groups = device.profile.sharesWork ? 4096 : 16;
   let best = 0;
   for (const [elem, width] of [
     ["f32", 1],
     ["vec4f", 4],
   ] as const) {
-    for (const WG of device.info.software ? [8, 64] : [64, 256]) {
+    for (const WG of device.profile.sharesWork ? [64, 256] : [8, 64]) {
       const invocations = groups * WG;
       const run = (rounds: number) => {
         const y = empty(device, [invocations * width]);
@@ -53,7 +53,7 @@ async function copyPeak(device: Device, clock: Clock): Promise<number> {
   try {
     fill(x, 1);
     let best = 0;
-    const [WG, grids] = device.info.software ? [8, [8, 64]] : [256, [1024, 4096, 16_384]];
+    const [WG, grids] = device.profile.sharesWork ? [256, [1024, 4096, 16_384]] : [8, [8, 64]];
     for (const groups of grids) {
       const run = (times: number) => {
         for (let i = 0; i < times; i++)

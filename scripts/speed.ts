@@ -1,6 +1,6 @@
 // node build.mjs --run scripts/speed.ts [STEPS] [--profile]: the small training step with all weights trained and with LoRA,
 // taking turns. With --profile also the time of each kernel in the last step.
-import { Profiler } from "../src/gpu/profile.ts";
+import { Profiler } from "../src/gpu/profiler.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
 import { smallRun } from "./small-step.ts";
 

@@ -25,8 +25,12 @@ fn weights(index: u32) -> vec4f {
 }
 
 @compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let col = group.x * (WG / LANES) + lane / LANES;
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let col = (group.z * groups.x + group.x) * (WG / LANES) + lane / LANES;
   let row = group.y;
   let safe_col = min(col, params.n - 1u);
   let length = params.k / 4u;

@@ -2,6 +2,7 @@ import { LoraError } from "../util/fail.ts";
 import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
+import { PROFILES, type Profile, type ProfileName } from "./profile.ts";
 import { Stream } from "./stream.ts";
 import { hasMatrixUnits, SUBGROUP_MATRIX, understandsMatrices } from "./subgroup-matrix.ts";
 import type { WgslModule } from "./wgsl.ts";
@@ -32,6 +33,8 @@ export class Device {
   readonly gpu: GPUDevice;
   /** What is known of its adapter. */
   readonly info: DeviceInfo;
+  /** What kernels go by. */
+  readonly profile: Profile;
   /** The buffer pool: `memory.stats` counts bytes. */
   readonly memory: Memory;
   /** Commands that are recorded and not yet submitted. */
@@ -44,14 +47,18 @@ export class Device {
   #failure: LoraError | undefined;
   #closing = false;
 
-  constructor(gpu: GPUDevice, info: DeviceInfo, store?: ChoiceStore, wait?: Wait) {
+  constructor(gpu: GPUDevice, info: DeviceInfo, { choices, wait, profile }: DeviceOptions = {}) {
     this.#wait = wait;
     this.gpu = gpu;
     this.info = info;
+    const own = info.software ? "cpu-rasteriser" : "gpu";
+    this.profile = PROFILES[profile ?? own];
     this.memory = new Memory(gpu);
     this.stream = new Stream(gpu);
     this.kernels = new Kernels(gpu, this.stream);
-    this.choices = new Choices(info.name, store);
+    // What was measured with other kernels around it means nothing here.
+    const isOwn = this.profile.name === own;
+    this.choices = new Choices(isOwn ? info.name : `${info.name} as ${this.profile.name}`, choices);
     this.memory.onTrim = () => {
       this.stream.flush();
       this.kernels.forgetBindings();
@@ -145,6 +152,8 @@ export interface DeviceOptions {
    * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32.
    */
   halfPrecision?: boolean;
+  /** Launches kernels as on another kind of device: to test or compile what a GPU runs where there is none. */
+  profile?: ProfileName;
   /** How to wait for the device; Node's sleeps, so that waiting takes no core from a software device. */
   wait?: Wait;
 }
@@ -159,7 +168,7 @@ export async function requestDevice(gpu: GPU, options: DeviceOptions = {}): Prom
     floor = false,
     choices,
     halfPrecision = false,
-    wait,
+    ...others
   } = options;
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
@@ -173,7 +182,7 @@ export async function requestDevice(gpu: GPU, options: DeviceOptions = {}): Prom
   });
   const matrixUnits = wantsMatrices && (await understandsMatrices(device));
   const info = { ...describeAdapter(adapter.info, new Set<string>(features)), matrixUnits };
-  const opened = new Device(device, info, floor ? undefined : choices, wait);
+  const opened = new Device(device, info, { ...others, ...(!floor && { choices }) });
   await opened.choices.load();
   return opened;
 }

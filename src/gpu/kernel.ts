@@ -48,6 +48,8 @@ const MAX_BINDINGS = 64;
 export class Kernels {
   /** Most bytes of one storage binding; tests lower it. */
   bindingLimit: number;
+  /** Most workgroups along one dimension of a dispatch. */
+  readonly #gridLimit: number;
   readonly #gpu: GPUDevice;
   readonly #stream: Stream;
   readonly #prepared = new Map<WgslModule, Prepared>();
@@ -61,6 +63,7 @@ export class Kernels {
     this.#gpu = gpu;
     this.#stream = stream;
     this.bindingLimit = gpu.limits.maxStorageBufferBindingSize;
+    this.#gridLimit = gpu.limits.maxComputeWorkgroupsPerDimension;
     stream.onEvict = () => this.#groups.clear();
   }
 
@@ -82,15 +85,17 @@ export class Kernels {
   /**
    * Records one dispatch of `entry` of `module`.
    * @throws LoraError naming shader and binding for a missing or extra name, a buffer bound both read and read_write, or
-   * one that is larger than a binding may be.
+   * one that is larger than a binding may be; and the grid where it is larger than a dispatch may be.
    */
   run(module: WgslModule, entry: string, { bind, params = {}, constants = {}, grid }: Launch): void {
+    const [x, y = 1, z = 1] = grid;
+    if (Math.max(x, y, z) > this.#gridLimit) failGrid(`${module.name}.${entry}`, grid, this.#gridLimit);
     const prepared = this.#prepare(module);
     const pipeline = this.#pipeline(module, prepared, entry, constants);
     const uniform =
       module.params.size > 0 ? this.#stream.uniform(packParams(module, prepared, params)) : undefined;
     const group = this.#group(module, entry, pipeline, bind, uniform);
-    this.#stream.dispatch(pipeline.pipeline, group, grid[0], grid[1] ?? 1, grid[2] ?? 1);
+    this.#stream.dispatch(pipeline.pipeline, group, x, y, z);
   }
 
   #prepare(module: WgslModule): Prepared {
@@ -235,6 +240,15 @@ function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
     where,
     `"${name}" has ${byteLength} bytes, and this device binds at most ${limit}`,
     "use a smaller batch or max_length, or a smaller rank",
+  );
+}
+
+function failGrid(where: string, grid: Launch["grid"], limit: number): never {
+  throw new LoraError(
+    "unsupported",
+    where,
+    `a grid of ${grid.join(" × ")} workgroups, and this device takes at most ${limit} along each side`,
+    "use a smaller batch or max_length",
   );
 }
 

@@ -1,5 +1,5 @@
 import type { Allocation } from "./memory.ts";
-import type { Profiler } from "./profile.ts";
+import type { Profiler } from "./profiler.ts";
 import { WordMap } from "./word-map.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */

@@ -150,9 +150,10 @@ function launchSubgroupBackward(bind: Launch["bind"], saved: AttentionSaved, [dq
  * memory and barriers are slow, for heads that fit a subgroup's registers.
  */
 function subgroupLanes(q: Tensor, { portable = false }: AttentionOptions): number {
-  const { software, subgroupSize } = q.device.info;
-  const fits = q.columns % 4 === 0 && q.columns <= 16 * subgroupSize;
-  return software && subgroupSize >= 4 && subgroupSize <= 16 && fits && !portable ? subgroupSize : 0;
+  const { info, profile } = q.device;
+  const { subgroupSize: SG } = info;
+  const fits = SG >= 4 && SG <= 16 && q.columns % 4 === 0 && q.columns <= 16 * SG;
+  return fits && !profile.sharesWork && !portable ? SG : 0;
 }
 
 /** Without lengths the shader never reads that binding, but it must be something: q is at hand. */

@@ -65,7 +65,7 @@ const CONSTANTS = new Map([4, 8, 16].map((SG) => [SG, Object.freeze({ SG })]));
 
 /** What the kernel needs, where it can compute these layers. */
 function fuse(given: readonly BranchLayer[], device: Device): Fused | undefined {
-  if (!device.info.software || !hasOuterProducts(device)) return undefined;
+  if (device.profile.sharesWork || !hasOuterProducts(device)) return undefined;
   const { bindingLimit } = device;
   const layers = given.flatMap((layer) => (layer.dB ? [{ ...layer, dB: layer.dB }] : []));
   const isSmall = layers.every(

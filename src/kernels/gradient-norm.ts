@@ -46,7 +46,7 @@ function partialSums(gradients: Tensor, sums: Tensor, first: number): number {
   device.run(shader, "partial", {
     bind: { gradients, sums },
     params: { count, max_norm: 0, first },
-    constants: { WG: device.info.software ? WG : reductionSize(device, count / groups), ...vectors },
+    constants: { WG: device.profile.sharesWork ? reductionSize(device, count / groups) : WG, ...vectors },
     grid: [groups],
   });
   return groups;

@@ -24,12 +24,10 @@ export interface ElementLaunch {
  * @param unit a length that vectors must divide (rows that they must not straddle).
  */
 export function perElement(device: Device, size: number, unit = size): ElementLaunch {
-  const { software } = device.info;
+  const { workgroupSize: WG, shortestRun, workgroups } = device.profile;
   const { width, elem } = rowWidth(unit);
   const count = size / width;
-  const WG = software ? 8 : 64;
-  const [shortestRun, mostGroups] = software ? [1024, 64] : [WG, 8192];
-  const groups = Math.min(mostGroups, Math.ceil(count / shortestRun));
+  const groups = Math.min(workgroups, Math.ceil(count / shortestRun));
   return { width, count, elem, WG, grid: [Math.max(1, groups)] };
 }
 
@@ -73,12 +71,10 @@ function ranges(bind: ElementWork["bind"], start: number, end: number): Record<s
 
 /**
  * Invocations of a workgroup that reduces `length` values: the `const WG` of kernels with common/reduce.wgsl.
- * CPU rasterisers run a workgroup's subgroups one after the other and switch at each barrier: 128 rows of 512 logits
- * take 4.7 ms with 256 invocations and 0.5 ms with 8 on lavapipe, 135 ms and 3 ms on SwiftShader.
  */
 export function reductionSize(device: Device, length: number): number {
-  if (device.info.software) return length < 8192 ? 8 : 32;
-  return length < 1024 ? 64 : 256;
+  if (device.profile.sharesWork) return length < 1024 ? 64 : 256;
+  return length < 8192 ? 8 : 32;
 }
 
 /** Vectors that rows of `columns` values consist of: the shader's `elem` and how many values it holds. */
@@ -96,17 +92,16 @@ export interface RowLaunch {
   readonly grid: readonly [number, number];
 }
 
-/** From this many rows on a CPU rasteriser has work for all its cores with one row an invocation. */
+/** From this many rows on a device whose invocations share nothing is full with one row an invocation. */
 const MANY_ROWS = 32;
 
 /**
- * Launch of a kernel that reduces each of `rows` rows. CPU rasterisers load each invocation's values one by one
- * wherever they lie, and switch at barriers, so there every invocation takes a row of its own if there are enough:
- * RMSNorm of 4096 rows of 1024 takes 4.5 ms instead of 12 on lavapipe.
+ * Launch of a kernel that reduces each of `rows` rows. Where invocations had better share nothing, each takes a row of
+ * its own if there are enough: RMSNorm of 4096 rows of 1024 takes 4.5 ms instead of 12 on lavapipe.
  */
 export function perRow(device: Device, rows: number, columns: number): RowLaunch {
   const { width, elem } = rowWidth(columns);
-  if (device.info.software && rows >= MANY_ROWS) {
+  if (!device.profile.sharesWork && rows >= MANY_ROWS) {
     return { width, elem, WG: 8, LANES: 1, grid: foldGrid(Math.ceil(rows / 8)) };
   }
   const WG = reductionSize(device, columns);

@@ -22,17 +22,23 @@ const STAGE = 32;
 /**
  * Steps of the sum that one workgroup computes: all, or a part where C has so few blocks that most of a GPU would idle.
  * The gradients of LoRA's matrices, `[r, in]` and `[out, r]`, are such sums, over all tokens.
+ * @param bindingLimit bytes that the sums of all slices, f32 `[slices, m, n]`, may take
  */
-export function sliceLength({ m, n, k }: Pick<Problem, "m" | "n" | "k">, BLOCK: number): number {
+export function sliceLength(
+  { m, n, k }: Pick<Problem, "m" | "n" | "k">,
+  BLOCK: number,
+  bindingLimit = Number.POSITIVE_INFINITY,
+): number {
   const blocks = Math.ceil(m / BLOCK) * Math.ceil(n / BLOCK);
-  const slices = Math.max(1, Math.min(Math.floor(WORKGROUPS / blocks), Math.floor(k / SHORTEST)));
+  const most = Math.min(WORKGROUPS / blocks, k / SHORTEST, bindingLimit / (4 * m * n));
+  const slices = Math.max(1, Math.floor(most));
   return Math.ceil(k / slices / STAGE) * STAGE;
 }
 
 /** Runs a kernel of workgroups that own BLOCK × BLOCK of C, on slices of the sum where they are few. */
 export function launchTile(shader: WgslModule, BLOCK: 64 | 128, operands: Operands, problem: Problem): void {
   const { m, n, k, ldc, cOffset: offset, beta } = problem;
-  const slice = sliceLength(problem, BLOCK);
+  const slice = sliceLength(problem, BLOCK, operands.c.device.bindingLimit);
   const slices = Math.ceil(k / slice);
   if (slices === 1) launchBlocks(shader, BLOCK, operands, problem, slice);
   else {

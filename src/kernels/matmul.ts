@@ -7,6 +7,7 @@ import type { Device } from "../gpu/device.ts";
 import { type DType, scoped, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
+import { foldGrid } from "./grid.ts";
 import {
   type Columns,
   type Layout,
@@ -146,8 +147,8 @@ export function matmulVariants(
 const MANY_TILES = 128;
 
 /** Variants from the fastest expected to the slowest; the first that fits is taken. */
-function preferred({ info }: Device, { m, n }: Problem): readonly MatmulVariant[] {
-  if (info.software) return ON_CPU;
+function preferred({ profile }: Device, { m, n }: Problem): readonly MatmulVariant[] {
+  if (!profile.sharesWork) return ON_CPU;
   return Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES ? WIDE : NARROW;
 }
 
@@ -189,10 +190,17 @@ const SPREAD = 16;
  * each other out, and the product is large enough to pay for a copy with rows further apart.
  * 1024³ in f32 takes 1.1 times as long with rows of 4096 bytes as with rows of 4160 on lavapipe, the copy included.
  */
-function sharesCacheSets(problem: Problem, { info, bindingLimit }: Device): boolean {
+function sharesCacheSets(problem: Problem, { profile, bindingLimit }: Device): boolean {
   const { m, n, lda, aTransposed } = problem;
   const isBindable = 4 * m * (lda + SPREAD) <= bindingLimit;
-  return info.software && !aTransposed && lda % 1024 === 0 && m >= 256 && n >= 256 && isBindable;
+  return (
+    profile.name === "cpu-rasteriser" &&
+    !aTransposed &&
+    lda % 1024 === 0 &&
+    m >= 256 &&
+    n >= 256 &&
+    isBindable
+  );
 }
 
 function launchSpread(operands: Operands, problem: Problem): void {
@@ -224,13 +232,14 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
 function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
   const { m, n } = problem;
   const { k_extra, c_offset, e_offset, h_offset, k, ldc, ldh, alpha } = shaderParams(problem);
-  // Lanes that share a column must meet at barriers, which cost a CPU rasteriser more than they save.
-  const LANES = a.device.info.software ? 1 : 16;
+  // Lanes that share a column must meet at barriers.
+  const LANES = a.device.profile.sharesWork ? 16 : 1;
+  const [columns, layers] = foldGrid(Math.ceil(n / (64 / LANES)));
   a.device.run(matvec, "forward", {
     bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
     params: { m, n, k, ldc, ldh, alpha, k_extra, c_offset, e_offset, h_offset },
     constants: { FORMAT: weightFormat(b.dtype), LANES },
-    grid: [Math.ceil(n / (64 / LANES)), m],
+    grid: [columns, m, layers],
   });
 }
 

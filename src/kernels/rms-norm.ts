@@ -84,9 +84,8 @@ export function rmsNormBackwardWeight(
   into?: Tensor,
 ): Tensor {
   const dw = into ?? empty(x.device, weight.shape);
-  const { software } = x.device.info;
   const { width, elem } = rowWidth(x.columns);
-  const [WG, LINES] = software ? [8, 1] : [256, 16]; // a CPU rasteriser pays for the barrier more than it gains
+  const [WG, LINES] = x.device.profile.sharesWork ? [256, 16] : [8, 1];
   x.device.run(shader, "backward_weight", {
     bind: { x, rstd, dy, dw },
     params: { rows: x.rows, cols: x.columns / width, eps },

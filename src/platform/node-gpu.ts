@@ -1,4 +1,5 @@
 import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
+import { PROFILE_NAMES, type ProfileName } from "../gpu/profile.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { nodeChoices } from "./node-choices.ts";
 import { preload, useSwiftShader } from "./node-swiftshader.ts";
@@ -14,12 +15,17 @@ const NO_ADAPTER_HELP =
 /**
  * Opens a device in Node: the system's GPU or software driver through Dawn, else SwiftShader where it is installed.
  * `WEBGPU_LORA_ADAPTER=swiftshader` forces the latter, `=floor` the portable floor of limits and features; a comma
- * joins the two.
+ * joins the two. `WEBGPU_LORA_PROFILE=gpu` or `=cpu-rasteriser` launches kernels as on such a device.
  * @throws LoraError of kind `no-adapter` with what to install.
  */
 export async function openNodeDevice(options: DeviceOptions = {}): Promise<Device> {
   const { swiftShader, floor } = readEnvironment();
-  const settings = { choices: nodeChoices(), wait: waitAsleep, ...options, ...(floor && { floor }) };
+  const profile = options.profile ?? readProfile();
+  const settings = {
+    ...{ choices: nodeChoices(), wait: waitAsleep, ...options },
+    ...(floor && { floor }),
+    ...(profile && { profile }),
+  };
   if (!swiftShader && hasDriverLoader()) {
     const device = await tryOpen(settings);
     if (device) return device;
@@ -37,6 +43,14 @@ function readEnvironment(): { swiftShader: boolean; floor: boolean } {
   if (unknown)
     fail("WEBGPU_LORA_ADAPTER", `"${unknown}" is unknown`, "it may hold swiftshader, floor or both");
   return { swiftShader: words.includes("swiftshader"), floor: words.includes("floor") };
+}
+
+function readProfile(): ProfileName | undefined {
+  const given = process.env.WEBGPU_LORA_PROFILE;
+  const known = PROFILE_NAMES.find((name) => name === given);
+  if (given && !known)
+    fail("WEBGPU_LORA_PROFILE", `"${given}" is unknown`, `it may be ${PROFILE_NAMES.join(" or ")}`);
+  return known;
 }
 
 /** Dawn warns on the console where Linux has no Vulkan loader at all; asked first, it need not. */

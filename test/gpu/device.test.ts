@@ -51,6 +51,16 @@ describe("the name of a device", () => {
 });
 
 describe("run refuses by name", () => {
+  test("a grid beyond the device's limit", async () => {
+    const device = await testDevice();
+    const y = empty(device, [4]);
+    const most = device.limits.maxComputeWorkgroupsPerDimension;
+    const launch = { bind: { y }, params: { count: 4, bits: 0 }, grid: [1, most + 1] as const };
+    expect(() => device.run(fill, "forward", launch)).toThrow(
+      `fill.forward: a grid of 1 × ${most + 1} workgroups, and this device takes at most ${most}`,
+    );
+  });
+
   test("missing and extra bindings, missing params, unknown entries", async () => {
     const device = await testDevice();
     const y = empty(device, [4]);

@@ -118,8 +118,8 @@ async function threeLayers(apart: boolean) {
     const results = await Promise.all([dh, ...layers.map(({ dB }) => dB)].map((tensor) => tensor.read()));
     return { taken, results };
   };
-  const { software, subgroupSize } = device.info;
-  return { device, compute, fused: software && subgroupSize >= 4 };
+  const { info, profile } = device;
+  return { device, compute, fused: !profile.sharesWork && info.subgroupSize >= 4 };
 }
 
 test("layers of one input take one dispatch on a CPU rasteriser with subgroups, two each elsewhere", async () => {

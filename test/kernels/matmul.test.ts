@@ -71,6 +71,15 @@ describe.each(layouts)("matmul %s", (layout) => {
   });
 });
 
+test("a vocabulary of more columns than one side of a grid has workgroups", async () => {
+  // Sixteen lanes share a column where that pays: four columns a workgroup.
+  const [m, n, k] = [2, 4 * 65_536 + 4, 4];
+  const device = await testDevice();
+  const [a, b] = [randomValues(m * k, 1), randomValues(n * k, 2)];
+  const y = matmul(floats(device, a, [m, k]), floats(device, b, [n, k]), { layout: "NT", variant: "matvec" });
+  expect(await y.read()).toBeClose(matmulReference(a, b, { m, n, k, layout: "NT" }));
+});
+
 /** Edges inside a tile and beyond one, sums longer than a stage, the shapes of a LoRA branch. */
 const variantSizes = [
   { m: 4, n: 4, k: 4 },

@@ -108,6 +108,15 @@ describe("openNodeDevice", () => {
     device.close();
   });
 
+  test("launches kernels as on another kind of device on request", async () => {
+    vi.stubEnv("WEBGPU_LORA_PROFILE", "gpu");
+    const device = await openNodeDevice();
+    expect(device.profile).toMatchObject({ name: "gpu", sharesWork: true });
+    device.close();
+    vi.stubEnv("WEBGPU_LORA_PROFILE", "tpu");
+    await expect(openNodeDevice()).rejects.toThrow(/"tpu" is unknown[\s\S]*cpu-rasteriser or gpu/);
+  });
+
   test.skipIf(!archive)("opens SwiftShader on request, and says that it is software", async () => {
     vi.stubEnv("WEBGPU_LORA_ADAPTER", "swiftshader");
     const device = await openNodeDevice();

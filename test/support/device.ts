@@ -20,13 +20,17 @@ export async function closeTestDevices(): Promise<void> {
 function poison(device: Device): Device {
   device.choices.clear(); // what somebody measured on this machine must not change what is tested
   device.memory.onRelease = (storage) => {
-    const count = storage.size / 4;
-    const y = { storage, byteOffset: 0, byteLength: storage.size };
-    device.run(fill, "forward", {
-      bind: { y },
-      params: { count, bits: 0x7fc00000 },
-      grid: foldGrid(Math.ceil(count / 64)),
-    });
+    // A buffer may be longer than what was bound of it. A binding begins at a multiple of 256 bytes.
+    const most = Math.floor(device.bindingLimit / 256) * 256;
+    for (let byteOffset = 0; byteOffset < storage.size; byteOffset += most) {
+      const byteLength = Math.min(most, storage.size - byteOffset);
+      const count = byteLength / 4;
+      device.run(fill, "forward", {
+        bind: { y: { storage, byteOffset, byteLength } },
+        params: { count, bits: 0x7fc00000 },
+        grid: foldGrid(Math.ceil(count / 64)),
+      });
+    }
   };
   return device;
 }

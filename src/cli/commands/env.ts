@@ -87,6 +87,7 @@ function adapterReport({ info, limits, gpu }: Device): AdapterReport {
 
 const VARIABLES = [
   "WEBGPU_LORA_ADAPTER",
+  "WEBGPU_LORA_PROFILE",
   "WEBGPU_LORA_CACHE",
   "XDG_CACHE_HOME",
   "HF_ENDPOINT",
