@@ -77,6 +77,14 @@ export async function checkCase(benchCase: BenchCase, device: Device): Promise<v
   await withPrepared(benchCase, device, (prepared) => firstRun(benchCase.name, prepared, device));
 }
 
+/** Launches a case once and looks at no output: for a driver without its card, which computes nothing. */
+export async function launchCase(benchCase: BenchCase, device: Device): Promise<void> {
+  await withPrepared(benchCase, device, async (prepared) => {
+    scoped(device, () => tensorsOf(prepared.run()));
+    await device.sync();
+  });
+}
+
 /** Sets a case up, and frees all of it afterwards. */
 async function withPrepared<T>(
   benchCase: BenchCase,

@@ -1,0 +1,109 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build, type Plugin } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "./support/shaders.ts";
+
+// Mesa's shim answers in place of an AMD kernel driver and drops the commands: Dawn opens the real Vulkan driver of a card
+// that is not there, which validates every launch and compiles every pipeline to the card's own code.
+const SHIM = "/usr/lib/x86_64-linux-gnu/libamdgpu_noop_drm_shim.so";
+const DRIVER = "/usr/share/vulkan/icd.d/radeon_icd.json";
+const missing = [SHIM, DRIVER].filter((path) => !existsSync(path));
+if (missing.length > 0) {
+  const packages = "mesa-drm-shim and mesa-vulkan-drivers 25";
+  console.warn(`skipped: ${missing.join(" and ")} missing; install ${packages} to test on a GPU's driver`);
+}
+
+const outdir = join(ROOT, `node_modules/.cache/webgpu-lora/gpu-driver-${process.pid}`);
+const program = join(outdir, "main.mjs");
+
+beforeAll(async () => {
+  if (missing.length > 0) return;
+  mkdirSync(outdir, { recursive: true });
+  const { esbuildWgsl } = (await import(join(ROOT, "wgsl-plugin.mjs"))) as { esbuildWgsl: Plugin };
+  await build({
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    platform: "node",
+    packages: "external",
+    plugins: [esbuildWgsl],
+    // Where the fixtures are found from, whose helper lies there.
+    define: { "import.meta.dirname": JSON.stringify(join(ROOT, "test/support")) },
+    entryPoints: [join(ROOT, "test/platform/gpu-driver-main.ts")],
+    outfile: program,
+  });
+});
+afterAll(() => rmSync(outdir, { recursive: true, force: true }));
+
+/** What a run from one step on left behind. */
+interface Run {
+  readonly code: number | null;
+  readonly device: string;
+  readonly done: readonly string[];
+  readonly stderr: string;
+}
+
+function runFrom(gpu: string, step: number): Promise<Run> {
+  const lab = { AMDGPU_GPU_ID: gpu, VK_DRIVER_FILES: DRIVER, LD_PRELOAD: SHIM };
+  // Statistics of every pipeline on stderr, none from a cache.
+  const env = { ...process.env, ...lab, RADV_DEBUG: "shaderstats,nocache", WEBGPU_LORA_ADAPTER: "" };
+  const child = spawn(process.execPath, [program, String(step)], { env });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => {
+      const [device = "", ...done] = stdout.split("\n").filter(Boolean);
+      resolve({ code, device, done, stderr });
+    });
+  });
+}
+
+/**
+ * All steps. The shim's memory becomes fragmented until a large allocation fails, which the driver does not survive: then
+ * the rest is done by a new process, as long as that gets on.
+ */
+async function runAll(gpu: string): Promise<Run> {
+  const run = await runFrom(gpu, 0);
+  let { code, stderr } = run;
+  const done = [...run.done];
+  while (code === null) {
+    const next = await runFrom(gpu, done.length);
+    done.push(...next.done);
+    stderr += next.stderr;
+    code = next.done.length === 0 ? -1 : next.code;
+  }
+  return { ...run, code, done, stderr };
+}
+
+/** Labels of the pipelines that have not enough registers. */
+function spilling(stderr: string): string[] {
+  return stderr
+    .split("@@PIPELINE ")
+    .slice(1)
+    .filter((part) => /^Spilled [SV]GPRs: [1-9]/m.test(part))
+    .map((part) => part.slice(0, part.indexOf("\n")));
+}
+
+describe.skipIf(missing.length > 0)("a GPU's driver without the card", () => {
+  test.each(["navi31", "gfx1150", "polaris10"])(
+    "%s takes every launch of every kernel, and no pipeline spills a register",
+    async (gpu) => {
+      const { code, device, done, stderr } = await runAll(gpu);
+      const last = stderr.slice(-2000);
+      expect(code, `after ${done.at(-1)}: ${last}`).toBe(0);
+      expect(device).toMatch(new RegExp(`${gpu}\\b.*, profile gpu$`));
+      expect(done.length).toBeGreaterThan(500);
+      expect(stderr.match(/^Spilled VGPRs: \d+/gm)?.length).toBeGreaterThan(100);
+      expect(spilling(stderr)).toEqual([]);
+    },
+    900_000,
+  );
+});
