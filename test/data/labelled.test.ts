@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { encodeTaggedWords, textEncoder, tokenMasker } from "../../src/data/encode-task.ts";
 import { jsonRows } from "../../src/data/json-lines.ts";
@@ -10,18 +11,18 @@ import {
 } from "../../src/data/labelled.ts";
 import { collectRows } from "../../src/data/rows.ts";
 import { specialFrame } from "../../src/data/special-frame.ts";
-import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
-import { readTokenizerJson } from "../../src/io/tokenizer/tokenizer-files.ts";
-import { wordPieceTokenizer } from "../../src/io/tokenizer/wordpiece.ts";
-import { folderFiles } from "../../src/platform/node-files.ts";
 import { splitLines } from "../../src/util/lines.ts";
 import { createRandom } from "../../src/util/random.ts";
+import { openFolder } from "../io/tokenizer/open-folder.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
 const jsonLines = (text: string) => jsonRows(splitLines(text), "t.jsonl");
 const labelled = (text: string) => collectRows(jsonLines(text), "t.jsonl", labelledTextReader());
 const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "the", "game", "s", "##s"];
-const tokenizer = createTokenizer(wordPieceTokenizer(VOCABULARY.join("\n"), {}));
+const tokenizer = await openFolder({
+  "vocab.txt": VOCABULARY.join("\n"),
+  "config.json": { model_type: "bert" },
+});
 
 describe("labels", () => {
   test("names in order: of numbers by size, of others by their letters", () => {
@@ -99,7 +100,10 @@ test("pairs of texts are framed and cut as transformers does it", async () => {
   }
   const folder = fixturePath("wordpiece");
   const { pairs } = readJsonFile<{ pairs: Cut[] }>(folder, "golden.json");
-  const small = createTokenizer(await readTokenizerJson(folderFiles(folder), {}, "bert"));
+  const small = await openFolder({
+    "vocab.txt": readFileSync(`${folder}/vocab.txt`, "utf8"),
+    "config.json": { model_type: "bert" },
+  });
   for (const { pair, max_length, ids, types } of pairs) {
     expect(textEncoder(small, max_length).encodePair(...pair), `${pair} ${max_length}`).toEqual({
       ids,

@@ -2,6 +2,7 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { readTokenizerSchema, type TokenizerJson } from "./schema/schema.ts";
+import { type SettledTokenizer, settleTokenizer } from "./settle-tokenizer.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
 import { exactDecoder, portableTokenizerJson } from "./tokenizer-compat.ts";
 
@@ -44,15 +45,24 @@ export interface Tokenizer extends SpecialTokens {
  * Makes a tokenizer from the parsed JSON files of a Hugging Face folder.
  * @param tokenizerJson `tokenizer.json`
  * @param tokenizerConfig `tokenizer_config.json`: the names of the special tokens
- * @param generationConfig `generation_config.json` or `config.json`: ids of special tokens, where the names are missing
+ * @param modelConfigs `config.json` and `generation_config.json` merged: ids of special tokens, where the names are missing
  */
 export function createTokenizer(
   tokenizerJson: unknown,
   tokenizerConfig: unknown = {},
-  generationConfig: unknown = {},
+  modelConfigs: unknown = {},
 ): Tokenizer {
   const config = isObject(tokenizerConfig) ? tokenizerConfig : {};
-  const inner = construct(checkSupport(readTokenizerSchema(tokenizerJson)), config);
+  const settled = settleTokenizer(readTokenizerSchema(tokenizerJson), { config });
+  return makeTokenizer(settled, isObject(modelConfigs) ? modelConfigs : {});
+}
+
+/**
+ * Makes a tokenizer of what its files say together.
+ * @param modelConfigs as in {@link createTokenizer}
+ */
+export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: JsonObject): Tokenizer {
+  const inner = construct(checkSupport(json));
   const special = new Map<number, string>();
   for (const [id, token] of inner.get_added_tokens_decoder())
     if (token.special) special.set(id, token.content);
@@ -85,11 +95,7 @@ export function createTokenizer(
         decode: (ids) => decode(ids, { skipSpecialTokens: false }),
         isText: (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
       }),
-    ...readSpecialTokens(
-      (token) => inner.token_to_id(token),
-      config,
-      isObject(generationConfig) ? generationConfig : {},
-    ),
+    ...readSpecialTokens((token) => inner.token_to_id(token), roles, modelConfigs),
     vocabSize: 1 + highestId(inner),
   };
 }
@@ -110,9 +116,9 @@ function unsupported(what: string, help?: string): never {
   throw new LoraError("unsupported", FILE, `${what} is not supported`, help);
 }
 
-function construct(json: TokenizerJson, config: JsonObject): HuggingFaceTokenizer {
+function construct(json: TokenizerJson): HuggingFaceTokenizer {
   try {
-    const inner = new HuggingFaceTokenizer(portableTokenizerJson(json), config);
+    const inner = new HuggingFaceTokenizer(portableTokenizerJson(json), {});
     inner.decoder = exactDecoder(inner.decoder);
     return inner;
   } catch (error) {

@@ -1,11 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { pairEncoder } from "../../../src/data/encode-pair.ts";
-import { memoryFiles, readJson } from "../../../src/io/files/files.ts";
-import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
-import { byteLevelTokenizer, readTokenizerJson } from "../../../src/io/tokenizer/tokenizer-files.ts";
-import { folderFiles } from "../../../src/platform/node-files.ts";
+import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
+import { filesOf } from "../helpers.ts";
+import { openFolder } from "./open-folder.ts";
 
 interface Golden {
   folder: string;
@@ -26,16 +25,17 @@ const { texts, cases } = readJsonFile<{ texts: string[]; cases: Record<string, G
 );
 const SHARED = "../shared/data/tokenizers";
 
-async function open({ folder, files, config }: Golden) {
+function open({ folder, files, config }: Golden) {
   const read = (file: string) => {
     const [source, name = source] = file.split("=") as [string, string?];
     return [name, new Uint8Array(readFileSync(`${SHARED}/${folder}/${source}`))] as const;
   };
-  const source = memoryFiles(folder, new Map(files.map(read)));
   const hasConfig = files.includes("tokenizer_config.json");
-  const own = hasConfig ? ((await readJson(source, "tokenizer_config.json")) as object) : {};
-  const merged = { ...own, ...config };
-  return createTokenizer(await readTokenizerJson(source, merged, "gpt2"), merged, { eos_token_id: 50256 });
+  const own = hasConfig ? readJsonFile<object>(`${SHARED}/${folder}`, "tokenizer_config.json") : {};
+  return openFolder({
+    ...Object.fromEntries(files.map(read)),
+    "tokenizer_config.json": { ...own, ...config },
+  });
 }
 
 // Oracle: transformers 5.18 (test/fixtures/make_tokenizers.py).
@@ -57,33 +57,39 @@ describe.each(Object.entries(cases))("%s", (_, golden) => {
 describe("vocab.json and merges.txt", () => {
   const vocab = { a: 0, b: 1, ab: 2, "<|endoftext|>": 3 };
   const merges = "#version: 0.2\na b\n";
-  const make = (config: Record<string, unknown>, more: { vocab?: unknown; merges?: string } = {}) =>
-    byteLevelTokenizer({ vocab, merges, config: { tokenizer_class: "GPT2Tokenizer", ...config }, ...more });
+  const openWith = (config: Record<string, unknown>, files: Record<string, unknown> = {}) =>
+    openFolder({
+      "vocab.json": vocab,
+      "merges.txt": merges,
+      "tokenizer_config.json": { tokenizer_class: "GPT2Tokenizer", ...config },
+      ...files,
+    });
 
-  test("special tokens that the vocabulary lacks get new ids", () => {
-    const config = {
+  test("special tokens that the vocabulary lacks get new ids", async () => {
+    const tokenizer = await openWith({
       eos_token: "<end>",
       pad_token: { content: "<pad>" },
       additional_special_tokens: ["<x>"],
-    };
-    const tokenizer = createTokenizer(make(config), config);
+    });
     expect(tokenizer).toMatchObject({ eosTokenId: 4, padTokenId: 5, vocabSize: 7 });
     expect(tokenizer.encode("ab<end>b<x>")).toEqual([2, 4, 1, 6]);
   });
 
-  test("what cannot be used is named, with the remedy", () => {
-    expect(() => make({ tokenizer_class: "BloomTokenizer" })).toThrow(
+  test("what cannot be used is named, with the remedy", async () => {
+    await expect(openWith({ tokenizer_class: "BloomTokenizer" })).rejects.toThrow(
       /how BloomTokenizer splits[\s\S]*save_pretrained/,
     );
-    expect(() => make({}, { vocab: ["a"] })).toThrow("vocab.json: is not an object of token");
-    expect(() => make({}, { merges: "a b c" })).toThrow('"a b c" is no pair of tokens');
-    expect(() => make({ add_bos_token: true, bos_token: "<|endoftext|>" })).not.toThrow();
+    await expect(openWith({}, { "vocab.json": ["a"] })).rejects.toThrow(
+      "vocab.json: is not an object of token",
+    );
+    await expect(openWith({}, { "merges.txt": "a b c" })).rejects.toThrow('"a b c" is no pair of tokens');
   });
 
   test("a folder without a vocabulary has no tokenizer", async () => {
-    const only = (name: string) => memoryFiles("folder", new Map([[name, new Uint8Array([123, 125])]]));
-    expect(await readTokenizerJson(only("config.json"), {}, "qwen2")).toBeUndefined();
-    expect(await readTokenizerJson(only("vocab.json"), {}, "qwen2")).toBeUndefined();
+    const only = (name: string) =>
+      openTokenizer(filesOf({ [name]: {} }), { config: { model_type: "qwen2" } });
+    expect(await only("config.json")).toBeUndefined();
+    expect(await only("vocab.json")).toBeUndefined();
   });
 });
 
@@ -102,8 +108,13 @@ describe("classes of byte-level tokenizers", () => {
     folder,
     "golden.json",
   );
-  const openCase = async (config: Record<string, unknown>, modelType?: string) =>
-    createTokenizer(await readTokenizerJson(folderFiles(folder), config, modelType), config);
+  const openCase = (config: Record<string, unknown>, model_type?: string) =>
+    openFolder({
+      "vocab.json": readJsonFile(folder, "vocab.json"),
+      "merges.txt": readFileSync(`${folder}/merges.txt`, "utf8"),
+      "tokenizer_config.json": config,
+      "config.json": { model_type },
+    });
 
   test.each(Object.entries(golden.cases))("%s", async (_, { config, ids, plain, text, pairs, size }) => {
     const tokenizer = await openCase(config);

@@ -1,10 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { memoryFiles } from "../../../src/io/files/files.ts";
-import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
-import { readTokenizerJson } from "../../../src/io/tokenizer/tokenizer-files.ts";
-import { wordPieceTokenizer } from "../../../src/io/tokenizer/wordpiece.ts";
 import { fixturePath, readJsonFile, sharedPath } from "../../support/fixtures.ts";
+import { openFolder } from "./open-folder.ts";
 
 interface Golden {
   config: Record<string, unknown>;
@@ -18,10 +15,9 @@ const golden = readJsonFile<{ texts: string[]; small: Golden[]; "bert-base-uncas
   "golden.json",
 );
 
-async function open(path: string, config: Record<string, unknown>) {
-  const files = memoryFiles("model", new Map([["vocab.txt", new Uint8Array(readFileSync(path))]]));
-  return createTokenizer(await readTokenizerJson(files, config, "bert"), config);
-}
+const BERT = { "config.json": { model_type: "bert" } };
+const open = (path: string, config: Record<string, unknown>) =>
+  openFolder({ "vocab.txt": new Uint8Array(readFileSync(path)), "tokenizer_config.json": config, ...BERT });
 
 function check(path: string, cases: readonly Golden[]) {
   test.each(cases)("with $config: ids and texts of transformers", async ({ config, ids, decoded }) => {
@@ -46,9 +42,11 @@ describe("a small vocab.txt", () => {
 const real = sharedPath("tokenizers/bert_base_uncased/vocab.txt");
 describe.skipIf(!real)("bert-base-uncased's vocab.txt", () => check(real ?? "", golden["bert-base-uncased"]));
 
-test("a vocabulary without its special tokens, or with a token twice, is refused", () => {
-  expect(() => wordPieceTokenizer("[PAD]\n[UNK]\na\n", {})).toThrow(
+test("a vocabulary without its special tokens, or with a token twice, is refused", async () => {
+  const openText = (text: string) => openFolder({ "vocab.txt": text, ...BERT });
+  await expect(openText("[PAD]\n[UNK]\na\n")).rejects.toThrow(
     "vocab.txt: lacks the special tokens [CLS], [SEP]",
   );
-  expect(() => wordPieceTokenizer("[CLS]\n[SEP]\n[UNK]\na\na\n", {})).toThrow('has the token "a" twice');
+  await expect(openText("[PAD]\n[CLS]\na\n")).rejects.toThrow("vocab.txt: lacks the special token [UNK]");
+  await expect(openText("[CLS]\n[SEP]\n[UNK]\na\na\n")).rejects.toThrow('has the token "a" twice');
 });

@@ -44,7 +44,7 @@ const metaspaceFields = object({
   str_rep: nullable(string),
 });
 
-interface Metaspace {
+export interface Metaspace {
   readonly replacement: string;
   readonly prepend_scheme: Exclude<Shaped<typeof metaspaceFields>, typeof INVALID>["prepend_scheme"];
   readonly split: boolean;

@@ -145,3 +145,13 @@ export const model: Shape<ModelJson> = (value, at) => {
   const old = isObject(value) && value.type === undefined && "merges" in value;
   return typed(old ? { ...value, type: "BPE" } : value, at);
 };
+
+/** Finds the id of a token's text in a model's vocabulary. */
+export function vocabularyLookup(model: ModelJson): (token: string) => number | undefined {
+  if (model.type !== "Unigram") {
+    const { vocab } = model;
+    return (token) => (Object.hasOwn(vocab, token) ? vocab[token] : undefined);
+  }
+  const ids = new Map(model.vocab.map(([token], id) => [token, id]));
+  return (token) => ids.get(token);
+}

@@ -16,7 +16,7 @@ import {
 } from "../../json/shape.ts";
 import { decoder } from "./decoders.ts";
 import { u32, usize } from "./fields.ts";
-import { type ModelJson, model } from "./models.ts";
+import { type ModelJson, model, vocabularyLookup } from "./models.ts";
 import { normalizer } from "./normalizers.ts";
 import { postProcessor } from "./post-processors.ts";
 import { preTokenizer } from "./pre-tokenizers.ts";
@@ -76,6 +76,9 @@ export type TokenizerJson = Omit<
   "version" | keyof typeof unused
 >;
 
+/** What a tokenizer does before and after its model. */
+export type TokenizerParts = Pick<TokenizerJson, "normalizer" | "pre_tokenizer" | "decoder">;
+
 const file: Shape<TokenizerJson> = (value, at) => {
   if (!isObject(value)) return at.expected("an object", value);
   checkValues(value, at);
@@ -102,7 +105,7 @@ function usedTokens(
   at: Place,
 ): readonly AddedTokenJson[] | typeof INVALID {
   const before = at.problems.length;
-  const known = idLookup(model);
+  const known = vocabularyLookup(model);
   const size = Object.keys(model.vocab).length;
   const ids = new Map<string, number>();
   let highest = -1;
@@ -120,15 +123,6 @@ function usedTokens(
       place.at("id").invalid(`is ${id}, but tokenizers gives ${JSON.stringify(content)} the id ${given}`);
   });
   return at.problems.length > before ? INVALID : tokens.filter(({ content }) => content !== "");
-}
-
-function idLookup(model: ModelJson): (token: string) => number | undefined {
-  if (model.type !== "Unigram") {
-    const { vocab } = model;
-    return (token) => (Object.hasOwn(vocab, token) ? vocab[token] : undefined);
-  }
-  const ids = new Map(model.vocab.map(([token], id) => [token, id]));
-  return (token) => ids.get(token);
 }
 
 /** serde_json reads no deeper. */
