@@ -11,7 +11,7 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
-import type { Leaf, Module } from "../nn/module.ts";
+import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
@@ -47,7 +47,7 @@ export async function mergedFiles(
   files: FileSource,
 ): Promise<Map<string, FileContent>> {
   const checkpoint = await openCheckpoint(files);
-  const changes = changesOf(adapter);
+  const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
   const layout = layOut(checkpoint, changes, namesOf(model, JSON.parse(config) as HfConfig));
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
@@ -59,13 +59,16 @@ export async function mergedFiles(
 
 /** What a tensor is called. */
 interface Names {
-  /** The model's own name for a stored tensor, or nothing where the model does not read it. */
+  /** The model's own name for a stored tensor, or nothing where neither the model nor its class in transformers reads it. */
   own(stored: string): string | undefined;
   /** The name in the class's files. */
   file(own: string): string;
 }
 
-function namesOf({ device, renames, task }: LoadedModel, config: HfConfig): Names {
+function namesOf(model: LoadedModel, config: HfConfig): Names {
+  const { device, renames, task } = model;
+  // Without these, transformers would make such layers at random, and say so.
+  const absent = "absentModules" in model ? (model.absentModules ?? []) : [];
   const { root, requests } = shapeWeights(device);
   const { family, build } = planModel(config, task);
   build(device, root).release();
@@ -73,7 +76,8 @@ function namesOf({ device, renames, task }: LoadedModel, config: HfConfig): Name
   return {
     own(stored) {
       const name = ownName(renames, stored);
-      return known.has(name) ? name : undefined;
+      const isKept = known.has(name) || absent.some((path) => name.startsWith(`${path}.`));
+      return isKept ? name : undefined;
     },
     file: (own) => ownName(family.fileNames, own),
   };
@@ -125,6 +129,16 @@ function shardName(i: number, count: number): string {
 function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | undefined {
   const name = String(dtype ?? torch_dtype).replace("torch.", "");
   return ({ float32: "F32", bfloat16: "BF16", float16: "F16" } as const)[name];
+}
+
+/** What the checkpoint lacks and the model has at random, by the model's own name: the rest of a new head. */
+function initialisedTensors({ root, initialised }: LoadedModel): [string, Change][] {
+  const names = new Set(initialised);
+  return [...modules(root)].filter(isLeaf).flatMap((leaf) =>
+    Object.entries(leaf.tensors)
+      .filter(([name]) => names.has(`${leaf.path}.${name}`))
+      .map(([name, tensor]) => changeOf(leaf, name, () => tensor)),
+  );
 }
 
 /** Every tensor that the adapter changes, by the model's own name for it. */
@@ -227,5 +241,14 @@ function mergedConfig(text: string, config: HfConfig, model: LoadedModel): strin
   if ("tied" in model && "tied" in base && model.tied !== base.tied) {
     changes.set("tie_word_embeddings", model.tied);
   }
+  const padding = model.tokenizer?.padTokenId;
+  if (readsLastToken(model) && typeof config.pad_token_id !== "number" && padding !== undefined) {
+    changes.set("pad_token_id", padding);
+  }
   return editJson(text, changes);
+}
+
+/** Whether the class in transformers tells a text's last token by the id of the padding: a decoder's classifier. */
+function readsLastToken({ task, root }: LoadedModel): boolean {
+  return task === "sequence-classification" && root.children.some(({ path }) => path === "score");
 }

@@ -1,5 +1,6 @@
-import { type FileContent, type FileSource, readJson } from "../io/files/files.ts";
+import { type FileContent, type FileSource, leavesFolder, readJson } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
+import { failAll } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 
 /** Files of a tokenizer, by any library that a model of the families here comes from. */
@@ -93,7 +94,11 @@ async function codeNames(files: FileSource): Promise<string[]> {
 async function sentenceNames(files: FileSource): Promise<string[]> {
   const listed = await optionalJson(files, MODULES);
   const modules = Array.isArray(listed) ? listed.filter(isObject) : [];
-  const paths = modules.map(({ path }) => path).filter((path) => typeof path === "string" && path !== "");
+  const paths = modules.flatMap(({ path }) => (typeof path === "string" && path !== "" ? [path] : []));
+  const outside = paths
+    .filter(leavesFolder)
+    .map((path) => `the path ${JSON.stringify(path)} leaves the folder`);
+  failAll(`${files.label}/${MODULES}`, outside);
   const inFolders = paths.flatMap((path) => MODULE_FILES.map((name) => `${path}/${name}`));
   return [MODULES, ...SENTENCE_FILES, ...inFolders];
 }

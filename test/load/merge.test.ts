@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type FileContent, type FileSource, memoryFiles, readText } from "../../src/io/files/files.ts";
+import { attach } from "../../src/adapters/adapter.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { type FileSource, memoryFiles, readText } from "../../src/io/files/files.ts";
 import { type CheckpointTensor, openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
@@ -10,22 +12,9 @@ import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { decodeBf16 } from "../../src/util/half.ts";
 import { testDevice } from "../support/device.ts";
-import { fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
+import { BUNDLED_MODEL, fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
+import { wholeFiles } from "../support/merged-cases.ts";
 import { type TaskGolden, taskCase } from "../support/task-fixtures.ts";
-
-/** Reads what was to be written. */
-async function asSource(files: ReadonlyMap<string, FileContent>): Promise<FileSource> {
-  const entries = [...files].map(async ([name, content]) => [name, await wholeOf(content)] as const);
-  return memoryFiles("merged", new Map(await Promise.all(entries)));
-}
-
-async function wholeOf(content: FileContent): Promise<Uint8Array> {
-  if (typeof content === "string") return new TextEncoder().encode(content);
-  if (content instanceof Uint8Array) return content;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content) chunks.push(chunk);
-  return new Uint8Array(Buffer.concat(chunks));
-}
 
 /** A model of one file with all its weights in f32, so that merging rounds nothing away. */
 async function widened(folder: string): Promise<FileSource> {
@@ -53,7 +42,7 @@ const open = async (files: FileSource): Promise<LoadedModel> => openTaskModel(fi
 async function merged(files: FileSource, folder: string): Promise<FileSource> {
   const model = await open(files);
   const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
-  const result = await asSource(await mergedFiles(model, adapter, files));
+  const result = memoryFiles("merged", await wholeFiles(await mergedFiles(model, adapter, files)));
   model.release();
   return result;
 }
@@ -126,11 +115,70 @@ describe("a checkpoint of bf16 shards", () => {
     const tensors = await readTensors(folder, "golden.safetensors");
     const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
     const { used } = model.device.memory.stats;
-    await asSource(await mergedFiles(model, adapter, folderFiles(folder)));
+    await wholeFiles(await mergedFiles(model, adapter, folderFiles(folder)));
     expect(model.device.memory.stats.used).toBe(used);
     const { logits } = taskCase(model, golden, tensors);
     expect(worst(await logits(), tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
     adapter.enable(false);
     expect(worst(await logits(), tensors.get("base_logits")!)).toBeLessThan(1e-4);
+  });
+});
+
+describe("a new head on a decoder", () => {
+  const labels = ["no", 'y"es', "peut-être"];
+
+  /** The bundled model with this text as its config, as a classifier with a new head. */
+  async function mergedClassifier(configText: string): Promise<FileSource> {
+    const names = ["model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    const files = new Map(
+      names.map((name) => [name, new Uint8Array(readFileSync(`${BUNDLED_MODEL}/${name}`))]),
+    );
+    files.set("config.json", new TextEncoder().encode(configText));
+    const source = memoryFiles("demo", files);
+    const model = await openTaskModel(source, await testDevice(), {
+      task: "sequence-classification",
+      labels,
+    });
+    const adapter = attach(model, lora({ r: 1 }));
+    const result = memoryFiles("merged", await wholeFiles(await mergedFiles(model, adapter, source)));
+    model.release();
+    return result;
+  }
+
+  test("its config tells the class, the labels, and which token fills rows; the rest stays to the letter", async () => {
+    const text = readFileSync(`${BUNDLED_MODEL}/config.json`, "utf8");
+    const bare = text
+      .replace('  "pad_token_id": 0,\n', '  "num_labels": 7,\n')
+      .replace("500000", "500000.0")
+      .replace("0.04", "4.0e-02");
+    const merged = await mergedClassifier(bare);
+    const added = `,
+  "id2label": {
+    "0": "no",
+    "1": "y\\"es",
+    "2": "peut-être"
+  },
+  "label2id": {
+    "no": 0,
+    "y\\"es": 1,
+    "peut-être": 2
+  },
+  "pad_token_id": 0
+}`;
+    const wanted = bare
+      .replace("LlamaForCausalLM", "LlamaForSequenceClassification")
+      .replace('  "num_labels": 7,\n', "")
+      .replace(/\n\}/, added);
+    expect(await readText(merged, "config.json")).toBe(wanted);
+  });
+
+  test("the head is in the result, in the config's number format, and the language model's is not", async () => {
+    const merged = await mergedClassifier(readFileSync(`${BUNDLED_MODEL}/config.json`, "utf8"));
+    const { tensors } = await openCheckpoint(merged);
+    expect(tensors.get("score.weight")).toMatchObject({ dtype: "BF16", shape: [3, 128] });
+    expect(tensors.has("lm_head.weight")).toBe(false);
+    const reopened = await openTaskModel(merged, await testDevice());
+    expect(reopened).toMatchObject({ task: "sequence-classification", labels, initialised: [] });
+    reopened.release();
   });
 });
