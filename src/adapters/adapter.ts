@@ -26,6 +26,10 @@ export interface Adaptable {
   readonly absentModules?: readonly string[];
   /** Names of the modules of a task's head, which are trained whole. */
   readonly headModules?: readonly string[];
+  /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
+  readonly initialised?: readonly string[];
+  /** Tensors that belong to no module of the tree, such as those of embeddings: no adapter reaches them. */
+  readonly looseTensors?: readonly string[];
 }
 
 /** Tensors of one site by their name in PEFT's files, such as `lora_A`. */
@@ -35,6 +39,8 @@ export type SiteTensors = Readonly<Record<string, Tensor>>;
 export interface Method {
   /** PEFT's `peft_type`. */
   readonly type: string;
+  /** Why its tensors must not be trained, and what to do about it; absent where they may. */
+  readonly locked?: Parameters["locked"];
   /** The modules of this model that the method adapts. @throws LoraError where a target matches nothing. */
   sites(model: Adaptable): readonly Module[];
   /** Shapes of a site's trainable tensors. */
@@ -117,7 +123,9 @@ export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0
   const sites = targets.map((module) => site(module, method.shapes(module)));
   const saved = leaves.map((leaf) => site(leaf, leaf.tensors));
   for (const { module, tensors } of saved) copyTensors(module as Leaf, tensors);
-  return mount({ method, sites, saved, parameters, base: model }, groups);
+  const { locked } = method;
+  const lockable = locked ? { ...parameters, locked } : parameters;
+  return mount({ method, sites, saved, parameters: lockable, base: model }, groups);
 }
 
 /** Sites that a method computes together, among the siblings that they are. */

@@ -4,15 +4,23 @@ import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { type Context, call, isLeaf, type Module, modules, type Siblings, type Wrap } from "../nn/module.ts";
+import { type Context, call, type Module, type Siblings, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import type { Random } from "../util/random.ts";
 import { type Adaptable, findModules, type Method, type Site, type SiteTensors } from "./adapter.ts";
-import { describeUnmatchedTargets, matchesTarget, type TargetOptions, targetNames } from "./targets.ts";
+import {
+  describeUnmatchedTargets,
+  isAllLinear,
+  matchesTarget,
+  type TargetOptions,
+  targetNames,
+} from "./targets.ts";
+import { findWhole, isKeptWhole, type WholeOptions, wholeNames } from "./trained-whole.ts";
+import { unreachableModules } from "./unreachable.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
-export interface LoraOptions extends Omit<TargetOptions, "isOutput"> {
+export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
   /** Rank of the update; 8 unless given. */
   r?: number;
   /** Numerator of the scale alpha / r; 8 unless given. */
@@ -23,8 +31,6 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput"> {
   targetModules?: readonly string[] | string;
   /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
   useRslora?: boolean;
-  /** Modules that are trained whole beside the adapter, by the end of their paths. Default: the head of the task. */
-  modulesToSave?: readonly string[];
   /** Ranks other than `r`: by whole paths, their ends after a dot, or expressions for them; the first match counts. */
   rankPattern?: Pattern;
   /** Alphas other than `alpha`, in the same way. */
@@ -42,6 +48,8 @@ export interface Lora extends Method {
   readonly type: "LORA";
   /** As given, with the defaults filled in. */
   readonly options: LoraOptions & Required<Pick<LoraOptions, Settled>>;
+  /** PEFT's `init_lora_weights`, where the adapter was read from a file that says how it began. */
+  readonly init?: boolean | string;
   /** Rank and alpha of one module. */
   rankOf(path: string): { r: number; alpha: number };
   /** scale of one module. */
@@ -71,7 +79,7 @@ export function lora(given: LoraOptions = {}): Lora {
     rankOf,
     scaleOf,
     sites: (model) => findTargets(model, options),
-    saved: (model) => findSaved(model, options),
+    saved: (model) => findWhole(model, options),
     shapes(site) {
       const { inFeatures, outFeatures } = site as Linear;
       const { r } = rankOf(site.path);
@@ -115,33 +123,33 @@ function fields(name: string, pattern: Pattern): Pattern {
   return Object.fromEntries(Object.entries(pattern).map(named));
 }
 
-/** The layers to adapt, except those inside a module that is trained whole. */
+/** The layers to adapt, except those that are trained whole. */
 function findTargets(model: Adaptable, options: LoraOptions): Module[] {
   const targets = options.targetModules ?? model.defaultTargets;
-  const whole = new Set(findSaved(model, options).flatMap((module) => [...modules(module)]));
-  const linears = findModules(model.root, isLinear).filter((module) => !whole.has(module));
+  const whole = new Set<Module>(findWhole(model, options));
+  const linears = findModules(model.root, isLinear);
   const paths = linears.map(({ path }) => path);
-  failAll("lora", describeUnmatchedTargets(paths, targets), `there are: ${targetNames(paths).join(", ")}`);
-  const found = linears.filter(({ path }) => matchesTarget(path, targets, options));
-  const narrowed = "excludeModules and layersToTransform leave no layer of targetModules";
+  const matches = ({ path }: { path: string }) => matchesTarget(path, targets, options);
+  const names = wholeNames(model, options);
+  const isWord = isAllLinear(targets);
+  const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
+  const embeddings = unreachable.filter(({ isUnused }) => !isUnused);
+  const unmatched = describeUnmatchedTargets([...paths, ...embeddings.map(({ path }) => path)], targets);
+  // A target that names an unused layer beside others means the others.
+  const reasons = unmatched.length > 0 ? unreachable : embeddings;
+  const twice = linears.filter((module) => whole.has(module) && !isKeptWhole(module.path, names));
+  const problems = [
+    ...unmatched,
+    ...reasons.map(({ path, why }) => `${path}: ${why}`),
+    ...(isWord ? [] : twice)
+      .filter(matches)
+      .map(({ path }) => `${path} is trained whole by modulesToSave: take it out of one of the two`),
+  ];
+  failAll("lora", problems, `there are: ${targetNames(paths).join(", ")}`);
+  const found = linears.filter((module) => matches(module) && !whole.has(module));
+  const narrowed = "excludeModules, layersToTransform and modulesToSave leave no layer of targetModules";
   failAll("lora", found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
   return found;
-}
-
-/** PEFT's rule (`_set_trainable`, 0.21): a module whose path ends in the name, whether or not a dot comes before. */
-function findSaved(model: Adaptable, { modulesToSave }: LoraOptions): Module[] {
-  const all = [...modules(model.root)];
-  const matching = (name: string) => all.filter(({ path }) => path.endsWith(name));
-  const unmatched = (modulesToSave ?? []).filter(
-    (name) => matching(name).length === 0 && !model.headModules?.includes(name),
-  );
-  const found = (modulesToSave ?? model.headModules ?? []).flatMap(matching);
-  const empty = found.filter((module) => ![...modules(module)].some(isLeaf));
-  failAll("modulesToSave", [
-    ...unmatched.map((name) => `${JSON.stringify(name)} matches no module`),
-    ...empty.map(({ path }) => `${path} has no weights of its own`),
-  ]);
-  return [...new Set(found)];
 }
 
 /** A: kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B: zeros, so that training starts at the base model. */

@@ -37,10 +37,10 @@ export function matchesTarget(
 
 /** The targets that match none of the modules: entries of a list, or the expression itself. */
 export function unmatchedTargets(paths: readonly string[], targets: readonly string[] | string): string[] {
+  if (isAllLinear(targets)) return [];
   if (typeof targets !== "string") {
     return targets.filter((target) => !paths.some((path) => isNamed(path, target)));
   }
-  if (isAllLinear(targets)) return [];
   return paths.some(pythonFullMatch(targets)) ? [] : [targets];
 }
 
@@ -62,7 +62,8 @@ export function targetNames(paths: readonly string[]): string[] {
   return [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
 }
 
-function suggestion(target: string, paths: readonly string[]): string {
+/** What was probably meant by a name that no path has. */
+export function suggestion(target: string, paths: readonly string[]): string {
   const candidates = target.includes(".") ? pathEnds(paths, target.split(".").length) : targetNames(paths);
   const found = nearest(target, candidates);
   return found === undefined ? "" : `; did you mean ${JSON.stringify(found)}?`;
@@ -73,8 +74,9 @@ function pathEnds(paths: readonly string[], parts: number): string[] {
   return [...new Set(paths.map((path) => path.split(".").slice(-parts).join(".")))];
 }
 
-function isAllLinear(targets: string): boolean {
-  return targets.toLowerCase() === ALL_LINEAR;
+/** Whether the targets are the word for every linear layer. */
+export function isAllLinear(targets: readonly string[] | string): boolean {
+  return typeof targets === "string" && targets.toLowerCase() === ALL_LINEAR;
 }
 
 function isNamed(path: string, name: string): boolean {

@@ -1,8 +1,11 @@
 import type { Adaptable, Adapter } from "../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../adapters/lora.ts";
-import { matchesTarget } from "../adapters/targets.ts";
+import { isAllLinear, matchesTarget } from "../adapters/targets.ts";
+import { isKeptWhole, wholeNames } from "../adapters/trained-whole.ts";
 import { type PeftAdapter, peftPatterns, sortedPattern } from "../io/formats/peft.ts";
-import type { PeftLoraConfig } from "../io/formats/peft-config.ts";
+import { type PeftLoraConfig, trainedWhole } from "../io/formats/peft-config.ts";
+import { isTensorOf } from "../io/formats/peft-tensors.ts";
+import { trainingLock } from "../io/formats/peft-variants.ts";
 import { isLinear } from "../nn/linear.ts";
 import { modules } from "../nn/module.ts";
 import { LoraError } from "../util/fail.ts";
@@ -19,12 +22,13 @@ type Choice = Pick<
  * place of `all-linear` the layers that it found. Where PEFT would take the user's words for more layers than were
  * adapted, or refuse them, the layers are named one by one instead.
  */
-export function writtenTargets({ method, sites, base }: Adapter<Lora>): Choice {
+export function writtenTargets({ method, sites, saved, base }: Adapter<Lora>): Choice {
   const { targetModules = base.defaultTargets, ...options } = method.options;
-  const isWord = typeof targetModules === "string" && targetModules.toLowerCase() === "all-linear";
+  const names = wholeNames(base, options);
+  const whole = saved.map(({ module }) => module.path).filter((path) => !isKeptWhole(path, names));
   const paths = sites.map(({ module }) => module.path);
-  const others = othersOf(base, paths);
-  if (isWord || others.some((path) => matchesTarget(path, targetModules, options))) {
+  const others = [...othersOf(base, paths), ...whole];
+  if (isAllLinear(targetModules) || others.some((path) => matchesTarget(path, targetModules, options))) {
     const none = { exclude_modules: null, layers_to_transform: null, layers_pattern: null };
     return { ...none, target_modules: shortened(paths, others) };
   }
@@ -109,18 +113,25 @@ function gives(
 /**
  * The method that an adapter was made with: its configuration's own words where they choose exactly the layers that
  * the file holds, with these ranks and alphas; else the layers one by one.
- * @param modulesToSave of those that the configuration names, the ones that the file holds
  */
-export function methodOf(
-  model: Adaptable,
-  { config, tensors }: PeftAdapter,
-  modulesToSave: readonly string[],
-): Lora {
-  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora } = config;
-  const rest = { r, alpha, dropout, useRslora, modulesToSave, ...readPatterns(config, tensors) };
+export function methodOf(model: Adaptable, { config, tensors, saved }: PeftAdapter): Lora {
+  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora, init_lora_weights } = config;
+  // PEFT names `score` beside `classifier`, of which a model has one.
+  const isThere = (name: string) => [...saved.keys()].some((tensor) => isTensorOf(tensor, name));
+  const head = model.headModules ?? [];
+  const names = trainedWhole(config).filter((name) => isThere(name) || head.includes(name));
+  const trainHead = head.some(isThere);
+  const modulesToSave = trainHead ? names : names.filter((name) => !head.includes(name));
+  const rest = { r, alpha, dropout, useRslora, modulesToSave, trainHead, ...readPatterns(config, tensors) };
   const chosen = lora({ ...rest, ...readChoice(config) });
   const paths = [...tensors.keys()];
-  return choosesExactly(model, chosen, paths) ? chosen : lora({ ...rest, targetModules: paths });
+  const method = choosesExactly(model, chosen, paths) ? chosen : lora({ ...rest, targetModules: paths });
+  const locked = trainingLock(config);
+  return {
+    ...method,
+    init: init_lora_weights === "eva" ? true : init_lora_weights,
+    ...(locked && { locked }),
+  };
 }
 
 function readChoice(config: PeftLoraConfig): LoraOptions {

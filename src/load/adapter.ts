@@ -1,5 +1,6 @@
 import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
+import { wholeNames } from "../adapters/trained-whole.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
 import {
   type PeftAdapter,
@@ -8,13 +9,13 @@ import {
   peftLoraConfig,
   readPeftAdapter,
 } from "../io/formats/peft.ts";
-import { isTensorOf } from "../io/formats/peft-tensors.ts";
 import { taskOfArchitecture } from "../models/families.ts";
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
+import type { Module } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
+import { checkFits, withoutUnused } from "./adapter-fit.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
 
@@ -52,8 +53,8 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
 
 function peftConfig(adapter: Adapter<Lora>) {
   const { method, sites, saved, base } = adapter;
-  const { r, alpha, dropout, useRslora, modulesToSave } = method.options;
-  const task = TASK_TYPES[base.task ?? ""] ?? null;
+  const { r, alpha, dropout, useRslora } = method.options;
+  const task = taskTypeOf(adapter);
   return peftLoraConfig({
     r,
     lora_alpha: alpha,
@@ -63,16 +64,19 @@ function peftConfig(adapter: Adapter<Lora>) {
     ...writtenPatterns(adapter),
     // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
     fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
-    ...(saved.length > 0 && { modules_to_save: savedNames(modulesToSave, base) }),
+    ...(saved.length > 0 && { modules_to_save: wholeNames(base, method.options) }),
+    ...(method.init !== undefined && { init_lora_weights: method.init }),
     task_type: task,
     auto_mapping: task === null ? autoMapping(base) : null,
     base_model_name_or_path: base.name ?? null,
   });
 }
 
-/** As PEFT, which adds the usual names of a head to those that are given, whether or not the model has them. */
-function savedNames(given: readonly string[] = [], { headModules = [] }: Adaptable): string[] {
-  return [...new Set([...headModules, ...given])];
+/** PEFT's name of the task; none where the head is not trained, which PEFT would do for a task that it knows. */
+function taskTypeOf({ method, base }: Adapter<Lora>): string | null {
+  const hasHead = (base.headModules ?? []).length > 0;
+  if (hasHead && method.options.trainHead === false) return null;
+  return TASK_TYPES[base.task ?? ""] ?? null;
 }
 
 /** What PEFT notes where no task is given: the class, and the module of transformers that defines it. */
@@ -91,23 +95,20 @@ export interface LoadAdapterOptions {
 
 /**
  * Loads a PEFT LoRA adapter onto a model.
- * @throws LoraError where the adapter is of another task, and listing every tensor that the model has no place for or
- * whose shape differs.
+ * @throws LoraError where the adapter is of another task; listing every tensor that the model has no place for, whose
+ * shape differs or that is missing; and where a part of the model starts at random that the adapter does not bring.
  */
 export async function loadAdapter(
   model: LoadedModel,
   files: FileSource,
   { onWarning }: LoadAdapterOptions = {},
 ): Promise<Adapter<Lora>> {
-  const read = renamed(await readPeftAdapter(files), model);
-  for (const warning of read.warnings) onWarning?.(warning);
-  checkTask(model, read.config, files.label);
-  const head = "labels" in model ? "; where its head has other classes, name them as labels (--labels)" : "";
-  failAll(files.label, mismatches(model, read), `is this adapter made for ${model.name}?${head}`);
-  // PEFT names `score` beside `classifier`, of which a model has one.
-  const isThere = (name: string) => [...read.saved.keys()].some((tensor) => isTensorOf(tensor, name));
-  const names = [...new Set(read.config.modules_to_save)].filter(isThere);
-  const adapter = attach(model, methodOf(model, read, names));
+  const stored = renamed(await readPeftAdapter(files), model);
+  checkTask(model, stored.config, files.label);
+  const { adapter: read, warnings } = withoutUnused(model, stored);
+  for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
+  checkFits(model, read, files.label);
+  const adapter = attach(model, methodOf(model, read));
   for (const { module, tensors } of adapter.sites) {
     const stored = read.tensors.get(module.path);
     if (!stored) continue;
@@ -140,42 +141,4 @@ function renamed(adapter: PeftAdapter, { renames }: LoadedModel): PeftAdapter {
   const rename = <T>(entries: ReadonlyMap<string, T>) =>
     new Map([...entries].map(([name, value]) => [ownName(renames, name), value]));
   return { ...adapter, tensors: rename(adapter.tensors), saved: rename(adapter.saved) };
-}
-
-function mismatches(model: LoadedModel, { tensors, saved }: PeftAdapter): string[] {
-  const all = [...modules(model.root)];
-  const linears = new Map(all.filter(isLinear).map((module) => [module.path, module]));
-  const pairs = [...tensors].flatMap(([path, { lora_A, lora_B }]) => {
-    const linear = linears.get(path);
-    if (!linear) return [`${path} is no linear layer of the model`];
-    const { inFeatures, outFeatures } = linear;
-    if (lora_A.shape[1] === inFeatures && lora_B.shape[0] === outFeatures) return [];
-    return [
-      `${path}: A [${lora_A.shape}], B [${lora_B.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`,
-    ];
-  });
-  return [...pairs, ...savedMismatches(all.filter(isLeaf), saved)];
-}
-
-/** A module that was trained whole has all its tensors in the file, of the model's shapes. */
-function savedMismatches(leaves: readonly Leaf[], saved: PeftAdapter["saved"]): string[] {
-  const shapes = new Map<string, readonly number[]>(
-    leaves.flatMap(({ path, tensors }) =>
-      Object.entries(tensors).map(([name, { shape }]) => [`${path}.${name}`, shape] as const),
-    ),
-  );
-  const wrong = [...saved].flatMap(([name, { shape }]) => {
-    const wanted = shapes.get(name);
-    if (!wanted) return [`${name} [${shape}] is no tensor of the model`];
-    return String(wanted) === String(shape) ? [] : [`${name} is [${shape}], the model has [${wanted}]`];
-  });
-  const touched = leaves.filter(({ path, tensors }) =>
-    Object.keys(tensors).some((name) => saved.has(`${path}.${name}`)),
-  );
-  const missing = touched.flatMap(({ path, tensors }) =>
-    Object.keys(tensors)
-      .map((name) => `${path}.${name}`)
-      .filter((name) => !saved.has(name)),
-  );
-  return [...wrong, ...missing.map((name) => `${name} is missing in the file`)];
 }

@@ -22,7 +22,10 @@ export interface Family {
 }
 
 /** What the registry adds to a built model. */
-type Identity = Pick<BaseModel, "defaultTargets" | "headModules" | "architecture" | "modelType" | "renames">;
+type Identity = Pick<
+  BaseModel,
+  "defaultTargets" | "headModules" | "looseTensors" | "architecture" | "modelType" | "renames"
+>;
 
 /** A model of one task as its architecture's file builds it. */
 export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;

@@ -36,6 +36,8 @@ export interface BaseModel<T extends string = Task> {
   readonly headModules: readonly string[];
   /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
   readonly absentModules?: readonly string[];
+  /** Tensors that belong to no module of the tree, such as those of embeddings: no adapter reaches them. */
+  readonly looseTensors: readonly string[];
   /** Name of the class in transformers, such as `LlamaForCausalLM`. */
   readonly architecture: string;
   /** `model_type` of the config. */

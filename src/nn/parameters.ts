@@ -18,6 +18,8 @@ export interface Parameters {
   readonly entries: readonly Parameter[];
   /** Matrices that consist of the rows of several entries. */
   readonly stacks: readonly Tensor[];
+  /** Why they must not be trained, and what to do about it; absent where they may. */
+  readonly locked?: { readonly why: string; readonly help: string };
 }
 
 const ALIGNMENT = 64; // elements: 256 bytes, the binding offset alignment of the portable floor

@@ -3,6 +3,7 @@ import { adamW } from "../kernels/adamw.ts";
 import { fill, zeros } from "../kernels/elementwise.ts";
 import { gradientNorm } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
+import { fail } from "../util/fail.ts";
 
 /** Options of AdamW, with PyTorch's meaning. */
 export interface AdamWOptions {
@@ -31,8 +32,10 @@ export class AdamW {
   /** Updates so far, for the bias corrections. */
   #steps = 0;
 
+  /** @throws LoraError for parameters that must not be trained */
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
-    const { flat } = parameters;
+    const { flat, locked } = parameters;
+    if (locked) fail("train", locked.why, locked.help);
     const { flat: gradients, views } = allocateLike(parameters);
     this.#parameters = parameters;
     this.#options = { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, ...options };

@@ -21,6 +21,12 @@ export function float32View(bytes: Uint8Array): Float32Array {
   return new Float32Array(buffer, byteOffset, byteLength / 4);
 }
 
+/** The bytes read as 64-bit little-endian floats: a view, or a copy where the address is not a multiple of 8. */
+export function float64View(bytes: Uint8Array): Float64Array {
+  const { buffer, byteOffset, byteLength } = aligned(bytes, 8);
+  return new Float64Array(buffer, byteOffset, byteLength / 8);
+}
+
 function aligned(bytes: Uint8Array, size: number): Uint8Array {
   return bytes.byteOffset % size === 0 ? bytes : bytes.slice();
 }

@@ -49,6 +49,8 @@ export async function runTrain(
   const head = chooseHead({ task, given, adapter: resumed, data: labels, seed });
   const { model, parameters } = await openCliTask(settings, print, head);
   const adapter = resumed ? await openCliAdapter(model, resumed, print) : attach(model, method, { seed });
+  const { locked } = adapter.parameters;
+  if (locked) fail("resume_adapter_file", locked.why, locked.help);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 

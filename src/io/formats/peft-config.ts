@@ -1,62 +1,13 @@
 import { failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
+import { shown } from "../../util/shown.ts";
 import { pythonJson } from "../json/python-json.ts";
+import type { PeftLoraConfig } from "./peft-fields.ts";
 import { isMlxConfig, MLX_HELP } from "./peft-foreign.ts";
 import { patternProblems } from "./peft-patterns.ts";
+import { type Obstacle, obstacles, otherTypeRemedy } from "./peft-variants.ts";
 
-/**
- * `adapter_config.json` of `peft_type` LORA: every field that PEFT 0.21.0 writes, under PEFT's own names.
- * Their meaning: https://huggingface.co/docs/peft/package_reference/lora#peft.LoraConfig
- */
-export interface PeftLoraConfig {
-  alora_invocation_tokens: readonly number[] | null;
-  /** Alphas that differ from `lora_alpha`, by regular expressions on module paths. */
-  alpha_pattern: Readonly<Record<string, number>>;
-  arrow_config: Readonly<Record<string, unknown>> | null;
-  auto_mapping: Readonly<Record<string, unknown>> | null;
-  base_model_name_or_path: string | null;
-  /** `none`, `all` or `lora_only`. */
-  bias: string;
-  corda_config: Readonly<Record<string, unknown>> | null;
-  ensure_weight_tying: boolean;
-  eva_config: Readonly<Record<string, unknown>> | null;
-  exclude_modules: readonly string[] | string | null;
-  /** Whether the base weights are `[in, out]`; lora_A and lora_B keep their layout. */
-  fan_in_fan_out: boolean;
-  inference_mode: boolean;
-  init_lora_weights: boolean | string;
-  kasa_config: Readonly<Record<string, unknown>> | null;
-  layer_replication: readonly (readonly number[])[] | null;
-  layers_pattern: readonly string[] | string | null;
-  layers_to_transform: readonly number[] | number | null;
-  loftq_config: Readonly<Record<string, unknown>>;
-  /** The scale is lora_alpha / r, or lora_alpha / √r with `use_rslora`. */
-  lora_alpha: number;
-  lora_bias: boolean;
-  lora_dropout: number;
-  lora_ga_config: Readonly<Record<string, unknown>> | null;
-  megatron_config: Readonly<Record<string, unknown>> | null;
-  megatron_core: string | null;
-  modules_to_save: readonly string[] | null;
-  monteclora_config: Readonly<Record<string, unknown>> | null;
-  peft_type: "LORA";
-  peft_version: string | null;
-  qalora_group_size: number;
-  r: number;
-  /** Ranks that differ from `r`, by regular expressions on module paths. */
-  rank_pattern: Readonly<Record<string, number>>;
-  revision: string | null;
-  /** Paths or their ends; or a regular expression on the whole path. */
-  target_modules: readonly string[] | string | null;
-  target_parameters: readonly string[] | null;
-  task_type: string | null;
-  trainable_token_indices: readonly number[] | Readonly<Record<string, unknown>> | null;
-  use_bdlora: Readonly<Record<string, unknown>> | boolean | null;
-  use_dora: boolean;
-  use_qalora: boolean;
-  use_rslora: boolean;
-  velora_config: Readonly<Record<string, unknown>> | null;
-}
+export type { PeftLoraConfig } from "./peft-fields.ts";
 
 /** What a field may hold. */
 interface Kind {
@@ -107,6 +58,8 @@ const RANGES = orNull({
   wants: "a list of [start, end]",
   accepts: (v) => Array.isArray(v) && v.every(isWholes),
 });
+const TASKS = ["SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"];
+const TASK = orNull({ wants: `one of ${TASKS.join(", ")}`, accepts: (v) => TASKS.includes(String(v)) });
 const LORA: Kind = { wants: '"LORA"', accepts: (v) => v === "LORA" };
 
 /** Of each field: its value in a file that PEFT 0.21.0 saves with no option set, and what it may hold. */
@@ -145,7 +98,7 @@ const FIELDS: { readonly [K in keyof PeftLoraConfig]: readonly [PeftLoraConfig[K
   revision: [null, TEXT_OR_NULL],
   target_modules: [null, NAMES],
   target_parameters: [null, LIST_OR_NULL],
-  task_type: [null, TEXT_OR_NULL],
+  task_type: [null, TASK],
   trainable_token_indices: [null, TOKENS],
   use_bdlora: [null, BLOCKS],
   use_dora: [false, FLAG],
@@ -194,7 +147,9 @@ export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig 
   const known = NAMES_OF_FIELDS.filter((name) => Object.hasOwn(json, name));
   const given = Object.fromEntries(known.map((name) => [name, withoutNull(name, json[name])]));
   const config = peftLoraConfig(given);
-  failAll(where, peftConfigProblems(config), REMEDY);
+  const { problems, obstacles } = findings(config);
+  const remedies = [...new Set(obstacles.map(({ remedy }) => remedy))].join("\n  → ");
+  failAll(where, [...problems, ...obstacles.map(({ problem }) => problem)], remedies);
   const warnings = Object.keys(json)
     .filter((name) => !Object.hasOwn(FIELDS, name))
     .map(
@@ -204,21 +159,19 @@ export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig 
   return { config, warnings };
 }
 
-const REMEDY =
-  "where a field is not supported: load the adapter in Python with PEFT, merge_and_unload() it into its base model, save_pretrained(OUT), and use OUT as the model";
-
 /** Throws unless the value is a configuration of LoRA: there is no use in looking at the fields of another. */
 function refuseOtherTypes(json: unknown, where: string): asserts json is Record<string, unknown> {
   if (!isObject(json)) failAll(where, [`it is ${shown(json)}, expected an object`], NO_CONFIG);
   else if (isMlxConfig(json))
     failAll(where, ["this is the configuration of an mlx-lm adapter, not of PEFT's"], MLX_HELP);
   else if (json.peft_type === undefined) failAll(where, ["peft_type is missing"], NO_CONFIG);
-  else if (json.peft_type !== "LORA") failAll(where, [`peft_type is ${shown(json.peft_type)}`], ONLY_LORA);
+  else if (json.peft_type !== "LORA") {
+    const problem = `peft_type is ${shown(json.peft_type)}: only "LORA" is supported`;
+    failAll(where, [problem], otherTypeRemedy(String(json.peft_type)));
+  }
 }
 
 const NO_CONFIG = "this is no PEFT adapter configuration; PEFT's save_pretrained writes one";
-const ONLY_LORA =
-  'only "LORA" is supported; PEFT\'s convert_to_lora turns some other methods into it, and merge_and_unload() many';
 
 /** Older writers leave a flag or an object null: Python takes that for false or empty. */
 function withoutNull(name: keyof PeftLoraConfig, value: unknown): unknown {
@@ -230,6 +183,12 @@ function withoutNull(name: keyof PeftLoraConfig, value: unknown): unknown {
 
 /** Everything that is wrong with a configuration, or that it asks for and is not supported; one line each. */
 export function peftConfigProblems(config: PeftLoraConfig): string[] {
+  const { problems, obstacles } = findings(config);
+  return [...problems, ...obstacles.map(({ problem }) => problem)];
+}
+
+/** What is ill-formed in a configuration, and what it asks for and is not supported. */
+function findings(config: PeftLoraConfig): { problems: string[]; obstacles: Obstacle[] } {
   const wrong = NAMES_OF_FIELDS.filter((name) => !FIELDS[name][1].accepts(config[name]));
   const problems = wrong.map(
     (name) => `${name} is ${shown(config[name])}, expected ${FIELDS[name][1].wants}`,
@@ -243,7 +202,19 @@ export function peftConfigProblems(config: PeftLoraConfig): string[] {
     const values = patternProblems("alpha_pattern", config.alpha_pattern, NUMBER.accepts, NUMBER.wants);
     problems.push(...values);
   }
-  return [...problems, ...conflicts(config), ...unsupported(config, right)];
+  return { problems: [...problems, ...conflicts(config)], obstacles: obstacles(config, right) };
+}
+
+/** Modules of a head, which PEFT trains whole for a task whatever `modules_to_save` names (`peft_model.py`). */
+const HEADS: Readonly<Record<string, readonly string[]>> = {
+  SEQ_CLS: ["classifier", "score"],
+  TOKEN_CLS: ["classifier", "score"],
+  QUESTION_ANS: ["qa_outputs"],
+};
+
+/** The names of all modules that are trained whole: those of `modules_to_save`, and the head's; each once. */
+export function trainedWhole({ modules_to_save, task_type }: PeftLoraConfig): string[] {
+  return [...new Set([...(modules_to_save ?? []), ...(HEADS[task_type ?? ""] ?? [])])];
 }
 
 /** Combinations that PEFT refuses. */
@@ -260,54 +231,4 @@ function conflicts({ target_modules, layers_to_transform, layers_pattern }: Peft
     problems.push("layers_pattern needs layers_to_transform");
   }
   return problems;
-}
-
-/** Fields that change what the adapter computes or needs, where they are on. `right` leaves out ill-formed ones. */
-function unsupported(config: PeftLoraConfig, right: (name: keyof PeftLoraConfig) => boolean): string[] {
-  const names = (Object.keys(UNSUPPORTED) as (keyof typeof UNSUPPORTED)[]).filter(
-    (name) => right(name) && isOn(config[name]),
-  );
-  const lines = names.map(
-    (name) => `${name} is ${shown(config[name])}: ${UNSUPPORTED[name]} is not supported`,
-  );
-  if (right("bias") && config.bias !== "none") {
-    lines.push(
-      `bias is ${shown(config.bias)}: trained biases of the base model are not supported, only "none"`,
-    );
-  }
-  const init = config.init_lora_weights;
-  if (typeof init === "string" && CHANGES_BASE.test(init))
-    lines.push(`init_lora_weights is "${init}": ${CONVERT}`);
-  return lines;
-}
-
-const UNSUPPORTED = {
-  alora_invocation_tokens: "an adapter that wakes up at certain tokens (aLoRA)",
-  arrow_config: "routing between adapters (Arrow)",
-  kasa_config: "KaSA, which changes the base weights,",
-  layer_replication: "a base model with repeated layers",
-  lora_bias: "a bias on lora_B",
-  megatron_config: "a layer of Megatron",
-  monteclora_config: "MonteCLoRA",
-  target_parameters: "LoRA on bare parameters, such as those of fused experts,",
-  trainable_token_indices: "training single rows of the embedding",
-  use_bdlora: "a block-diagonal lora_A or lora_B",
-  use_dora: "the magnitude vector of DoRA",
-  use_qalora: "pooling of the inputs (QALoRA)",
-} satisfies Partial<Record<keyof PeftLoraConfig, string>>;
-
-/** Initialisations that subtract from the base weights, so that the adapter fits the changed weights alone. */
-const CHANGES_BASE = /^(pissa|olora|corda|lora_ga|loftq)/i;
-const CONVERT =
-  "this initialisation changes the base weights, so the adapter is wrong on the original ones; convert it with PEFT: model.save_pretrained(OUT, path_initial_model_for_weight_conversion=INITIAL_ADAPTER), or merge it";
-
-/** Python's truth: none of false, null, [] and {}. */
-function isOn(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  return isObject(value) ? Object.keys(value).length > 0 : Boolean(value);
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

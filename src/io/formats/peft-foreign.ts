@@ -69,37 +69,3 @@ async function existing(files: FileSource, names: readonly string[]): Promise<st
   const sizes = await Promise.all(names.map((name) => files.size(name)));
   return names.filter((_, i) => sizes[i] !== undefined);
 }
-
-/** Tensors that are no lora_A or lora_B of a linear layer, told by their names; the first match counts. */
-const KINDS: readonly (readonly [RegExp, string])[] = [
-  [/\.lora_magnitude_vector/, "magnitude vectors of DoRA, which are not supported"],
-  [/\.lora_embedding_[AB]/, "LoRA of an embedding, which is not supported"],
-  [/\.lora_B\.(?:[^.]+\.)?bias$/, "biases on lora_B (lora_bias), which are not supported"],
-  [/trainable_tokens/, "trained rows of an embedding (trainable_token_indices), which are not supported"],
-  [
-    /\.base_layer\..*lora_[AB]/,
-    "LoRA inside another one (fused experts or attention), which is not supported",
-  ],
-  [/\.base_layer\.bias$/, "trained biases of the base model (bias), which are not supported"],
-  [
-    /\.base_layer\.weight$/,
-    "stored weights of the base model (save_embedding_layers), which are not supported",
-  ],
-  [/\.lora_[ab]$/, `tensors of mlx-lm; ${MLX_HELP}`],
-  [
-    /(?:\.lora_(?:up|down)\.|\.lora\.(?:up|down)\.|\.alpha$)/,
-    "tensors in the layout of diffusers or kohya, not PEFT's",
-  ],
-  [
-    /\.(?:lora_(?:A|B|E|diag)|ia3_l|vera_\w+|hada_\w+|lokr_\w+|oft_\w+|hra_\w+)$/,
-    "tensors of a method other than LoRA",
-  ],
-  [/prompt_embeddings$/, "tensors of a prompt method, not of LoRA"],
-  [/lora_/, "tensors of LoRA in a form that is not supported"],
-];
-
-/** What a tensor is that cannot be read, by its name. */
-export function describeForeignTensor(name: string): string {
-  const kind = KINDS.find(([expression]) => expression.test(name));
-  return kind?.[1] ?? "tensors of the base model, of modules that modules_to_save does not name";
-}

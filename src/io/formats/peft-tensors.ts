@@ -1,6 +1,6 @@
 import { patternMatcher } from "../../util/module-patterns.ts";
-import type { PeftLoraConfig } from "./peft-config.ts";
-import { describeForeignTensor } from "./peft-foreign.ts";
+import { type PeftLoraConfig, trainedWhole } from "./peft-config.ts";
+import { describeForeignTensor } from "./peft-foreign-tensors.ts";
 import type { TensorInfo } from "./safetensors.ts";
 
 /** Where the tensors of one module lie: A `[r, in]`, B `[out, r]`. */
@@ -15,6 +15,8 @@ export interface SortedTensors {
   /** Tensors of modules that were trained whole (modules_to_save), by their names in the model. */
   readonly saved: ReadonlyMap<string, TensorInfo>;
   readonly problems: readonly string[];
+  /** What can be done about tensors that are not supported. */
+  readonly remedies: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -30,24 +32,29 @@ export function pairTensors(
   config: PeftLoraConfig | undefined,
 ): SortedTensors {
   const problems: Findings = new Map();
-  const saved = savedTensors(tensors, config?.modules_to_save ?? [], problems);
+  const saved = savedTensors(tensors, config ? trainedWhole(config) : [], problems);
   const own = new Set(saved.values());
   const keys = [...tensors.values()]
     .filter((info) => !own.has(info))
     .map((info) => ({ info, key: parseKey(info.name) }));
-  for (const { info, key } of keys)
-    if (!key) note(problems, describeForeignTensor(info.name), withShape(info));
+  const remedies = new Set<string>();
+  for (const { info, key } of keys) {
+    if (key) continue;
+    const { what, remedy } = describeForeignTensor(info.name, config?.bias);
+    note(problems, what, withShape(info));
+    remedies.add(remedy);
+  }
   const pairs = gatherPairs(keys, problems);
   const names = new Set(keys.flatMap(({ key }) => (key ? [key.adapter ?? "(no name)"] : [])));
   if (names.size > 1) note(problems, "tensors of several adapters in one file", ...names);
   if (pairs.size === 0 && problems.size === 0) note(problems, "no tensor of LoRA", `${tensors.size} tensors`);
   const warnings = config ? checkRanks(pairs, config, problems) : [];
   if (keys.some(({ key }) => key && !key.prefixed)) warnings.push(NO_PREFIX);
-  if (config && saved.size === 0) warnings.push(...unsavedModules(config));
   return {
     pairs,
     saved,
     problems: [...problems].map(([text, found]) => `${text}: ${listed(found)}`),
+    remedies: [...remedies],
     warnings,
   };
 }
@@ -125,7 +132,7 @@ function gatherPairs(
   return new Map(pairs.filter(([path, pair]) => fits(path, pair, problems)));
 }
 
-const FLOATS = ["F32", "F16", "BF16"];
+const FLOATS = ["F32", "F16", "BF16", "F64"];
 
 function fits(path: string, { A, B }: LoraPair, problems: Findings): boolean {
   const shapes = `${path} (lora_A [${A.shape}], lora_B [${B.shape}])`;
@@ -163,12 +170,6 @@ function checkRanks(
   return [
     `several keys of rank_pattern match and the first is wrong; the tensors decided: ${listed(reordered)}`,
   ];
-}
-
-/** A file without tensors of modules_to_save is good where the model lacks such modules, too. */
-function unsavedModules({ modules_to_save: names }: PeftLoraConfig): string[] {
-  if (names === null || names.length === 0) return [];
-  return [`modules_to_save names ${listed(names)}, of which the file holds no tensor`];
 }
 
 function note(findings: Findings, text: string, ...names: readonly string[]): void {

@@ -1,4 +1,4 @@
-import { float32View, uint16View } from "../../util/bytes.ts";
+import { float32View, float64View, uint16View } from "../../util/bytes.ts";
 import { failAll, LoraError } from "../../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
@@ -110,7 +110,7 @@ function shapeProblems(path: string, part: string, { shape, data }: AdapterTenso
 
 /**
  * Reads an adapter that PEFT saved, any version. Keys may lack the prefix `base_model.model.` and may carry the
- * adapter's name; tensors may be f32, f16 or bf16. Each tensor of the file is accounted for: what the engine cannot
+ * adapter's name; tensors may be f32, f16, bf16 or f64 (rounded to f32). Each tensor of the file is accounted for: what the engine cannot
  * apply is refused, never dropped.
  * @throws LoraError that lists every problem of both files; for the adapter of another tool it says which.
  */
@@ -121,7 +121,7 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   const header = await attempt(problems, () => readWeightsHeader(files));
   const sorted = pairTensors(header?.tensors ?? new Map(), parsed?.config);
   const found = header ? sorted.problems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) : [];
-  failAll(files.label, [...problems, ...found], found.length > 0 ? MERGE : undefined);
+  failAll(files.label, [...problems, ...found], header && sorted.remedies.join("\n  → "));
   const { config } = parsed!;
   const tensors = await readModules(files, sorted.pairs, config);
   const values = await readTensors(files, [...sorted.saved.values()]);
@@ -136,9 +136,6 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
     warnings: [...parsed!.warnings, ...sorted.warnings, ...patternWarnings(config, tensors)],
   };
 }
-
-const MERGE =
-  "tensors that are not supported can still be used: load the adapter in Python with PEFT, merge_and_unload() it, save_pretrained(OUT), and use OUT as the model";
 
 /** Runs `task`; what is wrong with the input is noted for the joint report, other failures pass through. */
 async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T | undefined> {
@@ -210,6 +207,7 @@ function batches(infos: readonly TensorInfo[]): TensorInfo[][] {
 
 function decode({ dtype }: TensorInfo, bytes: Uint8Array): Float32Array {
   if (dtype === "F32") return float32View(bytes);
+  if (dtype === "F64") return Float32Array.from(float64View(bytes));
   return dtype === "F16" ? decodeF16(uint16View(bytes)) : decodeBf16(uint16View(bytes));
 }
 

@@ -1,0 +1,160 @@
+import { shown } from "../../util/shown.ts";
+import type { PeftLoraConfig } from "./peft-fields.ts";
+
+// Which values of each field mean plain LoRA, y += scale · lora_B · lora_A · x. Each remedy was tried with PEFT 0.21.0:
+// `merge_and_unload` raises for some variants, and for others gives a model that is not the trained one.
+
+/** What a value of a field asks for that is not supported, and what can be done instead. */
+export interface Obstacle {
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** Whether a value means plain LoRA, and what to say where it does not. */
+interface Rule {
+  isPlain(value: unknown): boolean;
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** Turns an adapter into a model; for variants that PEFT can merge. */
+export const MERGE =
+  "in Python with PEFT: PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(OUT); then use OUT as the model";
+
+/** The same for LoRA of an output layer or an embedding: where these two share a matrix, saving would lose it. */
+export const MERGE_UNTIED =
+  "in Python with PEFT: base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone()); base.config.tie_word_embeddings = False; PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(OUT); then use OUT as the model";
+
+/** Subtracts what a changed initialisation put into the base weights, exactly. */
+const SUBTRACT =
+  'in Python with PEFT, given INITIAL (the adapter as it was saved before training): make init_lora_weights true in both adapter_config.json, then model = PeftModel.from_pretrained(base, TRAINED, adapter_name="trained"), model.load_adapter(INITIAL, "initial"), model.add_weighted_adapter(["trained", "initial"], [1.0, -1.0], "plain", combination_type="cat") and model.save_pretrained(OUT, selected_adapters=["plain"]); OUT/plain is plain LoRA';
+
+export const NO_MERGE =
+  "PEFT has no merged form of it: only PEFT itself can run it; or train again as plain LoRA";
+const MERGE_COPIES =
+  "in Python with PEFT, load the adapter, give each layer weights of its own (module.base_layer.weight = torch.nn.Parameter(module.base_layer.weight.detach().clone()) for all that have a base_layer), merge_and_unload(), do the same for every other parameter and save_pretrained(OUT); then use OUT as the model";
+
+/** Methods that PEFT cannot merge into a base model: those that add to its input, and mixtures of adapters. */
+const UNMERGEABLE =
+  /^(?:PROMPT_TUNING|MULTITASK_PROMPT_TUNING|P_TUNING|PREFIX_TUNING|CPT|CARTRIDGE|ADAPTION_PROMPT|LILY|POLY|XLORA)$/;
+
+/** What to do about an adapter of another `peft_type`. */
+export function otherTypeRemedy(type: string): string {
+  return UNMERGEABLE.test(type) ? NO_MERGE : MERGE;
+}
+
+const isNull = (value: unknown) => value === null;
+/** Python's truth: none of false, null and []; an object counts, for PEFT reads {} as options with their defaults. */
+const isOff = (value: unknown) => value === false || value === null || isEmpty(value);
+const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
+const off = (what: string, remedy = MERGE): Rule => ({ isPlain: isOff, what, remedy });
+/** The field says nothing about what is computed. */
+const FREE: Rule = { isPlain: () => true, what: "", remedy: "" };
+
+const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
+  alora_invocation_tokens: off("an adapter that wakes up at certain tokens (aLoRA)", NO_MERGE),
+  alpha_pattern: FREE,
+  arrow_config: off("routing between adapters (Arrow)", "load one of the adapters that it routes to"),
+  auto_mapping: FREE,
+  base_model_name_or_path: FREE,
+  bias: {
+    isPlain: (value) => ["none", "all", "lora_only"].includes(String(value)), // the tensors tell whether there are any
+    what: "anything but none, all and lora_only",
+    remedy: 'PEFT takes none other either; "none" is what plain LoRA has',
+  },
+  corda_config: FREE,
+  ensure_weight_tying: FREE,
+  eva_config: FREE,
+  exclude_modules: FREE,
+  fan_in_fan_out: FREE,
+  inference_mode: FREE,
+  init_lora_weights: FREE, // see initObstacle
+  kasa_config: off("KaSA, which changes the base weights,"),
+  layer_replication: off("a base model with repeated layers", MERGE_COPIES),
+  layers_pattern: FREE,
+  layers_to_transform: FREE,
+  loftq_config: FREE,
+  lora_alpha: FREE,
+  lora_bias: off("a bias on lora_B", `${MERGE} (PEFT can do that where the layers have a bias)`),
+  lora_dropout: FREE,
+  lora_ga_config: FREE,
+  megatron_config: off("a layer of Megatron", "convert the model to transformers, and train again there"),
+  megatron_core: FREE,
+  modules_to_save: FREE,
+  monteclora_config: off("MonteCLoRA"),
+  peft_type: FREE,
+  peft_version: FREE,
+  qalora_group_size: FREE,
+  r: FREE,
+  rank_pattern: FREE,
+  revision: FREE,
+  target_modules: FREE,
+  target_parameters: off("LoRA on bare parameters, such as those of fused experts,"),
+  task_type: FREE,
+  trainable_token_indices: { ...off("training single rows of the embedding"), isPlain: isNull },
+  use_bdlora: off("a block-diagonal lora_A or lora_B"),
+  use_dora: off("the magnitude vector of DoRA"),
+  use_qalora: off("pooling of the inputs of GPTQ layers (QALoRA)", NO_MERGE),
+  use_rslora: FREE,
+  velora_config: off("a backward pass over compressed activations (VeLoRA)"),
+};
+
+/** What a configuration asks for that plain LoRA does not compute. `right` leaves out ill-formed fields. */
+export function obstacles(
+  config: PeftLoraConfig,
+  right: (name: keyof PeftLoraConfig) => boolean,
+): Obstacle[] {
+  const names = (Object.keys(RULES) as (keyof PeftLoraConfig)[]).filter(
+    (name) => right(name) && !RULES[name].isPlain(config[name]),
+  );
+  const found = names.map((name) => {
+    const { what, remedy } = RULES[name];
+    return { problem: `${name} is ${shown(config[name])}: ${what} is not supported`, remedy };
+  });
+  const init = right("init_lora_weights") ? initObstacle(config.init_lora_weights) : undefined;
+  return init ? [...found, init] : found;
+}
+
+/** Names of initialisations that leave the base weights alone; PEFT reads some of them in any case. */
+function isPlainInit(init: string): boolean {
+  return ["eva", "orthogonal"].includes(init) || ["gaussian", "mica"].includes(init.toLowerCase());
+}
+
+/** Initialisations that subtract from the base weights, so that the adapter fits the changed weights alone. */
+function initObstacle(init: PeftLoraConfig["init_lora_weights"]): Obstacle | undefined {
+  if (typeof init === "boolean" || isPlainInit(init)) return undefined;
+  const named = `init_lora_weights is ${shown(init)}`;
+  const remedy = INIT_REMEDIES.find(([expression]) => expression.test(init))?.[1];
+  if (remedy === undefined) {
+    const known =
+      "PEFT 0.21.0 does not know it either; true is right where the base weights were left as they are";
+    return { problem: `${named}: this initialisation is unknown`, remedy: known };
+  }
+  const problem = `${named}: this initialisation changes the base weights, so the adapter is wrong on the original ones`;
+  return { problem, remedy };
+}
+
+const INIT_REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [/^pissa_niter_/, SUBTRACT], // drawn anew on loading: merging would give other weights
+  [/^(?:pissa|lora_ga)$|^olora$/i, MERGE],
+  [/^corda/, SUBTRACT], // PEFT cannot load it without the covariances of its training data
+  [
+    /^loftq$/,
+    "save the base model as LoftQ changed it (model.unload() before training), use that as the model, and make init_lora_weights true in adapter_config.json",
+  ],
+];
+
+/** Why an adapter may be applied and merged, but not trained further as plain LoRA; undefined where it may. */
+export function trainingLock({ init_lora_weights: init }: PeftLoraConfig): TrainingLock | undefined {
+  if (typeof init === "boolean" || init.toLowerCase() !== "mica") return undefined;
+  return {
+    why: `init_lora_weights is ${shown(init)}: MiCA trains lora_A alone and keeps lora_B as it began, which is not supported`,
+    help: "to go on as plain LoRA, which trains lora_B, too, make init_lora_weights true in adapter_config.json",
+  };
+}
+
+/** Why an adapter must not be trained, and what to do about it. */
+export interface TrainingLock {
+  readonly why: string;
+  readonly help: string;
+}

@@ -1,0 +1,132 @@
+import { unreachableModules } from "../adapters/unreachable.ts";
+import type { PeftAdapter } from "../io/formats/peft.ts";
+import { type PeftLoraConfig, trainedWhole } from "../io/formats/peft-config.ts";
+import { isTensorOf, listed } from "../io/formats/peft-tensors.ts";
+import { MERGE_UNTIED } from "../io/formats/peft-variants.ts";
+import { isLinear } from "../nn/linear.ts";
+import { isLeaf, type Leaf, modules } from "../nn/module.ts";
+import { failAll } from "../util/fail.ts";
+import type { LoadedModel } from "./model.ts";
+
+/** The adapter without what the model's task has no use for, such as a pooler: it would change nothing. */
+export function withoutUnused(
+  { absentModules = [], task }: LoadedModel,
+  adapter: PeftAdapter,
+): { adapter: PeftAdapter; warnings: string[] } {
+  const isUnused = (name: string) =>
+    absentModules.some((path) => name === path || name.startsWith(`${path}.`));
+  const names = [...adapter.tensors.keys(), ...adapter.saved.keys()].filter(isUnused);
+  if (names.length === 0) return { adapter, warnings: [] };
+  const used = <T>(entries: ReadonlyMap<string, T>) =>
+    new Map([...entries].filter(([name]) => !isUnused(name)));
+  const text = `${listed(names)}: ${task} does not use this part of the model, so that it was left out`;
+  return {
+    adapter: { ...adapter, tensors: used(adapter.tensors), saved: used(adapter.saved) },
+    warnings: [text],
+  };
+}
+
+/** Something that does not fit, and what to do about it. */
+interface Misfit {
+  readonly problem: string;
+  readonly help: string;
+}
+
+/** @throws LoraError listing everything in which the adapter and the model do not fit each other */
+export function checkFits(model: LoadedModel, adapter: PeftAdapter, label: string): void {
+  const all = [...modules(model.root)];
+  const leaves = all.filter(isLeaf);
+  const misfits = [
+    ...layerMisfits(model, adapter),
+    ...savedMisfits(model, leaves, adapter),
+    ...missingTensors(leaves, adapter),
+    ...biasMisfits(leaves, adapter),
+    ...randomParts(model, adapter),
+  ];
+  const help = [...new Set(misfits.map(({ help }) => help))].join("\n  → ");
+  failAll(
+    label,
+    misfits.map(({ problem }) => problem),
+    help,
+  );
+}
+
+function isItMadeFor({ name }: LoadedModel): string {
+  return `is this adapter made for ${name}?`;
+}
+
+function layerMisfits(model: LoadedModel, { tensors }: PeftAdapter): Misfit[] {
+  const linears = new Map([...modules(model.root)].filter(isLinear).map((module) => [module.path, module]));
+  const unreachable = new Map(unreachableModules(model).map(({ path, why }) => [path, why]));
+  return [...tensors].flatMap(([path, { lora_A, lora_B }]) => {
+    const linear = linears.get(path);
+    const why = unreachable.get(path);
+    if (!linear && why !== undefined) return [{ problem: `${path}: ${why}`, help: MERGE_UNTIED }];
+    if (!linear) return [{ problem: `${path} is no linear layer of the model`, help: isItMadeFor(model) }];
+    const { inFeatures, outFeatures } = linear;
+    if (lora_A.shape[1] === inFeatures && lora_B.shape[0] === outFeatures) return [];
+    const shapes = `A [${lora_A.shape}], B [${lora_B.shape}]`;
+    const problem = `${path}: ${shapes} do not fit a layer of ${inFeatures} → ${outFeatures}`;
+    return [{ problem, help: isItMadeFor(model) }];
+  });
+}
+
+function savedMisfits(model: LoadedModel, leaves: readonly Leaf[], { saved }: PeftAdapter): Misfit[] {
+  const shapes = new Map<string, readonly number[]>(
+    leaves.flatMap(({ path, tensors }) =>
+      Object.entries(tensors).map(([name, { shape }]) => [`${path}.${name}`, shape] as const),
+    ),
+  );
+  const unreachable = unreachableModules(model);
+  return [...saved].flatMap(([name, { shape }]): Misfit[] => {
+    const wanted = shapes.get(name);
+    const reason = unreachable.find(({ path }) => name.startsWith(`${path}.`));
+    if (!wanted && reason) return [{ problem: `${name}: ${reason.why}`, help: MERGE_UNTIED }];
+    if (!wanted) {
+      return [{ problem: `${name} [${shape}] is no tensor of the model`, help: isItMadeFor(model) }];
+    }
+    if (String(wanted) === String(shape)) return [];
+    const isHead = model.headModules.some((head) => isTensorOf(name, head));
+    const help = isHead
+      ? "where the head has other classes, name them as labels (--labels)"
+      : isItMadeFor(model);
+    return [{ problem: `${name} is [${shape}], the model has [${wanted}]`, help }];
+  });
+}
+
+const INCOMPLETE =
+  "PEFT cannot load such a file either: save the adapter again with save_pretrained; or, where the base model's own weights are meant, take the names out of modules_to_save in adapter_config.json, and for the head make task_type null";
+
+/** A module that is trained whole has all its tensors in the file, which PEFT wants, too (it raises KeyError). */
+function missingTensors(leaves: readonly Leaf[], { config, saved }: PeftAdapter): Misfit[] {
+  const names = trainedWhole(config);
+  const wanted = leaves.flatMap(({ path, tensors }) => Object.keys(tensors).map((name) => `${path}.${name}`));
+  const missing = wanted.filter(
+    (tensor) => !saved.has(tensor) && names.some((name) => isTensorOf(tensor, name)),
+  );
+  return missing.map((tensor) => ({ problem: `${tensor} is missing in the file`, help: INCOMPLETE }));
+}
+
+/** `bias` other than "none" means nothing where the layers have no biases. */
+function biasMisfits(leaves: readonly Leaf[], { config, tensors }: PeftAdapter): Misfit[] {
+  if (config.bias === "none") return [];
+  const targeted = leaves.filter(({ path }) => config.bias === "all" || tensors.has(path));
+  const biased = targeted.filter(({ tensors }) => tensors.bias !== undefined).map(({ path }) => path);
+  if (biased.length === 0) return [];
+  const problem = `bias is ${JSON.stringify(config.bias)}: trained biases are not supported, and the model has some, of which the file holds none (${listed(biased)})`;
+  return [{ problem, help: 'where they were not trained, set bias to "none" in adapter_config.json' }];
+}
+
+/** What starts at random, is not in the adapter, and so has no meaning. */
+function randomParts({ initialised }: LoadedModel, { saved, config }: PeftAdapter): Misfit[] {
+  const random = initialised.filter((name) => !saved.has(name) && !isReported(name, config));
+  if (random.length === 0) return [];
+  const problem = `neither the model nor the adapter holds ${listed(random)}, which would be random`;
+  const help =
+    "give the model that the adapter was trained on, with its head; or train the adapter again with these modules in modules_to_save";
+  return [{ problem, help }];
+}
+
+function isReported(tensor: string, config: PeftLoraConfig): boolean {
+  return trainedWhole(config).some((name) => isTensorOf(tensor, name));
+}
