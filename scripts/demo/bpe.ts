@@ -9,7 +9,7 @@ const PIECES = " ?\\p{L}+| ?\\p{N}|\\s|[^\\s\\p{L}\\p{N}]+";
 
 /** The files of a trained tokenizer. */
 export interface TrainedTokenizer {
-  /** `tokenizer.json`, for `@huggingface/tokenizers` and the Python libraries. */
+  /** `tokenizer.json`, for this package and the Python libraries. */
   readonly tokenizerJson: TokenizerJson;
   /** `tokenizer_config.json`. */
   readonly tokenizerConfig: Record<string, unknown>;

@@ -1,10 +1,8 @@
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import { LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
-import { readTokenizerSchema, type TokenizerJson } from "./schema/schema.ts";
+import { Pipeline } from "./pipeline/pipeline.ts";
+import { readTokenizerSchema } from "./schema/schema.ts";
 import { type SettledTokenizer, settleTokenizer } from "./settle-tokenizer.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
-import { exactDecoder, portableTokenizerJson } from "./tokenizer-compat.ts";
 
 /** Turns a growing list of tokens into text that can be printed at once. */
 export interface DecodeStream {
@@ -62,75 +60,33 @@ export function createTokenizer(
  * @param modelConfigs as in {@link createTokenizer}
  */
 export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: JsonObject): Tokenizer {
-  const inner = construct(checkSupport(json));
-  const special = new Map<number, string>();
-  for (const [id, token] of inner.get_added_tokens_decoder())
-    if (token.special) special.set(id, token.content);
-
-  const encode: Tokenizer["encode"] = (text, { addSpecialTokens = true } = {}) =>
-    inner.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+  const pipeline = new Pipeline(json);
 
   const decode: Tokenizer["decode"] = (ids, { skipSpecialTokens = true } = {}) => {
-    const shown = ids.filter(
-      (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
-    );
-    // "Cleaning up" spaces before punctuation changes the text; the Rust library never does it.
-    return shown.length === 0 ? "" : inner.decode(shown, { clean_up_tokenization_spaces: false });
-  };
-
-  const encodePair: Tokenizer["encodePair"] = (first, second) => {
-    const encoded = inner.encode(first, { text_pair: second, return_token_type_ids: true });
-    const { ids, token_type_ids: segments = ids.map(() => 0) } = encoded;
-    return { ids, segments };
+    const tokens = ids.map((id) => pipeline.tokenOf(id)).filter((token) => token !== undefined);
+    return pipeline.decode(skipSpecialTokens ? tokens.filter((token) => !pipeline.isSpecial(token)) : tokens);
   };
 
   return {
-    encode,
-    encodePair,
+    encode: (text, { addSpecialTokens = true } = {}) => [...pipeline.encode([text], addSpecialTokens).ids],
+    encodePair: (first, second) => {
+      const { ids, segments } = pipeline.encode(second === "" ? [first] : [first, second], true);
+      return { ids: [...ids], segments: [...segments] };
+    },
     decode,
-    specialToken: (id) => special.get(id),
+    specialToken: (id) => pipeline.specialToken(id),
     decodeStream: ({ after = [], skipSpecialTokens = true } = {}) =>
       startStream({
         after,
         decode: (ids) => decode(ids, { skipSpecialTokens: false }),
-        isText: (id) => inner.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
+        isText: (id) => {
+          const token = pipeline.tokenOf(id);
+          return token !== undefined && !(skipSpecialTokens && pipeline.isSpecial(token));
+        },
       }),
-    ...readSpecialTokens((token) => inner.token_to_id(token), roles, modelConfigs),
-    vocabSize: 1 + highestId(inner),
+    ...readSpecialTokens((token) => pipeline.idOf(token), roles, modelConfigs),
+    vocabSize: 1 + pipeline.highestId,
   };
-}
-
-const FILE = "tokenizer.json";
-
-/** Refuses what the library would read as something else, in silence. */
-function checkSupport(json: TokenizerJson): TokenizerJson {
-  const { model } = json;
-  if (model.type === "WordLevel") unsupported('model type "WordLevel"');
-  if (model.type === "BPE" && model.continuing_subword_prefix) {
-    unsupported(`a BPE model with continuing_subword_prefix "${model.continuing_subword_prefix}"`);
-  }
-  return json;
-}
-
-function unsupported(what: string, help?: string): never {
-  throw new LoraError("unsupported", FILE, `${what} is not supported`, help);
-}
-
-function construct(json: TokenizerJson): HuggingFaceTokenizer {
-  try {
-    const inner = new HuggingFaceTokenizer(portableTokenizerJson(json), {});
-    inner.decoder = exactDecoder(inner.decoder);
-    return inner;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LoraError("unsupported", FILE, `cannot be used: ${reason}`);
-  }
-}
-
-function highestId(inner: HuggingFaceTokenizer): number {
-  let highest = -1;
-  for (const id of inner.get_vocab().values()) highest = Math.max(highest, id);
-  return highest;
 }
 
 /** Tokens held back at most: a text that is not UTF-8 must not be kept for ever. */

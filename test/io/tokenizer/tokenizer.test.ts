@@ -195,12 +195,11 @@ describe("a tokenizer.json that cannot be used", () => {
   test("says so", () => {
     expect(message("text")).toContain('is "text", expected an object');
     expect(message({ bos_token: "<s>" })).toMatch(/bos_token is not a field[\s\S]*model is missing/);
-    const words = { type: "WordLevel", unk_token: "a", vocab: { a: 0 } };
-    expect(message({ model: words })).toContain('model type "WordLevel"');
     expect(message({ ...GPT2_JSON, decoder: { type: "Morse" } })).toContain(
       'decoder.type is "Morse", expected one of BPEDecoder, ByteLevel,',
     );
-    const prefixed = { ...GPT2_JSON, model: { ...GPT2_JSON.model, continuing_subword_prefix: "##" } };
-    expect(message(prefixed)).toContain("continuing_subword_prefix");
+    const scripts = { type: "Sequence", pretokenizers: [{ type: "UnicodeScripts" }] };
+    expect(message({ ...GPT2_JSON, pre_tokenizer: scripts })).toContain("UnicodeScripts");
+    expect(message({ ...GPT2_JSON, model: { ...GPT2_JSON.model, dropout: 0.1 } })).toContain("dropout");
   });
 });

@@ -96,7 +96,7 @@ const file: Shape<TokenizerJson> = (value, at) => {
 
 /**
  * The added tokens that Rust takes: one without content is none. Each has an id that is its own.
- * Rust doesn't read `id`: a token has the id of the vocabulary, or else the next free one in the file's order; where
+ * Rust doesn't read `id`: a token has the id of the vocabulary, or else the next one from the vocabulary's size on, in the file's order; where
  * the file says otherwise nobody can know which was meant.
  */
 function usedTokens(
@@ -106,9 +106,8 @@ function usedTokens(
 ): readonly AddedTokenJson[] | typeof INVALID {
   const before = at.problems.length;
   const known = vocabularyLookup(model);
-  const size = Object.keys(model.vocab).length;
   const ids = new Map<string, number>();
-  let highest = -1;
+  let next = Object.keys(model.vocab).length;
   tokens.forEach(({ content, id }, i) => {
     if (content === "") return;
     const place = at.at(i);
@@ -116,8 +115,7 @@ function usedTokens(
       place.at("content").invalid(`is ${JSON.stringify(content)}, which is added twice`);
       return;
     }
-    const given = known(content) ?? (highest >= size ? highest + 1 : size);
-    highest = Math.max(highest, given);
+    const given = known(content) ?? next++;
     ids.set(content, given);
     if (id !== given)
       place.at("id").invalid(`is ${id}, but tokenizers gives ${JSON.stringify(content)} the id ${given}`);

@@ -1,0 +1,72 @@
+import { encodeUtf8 } from "./bytes.ts";
+
+/**
+ * The character map of a SentencePiece model (`precompiled_charsmap`), read as Rust's `spm_precompiled` 0.1 reads it:
+ * a Darts double array whose keys are UTF-8 and whose values are places in a pool of texts that end in a zero byte.
+ */
+class CharacterMap {
+  private readonly units: Uint32Array;
+  private readonly pool: Uint8Array;
+  private readonly known = new Map<string, string | undefined>();
+
+  constructor(bytes: Uint8Array) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const size = Math.floor(view.getUint32(0, true) / 4);
+    this.units = Uint32Array.from({ length: size }, (_, i) => view.getUint32(4 + 4 * i, true));
+    this.pool = bytes.subarray(4 + 4 * size);
+  }
+
+  /** What a piece of text becomes; undefined where the map has no key that it begins with. */
+  transform(piece: string): string | undefined {
+    if (!this.known.has(piece)) {
+      if (this.known.size >= 10_000) this.known.clear();
+      this.known.set(piece, this.lookUp(piece));
+    }
+    return this.known.get(piece);
+  }
+
+  /** The shortest key counts, and what follows it in the piece is lost: so does the Rust library. */
+  private lookUp(piece: string): string | undefined {
+    let node = offsetOf(this.unit(0));
+    for (const byte of encodeUtf8(piece)) {
+      if (byte === 0) return undefined;
+      node ^= byte;
+      const unit = this.unit(node);
+      if ((unit & 0x800000ff) !== byte) return undefined;
+      node ^= offsetOf(unit);
+      if ((unit >>> 8) & 1) return this.textAt(this.unit(node) & 0x7fffffff);
+    }
+    return undefined;
+  }
+
+  private unit(node: number): number {
+    return this.units[node] ?? 0;
+  }
+
+  private textAt(start: number): string {
+    const end = this.pool.indexOf(0, start);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+      this.pool.subarray(start, end < 0 ? undefined : end),
+    );
+  }
+}
+
+const offsetOf = (unit: number) => (unit >>> 10) << ((unit & 0x200) >>> 6);
+
+/** A grapheme of more bytes is looked up character by character. */
+const MOST_BYTES = 5;
+
+/** Rewrites by the map that a SentencePiece model ships: XLM-R's, T5's, mBART's and Gemma's kinds. */
+export function precompiled(charsmap: string): (text: string) => string {
+  const map = new CharacterMap(Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0)));
+  const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+  return (text) => {
+    let normal = "";
+    for (const { segment } of graphemes.segment(text)) {
+      const whole = encodeUtf8(segment).length <= MOST_BYTES ? map.transform(segment) : undefined;
+      if (whole !== undefined) normal += whole;
+      else for (const character of segment) normal += map.transform(character) ?? character;
+    }
+    return normal;
+  };
+}
