@@ -100,13 +100,16 @@ export const string: Shape<string> = (value, at) =>
 export const character: Shape<string> = (value, at) =>
   typeof value === "string" && [...value].length === 1 ? value : at.expected("one character", value);
 
+/** Whether a value is a whole number from 0 to `highest`; -0 is none, since it is written as `-0`. */
+export function isWhole(value: unknown, highest: number): value is number {
+  return Number.isInteger(value) && !Object.is(value, -0) && Number(value) >= 0 && Number(value) <= highest;
+}
+
 /** A whole number from 0 to `highest`. */
 export function whole(highest: number): Shape<number> {
   const described = highest === Number.MAX_SAFE_INTEGER ? "2^53 - 1" : highest;
   return (value, at) =>
-    Number.isInteger(value) && !Object.is(value, -0) && (value as number) >= 0 && (value as number) <= highest
-      ? (value as number)
-      : at.expected(`a whole number from 0 to ${described}`, value);
+    isWhole(value, highest) ? value : at.expected(`a whole number from 0 to ${described}`, value);
 }
 
 /** A number from `lowest` to `highest`. */

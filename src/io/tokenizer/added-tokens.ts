@@ -1,7 +1,7 @@
 import { fail } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
+import type { AddedTokenJson } from "./schema/added-tokens.ts";
 import { type ModelJson, vocabularyLookup } from "./schema/models.ts";
-import type { AddedTokenJson } from "./schema/schema.ts";
 
 /** A token as a file names it: its text, and how it is found in a text. */
 export type NamedToken = Omit<AddedTokenJson, "id">;

@@ -1,10 +1,11 @@
 import { fail } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { addTokens, type NamedToken, sameToken } from "./added-tokens.ts";
+import type { AddedTokenJson } from "./schema/added-tokens.ts";
 import { type ModelJson, vocabularyLookup } from "./schema/models.ts";
 import type { PostProcessorJson } from "./schema/post-processors.ts";
 import type { PreTokenizerJson } from "./schema/pre-tokenizers.ts";
-import type { AddedTokenJson, TokenizerJson } from "./schema/schema.ts";
+import type { TokenizerJson } from "./schema/schema.ts";
 import type { RoleNames } from "./special-tokens.ts";
 import { ROLES, readTokenSettings, type TokenFiles, type TokenSettings } from "./token-settings.ts";
 import { type TokenizerClass, tokenizerClass } from "./tokenizer-classes.ts";

@@ -80,8 +80,8 @@ test("an added token has the id that Rust gives it", () => {
     problems({ added_tokens: [token(1, "b"), token(3, "<s>"), token(4, "</s>"), token(9, "")] }),
   ).toEqual([]);
   expect(problems({ added_tokens: [token(7, "<s>"), token(0, "b"), token(4, "<s>")] })).toEqual([
-    'added_tokens[0].id is 7, but tokenizers gives "<s>" the id 3',
-    'added_tokens[1].id is 0, but tokenizers gives "b" the id 1',
+    'added_tokens[0].id is 7, but tokenizers gives "<s>" the id 3, and writes that when it saves',
+    'added_tokens[1].id is 0, but tokenizers gives "b" the id 1, and writes that when it saves',
     'added_tokens[2].content is "<s>", which is added twice',
   ]);
 });
@@ -94,7 +94,7 @@ test("merges are of tokens, and give one", () => {
     'model.merges[1] is ["x","b"], but the vocabulary has no "x"',
   ]);
   expect(bad(["ab"])).toEqual(['model.merges[0] is "ab", expected two tokens with one space between them']);
-  expect(bad(["a b", ["a", "b"]])).toEqual(['model.merges[0] is "a b", expected a list of two']);
+  expect(bad(["a b", ["a", "b"]])).toEqual(['model.merges[0] is "a b", expected a list of two tokens']);
 });
 
 test("a broken vocabulary is told in a few lines", () => {
@@ -111,7 +111,7 @@ test("what Rust's JSON reader refuses is refused", () => {
     "is nested deeper than 127 levels",
   );
   expect(problems({ normalizer: { type: "Prepend", prepend: "\ud800" } })[0]).toContain(
-    "half a surrogate pair",
+    "expected whole characters",
   );
   expect(problems({ normalizer: { ...normalizer, x: Infinity } })[0]).toContain("expected a number");
 });

@@ -1,4 +1,4 @@
-import type { AddedTokenJson } from "../schema/schema.ts";
+import type { AddedTokenJson } from "../schema/added-tokens.ts";
 import { unsupported } from "./component.ts";
 import type { Normalizer } from "./normalizers.ts";
 import { PrefixIndex } from "./prefix-index.ts";

@@ -15,8 +15,11 @@ import {
 
 /** What several parts of `tokenizer.json` have in common. */
 
-/** Rust's `u32`: ids of tokens and segments. */
-export const u32 = whole(2 ** 32 - 1);
+/** Ids are Rust's `u32`. */
+export const HIGHEST_ID = 2 ** 32 - 1;
+
+/** Ids of tokens and segments. */
+export const u32 = whole(HIGHEST_ID);
 
 /** Rust's `usize`, as far as JavaScript counts. */
 export const usize = whole(Number.MAX_SAFE_INTEGER);

@@ -1,6 +1,5 @@
 import { isObject } from "../../../util/json.ts";
 import {
-  boolean,
   choice,
   INVALID,
   list,
@@ -14,25 +13,14 @@ import {
   string,
   withDefault,
 } from "../../json/shape.ts";
+import { checkStrict } from "../../json/strict.ts";
+import { addedToken, usedTokens } from "./added-tokens.ts";
 import { decoder } from "./decoders.ts";
 import { u32, usize } from "./fields.ts";
-import { type ModelJson, model, vocabularyLookup } from "./models.ts";
+import { model } from "./models.ts";
 import { normalizer } from "./normalizers.ts";
 import { postProcessor } from "./post-processors.ts";
 import { preTokenizer } from "./pre-tokenizers.ts";
-
-/** A token that is found in the text before all else. */
-const addedToken = object({
-  id: u32,
-  content: string,
-  single_word: boolean,
-  lstrip: boolean,
-  rstrip: boolean,
-  normalized: boolean,
-  special: boolean,
-});
-
-export type AddedTokenJson = Shaped<typeof addedToken>;
 
 const direction = oneOf("Left", "Right");
 
@@ -81,7 +69,7 @@ export type TokenizerParts = Pick<TokenizerJson, "normalizer" | "pre_tokenizer" 
 
 const file: Shape<TokenizerJson> = (value, at) => {
   if (!isObject(value)) return at.expected("an object", value);
-  checkValues(value, at);
+  checkStrict(value, at);
   if (at.problems.length > 0) return INVALID;
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(fields, key))
@@ -93,60 +81,6 @@ const file: Shape<TokenizerJson> = (value, at) => {
   const tokens = usedTokens(parts.added_tokens, parts.model, at.at("added_tokens"));
   return tokens === INVALID ? INVALID : { ...parts, added_tokens: tokens };
 };
-
-/**
- * The added tokens that Rust takes: one without content is none. Each has an id that is its own.
- * Rust doesn't read `id`: a token has the id of the vocabulary, or else the next one from the vocabulary's size on, in the file's order; where
- * the file says otherwise nobody can know which was meant.
- */
-function usedTokens(
-  tokens: readonly AddedTokenJson[],
-  model: ModelJson,
-  at: Place,
-): readonly AddedTokenJson[] | typeof INVALID {
-  const before = at.problems.length;
-  const known = vocabularyLookup(model);
-  const ids = new Map<string, number>();
-  let next = Object.keys(model.vocab).length;
-  tokens.forEach(({ content, id }, i) => {
-    if (content === "") return;
-    const place = at.at(i);
-    if (ids.has(content)) {
-      place.at("content").invalid(`is ${JSON.stringify(content)}, which is added twice`);
-      return;
-    }
-    const given = known(content) ?? next++;
-    ids.set(content, given);
-    if (id !== given)
-      place.at("id").invalid(`is ${id}, but tokenizers gives ${JSON.stringify(content)} the id ${given}`);
-  });
-  return at.problems.length > before ? INVALID : tokens.filter(({ content }) => content !== "");
-}
-
-/** serde_json reads no deeper. */
-const DEEPEST = 127;
-
-/** What Rust's JSON reader refuses and JavaScript's takes: half a surrogate pair, 1e999, very deep nesting. */
-function checkValues(value: unknown, at: Place, depth = 0): void {
-  if (typeof value === "string") checkText(value, at);
-  else if (typeof value === "number" && !Number.isFinite(value))
-    at.expected("a number that 64 bits hold", value);
-  else if (typeof value !== "object" || value === null) return;
-  else if (depth === DEEPEST) at.invalid(`is nested deeper than ${DEEPEST} levels`);
-  else if (Array.isArray(value))
-    value.forEach((item, i) => {
-      checkValues(item, at.at(i), depth + 1);
-    });
-  else
-    for (const [key, entry] of Object.entries(value)) {
-      checkText(key, at);
-      checkValues(entry, at.at(key), depth + 1);
-    }
-}
-
-function checkText(text: string, at: Place): void {
-  if (/\p{Cs}/u.test(text)) at.invalid(`holds half a surrogate pair: ${JSON.stringify(text)}`);
-}
 
 /**
  * Checks a parsed `tokenizer.json` as strictly as Rust's `tokenizers` 0.23 does. Fields of components that it doesn't
