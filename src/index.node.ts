@@ -5,10 +5,9 @@ import { adapterFiles } from "./load/adapter.ts";
 import { createLoaders, type Loaders, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
-import { isModelFile } from "./load/model-folder.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
-import { checkMergedFolder } from "./platform/node-merged-folder.ts";
+import { checkMergedFolder, supersededIn } from "./platform/node-merged-folder.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
 export * from "./api.ts";
@@ -51,7 +50,7 @@ export async function saveMerged(
 ): Promise<void> {
   await checkMergedFolder(folder, model.name);
   const files = await resolveModelFiles(model.name, options);
-  await folderWriter(folder).write(await mergedFiles(model, adapter, files), isModelFile);
+  await folderWriter(folder).write(await mergedFiles(model, adapter, files), await supersededIn(folder));
 }
 
 export { folderFiles } from "./platform/node-files.ts";

@@ -195,13 +195,25 @@ async function* tensorBytes(
   { spec, stored, change }: Source,
 ): AsyncIterable<Uint8Array> {
   if (change) {
-    yield encode(await change.values(), spec);
+    const values = await change.values();
+    checkRange(values, spec);
+    yield encode(values, spec);
   } else if (stored) {
     const size = stored.end - stored.begin;
     for (let start = 0; start < size; start += CHUNK_BYTES) {
       yield await read(stored, start, Math.min(start + CHUNK_BYTES, size));
     }
   }
+}
+
+/** Largest values of the formats that a merge writes; bf16 reaches as far as f32. */
+const LARGEST: Partial<Record<SafetensorsDtype, number>> = { F16: 65_504 };
+
+/** A model with such values would compute nothing but NaN. */
+function checkRange(values: Float32Array, { name, dtype }: TensorSpec): void {
+  const largest = LARGEST[dtype] ?? 3.4e38;
+  if (values.every((value) => Math.abs(value) <= largest)) return; // NaN is not
+  fail("merge", `${name} would hold NaN or Infinity`, "take an adapter from before its training diverged");
 }
 
 /** f32 values in a checkpoint's number format, rounded to nearest. */

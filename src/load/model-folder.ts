@@ -30,8 +30,11 @@ const SENTENCE_FILES = [
 /** Files of one module in its own folder. */
 const MODULE_FILES = ["config.json", "model.safetensors", "pytorch_model.bin"];
 
-const WEIGHTS = /^(?:model|pytorch_model)(?:-\d{5}-of-\d{5}|)\.(?:safetensors|bin)(?:\.index\.json)?$/;
-const MODULE_FILE = /^\d+_\w+\/(?:config\.json|model\.safetensors|pytorch_model\.bin)$/;
+const WEIGHTS = /^(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?\.(?:safetensors|bin)(?:\.index\.json)?$/;
+
+/** Files in the folders that sentence-transformers makes for its modules, such as `1_Pooling`. */
+const MODULE_FILE =
+  /^\d_(?:Pooling|WeightedLayerPooling|Normalize|Dense|LayerNorm|Dropout|CNN|LSTM)\/(?:config\.json|model\.safetensors|pytorch_model\.bin)$/;
 
 const KNOWN = new Set([
   ...["config.json", MODULES],
@@ -44,8 +47,13 @@ const KNOWN = new Set([
  * @param name with `/` where it lies in a sub-folder
  */
 export function isModelFile(name: string): boolean {
-  if (KNOWN.has(name) || WEIGHTS.test(name) || MODULE_FILE.test(name)) return true;
+  if (KNOWN.has(name) || isWeightsFile(name) || MODULE_FILE.test(name)) return true;
   return name.startsWith(`${TEMPLATE_FOLDER}/`) && name.endsWith(".jinja");
+}
+
+/** Whether a file of this name holds a model's weights, or says which files do. */
+export function isWeightsFile(name: string): boolean {
+  return WEIGHTS.test(name);
 }
 
 /**
@@ -63,12 +71,11 @@ export async function companionFiles(files: FileSource, task: Task): Promise<Map
     ...(task === "causal-lm" ? GENERATION_FILES : []),
     ...(task === "sentence-embedding" ? await sentenceNames(files) : []),
   ];
-  const result = new Map<string, FileContent>();
-  for (const name of new Set(names)) {
+  const read = [...new Set(names)].map(async (name): Promise<[string, FileContent][]> => {
     const size = await files.size(name);
-    if (size !== undefined) result.set(name, await files.read(name, 0, size));
-  }
-  return result;
+    return size === undefined ? [] : [[name, await files.read(name, 0, size)]];
+  });
+  return new Map((await Promise.all(read)).flat());
 }
 
 async function templateNames(files: FileSource): Promise<string[]> {

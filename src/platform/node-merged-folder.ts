@@ -1,5 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Superseded } from "../io/files/files.ts";
+import { isModelFile, isWeightsFile } from "../load/model-folder.ts";
 import { fail } from "../util/fail.ts";
 
 /**
@@ -19,4 +21,13 @@ export async function checkMergedFolder(folder: string, model: string): Promise<
     const effect = "transformers would put it on the merged model, too";
     fail("output_dir", `${folder} holds an adapter (${name}): ${effect}`, "choose another folder");
   }
+}
+
+/**
+ * What goes from a folder where a merged model comes: all that belongs to the model that is there. Where there is no
+ * `config.json`, and so none, a tokenizer, say, may have been put there on purpose; but old weights could be read.
+ */
+export async function supersededIn(folder: string): Promise<Superseded> {
+  const isModel = await stat(join(folder, "config.json")).catch(() => undefined);
+  return isModel ? isModelFile : isWeightsFile;
 }

@@ -73,6 +73,16 @@ test("a second merge into a folder takes the place of the first, and leaves what
   expect(files(readdirSync(out))).toEqual([...single, "notes.txt"].sort());
 });
 
+test("a tokenizer that was put into a folder without a model stays; weights do not", async () => {
+  const out = cli.path("prepared");
+  for (const name of ["tokenizer.json", "pytorch_model.bin"]) cli.write(`prepared/${name}`, []);
+  const words = ["--adapter-path", `${fixture}/adapter`, "--output-dir", out];
+  const { code, stderr } = await cli.run(["merge", "--model", fixture, ...words]);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain(`Removed from ${out}: pytorch_model.bin.`);
+  expect(readdirSync(out)).toContain("tokenizer.json");
+});
+
 test("a folder with an adapter is no place for a merged model: it would be applied twice", async () => {
   const folder = cli.path("adapter-folder");
   cpSync(`${fixture}/adapter`, folder, { recursive: true });

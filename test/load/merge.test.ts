@@ -124,6 +124,22 @@ describe("a checkpoint of bf16 shards", () => {
   });
 });
 
+test.each([Number.NaN, 3.3e38, Number.POSITIVE_INFINITY])(
+  "weights with NaN or Infinity are not written: B holds %s",
+  async (value) => {
+    const folder = fixturePath("llama-gqa");
+    const model = await open(folderFiles(folder));
+    const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
+    const { lora_B: B } = adapter.sites[3]?.tensors ?? {};
+    B?.write(new Float32Array(B.size).fill(value));
+    const files = await mergedFiles(model, adapter, folderFiles(folder));
+    await expect(wholeFiles(files)).rejects.toThrow(
+      /layers\.0\.self_attn\.o_proj\.weight would hold NaN or Infinity/,
+    );
+    model.release();
+  },
+);
+
 describe("a new head on a decoder", () => {
   const labels = ["no", 'y"es', "peut-être"];
 

@@ -1,7 +1,6 @@
 import { mergedFiles } from "../../load/merge.ts";
-import { isModelFile } from "../../load/model-folder.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
-import { checkMergedFolder } from "../../platform/node-merged-folder.ts";
+import { checkMergedFolder, supersededIn } from "../../platform/node-merged-folder.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
@@ -32,7 +31,8 @@ export async function runMerge(
   const files = await resolveModelFiles(reference, { revision, token });
   const merged = await mergedFiles(model, loaded, files);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
-  const writing = writeUnlessInterrupted(folderWriter(output_dir), merged, interrupt, isModelFile);
+  const superseded = await supersededIn(output_dir);
+  const writing = writeUnlessInterrupted(folderWriter(output_dir), merged, interrupt, superseded);
   const removed = await writing.finally(interrupt.release);
   if (removed) {
     if (removed.length > 0) terminal.note(`Removed from ${output_dir}: ${removed.join(", ")}.`);
