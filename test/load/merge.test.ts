@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
 import { type FileSource, memoryFiles, readText } from "../../src/io/files/files.ts";
 import { type CheckpointTensor, openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";
@@ -144,7 +144,7 @@ describe("a new head on a decoder", () => {
   const labels = ["no", 'y"es', "peut-être"];
 
   /** The bundled model with this text as its config, as a classifier with a new head. */
-  async function mergedClassifier(configText: string): Promise<FileSource> {
+  async function mergedClassifier(configText: string, options: LoraOptions = {}): Promise<FileSource> {
     const names = ["model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     const files = new Map(
       names.map((name) => [name, new Uint8Array(readFileSync(`${BUNDLED_MODEL}/${name}`))]),
@@ -155,7 +155,7 @@ describe("a new head on a decoder", () => {
       task: "sequence-classification",
       labels,
     });
-    const adapter = attach(model, lora({ r: 1 }));
+    const adapter = attach(model, lora({ r: 1, ...options }));
     const result = memoryFiles("merged", await wholeFiles(await mergedFiles(model, adapter, source)));
     model.release();
     return result;
@@ -188,13 +188,18 @@ describe("a new head on a decoder", () => {
     expect(await readText(merged, "config.json")).toBe(wanted);
   });
 
-  test("the head is in the result, in the config's number format, and the language model's is not", async () => {
-    const merged = await mergedClassifier(readFileSync(`${BUNDLED_MODEL}/config.json`, "utf8"));
-    const { tensors } = await openCheckpoint(merged);
-    expect(tensors.get("score.weight")).toMatchObject({ dtype: "BF16", shape: [3, 128] });
-    expect(tensors.has("lm_head.weight")).toBe(false);
-    const reopened = await openTaskModel(merged, await testDevice());
-    expect(reopened).toMatchObject({ task: "sequence-classification", labels, initialised: [] });
-    reopened.release();
-  });
+  test.each([true, false])(
+    "the head is in the result, in the config's number format: trained %s",
+    async (trainHead) => {
+      const merged = await mergedClassifier(readFileSync(`${BUNDLED_MODEL}/config.json`, "utf8"), {
+        trainHead,
+      });
+      const { tensors } = await openCheckpoint(merged);
+      expect(tensors.get("score.weight")).toMatchObject({ dtype: "BF16", shape: [3, 128] });
+      expect(tensors.has("lm_head.weight")).toBe(false);
+      const reopened = await openTaskModel(merged, await testDevice());
+      expect(reopened).toMatchObject({ task: "sequence-classification", labels, initialised: [] });
+      reopened.release();
+    },
+  );
 });

@@ -64,6 +64,7 @@ export const MERGED_CASES: readonly MergedCase[] = [
         .map(renamer(/LayerNorm\.bias/, "LayerNorm.beta")),
   },
   { name: "bert-new-head", fixture: "tasks/bert-masked", tensors: withPooler("bert."), head: NEW_HEAD },
+  { name: "bert-new-pooler", fixture: "tasks/bert-masked", head: NEW_HEAD },
   { name: "roberta-new-head", fixture: "tasks/roberta-masked", head: NEW_HEAD },
   { name: "distilbert-new-head", fixture: "tasks/distilbert-masked", head: NEW_HEAD },
   { name: "llama-new-head", fixture: "llama-gqa", head: NEW_HEAD },
