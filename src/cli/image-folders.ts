@@ -17,11 +17,10 @@ export interface ImageFolder {
   readonly notes: readonly string[];
 }
 
-const IMAGES = /\.(?:png|jpe?g|jpe|jfif|webp|gif|tiff?)$/i;
+const IMAGES = /\.(?:png|jpe?g|jpe|jfif|webp|gif|tiff?|bmp|dib)$/i;
 /** Files that Pillow may open, and this does not. */
-const OTHER_IMAGES =
-  /\.(?:bmp|dib|avif|heic|heif|apng|jp2|j2k|ppm|pgm|pbm|pnm|ico|icns|tga|svg|psd|eps|pcx|dds)$/i;
-const HELP = "wanted a folder for each class, with PNG, JPEG, WebP, GIF or TIFF files";
+const OTHER_IMAGES = /\.(?:avif|heic|heif|apng|jp2|j2k|ppm|pgm|pbm|pnm|ico|icns|tga|svg|psd|eps|pcx|dds)$/i;
+const HELP = "wanted a folder for each class, with PNG, JPEG, WebP, GIF, TIFF or BMP files";
 
 /** The folders of a path: `train` and `valid`, `validation`, `dev` or `test`, or the path itself. */
 export async function findImageFolders(path: string, evalPath?: string): Promise<DataPaths> {

@@ -17,6 +17,27 @@ export interface RgbImage {
  */
 export type DecodeImage = (bytes: Uint8Array, where: string) => Promise<RgbImage>;
 
+/** RGB of the four bytes of each pixel of a CMYK image, by the formula of `src/libImaging/Convert.c`, Pillow 12. */
+export function rgbOfCmyk(data: Uint8Array): Uint8Array {
+  const rgb = new Uint8ClampedArray((data.length / 4) * 3);
+  for (let i = 0; i < data.length / 4; i++) {
+    const light = 255 - (data[4 * i + 3] as number);
+    for (let channel = 0; channel < 3; channel++) {
+      // Rounded division by 255.
+      const product = (data[4 * i + channel] as number) * light + 128;
+      rgb[3 * i + channel] = light - (((product >> 8) + product) >> 8);
+    }
+  }
+  return new Uint8Array(rgb.buffer);
+}
+
+/** RGB of an image with one channel of 16 bits: Pillow takes what is above 255 for white. */
+export function rgbOfGrey16(data: Uint16Array): Uint8Array {
+  const rgb = new Uint8Array(3 * data.length);
+  for (let i = 0; i < data.length; i++) rgb.fill(Math.min(255, data[i] as number), 3 * i, 3 * i + 3);
+  return rgb;
+}
+
 /** Pixels as the model wants them: `[3, height, width]`, scaled and normalised. */
 export function imagePixels(
   { width, height, data }: RgbImage,

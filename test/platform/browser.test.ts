@@ -5,7 +5,7 @@ import { transform } from "esbuild";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
-import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
+import { BUNDLED_MODEL, fixturePath, readJsonFile } from "../support/fixtures.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
 import {
   buildPackage,
@@ -27,6 +27,7 @@ const PAGE = `<!doctype html><script type="module">
     const { width, height, data } = await library.decodeImage(bytes, name);
     return { width, height, data: [...data] };
   };
+  globalThis.decodeOrRefuse = (name) => decode("formats/" + name).catch(String);
   globalThis.load = async () => {
     const device = await library.openDevice();
     (await library.loadModel("/model", { device })).release();
@@ -34,11 +35,20 @@ const PAGE = `<!doctype html><script type="module">
   };
 </script>`;
 const IMAGES = ["colour.png", "colour.jpg", "grey.png", "upright.png", "alpha.png"];
+/** Pictures in every kind of file, and their pixels, by Pillow (test/fixtures/make_image_formats.py). */
+const FORMATS = readJsonFile<Record<string, { width: number; height: number; rgb: string }>>(
+  fixturePath("images/formats"),
+  "golden.json",
+);
+/** Those that browsers would show otherwise: TIFF, 16 bits, CMYK, and what is turned in other files than JPEG. */
+const REFUSED = /\.tif$|16\.png$|cmyk|ycck|^turned\.(?:png|webp)$/;
 
 /** What the pages made of their work. */
 interface PageResult {
   readonly trained: TenSteps;
   readonly images: readonly { width: number; height: number; data: number[] }[];
+  /** The pixels of {@link FORMATS}, or why they are refused. */
+  readonly formats: readonly (PageResult["images"][number] | string)[];
   /** What it says of a file that is no image. */
   readonly refusal: string;
   /** How often the weights had crossed the network after training, and after loading them again on a new page. */
@@ -62,23 +72,28 @@ async function workInBrowser(
     await open();
     const names = JSON.stringify(IMAGES);
     const images = (await page.evaluate(`Promise.all(${names}.map(decode))`)) as PageResult["images"];
+    const formats = JSON.stringify(Object.keys(FORMATS));
+    const decoded = await page.evaluate(`Promise.all(${formats}.map(decodeOrRefuse))`);
     const refusal = (await page.evaluate('decode("configs.json").catch(String)')) as string;
     const trained = (await page.evaluate("train()")) as TenSteps;
     const first = downloads();
     await open();
     await page.evaluate("load()");
     expect(errors).toEqual([]);
-    return { trained, images, refusal, downloads: [first, downloads()] };
+    return {
+      trained,
+      images,
+      formats: decoded as PageResult["formats"],
+      refusal,
+      downloads: [first, downloads()],
+    };
   } finally {
     await browser.close();
   }
 }
 
-/**
- * Steps of 255 by which Chromium may differ: two JPEG decoders round differently, and a canvas holds colours multiplied
- * by their opacity, which is 0.09 or more here.
- */
-const TOLERANCES: Readonly<Record<string, number>> = { "colour.jpg": 2, "alpha.png": 6 };
+/** Steps of 255 by which pixels may differ: decoders of lossy pictures may round differently. */
+const toleranceOf = (name: string) => (/\.jpg$|lossy/.test(name) ? 2 : 0);
 
 /** The same pixels as in Node, which its own test compares with Pillow. */
 async function expectSameImage(name: string, found: PageResult["images"][number] | undefined): Promise<void> {
@@ -86,7 +101,20 @@ async function expectSameImage(name: string, found: PageResult["images"][number]
   const { width, height, data } = await decodeNodeImage(bytes, name);
   expect({ width: found?.width, height: found?.height }).toEqual({ width, height });
   const steps = Math.max(...Array.from(data, (value, i) => Math.abs(value - (found?.data[i] ?? 0))));
-  expect(steps, name).toBeLessThanOrEqual(TOLERANCES[name] ?? 0);
+  expect(steps, name).toBeLessThanOrEqual(toleranceOf(name));
+}
+
+/** The pixels that Pillow sees, or a refusal. */
+function expectFormat(name: string, found: PageResult["formats"][number] | undefined): void {
+  if (REFUSED.test(name)) {
+    expect(found, name).toMatch(/which browsers do not show as it is\n {2}→ python -c/);
+    return;
+  }
+  const { width, height, rgb } = FORMATS[name]!;
+  expect(found, name).toMatchObject({ width, height });
+  const data = typeof found === "object" ? found.data : [];
+  const steps = Math.max(...Buffer.from(rgb, "base64").map((value, i) => Math.abs(value - (data[i] ?? 999))));
+  expect(steps, name).toBeLessThanOrEqual(toleranceOf(name));
 }
 
 test(
@@ -117,6 +145,7 @@ test(
     expect(page.trained.losses).toHaveLength(10);
     expect(lossDifference(inNode, page.trained)).toBeLessThan(LOSS_TOLERANCE);
     for (const [i, name] of IMAGES.entries()) await expectSameImage(name, page.images[i]);
+    for (const [i, name] of Object.keys(FORMATS).entries()) expectFormat(name, page.formats[i]);
     expect(page.refusal).toMatch(/configs\.json: is no image that can be decoded/);
     expect(page.downloads).toEqual([1, 1]); // the second time the weights come from the browser's own storage
   },
