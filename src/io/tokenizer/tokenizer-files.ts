@@ -72,11 +72,27 @@ async function readVocabulary(files: FileSource, beside: TokenFiles): Promise<Vo
     return buildTokenizer({ words: await readText(files, "vocab.txt") }, beside);
   }
   const merges = (await has("merges.txt")) ? "merges.txt" : "vocab.bpe";
-  if (!(await has("vocab.json")) || !(await has(merges))) return undefined;
+  if (!(await has("vocab.json")) || !(await has(merges))) return refuseOthers(files.label, has);
   return buildTokenizer(
     { vocab: await readJson(files, "vocab.json"), merges: await readText(files, merges) },
     beside,
   );
+}
+
+/** Files of tokenizers in other forms. */
+const OTHERS = [
+  ...["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model"],
+  ...["tekken.json", "tiktoken.model", "vocab.json", "vocab.bpe", "merges.txt"],
+];
+
+/** A folder with no tokenizer at all is fine: its model works on ids. */
+async function refuseOthers(label: string, has: (name: string) => Promise<boolean>): Promise<undefined> {
+  for (const name of OTHERS) {
+    if (!(await has(name))) continue;
+    const message = `${name} is the only file of a tokenizer, and it is not read here; tokenizer.json is`;
+    const needs = name.endsWith(".model") ? " (needs sentencepiece and protobuf)" : "";
+    throw new LoraError("unsupported", label, message, SAVE_IT + needs);
+  }
 }
 
 /** `vocab.txt`, or `vocab.json` and `merges.txt`. */
@@ -111,7 +127,7 @@ export function buildTokenizer(
 
 /** What to do where a tokenizer is of a kind that is not read here. */
 const SAVE_IT =
-  "save it with transformers, which writes tokenizer.json: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)";
+  'let transformers write one: t = AutoTokenizer.from_pretrained("FOLDER"); t.save_pretrained("FOLDER")';
 
 /** BERT's token for unknown words. */
 function unknownToken({ unk_token }: JsonObject): string {
