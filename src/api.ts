@@ -1,9 +1,19 @@
 // The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
-export { type Adaptable, type Adapter, attach, type Method, type Site } from "./adapters/adapter.ts";
+export {
+  type Adaptable,
+  type Adapter,
+  type AttachOptions,
+  attach,
+  type Method,
+  type Site,
+  type SiteTensors,
+  type Together,
+} from "./adapters/adapter.ts";
 export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export {
   encodeLabelledTexts,
   encodeTaggedWords,
+  type MaskOptions,
   type TextEncoder,
   textEncoder,
   tokenMasker,
@@ -20,13 +30,15 @@ export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
 export type { FileSource } from "./io/files/files.ts";
 export { memoryFiles } from "./io/files/files.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
-export type { Tokenizer } from "./io/tokenizer/tokenizer.ts";
+export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
+export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
+export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
 export { mergedFiles } from "./load/merge.ts";
 export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
-export { tune } from "./load/tune.ts";
+export { type TuneOptions, tune } from "./load/tune.ts";
 export type {
   AnyModel,
   ImageClassifier,
@@ -45,9 +57,9 @@ export {
   sequenceClassification,
   tokenClassification,
 } from "./train/classification.ts";
-export { contrastive, type TextPair } from "./train/contrastive.ts";
+export { type ContrastiveOptions, contrastive, type TextPair } from "./train/contrastive.ts";
 export { type EntityMetrics, entityMetrics, type TaggedRow } from "./train/entities.ts";
-export { type Evaluation, meanLoss } from "./train/evaluate.ts";
+export { type Evaluation, type EvaluationOptions, type MeanLossOptions, meanLoss } from "./train/evaluate.ts";
 export {
   type ClassifierEvaluation,
   evaluateClassifier,
@@ -60,6 +72,14 @@ export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } 
 export type { Counted, Objective } from "./train/objective.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName } from "./train/schedule.ts";
-export { evaluate, type GenerateOptions, generate, type TrainOptions, train } from "./train/text.ts";
+export {
+  type EvaluateOptions,
+  evaluate,
+  type GenerateOptions,
+  generate,
+  type Trainable,
+  type TrainOptions,
+  train,
+} from "./train/text.ts";
 export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
 export { type FailureKind, LoraError } from "./util/fail.ts";

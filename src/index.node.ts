@@ -1,14 +1,16 @@
 // The package in Node.
-import type { Adapter } from "./adapters/adapter.ts";
+import { type Adapter, requireAdapterOf } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
 import { adapterFiles } from "./load/adapter.ts";
-import { createLoaders, type Loaders, type SourceOptions } from "./load/loaders.ts";
+import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
 import { checkMergedFolder, supersededIn } from "./platform/node-merged-folder.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
+
+import { checkOptions } from "./util/options.ts";
 
 export * from "./api.ts";
 
@@ -49,6 +51,8 @@ export async function saveMerged(
   options: SourceOptions = {},
 ): Promise<void> {
   await checkMergedFolder(folder, model.name);
+  checkOptions("saveMerged", options, SOURCE_RULES);
+  requireAdapterOf("saveMerged", adapter, model.root);
   const files = await resolveModelFiles(model.name, options);
   await folderWriter(folder).write(await mergedFiles(model, adapter, files), await supersededIn(folder));
 }

@@ -1,9 +1,18 @@
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
-import { isLeaf, type Leaf, type Module, modules, type Siblings, type Wrap } from "../nn/module.ts";
+import {
+  isLeaf,
+  type Leaf,
+  type Module,
+  modules,
+  requireLive,
+  type Siblings,
+  type Wrap,
+} from "../nn/module.ts";
 import { allocateParameters, isStackable, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, integer, type Rules } from "../util/options.ts";
 import { createRandom, type Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
@@ -12,7 +21,7 @@ export interface Adaptable {
   readonly device: Device;
   /** The tree of modules; paths are those of the checkpoint. */
   readonly root: Module;
-  /** Linear layers that are adapted where the user names none. */
+  /** Linear layers that PEFT adapts where a configuration names none. */
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
   readonly name?: string;
@@ -92,17 +101,34 @@ export interface Adapter<M extends Method = Method> {
   readonly base: Adaptable;
   /** Whether the model runs through the adapter now. */
   readonly attached: boolean;
+  /** Whether its memory was freed: it is of no use then. */
+  readonly released: boolean;
   /** Takes the adapter off (the base model is unchanged) or puts it on again. */
   enable(on: boolean): void;
   /** Takes the adapter off and frees its memory. */
   release(): void;
 }
 
+/** Options of {@link attach}. */
+export interface AttachOptions {
+  /** Of the initial values; the same seed gives the same bytes. 0 unless given. */
+  seed?: number;
+}
+
+const RULES: Rules<AttachOptions> = { seed: integer({ min: 0 }) };
+
 /**
  * Puts a method's adapters on a model. Only one adapter is on a module at a time.
- * @param seed of the initial values; the same seed gives the same bytes.
+ * @throws LoraError where a layer has an adapter already, and as the method does
  */
-export function attach<M extends Method>(model: Adaptable, method: M, { seed = 0 } = {}): Adapter<M> {
+export function attach<M extends Method>(
+  model: Adaptable,
+  method: M,
+  options: AttachOptions = {},
+): Adapter<M> {
+  checkOptions("attach", options, RULES);
+  requireLive("attach", model.root);
+  const { seed = 0 } = options;
   const targets = method.sites(model);
   const leaves = leavesBelow(method.saved?.(model) ?? []);
   const taken = [...targets, ...leaves].find((module) => module.wrap);
@@ -192,7 +218,7 @@ function siteTensors(
 }
 
 function mount<M extends Method>(
-  parts: Omit<Adapter<M>, "attached" | "enable" | "release">,
+  parts: Omit<Adapter<M>, "attached" | "released" | "enable" | "release">,
   groups: readonly Group[],
 ): Adapter<M> {
   const { method, sites, saved, parameters } = parts;
@@ -213,10 +239,13 @@ function mount<M extends Method>(
     attached = on;
   };
   enable(true);
-  return {
+  const adapter: Adapter<M> = {
     ...parts,
     get attached() {
       return attached;
+    },
+    get released() {
+      return released;
     },
     enable,
     release() {
@@ -225,6 +254,40 @@ function mount<M extends Method>(
       parameters.flat.device.memory.release(parameters.flat.storage);
     },
   };
+  owners.set(parameters, adapter);
+  return adapter;
+}
+
+/** Whose trainable tensors these are. */
+const owners = new WeakMap<Parameters, Adapter>();
+
+/** @throws LoraError where an adapter's memory was freed */
+export function requireAdapter(where: string, { released }: Pick<Adapter, "released">): void {
+  if (released) fail(where, "the adapter was released", "attach or load a new one");
+}
+
+/** @throws LoraError where an adapter is on another model than the one with these modules, or either was released */
+export function requireAdapterOf(
+  where: string,
+  adapter: Pick<Adapter, "released" | "base">,
+  root: Module,
+): void {
+  requireLive(where, root);
+  requireAdapter(where, adapter);
+  const { root: own, name = "another model" } = adapter.base;
+  if (own !== root) fail(where, `the adapter is on another model (${name})`, "give one of this model");
+}
+
+/**
+ * Checks that trainable tensors can be trained in a model: they are no adapter's at all, or those of one that is on it.
+ * @throws LoraError where the adapter is off, was released, or is on another model
+ */
+export function requireTrainable(where: string, parameters: Parameters, root: Module | undefined): void {
+  const adapter = owners.get(parameters);
+  if (!adapter) return;
+  requireAdapterOf(where, adapter, root ?? adapter.base.root);
+  const help = "put it on: adapter.enable(true)";
+  if (!adapter.attached) fail(where, "the adapter is off, so the model would not learn", help);
 }
 
 function trainedCopy(tensors: SiteTensors): Wrap {

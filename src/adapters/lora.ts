@@ -7,6 +7,19 @@ import { isLinear, type Linear } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
+import {
+  checkOptions,
+  either,
+  flag,
+  integer,
+  listOf,
+  number,
+  objectOf,
+  type Rule,
+  type Rules,
+  text,
+  withDefaults,
+} from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 import { type Adaptable, findModules, type Method, type Site, type SiteTensors } from "./adapter.ts";
 import {
@@ -19,15 +32,15 @@ import {
 import { findWhole, isKeptWhole, type WholeOptions, wholeNames } from "./trained-whole.ts";
 import { unreachableModules } from "./unreachable.ts";
 
-/** Options of LoRA; names and meaning as in PEFT's LoraConfig. */
+/** Options of LoRA; names and meaning as in PEFT's LoraConfig, without `lora_` and in camel case. */
 export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
-  /** Rank of the update; 8 unless given. */
+  /** Rank of the update; 16 unless given. */
   r?: number;
-  /** Numerator of the scale alpha / r; 8 unless given. */
+  /** Numerator of the scale alpha / r; 32 unless given. */
   alpha?: number;
   /** Probability of dropping an input element of the branch while training; 0 unless given. */
   dropout?: number;
-  /** Names or suffixes of linear layers, a full-match regular expression, or `all-linear`. Default: the family's. */
+  /** Names or suffixes of linear layers, a full-match regular expression, or `all-linear`, which is the default. */
   targetModules?: readonly string[] | string;
   /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
   useRslora?: boolean;
@@ -38,9 +51,39 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
 }
 
 /** Options that have a value where none is given. */
-type Settled = "r" | "alpha" | "dropout" | "useRslora" | "rankPattern" | "alphaPattern";
+type Settled = "r" | "alpha" | "dropout" | "targetModules" | "useRslora" | "rankPattern" | "alphaPattern";
 
-const DEFAULTS = { r: 8, alpha: 8, dropout: 0, useRslora: false, rankPattern: {}, alphaPattern: {} };
+/** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
+export const LORA_DEFAULTS = {
+  r: 16,
+  alpha: 32,
+  dropout: 0,
+  targetModules: "all-linear",
+  useRslora: false,
+  rankPattern: {},
+  alphaPattern: {},
+} satisfies Required<Pick<LoraOptions, Settled>>;
+
+const NAMES = listOf(text(), "a list of names");
+const EXPRESSION = { ...text(), wanted: "an expression" };
+const NAMES_OR_EXPRESSION = either(NAMES, EXPRESSION);
+const LAYER = integer({ min: 0 });
+const PATTERN = objectOf("an object of numbers by names or expressions");
+
+const RULES: Rules<LoraOptions> = {
+  r: integer({ min: 1 }, "lora_r", "rank"),
+  alpha: number({}, "lora_alpha"),
+  dropout: number({ min: 0, below: 1 }, "lora_dropout"),
+  targetModules: { ...NAMES_OR_EXPRESSION, aliases: ["lora_target_modules", "targets", "modules"] },
+  useRslora: flag("rslora"),
+  modulesToSave: NAMES,
+  trainHead: flag(),
+  rankPattern: PATTERN,
+  alphaPattern: PATTERN,
+  excludeModules: NAMES_OR_EXPRESSION,
+  layersToTransform: either(LAYER, listOf(LAYER, "a list of them")),
+  layersPattern: either(NAMES, text()),
+};
 
 /** LoRA with all options settled. */
 export interface Lora extends Method {
@@ -59,11 +102,13 @@ export interface Lora extends Method {
 /**
  * Low-rank adaptation: y = W x + s · B A x with A `[r, in]` and B `[out, r]`, s = alpha / r.
  * Hu et al. 2021, arXiv 2106.09685; initialised as in PEFT `tuners/lora/layer.py`.
- * @throws LoraError for a rank below 1, a dropout outside [0, 1) or a pattern that is no expression.
+ * @throws LoraError for an option that there is not, a value that is not wanted, such as a rank below 1, and a pattern
+ * that is no expression.
  */
 export function lora(given: LoraOptions = {}): Lora {
-  const options = { ...DEFAULTS, ...given };
-  checkOptions(options);
+  checkOptions("lora", given, RULES);
+  const options = withDefaults(LORA_DEFAULTS, given);
+  checkPatterns(options);
   const [ranks, alphas] = [patternMatcher(options.rankPattern), patternMatcher(options.alphaPattern)];
   const rankOf = (path: string) => ({
     r: ranks(path)[0] ?? options.r,
@@ -101,20 +146,16 @@ export function lora(given: LoraOptions = {}): Lora {
   };
 }
 
-function checkOptions({ r, alpha, dropout, rankPattern, alphaPattern }: Lora["options"]): void {
-  const ranks = { r, ...fields("rankPattern", rankPattern) };
-  const alphas = { alpha, ...fields("alphaPattern", alphaPattern) };
-  const problems = [
-    ...Object.entries(ranks)
-      .filter(([, rank]) => !Number.isInteger(rank) || rank < 1)
-      .map(([name, rank]) => `${name} is ${rank}; the rank must be a whole number of at least 1`),
-    ...Object.entries(alphas)
-      .filter(([, alpha]) => !Number.isFinite(alpha))
-      .map(([name, alpha]) => `${name} is ${alpha}; it must be a number`),
-  ];
-  if (!(dropout >= 0 && dropout < 1))
-    problems.push(`dropout is ${dropout}; it must be at least 0 and below 1`);
-  failAll("lora", problems);
+/** What the entries of the patterns are. */
+function checkPatterns({ rankPattern, alphaPattern }: Lora["options"]): void {
+  const wrong = (entries: Pattern, { accepts, wanted }: Rule) =>
+    Object.entries(entries)
+      .filter(([, value]) => !accepts(value))
+      .map(([name, value]) => `${name} is ${value}, wanted ${wanted}`);
+  failAll("lora", [
+    ...wrong(fields("rankPattern", rankPattern), RULES.r),
+    ...wrong(fields("alphaPattern", alphaPattern), RULES.alpha),
+  ]);
 }
 
 /** The entries of a pattern by what they are called in messages. */
@@ -124,8 +165,8 @@ function fields(name: string, pattern: Pattern): Pattern {
 }
 
 /** The layers to adapt, except those that are trained whole. */
-function findTargets(model: Adaptable, options: LoraOptions): Module[] {
-  const targets = options.targetModules ?? model.defaultTargets;
+function findTargets(model: Adaptable, options: Lora["options"]): Module[] {
+  const targets = options.targetModules;
   const whole = new Set<Module>(findWhole(model, options));
   const linears = findModules(model.root, isLinear);
   const paths = linears.map(({ path }) => path);

@@ -1,3 +1,5 @@
+import { type Bounds, inWords, isWithin } from "../util/options.ts";
+
 /** One setting: what it accepts, and how it is described. Its name is its key in an {@link OptionTable}. */
 export interface Option<T> {
   readonly help: string;
@@ -36,18 +38,15 @@ function option<T>(
   return { aliases: [], required: false, several: false, placeholder: undefined, ...given };
 }
 
-/** A number from `min` to `max`; `above` is a bound that is not reached itself. */
-export function number(
-  given: Common & { fallback: number; min?: number; max?: number; above?: number; below?: number },
-): Option<number> {
-  const { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity } = given;
+/** A number within bounds. */
+export function number(given: Common & Bounds & { fallback: number }): Option<number> {
   return option({
     ...given,
     placeholder: "number",
-    wanted: `a number${range(given)}`,
+    wanted: `a number${inWords(given)}`,
     read(value) {
       const x = readNumber(value);
-      return x !== undefined && x >= min && x <= max && x > above && x < below ? x : undefined;
+      return isWithin(x, given) ? x : undefined;
     },
   });
 }
@@ -169,20 +168,4 @@ function readText(value: unknown): string | undefined {
 function readNumber(value: unknown): number | undefined {
   const x = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   return typeof x === "number" && Number.isFinite(x) ? x : undefined;
-}
-
-function range({
-  min,
-  max,
-  above,
-  below,
-}: {
-  min?: number;
-  max?: number;
-  above?: number;
-  below?: number;
-}): string {
-  const low = min !== undefined ? ` of at least ${min}` : above !== undefined ? ` above ${above}` : "";
-  const high = max !== undefined ? ` at most ${max}` : below !== undefined ? ` below ${below}` : "";
-  return low && high ? `${low} and${high}` : low || high;
 }

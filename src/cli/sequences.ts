@@ -1,13 +1,10 @@
 import { basename } from "node:path";
 import type { Example } from "../data/examples.ts";
-import { type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
+import { defaultMaxLength, type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { LoraError } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeData } from "./format.ts";
-
-/** Rows where nothing is said have at most this many tokens, as in TRL. */
-const DEFAULT_MAX_LENGTH = 1024;
 
 /** Settings that say what becomes of the rows. */
 export interface DataSettings {
@@ -50,7 +47,7 @@ export function settleMaxLength(
   if (asked !== undefined && asked > positions) {
     note(`max_length ${asked} is more than the model's ${positions} positions; ${positions} is used`);
   }
-  return Math.min(asked ?? DEFAULT_MAX_LENGTH, positions);
+  return Math.min(asked ?? defaultMaxLength(positions), positions);
 }
 
 /** Runs `task`; its errors name the file. */

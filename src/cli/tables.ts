@@ -1,5 +1,12 @@
 // Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
-// Names are TRL's and PEFT's, aliases mlx-lm's; defaults are those that LoRA guides agree on.
+// Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
+import { LORA_DEFAULTS } from "../adapters/lora.ts";
+import { TOKENIZE_DEFAULTS } from "../data/tokenize.ts";
+import { TASKS } from "../models/model.ts";
+import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
+import { GENERATE_DEFAULTS } from "../train/generate.ts";
+import { SCHEDULES } from "../train/schedule.ts";
+import { TRAINER_DEFAULTS } from "../train/trainer.ts";
 import { choice, duration, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
 
 const MODEL_OPTIONS = {
@@ -20,14 +27,7 @@ const MODEL_OPTIONS = {
 };
 
 const TASK = choice({
-  choices: [
-    "causal-lm",
-    "masked-lm",
-    "sequence-classification",
-    "token-classification",
-    "sentence-embedding",
-    "image-classification",
-  ],
+  choices: TASKS,
   fallback: "causal-lm",
   help: "what the model learns",
 });
@@ -40,22 +40,26 @@ const DATA_OPTIONS = {
   max_length: integer({
     fallback: undefined,
     min: 2,
-    help: "tokens a row has at most; by default 1024, or what the model takes",
+    help: `tokens a row has at most; by default ${TOKENIZE_DEFAULTS.maxLength}, or what the model takes`,
     aliases: ["max_seq_length"],
   }),
   truncation: choice({
     choices: ["truncate", "drop"],
-    fallback: "truncate",
+    fallback: TOKENIZE_DEFAULTS.truncation,
     help: "what to do with a longer row: keep its start, or leave it out",
   }),
   completion_only_loss: flag({
-    fallback: true,
+    fallback: TOKENIZE_DEFAULTS.maskPrompt,
     help: "learn the completions only, not the prompts",
     aliases: ["mask_prompt"],
   }),
 };
 
-const SEED = integer({ fallback: 0, min: 0, help: "the same seed on the same device gives the same result" });
+const SEED = integer({
+  fallback: TRAINER_DEFAULTS.seed,
+  min: 0,
+  help: "the same seed on the same device gives the same result",
+});
 const ADAPTER_PATH = optionalText({
   placeholder: "ref",
   help: "folder, URL or hub id of a PEFT LoRA adapter",
@@ -91,15 +95,24 @@ export const TRAIN_OPTIONS = {
     help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: AdamW begins anew)",
   }),
   adapter_revision: ADAPTER_REVISION,
-  lora_r: integer({ fallback: 16, min: 1, help: "rank", aliases: ["rank"] }),
-  lora_alpha: number({ fallback: 32, above: 0, help: "the update is scaled by alpha / rank" }),
-  lora_dropout: number({ fallback: 0, min: 0, below: 1, help: "dropout before the update" }),
+  lora_r: integer({ fallback: LORA_DEFAULTS.r, min: 1, help: "rank", aliases: ["rank"] }),
+  lora_alpha: number({
+    fallback: LORA_DEFAULTS.alpha,
+    above: 0,
+    help: "the update is scaled by alpha / rank",
+  }),
+  lora_dropout: number({
+    fallback: LORA_DEFAULTS.dropout,
+    min: 0,
+    below: 1,
+    help: "dropout before the update",
+  }),
   target_modules: targets({
-    fallback: "all-linear",
+    fallback: LORA_DEFAULTS.targetModules,
     help: "layers to adapt: names separated by commas, an expression for whole paths, or all-linear",
     aliases: ["lora_target_modules"],
   }),
-  use_rslora: flag({ fallback: false, help: "scale by alpha / √rank instead" }),
+  use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
   modules_to_save: texts({
     placeholder: "name",
     help: "modules that are trained whole and saved with the adapter; by default the head of the task",
@@ -111,26 +124,43 @@ export const TRAIN_OPTIONS = {
     help: "optimiser steps; wins over num_train_epochs",
     aliases: ["iters"],
   }),
-  num_train_epochs: number({ fallback: 1, above: 0, help: "passes over the data" }),
-  per_device_train_batch_size: integer({ fallback: 4, min: 1, help: TRAIN_BATCH, aliases: ["batch_size"] }),
+  num_train_epochs: number({ fallback: TRAINER_DEFAULTS.epochs, above: 0, help: "passes over the data" }),
+  per_device_train_batch_size: integer({
+    fallback: TRAINER_DEFAULTS.batchSize,
+    min: 1,
+    help: TRAIN_BATCH,
+    aliases: ["batch_size"],
+  }),
   gradient_accumulation_steps: integer({
-    fallback: 1,
+    fallback: TRAINER_DEFAULTS.gradientAccumulationSteps,
     min: 1,
     help: "micro-batches in an optimiser step",
     aliases: ["grad_accumulation_steps"],
   }),
-  learning_rate: number({ fallback: 2e-4, above: 0, help: "peak learning rate" }),
+  learning_rate: number({ fallback: TRAINER_DEFAULTS.learningRate, above: 0, help: "peak learning rate" }),
   lr_scheduler_type: choice({
-    choices: ["linear", "cosine", "constant"],
-    fallback: "linear",
+    choices: SCHEDULES,
+    fallback: TRAINER_DEFAULTS.schedule,
     help: "how the learning rate falls",
   }),
-  warmup_steps: integer({ fallback: 0, min: 0, help: "steps in which the learning rate rises from 0" }),
-  weight_decay: number({ fallback: 0, min: 0, help: "AdamW's decoupled weight decay" }),
-  max_grad_norm: number({ fallback: 1, min: 0, help: "gradients are clipped to this norm; 0: never" }),
+  warmup_steps: integer({
+    fallback: TRAINER_DEFAULTS.warmupSteps,
+    min: 0,
+    help: "steps in which the learning rate rises from 0",
+  }),
+  weight_decay: number({
+    fallback: TRAINER_DEFAULTS.weightDecay,
+    min: 0,
+    help: "AdamW's decoupled weight decay",
+  }),
+  max_grad_norm: number({
+    fallback: TRAINER_DEFAULTS.maxGradNorm,
+    min: 0,
+    help: "gradients are clipped to this norm; 0: never",
+  }),
   ...DATA_OPTIONS,
   gradient_checkpointing: flag({
-    fallback: false,
+    fallback: TRAINER_DEFAULTS.gradientCheckpointing,
     help: "recompute activations in the backward pass: less memory, a third more time",
     aliases: ["grad_checkpoint"],
   }),
@@ -161,18 +191,33 @@ export const GENERATE_OPTIONS = {
   adapter_path: ADAPTER_PATH,
   adapter_revision: ADAPTER_REVISION,
   prompt: text({ placeholder: "text", help: "the text to continue; - reads standard input" }),
-  max_tokens: integer({ fallback: 256, min: 1, help: "tokens at most", aliases: ["max_new_tokens"] }),
-  temperature: number({ fallback: 0, min: 0, help: "0 takes the most likely token", aliases: ["temp"] }),
-  top_k: integer({ fallback: 0, min: 0, help: "only the k most likely tokens; 0: all" }),
-  top_p: number({ fallback: 1, above: 0, max: 1, help: "only the most likely tokens that reach p together" }),
+  max_tokens: integer({
+    fallback: GENERATE_DEFAULTS.maxNewTokens,
+    min: 1,
+    help: "tokens at most",
+    aliases: ["max_new_tokens"],
+  }),
+  temperature: number({
+    fallback: GENERATE_DEFAULTS.temperature,
+    min: 0,
+    help: "0 takes the most likely token",
+    aliases: ["temp"],
+  }),
+  top_k: integer({ fallback: GENERATE_DEFAULTS.topK, min: 0, help: "only the k most likely tokens; 0: all" }),
+  top_p: number({
+    fallback: GENERATE_DEFAULTS.topP,
+    above: 0,
+    max: 1,
+    help: "only the most likely tokens that reach p together",
+  }),
   min_p: number({
-    fallback: 0,
+    fallback: GENERATE_DEFAULTS.minP,
     min: 0,
     max: 1,
     help: "only tokens this likely, against the most likely one",
   }),
   repetition_penalty: number({
-    fallback: 1,
+    fallback: GENERATE_DEFAULTS.repetitionPenalty,
     above: 0,
     help: "makes tokens that occurred less likely; 1: does not",
   }),
@@ -189,7 +234,7 @@ export const EVAL_OPTIONS = {
   adapter_revision: ADAPTER_REVISION,
   data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
   batch_size: integer({
-    fallback: 4,
+    fallback: EVALUATION_DEFAULTS.batchSize,
     min: 1,
     help: "sequences in a batch",
     aliases: ["per_device_eval_batch_size"],

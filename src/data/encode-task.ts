@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, integer, listOf, number, type Rules, required } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
@@ -93,19 +94,32 @@ export function encodeTaggedWords(
 
 /** Options of {@link tokenMasker}. */
 export interface MaskOptions {
+  /** Stands for a hidden token. */
   maskTokenId: number;
+  /** A token is replaced by one of so many. */
   vocabSize: number;
   /** Tokens that are never hidden: those around the text. */
   special: readonly number[];
-  /** Share of the tokens that are to be predicted. */
+  /** Share of the tokens that are to be predicted; 0.15 unless given. */
   probability?: number;
 }
+
+const ID = integer({ min: 0 });
+
+const MASK_RULES: Rules<MaskOptions> = {
+  maskTokenId: required(ID),
+  vocabSize: required(integer({ min: 1 })),
+  special: required(listOf(ID, "a list of ids")),
+  probability: number({ min: 0, max: 1 }, "mlm_probability", "mlmProbability"),
+};
 
 /**
  * Hides tokens for a masked language model: of those chosen 80 % become the mask, 10 % any token, 10 % stay. At least
  * one is chosen, so that no text is without a loss. Devlin et al. 2018, arXiv 1810.04805, appendix A.1.
  */
-export function tokenMasker({ maskTokenId, vocabSize, special, probability = 0.15 }: MaskOptions) {
+export function tokenMasker(options: MaskOptions) {
+  checkOptions("tokenMasker", options, MASK_RULES);
+  const { maskTokenId, vocabSize, special, probability = 0.15 } = options;
   const spared = new Set(special);
   return ({ inputIds }: Pick<Sequence, "inputIds">, random: Random): Sequence => {
     const free = inputIds.flatMap((id, i) => (spared.has(id) ? [] : [i]));

@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, flag, integer, oneOf, type Rules, withDefaults } from "../util/options.ts";
 import type { CompletionExample, Example } from "./examples.ts";
 import { specialFrame } from "./special-frame.ts";
 
@@ -47,6 +48,27 @@ export interface TokenizeOptions {
   appendEos?: boolean;
 }
 
+/** What holds where nothing is said, here and on the command line; a length where rows are for a certain model. */
+export const TOKENIZE_DEFAULTS: Required<TokenizeOptions> = {
+  maxLength: 1024, // as in TRL
+  truncation: "truncate",
+  maskPrompt: true,
+  appendEos: true,
+};
+
+/** What the options have to be. */
+export const TOKENIZE_RULES: Rules<TokenizeOptions> = {
+  maxLength: integer({ min: 2 }, "max_seq_length", "maxSeqLength"),
+  truncation: oneOf(["truncate", "drop"]),
+  maskPrompt: flag("completion_only_loss", "completionOnlyLoss"),
+  appendEos: flag("add_eos_token"),
+};
+
+/** Tokens a row has at most where nothing is said: 1024, or what the model takes. */
+export function defaultMaxLength(positions: number): number {
+  return Math.min(TOKENIZE_DEFAULTS.maxLength, positions);
+}
+
 /**
  * Tokenises examples and decides which tokens give a loss.
  * Rows with an empty `text` (data sets like WikiText are full of them) and rows without any label
@@ -55,9 +77,10 @@ export interface TokenizeOptions {
 export function tokenizeExamples(
   examples: readonly Example[],
   tokenizer: Tokenizer,
-  { maxLength, truncation = "truncate", maskPrompt = true, appendEos = true }: TokenizeOptions,
+  options: TokenizeOptions,
 ): { sequences: Sequence[]; report: TokenizeReport } {
-  if (!(maxLength >= 2)) fail("tokenizeExamples", `maxLength is ${maxLength}, wanted 2 or more`);
+  checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
+  const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
   const encoder = exampleEncoder(tokenizer, appendEos);
   const sequences: Sequence[] = [];
   const report = emptyReport(examples.length);

@@ -1,8 +1,9 @@
 import { LoraError } from "../util/fail.ts";
+import { callback, checkOptions, flag, objectOf, oneOf, type Rules } from "../util/options.ts";
 import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
-import { PROFILES, type Profile, type ProfileName } from "./profile.ts";
+import { PROFILE_NAMES, PROFILES, type Profile, type ProfileName } from "./profile.ts";
 import { Stream } from "./stream.ts";
 import { hasMatrixUnits, SUBGROUP_MATRIX, understandsMatrices } from "./subgroup-matrix.ts";
 import type { WgslModule } from "./wgsl.ts";
@@ -158,11 +159,22 @@ export interface DeviceOptions {
   wait?: Wait;
 }
 
+/** What the options have to be. */
+export const DEVICE_RULES: Rules<DeviceOptions> = {
+  powerPreference: oneOf(["low-power", "high-performance"]),
+  floor: flag(),
+  choices: objectOf("a store with load and save", (store) => "load" in store && "save" in store),
+  halfPrecision: flag("half", "fp16"),
+  wait: callback(),
+  profile: oneOf(PROFILE_NAMES),
+};
+
 /**
  * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.
  * @returns undefined where there is no adapter.
  */
 export async function requestDevice(gpu: GPU, options: DeviceOptions = {}): Promise<Device | undefined> {
+  checkOptions("requestDevice", options, DEVICE_RULES);
   const {
     powerPreference = "high-performance",
     floor = false,

@@ -23,7 +23,7 @@ type Choice = Pick<
  * adapted, or refuse them, the layers are named one by one instead.
  */
 export function writtenTargets({ method, sites, saved, base }: Adapter<Lora>): Choice {
-  const { targetModules = base.defaultTargets, ...options } = method.options;
+  const { targetModules, ...options } = method.options;
   const names = wholeNames(base, options);
   const whole = saved.map(({ module }) => module.path).filter((path) => !isKeptWhole(path, names));
   const paths = sites.map(({ module }) => module.path);
@@ -123,7 +123,7 @@ export function methodOf(model: Adaptable, { config, tensors, saved }: PeftAdapt
   const trainHead = head.some(isThere);
   const modulesToSave = trainHead ? names : names.filter((name) => !head.includes(name));
   const rest = { r, alpha, dropout, useRslora, modulesToSave, trainHead, ...readPatterns(config, tensors) };
-  const chosen = lora({ ...rest, ...readChoice(config) });
+  const chosen = lora({ ...rest, ...readChoice(config, model) });
   const paths = [...tensors.keys()];
   const method = choosesExactly(model, chosen, paths) ? chosen : lora({ ...rest, targetModules: paths });
   const locked = trainingLock(config);
@@ -134,9 +134,9 @@ export function methodOf(model: Adaptable, { config, tensors, saved }: PeftAdapt
   };
 }
 
-function readChoice(config: PeftLoraConfig): LoraOptions {
+function readChoice(config: PeftLoraConfig, { defaultTargets }: Adaptable): LoraOptions {
   return {
-    ...(config.target_modules !== null && { targetModules: config.target_modules }),
+    targetModules: config.target_modules ?? defaultTargets,
     ...(config.exclude_modules !== null && { excludeModules: config.exclude_modules }),
     ...(config.layers_to_transform !== null && { layersToTransform: config.layers_to_transform }),
     ...(config.layers_pattern !== null && { layersPattern: config.layers_pattern }),

@@ -1,4 +1,4 @@
-import { type Adaptable, type Adapter, attach } from "../adapters/adapter.ts";
+import { type Adaptable, type Adapter, attach, requireAdapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import { wholeNames } from "../adapters/trained-whole.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
@@ -32,6 +32,7 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
  * `adapter_model.safetensors`.
  */
 export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
+  requireAdapter("saveAdapter", adapter);
   const { method, sites, saved } = adapter;
   const values = await readParameters(adapter.parameters);
   const stored = (module: Module, name: string, shape: readonly number[]) => ({

@@ -3,8 +3,17 @@ import type { Lora } from "../adapters/lora.ts";
 import type { Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
+import { requireLive } from "../nn/module.ts";
+import { callback, checkOptions, flag, objectOf, type Rules, text } from "../util/options.ts";
 import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
-import { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./model.ts";
+import {
+  HEAD_RULES,
+  type HeadChoice,
+  type LoadedModel,
+  type Model,
+  openModel,
+  openTaskModel,
+} from "./model.ts";
 
 /** How the files of a model or of an adapter are found. */
 export interface SourceOptions {
@@ -26,6 +35,21 @@ export interface LoadOptions extends SourceOptions {
   /** Where it runs; a new device unless given. */
   device?: Device | undefined;
 }
+
+/** What the options have to be. */
+export const SOURCE_RULES: Rules<SourceOptions> = {
+  revision: text(),
+  token: text("use_auth_token"),
+  cache: flag("cache_dir", "use_cache"),
+  onWarning: callback(),
+};
+
+const LOAD_RULES: Rules<LoadOptions> = {
+  ...SOURCE_RULES,
+  device: objectOf("a device, as openDevice gives it", (device) => "gpu" in device),
+};
+const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
+const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = SOURCE_RULES;
 
 /** What differs from platform to platform. */
 export interface Platform {
@@ -66,15 +90,22 @@ export interface Loaders {
 /** The functions that load, with what is the platform's own plugged in. */
 export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
   return {
-    async loadModel(reference, { device, ...source } = {}) {
+    async loadModel(reference, options = {}) {
+      checkOptions("loadModel", options, LOAD_RULES);
+      const { device, ...source } = options;
       return openModel(await resolveFiles(reference, source), device ?? (await openDevice()));
     },
-    async loadTaskModel(reference, { task, labels, seed, device, ...source } = {}) {
-      const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
-      return openTaskModel(await resolveFiles(reference, source), device ?? (await openDevice()), head);
+    async loadTaskModel(reference, options = {}) {
+      checkOptions("loadTaskModel", options, TASK_RULES);
+      const { task, labels, seed, device, ...source } = options;
+      const files = await resolveFiles(reference, source);
+      return openTaskModel(files, device ?? (await openDevice()), { task, labels, seed });
     },
     async loadAdapter(model, reference, options = {}) {
-      return loadAdapter(model, await resolveFiles(reference, options), options);
+      checkOptions("loadAdapter", options, ADAPTER_RULES);
+      requireLive("loadAdapter", model.root);
+      const { onWarning } = options;
+      return loadAdapter(model, await resolveFiles(reference, options), { ...(onWarning && { onWarning }) });
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Adapter } from "../adapters/adapter.ts";
+import { type Adapter, requireAdapterOf } from "../adapters/adapter.ts";
 import type { Device } from "../gpu/device.ts";
 import { elementCount, scoped, type Tensor } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText } from "../io/files/files.ts";
@@ -39,13 +39,15 @@ interface Change {
  * not read, such as heads of other tasks, is left out. One tensor at a time is in memory. The model is left as it is.
  * PEFT's `merge_and_unload`. In a folder that holds another model, {@link isModelFile} says which files must go.
  * @param files the checkpoint that the model was loaded from
- * @throws LoraError where the adapter's method cannot be merged, or the checkpoint is another
+ * @throws LoraError where the adapter is of another model or was released, its method cannot be merged, or the checkpoint
+ * is another
  */
 export async function mergedFiles(
   model: LoadedModel,
   adapter: Adapter,
   files: FileSource,
 ): Promise<Map<string, FileContent>> {
+  requireAdapterOf("merge", adapter, model.root);
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);

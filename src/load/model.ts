@@ -7,8 +7,17 @@ import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
-import type { AnyModel, ImageClassifier, LanguageModel, ModelOf, Task } from "../models/model.ts";
+import {
+  type AnyModel,
+  type ImageClassifier,
+  type LanguageModel,
+  type ModelOf,
+  TASKS,
+  type Task,
+} from "../models/model.ts";
+import { markReleased } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, integer, listOf, oneOf, type Rules, text } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
 
@@ -43,6 +52,13 @@ export interface HeadChoice<T extends Task> {
   seed?: number;
 }
 
+/** What the choice has to be. */
+export const HEAD_RULES: Rules<HeadChoice<Task>> = {
+  task: oneOf(TASKS),
+  labels: listOf(text(), "a list of names", "id2label", "label_names"),
+  seed: integer({ min: 0 }),
+};
+
 /**
  * Loads a language model from a Hugging Face checkpoint.
  * @throws LoraError as {@link openTaskModel} does, and where the checkpoint is of another task
@@ -58,8 +74,10 @@ export async function openModel(files: FileSource, device: Device): Promise<Mode
 export async function openTaskModel<T extends Task = Task>(
   files: FileSource,
   device: Device,
-  { task, labels, seed = 0 }: HeadChoice<T> = {},
+  choice: HeadChoice<T> = {},
 ): Promise<LoadedModel<T>> {
+  checkOptions("openTaskModel", choice, HEAD_RULES);
+  const { task, labels, seed = 0 } = choice;
   const checkpoint = await openCheckpoint(files);
   const config = withLabels(checkpoint.config, labels);
   const { family, build } = planModel(config, task);
@@ -71,9 +89,13 @@ export async function openTaskModel<T extends Task = Task>(
     ...(fresh && { fresh }),
   });
   let model: ModelOf[T] | undefined;
+  let isReleased = false;
   const release = () => {
+    if (isReleased) return;
+    isReleased = true;
     model?.release();
     weights.release();
+    if (model) markReleased(model.root);
   };
   let images: ImageConfig | undefined;
   try {

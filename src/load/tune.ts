@@ -2,15 +2,26 @@ import type { DType } from "../gpu/tensor.ts";
 import { type Product, type TunedProduct, tuneMatmul } from "../kernels/matmul-tune.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { isLinear } from "../nn/linear.ts";
-import { modules } from "../nn/module.ts";
+import { modules, requireLive } from "../nn/module.ts";
+import { checkOptions, integer, type Rules } from "../util/options.ts";
+
+/** Options of {@link tune}. */
+export interface TuneOptions {
+  /** Tokens in a micro-batch; 512 unless given. */
+  tokens?: number;
+}
+
+const RULES: Rules<TuneOptions> = { tokens: integer({ min: 1 }) };
 
 /**
  * Measures which kernels are fastest for training a model on its device, and remembers it there and, where the device
  * has a store, for later processes. The same choices give the same results bit for bit; other choices add in another
  * order.
- * @param tokens in a micro-batch
  */
-export async function tune(model: LanguageModel, { tokens = 512 } = {}): Promise<TunedProduct[]> {
+export async function tune(model: LanguageModel, options: TuneOptions = {}): Promise<TunedProduct[]> {
+  checkOptions("tune", options, RULES);
+  requireLive("tune", model.root);
+  const { tokens = 512 } = options;
   const { device, root, head } = model;
   const weights = [...modules(root)].filter(isLinear).map(({ weight }) => weight);
   const products = [...weights, head].flatMap(({ shape, dtype }) => productsOf(shape, dtype, tokens));

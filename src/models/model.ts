@@ -20,6 +20,18 @@ export interface ModelOf {
   "image-classification": ImageClassifier;
 }
 
+const NAMED: Record<Task, true> = {
+  "causal-lm": true,
+  "masked-lm": true,
+  "sequence-classification": true,
+  "token-classification": true,
+  "sentence-embedding": true,
+  "image-classification": true,
+};
+
+/** All tasks. */
+export const TASKS = Object.keys(NAMED) as readonly Task[];
+
 /** A model of any task; `task` tells them apart. */
 export type AnyModel = ModelOf[Task];
 
@@ -30,7 +42,7 @@ export interface BaseModel<T extends string = Task> {
   readonly root: Module;
   /** Sizes that callers need. */
   readonly config: { hiddenSize: number; numLayers: number };
-  /** Linear layers that adapters target where the user names none. */
+  /** Linear layers that PEFT adapts where a configuration names none. */
   readonly defaultTargets: readonly string[];
   /** Names of modules that are trained whole with an adapter: the head's. */
   readonly headModules: readonly string[];

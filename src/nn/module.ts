@@ -1,5 +1,6 @@
 import type { Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
 import type { KvCache } from "./cache.ts";
 
 /** What travels with the activations through a forward pass. */
@@ -75,6 +76,19 @@ export function runLayer(layer: Module, x: Tensor, context: Context): Tensor {
     return context.tape.checkpoint(x, (tape, x) => call(layer, x, { ...context, tape }));
   }
   return scoped(x.device, () => call(layer, x, context));
+}
+
+/** Trees whose memory was freed. */
+const released = new WeakSet<Module>();
+
+/** Notes that the memory of a model's modules is freed: nothing may run them from now on. */
+export function markReleased(root: Module): void {
+  released.add(root);
+}
+
+/** @throws LoraError where the memory of these modules was freed */
+export function requireLive(where: string, root: Module): void {
+  if (released.has(root)) fail(where, "the model was released", "load it again");
 }
 
 /** A module with tensors of its own, which can compute with others in their place: a trained copy, say. */

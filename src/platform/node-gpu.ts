@@ -1,6 +1,7 @@
-import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
+import { DEVICE_RULES, type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
 import { PROFILE_NAMES, type ProfileName } from "../gpu/profile.ts";
 import { fail, LoraError } from "../util/fail.ts";
+import { checkOptions } from "../util/options.ts";
 import { nodeChoices } from "./node-choices.ts";
 import { preload, useSwiftShader } from "./node-swiftshader.ts";
 import { waitAsleep } from "./node-wait.ts";
@@ -16,9 +17,10 @@ const NO_ADAPTER_HELP =
  * Opens a device in Node: the system's GPU or software driver through Dawn, else SwiftShader where it is installed.
  * `WEBGPU_LORA_ADAPTER=swiftshader` forces the latter, `=floor` the portable floor of limits and features; a comma
  * joins the two. `WEBGPU_LORA_PROFILE=gpu` or `=cpu-rasteriser` launches kernels as on such a device.
- * @throws LoraError of kind `no-adapter` with what to install.
+ * @throws LoraError of kind `no-adapter` with what to install, and for an option that there is not.
  */
 export async function openNodeDevice(options: DeviceOptions = {}): Promise<Device> {
+  checkOptions("openDevice", options, DEVICE_RULES);
   const { swiftShader, floor } = readEnvironment();
   const profile = options.profile ?? readProfile();
   const settings = {

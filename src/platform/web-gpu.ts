@@ -1,12 +1,14 @@
-import { type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
+import { DEVICE_RULES, type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
 import { LoraError } from "../util/fail.ts";
+import { checkOptions } from "../util/options.ts";
 import { webChoices } from "./web-choices.ts";
 
 /**
  * Opens the device of a browser or of Deno.
- * @throws LoraError of kind `no-adapter` with what to do about it.
+ * @throws LoraError of kind `no-adapter` with what to do about it, and for an option that there is not.
  */
 export async function openWebDevice(options: DeviceOptions = {}): Promise<Device> {
+  checkOptions("openDevice", options, DEVICE_RULES);
   const gpu = globalThis.navigator?.gpu as GPU | undefined;
   if (!gpu) {
     const help =

@@ -108,12 +108,13 @@ function textLogits(
 }
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
-  { device, labels: labelNames }: Pick<ImageClassifier, "device" | "labels">,
+  { device, root, labels: labelNames }: Pick<ImageClassifier, "device" | "root" | "labels">,
   parts: Pick<ClassifierObjective<Item, B>, "collate" | "logits">,
 ): ClassifierObjective<Item, B> {
   return {
     ...parts,
     device,
+    root,
     labelNames,
     labelsOf: ({ labels }) => labels,
     loss: (batch, context, scale) =>

@@ -1,6 +1,7 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { padRows, type TokenBatch } from "../data/batch.ts";
 import type { SentenceEncoder } from "../models/model.ts";
+import { checkOptions, number, type Rules } from "../util/options.ts";
 import { uploadTokens } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
 
@@ -21,6 +22,14 @@ export interface TextPairs extends Counted {
   readonly second: TokenBatch;
 }
 
+/** Options of {@link contrastive}. */
+export interface ContrastiveOptions {
+  /** Factor of the cosines; 20 unless given. */
+  scale?: number;
+}
+
+const RULES: Rules<ContrastiveOptions> = { scale: number({ above: 0 }) };
+
 /**
  * Finding each text's partner among the second texts of the batch: cross-entropy over scale · cosine, the others
  * being the negatives. Henderson et al. 2017, arXiv 1705.00652.
@@ -28,11 +37,14 @@ export interface TextPairs extends Counted {
  */
 export function contrastive(
   model: SentenceEncoder,
-  { scale: logitScale = SCALE }: { scale?: number } = {},
+  options: ContrastiveOptions = {},
 ): Objective<TextPair, TextPairs> {
-  const { device } = model;
+  checkOptions("contrastive", options, RULES);
+  const { scale: logitScale = SCALE } = options;
+  const { device, root } = model;
   return {
     device,
+    root,
     collate(items) {
       const first = padRows(items.map(({ first }) => first));
       const second = padRows(items.map(({ second }) => second));

@@ -3,9 +3,12 @@ import { type Batch, makeGroups } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
+import { requireLive } from "../nn/module.ts";
+import { checkOptions, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import type { ClassifierObjective } from "./classification.ts";
 import { areEntityTags, type EntityMetrics, entityMetrics, type TaggedRow } from "./entities.ts";
+import { EVALUATION_DEFAULTS, EVALUATION_RULES, type EvaluationOptions } from "./evaluate.ts";
 import { type ClassificationMetrics, classificationMetrics } from "./metrics.ts";
 import type { Counted } from "./objective.ts";
 
@@ -27,12 +30,12 @@ export interface TaggerEvaluation extends ClassifierEvaluation {
 export async function evaluateClassifier<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
   items: readonly Item[],
-  { batchSize = 16 }: { batchSize?: number } = {},
+  options: EvaluationOptions = {},
 ): Promise<ClassifierEvaluation> {
   const wanted: number[] = [];
   const given: number[] = [];
   let loss = 0;
-  for await (const judged of judge(objective, items, batchSize)) {
+  for await (const judged of judge(objective, items, options)) {
     loss += judged.loss;
     wanted.push(...judged.wanted);
     given.push(...judged.given);
@@ -44,14 +47,14 @@ export async function evaluateClassifier<Item, B extends Counted>(
 export async function evaluateTagger(
   objective: ClassifierObjective<Sequence, Batch>,
   items: readonly Sequence[],
-  { batchSize = 16 }: { batchSize?: number } = {},
+  options: EvaluationOptions = {},
 ): Promise<TaggerEvaluation> {
   const { labelNames } = objective;
   const wanted: number[] = [];
   const given: number[] = [];
   const rows: TaggedRow[] = [];
   let loss = 0;
-  for await (const judged of judge(objective, items, batchSize)) {
+  for await (const judged of judge(objective, items, options)) {
     loss += judged.loss;
     wanted.push(...judged.wanted);
     given.push(...judged.given);
@@ -75,8 +78,11 @@ interface Judged<B> {
 async function* judge<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
   items: readonly Item[],
-  batchSize: number,
+  options: EvaluationOptions,
 ): AsyncGenerator<Judged<B>> {
+  checkOptions("evaluate", options, EVALUATION_RULES);
+  if (objective.root) requireLive("evaluate", objective.root);
+  const { batchSize } = withDefaults(EVALUATION_DEFAULTS, options);
   for (const group of makeGroups(items, { batchSize })) {
     const batch = objective.collate(group, createRandom(0));
     const wanted = objective.labelsOf(batch);

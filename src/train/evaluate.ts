@@ -1,6 +1,8 @@
 import { makeGroups } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import type { LanguageModel } from "../models/model.ts";
+import { requireLive } from "../nn/module.ts";
+import { checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { languageModelling } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
@@ -16,11 +18,33 @@ export interface Evaluation {
   tokens: number;
 }
 
+/** How items are evaluated. */
+export interface EvaluationOptions {
+  /** Items in a batch; 4 unless given. */
+  batchSize?: number;
+}
+
+/** What holds where nothing is said, here and on the command line. */
+export const EVALUATION_DEFAULTS: Required<EvaluationOptions> = { batchSize: 4 };
+
+/** What the options have to be. */
+export const EVALUATION_RULES: Rules<EvaluationOptions> = {
+  batchSize: integer({ min: 1 }, "per_device_eval_batch_size", "perDeviceEvalBatchSize"),
+};
+
+/** Options of {@link meanLoss}. */
+export interface MeanLossOptions extends EvaluationOptions {
+  /** Seeds what an objective chooses by chance, such as masks; 0 unless given. */
+  seed?: number;
+}
+
+const MEAN_LOSS_RULES: Rules<MeanLossOptions> = { ...EVALUATION_RULES, seed: integer({ min: 0 }) };
+
 /** Loss over all label tokens of the sequences, each token weighing the same. */
 export async function evaluate(
   model: LanguageModel,
   sequences: readonly Sequence[],
-  options: { batchSize?: number } = {},
+  options: EvaluationOptions = {},
 ): Promise<Evaluation> {
   const { loss, terms } = await meanLoss(languageModelling(model), sequences, options);
   return { loss, perplexity: Math.exp(loss), tokens: terms };
@@ -30,8 +54,11 @@ export async function evaluate(
 export async function meanLoss<Item, B extends Counted>(
   objective: Objective<Item, B>,
   items: readonly Item[],
-  { batchSize = 4, seed = 0 }: { batchSize?: number; seed?: number } = {},
+  options: MeanLossOptions = {},
 ): Promise<{ loss: number; terms: number }> {
+  checkOptions("meanLoss", options, MEAN_LOSS_RULES);
+  const { batchSize, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
+  if (objective.root) requireLive("meanLoss", objective.root);
   const random = createRandom(seed);
   let sum = 0;
   let terms = 0;

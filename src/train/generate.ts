@@ -3,9 +3,18 @@ import { gatherRows } from "../kernels/rows.ts";
 import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
+import { requireLive } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, integer, listOf, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
-import { checkSampling, failScores, isGreedy, type SamplingOptions, sampleToken } from "./sample.ts";
+import {
+  failScores,
+  isGreedy,
+  SAMPLING_DEFAULTS,
+  SAMPLING_RULES,
+  type SamplingOptions,
+  sampleToken,
+} from "./sample.ts";
 
 /** Options of {@link generateTokens}. */
 export interface TokenOptions extends SamplingOptions {
@@ -17,6 +26,17 @@ export interface TokenOptions extends SamplingOptions {
   seed?: number;
 }
 
+/** What holds where nothing is said, here and on the command line. */
+export const GENERATE_DEFAULTS = { maxNewTokens: 256, seed: 0, ...SAMPLING_DEFAULTS };
+
+/** What the options have to be. */
+export const TOKEN_RULES: Rules<TokenOptions> = {
+  ...SAMPLING_RULES,
+  maxNewTokens: integer({ min: 1 }, "max_tokens", "maxTokens"),
+  eosTokenIds: listOf(integer({ min: 0 }), "a list of ids", "eos_token_id", "eosTokenId"),
+  seed: integer({ min: 0 }),
+};
+
 /**
  * Continues a prompt, token by token, with a key/value cache.
  * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, a prompt that leaves
@@ -25,9 +45,11 @@ export interface TokenOptions extends SamplingOptions {
 export async function* generateTokens(
   model: LanguageModel,
   promptIds: readonly number[],
-  { maxNewTokens = 256, eosTokenIds = [], seed = 0, ...sampling }: TokenOptions = {},
+  options: TokenOptions = {},
 ): AsyncGenerator<number> {
-  checkSampling(sampling);
+  checkOptions("generate", options, TOKEN_RULES);
+  requireLive("generate", model.root);
+  const { maxNewTokens, eosTokenIds = [], seed, ...sampling } = withDefaults(GENERATE_DEFAULTS, options);
   checkPrompt(model, promptIds);
   const capacity = Math.min(promptIds.length + maxNewTokens, model.config.maxPositions);
   const cache = model.newCache(capacity);

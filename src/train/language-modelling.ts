@@ -9,9 +9,10 @@ import type { Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
-  const { device, head, headOptions } = model;
+  const { device, root, head, headOptions } = model;
   return {
     device,
+    root,
     collate: (items) => collate(items.map(predictable), { padTokenId: 0 }),
     loss(batch, context, scale) {
       const { ids, ...padding } = uploadTokens(device, batch);
@@ -35,9 +36,10 @@ export function maskedLanguageModelling(
   model: MaskedLanguageModel,
   mask: (item: Sequence, random: Random) => Sequence = (item) => item,
 ): Objective<Sequence, Batch> {
-  const { device, head, headOptions } = model;
+  const { device, root, head, headOptions } = model;
   return {
     device,
+    root,
     collate: (items, random) =>
       collate(
         items.map((item, i) => mask(item, random.fork(i))),

@@ -1,6 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Context } from "../nn/module.ts";
+import type { Context, Module } from "../nn/module.ts";
 import type { Random } from "../util/random.ts";
 
 /** What every batch counts. */
@@ -15,6 +15,8 @@ export interface Counted {
 export interface Objective<Item, B extends Counted = Counted> {
   /** Where the model is. */
   readonly device: Device;
+  /** The model's modules: parameters of an adapter on another are refused. Absent where there are none to compare. */
+  readonly root?: Module | undefined;
   /** Puts the items of a micro-batch together; `random` is of this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
   /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */

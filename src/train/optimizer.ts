@@ -11,11 +11,19 @@ export interface AdamWOptions {
   betas?: readonly [number, number];
   /** Added to the root of the mean square; 1e-8 unless given. */
   eps?: number;
-  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay; 0.01 unless given. */
+  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay; 0 unless given, as in transformers. */
   weightDecay?: number;
   /** Gradients are scaled down to this global norm; 1 unless given, 0 switches clipping off. */
   maxGradNorm?: number;
 }
+
+/** What holds where nothing is said: transformers' values. */
+export const ADAMW_DEFAULTS: Required<AdamWOptions> = {
+  betas: [0.9, 0.999],
+  eps: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
 
 /**
  * AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over one flat buffer: three dispatches a step, whatever
@@ -38,7 +46,7 @@ export class AdamW {
     if (locked) fail("train", locked.why, locked.help);
     const { flat: gradients, views } = allocateLike(parameters);
     this.#parameters = parameters;
-    this.#options = { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, ...options };
+    this.#options = { ...ADAMW_DEFAULTS, ...options };
     this.#flatGradients = gradients;
     this.gradients = views;
     [this.#m, this.#v] = flat.device.memory.persistent(

@@ -1,4 +1,5 @@
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
+import { integer, number, type Rules } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
 /** What to do where a model computes no numbers. */
@@ -19,19 +20,23 @@ export interface SamplingOptions {
   repetitionPenalty?: number;
 }
 
-/** @throws LoraError listing every option outside its range. */
-export function checkSampling(options: SamplingOptions): void {
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
-  const problems: string[] = [];
-  if (!(temperature >= 0)) problems.push(`temperature is ${temperature}, wanted 0 or more`);
-  if (!Number.isInteger(topK) || topK < 0)
-    problems.push(`topK is ${topK}, wanted a whole number, 0 for all tokens`);
-  if (!(topP > 0 && topP <= 1)) problems.push(`topP is ${topP}, wanted more than 0 and at most 1`);
-  if (!(minP >= 0 && minP <= 1)) problems.push(`minP is ${minP}, wanted 0 … 1`);
-  if (!(repetitionPenalty > 0))
-    problems.push(`repetitionPenalty is ${repetitionPenalty}, wanted more than 0`);
-  failAll("generate", problems);
-}
+/** What holds where nothing is said: the most likely token. */
+export const SAMPLING_DEFAULTS: Required<SamplingOptions> = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+};
+
+/** What the options have to be. */
+export const SAMPLING_RULES: Rules<SamplingOptions> = {
+  temperature: number({ min: 0 }, "temp", "do_sample"),
+  topK: integer({ min: 0 }),
+  topP: number({ above: 0, max: 1 }),
+  minP: number({ min: 0, max: 1 }),
+  repetitionPenalty: number({ above: 0 }),
+};
 
 /** Whether the choice is the most likely token, so that the device can make it alone. */
 export function isGreedy({ temperature = 0, repetitionPenalty = 1 }: SamplingOptions): boolean {

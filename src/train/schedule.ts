@@ -1,7 +1,10 @@
 import { fail } from "../util/fail.ts";
 
+/** The shapes of the learning rate. */
+export const SCHEDULES = ["linear", "cosine", "constant"] as const;
+
 /** Shapes of the learning rate over a run, by transformers' names. */
-export type ScheduleName = "linear" | "cosine" | "constant";
+export type ScheduleName = (typeof SCHEDULES)[number];
 
 /** Options of {@link learningRateAt}. */
 export interface ScheduleOptions {

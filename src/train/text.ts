@@ -1,15 +1,26 @@
+import { requireTrainable } from "../adapters/adapter.ts";
 import type { Example } from "../data/examples.ts";
 import { encodePrompt } from "../data/special-frame.ts";
-import { type TokenizeOptions, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
+import {
+  defaultMaxLength,
+  TOKENIZE_RULES,
+  type TokenizeOptions,
+  type TokenizeReport,
+  tokenizeExamples,
+} from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
-import { type Evaluation, evaluate as evaluateSequences } from "./evaluate.ts";
-import { generateTokens, type TokenOptions } from "./generate.ts";
+import { fail } from "../util/fail.ts";
+import { callback, checkOptions, listOf, pickOptions, type Rules, text } from "../util/options.ts";
+import {
+  EVALUATION_RULES,
+  type Evaluation,
+  type EvaluationOptions,
+  evaluate as evaluateSequences,
+} from "./evaluate.ts";
+import { generateTokens, TOKEN_RULES, type TokenOptions } from "./generate.ts";
 import { StopStrings } from "./stop-strings.ts";
-import { type StepMetrics, type TrainerOptions, trainSequences } from "./trainer.ts";
-
-/** Longest sequence where nothing is said, as in TRL. */
-const DEFAULT_MAX_LENGTH = 1024;
+import { type StepMetrics, TRAINER_RULES, type TrainerOptions, trainSequences } from "./trainer.ts";
 
 /** Options of {@link train}. */
 export interface TrainOptions extends TrainerOptions, Partial<TokenizeOptions> {
@@ -17,8 +28,11 @@ export interface TrainOptions extends TrainerOptions, Partial<TokenizeOptions> {
   onData?: (report: TokenizeReport) => void;
 }
 
+const TRAIN_RULES: Rules<TrainOptions> = { ...TRAINER_RULES, ...TOKENIZE_RULES, onData: callback() };
+
 /** Anything with trainable tensors: an adapter. */
 export interface Trainable {
+  /** The tensors to be trained. */
   readonly parameters: Parameters;
 }
 
@@ -34,10 +48,17 @@ export async function* train(
   examples: readonly Example[],
   options: TrainOptions = {},
 ): AsyncGenerator<StepMetrics> {
+  checkOptions("train", options, TRAIN_RULES);
+  requireTrainable("train", adapter.parameters, model.root);
   const { sequences, report } = tokenizeExamples(examples, requireTokenizer(model), settle(model, options));
   options.onData?.(report);
-  yield* trainSequences(model, adapter.parameters, sequences, options);
+  yield* trainSequences(model, adapter.parameters, sequences, pickOptions(options, TRAINER_RULES));
 }
+
+/** Options of {@link evaluate}. */
+export type EvaluateOptions = EvaluationOptions & Partial<TokenizeOptions>;
+
+const EVALUATE_RULES: Rules<EvaluateOptions> = { ...EVALUATION_RULES, ...TOKENIZE_RULES };
 
 /**
  * Mean loss (nats) and perplexity of the label tokens of text rows.
@@ -46,20 +67,20 @@ export async function* train(
 export async function evaluate(
   model: Model,
   examples: readonly Example[],
-  options: Partial<TokenizeOptions> & { batchSize?: number } = {},
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  checkOptions("evaluate", options, EVALUATE_RULES);
   const { sequences } = tokenizeExamples(examples, requireTokenizer(model), settle(model, options));
-  return evaluateSequences(model, sequences, options);
+  return evaluateSequences(model, sequences, pickOptions(options, EVALUATION_RULES));
 }
 
-function settle(
-  model: Model,
-  options: Partial<TokenizeOptions>,
-): Partial<TokenizeOptions> & { maxLength: number } {
-  return {
-    ...options,
-    maxLength: options.maxLength ?? Math.min(DEFAULT_MAX_LENGTH, model.config.maxPositions),
-  };
+function settle({ config: { maxPositions } }: Model, options: Partial<TokenizeOptions>): TokenizeOptions {
+  const { maxLength = defaultMaxLength(maxPositions) } = options;
+  if (maxLength > maxPositions) {
+    const got = `maxLength is ${maxLength}, more than the model's ${maxPositions} positions`;
+    fail("maxLength", got, `give at most ${maxPositions}, or leave it out`);
+  }
+  return { ...pickOptions(options, TOKENIZE_RULES), maxLength };
 }
 
 /** Options of {@link generate}. */
@@ -67,6 +88,8 @@ export interface GenerateOptions extends TokenOptions {
   /** The text ends before the first of these; it may be, or hold, a special token such as `<|im_end|>`. */
   stop?: readonly string[];
 }
+
+const GENERATE_RULES: Rules<GenerateOptions> = { ...TOKEN_RULES, stop: listOf(text(), "a list of texts") };
 
 /**
  * Continues a text; yields printable pieces as they come, characters whole.
@@ -77,13 +100,14 @@ export async function* generate(
   prompt: string,
   options: GenerateOptions = {},
 ): AsyncGenerator<string> {
+  checkOptions("generate", options, GENERATE_RULES);
   const tokenizer = requireTokenizer(model);
   const promptIds = encodePrompt(tokenizer, prompt);
   const decoder = tokenizer.decodeStream({ after: promptIds });
   const stops = new StopStrings(options.stop ?? []);
   for await (const token of generateTokens(model, promptIds, {
-    eosTokenIds: tokenizer.stopTokenIds,
-    ...options,
+    ...pickOptions(options, TOKEN_RULES),
+    eosTokenIds: options.eosTokenIds ?? tokenizer.stopTokenIds,
   })) {
     const special = tokenizer.specialToken(token);
     const shown = special === undefined ? stops.push(decoder.push(token)) : stops.pushHidden(special);

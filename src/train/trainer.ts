@@ -1,15 +1,29 @@
+import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readTogether, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
+import { requireLive } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
+import {
+  type Bounds,
+  checkOptions,
+  flag,
+  integer,
+  inWords,
+  isWithin,
+  number,
+  oneOf,
+  type Rules,
+  withDefaults,
+} from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { languageModelling } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
-import { AdamW, type AdamWOptions } from "./optimizer.ts";
+import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
 import { accumulateGradients } from "./pass.ts";
-import { learningRateAt, type ScheduleName } from "./schedule.ts";
+import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 /** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
 export interface TrainerOptions extends AdamWOptions {
@@ -63,9 +77,12 @@ export interface StepMetrics {
   peakBytes: number;
 }
 
-type Settled = TrainerOptions & Required<Omit<TrainerOptions, "maxSteps" | keyof AdamWOptions>>;
+/** Options that have a value where none is given. */
+type Defaults = Required<Omit<TrainerOptions, "maxSteps">>;
+type Settled = Defaults & Pick<TrainerOptions, "maxSteps">;
 
-const DEFAULTS: Settled = {
+/** What holds where nothing is said, here and on the command line. */
+export const TRAINER_DEFAULTS: Defaults = {
   epochs: 1,
   batchSize: 4,
   gradientAccumulationSteps: 1,
@@ -75,6 +92,32 @@ const DEFAULTS: Settled = {
   gradientCheckpointing: false,
   seed: 0,
   shuffle: true,
+  ...ADAMW_DEFAULTS,
+};
+
+const BETA: Bounds = { min: 0, below: 1 };
+
+/** What the options of a training run have to be. */
+export const TRAINER_RULES: Rules<TrainerOptions> = {
+  maxSteps: integer({ min: 1 }, "iters"),
+  epochs: number({ above: 0 }, "num_train_epochs", "numTrainEpochs"),
+  batchSize: integer({ min: 1 }, "per_device_train_batch_size", "perDeviceTrainBatchSize"),
+  gradientAccumulationSteps: integer({ min: 1 }, "grad_accumulation_steps"),
+  learningRate: number({ above: 0 }, "lr"),
+  schedule: oneOf(SCHEDULES, "lr_scheduler_type", "lrSchedulerType", "lr_scheduler"),
+  warmupSteps: integer({ min: 0 }),
+  gradientCheckpointing: flag("grad_checkpoint"),
+  seed: integer({ min: 0 }),
+  shuffle: flag(),
+  betas: {
+    wanted: `a list of two numbers${inWords(BETA)}`,
+    accepts: (value) =>
+      Array.isArray(value) && value.length === 2 && value.every((beta) => isWithin(beta, BETA)),
+    aliases: ["adam_beta1", "adam_beta2"],
+  },
+  eps: number({ above: 0 }, "adam_epsilon", "epsilon"),
+  weightDecay: number({ min: 0 }),
+  maxGradNorm: number({ min: 0 }),
 };
 
 /** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */
@@ -99,8 +142,11 @@ export async function* trainObjective<Item, B extends Counted>(
   items: readonly Item[],
   given: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
-  const options: Settled = { ...DEFAULTS, ...given };
-  checkOptions(options, items);
+  checkOptions("train", given, TRAINER_RULES);
+  const options: Settled = withDefaults(TRAINER_DEFAULTS, given);
+  if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
+  if (objective.root) requireLive("train", objective.root);
+  requireTrainable("train", parameters, objective.root);
   const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);
   const batches = stepBatches(objective, items, options);
@@ -132,20 +178,6 @@ export async function* trainObjective<Item, B extends Counted>(
   } finally {
     optimizer.release();
   }
-}
-
-function checkOptions(options: Settled, items: readonly unknown[]): void {
-  const problems: string[] = [];
-  if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
-  for (const name of ["batchSize", "gradientAccumulationSteps"] as const) {
-    if (!Number.isInteger(options[name]) || options[name] < 1)
-      problems.push(`${name} is ${options[name]}, wanted 1 or more`);
-  }
-  if (options.maxSteps !== undefined && !(options.maxSteps >= 1))
-    problems.push(`maxSteps is ${options.maxSteps}, wanted 1 or more`);
-  if (!(options.learningRate > 0))
-    problems.push(`learningRate is ${options.learningRate}, wanted a positive number`);
-  failAll("train", problems);
 }
 
 function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: Settled, rows: number): number {

@@ -62,7 +62,10 @@ describe("an adapter's choice of layers is saved as PEFT saves it", () => {
       { targetModules: "all-linear" },
       { target_modules: [...layerPaths(0), ...layerPaths(1)], ...NOTHING, ...ALIKE, count: 14 },
     ],
-    [{}, { target_modules: ["q_proj", "v_proj"], ...NOTHING, ...ALIKE, count: 4 }],
+    [
+      { targetModules: ["q_proj", "v_proj"] },
+      { target_modules: ["q_proj", "v_proj"], ...NOTHING, ...ALIKE, count: 4 },
+    ],
     [
       { targetModules: ["q_proj", "v_proj"], layersToTransform: [1] },
       { target_modules: ["q_proj", "v_proj"], ...NOTHING, layers_to_transform: [1], ...ALIKE, count: 2 },
@@ -142,7 +145,7 @@ describe("layers are named one by one", () => {
 
 test("options that choose nothing or are no numbers are refused together", async () => {
   expect(() => lora({ rankPattern: { q: 0 }, alphaPattern: { v: Number.NaN } })).toThrow(
-    /2 problems:[\s\S]*rankPattern\["q"\] is 0; the rank[\s\S]*alphaPattern\["v"\] is NaN; it must be a number/,
+    /2 problems:[\s\S]*rankPattern\["q"\] is 0, wanted a whole number[\s\S]*alphaPattern\["v"\] is NaN, wanted a number/,
   );
   const model = await openTestModel(fixturePath("llama-gqa"));
   const none = lora({ targetModules: ["q_proj"], layersToTransform: [7] });

@@ -105,17 +105,16 @@ describe("attach", () => {
     expect(Math.max(...A)).toBeGreaterThan(0.9 / Math.sqrt(32));
   });
 
-  test("uses the family's default targets", async () => {
+  test("adapts all linear layers where no targets are given", async () => {
     const adapter = attach(await openTestModel(folder), lora());
-    expect(new Set(adapter.sites.map(({ module }) => module.path.split(".").at(-1)))).toEqual(
-      new Set(["q_proj", "v_proj"]),
-    );
+    expect(adapter.sites.length).toBe(14);
+    expect(adapter.method.options).toMatchObject({ r: 16, alpha: 32, dropout: 0 });
   });
 
   test("refuses bad options, targets that match nothing, and a second adapter", async () => {
     const model = await openTestModel(folder);
     expect(() => lora({ r: 0, dropout: 1 })).toThrow(
-      /2 problems:[\s\S]*r is 0; the rank must be a whole number of at least 1[\s\S]*dropout is 1/,
+      /2 problems:[\s\S]*r is 0, wanted a whole number of at least 1[\s\S]*dropout is 1/,
     );
     expect(() => attach(model, lora({ targetModules: ["q_proj", "query"] }))).toThrow(
       /"query" matches no module[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { candidatesOf, checkSampling, type SamplingOptions, sampleToken } from "../../src/train/sample.ts";
+import { candidatesOf, SAMPLING_RULES, type SamplingOptions, sampleToken } from "../../src/train/sample.ts";
+import { checkOptions } from "../../src/util/options.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
@@ -62,7 +63,7 @@ describe("sampleToken", () => {
 
   test("options outside their range are all reported", () => {
     const bad = { temperature: -1, topK: 1.5, topP: 0, minP: 2, repetitionPenalty: 0 };
-    expect(() => checkSampling(bad)).toThrow(/5 problems/);
+    expect(() => checkOptions("generate", bad, SAMPLING_RULES)).toThrow(/5 problems/);
   });
 });
 

@@ -3,6 +3,14 @@ import { Pipeline } from "./pipeline/pipeline.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
 import { type SettledTokenizer, settleTokenizer } from "./settle-tokenizer.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
+import {
+  addsSpecialTokens,
+  type DecodeOptions,
+  type DecodeStreamOptions,
+  type EncodeOptions,
+  skipsSpecialTokens,
+  streamOptions,
+} from "./tokenizer-options.ts";
 
 /** Turns a growing list of tokens into text that can be printed at once. */
 export interface DecodeStream {
@@ -12,25 +20,17 @@ export interface DecodeStream {
   flush(): string;
 }
 
-/** Options of {@link Tokenizer.decodeStream}. */
-export interface DecodeStreamOptions {
-  /** Tokens that are already on the screen, such as the prompt; without them a first space may be stripped. */
-  after?: readonly number[];
-  /** Leaves special tokens out of the text. */
-  skipSpecialTokens?: boolean;
-}
-
 /** Text to token ids and back, exactly as the Python `tokenizers` library does it. */
 export interface Tokenizer extends SpecialTokens {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
-  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  encode(text: string, options?: EncodeOptions): number[];
   /**
    * The ids of two texts with the special tokens around and between them, and which segment each id is of. An empty
    * second text counts as none, as in transformers; `TextEncoder.encodePair` frames that too.
    */
   encodePair(first: string, second: string): { ids: number[]; segments: number[] };
   /** The text of token ids; ids outside the vocabulary are left out. */
-  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  decode(ids: readonly number[], options?: DecodeOptions): string;
   /** The text of a special token, which decoded text leaves out; undefined for any other. */
   specialToken(id: number): string | undefined;
   /** Starts decoding token by token. */
@@ -62,28 +62,31 @@ export function createTokenizer(
 export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: JsonObject): Tokenizer {
   const pipeline = new Pipeline(json);
 
-  const decode: Tokenizer["decode"] = (ids, { skipSpecialTokens = true } = {}) => {
+  const decode: Tokenizer["decode"] = (ids, options) => {
+    const skipSpecialTokens = skipsSpecialTokens(options);
     const tokens = ids.map((id) => pipeline.tokenOf(id)).filter((token) => token !== undefined);
     return pipeline.decode(skipSpecialTokens ? tokens.filter((token) => !pipeline.isSpecial(token)) : tokens);
   };
 
   return {
-    encode: (text, { addSpecialTokens = true } = {}) => [...pipeline.encode([text], addSpecialTokens).ids],
+    encode: (text, options) => [...pipeline.encode([text], addsSpecialTokens(options)).ids],
     encodePair: (first, second) => {
       const { ids, segments } = pipeline.encode(second === "" ? [first] : [first, second], true);
       return { ids: [...ids], segments: [...segments] };
     },
     decode,
     specialToken: (id) => pipeline.specialToken(id),
-    decodeStream: ({ after = [], skipSpecialTokens = true } = {}) =>
-      startStream({
+    decodeStream(options) {
+      const { after, skipSpecialTokens } = streamOptions(options);
+      return startStream({
         after,
         decode: (ids) => decode(ids, { skipSpecialTokens: false }),
         isText: (id) => {
           const token = pipeline.tokenOf(id);
           return token !== undefined && !(skipSpecialTokens && pipeline.isSpecial(token));
         },
-      }),
+      });
+    },
     ...readSpecialTokens((token) => pipeline.idOf(token), roles, modelConfigs),
     vocabSize: 1 + pipeline.highestId,
   };

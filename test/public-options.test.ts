@@ -1,0 +1,213 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "../src/cli/tables.ts";
+import * as node from "../src/index.node.ts";
+import * as web from "../src/index.web.ts";
+import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";
+import { GENERATE_DEFAULTS } from "../src/train/generate.ts";
+import { TRAINER_DEFAULTS } from "../src/train/trainer.ts";
+import { fixturePath, openTestModel } from "./support/fixtures.ts";
+import { ROOT } from "./support/shaders.ts";
+
+const { lora, attach } = node;
+const FOLDER = fixturePath("llama-tied");
+const ids = [{ inputIds: [1, 2, 3], labels: [-100, 2, 3] }];
+const rows = [{ text: "a" }];
+
+let model: node.Model;
+let adapter: node.Adapter<node.Lora>;
+let tokenizer: node.Tokenizer;
+
+beforeAll(async () => {
+  model = await openTestModel(FOLDER);
+  adapter = attach(model, lora({ r: 2 }));
+  const demo = await openTestModel(join(ROOT, "models/demo"));
+  tokenizer = demo.tokenizer as node.Tokenizer;
+  demo.release();
+});
+
+const objective = () => node.languageModelling(model);
+const none = {} as never;
+
+/** Every public function that takes an options object, by the type of that object. */
+const CALLS: Record<string, (options: never) => unknown> = {
+  LoraOptions: (options) => lora(options),
+  AttachOptions: (options) => attach(model, lora(), options),
+  TrainerOptions: (options) => node.trainObjective(objective(), adapter.parameters, ids, options).next(),
+  "TrainerOptions of trainSequences": (options) =>
+    node.trainSequences(model, adapter.parameters, ids, options).next(),
+  TrainOptions: (options) => node.train(model, adapter, rows, options).next(),
+  TokenizeOptions: (options) => node.evaluate(model, rows, options), // of train and evaluate
+  EvaluateOptions: (options) => node.evaluate(model, rows, options),
+  EvaluationOptions: (options) => node.evaluateClassifier(none, [1], options),
+  "EvaluationOptions of taggers": (options) => node.evaluateTagger(none, ids, options),
+  MeanLossOptions: (options) => node.meanLoss(objective(), ids, options),
+  GenerateOptions: (options) => node.generate(model, "a", options).next(),
+  TokenOptions: (options) => node.generateTokens(model, [1], options).next(),
+  SamplingOptions: (options) => node.generateTokens(model, [1], options).next(),
+  TuneOptions: (options) => node.tune(model, options),
+  ContrastiveOptions: (options) => node.contrastive(none, options),
+  MaskOptions: (options) => node.tokenMasker(options),
+  EncodeOptions: (options) => tokenizer.encode("a", options),
+  DecodeOptions: (options) => tokenizer.decode([1], options),
+  DecodeStreamOptions: (options) => tokenizer.decodeStream(options),
+  HeadChoice: (options) => node.openTaskModel(node.folderFiles(FOLDER), model.device, options),
+  LoadOptions: (options) => node.loadModel(FOLDER, options),
+  "LoadOptions of tasks": (options) => node.loadTaskModel(FOLDER, options),
+  "LoadOptions on the web": (options) => web.loadModel("./none", options),
+  "LoadOptions of tasks on the web": (options) => web.loadTaskModel("./none", options),
+  LoadAdapterOptions: (options) => node.loadAdapter(model, `${FOLDER}/adapter`, options),
+  "LoadAdapterOptions on the web": (options) => web.loadAdapter(model, "./none", options),
+  SourceOptions: (options) => node.saveMerged(model, adapter, "/nowhere/at/all", options),
+  DeviceOptions: (options) => node.openDevice(options),
+};
+
+test("every exported options type is in the list", () => {
+  const api = readFileSync(join(ROOT, "src/api.ts"), "utf8");
+  const names = new Set(api.match(/\b\w+(?:Options|Choice)\b/g));
+  expect([...names].filter((name) => !(name in CALLS))).toEqual([]);
+});
+
+const call = async (name: string, options: object) => CALLS[name]?.(options as never);
+
+test.each(Object.keys(CALLS))("%s: an option that there is not is refused by name", async (name) => {
+  await expect(call(name, { surely_unknown: 1 })).rejects.toThrow(
+    /surely_unknown is unknown[\s\S]*the options are \w+/,
+  );
+  await expect(call(name, null as unknown as object)).rejects.toThrow();
+});
+
+test.each([
+  ["LoraOptions", { lora_alpha: 32 }, "lora_alpha is unknown; did you mean alpha?"],
+  [
+    "LoraOptions",
+    { lora_r: 4, target_modules: "x", use_rslora: true },
+    "target_modules is unknown; did you mean targetModules?",
+  ],
+  ["LoraOptions", { lora_dropout: 0.1 }, "did you mean dropout?"],
+  ["LoraOptions", { r: 0 }, "r is 0, wanted a whole number of at least 1"],
+  ["LoraOptions", { r: "8" }, 'r is "8"'],
+  ["LoraOptions", { dropout: 1.5 }, "dropout is 1.5"],
+  ["LoraOptions", { targetModules: [1] }, "targetModules is [1]"],
+  ["LoraOptions", { layersToTransform: [-1] }, "layersToTransform is [-1]"],
+  ["TrainOptions", { learning_rate: 1 }, "did you mean learningRate?"],
+  ["TrainOptions", { per_device_train_batch_size: 1 }, "did you mean batchSize?"],
+  ["TrainOptions", { num_train_epochs: 1 }, "did you mean epochs?"],
+  ["TrainOptions", { max_seq_length: 1 }, "did you mean maxLength?"],
+  ["TrainOptions", { maxSteps: -1 }, "maxSteps is -1, wanted a whole number of at least 1"],
+  ["TrainOptions", { learningRate: Number.NaN }, "learningRate is NaN"],
+  ["TrainOptions", { schedule: "cosin" }, "wanted one of linear, cosine, constant"],
+  ["TrainOptions", { betas: [0.9, 1] }, "betas is [0.9, 1]"],
+  ["TrainOptions", { maxLength: 1 }, "maxLength is 1"],
+  ["TrainOptions", { onData: 1 }, "onData is 1, wanted a function"],
+  ["EvaluateOptions", { batchSize: 0 }, "batchSize is 0"],
+  ["GenerateOptions", { max_new_tokens: 1 }, "did you mean maxNewTokens?"],
+  ["GenerateOptions", { maxNewTokens: 0 }, "maxNewTokens is 0"],
+  ["GenerateOptions", { stop: "x" }, 'stop is "x", wanted a list of texts'],
+  ["LoadOptions", { revison: "x" }, "did you mean revision?"],
+  ["LoadOptions", { device: "gpu" }, 'device is "gpu"'],
+  ["LoadAdapterOptions", { token: 1 }, "token is 1, wanted a text"],
+  ["DeviceOptions", { powerPreference: "low" }, 'powerPreference is "low"'],
+])("%s: %j", async (name, options, message) => {
+  await expect(call(name, options)).rejects.toThrow(message);
+});
+
+test("an option that is undefined counts as not given", () => {
+  expect(lora({ r: undefined, alpha: undefined } as node.LoraOptions).options).toMatchObject({
+    r: 16,
+    alpha: 32,
+  });
+});
+
+describe("library and command line have the same defaults", () => {
+  const { options: adapted } = lora();
+  // What the flag stands for in the library; undefined: the library has nothing of the kind.
+  const LIBRARY: Record<string, unknown> = {
+    lora_r: adapted.r,
+    lora_alpha: adapted.alpha,
+    lora_dropout: adapted.dropout,
+    target_modules: adapted.targetModules,
+    use_rslora: adapted.useRslora,
+    num_train_epochs: TRAINER_DEFAULTS.epochs,
+    per_device_train_batch_size: TRAINER_DEFAULTS.batchSize,
+    gradient_accumulation_steps: TRAINER_DEFAULTS.gradientAccumulationSteps,
+    learning_rate: TRAINER_DEFAULTS.learningRate,
+    lr_scheduler_type: TRAINER_DEFAULTS.schedule,
+    warmup_steps: TRAINER_DEFAULTS.warmupSteps,
+    weight_decay: TRAINER_DEFAULTS.weightDecay,
+    max_grad_norm: TRAINER_DEFAULTS.maxGradNorm,
+    gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
+    seed: TRAINER_DEFAULTS.seed,
+    truncation: "truncate",
+    completion_only_loss: true,
+    max_tokens: GENERATE_DEFAULTS.maxNewTokens,
+    temperature: GENERATE_DEFAULTS.temperature,
+    top_k: GENERATE_DEFAULTS.topK,
+    top_p: GENERATE_DEFAULTS.topP,
+    min_p: GENERATE_DEFAULTS.minP,
+    repetition_penalty: GENERATE_DEFAULTS.repetitionPenalty,
+    batch_size: EVALUATION_DEFAULTS.batchSize,
+    task: "causal-lm",
+  };
+  /** Flags of the command line alone: files, reports, what is printed. */
+  const OWN = ["output_dir", "logging_steps", "eval_steps", "save_steps", "json"];
+
+  test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(
+    "%s",
+    (name, { fallback }) => {
+      const isUnset =
+        fallback === undefined || fallback === "" || (Array.isArray(fallback) && fallback.length === 0);
+      if (isUnset || OWN.includes(name)) return;
+      expect(fallback).toEqual(LIBRARY[name]);
+    },
+  );
+
+  test("these are the values", () => {
+    expect(LIBRARY).toMatchObject({ lora_r: 16, lora_alpha: 32, target_modules: "all-linear" });
+    expect(LIBRARY).toMatchObject({ learning_rate: 2e-4, weight_decay: 0, per_device_train_batch_size: 4 });
+    expect(LIBRARY).toMatchObject({ max_tokens: 256, temperature: 0, batch_size: 4 });
+  });
+});
+
+describe("what was released, is off or belongs elsewhere is refused", () => {
+  const open = () => openTestModel(FOLDER);
+  const first = (model: node.Model, { parameters }: node.Adapter) =>
+    node.trainSequences(model, parameters, ids, { maxSteps: 1 }).next();
+
+  test("an adapter of another model, one that is off and one that was released", async () => {
+    const [one, other] = [await open(), await open()];
+    const adapter = attach(one, lora({ r: 2 }));
+    await expect(first(other, adapter)).rejects.toThrow(
+      /train: the adapter is on another model \(.*llama-tied\)/,
+    );
+    const files = node.folderFiles(FOLDER);
+    await expect(node.mergedFiles(other, adapter, files)).rejects.toThrow(/on another model/);
+    await expect(node.saveMerged(other, adapter, "/nowhere/at/all")).rejects.toThrow(/on another model/);
+    adapter.enable(false);
+    await expect(first(one, adapter)).rejects.toThrow(/the adapter is off.*\n.*adapter.enable\(true\)/);
+    adapter.enable(true);
+    expect((await first(one, adapter)).value?.loss).toBeGreaterThan(0);
+    adapter.release();
+    expect(adapter.released).toBe(true);
+    await expect(first(one, adapter)).rejects.toThrow(/the adapter was released/);
+    await expect(node.saveAdapter(adapter, "/nowhere/at/all")).rejects.toThrow(/the adapter was released/);
+    await expect(node.mergedFiles(one, adapter, files)).rejects.toThrow(/the adapter was released/);
+  });
+
+  test("a model that was released", async () => {
+    const gone = await open();
+    const adapter = attach(gone, lora({ r: 2 }));
+    gone.release();
+    gone.release(); // once more changes nothing
+    const said = /the model was released[\s\S]*load it again/;
+    await expect(first(gone, adapter)).rejects.toThrow(said);
+    await expect(node.train(gone, adapter, rows).next()).rejects.toThrow(said);
+    await expect(node.generateTokens(gone, [1]).next()).rejects.toThrow(said);
+    await expect(node.meanLoss(node.languageModelling(gone), ids)).rejects.toThrow(said);
+    await expect(node.tune(gone)).rejects.toThrow(said);
+    await expect(node.loadAdapter(gone, `${FOLDER}/adapter`)).rejects.toThrow(said);
+    await expect(node.saveMerged(gone, adapter, "/nowhere/at/all")).rejects.toThrow(said);
+    expect(() => attach(gone, lora())).toThrow(said);
+  });
+});
