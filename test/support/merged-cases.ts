@@ -151,7 +151,7 @@ async function logitsOf(model: LoadedModel, fixture: string): Promise<Float32Arr
 
 /** An adapter that changes something: a new one's B is zero. */
 function newAdapter(model: LoadedModel): Adapter<Lora> {
-  const adapter = attach(model, lora({ r: 2, alpha: 4 }), { seed: 5 });
+  const adapter = attach(model, lora({ r: 2, alpha: 4, targetModules: model.defaultTargets }), { seed: 5 });
   for (const { tensors } of adapter.sites) {
     const { lora_B: B } = tensors;
     B?.write(new Float32Array(B.size).map((_, i) => 0.3 * Math.sin(i)));
