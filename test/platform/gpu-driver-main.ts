@@ -59,7 +59,7 @@ async function runFixture(name: string): Promise<void> {
   const folder = fixturePath(name);
   const golden = readJsonFile<TaskGolden>(folder, "golden.json");
   const model = await openTaskModel(folderFiles(folder), device);
-  const adapter = attach(model, lora({ r: 8, alpha: 16, dropout: 0.1 }));
+  const adapter = attach(model, lora({ r: 8, alpha: 16, dropout: 0.1, targetModules: model.defaultTargets }));
   const { objective, items } = taskCase(model, golden, await readTensors(folder, "golden.safetensors"));
   for (const gradientCheckpointing of [false, true]) {
     const options = { maxSteps: 1, batchSize: items.length, gradientCheckpointing };

@@ -20,7 +20,11 @@ export interface TenSteps {
 export async function tenSteps(library: Library, reference: string, given?: Device): Promise<TenSteps> {
   const device = given ?? (await library.openDevice());
   const model = await library.loadModel(reference, { device });
-  const adapter = library.attach(model, library.lora({ r: 4, alpha: 8 }), { seed: 1 });
+  const adapter = library.attach(
+    model,
+    library.lora({ r: 4, alpha: 8, targetModules: model.defaultTargets }),
+    { seed: 1 },
+  );
   const losses: number[] = [];
   const options = { maxSteps: 10, batchSize: 2, learningRate: 5e-3, seed: 1 };
   const sequences = madeUp(model.config.vocabSize);
