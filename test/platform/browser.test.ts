@@ -135,6 +135,7 @@ test(
       "/ten-steps.js": { content: code },
       "/dist/": { folder },
       "/model/": { folder: BUNDLED_MODEL },
+      "/images/formats/": { folder: fixturePath("images/formats") },
       "/images/": { folder: fixturePath("images") },
       "/favicon.ico": { content: "" },
     });
