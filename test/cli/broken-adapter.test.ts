@@ -1,0 +1,45 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const MODEL = ["--model", BUNDLED_MODEL];
+
+// An adapter as a training that diverged leaves it: one value is NaN.
+describe("an adapter that computes no numbers", () => {
+  let adapter: string;
+  let data: string;
+
+  beforeAll(async () => {
+    adapter = cli.path("adapter");
+    data = cli.write("rows.jsonl", [{ text: "In the morning" }, { text: "the sun is up" }]);
+    const words = ["train", ...MODEL, "--data", data, "--output-dir", adapter, "--iters", "1"];
+    expect((await cli.run(words)).code).toBe(0);
+    const file = `${adapter}/adapter_model.safetensors`;
+    const bytes = readFileSync(file);
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    writeFileSync(file, bytes);
+  }, 120_000);
+
+  test.each<[string, string[], RegExp]>([
+    ["generate", ["--prompt", "In", "--max-tokens", "2"], /a score of the next token is NaN or infinite/],
+    ["generate", ["--prompt", "In", "--max-tokens", "2", "--temp", "1"], /a score of the next token is NaN/],
+    ["eval", [], /the loss is NaN/],
+  ])("%s %j ends with 1 and says what to do", async (command, more, message) => {
+    const rows = command === "eval" ? ["--data", data] : [];
+    const result = await cli.run([command, ...MODEL, "--adapter-path", adapter, ...rows, ...more]);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr).toContain("try it without the adapter");
+    expect(result.code).toBe(1);
+  });
+
+  test("training that learns nothing saves nothing", async () => {
+    const out = cli.path("again");
+    const words = ["train", ...MODEL, "--data", data, "--output-dir", out, "--iters", "2"];
+    const result = await cli.run([...words, "--resume-adapter-file", adapter]);
+    expect(result.stderr).toMatch(/no step had a finite gradient[\s\S]*without the adapter/);
+    expect(result.code).toBe(1);
+    expect(existsSync(`${out}/adapter_model.safetensors`)).toBe(false);
+  });
+});
