@@ -1,14 +1,15 @@
 """What Rust's tokenizers makes of many texts, for differences.ts, which compares:
 
-    python scripts/tokenizers/differences.py OUT --texts 2000 --seed 1 [--only NAME] [--long] [--real FOLDER…]
+    python scripts/tokenizers/differences.py OUT --texts 2000 --seed 1 [--only NAME] [--long BYTES] [--real FOLDER…]
 
 One file for each tokenizer: its tokenizer.json, and for each text the ids with and without special tokens, of a pair,
-and the text decoded with and without special tokens. --long adds texts of 1 MB, --real other tokenizers' folders.
+and the text decoded with and without special tokens. --long adds texts of that length (1000000), --real other tokenizers' folders.
 """
 
 import argparse
 import hashlib
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "test/fixtures"))
-from tokenizer_components import all_cases, decoder_cases, id_rows, precompiled, tokenizer
+from tokenizer_components import all_cases, decoder_cases, id_rows, precompiled, row, second_text, tokenizer
 from tokenizer_texts import long_texts, texts
 
 SPM_RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf"]
@@ -24,19 +25,6 @@ SPM_RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf"]
 
 def digest(text):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def row(made, text, second):
-    """None where the library itself gives up."""
-    try:
-        whole, plain = made.encode(text), made.encode(text, add_special_tokens=False)
-        pair = made.encode(text, second)
-        both = [made.decode(whole.ids, skip_special_tokens=skip) for skip in (True, False)]
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        return None
-    return [whole.ids, plain.ids, pair.ids, pair.type_ids, *both]
 
 
 def long_row(made, text):
@@ -54,7 +42,7 @@ def measure(name, source, made_texts, long, place):
     made = Tokenizer.from_str(source)
     made.no_truncation()
     made.no_padding()
-    rows = [row(made, text, made_texts[i - 1] or "b") for i, text in enumerate(made_texts)]
+    rows = [row(made, text, second_text(made_texts, i)) for i, text in enumerate(made_texts)]
     longs = {kind: long_row(made, text) for kind, text in long.items()}
     number = len(list(place.glob("*.json")))
     found = {"name": name, "json": json.loads(source), "rows": rows, "long": longs}
@@ -73,7 +61,7 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--texts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="expression that a tokenizer's name must match")
     parser.add_argument("--long", type=int, default=0, help="bytes of the long texts")
     parser.add_argument("--real", type=Path, nargs="*", default=[])
     options = parser.parse_args()
@@ -83,13 +71,13 @@ def main():
     rows = id_rows(options.texts, options.seed)
     (options.out / "texts").write_text(json.dumps({"texts": made_texts, "long": long, "rows": rows}))
     for name, json_ in all_cases().items():
-        if options.only in name:
+        if re.search(options.only, name):
             measure(name, json.dumps(json_), made_texts, long, options.out)
     for rule in SPM_RULES:
-        if options.only in f"Precompiled {rule}":
+        if re.search(options.only, f"Precompiled {rule}"):
             measure(f"Precompiled {rule}", json.dumps(tokenizer(normalizer=precompiled(rule))), made_texts, long, options.out)
     for name, json_ in decoder_cases():
-        if options.only in name:
+        if re.search(options.only, name):
             measure_decoder(name, json_, rows, options.out)
     for folder in options.real:
         measure(folder.name, (folder / "tokenizer.json").read_text(), made_texts, long, options.out)
