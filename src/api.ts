@@ -10,6 +10,9 @@ export {
   type Together,
 } from "./adapters/adapter.ts";
 export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
+export * as ops from "./autograd/ops.ts";
+export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
 export {
   encodeLabelledTexts,
   encodeTaggedWords,
@@ -26,12 +29,14 @@ export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";
-export { type DType, fromArray, Tensor } from "./gpu/tensor.ts";
+export { type DType, fromArray, scoped, Tensor } from "./gpu/tensor.ts";
 export type { FileSource } from "./io/files/files.ts";
 export { memoryFiles } from "./io/files/files.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
+export { castToFloat } from "./kernels/cast.ts";
+export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
@@ -49,6 +54,18 @@ export type {
   Task,
   TextClassifier,
 } from "./models/model.ts";
+export type { KvCache } from "./nn/cache.ts";
+export { isLinear, type Linear } from "./nn/linear.ts";
+export {
+  type Context,
+  isLeaf,
+  type Leaf,
+  type Module,
+  modules,
+  type Siblings,
+  type Wrap,
+} from "./nn/module.ts";
+export type { Parameter, Parameters } from "./nn/parameters.ts";
 export {
   type ClassifierObjective,
   imageClassification,
@@ -83,3 +100,4 @@ export {
 } from "./train/text.ts";
 export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
 export { type FailureKind, LoraError } from "./util/fail.ts";
+export type { Random } from "./util/random.ts";

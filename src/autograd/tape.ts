@@ -55,6 +55,7 @@ export class Tape {
     this.#state.tracked.add(leaf.source);
   }
 
+  /** Whether a tensor is watched, or was computed from what is. */
   tracks(tensor: Tensor): boolean {
     return this.#state.tracked.has(tensor.source);
   }

@@ -1,4 +1,4 @@
-import { type Adaptable, type Adapter, attach, requireAdapter } from "../adapters/adapter.ts";
+import { type Adaptable, type Adapter, attach, type Method, requireAdapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import { wholeNames } from "../adapters/trained-whole.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
@@ -33,6 +33,9 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
  */
 export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
+  const { type }: Method = adapter.method; // a caller without types may bring another
+  if (type !== "LORA")
+    fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
   const { method, sites, saved } = adapter;
   const values = await readParameters(adapter.parameters);
   const stored = (module: Module, name: string, shape: readonly number[]) => ({

@@ -20,6 +20,7 @@ interface Entry {
 export class KvCache {
   /** Tokens whose keys and values are complete in every layer. */
   length = 0;
+  /** Tokens that there is room for. */
   readonly capacity: number;
   readonly #entries: Entry[];
 

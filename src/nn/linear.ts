@@ -5,8 +5,11 @@ import type { Weights } from "./weights.ts";
 
 /** y = x Wᵀ + b. The kind of module that LoRA adapts. */
 export interface Linear extends Leaf {
+  /** Tells it from other modules. */
   readonly kind: "linear";
+  /** Columns of the weight. */
   readonly inFeatures: number;
+  /** Rows of the weight. */
   readonly outFeatures: number;
   /** `[out, in]`, f32 or words */
   readonly weight: Tensor;

@@ -25,7 +25,9 @@ export interface Context {
 
 /** A piece of a model: a path in the checkpoint and a function of an activation. */
 export interface Module {
+  /** Its place in the checkpoint, such as `model.layers.0.self_attn.q_proj`. */
   readonly path: string;
+  /** The modules right below it. */
   readonly children: readonly Module[];
   /** Children that compute from the same input. */
   readonly siblings?: Siblings;
@@ -54,6 +56,7 @@ export function call(module: Module, x: Tensor, context: Context): Tensor {
 
 /** Modules that compute from the same input, such as the projections of queries, keys and values. */
 export interface Siblings {
+  /** The modules, in the order of their outputs. */
   readonly members: readonly Module[];
   /** Set by an adapter that computes them together: their outputs, in order. */
   wrap?: ((x: Tensor, context: Context) => Tensor[]) | undefined;

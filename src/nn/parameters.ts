@@ -4,7 +4,9 @@ import { zeros } from "../kernels/elementwise.ts";
 
 /** A trainable tensor by its name in the saved file. */
 export interface Parameter {
+  /** Path of its module and its own name. */
   name: string;
+  /** Its place in the buffer of all. */
   tensor: Tensor;
 }
 
@@ -15,6 +17,7 @@ export interface Parameter {
 export interface Parameters {
   /** `[n]` f32: everything. */
   readonly flat: Tensor;
+  /** Each tensor. */
   readonly entries: readonly Parameter[];
   /** Matrices that consist of the rows of several entries. */
   readonly stacks: readonly Tensor[];

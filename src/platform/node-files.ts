@@ -47,9 +47,9 @@ export async function isFolder(path: string): Promise<boolean> {
 }
 
 /** For a `catch`: undefined where there is no such file, else the error again. */
-export function noneIfMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-  throw error;
+export function noneIfMissing(error: unknown): undefined {
+  const { code } = error as { readonly code?: unknown };
+  if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
 }
 
 /** The bytes [start, end) of a file. */

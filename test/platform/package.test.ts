@@ -109,6 +109,9 @@ function targets(value: unknown): string[] {
   return Object.values(value as object).flatMap(targets);
 }
 
+/** Programs of users: compiled with the package's types, and run. */
+const PROGRAMS = ["consumer", "custom-method"];
+
 const RESOLUTIONS = [
   ["bundler", "esnext", []],
   ["nodenext", "nodenext", []],
@@ -119,7 +122,8 @@ test.each(RESOLUTIONS)(
   "its types resolve with moduleResolution %s, module %s %s",
   (resolution, module, more) => {
     const project = join(folder, "project");
-    cpSync(join(import.meta.dirname, "consumer.ts.txt"), join(project, "consumer.ts"));
+    for (const name of PROGRAMS)
+      cpSync(join(import.meta.dirname, `${name}.ts.txt`), join(project, `${name}.ts`));
     writeFileSync(join(project, "globals.d.ts"), "declare const process: { argv: string[] };");
     const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
     const options = [
@@ -132,7 +136,15 @@ test.each(RESOLUTIONS)(
       "--moduleResolution",
       resolution,
     ];
-    const args = [tsc, ...options, "--types", "", ...more, "consumer.ts", "globals.d.ts"];
+    const args = [
+      tsc,
+      ...options,
+      "--types",
+      "",
+      ...more,
+      ...PROGRAMS.map((name) => `${name}.ts`),
+      "globals.d.ts",
+    ];
     const run = () => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8", stdio: "pipe" });
     expect(messageOf(run)).toBe("");
   },
@@ -148,21 +160,35 @@ function messageOf(run: () => string): string {
   }
 }
 
-test("a program in Node trains, generates and saves with it", { timeout: PATIENCE }, async () => {
+/** What a program prints when it runs in the project that has the package. */
+async function outputOf(name: string): Promise<Record<string, unknown>> {
   const project = join(folder, "project");
   const { transformSync } = await import("esbuild");
-  const source = readFileSync(join(import.meta.dirname, "consumer.ts.txt"), "utf8");
-  writeFileSync(join(project, "consumer.js"), transformSync(source, { loader: "ts", format: "esm" }).code);
-  const output = execFileSync(process.execPath, ["consumer.js", BUNDLED_MODEL], {
+  const source = readFileSync(join(import.meta.dirname, `${name}.ts.txt`), "utf8");
+  writeFileSync(join(project, `${name}.js`), transformSync(source, { loader: "ts", format: "esm" }).code);
+  const output = execFileSync(process.execPath, [`${name}.js`, BUNDLED_MODEL], {
     cwd: project,
     encoding: "utf8",
   });
-  const { losses, ids } = JSON.parse(output) as { losses: number[]; ids: number[] };
+  return JSON.parse(output) as Record<string, unknown>;
+}
+
+test("a program in Node trains, generates and saves with it", { timeout: PATIENCE }, async () => {
+  const { losses, ids } = (await outputOf("consumer")) as { losses: number[]; ids: number[] };
   expect(losses).toHaveLength(3);
   expect(losses[2]).toBeLessThan(losses[0] as number);
   expect(ids).toHaveLength(3);
-  const { tensors } = await readHeader(folderFiles(join(project, "out")), "adapter_model.safetensors");
+  const { tensors } = await readHeader(folderFiles(join(folder, "project/out")), "adapter_model.safetensors");
   expect(tensors.size).toBeGreaterThan(0);
+});
+
+test("a method of one's own needs nothing but public names", { timeout: PATIENCE }, async () => {
+  const { losses, ...rest } = await outputOf("custom-method");
+  const [first = 0, , , last = 0] = losses as number[];
+  expect(last).toBeLessThan(first);
+  expect(rest).toMatchObject({ sites: 8, isShifted: true });
+  expect(rest.merged).toEqual(expect.arrayContaining(["config.json", "model.safetensors"]));
+  expect(rest.refusal).toContain("LOW_RANK_WITH_BIAS");
 });
 
 test("the README's example runs as it stands, but for the model", { timeout: PATIENCE }, async () => {
