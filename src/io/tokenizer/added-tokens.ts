@@ -1,7 +1,6 @@
 import { fail } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import type { AddedTokenJson } from "./schema/added-tokens.ts";
-import { type ModelJson, vocabularyLookup } from "./schema/models.ts";
 
 /** A token as a file names it: its text, and how it is found in a text. */
 export type NamedToken = Omit<AddedTokenJson, "id">;
@@ -42,6 +41,12 @@ export function readToken(
   };
 }
 
+/** The tokens of a model. */
+export interface Vocabulary {
+  readonly idOf: (token: string) => number | undefined;
+  readonly size: number;
+}
+
 /**
  * Adds tokens as `add_tokens` of the Rust library does: one that is there takes the new flags, one of the vocabulary
  * keeps its id, any other gets the next one. What was special once is left out of decoded text for good.
@@ -49,11 +54,9 @@ export function readToken(
 export function addTokens(
   present: readonly AddedTokenJson[],
   tokens: readonly NamedToken[],
-  model: ModelJson,
+  { idOf, size }: Vocabulary,
 ): readonly AddedTokenJson[] {
   if (tokens.length === 0) return present;
-  const idOf = vocabularyLookup(model);
-  const size = Object.keys(model.vocab).length;
   const added = new Map(present.map((token) => [token.content, token]));
   let highest = present.reduce((most, { id }) => Math.max(most, id), -1);
   for (const token of tokens) {

@@ -1,10 +1,9 @@
 import { fail } from "../../util/fail.ts";
-import { isObject, type JsonObject } from "../../util/json.ts";
-import { addTokens, type NamedToken, sameToken } from "./added-tokens.ts";
+import { addTokens, type NamedToken, sameToken, type Vocabulary } from "./added-tokens.ts";
+import { obeyClass } from "./class-overrides.ts";
+import { frameOf } from "./frames.ts";
 import type { AddedTokenJson } from "./schema/added-tokens.ts";
-import { type ModelJson, vocabularyLookup } from "./schema/models.ts";
-import type { PostProcessorJson } from "./schema/post-processors.ts";
-import type { PreTokenizerJson } from "./schema/pre-tokenizers.ts";
+import { vocabularyLookup } from "./schema/models.ts";
 import type { TokenizerJson } from "./schema/schema.ts";
 import type { RoleNames } from "./special-tokens.ts";
 import { ROLES, readTokenSettings, type TokenFiles, type TokenSettings } from "./token-settings.ts";
@@ -37,33 +36,31 @@ export function settleTokenizer(
   source: VocabularySource = {},
 ): SettledTokenizer {
   const { config = {}, modelConfig = {} } = files;
+  const { madeOf, padding } = source;
   const { traits } = tokenizerClass(config, modelConfig);
   const settings = readTokenSettings(files);
-  const isBuilt = source.madeOf !== undefined;
+  const vocabulary = { idOf: vocabularyLookup(json.model), size: Object.keys(json.model.vocab).length };
   const present = traits.rebuilds && settings.isWhole ? [] : json.added_tokens;
   const listed = listedTokens(settings, json.added_tokens);
-  const known = tokenFinder(json.model, [...present, ...listed.values()]);
-  const roles = allRoles(
-    settings,
-    { ...(source.padding && { pad_token: source.padding }), ...traits.roles },
-    known,
-  );
+  const isKnown = tokenFinder(vocabulary, [...present, ...listed.values()]);
+  const roles = allRoles(settings, { ...(padding && { pad_token: padding }), ...traits.roles }, isKnown);
   const added = addTokens(
     present,
     newTokens(present, [...listed.values()], roles, settings.extra),
-    json.model,
+    vocabulary,
   );
-  checkIds(settings, listed, added, isBuilt ? () => false : tokenFinder(json.model, present));
-  const names = Object.fromEntries([...roles].map(([role, { content }]) => [role, content]));
-  const adapted = isBuilt ? json : adapt(json, traits, config, names);
-  const post_processor = frame(adapted, traits, {
-    config,
-    names,
-    added,
-    madeOf: source.madeOf,
-    isKnown: known,
-  });
+  checkIds(settings, listed, added, madeOf === undefined ? tokenFinder(vocabulary, present) : () => false);
+  const names = roleNames(settings, roles);
+  const adapted = madeOf === undefined ? obeyClass(json, traits, config, names) : json;
+  const post_processor = frameOf(adapted, traits, { config, names, added, madeOf, isKnown });
   return { json: { ...adapted, added_tokens: added, post_processor }, roles: names };
+}
+
+/** An EOS that a file denies may be of the model's files all the same: every text has to end. */
+function roleNames({ without }: TokenSettings, roles: ReadonlyMap<string, NamedToken>): RoleNames {
+  const denied = [...without].filter((role) => role !== "eos_token").map((role) => [role, null] as const);
+  const named = [...roles].map(([role, { content }]) => [role, content] as const);
+  return Object.fromEntries([...denied, ...named]);
 }
 
 /** The tokens that the configs list beside those of tokenizer.json, by id, which the latter's win over. */
@@ -75,9 +72,8 @@ function listedTokens(
   return new Map([...added].filter(([id]) => !taken.has(id)).sort(([a], [b]) => a - b));
 }
 
-function tokenFinder(model: ModelJson, tokens: readonly NamedToken[]): (token: string) => boolean {
+function tokenFinder({ idOf }: Vocabulary, tokens: readonly NamedToken[]): (token: string) => boolean {
   const added = new Set(tokens.map(({ content }) => content));
-  const idOf = vocabularyLookup(model);
   return (token) => added.has(token) || idOf(token) !== undefined;
 }
 
@@ -142,139 +138,4 @@ function checkIds(
       "list a token for each id between, so that no number is left out",
     );
   }
-}
-
-/** What the class changes in the way in which tokenizer.json splits text. */
-function adapt(
-  json: TokenizerJson,
-  traits: TokenizerClass,
-  config: JsonObject,
-  roles: RoleNames,
-): TokenizerJson {
-  const { model } = json;
-  if (traits.overrides === "all" && traits.parts && model.type === "WordPiece") {
-    const [prefix, longest] = [{ continuing_subword_prefix: "##" }, { max_input_chars_per_word: 100 }];
-    return {
-      ...json,
-      ...traits.parts(config),
-      model: { ...model, unk_token: roles.unk_token ?? model.unk_token, ...prefix, ...longest },
-    };
-  }
-  if (traits.overrides !== "add_prefix_space") return json;
-  if (traits.vocabulary === "BPE") {
-    const prefix = config.add_prefix_space === true;
-    return { ...json, pre_tokenizer: json.pre_tokenizer && withPrefixSpace(json.pre_tokenizer, prefix) };
-  }
-  const stated = config.add_prefix_space;
-  const isOther = typeof stated === "boolean" && stated !== putsSpaceBefore(json);
-  return isOther && model.type === "BPE" && model.byte_fallback
-    ? { ...json, ...traits.parts?.(config) }
-    : json;
-}
-
-function withPrefixSpace(part: PreTokenizerJson, add_prefix_space: boolean): PreTokenizerJson {
-  if (part.type === "ByteLevel") return { ...part, add_prefix_space };
-  if (part.type !== "Sequence") return part;
-  return {
-    ...part,
-    pretokenizers: part.pretokenizers.map((inner) => withPrefixSpace(inner, add_prefix_space)),
-  };
-}
-
-/** Whether a SentencePiece tokenizer begins a text with a space that isn't there. */
-function putsSpaceBefore({ normalizer, pre_tokenizer }: TokenizerJson): boolean {
-  const holds = (part: unknown, test: (part: JsonObject) => boolean): boolean =>
-    Array.isArray(part)
-      ? part.some((inner) => holds(inner, test))
-      : isObject(part) && (test(part) || Object.values(part).some((inner) => holds(inner, test)));
-  return (
-    holds(normalizer, ({ type }) => type === "Prepend") ||
-    holds(pre_tokenizer, ({ type, prepend_scheme }) => type === "Metaspace" && prepend_scheme !== "never")
-  );
-}
-
-interface FrameParts {
-  readonly config: JsonObject;
-  readonly names: RoleNames;
-  readonly added: readonly AddedTokenJson[];
-  readonly madeOf: string | undefined;
-  /** Whether the vocabulary has a token, or a file gives it an id. */
-  readonly isKnown: (token: string) => boolean;
-}
-
-/** What stands around a text: what the class says, `add_bos_token` and `add_eos_token`, or tokenizer.json. */
-function frame(json: TokenizerJson, traits: TokenizerClass, parts: FrameParts): PostProcessorJson | null {
-  const { config, names, added, madeOf, isKnown } = parts;
-  const find = (role: string) => added.find(({ content }) => content === names[role]);
-  if (traits.frame === "BERT" || traits.frame === "RoBERTa") {
-    const [cls, sep] = [find("cls_token"), find("sep_token")];
-    if (madeOf !== undefined) checkFrame(madeOf, [cls, sep], isKnown);
-    if (cls && sep) return traits.frame === "BERT" ? bertFrame(cls, sep) : robertaFrame(cls, sep);
-  }
-  if (madeOf === undefined) return traits.frame === "none" ? null : json.post_processor;
-  const before = config.add_bos_token === true ? find("bos_token") : undefined;
-  const after = config.add_eos_token === true ? find("eos_token") : undefined;
-  return beginAndEnd(before ? [before] : [], after ? [after] : []);
-}
-
-function checkFrame(
-  file: string,
-  tokens: readonly (AddedTokenJson | undefined)[],
-  isKnown: FrameParts["isKnown"],
-): void {
-  if (tokens.includes(undefined))
-    fail(file, "has texts between cls_token and sep_token, one of which is named null");
-  const lacking = tokens.flatMap((token) => (token && !isKnown(token.content) ? [token.content] : []));
-  if (lacking.length > 0) fail(file, `lacks the special tokens ${lacking.join(", ")}`);
-}
-
-function piece(type_id: number) {
-  return {
-    token: ({ content }: AddedTokenJson) => ({ SpecialToken: { id: content, type_id } }),
-    text: (id: "A" | "B") => ({ Sequence: { id, type_id } }),
-  };
-}
-
-function template(
-  single: Template["single"],
-  pair: Template["pair"],
-  tokens: readonly AddedTokenJson[],
-): PostProcessorJson {
-  const special_tokens = Object.fromEntries(
-    tokens.map(({ content, id }) => [content, { id: content, ids: [id], tokens: [content] }]),
-  );
-  return { type: "TemplateProcessing", single, pair, special_tokens };
-}
-
-type Template = Extract<PostProcessorJson, { type: "TemplateProcessing" }>;
-
-/** `[CLS] A [SEP]`, and of a pair `[CLS] A [SEP] B [SEP]`. */
-function bertFrame(cls: AddedTokenJson, sep: AddedTokenJson): PostProcessorJson {
-  const [first, second] = [piece(0), piece(1)];
-  const single = [first.token(cls), first.text("A"), first.token(sep)];
-  return template(single, [...single, second.text("B"), second.token(sep)], [cls, sep]);
-}
-
-/** `<s> A </s>`, and of a pair `<s> A </s></s> B </s>`. */
-function robertaFrame(cls: AddedTokenJson, sep: AddedTokenJson): PostProcessorJson {
-  return {
-    type: "RobertaProcessing",
-    cls: [cls.content, cls.id],
-    sep: [sep.content, sep.id],
-    trim_offsets: true,
-    add_prefix_space: false,
-  };
-}
-
-/** The tokens for beginning and end around each text. */
-function beginAndEnd(
-  before: readonly AddedTokenJson[],
-  after: readonly AddedTokenJson[],
-): PostProcessorJson | null {
-  if (before.length + after.length === 0) return null;
-  const framed = (id: "A" | "B", type_id: number) => {
-    const { token, text } = piece(type_id);
-    return [...before.map(token), text(id), ...after.map(token)];
-  };
-  return template(framed("A", 0), [...framed("A", 0), ...framed("B", 1)], [...before, ...after]);
 }

@@ -15,8 +15,11 @@ export interface SpecialTokens {
   readonly stopTokenIds: readonly number[];
 }
 
-/** Texts of the tokens that have a role, by their names in `tokenizer_config.json`, such as `eos_token`. */
-export type RoleNames = Readonly<Record<string, string>>;
+/**
+ * Texts of the tokens that have a role, by their names in `tokenizer_config.json`, such as `eos_token`; null where a file
+ * says that there is none.
+ */
+export type RoleNames = Readonly<Record<string, string | null>>;
 
 /**
  * Which ids have which role: those of the tokens that the tokenizer's files name, or else those of the model's files.
@@ -31,6 +34,7 @@ export function readSpecialTokens(
 ): SpecialTokens {
   const find = (key: string): number | undefined => {
     const name = roles[key];
+    if (name === null) return undefined;
     return name === undefined ? idList(`${key}_id`, numbers)[0] : idOf(name);
   };
   const ids = {

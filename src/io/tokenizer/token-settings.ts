@@ -64,7 +64,7 @@ export function readTokenSettings({ config = {}, specialTokensMap, addedTokens }
     else if (Object.hasOwn(config, role)) name(role, config[role], CONFIG);
   }
   const extra = extraTokens(config, map);
-  for (const [key, value] of [...ownRoles(map), ...ownRoles(config), ...Object.entries(extra.named)]) {
+  for (const [key, value] of [...ownRoles(map), ...ownRoles(config), ...extra.named]) {
     name(key, value, CONFIG);
   }
   const tokens = extra.tokens.flatMap((value) => readToken(value, [CONFIG, extra.field], true) ?? []);
@@ -91,10 +91,11 @@ function extraTokens(config: JsonObject, map: JsonObject) {
   const own = config[field];
   const more = map.extra_special_tokens;
   const old = own === undefined && more === undefined ? map.additional_special_tokens : undefined;
-  const [tokens, named]: [unknown[], JsonObject] = [[], {}];
+  const tokens: unknown[] = [];
+  const named: [role: string, token: unknown][] = [];
   for (const given of [own, more, old]) {
     if (Array.isArray(given)) tokens.push(...given);
-    else if (isObject(given)) Object.assign(named, given);
+    else if (isObject(given)) named.push(...Object.entries(given));
     else if (isFilled(given)) {
       fail(CONFIG, `${field} is ${JSON.stringify(given)}, expected a list of tokens, or tokens by role`);
     }

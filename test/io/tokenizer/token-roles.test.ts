@@ -77,6 +77,13 @@ describe("ids of the model's files", () => {
     expect(tokenizer).toMatchObject({ eosTokenId: 0, stopTokenIds: [0, 4, 5] });
   });
 
+  test("a role that the tokenizer's files deny has no id, but for the EOS, which every text needs", async () => {
+    const config = { bos_token_id: 3, eos_token_id: 4, pad_token_id: 5 };
+    const tokenizer = await open(config, {}, { bos_token: null, eos_token: null, pad_token: null });
+    expect(tokenizer).toMatchObject({ eosTokenId: 4, stopTokenIds: [4] });
+    expect([tokenizer.bosTokenId, tokenizer.padTokenId]).toEqual([undefined, undefined]);
+  });
+
   test("an id that is none is refused", async () => {
     await expect(open({ eos_token_id: "2" }, {})).rejects.toThrow(
       /eos_token_id is "2", expected a token's id/,
