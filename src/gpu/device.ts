@@ -46,6 +46,8 @@ export class Device {
   readonly choices: Choices;
   readonly #wait: Wait | undefined;
   #failure: LoraError | undefined;
+  /** Errors of which it is not yet known what they come from. */
+  readonly #suspicions = new Set<Promise<void>>();
   #closing = false;
 
   constructor(gpu: GPUDevice, info: DeviceInfo, { choices, wait, profile }: DeviceOptions = {}) {
@@ -60,9 +62,10 @@ export class Device {
     // What was measured with other kernels around it means nothing here.
     const isOwn = this.profile.name === own;
     this.choices = new Choices(isOwn ? info.name : `${info.name} as ${this.profile.name}`, choices);
-    this.memory.onTrim = () => {
-      this.stream.flush();
-      this.kernels.forgetBindings();
+    this.memory.onTrim = (allocations) => {
+      // Commands that use them must be on their way.
+      if (allocations.some(({ lastUse }) => lastUse === this.stream.submits)) this.stream.flush();
+      this.kernels.forgetBindings(new Set(allocations.map(({ id }) => id)));
     };
     gpu.addEventListener("uncapturederror", (event) =>
       this.#onError((event as GPUUncapturedErrorEvent).error),
@@ -97,9 +100,14 @@ export class Device {
     return this.#wait ? this.#wait(pending, this.info.software) : pending;
   }
 
-  /** @throws LoraError of kind `out-of-memory`, `device-lost` or `unsupported` if anything failed so far. */
+  /**
+   * Waits until it is known whether anything failed. A lost device fails for good; after an error of memory, which everybody
+   * who waits is told, the device goes on once the failed operation's tensors are released.
+   * @throws LoraError of kind `out-of-memory`, `device-lost` or `unsupported` if anything failed so far.
+   */
   async check(): Promise<void> {
     await this.memory.check();
+    await Promise.all(this.#suspicions);
     if (this.#failure) throw this.#failure;
   }
 
@@ -110,8 +118,16 @@ export class Device {
   }
 
   #onError(error: GPUError): void {
-    const kind = error.constructor.name === "GPUOutOfMemoryError" ? "out-of-memory" : "unsupported";
-    this.#failure ??= new LoraError(kind, this.info.name, error.message);
+    if (error.constructor.name === "GPUOutOfMemoryError") {
+      this.memory.reportError(error.message);
+      return;
+    }
+    // Commands on a buffer that could not be had are errors, too: consequences of an error that is told already.
+    const judged = this.memory.isShort().then((isShort) => {
+      this.#suspicions.delete(judged);
+      if (!isShort) this.#failure ??= new LoraError("unsupported", this.info.name, error.message);
+    });
+    this.#suspicions.add(judged);
   }
 
   #onLost({ reason, message }: GPUDeviceLostInfo): void {

@@ -1,8 +1,9 @@
 import { fail, LoraError } from "../util/fail.ts";
 import type { Allocation } from "./memory.ts";
-import type { Stream, Uniform } from "./stream.ts";
+import type { Stream } from "./stream.ts";
+import { Uniforms } from "./uniforms.ts";
 import { type Specialization, specialize, type WgslBinding, type WgslModule } from "./wgsl.ts";
-import { WordMap } from "./word-map.ts";
+import { type Dated, WordMap } from "./word-map.ts";
 
 /** A byte range of an allocation; every Tensor is one. */
 export interface Region {
@@ -22,10 +23,17 @@ export interface Launch {
   constants?: Specialization;
   /** Workgroups: x, y, z. */
   grid: readonly [number, number?, number?];
+  /**
+   * The parameters are others at each launch, such as the position of a token: they are bound by an offset that is given
+   * with the dispatch. That takes 1 µs longer than what is bound once, and saves a new bind group each time.
+   */
+  changing?: boolean;
 }
 
 interface Pipeline {
   id: number;
+  /** Whether parameters are bound by an offset that is given with each dispatch. */
+  changing: boolean;
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
   bindings: readonly WgslBinding[];
@@ -41,6 +49,16 @@ interface Prepared {
 }
 
 const COMPUTE = 0x4; // GPUShaderStage.COMPUTE
+/** Bind groups kept: a training step of a large model has some thousands, and batches of other lengths have their own. */
+const MAX_GROUPS = 16_384;
+
+/** In place of an offset: there are no parameters, or it is given with the dispatch. */
+const NOWHERE = 0xffff_ffff;
+
+interface BindGroup extends Dated {
+  readonly group: GPUBindGroup;
+}
+
 /** More storage bindings than any implementation allows an entry point. */
 const MAX_BINDINGS = 64;
 
@@ -53,8 +71,12 @@ export class Kernels {
   readonly #gpu: GPUDevice;
   readonly #stream: Stream;
   readonly #prepared = new Map<WgslModule, Prepared>();
-  readonly #groups = new WordMap<GPUBindGroup>();
-  /** What the key of a bind group is put together in. */
+  readonly #uniforms: Uniforms;
+  readonly #groups = new WordMap<BindGroup>();
+  /**
+   * What the key of a bind group is put together in: the pipeline, where its parameters lie, then buffer, offset and
+   * length of each binding.
+   */
   readonly #key = new Uint32Array(2 + 3 * MAX_BINDINGS);
   #compiled = 0;
   #bound = 0;
@@ -64,7 +86,8 @@ export class Kernels {
     this.#stream = stream;
     this.bindingLimit = gpu.limits.maxStorageBufferBindingSize;
     this.#gridLimit = gpu.limits.maxComputeWorkgroupsPerDimension;
-    stream.onEvict = () => this.#groups.clear();
+    this.#uniforms = new Uniforms(gpu);
+    this.#uniforms.onEvict = (offsets) => this.#groups.remove((_, key) => offsets.has(key[1] as number));
   }
 
   /** Number of compiled pipelines. */
@@ -77,9 +100,17 @@ export class Kernels {
     return this.#bound;
   }
 
-  /** Forgets bind groups; called before buffers are destroyed. */
-  forgetBindings(): void {
-    this.#groups.clear();
+  /** Number of bind groups kept. */
+  get kept(): number {
+    return this.#groups.size;
+  }
+
+  /** Forgets the bind groups of these buffers; called before they are destroyed. */
+  forgetBindings(ids: ReadonlySet<number>): void {
+    this.#groups.remove((_, key) => {
+      for (let at = 2; at < key.length; at += 3) if (ids.has(key[at] as number)) return true;
+      return false;
+    });
   }
 
   /**
@@ -87,15 +118,18 @@ export class Kernels {
    * @throws LoraError naming shader and binding for a missing or extra name, a buffer bound both read and read_write, or
    * one that is larger than a binding may be; and the grid where it is larger than a dispatch may be.
    */
-  run(module: WgslModule, entry: string, { bind, params = {}, constants = {}, grid }: Launch): void {
+  run(module: WgslModule, entry: string, launch: Launch): void {
+    const { bind, params = {}, constants = {}, grid, changing = false } = launch;
     const [x, y = 1, z = 1] = grid;
     if (Math.max(x, y, z) > this.#gridLimit) failGrid(`${module.name}.${entry}`, grid, this.#gridLimit);
     const prepared = this.#prepare(module);
-    const pipeline = this.#pipeline(module, prepared, entry, constants);
-    const uniform =
-      module.params.size > 0 ? this.#stream.uniform(packParams(module, prepared, params)) : undefined;
-    const group = this.#group(module, entry, pipeline, bind, uniform);
-    this.#stream.dispatch(pipeline.pipeline, group, x, y, z);
+    const pipeline = this.#pipeline(module, prepared, entry, constants, changing);
+    const offset =
+      module.params.size > 0
+        ? this.#uniforms.offsetOf(packParams(module, prepared, params), this.#stream.submits)
+        : NOWHERE;
+    const group = this.#group(module, entry, pipeline, bind, changing ? NOWHERE : offset);
+    this.#stream.dispatch(pipeline.pipeline, group, x, y, z, changing ? offset : undefined);
   }
 
   #prepare(module: WgslModule): Prepared {
@@ -110,10 +144,16 @@ export class Kernels {
   }
 
   /** Joining the constants into a key takes longer than recording a dispatch: frozen ones are known again as they are. */
-  #pipeline(module: WgslModule, prepared: Prepared, entry: string, constants: Specialization): Pipeline {
+  #pipeline(
+    module: WgslModule,
+    prepared: Prepared,
+    entry: string,
+    constants: Specialization,
+    changing: boolean,
+  ): Pipeline {
     const known = prepared.known.get(entry)?.get(constants);
-    if (known) return known;
-    const pipeline = this.#named(module, prepared, entry, constants);
+    if (known?.changing === changing) return known;
+    const pipeline = this.#named(module, prepared, entry, constants, changing);
     if (Object.isFrozen(constants)) {
       const byConstants = prepared.known.get(entry) ?? new Map<Specialization, Pipeline>();
       prepared.known.set(entry, byConstants.set(constants, pipeline));
@@ -121,18 +161,24 @@ export class Kernels {
     return pipeline;
   }
 
-  #named(module: WgslModule, { pipelines }: Prepared, entry: string, constants: Specialization): Pipeline {
-    let key = entry;
+  #named(
+    module: WgslModule,
+    { pipelines }: Prepared,
+    entry: string,
+    constants: Specialization,
+    changing: boolean,
+  ): Pipeline {
+    let key = changing ? `${entry};changing` : entry;
     for (const name in constants) key += `;${name}=${constants[name]}`;
     let known = pipelines.get(key);
     if (!known) {
-      known = this.#compile(module, entry, constants);
+      known = this.#compile(module, entry, constants, changing);
       pipelines.set(key, known);
     }
     return known;
   }
 
-  #compile(module: WgslModule, entry: string, constants: Specialization): Pipeline {
+  #compile(module: WgslModule, entry: string, constants: Specialization, changing: boolean): Pipeline {
     const bindings = module.entries[entry];
     if (!bindings) {
       fail(
@@ -145,7 +191,7 @@ export class Kernels {
       entries: bindings.map(({ binding, kind }) => ({
         binding,
         visibility: COMPUTE,
-        buffer: { type: bufferType(kind) },
+        buffer: { type: bufferType(kind), hasDynamicOffset: changing && kind === "uniform" },
       })),
     });
     const label = `${module.name}.${entry}`;
@@ -157,20 +203,21 @@ export class Kernels {
         entryPoint: entry,
       },
     });
-    return { id: this.#compiled++, pipeline, layout, bindings };
+    return { id: this.#compiled++, changing, pipeline, layout, bindings };
   }
 
+  /** @param params where the parameters lie, as far as the bind group holds that */
   #group(
     module: WgslModule,
     entry: string,
     pipeline: Pipeline,
     bind: Launch["bind"],
-    uniform: Uniform | undefined,
+    params: number,
   ): GPUBindGroup {
     const key = this.#key;
     let count = 0;
     key[count++] = pipeline.id;
-    key[count++] = uniform?.id ?? 0;
+    key[count++] = params;
     for (const { name, kind } of pipeline.bindings) {
       if (kind === "uniform") continue;
       const region = bind[name];
@@ -181,20 +228,24 @@ export class Kernels {
       key[count++] = byteOffset;
       key[count++] = byteLength;
     }
-    let group = this.#groups.get(key, count);
-    if (!group) {
+    let known = this.#groups.get(key, count);
+    if (!known) {
       const where = `${module.name}.${entry}`;
       checkBindings(where, pipeline.bindings, bind);
       checkSizes(where, bind, this.bindingLimit);
-      group = this.#createGroup(pipeline, bind, uniform?.buffer);
-      this.#groups.add(key, count, group);
+      if (this.#groups.size >= MAX_GROUPS) this.#groups.removeOldest(this.#stream.submits);
+      known = { group: this.#createGroup(module, pipeline, bind, params), lastUse: 0 };
+      this.#groups.add(key, count, known);
     }
-    return group;
+    known.lastUse = this.#stream.submits;
+    return known.group;
   }
 
-  #createGroup(pipeline: Pipeline, bind: Launch["bind"], uniform: GPUBuffer | undefined): GPUBindGroup {
+  #createGroup(module: WgslModule, pipeline: Pipeline, bind: Launch["bind"], params: number): GPUBindGroup {
+    const offset = params === NOWHERE ? 0 : params;
     const entries = pipeline.bindings.map(({ name, binding, kind }): GPUBindGroupEntry => {
-      if (kind === "uniform") return { binding, resource: { buffer: uniform as GPUBuffer } };
+      if (kind === "uniform")
+        return { binding, resource: { buffer: this.#uniforms.buffer, offset, size: module.params.size } };
       const { storage, byteOffset, byteLength } = bind[name] as Region;
       // Round up so that a bf16 tensor of odd length still has its last word; allocations are 256-byte granular.
       const size = Math.max(16, Math.ceil(byteLength / 16) * 16);

@@ -11,6 +11,10 @@ export interface Allocation {
   /** Capacity in bytes; at least what was asked for. */
   readonly size: number;
   holds: number;
+  /** The step during which it was last in use; see {@link Memory.beginStep}. */
+  lastStep: number;
+  /** The device could not give it: whatever reads or writes it is an error. */
+  isMissing?: boolean;
   /** The flush during which a command last used it; decides whether an upload must wait for the open encoder. */
   lastUse: number;
 }
@@ -28,6 +32,11 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(least / step) * step;
 }
 
+/** Free buffers are kept as long as all buffers together take no more than this times the highest use. */
+const MOST_RESERVED = 1.25;
+/** Steps after which a buffer that none of them used is given back. */
+const IDLE_STEPS = 16;
+
 /** Byte counts of one device's buffers. */
 export interface MemoryStats {
   /** Held by somebody now. */
@@ -44,8 +53,8 @@ export interface MemoryStats {
 export class Memory {
   /** Called for every buffer that returns to the pool (tests fill it with NaN). */
   onRelease: ((allocation: Allocation) => void) | undefined;
-  /** Called before the pool gives buffers back to the driver. */
-  onTrim: (() => void) | undefined;
+  /** Called before the pool gives these buffers back to the driver. */
+  onTrim: ((allocations: readonly Allocation[]) => void) | undefined;
   readonly #gpu: GPUDevice;
   /**
    * Free buffers by size, the oldest last and taken first: which buffers a step gets depends on what is in use when it begins
@@ -53,9 +62,16 @@ export class Memory {
    */
   readonly #free = new Map<number, Allocation[]>();
   readonly #scopes: Scope[] = [];
-  readonly #pendingErrors: Promise<void>[] = [];
-  #error: LoraError | undefined;
+  /** Allocations of which it is not yet known whether the device could give them. */
+  readonly #outcomes = new Set<Promise<void>>();
+  /** Buffers that the device could not give, and that somebody holds. */
+  #missing = 0;
+  /** The error of an allocation, until it is over. */
+  #shortage: LoraError | undefined;
+  #isTold = false;
+  #recovery: Promise<void> | undefined;
   #nextId = 0;
+  #step = 0;
   #stats: MemoryStats = { used: 0, peak: 0, reserved: 0 };
 
   constructor(gpu: GPUDevice) {
@@ -73,12 +89,25 @@ export class Memory {
   /** A buffer of at least `bytes`, held once: by the innermost scope, or by the caller where there is none. */
   allocate(bytes: number): Allocation {
     const size = sizeClass(bytes);
-    const allocation = this.#free.get(size)?.pop() ?? this.#create(size, bytes);
+    const reused = this.#free.get(size)?.pop();
+    const allocation = reused ?? this.#create(size, bytes);
     allocation.holds = 1;
     this.#scopes.at(-1)?.add(allocation);
     this.#stats.used += allocation.size;
     this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
+    allocation.lastStep = this.#step;
+    if (!reused) this.#limit();
     return allocation;
+  }
+
+  /**
+   * Begins a step: what repeats with sizes much like the last one's, such as a training step or a decoded token. Buffers
+   * that many steps did not use are given back, and from now on others may take the place of those that this step does
+   * not use.
+   */
+  beginStep(): void {
+    this.#step++;
+    this.#giveBack(this.#freeBuffers().filter(({ lastStep }) => lastStep < this.#step - IDLE_STEPS));
   }
 
   hold(allocation: Allocation): void {
@@ -89,6 +118,12 @@ export class Memory {
     if (allocation.holds <= 0) throw new Error("memory: released twice; this is a bug in the engine");
     if (--allocation.holds > 0) return;
     this.#stats.used -= allocation.size;
+    allocation.lastStep = this.#step;
+    if (allocation.isMissing) {
+      this.#giveBack([allocation]);
+      this.#recover();
+      return;
+    }
     this.onRelease?.(allocation);
     const bucket = this.#free.get(allocation.size);
     if (bucket) insert(bucket, allocation);
@@ -133,47 +168,122 @@ export class Memory {
 
   /** Returns free buffers to the driver. */
   trim(): void {
-    this.onTrim?.();
-    for (const bucket of this.#free.values()) {
-      for (const allocation of bucket) {
-        this.#stats.reserved -= allocation.size;
-        allocation.buffer.destroy();
-      }
-    }
-    this.#free.clear();
+    this.#giveBack(this.#freeBuffers());
   }
 
-  /** Waits for the error scopes of all allocations so far. @throws LoraError of kind `out-of-memory`. */
+  #freeBuffers(): Allocation[] {
+    return [...this.#free.values()].flat();
+  }
+
+  /** Destroys buffers that nobody holds. */
+  #giveBack(allocations: readonly Allocation[]): void {
+    if (allocations.length === 0) return;
+    this.onTrim?.(allocations);
+    for (const { size, buffer, isMissing } of allocations) {
+      this.#stats.reserved -= size;
+      if (isMissing) this.#missing--;
+      buffer.destroy();
+    }
+    const gone = new Set(allocations);
+    for (const size of new Set(allocations.map(({ size }) => size))) {
+      const kept = this.#free.get(size)?.filter((allocation) => !gone.has(allocation)) ?? [];
+      if (kept.length > 0) this.#free.set(size, kept);
+      else this.#free.delete(size);
+    }
+  }
+
+  /**
+   * Gives back what was used longest ago where free buffers are too many. What the step under way has used stays: it
+   * would be made again in every step.
+   */
+  #limit(): void {
+    let excess = this.#stats.reserved - MOST_RESERVED * this.#stats.peak;
+    if (excess <= 0) return;
+    const idle = this.#freeBuffers().filter(({ lastStep }) => lastStep < this.#step);
+    const leaving: Allocation[] = [];
+    for (const allocation of idle.sort((a, b) => a.lastStep - b.lastStep)) {
+      if (excess <= 0) break;
+      leaving.push(allocation);
+      excess -= allocation.size;
+    }
+    this.#giveBack(leaving);
+  }
+
+  /**
+   * Waits until it is known of all allocations so far whether the device could give them. Everybody who waits is told of
+   * an error. After that, and once the missing buffers are released, the device goes on with less.
+   * @throws LoraError of kind `out-of-memory`
+   */
   async check(): Promise<void> {
-    await Promise.all(this.#pendingErrors.splice(0));
-    if (this.#error) throw this.#error;
+    await this.#recovery; // whoever comes now has nothing to do with it
+    await this.isShort();
+    if (!this.#shortage) return;
+    this.#isTold = true;
+    const error = this.#shortage;
+    this.#recover();
+    throw error;
+  }
+
+  /** Whether an allocation failed, so that commands fail which use it; waits until that is known. */
+  async isShort(): Promise<boolean> {
+    await Promise.all(this.#outcomes);
+    return this.#shortage !== undefined;
+  }
+
+  /** Notes an error of the device's memory that came from elsewhere, for the next {@link check}. */
+  reportError(reason: string): void {
+    this.#shortage ??= this.#outOfMemory("more", reason);
+  }
+
+  /** Ends a shortage when it was told, nobody holds a missing buffer, and the device is through with commands on them. */
+  #recover(): void {
+    if (!this.#isTold || this.#missing > 0 || this.#recovery) return;
+    this.trim();
+    const recovery = this.#gpu.queue.onSubmittedWorkDone().then(
+      () => {
+        this.#recovery = undefined;
+        this.#shortage = undefined;
+        this.#isTold = false;
+      },
+      () => {}, // the device is lost: reported by Device.check
+    );
+    this.#recovery = recovery;
   }
 
   #create(size: number, bytes: number): Allocation {
     const { maxBufferSize } = this.#gpu.limits;
     if (size > maxBufferSize)
-      throw this.#outOfMemory(bytes, `one buffer may have ${maxBufferSize} bytes here`);
+      throw this.#outOfMemory(mebibytes(bytes), `one buffer may have ${maxBufferSize} bytes here`);
     this.#gpu.pushErrorScope("validation");
     this.#gpu.pushErrorScope("out-of-memory");
     const buffer = this.#gpu.createBuffer({ size, usage: USAGE });
-    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), bytes);
+    const allocation: Allocation = {
+      ...{ id: this.#nextId++, buffer, size, holds: 0 },
+      ...{ lastStep: this.#step, lastUse: -1 },
+    };
+    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), allocation, bytes);
     this.#stats.reserved += size;
-    return { id: this.#nextId++, buffer, size, holds: 0, lastUse: -1 };
+    return allocation;
   }
 
-  #watch(scope: Promise<GPUError | null>, bytes: number): void {
-    const noted = scope.then(
+  #watch(scope: Promise<GPUError | null>, allocation: Allocation, bytes: number): void {
+    const outcome = scope.then(
       (error) => {
-        if (error) this.#error ??= this.#outOfMemory(bytes, error.message);
+        this.#outcomes.delete(outcome);
+        if (!error) return;
+        if (!allocation.isMissing) this.#missing++;
+        allocation.isMissing = true;
+        this.#shortage ??= this.#outOfMemory(mebibytes(bytes), error.message);
+        if (allocation.holds === 0) this.#giveBack([allocation]);
       },
       () => {}, // the device is lost: reported by Device.check
     );
-    this.#pendingErrors.push(noted);
+    this.#outcomes.add(outcome);
   }
 
-  #outOfMemory(bytes: number, reason: string): LoraError {
+  #outOfMemory(amount: string, reason: string): LoraError {
     const { used, reserved } = this.#stats;
-    const state = `${mebibytes(bytes)} more with ${mebibytes(used)} in use, ${mebibytes(reserved)} reserved`;
+    const state = `${amount} more with ${mebibytes(used)} in use, ${mebibytes(reserved)} reserved`;
     return new LoraError(
       "out-of-memory",
       "memory",

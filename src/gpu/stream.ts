@@ -1,22 +1,12 @@
 import type { Allocation } from "./memory.ts";
 import type { Profiler } from "./profiler.ts";
-import { WordMap } from "./word-map.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
 /** Recording this many takes longer than submitting them, and the device can begin while the rest is recorded. */
 const MAX_DISPATCHES = 256;
-const MAX_UNIFORMS = 4096;
 /** Uploads up to this many bytes may be staged. */
 const MAX_STAGED = 65_536;
-
-/** An immutable uniform buffer. */
-export interface Uniform {
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-  /** The flush during which a command last used it. */
-  lastUse: number;
-}
 
 /**
  * One command encoder with one open compute pass. Dispatches are recorded and submitted in batches whose
@@ -27,13 +17,11 @@ export class Stream {
   submits = 0;
   /** Number of dispatches recorded so far. */
   dispatches = 0;
-  /** Called with a uniform buffer that leaves the cache, before it is destroyed. */
-  onEvict: ((buffer: GPUBuffer) => void) | undefined;
   /** While set, every dispatch is timed in a pass of its own. */
   profiler: Profiler | undefined;
   readonly #gpu: GPUDevice;
-  readonly #uniforms = new WordMap<Uniform>();
-  #nextUniform = 1;
+  /** An array for the call that binds parameters: making one each time takes as long as the call. */
+  readonly #offset = new Uint32Array(1);
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   /** What the open pass has set: setting it again is a call into the driver's library, too. */
@@ -49,18 +37,36 @@ export class Stream {
     this.#gpu = gpu;
   }
 
-  /** Records one dispatch of x·y·z workgroups. */
-  dispatch(pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number, z: number): void {
+  /**
+   * Records one dispatch of x·y·z workgroups.
+   * @param params where its parameters lie, in bytes, for a pipeline that takes that with the dispatch
+   */
+  dispatch(
+    pipeline: GPUComputePipeline,
+    group: GPUBindGroup,
+    x: number,
+    y: number,
+    z: number,
+    params?: number,
+  ): void {
     const timestampWrites = this.profiler?.next(pipeline.label);
     if (timestampWrites) this.#endPass();
     this.#pass ??= this.#open().beginComputePass(timestampWrites && { timestampWrites });
     if (pipeline !== this.#pipeline) this.#pass.setPipeline(pipeline);
     this.#pipeline = pipeline;
-    this.#pass.setBindGroup(0, group);
+    this.#bind(this.#pass, group, params);
     this.#pass.dispatchWorkgroups(x, y, z);
     if (timestampWrites) this.#endPass();
     this.dispatches++;
     if (++this.#pending >= this.#batch) this.flush();
+  }
+
+  #bind(pass: GPUComputePassEncoder, group: GPUBindGroup, params: number | undefined): void {
+    if (params === undefined) pass.setBindGroup(0, group);
+    else {
+      this.#offset[0] = params;
+      pass.setBindGroup(0, group, this.#offset, 0, 1);
+    }
   }
 
   /** Copies bytes between two different buffers; offsets and size are multiples of 4. */
@@ -103,23 +109,6 @@ export class Stream {
     this.#staged.push(staging);
   }
 
-  /**
-   * An immutable uniform buffer with this content. Rewriting a uniform inside an unsubmitted pass would give
-   * every dispatch the last value; buffers addressed by their content cannot be rewritten.
-   */
-  uniform(words: Uint32Array): Uniform {
-    const known = this.#uniforms.get(words);
-    if (known) {
-      known.lastUse = this.submits;
-      return known;
-    }
-    const buffer = this.#gpu.createBuffer({ size: words.byteLength, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
-    this.#gpu.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>);
-    const uniform = { id: this.#nextUniform++, buffer, lastUse: this.submits };
-    this.#uniforms.add(words, words.length, uniform);
-    return uniform;
-  }
-
   /** Submits what is recorded. */
   flush(): void {
     if (!this.#encoder) return;
@@ -132,7 +121,6 @@ export class Stream {
     this.#gpu.queue.submit([commands]);
     for (const buffer of this.#staged.splice(0)) buffer.destroy(); // takes effect after the submitted copy
     this.#adapt(recorded);
-    if (this.#uniforms.size > MAX_UNIFORMS) this.#evict();
   }
 
   /** Submits and waits until the device has finished, uploads included. */
@@ -168,14 +156,5 @@ export class Stream {
       },
       () => {}, // the device is lost: reported by Device.check
     );
-  }
-
-  #evict(): void {
-    this.#uniforms.remove(MAX_UNIFORMS / 2, ({ buffer, lastUse }) => {
-      if (lastUse >= this.submits) return false;
-      this.onEvict?.(buffer);
-      buffer.destroy();
-      return true;
-    });
   }
 }

@@ -37,6 +37,8 @@ export class Tensor implements Region {
   readonly byteOffset: number;
   /** The tensor that this one is another shape of (itself for any other): what gradients are kept for. */
   readonly source: Tensor;
+  /** The tensor that this one is a slice of: no gradient finds its way through a slice. */
+  readonly whole: Tensor | undefined;
   /** Number of elements. */
   readonly size: number;
   /** Bytes of the elements, without padding. */
@@ -49,6 +51,7 @@ export class Tensor implements Region {
     dtype: DType = "f32",
     byteOffset = 0,
     source?: Tensor,
+    whole?: Tensor,
   ) {
     this.device = device;
     this.storage = storage;
@@ -56,6 +59,7 @@ export class Tensor implements Region {
     this.dtype = dtype;
     this.byteOffset = byteOffset;
     this.source = source ?? this;
+    this.whole = whole;
     this.size = elementCount(shape); // once: every dispatch asks several times
     this.byteLength = this.size * BYTES[dtype];
   }
@@ -77,11 +81,12 @@ export class Tensor implements Region {
     return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset, this.source);
   }
 
-  /** Rows [start, end) of the first axis as a view; the first row must be aligned for binding. */
+  /** Rows [start, end) of the first axis as a view, for kernels; the first row must be aligned for binding. */
   slice(start: number, end: number): Tensor {
     const rowBytes = this.byteLength / (this.shape[0] ?? 1);
     const shape = [end - start, ...this.shape.slice(1)];
-    return new Tensor(this.device, this.storage, shape, this.dtype, this.byteOffset + start * rowBytes);
+    const byteOffset = this.byteOffset + start * rowBytes;
+    return new Tensor(this.device, this.storage, shape, this.dtype, byteOffset, undefined, this.source);
   }
 
   /** Replaces the content. */

@@ -1,8 +1,14 @@
+/** A value of a {@link WordMap}: it knows when it was last used. */
+export interface Dated {
+  /** The flush during which a command last used it. */
+  lastUse: number;
+}
+
 /**
  * A map keyed by the content of short arrays of 32-bit words. It stands in the path of every dispatch: joining the words
  * into a string key costs more than the rest of recording one.
  */
-export class WordMap<T> {
+export class WordMap<T extends Dated> {
   readonly #buckets = new Map<number, { key: Uint32Array; value: T }[]>();
   #size = 0;
 
@@ -28,14 +34,27 @@ export class WordMap<T> {
     this.#size++;
   }
 
-  /** Removes values for which `test` is true, until it has removed `most`. */
-  remove(most: number, test: (value: T) => boolean): void {
+  /** Removes the entries for which `test` is true. */
+  remove(test: (value: T, key: Uint32Array) => boolean): void {
     for (const [code, bucket] of this.#buckets) {
-      const kept = bucket.filter(({ value }) => most <= 0 || !test(value) || most-- <= 0);
+      const kept = bucket.filter(({ key, value }) => !test(value, key));
       this.#size -= bucket.length - kept.length;
       if (kept.length > 0) this.#buckets.set(code, kept);
       else this.#buckets.delete(code);
     }
+  }
+
+  /** Removes the half that was used longest ago, but nothing that was used at `now`. */
+  removeOldest(now: number, removed: (value: T) => void = () => {}): void {
+    const times = [...this.#buckets.values()].flatMap((bucket) => bucket.map(({ value }) => value.lastUse));
+    const newest = times.sort((a, b) => a - b)[(times.length - 1) >> 1] ?? 0;
+    let most = Math.ceil(times.length / 2);
+    this.remove((value) => {
+      if (most === 0 || value.lastUse > newest || value.lastUse === now) return false;
+      most--;
+      removed(value);
+      return true;
+    });
   }
 
   clear(): void {

@@ -39,6 +39,7 @@ export function adamW(
   runElements(device, shader, "forward", {
     bind: { p: parameters, gradient: gradients, m, v },
     whole: { norm_and_clip: normAndClip },
+    changing: true, // bias corrections, and the rate
     params: ({ count }) => ({
       ...{ count, beta1, beta2, rest1: 1 - beta1, rest2: 1 - beta2, eps },
       decay: 1 - learningRate * weightDecay,

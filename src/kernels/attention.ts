@@ -78,6 +78,7 @@ export function attentionDecode(q: Tensor, k: Tensor, v: Tensor, options: Attent
     bind: { ...inputs(q, k, v, options), o },
     params,
     constants: { ...constants, COLUMNS: columnLanes(q.columns) },
+    changing: true, // the length of the cache
     grid: [heads, batch],
   });
   return o;

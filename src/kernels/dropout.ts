@@ -22,6 +22,7 @@ export function dropout(x: Tensor, { p, seed }: DropoutOptions, into?: Tensor): 
   const single = x.size % 4 !== 0;
   runElements(x.device, shader, "forward", {
     bind: { x, y },
+    changing: true, // the seed
     ...(single && { unit: 1 }),
     params: ({ count, width }, start) => ({ count, width, start, ...rest }),
     constants: { ...(single && { words: "u32", LANES: "0u" }), ACCUMULATE: into !== undefined },

@@ -40,6 +40,8 @@ export interface ElementWork {
   /** A length that vectors and ranges must not straddle: rows. */
   unit?: number;
   constants?: Specialization;
+  /** As of a single launch. */
+  changing?: boolean;
   /** `Params` of a range that begins at element `start`; by default its `count` alone. */
   params?(launch: ElementLaunch, start: number): Readonly<Record<string, number>>;
 }
@@ -49,7 +51,7 @@ export function runElements(
   device: Device,
   shader: WgslModule,
   entry: string,
-  { bind, whole, unit, constants, params = ({ count }) => ({ count }) }: ElementWork,
+  { bind, whole, unit, constants, changing = false, params = ({ count }) => ({ count }) }: ElementWork,
 ): void {
   const [first] = Object.values(bind);
   const size = first?.size ?? 0;
@@ -60,6 +62,7 @@ export function runElements(
       params: params(launch, start),
       constants: { elem: launch.elem, WG: launch.WG, ...constants },
       grid: launch.grid,
+      changing,
     });
   }
 }

@@ -62,9 +62,9 @@ async function measureVariants(
   product: Product,
   variants: readonly MatmulVariant[],
 ): Promise<Map<MatmulVariant, number>> {
-  const scope = device.memory.beginScope();
+  // No scope may be open while this waits: what others allocate meanwhile would die with it.
+  const [a, b] = device.memory.persistent(() => operands(device, product));
   try {
-    const [a, b] = operands(device, product);
     const times = new Map(variants.map((variant) => [variant, [] as number[]]));
     for (let round = -1; round < ROUNDS; round++) {
       for (const [variant, list] of times) {
@@ -74,7 +74,7 @@ async function measureVariants(
     }
     return new Map([...times].map(([variant, list]) => [variant, median(list)]));
   } finally {
-    device.memory.endScope(scope);
+    for (const { storage } of [a, b]) device.memory.release(storage);
   }
 }
 

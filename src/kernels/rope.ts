@@ -108,6 +108,7 @@ function rotatePair(
     params: { ...first.params, count2: second.params.count, heads2: second.params.heads, direction },
     constants: first.constants,
     grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
+    changing: first.changing,
   });
   return [y, y2];
 }
@@ -119,13 +120,14 @@ function rotate(
   direction: number,
   into: Tensor | undefined,
 ): Tensor {
-  const { params, constants, grid } = settings(x, table, position);
+  const { params, constants, grid, changing } = settings(x, table, position);
   const y = into ?? empty(x.device, x.shape);
   x.device.run(shader, "forward", {
     bind: { x, cosines: table.cos, sines: table.sin, y },
     params: { ...params, direction },
     constants: { ...constants, ACCUMULATE: into !== undefined },
     grid,
+    changing,
   });
   return y;
 }
@@ -138,7 +140,7 @@ function settings(x: Tensor, { cos }: RopeTensors, { positionOffset = 0 }: RopeP
   const { width, count, elem, WG, grid } = perElement(x.device, x.rows * slots, vectorizable);
   const lengths = { slots: slots / width, half: cos.columns / width, cols: cols / width };
   const params = { count, count2: 0, heads, heads2: 0, tokens, offset: positionOffset, ...lengths };
-  return { params, constants: { elem, WG }, grid };
+  return { params, constants: { elem, WG }, grid, changing: positionOffset > 0 };
 }
 
 function checkShapes(x: Tensor, cos: Tensor, offset: number): void {

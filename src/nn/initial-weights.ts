@@ -26,7 +26,7 @@ export function shapeWeights(device: Device): { root: Weights; requests: ShapeRe
       requests.push({ name: joinPath(path, name), shape, init, transposed });
       return new Tensor(
         device,
-        { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 },
+        { id: -1, buffer: undefined as never, size: 0, holds: 0, lastStep: 0, lastUse: -1 },
         shape,
       );
     },

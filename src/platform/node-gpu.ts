@@ -6,8 +6,11 @@ import { nodeChoices } from "./node-choices.ts";
 import { preload, useSwiftShader } from "./node-swiftshader.ts";
 import { waitAsleep } from "./node-wait.ts";
 
-/** Dawn aborts the process if its instance is collected while a device lives, so it is kept for good. */
-const instances: GPU[] = [];
+/**
+ * Dawn aborts the process if its instance is collected while a device lives, so each is kept for good, by its flags and
+ * the drivers that it was made with, and used again.
+ */
+const instances = new Map<string, GPU>();
 
 const NO_ADAPTER_HELP =
   "install a Vulkan driver (Debian/Ubuntu without a GPU: mesa-vulkan-drivers 25 or newer) or, for a slow but " +
@@ -66,8 +69,11 @@ async function tryOpen(options: DeviceOptions): Promise<Device | undefined> {
   // Unquantised timestamps are needed to time single kernels.
   // Experimental features are shown only where somebody asks for one.
   const flags = options.halfPrecision ? ["enable-dawn-features=allow_unsafe_apis"] : [];
-  const instance = create(["disable-dawn-features=timestamp_quantization", ...flags]) as GPU;
-  instances.push(instance);
+  const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
+  const key = [...flags, VK_ICD_FILENAMES, VK_DRIVER_FILES].join("\n");
+  const instance =
+    instances.get(key) ?? (create(["disable-dawn-features=timestamp_quantization", ...flags]) as GPU);
+  instances.set(key, instance);
   return requestDevice(instance, options);
 }
 

@@ -64,6 +64,7 @@ export async function meanLoss<Item, B extends Counted>(
   let terms = 0;
   for (const [i, group] of makeGroups(items, { batchSize }).entries()) {
     const batch = objective.collate(group, random.fork(i));
+    objective.device.memory.beginStep();
     const loss = evaluateBatch(objective, batch);
     try {
       sum += (await loss.read())[0] as number;

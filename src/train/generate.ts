@@ -97,6 +97,7 @@ async function nextToken(
   choose: (logits: Float32Array) => number,
   greedy: boolean,
 ): Promise<number> {
+  model.device.memory.beginStep();
   const logits = scoped(model.device, () => lastLogits(model, ids, cache));
   try {
     if (!greedy) return choose(await logits.read());

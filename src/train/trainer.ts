@@ -222,6 +222,7 @@ async function runStep<Item, B extends Counted>(
   if (labelTokens === 0) {
     fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
   }
+  objective.device.memory.beginStep();
   const [loss, norm] = scoped(objective.device, () => {
     optimizer.zeroGradients();
     const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };

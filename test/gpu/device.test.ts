@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import fill from "../../shaders/fill.wgsl";
 import norm from "../../shaders/rms-norm.wgsl";
-import { describeAdapter } from "../../src/gpu/device.ts";
+import { type Device, describeAdapter } from "../../src/gpu/device.ts";
+import { sizeClass } from "../../src/gpu/memory.ts";
 import { empty, fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { specialize } from "../../src/gpu/wgsl.ts";
 import { add } from "../../src/kernels/elementwise.ts";
@@ -144,6 +145,41 @@ describe("stream", () => {
     const { compiled } = device.kernels;
     await step().read();
     expect(device.kernels.compiled).toBe(compiled);
+  });
+});
+
+describe("an error of memory", () => {
+  /** The next buffer of this size is more than the device has: a real buffer that is not valid. */
+  function failAt(device: Device, size: number): void {
+    const { gpu } = device;
+    const create = gpu.createBuffer.bind(gpu);
+    gpu.createBuffer = (descriptor) => {
+      if (descriptor.size !== sizeClass(size)) return create(descriptor);
+      gpu.createBuffer = create;
+      return create({ ...descriptor, size: 2 * gpu.limits.maxBufferSize });
+    };
+  }
+
+  test("ends an operation, not the device", async () => {
+    const device = await openNodeDevice();
+    const x = floats(device, [1, 2, 3, 4], [4]);
+    await device.sync();
+    const { used } = device.memory.stats;
+    failAt(device, 4 * 12_345);
+    const scope = device.memory.beginScope();
+    const missing = empty(device, [12_345]);
+    const sum = add(missing, missing);
+    const outcomes = await Promise.allSettled([sum.read(), device.sync(), device.check()]);
+    for (const outcome of outcomes)
+      expect(outcome).toMatchObject({ status: "rejected", reason: { kind: "out-of-memory" } });
+    device.memory.endScope(scope);
+    expect(device.memory.stats.used).toBe(used);
+    // With less, on the same device.
+    expect([...(await scoped(device, () => add(x, x)).read())]).toEqual([2, 4, 6, 8]);
+    expect(
+      (await scoped(device, () => add(empty(device, [12_345]), empty(device, [12_345]))).read()).length,
+    ).toBe(12_345);
+    device.close();
   });
 });
 

@@ -6,6 +6,7 @@ import { LoraError } from "../../src/util/fail.ts";
 function fakeGpu(error: { message: string } | null = null, maxBufferSize = 2 ** 30): GPUDevice {
   return {
     limits: { maxBufferSize },
+    queue: { onSubmittedWorkDone: async () => {} },
     pushErrorScope() {},
     popErrorScope: async () => error,
     createBuffer: ({ size }: GPUBufferDescriptor) => ({ size, destroy() {} }),
@@ -89,6 +90,58 @@ describe("Memory", () => {
     expect(error).toBeInstanceOf(LoraError);
     expect((error as LoraError).kind).toBe("out-of-memory");
     expect((error as LoraError).message).toMatch(/3\.0 MiB more.*VK_ERROR[\s\S]*smaller model, batch/);
+  });
+
+  test("everybody who waits learns of an error, and then it is over", async () => {
+    const memory = new Memory(fakeGpu({ message: "no more" }));
+    const missing = memory.allocate(1000);
+    const checks = await Promise.allSettled([memory.check(), memory.check()]);
+    expect(checks.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(await memory.isShort()).toBe(true);
+    memory.release(missing);
+    expect(memory.stats).toMatchObject({ used: 0, reserved: 0 }); // what is missing does not come back
+    await memory.check();
+    expect(await memory.isShort()).toBe(false);
+  });
+
+  test("what is reserved follows what is used, over steps of varied lengths", () => {
+    const memory = new Memory(fakeGpu());
+    const left: number[] = [];
+    for (let step = 0; step < 200; step++) {
+      memory.beginStep();
+      const scope = memory.beginScope();
+      const length = 16 + ((step * 37) % 97);
+      for (const width of [64, 192, 64, 512, 64]) memory.allocate(4 * length * width);
+      memory.endScope(scope);
+      left.push(memory.stats.reserved / memory.stats.peak);
+    }
+    expect(Math.max(...left)).toBeLessThanOrEqual(1.25);
+  });
+
+  test("a step that always needs more than it uses at a time keeps its buffers", () => {
+    const memory = new Memory(fakeGpu());
+    const step = () => {
+      memory.beginStep();
+      // One after the other: the peak is the larger, and both are needed again.
+      return [300_000, 200_000].map((bytes) => {
+        const allocation = memory.allocate(bytes);
+        memory.release(allocation);
+        return allocation.id;
+      });
+    };
+    const first = step();
+    for (let i = 0; i < 40; i++) expect(step()).toEqual(first);
+  });
+
+  test("buffers that many steps did not use are given back", () => {
+    const memory = new Memory(fakeGpu());
+    const large = memory.allocate(1_000_000);
+    memory.release(large);
+    for (let step = 0; step < 20; step++) {
+      memory.beginStep();
+      memory.release(memory.allocate(1000));
+    }
+    expect(memory.stats.reserved).toBe(1024);
   });
 
   test("more than one buffer may hold is refused before the driver is asked", () => {

@@ -45,15 +45,14 @@ async function groupsOfSteps(options: TrainerOptions, adapted = true): Promise<n
   return counts;
 }
 
-// The one is AdamW's: its bias corrections are in a uniform that is another each step.
 test.each<[string, TrainerOptions, boolean?]>([
   ["LoRA", {}],
   ["all weights", {}, false],
   ["with accumulation", { gradientAccumulationSteps: 3 }],
   ["with checkpointing", { gradientCheckpointing: true }],
   ["with both", { gradientAccumulationSteps: 2, gradientCheckpointing: true }],
-])("%s: from the second step on one bind group is new", async (_, options, adapted) => {
+])("%s: from the second step on no bind group is new", async (_, options, adapted) => {
   const [first = 0, ...later] = await groupsOfSteps(options, adapted);
   expect(first).toBeGreaterThan(100);
-  expect(later).toEqual([1, 1, 1, 1]);
+  expect(later).toEqual([0, 0, 0, 0]);
 });

@@ -55,6 +55,21 @@ describe("generateTokens", () => {
     },
   );
 
+  test("a further token needs no new bind group, nor more memory", async () => {
+    const model = await openTestModel(folder);
+    const { kernels, memory } = model.device;
+    const poison = memory.onRelease;
+    memory.onRelease = undefined; // filling freed buffers with NaN is not the model's work
+    const seen: { bound: number; reserved: number }[] = [];
+    for await (const _ of generateTokens(model, prompt, { maxNewTokens: 40 }))
+      seen.push({ bound: kernels.bound, reserved: memory.stats.reserved });
+    memory.onRelease = poison;
+    const settled = seen.slice(3);
+    expect(settled.every(({ bound }) => bound === settled[0]!.bound)).toBe(true);
+    expect(Math.max(...settled.map(({ reserved }) => reserved))).toBeLessThanOrEqual(settled[0]!.reserved);
+    model.release();
+  });
+
   test("frees its cache, also when the caller stops early", async () => {
     const model = await openTestModel(folder);
     const stopEarly = async () => {

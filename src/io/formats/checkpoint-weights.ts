@@ -154,7 +154,7 @@ export class CheckpointWeights {
     this.#problems.push(problem);
     return new Tensor(
       this.#device,
-      { id: -1, buffer: undefined as never, size: 0, holds: 0, lastUse: -1 },
+      { id: -1, buffer: undefined as never, size: 0, holds: 0, lastStep: 0, lastUse: -1 },
       shape,
     );
   }
