@@ -234,8 +234,14 @@ function mount<M extends Method>(
   let released = false;
   const enable = (on: boolean) => {
     if (released) fail("adapter", "it was released", "attach a new one");
-    for (const [module, wrap] of wraps) module.wrap = on ? wrap : undefined;
-    for (const { siblings, wrap } of joint) siblings.wrap = on ? wrap : undefined;
+    const taken = wraps.find(([module, wrap]) => on && module.wrap && module.wrap !== wrap);
+    if (taken) fail("adapter", `${taken[0].path} has another adapter now`, "take that one off first");
+    // Another adapter may have come while this one was off: that one stays.
+    const put = <W>(place: { wrap?: W | undefined }, wrap: W) => {
+      if (on || place.wrap === wrap) place.wrap = on ? wrap : undefined;
+    };
+    for (const [module, wrap] of wraps) put(module, wrap);
+    for (const { siblings, wrap } of joint) put(siblings, wrap);
     attached = on;
   };
   enable(true);

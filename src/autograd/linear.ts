@@ -70,8 +70,13 @@ export function linears(
     .flatMap(({ weight, bias, B }) => [weight, bias, B])
     .filter((tensor) => tensor !== undefined);
   const needsX = layers.some(({ weight }) => tape.tracks(weight)) || (branch && tape.tracks(branch.A));
+  const matrices = [
+    ...layers.flatMap(({ weight, B }) => (B ? [weight, B] : [weight])),
+    ...(branch ? [branch.A] : []),
+  ];
   const inputs = [x, ...trained, ...(branch ? [branch.A] : [])];
-  tape.recordAll(ys, inputs, [...(needsX ? [x] : []), ...(h ? [h] : [])], (dys, give) => {
+  const saved = [...matrices, ...(needsX ? [x] : []), ...(h ? [h] : [])];
+  tape.recordAll(ys, inputs, saved, (dys, give) => {
     const used = placed.flatMap((layer, i): Used[] => {
       const dy = dys[i];
       return dy ? [{ ...layer, dy }] : [];

@@ -111,17 +111,17 @@ export function rmsNormOfSum(
 
 function recordRmsNorm(tape: Tape | undefined, y: Tensor, saved: RmsNormSaved): void {
   const { x, weight, rstd } = saved;
-  tape?.record(y, [x, weight], [x, rstd], (dy, give) => {
+  tape?.record(y, [x, weight], [x, weight, rstd], (dy, give) => {
     give(x, (into) => rmsNormBackward(dy, saved, into));
     give(weight, (into) => rmsNormBackwardWeight(dy, saved, into));
   });
 }
 
-/** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves nothing. */
+/** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves the table. */
 export function rope(tape: Tape | undefined, x: Tensor, table: RopeTensors, position = 0): Tensor {
   const y = ropeKernel(x, table, { positionOffset: position });
   return (
-    tape?.record(y, [x], [], (dy, give) => {
+    tape?.record(y, [x], [table.cos, table.sin], (dy, give) => {
       give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
     }) ?? y
   );
@@ -137,7 +137,7 @@ export function ropePair(
 ): [q: Tensor, k: Tensor] {
   const at = { positionOffset: position };
   const rotated = ropePairKernel(q, k, table, at);
-  tape?.recordAll(rotated, [q, k], [], ([dq, dk], give) => {
+  tape?.recordAll(rotated, [q, k], [table.cos, table.sin], ([dq, dk], give) => {
     if (dq && dk && tape.tracks(q) && tape.tracks(k)) {
       const [q0, k0] = ropePairBackward(dq, dk, table, at);
       give(q, (into) => passOn(q0, into));
@@ -178,12 +178,17 @@ export function attention(
   if (!tape && q.shape[1] === 1) return kernels.attentionDecode(q, k, v, options);
   const { o, logsumexp } = kernels.attention(q, k, v, options);
   return (
-    tape?.record(o, [q, k, v], [q, k, v, o, logsumexp], (dO, give) => {
-      const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
-      give(q, (into) => passOn(dq, into));
-      give(k, (into) => passOn(dk, into));
-      give(v, (into) => passOn(dv, into));
-    }) ?? o
+    tape?.record(
+      o,
+      [q, k, v],
+      [q, k, v, o, logsumexp, ...(options.lengths ? [options.lengths] : [])],
+      (dO, give) => {
+        const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
+        give(q, (into) => passOn(dq, into));
+        give(k, (into) => passOn(dk, into));
+        give(v, (into) => passOn(dv, into));
+      },
+    ) ?? o
   );
 }
 
@@ -217,7 +222,7 @@ export function layerNorm(
   const { y, stats } = layerNormKernel(x, weight, bias, options);
   const saved = { x, weight, stats };
   return (
-    tape?.record(y, [x, weight, bias], [x, stats], (dy, give) => {
+    tape?.record(y, [x, weight, bias], [x, weight, stats], (dy, give) => {
       give(x, (into) => layerNormBackward(dy, saved, into));
       give(weight, (into) => layerNormBackwardWeight(dy, saved, into));
       give(bias, (into) => biasGradient(dy, into));

@@ -76,6 +76,10 @@ export class Tape {
     saved: readonly Tensor[],
     backward: BackwardOfAll,
   ): void {
+    if (inputs.some(({ source }) => source.whole && this.tracks(source.whole)))
+      throw new Error(
+        "tape: a slice of a tensor that needs a gradient passes none on; this is a bug in the engine",
+      );
     if (!inputs.some((input) => this.tracks(input))) return;
     for (const output of outputs) this.#state.tracked.add(output.source);
     if (this.#dry) return;
@@ -91,8 +95,13 @@ export class Tape {
    */
   backward(output: Tensor, dy: Tensor, sinks: ReadonlyMap<Tensor, Tensor> = new Map()): Map<Tensor, Tensor> {
     this.#state.sinks = sinks;
-    this.#seed(output, dy);
-    this.#run();
+    try {
+      this.#seed(output, dy);
+      this.#run();
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
     const result = new Map(this.#state.gradients);
     this.#state.gradients.clear();
     for (const gradient of result.values()) gradient.device.memory.adopt(gradient.storage);
@@ -110,15 +119,25 @@ export class Tape {
     if (this.#dry || !this.tracks(y)) return y;
     return this.record(y, [y], [x], (dy) => {
       const inner = new Tape(this.#state);
-      const again = scoped(x.device, () => block(inner, x));
-      inner.#seed(again, dy);
-      inner.#run();
+      try {
+        const again = scoped(x.device, () => block(inner, x));
+        inner.#seed(again, dy);
+        inner.#run();
+      } finally {
+        inner.#releaseNodes(); // none is left unless something failed
+      }
     });
   }
 
-  /** Releases what the nodes hold, for a forward pass whose backward will not run. */
+  /** Releases all that is held: for a forward pass whose backward will not run, or not to its end. */
   discard(): void {
-    for (const node of this.#nodes.splice(0)) releaseAll(node.saved);
+    this.#releaseNodes();
+    releaseAll([...this.#state.gradients.values()]);
+    this.#state.gradients.clear();
+  }
+
+  #releaseNodes(): void {
+    for (const { saved } of this.#nodes.splice(0)) releaseAll(saved);
   }
 
   #seed(output: Tensor, dy: Tensor): void {
@@ -129,15 +148,19 @@ export class Tape {
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
       const { outputs, saved, backward } = node;
       const dys = outputs.map((output) => this.#take(output));
-      const device = dys.find((dy) => dy)?.device;
-      if (device) {
-        scoped(device, () => {
-          backward(dys, this.#add);
-          return undefined;
-        });
-        releaseAll(dys.filter((dy) => dy !== undefined));
+      const given = dys.filter((dy) => dy !== undefined);
+      const [first] = given;
+      try {
+        if (first) {
+          scoped(first.device, () => {
+            backward(dys, this.#add);
+            return undefined;
+          });
+        }
+      } finally {
+        releaseAll(given);
+        releaseAll(saved);
       }
-      releaseAll(saved);
     }
   }
 

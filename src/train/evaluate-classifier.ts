@@ -86,11 +86,15 @@ async function* judge<Item, B extends Counted>(
   for (const group of makeGroups(items, { batchSize })) {
     const batch = objective.collate(group, createRandom(0));
     const wanted = objective.labelsOf(batch);
+    objective.device.memory.beginStep();
     const [sum, best] = scoped(objective.device, () => scoreBatch(objective, batch, wanted));
-    const loss = (await sum.read())[0] as number;
-    const given = await best.readIntegers();
-    for (const { storage } of [sum, best]) objective.device.memory.release(storage);
-    yield { batch, wanted, given, loss };
+    try {
+      const loss = (await sum.read())[0] as number;
+      const given = await best.readIntegers();
+      yield { batch, wanted, given, loss };
+    } finally {
+      for (const { storage } of [sum, best]) objective.device.memory.release(storage);
+    }
   }
 }
 

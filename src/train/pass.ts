@@ -30,10 +30,14 @@ export function accumulateGradients<B extends Counted>(
     const sum = scoped(device, () => {
       const tape = new Tape();
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
-      const context = { tape, training: true, seed: seed + i, checkpoint };
-      const loss = lossOf(batch, context, 1 / labelTokens);
-      if (tape.length > 0) tape.backward(loss, loss, gradients);
-      return loss;
+      try {
+        const context = { tape, training: true, seed: seed + i, checkpoint };
+        const loss = lossOf(batch, context, 1 / labelTokens);
+        if (tape.length > 0) tape.backward(loss, loss, gradients);
+        return loss;
+      } finally {
+        tape.discard(); // nothing is left unless the pass failed
+      }
     });
     total = total ? addInto(total, sum) : sum;
   }

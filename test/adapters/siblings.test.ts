@@ -93,6 +93,17 @@ test("an adapter that is off or gone leaves the siblings alone", async () => {
   expect(siblings.some(isJoint)).toBe(false);
 });
 
+test("releasing an adapter that is off leaves the one that is on", async () => {
+  const { adapter, siblings } = await adapted({ targetModules: "all-linear" });
+  adapter.enable(false);
+  const other = attach(adapter.base, lora({ targetModules: "all-linear" }));
+  expect(() => adapter.enable(true)).toThrow("has another adapter now");
+  adapter.release();
+  expect(siblings.every(isJoint)).toBe(true);
+  expect(other.sites.every(({ module }) => module.wrap)).toBe(true);
+  other.release();
+});
+
 test("the tensors keep their names and order, whatever lies together", async () => {
   const { adapter } = await adapted({ targetModules: ["q_proj", "v_proj"] });
   const names = adapter.parameters.entries.map(({ name }) => name.replace(/^.*self_attn\./, ""));

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped, type Tensor } from "../../src/gpu/tensor.ts";
+import { unitLength } from "../../src/nn/norm.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { rmsNormReference } from "../reference/rms-norm.ts";
@@ -63,6 +64,51 @@ describe("backward", () => {
     const through = matmulReference(dy, w, { m: rows, n: cols, k: cols, layout: "NN" });
     expect(await gradients.get(X)!.read()).toBeClose(through.map((value, i) => value + dy[i]!));
     expect(await dY.read()).toBeClose(dy, 0);
+  });
+
+  test.each(["backward", "recomputing"])("an exception in %s releases what the tape held", async (where) => {
+    const { device, X, W, G, dY } = await inputs();
+    const before = device.memory.stats.used;
+    const scope = device.memory.beginScope();
+    const tape = new Tape();
+    tape.watch(X);
+    let fails = false;
+    const failing = (inner: Tape | undefined, x: Tensor) => {
+      if (fails) throw new Error("planted");
+      const y = ops.scale(inner, block(inner, x, W, G), 2);
+      return (
+        inner?.record(y, [x], [y], () => {
+          if (where === "backward") throw new Error("planted");
+        }) ?? y
+      );
+    };
+    const y = where === "backward" ? failing(tape, X) : tape.checkpoint(X, failing);
+    fails = true;
+    expect(() => tape.backward(ops.add(tape, y, X), dY)).toThrow("planted");
+    device.memory.endScope(scope);
+    expect(device.memory.stats.used).toBe(before);
+  });
+
+  test("a slice of what needs a gradient is refused, where it would get none", async () => {
+    const { X } = await inputs();
+    const tape = new Tape();
+    tape.watch(X);
+    expect(() => ops.scale(tape, X.slice(0, 1), 2)).toThrow("a slice of a tensor that needs a gradient");
+  });
+
+  test("rows of unit length: the weights that the backward pass reads live until then", async () => {
+    const { device, X, dY } = await inputs();
+    const tape = new Tape();
+    tape.watch(X);
+    const y = scoped(device, () => unitLength(tape, X));
+    scoped(device, () => floats(device, new Float32Array(cols).fill(7), [cols])); // takes what is free
+    const unit = (v: ArrayLike<number>) =>
+      Float64Array.from(v, (value, i) => {
+        const row = Array.from({ length: cols }, (_, j) => v[i - (i % cols) + j] as number);
+        return value / Math.hypot(...row);
+      });
+    const gradient = tape.backward(y, dY).get(X)!;
+    expect(await gradient.read()).toBeClose(centralDifferences(unit, x, dy), 1e-5);
   });
 
   test("a checkpointed block gives the same gradients and keeps only its input", async () => {
