@@ -1,7 +1,6 @@
 import type { ModelJson } from "../schema/models.ts";
-import { byteToken, encodeUtf8 } from "./bytes.ts";
 import { unsupported } from "./component.ts";
-import { type Model, modelOf, unknownId, type Vocabulary, vocabularyOf } from "./model.ts";
+import { byteTokens, type Model, modelOf, unknownId, type Vocabulary, vocabularyOf } from "./model.ts";
 
 type BpeJson = Extract<ModelJson, { readonly type: "BPE" }>;
 
@@ -42,10 +41,7 @@ function symbolReader(json: BpeJson, vocabulary: Vocabulary): (word: string) => 
   const suffix = json.end_of_word_suffix ?? "";
   const unknown = json.unk_token ?? undefined;
 
-  const bytesOf = (text: string): number[] | undefined => {
-    const ids = [...encodeUtf8(text)].map((byte) => vocabulary.ids.get(byteToken(byte)));
-    return ids.every((id) => id !== undefined) ? ids : undefined;
-  };
+  const bytesOf = json.byte_fallback ? byteTokens(vocabulary) : undefined;
 
   return (word) => {
     const ids: number[] = [];
@@ -63,7 +59,7 @@ function symbolReader(json: BpeJson, vocabulary: Vocabulary): (word: string) => 
         ids.push(id);
         continue;
       }
-      const bytes = json.byte_fallback ? bytesOf(text) : undefined;
+      const bytes = bytesOf?.(text);
       if (bytes) ids.push(...bytes);
       else if (unknown !== undefined) {
         if (waiting !== undefined && !json.fuse_unk) ids.push(waiting);

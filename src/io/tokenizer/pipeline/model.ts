@@ -1,4 +1,5 @@
 import { LoraError } from "../../../util/fail.ts";
+import { byteToken, encodeUtf8 } from "./bytes.ts";
 
 /** Turns pieces of text into tokens. */
 export interface Model {
@@ -44,4 +45,18 @@ export function unknownId(vocabulary: Vocabulary, token: string | undefined): nu
     "tokenizer.json",
     `a text holds what no token stands for, and there is no token for unknown text (${token ?? "none is named"})`,
   );
+}
+
+/** Byte fallback: the ids of a text's UTF-8 bytes, or undefined where one of them is no token. */
+export function byteTokens({ ids }: Vocabulary): (text: string) => number[] | undefined {
+  const ofByte = Array.from({ length: 256 }, (_, byte) => ids.get(byteToken(byte)));
+  return (text) => {
+    const found: number[] = [];
+    for (const byte of encodeUtf8(text)) {
+      const id = ofByte[byte];
+      if (id === undefined) return undefined;
+      found.push(id);
+    }
+    return found;
+  };
 }

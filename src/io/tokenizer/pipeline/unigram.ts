@@ -1,6 +1,5 @@
 import type { ModelJson } from "../schema/models.ts";
-import { byteToken, encodeUtf8 } from "./bytes.ts";
-import { type Model, modelOf, unknownId, type Vocabulary, vocabularyOf } from "./model.ts";
+import { byteTokens, type Model, modelOf, unknownId, type Vocabulary, vocabularyOf } from "./model.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 
 /** How much worse than the worst token a character without one is (SentencePiece's `kUnkPenalty`). */
@@ -12,20 +11,15 @@ export function unigram(json: Extract<ModelJson, { readonly type: "Unigram" }>):
   const unknown = json.unk_id ?? undefined;
   const vocabulary = vocabularyOf(pieces.map(([token], id) => [token, id]));
   const path = new BestPath(pieces, vocabulary, unknown);
-  const bytes = json.byte_fallback ? byteIds(vocabulary) : undefined;
+  const bytes = json.byte_fallback ? byteTokens(vocabulary) : undefined;
 
   const idsOf = (text: string): readonly number[] => {
     const id = vocabulary.ids.get(text);
     if (id !== undefined) return [id];
-    const own = bytes && [...encodeUtf8(text)].map((byte) => bytes[byte]);
-    if (own?.every((byte) => byte !== undefined)) return own;
-    return [unknown ?? unknownId(vocabulary, undefined)];
+    return bytes?.(text) ?? [unknown ?? unknownId(vocabulary, undefined)];
   };
   return modelOf(vocabulary, (text) => path.split(text).flatMap(idsOf));
 }
-
-const byteIds = (vocabulary: Vocabulary) =>
-  Array.from({ length: 256 }, (_, byte) => vocabulary.ids.get(byteToken(byte)));
 
 /** Viterbi's algorithm over the tokens of a text (`encode_optimized` of the Rust library). */
 class BestPath {
