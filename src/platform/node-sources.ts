@@ -98,7 +98,7 @@ async function snapshotOf(
  */
 async function openHub(given: HubOptions): Promise<FileSource> {
   const { repo, revision } = given;
-  const hub = { ...given, unreachableHelp: `${placesLooked(given)}; ${elsewhere(repo)}` };
+  const hub = { ...given, unreachableHelp: `${placesLooked(given)}; ${elsewhere(given)}` };
   const repository = given.cache && (await cachedRepository(repo));
   const snapshot = await snapshotOf(repository, revision);
   const variable = offlineVariable(process.env);
@@ -176,7 +176,7 @@ async function localFiles(
   const theirs: LocalFiles | undefined = snapshot && {
     ...snapshot.files,
     label,
-    absence: `${snapshot.folder} lacks it, and ${reason}; ${elsewhere(hub.repo)}`,
+    absence: `${snapshot.folder} lacks it, and ${reason}; ${elsewhere(hub)}`,
     described: `the copy in ${snapshot.folder}`,
   };
   const names = (await snapshot?.files.list?.()) ?? [];
@@ -185,7 +185,7 @@ async function localFiles(
   const known = [await ours.size("config.json"), await ours.size("adapter_config.json")];
   if (known.every((size) => size === undefined)) return theirs;
   const folder = defaultCacheFolder();
-  const absence = `${folder} lacks it, and ${reason}; ${elsewhere(hub.repo)}`;
+  const absence = `${folder} lacks it, and ${reason}; ${elsewhere(hub)}`;
   return { ...ours, absence, described: `what was downloaded to ${folder}` };
 }
 
@@ -198,15 +198,17 @@ async function failOffline(
   const others = commits.length > 0 ? `; of other revisions there are the commits ${commits.join(", ")}` : "";
   const message = `${reason}, and ${placesLooked(hub)}${others}`;
   const variable = reason.split(" ")[0] ?? "";
-  const help = `unset ${variable}, or ${elsewhere(hub.repo)}`;
+  const help = `unset ${variable}, or ${elsewhere(hub)}`;
   throw new LoraError("network", hubLabel(hub.repo, hub.revision), message, help);
 }
 
-function placesLooked({ repo, cache }: HubOptions): string {
+function placesLooked({ repo, revision, cache }: HubOptions): string {
   if (!cache) return "cache: false leaves out what was downloaded before";
-  return `no copy of ${repo} is in ${hfCacheFolder()} or ${defaultCacheFolder()}`;
+  return `no copy of ${hubLabel(repo, revision)} is in ${hfCacheFolder()} or ${defaultCacheFolder()}`;
 }
 
-function elsewhere(repo: string): string {
-  return `download it while the hub can be reached: hf download ${repo}`;
+/** What to do where there is a network: its command has the same folders in mind. */
+function elsewhere({ repo, revision }: HubOptions): string {
+  const flag = revision === undefined ? "" : ` --revision ${revision}`;
+  return `download it while the hub can be reached: hf download ${repo}${flag}`;
 }

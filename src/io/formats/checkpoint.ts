@@ -163,7 +163,8 @@ async function failWithoutWeights(files: FileSource): Promise<never> {
   }
   if (foreign.length > 0) fail(files.label, `${wanted}, only ${foreign.join(", ")}`, CONVERT);
   const there = names.length > 0 ? `; the files there are ${names.slice(0, 20).join(", ")}` : "";
-  return fail(files.label, wanted + there, "give the folder or repository of a model in safetensors format");
+  const help = files.absence ?? "give the folder or repository of a model in safetensors format";
+  return fail(files.label, wanted + there, help);
 }
 
 const CONVERT =
