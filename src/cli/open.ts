@@ -44,11 +44,12 @@ export async function openCliTask<T extends Task>(
   announce: (line: string) => void,
   chooseHead: ChooseHead<T>,
 ): Promise<OpenModel<T>> {
-  const files = await resolveModelFiles(reference, { revision, token, onWarning: warner(announce) });
+  const onWarning = warner(announce);
+  const files = await resolveModelFiles(reference, { revision, token, onWarning });
   const head = await chooseHead(files);
   const device = await openNodeDevice();
   announce(describeDevice(device.info));
-  const model = await openTaskModel(files, device, head);
+  const model = await openTaskModel(files, device, { ...head, onWarning });
   if (model.initialised.length > 0) {
     announce(`The head starts at random: ${model.initialised.join(", ")}`);
   }

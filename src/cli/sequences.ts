@@ -30,9 +30,13 @@ export function sequenceReader(
 ): (file: RowFile<Example>) => SequenceFile {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
-  const options = { maxLength, truncation: settings.truncation, maskPrompt: settings.completion_only_loss };
+  const options = {
+    maxLength,
+    truncation: settings.truncation,
+    maskPrompt: settings.completion_only_loss,
+  };
   return ({ path, rows }) => {
-    const result = inFile(path, () => tokenizeExamples(rows, tokenizer, options));
+    const result = inFile(path, () => tokenizeExamples(rows, tokenizer, options, model.config.vocabSize));
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
     return result;
   };

@@ -21,6 +21,7 @@ import {
 } from "../data/labelled.ts";
 import { RowProblems, type RowReader } from "../data/rows.ts";
 import { specialFrame } from "../data/special-frame.ts";
+import { alienToken, REMEDY, RowCheck } from "../data/vocabulary.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";
@@ -31,7 +32,7 @@ import {
   sequenceClassification,
   tokenClassification,
 } from "../train/classification.ts";
-import { contrastive } from "../train/contrastive.ts";
+import { contrastive, type TextPair } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
@@ -48,7 +49,7 @@ import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
-import { type TaskCommand, taskCommand } from "./task.ts";
+import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
 
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
@@ -71,13 +72,13 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     ...tables(labelledTextReader),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
     prepare(model, { path, rows }, settings, note) {
-      const { kept, encoder } = openTexts(model, path, rows, settings, note);
+      const { kept, encoder, known } = openTexts(model, path, rows, settings, note);
       checkLabels(
         kept.map(({ label }) => label),
         model.labels,
         path,
       );
-      return { items: encodeLabelledTexts(kept, encoder, model.labels) };
+      return known(encodeLabelledTexts(kept, encoder, model.labels));
     },
     objective: sequenceClassification,
     evaluate: async (model, items, batchSize) =>
@@ -90,13 +91,13 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
     prepare(model, { path, rows }, settings, note) {
       const tagged = rows.map((row) => ({ ...row, text: row.words.join(" ") }));
-      const { kept, encoder } = openTexts(model, path, tagged, settings, note);
+      const { kept, encoder, known } = openTexts(model, path, tagged, settings, note);
       checkLabels(
         kept.flatMap(({ tags }) => tags),
         model.labels,
         path,
       );
-      return { items: encodeTaggedWords(kept, encoder, model.labels) };
+      return known(encodeTaggedWords(kept, encoder, model.labels));
     },
     objective: tokenClassification,
     evaluate: async (model, items, batchSize) =>
@@ -107,8 +108,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     task: "masked-lm",
     ...tables(() => TEXT_READER),
     prepare(model, { path, rows }, settings, note) {
-      const { kept, encoder } = openTexts(model, path, rows, settings, note);
-      return { items: kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })) };
+      const { kept, encoder, known } = openTexts(model, path, rows, settings, note);
+      return known(kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })));
     },
     objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
     async evaluate(model, items, batchSize) {
@@ -122,14 +123,14 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     ...tables(() => PAIRED_TEXTS_READER),
     prepare(model, { path, rows }, settings, note) {
       const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
-      const { kept, encoder } = openTexts(model, path, pairs, settings, note);
+      const { kept, encoder, known } = openTexts(model, path, pairs, settings, note);
       if (kept.length < 2)
         fail(path, "has one pair only", "others are needed to tell it from: give two or more");
       const items = kept.map(({ anchor, positive }) => ({
         first: encoder.encode(anchor),
         second: encoder.encode(positive),
       }));
-      return { items };
+      return known(items);
     },
     objective: (model) => contrastive(model),
     evaluate: async (model, items, batchSize) =>
@@ -181,14 +182,14 @@ interface TextRow {
   readonly textPair?: string;
 }
 
-/** The rows that can be used, and what encodes them; tells what became of the rows. */
+/** The rows that can be used, what encodes them and what checks that the model knows all tokens of the items. */
 function openTexts<R extends TextRow>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
   path: string,
   rows: readonly R[],
   settings: DataSettings,
   note: (line: string) => void,
-): { kept: R[]; encoder: TextEncoder } {
+): { kept: R[]; encoder: TextEncoder; known<I extends TextItem>(items: I[]): Prepared<I> } {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
   const filled = rows.filter(({ text }) => text.trim() !== "");
@@ -199,8 +200,20 @@ function openTexts<R extends TextRow>(
   const kept = settings.truncation === "drop" ? short : filled;
   if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
   for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
-  return { kept, encoder: textEncoder(tokenizer, maxLength) };
+  const known = <I extends TextItem>(items: I[]): Prepared<I> => {
+    const numbers = new Map(rows.map((row, i) => [row, i + 1]));
+    const check = new RowCheck({ tokenizer, rows: model.config.vocabSize });
+    for (const [i, item] of items.entries()) check.add(numbers.get(kept[i] as R) ?? 0, idsOf(item));
+    check.finish(path);
+    return { items };
+  };
+  return { kept, encoder: textEncoder(tokenizer, maxLength), known };
 }
+
+/** A row as tokens. */
+type TextItem = { readonly inputIds: readonly number[] } | TextPair;
+
+const idsOf = (item: TextItem) => ("inputIds" in item ? item.inputIds : [...item.first, ...item.second]);
 
 /** What became of the rows of a file. */
 function describeRows(
@@ -220,12 +233,15 @@ function describeRows(
 
 function maskerOf(model: LoadedModel<"masked-lm">) {
   const tokenizer = requireTokenizer(model);
+  const rows = model.config.vocabSize;
   const { maskTokenId, vocabSize } = tokenizer;
   if (maskTokenId === undefined) {
     fail(model.name, "the tokenizer has no mask token", "name its mask_token in tokenizer_config.json");
   }
+  const alien = alienToken([maskTokenId], { tokenizer, rows });
+  if (alien !== undefined) fail(model.name, `each masked text ${alien}`, REMEDY);
   const { before, after } = specialFrame(tokenizer);
-  return tokenMasker({ maskTokenId, vocabSize, special: [...before, ...after] });
+  return tokenMasker({ maskTokenId, vocabSize: Math.min(vocabSize, rows), special: [...before, ...after] });
 }
 
 /** All images of a folder; names every one that cannot be used. */

@@ -3,6 +3,7 @@ import { fail } from "../util/fail.ts";
 import { checkOptions, flag, integer, oneOf, type Rules, withDefaults } from "../util/options.ts";
 import type { CompletionExample, Example } from "./examples.ts";
 import { specialFrame } from "./special-frame.ts";
+import { RowCheck } from "./vocabulary.ts";
 
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
 export const IGNORE_INDEX = -100;
@@ -72,19 +73,23 @@ export function defaultMaxLength(positions: number): number {
 /**
  * Tokenises examples and decides which tokens give a loss.
  * Rows with an empty `text` (data sets like WikiText are full of them) and rows without any label
- * are left out and counted; it is an error if nothing remains.
+ * are left out and counted.
+ * @param embeddingRows rows of the model's embedding: a text with a token beyond them is refused
+ * @throws LoraError if nothing remains, or naming the rows that hold a token which the embedding lacks
  */
 export function tokenizeExamples(
   examples: readonly Example[],
   tokenizer: Tokenizer,
   options: TokenizeOptions,
+  embeddingRows = Number.POSITIVE_INFINITY,
 ): { sequences: Sequence[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
   const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
   const encoder = exampleEncoder(tokenizer, appendEos);
   const sequences: Sequence[] = [];
   const report = emptyReport(examples.length);
-  for (const example of examples) {
+  const check = new RowCheck({ tokenizer, rows: embeddingRows });
+  for (const [i, example] of examples.entries()) {
     if ("text" in example && example.text === "") {
       report.droppedEmpty++;
       continue;
@@ -96,8 +101,11 @@ export function tokenizeExamples(
       continue;
     }
     if (ids.length > maxLength) report.truncated++;
-    keep(sequenceOf(ids.slice(0, maxLength), maskPrompt ? promptLength : 0), sequences, report);
+    const kept = ids.slice(0, maxLength);
+    check.add(i + 1, kept);
+    keep(sequenceOf(kept, maskPrompt ? promptLength : 0), sequences, report);
   }
+  check.finish("tokenizeExamples");
   if (sequences.length === 0)
     fail("tokenizeExamples", nothingLeft(report), "raise maxLength, or look at the rows");
   return { sequences, report };

@@ -93,13 +93,15 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
     async loadModel(reference, options = {}) {
       checkOptions("loadModel", options, LOAD_RULES);
       const { device, ...source } = options;
-      return openModel(await resolveFiles(reference, source), device ?? (await openDevice()));
+      const files = await resolveFiles(reference, source);
+      return openModel(files, device ?? (await openDevice()), { onWarning: source.onWarning });
     },
     async loadTaskModel(reference, options = {}) {
       checkOptions("loadTaskModel", options, TASK_RULES);
       const { task, labels, seed, device, ...source } = options;
       const files = await resolveFiles(reference, source);
-      return openTaskModel(files, device ?? (await openDevice()), { task, labels, seed });
+      const { onWarning } = source;
+      return openTaskModel(files, device ?? (await openDevice()), { task, labels, seed, onWarning });
     },
     async loadAdapter(model, reference, options = {}) {
       checkOptions("loadAdapter", options, ADAPTER_RULES);

@@ -16,6 +16,7 @@ import { ownName } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
 import { transpose } from "../util/transpose.ts";
+import { layOutModel } from "./layout.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
 import { companionFiles } from "./model-folder.ts";
 
@@ -51,7 +52,11 @@ export async function mergedFiles(
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
-  const layout = layOut(checkpoint, changes, namesOf(model, JSON.parse(config) as HfConfig));
+  const layout = layOut(
+    checkpoint,
+    changes,
+    await namesOf(model, checkpoint, JSON.parse(config) as HfConfig),
+  );
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
   const result = new Map<string, FileContent>([["config.json", config], ...shards]);
   if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));
@@ -67,19 +72,18 @@ interface Names {
   file(own: string): string;
 }
 
-function namesOf(model: LoadedModel, config: HfConfig): Names {
+async function namesOf(model: LoadedModel, checkpoint: Checkpoint, config: HfConfig): Promise<Names> {
   const { device, renames, task } = model;
   // Without these, transformers would make such layers at random, and say so.
   const absent = "absentModules" in model ? (model.absentModules ?? []) : [];
-  const { root, requests } = shapeWeights(device);
-  const { family, build } = planModel(config, task);
-  build(device, root).release();
-  const known = new Set(requests.map(({ name }) => name));
+  const { family, tensors, names } = await layOutModel(device, checkpoint, config, task);
+  const read = [...tensors].filter(([own]) => names.has(own));
+  const byStored = new Map(read.map(([own, { name }]) => [name, own]));
   return {
     own(stored) {
       const name = ownName(renames, stored);
-      const isKept = known.has(name) || absent.some((path) => name.startsWith(`${path}.`));
-      return isKept ? name : undefined;
+      const isKept = absent.some((path) => name.startsWith(`${path}.`));
+      return byStored.get(stored) ?? (isKept ? name : undefined);
     },
     file: (own) => ownName(family.fileNames, own),
   };

@@ -1,25 +1,20 @@
+import { describeAlienIds } from "../data/vocabulary.ts";
 import type { Device } from "../gpu/device.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import { openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
+import { checkQuantisation } from "../io/formats/quantised.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
-import { planModel } from "../models/families.ts";
-import {
-  type AnyModel,
-  type ImageClassifier,
-  type LanguageModel,
-  type ModelOf,
-  TASKS,
-  type Task,
-} from "../models/model.ts";
+import { type ImageClassifier, type LanguageModel, type ModelOf, TASKS, type Task } from "../models/model.ts";
 import { markReleased } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
-import { checkOptions, integer, listOf, oneOf, type Rules, text } from "../util/options.ts";
+import { callback, checkOptions, integer, listOf, oneOf, type Rules, text } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
+import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./layout.ts";
 
 /** What belongs to a loaded model beside its weights. */
 export interface ModelFiles {
@@ -39,9 +34,6 @@ export type Model = LanguageModel & ModelFiles;
 /** A model of any task with the files that belong to it. */
 export type LoadedModel<T extends Task = Task> = ModelOf[T] & ModelFiles;
 
-/** Weights that may be stored although the model does not read them: copies of tied matrices. */
-const TIED_COPIES = ["lm_head.weight"];
-
 /** Which head a model gets. */
 export interface HeadChoice<T extends Task> {
   /** The head's task; by default the one that the config names. */
@@ -52,6 +44,12 @@ export interface HeadChoice<T extends Task> {
   seed?: number;
 }
 
+/** How a checkpoint is opened. */
+export interface OpenOptions {
+  /** Told what about the files deserves attention but is no error, one line at a time. */
+  onWarning?: ((warning: string) => void) | undefined;
+}
+
 /** What the choice has to be. */
 export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   task: oneOf(TASKS),
@@ -59,35 +57,45 @@ export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   seed: integer({ min: 0 }),
 };
 
+const OPEN_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, onWarning: callback() };
+
 /**
  * Loads a language model from a Hugging Face checkpoint.
  * @throws LoraError as {@link openTaskModel} does, and where the checkpoint is of another task
  */
-export async function openModel(files: FileSource, device: Device): Promise<Model> {
-  return openTaskModel(files, device, { task: "causal-lm" });
+export async function openModel(
+  files: FileSource,
+  device: Device,
+  options: OpenOptions = {},
+): Promise<Model> {
+  return openTaskModel(files, device, { ...options, task: "causal-lm" });
 }
 
 /**
  * Loads a Hugging Face checkpoint: checks everything that can be checked, then streams the weights to the device.
- * @throws LoraError listing all missing, misshapen and unused tensors, or naming what is not supported
+ * Tensors that the model has no use for, and places where config, index or tokenizer say something else than the
+ * weights, are told as warnings.
+ * @throws LoraError listing all missing and misshapen tensors, or naming what is not supported
  */
 export async function openTaskModel<T extends Task = Task>(
   files: FileSource,
   device: Device,
-  choice: HeadChoice<T> = {},
+  options: HeadChoice<T> & OpenOptions = {},
 ): Promise<LoadedModel<T>> {
-  checkOptions("openTaskModel", choice, HEAD_RULES);
-  const { task, labels, seed = 0 } = choice;
+  checkOptions("openTaskModel", options, OPEN_RULES);
+  const { task, labels, seed = 0, onWarning } = options;
   const checkpoint = await openCheckpoint(files);
-  const config = withLabels(checkpoint.config, labels);
-  const { family, build } = planModel(config, task);
+  checkQuantisation(checkpoint);
+  const layout = await layOutModel(device, checkpoint, withLabels(checkpoint.config, labels), task);
+  const { config, build, tensors, absent } = layout;
   const tokenizer = await openTokenizer(files, checkpoint);
   // Only who names the task gets a new head: else a checkpoint that lacks it is broken.
   const fresh = task && { random: createRandom(seed), std: initializerRange(config) };
-  const weights = new CheckpointWeights(device, checkpoint, {
-    renames: family.renames,
-    ...(fresh && { fresh }),
-  });
+  const weights = new CheckpointWeights(
+    device,
+    { ...checkpoint, tensors },
+    { absent, ...(fresh && { fresh }) },
+  );
   let model: ModelOf[T] | undefined;
   let isReleased = false;
   const release = () => {
@@ -101,14 +109,18 @@ export async function openTaskModel<T extends Task = Task>(
   try {
     model = build(device, weights.root) as ModelOf[T];
     images = "image" in model ? await openImageConfig(files, model) : undefined;
-    checkVocabulary(files.label, model, tokenizer);
-    const tied = model.task === "causal-lm" && model.tied;
-    await weights.finish({ optional: tied ? TIED_COPIES : [], leftovers: family.leftovers });
+    await weights.finish(explainMissing(layout));
   } catch (error) {
     release(); // a model that does not fit fails while it is built
     throw error;
   }
-  const beside: ModelFiles = { name: files.label, tokenizer, images, initialised: weights.initialised };
+  const { initialised } = weights;
+  const alien =
+    tokenizer && "vocabSize" in model.config && describeAlienIds(tokenizer, model.config.vocabSize);
+  const remarks = [describeUnused(layout), describeAbsent(layout, initialised), alien || undefined];
+  for (const warning of layout.warnings) onWarning?.(warning);
+  for (const remark of remarks) if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
+  const beside: ModelFiles = { name: files.label, tokenizer, images, initialised };
   return Object.assign({}, model, beside, { release });
 }
 
@@ -118,12 +130,6 @@ export function withLabels(config: HfConfig, labels: readonly string[] | undefin
   const { num_labels: _, ...rest } = config;
   const id2label = Object.fromEntries(labels.map((label, i) => [i, label]));
   return { ...rest, id2label, label2id: Object.fromEntries(labels.map((label, i) => [label, i])) };
-}
-
-function checkVocabulary(label: string, { config }: AnyModel, tokenizer: Tokenizer | undefined): void {
-  if (!tokenizer || !("vocabSize" in config) || tokenizer.vocabSize <= config.vocabSize) return;
-  const highest = tokenizer.vocabSize - 1;
-  fail(label, `the tokenizer has ids up to ${highest}, the model an embedding of ${config.vocabSize} rows`);
 }
 
 async function openImageConfig(files: FileSource, { image }: ImageClassifier): Promise<ImageConfig> {

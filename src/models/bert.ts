@@ -29,6 +29,8 @@ export interface BertConfig {
   activation: Activation;
   names: BertNames;
   head: BertHead;
+  /** The output layer, where there is one, shares the words' vectors. */
+  tied: boolean;
   /** Names of the classes, where the head is a classifier. */
   labels: readonly string[];
 }
@@ -55,7 +57,7 @@ export interface BertNames {
 export type BertHead =
   | { task: "sequence-classification"; path: string; hidden: string; activation: Activation; output: string }
   | { task: "token-classification"; output: string }
-  | { task: "masked-lm"; dense: string; activation: Activation; norm: string; bias: string }
+  | { task: "masked-lm"; dense: string; activation: Activation; norm: string; decoder: string; bias: string }
   | { task: "sentence-embedding" };
 
 /** norm(x + attention(x)), then norm(x + MLP(x)); every token sees every other. */
@@ -200,26 +202,32 @@ function tokenHead(
   };
 }
 
-/** norm(act(dense x)) times the words' vectors, plus a bias. */
+/** norm(act(dense x)) times the words' vectors, or a matrix of its own, plus a bias. */
 function maskedHead(
   weights: Weights,
-  { hiddenSize: d, normEps: eps, vocabSize }: BertConfig,
+  { hiddenSize: d, normEps: eps, vocabSize, tied }: BertConfig,
   { words, layers, encode }: Encoder,
   names: HeadOf<"masked-lm">,
 ): Head<"masked-lm"> {
   const dense = linear(weights.at(names.dense), d, d, { bias: true });
   const norm = layerNorm(weights.at(names.norm), d, { eps });
-  const bias = weights.tensor(names.bias, [vocabSize], { storage: "f32", init: "zeros" });
+  const decoder = weights.at(names.decoder);
+  const head = tied ? words : decoder.tensor("weight", [vocabSize, d]);
+  const biasOptions = { storage: "f32", init: "zeros" } as const;
+  const bias = tied
+    ? weights.tensor(names.bias, [vocabSize], biasOptions)
+    : decoder.tensor("bias", [vocabSize], biasOptions);
   return {
     task: names.task,
     root: modelOf(weights, layers, [dense, norm]),
-    head: words,
+    tied,
+    head,
     headOptions: { bias },
     hidden(ids, context) {
       const inner = call(dense, encode(ids, context), context);
       return call(norm, ops.activate(context.tape, inner, names.activation), context);
     },
-    logits: (hidden, tape) => headLogits(tape, hidden, words, { bias }),
+    logits: (hidden, tape) => headLogits(tape, hidden, head, { bias }),
   };
 }
 

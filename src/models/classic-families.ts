@@ -14,6 +14,9 @@ import { readRope } from "./rope-config.ts";
 interface ClassicFamily<C> {
   modelType: string;
   defaultTargets: readonly string[];
+  prefix: string;
+  /** Path of the embedding, which the output layer may share. */
+  words: string;
   renames: Renames;
   fileNames?: Renames;
   read: (c: ConfigReader) => C;
@@ -25,6 +28,8 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
   ...withHeads("GPT2LMHeadModel", "GPT2ForSequenceClassification", {
     modelType: "gpt2",
     defaultTargets: ["c_attn"],
+    prefix: "transformer",
+    words: "transformer.wte",
     renames: [[/^(?=(?:wte|wpe|ln_f|h)\.)/, "transformer."]], // the hub's own checkpoint lacks the prefix
     read: readGpt2,
     build: buildGpt2,
@@ -32,6 +37,8 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
   ...withHeads("GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", {
     modelType: "gpt_neox",
     defaultTargets: ["query_key_value"],
+    prefix: "gpt_neox",
+    words: "gpt_neox.embed_in",
     renames: [[/^embed_out\./, "lm_head."]],
     fileNames: [[/^lm_head\./, "embed_out."]],
     read: readGptNeox,
@@ -40,6 +47,8 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
   ...withHeads("OPTForCausalLM", "OPTForSequenceClassification", {
     modelType: "opt",
     defaultTargets: ["q_proj", "v_proj"],
+    prefix: "model",
+    words: "model.decoder.embed_tokens",
     renames: [[/^decoder\./, "model.decoder."]],
     read: readOpt,
     build: buildOpt,
@@ -50,10 +59,16 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
 function withHeads<C extends { tied: boolean }>(
   causal: string,
   classifier: string,
-  { read, build, ...common }: ClassicFamily<C>,
+  { read, build, words, ...common }: ClassicFamily<C>,
 ): Record<string, Family> {
   return {
-    [causal]: family({ ...common, leftovers: /^score\./, read, build }),
+    [causal]: family({
+      ...common,
+      ties: [["lm_head.weight", `${words}.weight`]],
+      leftovers: /^score\./,
+      read,
+      build,
+    }),
     [classifier]: family({
       ...common,
       task: "sequence-classification",

@@ -39,7 +39,13 @@ function decoder(
 ): Record<string, Family> {
   const common = { modelType, defaultTargets };
   return {
-    [`${className}ForCausalLM`]: family({ ...common, leftovers: /^score\./, read, build: buildDecoder }),
+    [`${className}ForCausalLM`]: family({
+      ...common,
+      ties: [["lm_head.weight", "model.embed_tokens.weight"]],
+      leftovers: /^score\./,
+      read,
+      build: buildDecoder,
+    }),
     [`${classifierName}ForSequenceClassification`]: family({
       ...common,
       task: "sequence-classification",

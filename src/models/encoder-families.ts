@@ -2,7 +2,7 @@ import type { Renames } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import { type BertConfig, type BertHead, type BertNames, buildBert } from "./bert.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { type Family, family } from "./family.ts";
+import { type Family, family, type Ties } from "./family.ts";
 
 const BERT_LAYER = {
   layers: "encoder.layer",
@@ -29,6 +29,13 @@ const DISTILBERT_LAYER = {
   outputNorm: "output_layer_norm",
 };
 
+/** The output layer of a masked language model: the layer, and its bias as files have it where it is tied. */
+type Output = Pick<Extract<BertHead, { task: "masked-lm" }>, "decoder" | "bias">;
+
+const BERT_OUTPUT: Output = { decoder: "cls.predictions.decoder", bias: "cls.predictions.bias" };
+const ROBERTA_OUTPUT: Output = { decoder: "lm_head.decoder", bias: "lm_head.bias" };
+const DISTILBERT_OUTPUT: Output = { decoder: "vocab_projector", bias: "vocab_projector.bias" };
+
 /** Heads and poolers that a checkpoint may hold beside what a task needs. */
 const OTHER_HEADS =
   /^(?:cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_(?:transform|layer_norm|projector)|(?:\w+\.)?pooler)\./;
@@ -42,7 +49,8 @@ interface EncoderFamily {
   defaultTargets: readonly string[];
   names: Omit<BertNames, "body">;
   heads: (c: ConfigReader) => readonly BertHead[];
-  read: (c: ConfigReader) => Omit<BertConfig, "names" | "head" | "labels">;
+  output: Output;
+  read: (c: ConfigReader) => Omit<BertConfig, "names" | "head" | "tied" | "labels">;
 }
 
 const CLASSES: Readonly<Record<BertHead["task"], string>> = {
@@ -60,6 +68,7 @@ export const ENCODER_FAMILIES: Readonly<Record<string, Family>> = {
     body: "bert",
     defaultTargets: ["query", "value"],
     names: BERT_LAYER,
+    output: BERT_OUTPUT,
     heads: (c) => [
       {
         task: "sequence-classification",
@@ -71,7 +80,7 @@ export const ENCODER_FAMILIES: Readonly<Record<string, Family>> = {
         dense: "cls.predictions.transform.dense",
         activation: readActivation(c, "hidden_act", "gelu"),
         norm: "cls.predictions.transform.LayerNorm",
-        bias: "cls.predictions.bias",
+        ...BERT_OUTPUT,
       },
       { task: "sentence-embedding" },
     ],
@@ -85,6 +94,7 @@ export const ENCODER_FAMILIES: Readonly<Record<string, Family>> = {
     body: "distilbert",
     defaultTargets: ["q_lin", "v_lin"],
     names: DISTILBERT_LAYER,
+    output: DISTILBERT_OUTPUT,
     heads: (c) => [
       {
         task: "sequence-classification",
@@ -96,7 +106,7 @@ export const ENCODER_FAMILIES: Readonly<Record<string, Family>> = {
         dense: "vocab_transform",
         activation: readActivation(c, "activation", "gelu"),
         norm: "vocab_layer_norm",
-        bias: "vocab_projector.bias",
+        ...DISTILBERT_OUTPUT,
       },
       { task: "sentence-embedding" },
     ],
@@ -111,6 +121,7 @@ function robertaLike(className: string, modelType: string): EncoderFamily {
     body: "roberta",
     defaultTargets: ["query", "value"],
     names: BERT_LAYER,
+    output: ROBERTA_OUTPUT,
     heads: () => [
       {
         task: "sequence-classification",
@@ -124,7 +135,8 @@ function robertaLike(className: string, modelType: string): EncoderFamily {
       { task: "token-classification", output: "classifier" },
       {
         task: "masked-lm",
-        ...{ dense: "lm_head.dense", activation: "gelu", norm: "lm_head.layer_norm", bias: "lm_head.bias" },
+        ...{ dense: "lm_head.dense", activation: "gelu", norm: "lm_head.layer_norm" },
+        ...ROBERTA_OUTPUT,
       },
       { task: "sentence-embedding" },
     ],
@@ -140,11 +152,18 @@ function withHeads(parts: EncoderFamily): Record<string, Family> {
     `${className}${CLASSES[task]}`,
     family({
       ...{ modelType, task, defaultTargets, leftovers: OTHER_HEADS, build: buildBert },
+      prefix: parts.body,
+      ties: task === "masked-lm" ? tiesOf(parts) : [],
       renames: renamesOf(parts, task),
       read: (c) => readWithHead(c, parts, task),
     }),
   ]);
   return Object.fromEntries(entries);
+}
+
+function tiesOf({ body, output: { decoder, bias } }: EncoderFamily): Ties {
+  const weight = [`${decoder}.weight`, `${body}.embeddings.word_embeddings.weight`] as const;
+  return bias === `${decoder}.bias` ? [weight] : [weight, [`${decoder}.bias`, bias]];
 }
 
 /** Names of TensorFlow's norms, and the prefix that a model without a head does not have. */
@@ -165,13 +184,14 @@ function readWithHead(
   c.only("is_decoder", [false]);
   c.only("add_cross_attention", [false]);
   c.only("position_embedding_type", ["absolute"]);
-  if (task === "masked-lm") c.only("tie_word_embeddings", [true]);
-  else c.ignore("tie_word_embeddings");
+  const tied = task !== "masked-lm" || c.boolean("tie_word_embeddings", true);
+  c.ignore("tie_word_embeddings");
   const head = heads(c).find((head) => head.task === task) as BertHead;
   return {
     ...read(c),
     names: { ...names, body: task === "sentence-embedding" ? "" : body },
     head,
+    tied,
     labels: task.endsWith("classification") ? readLabels(c) : [],
   };
 }

@@ -11,6 +11,13 @@ export interface Family {
   readonly task: Task;
   /** Names in files of other versions, or of a model without this head. */
   readonly renames: Renames;
+  /** Path of the body, `base_model_prefix` of the class: files may have it or lack it. */
+  readonly prefix: string;
+  /**
+   * Tensors of an output layer that shares those of the embedding, and what each shares: a file may hold both. Own
+   * names; empty where there is no output layer of this kind.
+   */
+  readonly ties: Ties;
   /** Own names → those that transformers writes into files, where they differ: other tools know these. */
   readonly fileNames: Renames;
   /** Tensors that checkpoints may hold beside the model's: heads of other tasks, buffers. Own names. */
@@ -20,6 +27,9 @@ export interface Family {
   /** Reads the config; returns what builds the model, once {@link ConfigReader.finish} has found nothing wrong. */
   prepare(config: ConfigReader): (device: Device, weights: Weights) => BuiltModel;
 }
+
+/** The tensor of an output layer, and the one that it shares. */
+export type Ties = readonly (readonly [copy: string, source: string])[];
 
 /** What the registry adds to a built model. */
 type Identity = Pick<
@@ -38,6 +48,8 @@ export function family<C>(parts: {
   modelType: string;
   task?: Task;
   renames?: Renames;
+  prefix?: string;
+  ties?: Ties;
   fileNames?: Renames;
   leftovers?: RegExp;
   defaultTargets: readonly string[];
@@ -49,6 +61,8 @@ export function family<C>(parts: {
   return {
     task: "causal-lm",
     renames: [],
+    prefix: "model",
+    ties: [],
     fileNames: [],
     ...rest,
     prepare(reader) {

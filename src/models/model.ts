@@ -73,6 +73,8 @@ export interface Classifier {
 
 /** A model of masked tokens: an encoder that fills gaps. */
 export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
+  /** The output layer shares the embedding's matrix. */
+  readonly tied: boolean;
   /** `[V, hidden]`: the matrix of the output layer. */
   readonly head: Tensor;
   /** Holds the output layer's bias `[V]`. */

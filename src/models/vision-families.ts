@@ -10,6 +10,7 @@ export const VISION_FAMILIES: Readonly<Record<string, Family>> = {
     modelType: "vit",
     task: "image-classification",
     defaultTargets: ["q_proj", "v_proj"], // PEFT has no default for it
+    prefix: "vit",
     leftovers: /^vit\.pooler\./,
     // Files keep the names of transformers 4; modules, and PEFT's adapters of them, have those of transformers 5.
     renames: [

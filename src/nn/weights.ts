@@ -40,3 +40,22 @@ export type Renames = readonly (readonly [stored: RegExp, own: string])[];
 export function ownName(renames: Renames, stored: string): string {
   return renames.reduce((name, [other, own]) => name.replace(other, own), stored);
 }
+
+/** How the names of a checkpoint become those of a model. */
+export interface Naming {
+  readonly renames: Renames;
+  /** Path of the model's body in the class with a head; a model that was saved without a head lacks it. */
+  readonly prefix: string;
+}
+
+/**
+ * A model's own name for a stored tensor: after the renames, one prefix more or less where only that gives a name
+ * that the model knows (`rename_source_key` in core_model_loading.py of transformers 5).
+ * @returns a name that is not among the known ones where the model has no such tensor
+ */
+export function modelName({ renames, prefix }: Naming, stored: string, known: ReadonlySet<string>): string {
+  const name = ownName(renames, stored);
+  const start = `${prefix}.`;
+  const shorter = name.startsWith(start) ? name.slice(start.length) : name;
+  return [shorter, `${start}${name}`].find((other) => known.has(other)) ?? name;
+}

@@ -103,7 +103,7 @@ function textLogits(
   batch: TokenBatch,
   context: Context,
 ): Tensor {
-  const { ids, ...padding } = uploadTokens(model.device, batch);
+  const { ids, ...padding } = uploadTokens(model, batch);
   return model.logits(ids, { ...context, ...padding });
 }
 

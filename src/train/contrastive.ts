@@ -52,7 +52,7 @@ export function contrastive(
     },
     loss({ first, second }, context, scale) {
       const embed = (batch: TokenBatch) => {
-        const { ids, lengths } = uploadTokens(device, batch);
+        const { ids, lengths } = uploadTokens(model, batch);
         return model.embed(ids, { ...context, lengths });
       };
       const [queries, keys] = [embed(first), embed(second)];

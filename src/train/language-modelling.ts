@@ -1,9 +1,9 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
 import { IGNORE_INDEX, type Sequence } from "../data/tokenize.ts";
-import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import type { LanguageModel, MaskedLanguageModel } from "../models/model.ts";
+import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
+import { fail } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import type { Objective } from "./objective.ts";
 
@@ -15,7 +15,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     root,
     collate: (items) => collate(items.map(predictable), { padTokenId: 0 }),
     loss(batch, context, scale) {
-      const { ids, ...padding } = uploadTokens(device, batch);
+      const { ids, ...padding } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...padding });
       return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
     },
@@ -46,18 +46,23 @@ export function maskedLanguageModelling(
         {},
       ),
     loss(batch, context, scale) {
-      const { ids, ...padding } = uploadTokens(device, batch);
+      const { ids, ...padding } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...padding });
       return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
     },
   };
 }
 
-/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any. */
+/**
+ * ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any.
+ * @throws LoraError for an id that the embedding lacks: for this the device would read zeros, in silence
+ */
 export function uploadTokens(
-  device: Device,
+  { device, config: { vocabSize } }: Pick<TextModel, "device" | "config">,
   { inputIds, lengths, batchSize, length, segments }: TokenBatch,
 ): { ids: Tensor; lengths: Tensor; counts: readonly number[]; tokenTypes?: Tensor } {
+  const alien = inputIds.find((id) => id >= vocabSize);
+  if (alien !== undefined) fail("inputIds", `${alien} is no row of the embedding, which has ${vocabSize}`);
   return {
     ...(segments && { tokenTypes: fromArray(device, segments, [batchSize, length]) }),
     ids: fromArray(device, inputIds, [batchSize, length]),

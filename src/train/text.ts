@@ -8,6 +8,7 @@ import {
   type TokenizeReport,
   tokenizeExamples,
 } from "../data/tokenize.ts";
+import { alienToken, REMEDY } from "../data/vocabulary.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
@@ -50,7 +51,7 @@ export async function* train(
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", options, TRAIN_RULES);
   requireTrainable("train", adapter.parameters, model.root);
-  const { sequences, report } = tokenizeExamples(examples, requireTokenizer(model), settle(model, options));
+  const { sequences, report } = tokenize(model, examples, options);
   options.onData?.(report);
   yield* trainSequences(model, adapter.parameters, sequences, pickOptions(options, TRAINER_RULES));
 }
@@ -70,17 +71,24 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   checkOptions("evaluate", options, EVALUATE_RULES);
-  const { sequences } = tokenizeExamples(examples, requireTokenizer(model), settle(model, options));
+  const { sequences } = tokenize(model, examples, options);
   return evaluateSequences(model, sequences, pickOptions(options, EVALUATION_RULES));
 }
 
-function settle({ config: { maxPositions } }: Model, options: Partial<TokenizeOptions>): TokenizeOptions {
+/** The rows as the model is to read them. */
+function tokenize(
+  model: Model,
+  examples: readonly Example[],
+  options: Partial<TokenizeOptions>,
+): ReturnType<typeof tokenizeExamples> {
+  const { maxPositions, vocabSize } = model.config;
   const { maxLength = defaultMaxLength(maxPositions) } = options;
   if (maxLength > maxPositions) {
     const got = `maxLength is ${maxLength}, more than the model's ${maxPositions} positions`;
     fail("maxLength", got, `give at most ${maxPositions}, or leave it out`);
   }
-  return { ...pickOptions(options, TOKENIZE_RULES), maxLength };
+  const settled = { ...pickOptions(options, TOKENIZE_RULES), maxLength };
+  return tokenizeExamples(examples, requireTokenizer(model), settled, vocabSize);
 }
 
 /** Options of {@link generate}. */
@@ -103,6 +111,9 @@ export async function* generate(
   checkOptions("generate", options, GENERATE_RULES);
   const tokenizer = requireTokenizer(model);
   const promptIds = encodePrompt(tokenizer, prompt);
+  const rows = model.config.vocabSize;
+  const alien = alienToken(promptIds, { tokenizer, rows });
+  if (alien !== undefined) fail("generate", `the prompt ${alien}`, REMEDY);
   const decoder = tokenizer.decodeStream({ after: promptIds });
   const stops = new StopStrings(options.stop ?? []);
   for await (const token of generateTokens(model, promptIds, {

@@ -1,8 +1,9 @@
 import type { Device } from "../../gpu/device.ts";
 import { type DType, empty, Tensor } from "../../gpu/tensor.ts";
 import { initialValues } from "../../nn/initial-weights.ts";
-import { joinPath, ownName, type Renames, type TensorRequest, type Weights } from "../../nn/weights.ts";
+import { joinPath, type TensorRequest, type Weights } from "../../nn/weights.ts";
 import { failAll } from "../../util/fail.ts";
+import { groupLines } from "../../util/group-lines.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import type { Random } from "../../util/random.ts";
 import { transposeBand } from "../../util/transpose.ts";
@@ -22,15 +23,12 @@ interface Upload {
   transposed: boolean;
 }
 
-/** Tensors of a checkpoint that no model asks for and that mean nothing: buffers of old transformers versions. */
-const IGNORED = /\.rotary_emb\.inv_freq$|\.(attention|attn)\.(masked_)?bias$|(^|\.)embeddings\.position_ids$/;
-
 /** Options of {@link CheckpointWeights}. */
 export interface CheckpointWeightsOptions {
-  /** Stored names → the model's own. */
-  renames?: Renames;
   /** Initialises what a head needs and the checkpoint lacks, or has for another number of labels. */
   fresh?: { random: Random; std: number };
+  /** For tensors that should be there: why they are not. */
+  absent?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -39,26 +37,24 @@ export interface CheckpointWeightsOptions {
 export class CheckpointWeights {
   readonly root: Weights;
   readonly #device: Device;
-  readonly #checkpoint: Checkpoint;
+  readonly #checkpoint: Pick<Checkpoint, "label" | "tensors" | "read">;
   readonly #uploads: Upload[] = [];
-  readonly #tensors: ReadonlyMap<string, CheckpointTensor>;
-  readonly #wanted = new Set<string>();
   readonly #problems: string[] = [];
   readonly #fresh: CheckpointWeightsOptions["fresh"];
+  readonly #absent: ReadonlyMap<string, string>;
   readonly #initialised: { name: string; target: Tensor }[] = [];
   #inFlight = 0;
 
+  /** @param checkpoint its tensors have the names by which they will be asked for */
   constructor(
     device: Device,
-    checkpoint: Checkpoint,
-    { renames = [], fresh }: CheckpointWeightsOptions = {},
+    checkpoint: Pick<Checkpoint, "label" | "tensors" | "read">,
+    { fresh, absent = new Map() }: CheckpointWeightsOptions = {},
   ) {
     this.#device = device;
     this.#checkpoint = checkpoint;
     this.#fresh = fresh;
-    this.#tensors = new Map(
-      [...checkpoint.tensors].map(([name, tensor]) => [ownName(renames, name), tensor]),
-    );
+    this.#absent = absent;
     this.root = this.#at("");
   }
 
@@ -69,24 +65,19 @@ export class CheckpointWeights {
 
   /**
    * Streams all tensors that were asked for to the device, in file order.
-   * @param optional names that may be left over, such as a stored copy of a tied output layer
-   * @param leftovers the same as an expression: heads of other tasks, say
-   * @throws LoraError listing every missing, misshapen and unused tensor; nothing stays allocated then.
+   * @param remarks told with problems, where there are any: what the checkpoint holds instead, say
+   * @throws LoraError listing every missing and misshapen tensor; nothing stays allocated then.
    */
   async finish({
-    optional = [],
-    leftovers,
+    remarks = [],
+    help = "config.json and the weights do not belong together",
   }: {
-    optional?: readonly string[];
-    leftovers?: RegExp | undefined;
+    remarks?: readonly string[];
+    help?: string;
   } = {}): Promise<void> {
-    for (const name of this.#tensors.keys()) {
-      if (this.#wanted.has(name) || optional.includes(name) || IGNORED.test(name)) continue;
-      if (leftovers?.test(name)) continue;
-      this.#problems.push(`${name} is in the checkpoint, but the model has no use for it`);
-    }
     try {
-      failAll(this.#checkpoint.label, this.#problems, "config.json and the weights do not belong together");
+      const problems = groupLines(this.#problems);
+      if (problems.length > 0) failAll(this.#checkpoint.label, [...problems, ...remarks], help);
       const order = ({ source: a }: Upload, { source: b }: Upload) =>
         a.file === b.file ? a.begin - b.begin : a.file < b.file ? -1 : 1;
       for (const upload of this.#uploads.sort(order)) await this.#stream(upload);
@@ -116,13 +107,13 @@ export class CheckpointWeights {
     shape: readonly number[],
     { storage = "words", init = "normal", transposed = false, fresh = false }: TensorRequest = {},
   ): Tensor {
-    this.#wanted.add(name);
-    const source = this.#tensors.get(name);
+    const source = this.#checkpoint.tensors.get(name);
     const wanted = transposed ? [...shape].reverse() : shape;
     const fits = source?.shape.join() === wanted.join();
     if (fresh && this.#fresh && !fits) return this.#initialise(name, shape, init, this.#fresh);
     const stored = source && STORED[source.dtype];
-    if (!source) return this.#reject(shape, `${name} ${describe(wanted)} is missing`);
+    if (!source)
+      return this.#reject(shape, this.#absent.get(name) ?? `${name} ${describe(wanted)} is missing`);
     if (!stored) return this.#reject(shape, `${name} is ${source.dtype}; supported are F32, BF16 and F16`);
     if (!fits) {
       return this.#reject(

@@ -8,6 +8,13 @@ export interface CheckpointTensor extends TensorInfo {
   readonly file: string;
 }
 
+/** Where a tensor should be that is not there. */
+export interface AbsentTensor {
+  readonly file: string;
+  /** Whether there is such a file at all. */
+  readonly fileExists: boolean;
+}
+
 /** A Hugging Face checkpoint: configuration and tensors, one file or sharded. */
 export interface Checkpoint {
   readonly label: string;
@@ -16,6 +23,10 @@ export interface Checkpoint {
   /** `generation_config.json`, where there is one. */
   readonly generationConfig?: Record<string, unknown>;
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Tensors that the index names and no file holds, with the file that it says: an error only where one is needed. */
+  readonly absent: ReadonlyMap<string, AbsentTensor>;
+  /** What about the files deserves attention but is no error. */
+  readonly warnings: readonly string[];
   /** Bytes [start, end) of a tensor's data, counted from its own start; the whole of it by default. */
   read(tensor: CheckpointTensor, start?: number, end?: number): Promise<Uint8Array>;
 }
@@ -30,7 +41,7 @@ const INDEX = "model.safetensors.index.json";
  */
 export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
   const problems: string[] = [];
-  const [config, generationConfig, tensors] = await Promise.all([
+  const [config, generationConfig, stored] = await Promise.all([
     attempt(problems, () => readObject(files, "config.json")),
     attempt(problems, () => readOptionalObject(files, "generation_config.json")),
     attempt(problems, () => readTensors(files, problems)),
@@ -40,7 +51,7 @@ export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
     label: files.label,
     config: config!,
     ...(generationConfig && { generationConfig }),
-    tensors: tensors!,
+    ...stored!,
     read: (tensor, start = 0, end = tensor.end - tensor.begin) => readSlice(files, tensor, start, end),
   };
 }
@@ -79,8 +90,13 @@ async function readOptionalObject(
   return (await files.size(name)) === undefined ? undefined : readObject(files, name);
 }
 
-async function readTensors(files: FileSource, problems: string[]): Promise<Map<string, CheckpointTensor>> {
-  if ((await files.size(SINGLE)) !== undefined) return readFileTensors(files, SINGLE);
+/** The tensors of a checkpoint's files, and where its index is not right about them. */
+type Stored = Pick<Checkpoint, "tensors" | "absent" | "warnings">;
+
+async function readTensors(files: FileSource, problems: string[]): Promise<Stored> {
+  if ((await files.size(SINGLE)) !== undefined) {
+    return { tensors: await readFileTensors(files, SINGLE), absent: new Map(), warnings: [] };
+  }
   if ((await files.size(INDEX)) !== undefined) return readShards(files, problems);
   return failWithoutWeights(files);
 }
@@ -90,24 +106,46 @@ async function readFileTensors(files: FileSource, file: string): Promise<Map<str
   return new Map([...tensors].map(([name, info]) => [name, { ...info, file }]));
 }
 
-async function readShards(files: FileSource, problems: string[]): Promise<Map<string, CheckpointTensor>> {
+/**
+ * As transformers does: the index says which files there are, and all that they hold counts, wherever the index says
+ * that it is. A file that is not there is an error only where the model needs what it should hold.
+ */
+async function readShards(files: FileSource, problems: string[]): Promise<Stored> {
   const where = `${files.label}/${INDEX}`;
   const weightMap = readWeightMap(await readObject(files, INDEX), where);
-  const names = [...new Set(weightMap.values())];
+  const names = [...new Set(weightMap.values())].sort();
   const outside = names.filter(leavesFolder);
   problems.push(
     ...outside.map((name) => `${where}: the shard path ${JSON.stringify(name)} leaves the folder`),
   );
 
-  const inside = names.filter((name) => !leavesFolder(name));
   const shards = new Map<string, Map<string, CheckpointTensor>>();
   const openShard = async (name: string) => {
+    if ((await files.size(name)) === undefined) return;
     const tensors = await attempt(problems, () => readFileTensors(files, name));
-    if (tensors) shards.set(name, tensors);
+    shards.set(name, tensors ?? new Map());
   };
-  await Promise.all(inside.map(openShard));
-  problems.push(...indexProblems(weightMap, shards).map((problem) => `${where}: ${problem}`));
-  return joinShards(weightMap, shards);
+  await Promise.all(names.filter((name) => !leavesFolder(name)).map(openShard));
+  const inOrder = names.flatMap((name) => [...(shards.get(name)?.values() ?? [])]);
+  const tensors = new Map(inOrder.map((tensor) => [tensor.name, tensor]));
+  const absent = [...weightMap]
+    .filter(([name]) => !tensors.has(name))
+    .map(([name, file]) => [name, { file, fileExists: shards.has(file) }] as const);
+  return { tensors, absent: new Map(absent), warnings: twiceStored(inOrder, tensors, where) };
+}
+
+function twiceStored(
+  inOrder: readonly CheckpointTensor[],
+  kept: ReadonlyMap<string, CheckpointTensor>,
+  where: string,
+): string[] {
+  return inOrder
+    .map((tensor) => ({ tensor, used: kept.get(tensor.name) ?? tensor }))
+    .filter(({ tensor, used }) => tensor !== used)
+    .map(
+      ({ tensor: { name, file }, used }) =>
+        `${where}: ${name} is in ${file} and in ${used.file}; the latter is used, as by transformers`,
+    );
 }
 
 function readWeightMap(index: Record<string, unknown>, where: string): Map<string, string> {
@@ -121,34 +159,6 @@ function readWeightMap(index: Record<string, unknown>, where: string): Map<strin
       .map(([name, file]) => `weight_map.${name} is ${JSON.stringify(file)}, expected a file name`),
   );
   return new Map(entries as [string, string][]);
-}
-
-/** Where index and shards disagree; shards that could not be read are reported elsewhere. */
-function indexProblems(
-  weightMap: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, ReadonlyMap<string, CheckpointTensor>>,
-): string[] {
-  const absent = [...weightMap]
-    .filter(([name, file]) => shards.has(file) && !shards.get(file)!.has(name))
-    .map(([name, file]) => `${name} should be in ${file}, which lacks it`);
-  const unlisted = [...shards].flatMap(([file, tensors]) =>
-    [...tensors.keys()]
-      .filter((name) => weightMap.get(name) !== file)
-      .map((name) => `${name} is in ${file}, but the index ${placeOf(weightMap.get(name))}`),
-  );
-  return [...absent, ...unlisted];
-}
-
-function placeOf(file: string | undefined): string {
-  return file === undefined ? "lacks it" : `says ${file}`;
-}
-
-function joinShards(
-  weightMap: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, ReadonlyMap<string, CheckpointTensor>>,
-): Map<string, CheckpointTensor> {
-  const found = [...weightMap.entries()].flatMap(([name, file]) => shards.get(file)?.get(name) ?? []);
-  return new Map(found.map((tensor) => [tensor.name, tensor]));
 }
 
 const FOREIGN_FILES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.safetensors"];

@@ -1,0 +1,86 @@
+import type { Device } from "../gpu/device.ts";
+import type { Checkpoint } from "../io/formats/checkpoint.ts";
+import type { HfConfig } from "../models/config-reader.ts";
+import { type ModelPlan, planModel } from "../models/families.ts";
+import type { Task } from "../models/model.ts";
+import { shapeWeights } from "../nn/initial-weights.ts";
+import { failAll } from "../util/fail.ts";
+import { groupLines, shortList } from "../util/group-lines.ts";
+import { explainNames, findTensors, type StoredTensors } from "./stored-tensors.ts";
+import { settleTies } from "./ties.ts";
+
+/** Which model a checkpoint is of, and where each of its tensors lies. */
+export interface Layout extends ModelPlan, StoredTensors {
+  /** With `tie_word_embeddings: false` where the weights say so. */
+  readonly config: HfConfig;
+  /** Every name that the model asks its weights for. */
+  readonly names: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Plans a model by its config and finds its tensors in the checkpoint. Nothing is allocated, and of the weights only
+ * an output layer is read that the config calls shared.
+ * @throws LoraError as {@link planModel} does, and where two tensors stand for one of the model's
+ */
+export async function layOutModel(
+  device: Device,
+  checkpoint: Checkpoint,
+  config: HfConfig,
+  task: Task | undefined,
+): Promise<Layout> {
+  const plan = planModel(config, task);
+  const { names, tied } = shapeOf(device, plan);
+  const ties = tied ? plan.family.ties : [];
+  const known = new Set([...names, ...ties.map(([copy]) => copy)]);
+  const { problems, ...found } = findTensors(checkpoint, plan.family, known);
+  failAll(checkpoint.label, problems, "in Python, load the model with transformers and save it again");
+  const { untied, warnings } = await settleTies(checkpoint, found.tensors, ties);
+  const all = { ...found, warnings: [...checkpoint.warnings, ...warnings] };
+  if (!untied) return { ...plan, ...all, names, config };
+  const own = { ...config, tie_word_embeddings: false };
+  const ownPlan = planModel(own, task);
+  return { ...ownPlan, ...all, names: shapeOf(device, ownPlan).names, config: own };
+}
+
+/** Every name that a planned model asks its weights for. */
+function shapeOf(device: Device, { build }: ModelPlan): { names: Set<string>; tied: boolean } {
+  const { root, requests } = shapeWeights(device);
+  const model = build(device, root);
+  model.release();
+  return { names: new Set(requests.map(({ name }) => name)), tied: "tied" in model && model.tied };
+}
+
+/** What to say where tensors are missing: what is there instead, and what may have happened. */
+export function explainMissing({ unused, tensors, family }: Layout): { remarks: string[]; help?: string } {
+  const alien =
+    unused.length > 0 ? groupLines(unused.map((name) => `${name} is there, and no tensor of the model`)) : [];
+  const remarks =
+    alien.length > MOST ? [...alien.slice(0, MOST), `and ${alien.length - MOST} more like that`] : alien;
+  const wrapped = explainNames(unused);
+  if (wrapped !== undefined) return { remarks, help: wrapped };
+  const untied = family.ties.find(([copy, source]) => !tensors.has(copy) && tensors.has(source));
+  if (untied === undefined) return { remarks };
+  const help = `config.json and the weights do not belong together; if the only thing missing is ${untied[0]}, because it is shared with ${untied[1]}, write "tie_word_embeddings": true into config.json`;
+  return { remarks, help };
+}
+
+/** Names that are listed at most. */
+const MOST = 10;
+
+/** A remark about tensors that are there and not read, where there are any. */
+export function describeUnused({ unused }: Layout): string | undefined {
+  if (unused.length === 0) return undefined;
+  const [what, them] = unused.length === 1 ? ["a tensor is", "it"] : [`${unused.length} tensors are`, "them"];
+  return `${what} not used, since the model of config.json has no place for ${them}: ${shortList(unused)}`;
+}
+
+/**
+ * A remark about tensors that the index names, no file holds and the model doesn't need.
+ * @param initialised those that it needs, and that start at random
+ */
+export function describeAbsent({ absent }: Layout, initialised: readonly string[]): string | undefined {
+  const needless = [...absent.keys()].filter((name) => !initialised.includes(name));
+  if (needless.length === 0) return undefined;
+  return `the index names tensors that no file holds; the model does without them: ${shortList(needless)}`;
+}

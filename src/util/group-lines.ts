@@ -1,0 +1,21 @@
+/**
+ * Lines that differ only in numbers between dots (`model.layers.0.norm.weight`), as one with `*` for them and their
+ * count; the others as they are. In the order of the first of each.
+ */
+export function groupLines(lines: readonly string[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const line of lines) {
+    const pattern = line.replace(/(?<=\.)\d+(?=\.)/g, "*");
+    groups.set(pattern, [...(groups.get(pattern) ?? []), line]);
+  }
+  return [...groups].map(([pattern, [first = "", ...rest]]) =>
+    rest.length === 0 ? first : `${pattern} (${rest.length + 1} of these)`,
+  );
+}
+
+/** Names in one line: the first few, grouped as {@link groupLines} does, and how many more. */
+export function shortList(names: readonly string[], most = 5): string {
+  const groups = groupLines(names);
+  const more = groups.length > most ? ` and ${groups.length - most} more` : "";
+  return groups.slice(0, most).join(", ") + more;
+}
