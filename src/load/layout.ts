@@ -52,13 +52,19 @@ function shapeOf(device: Device, { build }: ModelPlan): { names: Set<string>; ti
 }
 
 /** What to say where tensors are missing: what is there instead, and what may have happened. */
-export function explainMissing({ unused, tensors, family }: Layout): { remarks: string[]; help?: string } {
+export function explainMissing({ unused, tensors, family, absent, names }: Layout): {
+  remarks: string[];
+  help?: string;
+} {
   const alien =
     unused.length > 0 ? groupLines(unused.map((name) => `${name} is there, and no tensor of the model`)) : [];
   const remarks =
     alien.length > MOST ? [...alien.slice(0, MOST), `and ${alien.length - MOST} more like that`] : alien;
   const wrapped = explainNames(unused);
   if (wrapped !== undefined) return { remarks, help: wrapped };
+  if ([...absent.keys()].some((name) => names.has(name) && !tensors.has(name))) {
+    return { remarks, help: "the copy is not complete: get every file that the index names" };
+  }
   const untied = family.ties.find(([copy, source]) => !tensors.has(copy) && tensors.has(source));
   if (untied === undefined) return { remarks };
   const help = `config.json and the weights do not belong together; if the only thing missing is ${untied[0]}, because it is shared with ${untied[1]}, write "tie_word_embeddings": true into config.json`;

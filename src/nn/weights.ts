@@ -54,8 +54,9 @@ export interface Naming {
  * @returns a name that is not among the known ones where the model has no such tensor
  */
 export function modelName({ renames, prefix }: Naming, stored: string, known: ReadonlySet<string>): string {
-  const name = ownName(renames, stored);
   const start = `${prefix}.`;
-  const shorter = name.startsWith(start) ? name.slice(start.length) : name;
-  return [shorter, `${start}${name}`].find((other) => known.has(other)) ?? name;
+  const without = (name: string) => (name.startsWith(start) ? name.slice(start.length) : name);
+  const name = ownName(renames, stored);
+  const others = [without(name), ownName(renames, without(stored)), start + name];
+  return others.find((other) => known.has(other)) ?? name;
 }
