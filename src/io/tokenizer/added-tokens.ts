@@ -45,23 +45,35 @@ export function readToken(
 export interface Vocabulary {
   readonly idOf: (token: string) => number | undefined;
   readonly size: number;
+  /** The ids that it has; those of a model may leave numbers out. */
+  readonly ids: () => ReadonlySet<number>;
 }
 
 /**
  * Adds tokens as `add_tokens` of the Rust library does: one that is there takes the new flags, one of the vocabulary
  * keeps its id, any other gets the next one. What was special once is left out of decoded text for good.
+ * @throws LoraError where the next id is another token's: Rust would give it twice
  */
 export function addTokens(
   present: readonly AddedTokenJson[],
   tokens: readonly NamedToken[],
-  { idOf, size }: Vocabulary,
+  { idOf, size, ids }: Vocabulary,
 ): readonly AddedTokenJson[] {
   if (tokens.length === 0) return present;
   const added = new Map(present.map((token) => [token.content, token]));
   let highest = present.reduce((most, { id }) => Math.max(most, id), -1);
   for (const token of tokens) {
     const old = added.get(token.content);
-    const id = old?.id ?? idOf(token.content) ?? Math.max(highest + 1, size);
+    const own = old?.id ?? idOf(token.content);
+    const id = own ?? Math.max(highest + 1, size);
+    if (own === undefined && ids().has(id)) {
+      const help = "add it to the vocabulary, with an id that no other token has";
+      fail(
+        "tokenizer",
+        `${JSON.stringify(token.content)} is not in the vocabulary, whose ids leave gaps`,
+        help,
+      );
+    }
     highest = Math.max(highest, id);
     added.set(token.content, { ...token, id, special: token.special || (old?.special ?? false) });
   }

@@ -3,7 +3,7 @@ import { addTokens, type NamedToken, sameToken, type Vocabulary } from "./added-
 import { obeyClass } from "./class-overrides.ts";
 import { frameOf } from "./frames.ts";
 import type { AddedTokenJson } from "./schema/added-tokens.ts";
-import { vocabularyLookup } from "./schema/models.ts";
+import { type ModelJson, vocabularyLookup } from "./schema/models.ts";
 import type { TokenizerJson } from "./schema/schema.ts";
 import type { RoleNames } from "./special-tokens.ts";
 import { ROLES, readTokenSettings, type TokenFiles, type TokenSettings } from "./token-settings.ts";
@@ -39,7 +39,7 @@ export function settleTokenizer(
   const { madeOf, padding } = source;
   const { traits } = tokenizerClass(config, modelConfig);
   const settings = readTokenSettings(files);
-  const vocabulary = { idOf: vocabularyLookup(json.model), size: Object.keys(json.model.vocab).length };
+  const vocabulary = readVocabulary(json.model);
   const present = traits.rebuilds && settings.isWhole ? [] : json.added_tokens;
   const listed = listedTokens(settings, json.added_tokens);
   const isKnown = tokenFinder(vocabulary, [...present, ...listed.values()]);
@@ -70,6 +70,12 @@ function listedTokens(
 ): Map<number, NamedToken> {
   const taken = new Set(isWhole ? [] : own.map(({ id }) => id));
   return new Map([...added].filter(([id]) => !taken.has(id)).sort(([a], [b]) => a - b));
+}
+
+function readVocabulary(model: ModelJson): Vocabulary {
+  const size = Object.keys(model.vocab).length;
+  const ids = () => new Set(model.type === "Unigram" ? [] : Object.values(model.vocab));
+  return { idOf: vocabularyLookup(model), size, ids };
 }
 
 function tokenFinder({ idOf }: Vocabulary, tokens: readonly NamedToken[]): (token: string) => boolean {

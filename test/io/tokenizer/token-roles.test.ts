@@ -137,6 +137,11 @@ describe("files that cannot be meant", () => {
       { [CONFIG]: { split_special_tokens: true } },
       /split_special_tokens true is not supported/,
     ],
+    [
+      "a new token in a vocabulary with gaps",
+      { "vocab.json": { a: 0, b: 3, "<|endoftext|>": 1 }, [CONFIG]: { eos_token: "<x>" } },
+      /"<x>" is not in the vocabulary, whose ids leave gaps/,
+    ],
     ["no object", { "special_tokens_map.json": [] }, /special_tokens_map.json: is not a JSON object/],
     [
       "a class that splits otherwise",
