@@ -47,11 +47,12 @@ export function describeParameters(trainable: number, base: number): string {
 /** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */
 export function describeData(label: string, report: TokenizeReport, maxLength: number): string[] {
   const { rows, truncated, dropped, droppedNoLabels, droppedEmpty, longest, tokens, labelTokens } = report;
+  const least = report.longestIsLeast ? "at least " : "";
   const kept = rows - dropped - droppedNoLabels - droppedEmpty;
   const of = kept === rows ? "" : ` of ${count(rows)}`;
   const lines = [
     `${label}: ${count(kept)}${of} rows, ${count(tokens)} tokens, ${count(labelTokens)} of them trained; ` +
-      `the longest row has ${count(longest)}`,
+      `the longest row has ${least}${count(longest)}`,
   ];
   const mention = (rows: number, what: string) => {
     if (rows > 0) lines.push(`  ${count(rows)} ${rows === 1 ? "row" : "rows"} ${what}`);

@@ -195,7 +195,10 @@ function openTexts<R extends TextRow>(
   const filled = rows.filter(({ text }) => text.trim() !== "");
   if (filled.length === 0) fail(path, "no row has a text", "give each row some words");
   const lengthOf = ({ text, textPair }: TextRow) =>
-    (textPair === undefined ? tokenizer.encode(text) : tokenizer.encodePair(text, textPair).ids).length;
+    (textPair === undefined
+      ? tokenizer.encodeStart(text, maxLength + 1)
+      : tokenizer.encodePair(text, textPair).ids
+    ).length;
   const short = filled.filter((row) => lengthOf(row) <= maxLength);
   const kept = settings.truncation === "drop" ? short : filled;
   if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");

@@ -33,7 +33,10 @@ export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncode
   const gap = String(plain(" a")) === String(plain("a")) ? "" : " ";
   let pairs: ReturnType<typeof pairEncoder> | undefined; // few tasks have pairs, and their frame is longer
   return {
-    encode: (text) => [...before, ...plain(text).slice(0, room), ...after],
+    encode(text) {
+      const ids = tokenizer.encodeStart(text, maxLength + 1);
+      return ids.length > maxLength ? [...ids.slice(0, maxLength - after.length), ...after] : ids;
+    },
     encodePair(first, second) {
       pairs ??= pairEncoder(tokenizer, maxLength);
       return pairs(first, second);

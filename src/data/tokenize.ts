@@ -31,6 +31,8 @@ export interface TokenizeReport {
   droppedEmpty: number;
   /** Tokens of the longest row before any cut. */
   longest: number;
+  /** Whether a row was so long that its tokens were not counted to the end: the longest then has more. */
+  longestIsLeast: boolean;
   /** Tokens that are kept. */
   tokens: number;
   /** Kept tokens that give a loss. */
@@ -85,7 +87,7 @@ export function tokenizeExamples(
 ): { sequences: Sequence[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
   const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
-  const encoder = exampleEncoder(tokenizer, appendEos);
+  const encoder = exampleEncoder(tokenizer, appendEos, maxLength);
   const sequences: Sequence[] = [];
   const report = emptyReport(examples.length);
   const check = new RowCheck({ tokenizer, rows: embeddingRows });
@@ -94,7 +96,8 @@ export function tokenizeExamples(
       report.droppedEmpty++;
       continue;
     }
-    const { ids, promptLength } = encoder(example);
+    const { ids, promptLength, isCut } = encoder(example);
+    report.longestIsLeast ||= isCut;
     report.longest = Math.max(report.longest, ids.length);
     if (ids.length > maxLength && truncation === "drop") {
       report.dropped++;
@@ -119,6 +122,7 @@ function emptyReport(rows: number): TokenizeReport {
     droppedNoLabels: 0,
     droppedEmpty: 0,
     longest: 0,
+    longestIsLeast: false,
     tokens: 0,
     labelTokens: 0,
   };
@@ -152,9 +156,19 @@ interface EncodedExample {
   ids: number[];
   /** How many of them are the prompt's. */
   promptLength: number;
+  /** Whether these are the first ids only, one more than are kept. */
+  isCut: boolean;
 }
 
-function exampleEncoder(tokenizer: Tokenizer, appendEos: boolean): (example: Example) => EncodedExample {
+/** Texts of so many characters, and of so many for each token that is kept, are not counted to the end. */
+const CHARACTERS_COUNTED = 2 ** 16;
+const CHARACTERS_COUNTED_PER_TOKEN = 64;
+
+function exampleEncoder(
+  tokenizer: Tokenizer,
+  appendEos: boolean,
+  maxLength: number,
+): (example: Example) => EncodedExample {
   const { eosTokenId } = tokenizer;
   if (appendEos && eosTokenId === undefined) {
     fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
@@ -162,10 +176,19 @@ function exampleEncoder(tokenizer: Tokenizer, appendEos: boolean): (example: Exa
   const { before, after } = specialFrame(tokenizer);
   const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
   return (example) => {
-    if ("text" in example) return { ids: end(tokenizer.encode(example.text)), promptLength: 0 };
+    if ("text" in example) {
+      const { text } = example;
+      const isLong = text.length > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
+      const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
+      return { ids: end(ids), promptLength: 0, isCut: isLong && ids.length > maxLength };
+    }
     const { prompt, completion } = encodeCompletion(example, tokenizer);
     const promptIds = [...before, ...prompt];
-    return { ids: end([...promptIds, ...completion, ...after]), promptLength: promptIds.length };
+    return {
+      ids: end([...promptIds, ...completion, ...after]),
+      promptLength: promptIds.length,
+      isCut: false,
+    };
   };
 }
 

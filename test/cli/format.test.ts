@@ -87,6 +87,7 @@ describe("what is said before the first step", () => {
       droppedNoLabels: 3,
       droppedEmpty: 4,
       longest: 999,
+      longestIsLeast: false,
       tokens: 50_000,
       labelTokens: 20_000,
     };

@@ -93,6 +93,7 @@ describe("rows that do not fit", () => {
       droppedNoLabels: 1,
       droppedEmpty: 1,
       longest: 11,
+      longestIsLeast: false,
     });
     expect(report.tokens).toBe(7);
     expect(report.labelTokens).toBe(3 + 2);

@@ -3,6 +3,7 @@ import { Pipeline } from "./pipeline/pipeline.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
 import { type SettledTokenizer, settleTokenizer } from "./settle-tokenizer.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
+import { startEncoder } from "./text-start.ts";
 import {
   addsSpecialTokens,
   type DecodeOptions,
@@ -24,6 +25,8 @@ export interface DecodeStream {
 export interface Tokenizer extends SpecialTokens {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** The first `count` of these ids, special tokens included; of a long text no more is read than they need. */
+  encodeStart(text: string, count: number): number[];
   /**
    * The ids of two texts with the special tokens around and between them, and which segment each id is of. An empty
    * second text counts as none, as in transformers; `TextEncoder.encodePair` frames that too.
@@ -70,6 +73,7 @@ export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: J
 
   return {
     encode: (text, options) => [...pipeline.encode([text], addsSpecialTokens(options)).ids],
+    encodeStart: startEncoder(json, (text) => [...pipeline.encode([text], true).ids]),
     encodePair: (first, second) => {
       const { ids, segments } = pipeline.encode(second === "" ? [first] : [first, second], true);
       return { ids: [...ids], segments: [...segments] };
