@@ -39,10 +39,10 @@ export function imageFormat(bytes: Uint8Array, where: string): ImageFormat {
   if (format !== undefined) return format;
   const [, other] = OTHERS.find(([magic]) => magic.test(start)) ?? [];
   if (other !== undefined) return failImage(where, `is ${other}, which is not read`);
-  if (bytes.length === 0) fail(where, "is no image that can be decoded: it is empty", "take it out");
+  if (bytes.length === 0) fail(where, "is no image that can be decoded: it is empty");
   const foreign = foreignFile(bytes, where);
   const what = foreign ? `it ${foreign.what}` : `it begins with ${JSON.stringify(start.slice(0, 8))}`;
-  return fail(where, `is no image that can be decoded: ${what}`, foreign?.help ?? "take it out");
+  return fail(where, `is no image that can be decoded: ${what}`, foreign?.help);
 }
 
 /** Throws: an image of a kind that would not have the pixels that Pillow sees. */
