@@ -52,11 +52,8 @@ export async function mergedFiles(
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
-  const layout = layOut(
-    checkpoint,
-    changes,
-    await namesOf(model, checkpoint, JSON.parse(config) as HfConfig),
-  );
+  const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
+  const layout = layOut(checkpoint, changes, names);
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
   const result = new Map<string, FileContent>([["config.json", config], ...shards]);
   if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));

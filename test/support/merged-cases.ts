@@ -26,7 +26,7 @@ export interface MergedCase {
   /** What is other about the base model's tensors. */
   readonly tensors?: (stored: readonly TensorEntry[]) => readonly TensorEntry[];
   /** A head that the base model lacks; the adapter is then a new one. */
-  readonly head?: HeadChoice<"sequence-classification">;
+  readonly head?: HeadChoice<Task>;
 }
 
 const LABELS = ["no", "yes", 'may"be é'];
@@ -63,6 +63,23 @@ export const MERGED_CASES: readonly MergedCase[] = [
         .map(renamer(/LayerNorm\.weight/, "LayerNorm.gamma"))
         .map(renamer(/LayerNorm\.bias/, "LayerNorm.beta")),
   },
+  { name: "llama-without-prefix", fixture: "llama-gqa", tensors: (all) => all.map(renamer(/^model\./, "")) },
+  {
+    name: "llama-tied-copy",
+    fixture: "llama-tied",
+    tensors: withCopy("model.embed_tokens.weight", "lm_head.weight"),
+  },
+  {
+    name: "llama-tied-other",
+    fixture: "llama-tied",
+    tensors: withCopy("model.embed_tokens.weight", "lm_head.weight", (data) => data.toReversed()),
+  },
+  {
+    name: "bert-tied-copy",
+    fixture: "tasks/bert-masked",
+    tensors: withCopy("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+  },
+  { name: "bert-body-of-classifier", fixture: "tasks/bert-sequence", head: { task: "sentence-embedding" } },
   { name: "bert-new-head", fixture: "tasks/bert-masked", tensors: withPooler("bert."), head: NEW_HEAD },
   { name: "bert-new-pooler", fixture: "tasks/bert-masked", head: NEW_HEAD },
   { name: "roberta-new-head", fixture: "tasks/roberta-masked", head: NEW_HEAD },
@@ -74,6 +91,20 @@ export const MERGED_CASES: readonly MergedCase[] = [
 
 function renamer(from: RegExp, to: string): (tensor: TensorEntry) => TensorEntry {
   return (tensor) => ({ ...tensor, name: tensor.name.replace(from, to) });
+}
+
+/** One more tensor, a copy of another in the same format, or one made of its values. */
+function withCopy(
+  of: string,
+  name: string,
+  change = (data: Uint16Array | Uint32Array) => data,
+): NonNullable<MergedCase["tensors"]> {
+  return (all) => {
+    const source = all.find((tensor) => tensor.name === of) as TensorEntry;
+    const Values = source.dtype === "F32" ? Uint32Array : Uint16Array;
+    const data = new Uint8Array(change(new Values(source.data.slice().buffer)).buffer as ArrayBuffer);
+    return [...all, { ...source, name, data }];
+  };
 }
 
 function withPooler(body: string): NonNullable<MergedCase["tensors"]> {
@@ -108,7 +139,8 @@ export async function baseFiles({ fixture, tensors }: MergedCase): Promise<Files
     data: await checkpoint.read(tensor),
   }));
   const weights = writeSafetensors(tensors(await Promise.all(stored)), { format: "pt" });
-  return files.set("model.safetensors", weights);
+  const others = [...files].filter(([name]) => !name.startsWith("model"));
+  return new Map([...others, ["model.safetensors", weights]]);
 }
 
 /** What the package writes for a case. */
