@@ -1,6 +1,6 @@
 import { fail } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
-import { pythonFullMatch, pythonRegExp } from "../util/python-regexp.ts";
+import { pythonFullMatch, pythonMatch } from "../util/python-regexp.ts";
 
 /** What narrows down a choice of modules; names and meaning as in PEFT's LoraConfig. */
 export interface TargetOptions {
@@ -104,12 +104,12 @@ function layersOf({ layersToTransform = [] }: TargetOptions): readonly number[] 
 
 /** The number of the layer that a module lies in. As in PEFT a pattern is put into the expression as it stands. */
 function layerIndex(path: string, pattern: TargetOptions["layersPattern"]): number | undefined {
-  const expressions = layerPatterns(pattern).map((name) =>
-    pythonRegExp(name, (body) => `^(?:(?:^|.*?\\.)${body}\\.(?<index>\\d+)\\.)`),
+  const matchers = layerPatterns(pattern).map((name) =>
+    pythonMatch(`(?:^|.*?\\.)${name}\\.(?P<index>\\d+)\\.`, name),
   );
   // Without a pattern PEFT wants a part before the list's name: `layers.0.q_proj` has no layer index.
-  if (expressions.length === 0) expressions.push(/^.*?\.[^.]*\.(?<index>\d+)\./);
-  const match = expressions.map((expression) => expression.exec(path)).find((found) => found !== null);
+  if (matchers.length === 0) matchers.push(pythonMatch(".*?\\.[^.]*\\.(?P<index>\\d+)\\."));
+  const match = matchers.map((matches) => matches(path)).find((found) => found !== null);
   const index = match?.groups?.index;
   return index === undefined ? undefined : Number(index);
 }

@@ -1,6 +1,6 @@
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
-import { pythonRegExp } from "../util/python-regexp.ts";
+import { pythonMatch } from "../util/python-regexp.ts";
 import type { Adaptable } from "./adapter.ts";
 import { suggestion } from "./targets.ts";
 import { unreachableModules } from "./unreachable.ts";
@@ -48,7 +48,7 @@ export function findWhole(model: Adaptable, options: WholeOptions): Leaf[] {
 
 /** Whether PEFT keeps LoRA off a module by the names of what is trained whole: there they are expressions. */
 export function isKeptWhole(path: string, names: readonly string[]): boolean {
-  return names.some((name) => pythonRegExp(name, (body) => `^(^|.*\\.)${body}($|\\..*)`).test(path));
+  return names.some((name) => pythonMatch(`(^|.*\\.)${name}($|\\..*)`, name)(path) !== null);
 }
 
 /** The modules at or above a path whose own paths end in the name. */

@@ -1,3 +1,5 @@
+import { parseJson } from "../io/json/parse.ts";
+import { isObject } from "../util/json.ts";
 import { type Bounds, inWords, isWithin } from "../util/options.ts";
 
 /** One setting: what it accepts, and how it is described. Its name is its key in an {@link OptionTable}. */
@@ -133,9 +135,75 @@ export function texts(given: Common & { placeholder: string }): Option<readonly 
   });
 }
 
+/** Any number of whole numbers of at least `min`, as words or separated by commas. */
+export function integers(given: Common & { min: number }): Option<readonly number[]> {
+  const { min } = given;
+  return option<readonly number[]>({
+    ...given,
+    placeholder: "n",
+    fallback: [],
+    several: true,
+    wanted: `whole numbers of at least ${min}`,
+    read(value) {
+      const words = (Array.isArray(value) ? value : [value]).flatMap((word) =>
+        typeof word === "string" ? splitNames(word) : [word],
+      );
+      const numbers = words.map(readNumber);
+      const isGood = (x: number | undefined): x is number => Number.isSafeInteger(x) && Number(x) >= min;
+      return numbers.length > 0 && numbers.every(isGood) ? numbers : undefined;
+    },
+  });
+}
+
+/** A number for each of some names: `name=number` words, a JSON object, or a mapping in a configuration. */
+export function numbersByName(
+  given: Common & { wanted: string; accepts: (x: number) => boolean },
+): Option<Readonly<Record<string, number>>> {
+  return option<Readonly<Record<string, number>>>({
+    ...given,
+    placeholder: "name=number",
+    fallback: {},
+    several: true,
+    wanted: `${given.wanted} for each name (q_proj=16), or {"q_proj": 16}`,
+    read(value) {
+      const entries = isObject(value) ? Object.entries(value) : readPairs(value);
+      const numbers = entries?.map(([name, text]) => [name, readNumber(text)] as const);
+      const isGood = (x: number | undefined) => x !== undefined && given.accepts(x);
+      return numbers?.every(([name, x]) => name !== "" && isGood(x))
+        ? (Object.fromEntries(numbers) as Readonly<Record<string, number>>)
+        : undefined;
+    },
+  });
+}
+
+/** The entries of `name=number` words, or of one JSON object; undefined where a name is there twice. */
+function readPairs(value: unknown): [string, unknown][] | undefined {
+  const words: unknown[] = Array.isArray(value) ? value : [value];
+  const [first] = words;
+  if (words.length === 1 && typeof first === "string" && first.trim().startsWith("{")) {
+    return readJsonEntries(first);
+  }
+  const pairs = words.map((word): [string, unknown] => {
+    const [, name = "", number] = /^(.*)=([^=]*)$/s.exec(String(word)) ?? [];
+    return [name, number];
+  });
+  return new Set(pairs.map(([name]) => name)).size === pairs.length ? pairs : undefined;
+}
+
+function readJsonEntries(text: string): [string, unknown][] | undefined {
+  try {
+    const json = parseJson(text, "JSON");
+    return isObject(json) ? Object.entries(json) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Names of modules, an expression that matches whole paths, or `all-linear`; as PEFT's `target_modules`. */
-export function targets(given: Common & { fallback: string }): Option<readonly string[] | string> {
-  return option<readonly string[] | string>({
+export function targets<T extends string | undefined>(
+  given: Common & { fallback: T },
+): Option<readonly string[] | string | T> {
+  return option<readonly string[] | string | T>({
     ...given,
     placeholder: "names",
     several: true,

@@ -7,7 +7,19 @@ import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
 import { GENERATE_DEFAULTS } from "../train/generate.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { TRAINER_DEFAULTS } from "../train/trainer.ts";
-import { choice, duration, flag, integer, number, optionalText, targets, text, texts } from "./options.ts";
+import {
+  choice,
+  duration,
+  flag,
+  integer,
+  integers,
+  number,
+  numbersByName,
+  optionalText,
+  targets,
+  text,
+  texts,
+} from "./options.ts";
 
 const MODEL_OPTIONS = {
   model: text({
@@ -112,10 +124,32 @@ export const TRAIN_OPTIONS = {
     help: "layers to adapt: names separated by commas, an expression for whole paths, or all-linear",
     aliases: ["lora_target_modules"],
   }),
+  exclude_modules: targets({
+    fallback: undefined,
+    help: "layers of these to leave alone: names separated by commas, or an expression for whole paths",
+  }),
+  layers_to_transform: integers({
+    min: 0,
+    help: "adapt these layers only, by their numbers; for target_modules that are names",
+  }),
+  layers_pattern: texts({
+    placeholder: "name",
+    help: "what the list of the layers is called, such as layers or h; by default the first number in a path counts",
+  }),
+  rank_pattern: numbersByName({
+    wanted: "a whole number of at least 1",
+    accepts: (x) => Number.isSafeInteger(x) && x >= 1,
+    help: "ranks other than lora_r, by names or expressions of layers; the first that matches counts",
+  }),
+  alpha_pattern: numbersByName({
+    wanted: "a number",
+    accepts: Number.isFinite,
+    help: "alphas other than lora_alpha, in the same way",
+  }),
   use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
   modules_to_save: texts({
     placeholder: "name",
-    help: "modules that are trained whole and saved with the adapter; by default the head of the task",
+    help: "modules that are trained whole and saved with the adapter, by the end of their paths; the head of the task always is",
   }),
   max_steps: integer({
     fallback: undefined,

@@ -1,4 +1,4 @@
-import { pythonRegExp } from "./python-regexp.ts";
+import { pythonMatch } from "./python-regexp.ts";
 
 /** rank_pattern or alpha_pattern: a number for each expression. */
 export type Pattern = Readonly<Record<string, number>>;
@@ -13,13 +13,14 @@ export type PatternMatcher = (path: string) => number[];
  */
 export function patternMatcher(pattern: Pattern): PatternMatcher {
   const entries = Object.entries(pattern).map(([key, value]) => ({
-    expression: patternExpression(key),
+    matches: keyMatcher(key),
     value,
   }));
-  return (path) => entries.filter(({ expression }) => expression.test(path)).map(({ value }) => value);
+  return (path) => entries.filter(({ matches }) => matches(path)).map(({ value }) => value);
 }
 
-/** The expression that a key of a pattern stands for. @throws LoraError for a key that is none. */
-export function patternExpression(key: string): RegExp {
-  return pythonRegExp(key, (body) => `^(.*\\.)?(${body})$`);
+/** Whether a key of a pattern matches a path. @throws LoraError for a key that is no expression. */
+export function keyMatcher(key: string): (path: string) => boolean {
+  const match = pythonMatch(`(.*\\.)?(${key})$`, key);
+  return (path) => match(path) !== null;
 }

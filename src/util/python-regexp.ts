@@ -1,34 +1,24 @@
 import { fail } from "./fail.ts";
-
-/** The parts of Python's `re` syntax that JavaScript spells differently; escapes are taken whole, so as to skip them. */
-const TOKENS = /\\.|\[\^?\]|\[|\]|\(\?P<|\(\?P=(\w+)\)|\{,/gs;
-
-/** Flags for the whole expression, which Python allows at its start only. */
-const LEADING_FLAGS = /^\(\?([aimsu]+)\)/;
+import { emitPattern } from "./python-regexp-emitter.ts";
+import { parsePattern } from "./python-regexp-parser.ts";
+import { PatternError } from "./python-regexp-syntax.ts";
 
 /**
- * Compiles an expression of Python's `re`, as it stands in adapter configurations.
- * @param source the expression
- * @param embed puts the translated expression into a larger one, such as `^(?:…)$` for `re.fullmatch`
- * @throws LoraError where it is invalid or uses what JavaScript lacks (atomic groups, inline flags of a part).
+ * Python's `re.match`: what an expression of Python's `re` finds at the start of a text. It is translated, so that it
+ * matches the texts that it does in Python 3.11: their letters, digits and spaces, flags of the whole and of
+ * parts, possessive and atomic groups, anchors, octal and other escapes.
+ * @param shown what messages call it
+ * @throws LoraError where Python refuses it, or naming what has no exact form in JavaScript: conditionals, references to
+ * groups that may not have matched, letters beyond ASCII without regard to case, named characters.
  */
-export function pythonRegExp(source: string, embed: (body: string) => string = (body) => body): RegExp {
-  const [prefix, letters] = LEADING_FLAGS.exec(source) ?? ["", ""];
-  const body = translate(source.slice(prefix.length));
-  const flags = letters!.replace(/[^ims]/g, ""); // a, u: the classes of characters, which names do not need
-  try {
-    new RegExp(body); // by itself: an unbalanced bracket must not close one of the frame's
-    return new RegExp(embed(body), flags);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return fail(`the pattern ${JSON.stringify(source)}`, reason, "it must be a regular expression");
-  }
+export function pythonMatch(source: string, shown = source): (text: string) => RegExpExecArray | null {
+  return matcher(source, (body) => body, shown);
 }
 
-/** Python's `re.fullmatch`. @throws LoraError as {@link pythonRegExp} does. */
+/** Python's `re.fullmatch`. @throws LoraError as {@link pythonMatch} does. */
 export function pythonFullMatch(source: string): (text: string) => boolean {
-  const expression = pythonRegExp(source, (body) => `^(?:${body})$`);
-  return (text) => expression.test(text);
+  const match = matcher(source, (body) => `(?:${body})(?![^])`, source);
+  return (text) => match(text) !== null;
 }
 
 /** Text as an expression that matches just this text. */
@@ -36,20 +26,24 @@ export function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-function translate(source: string): string {
-  let inClass = false;
-  return source.replace(TOKENS, (token, groupName: string | undefined) => {
-    if (token === "]") inClass = false;
-    if (token.startsWith("\\")) return inClass ? token : (ANCHORS[token] ?? token);
-    if (inClass) return token;
-    if (token.startsWith("[")) {
-      inClass = true;
-      return token.replace("]", "\\]"); // right after the opening bracket, Python takes it literally
-    }
-    if (groupName !== undefined) return `\\k<${groupName}>`;
-    return SPELLINGS[token] ?? token;
-  });
+function matcher(
+  source: string,
+  frame: (body: string) => string,
+  shown: string,
+): (text: string) => RegExpExecArray | null {
+  const expression = new RegExp(frame(translated(source, shown)), "uy");
+  return (text) => {
+    expression.lastIndex = 0;
+    return expression.exec(text);
+  };
 }
 
-const ANCHORS: Readonly<Record<string, string>> = { "\\A": "^", "\\Z": "$" };
-const SPELLINGS: Readonly<Record<string, string>> = { "(?P<": "(?<", "{,": "{0," };
+function translated(source: string, shown: string): string {
+  try {
+    return emitPattern(parsePattern(source));
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    const help = "it must be a regular expression of Python's that has an exact form here";
+    return fail(`the pattern ${JSON.stringify(shown)}`, error.message, help);
+  }
+}

@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/cli/config.ts";
-import { choice, flag, integer, number, targets, text, texts } from "../../src/cli/options.ts";
+import {
+  choice,
+  flag,
+  integer,
+  integers,
+  number,
+  numbersByName,
+  targets,
+  text,
+  texts,
+} from "../../src/cli/options.ts";
 import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
 import { EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
 
@@ -208,4 +218,41 @@ describe("configuration files", () => {
       /lora_parameters\.rank is 0, wanted .*\n {2}- warmup_steps is \[1\], wanted a whole number/,
     );
   });
+});
+
+describe("options of several numbers", () => {
+  const layers = integers({ help: "", min: 0 });
+  const ranks = numbersByName({ help: "", wanted: "a number", accepts: (x) => x >= 1 });
+
+  test.each<[unknown, unknown]>([
+    [
+      ["0", "2"],
+      [0, 2],
+    ],
+    [
+      ["0,2", "5"],
+      [0, 2, 5],
+    ],
+    [
+      [1, 2],
+      [1, 2],
+    ],
+    [3, [3]],
+    [["-1"], undefined],
+    [["a"], undefined],
+    [[1.5], undefined],
+  ])("layers %j", (value, wanted) => expect(layers.read(value)).toEqual(wanted));
+
+  test.each<[unknown, unknown]>([
+    [["q_proj=16", "v_proj=8"], { q_proj: 16, v_proj: 8 }],
+    [['{"q_proj": 16}'], { q_proj: 16 }],
+    [{ q_proj: 16 }, { q_proj: 16 }],
+    [["(?=a).*=4"], { "(?=a).*": 4 }],
+    [["q_proj"], undefined],
+    [["=4"], undefined],
+    [["q_proj=0"], undefined],
+    [["q_proj=2", "q_proj=3"], undefined],
+    [['{"a": 1, "a": 2}'], undefined],
+    [["{"], undefined],
+  ])("ranks %j", (value, wanted) => expect(ranks.read(value)).toEqual(wanted));
 });

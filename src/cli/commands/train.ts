@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { type Adapter, attach } from "../../adapters/adapter.ts";
-import { type Lora, lora } from "../../adapters/lora.ts";
+import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { labelNames } from "../../data/labelled.ts";
+import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { adapterFiles } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
@@ -52,6 +53,7 @@ export async function runTrain(
   const adapter = resumed ? await openCliAdapter(model, resumed, print) : attach(model, method, { seed });
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
+  for (const line of uselessPatterns(adapter)) print(`warning: ${line}`);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
 
@@ -66,6 +68,11 @@ const ADAPTER_KEYS = [
   "lora_alpha",
   "lora_dropout",
   "target_modules",
+  "exclude_modules",
+  "layers_to_transform",
+  "layers_pattern",
+  "rank_pattern",
+  "alpha_pattern",
   "use_rslora",
   "modules_to_save",
 ] as const;
@@ -85,16 +92,34 @@ export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void
   failAll("resume_adapter_file", problems);
 }
 
-function loraOptions(settings: TrainSettings) {
-  const { lora_r, lora_alpha, lora_dropout, target_modules, use_rslora, modules_to_save } = settings;
+/** PEFT's fields; what is not given stays away, for an empty list of layers would mean something else. */
+function loraOptions(settings: TrainSettings): LoraOptions {
+  const { exclude_modules, layers_to_transform, layers_pattern, modules_to_save } = settings;
   return {
-    r: lora_r,
-    alpha: lora_alpha,
-    dropout: lora_dropout,
-    targetModules: target_modules,
-    useRslora: use_rslora,
+    r: settings.lora_r,
+    alpha: settings.lora_alpha,
+    dropout: settings.lora_dropout,
+    targetModules: settings.target_modules,
+    useRslora: settings.use_rslora,
+    rankPattern: settings.rank_pattern,
+    alphaPattern: settings.alpha_pattern,
+    ...(exclude_modules !== undefined && { excludeModules: exclude_modules }),
+    ...(layers_to_transform.length > 0 && { layersToTransform: layers_to_transform }),
+    ...(layers_pattern.length > 0 && { layersPattern: layers_pattern }),
     ...(modules_to_save.length > 0 && { modulesToSave: modules_to_save }),
   };
+}
+
+/** As PEFT warns of them: most are mistyped names. */
+function uselessPatterns({ method, sites }: Adapter<Lora>): string[] {
+  const paths = sites.map(({ module }) => module.path);
+  const { rankPattern, alphaPattern } = method.options;
+  const describe = (field: string, keys: readonly string[]) =>
+    keys.map((key) => `${JSON.stringify(key)} of ${field} matches no adapted layer`);
+  return [
+    ...describe("rank_pattern", unmatchedKeys(rankPattern, paths)),
+    ...describe("alpha_pattern", unmatchedKeys(alphaPattern, paths)),
+  ];
 }
 
 function trainableCount({ parameters }: Adapter): number {

@@ -1,5 +1,5 @@
 import { LoraError } from "../../util/fail.ts";
-import { type Pattern, patternExpression } from "../../util/module-patterns.ts";
+import { keyMatcher, type Pattern } from "../../util/module-patterns.ts";
 import { escapeRegExp } from "../../util/python-regexp.ts";
 import { compareCodePoints } from "../json/python-json.ts";
 
@@ -17,8 +17,7 @@ export function sortedPattern(pattern: Pattern): Pattern {
 /** The keys that match none of the paths. */
 export function unmatchedKeys(pattern: Pattern, paths: readonly string[]): string[] {
   return Object.keys(pattern).filter((key) => {
-    const expression = patternExpression(key);
-    return !paths.some((path) => expression.test(path));
+    return !paths.some(keyMatcher(key));
   });
 }
 
@@ -62,7 +61,7 @@ export function peftPatterns(
 
 function keyProblems(name: string, key: string): string[] {
   try {
-    patternExpression(key);
+    keyMatcher(key);
     return [];
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;
