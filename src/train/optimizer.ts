@@ -37,7 +37,7 @@ export class AdamW {
   readonly #flatGradients: Tensor;
   readonly #m: Tensor;
   readonly #v: Tensor;
-  /** Updates so far, for the bias corrections. */
+  /** Updates so far, without the skipped ones, for the bias corrections. */
   #steps = 0;
 
   /** @throws LoraError for parameters that must not be trained */
@@ -60,7 +60,8 @@ export class AdamW {
   }
 
   /**
-   * Updates the parameters from the accumulated gradients. A gradient that is not finite changes nothing.
+   * Updates the parameters from the accumulated gradients. A gradient that is not finite changes nothing on the device;
+   * whoever reads that tells it by {@link takeBack}.
    * @returns `[2]`: the norm before clipping, and the factor that was applied (0 where the step was skipped)
    */
   step(learningRate: number): Tensor {
@@ -78,6 +79,14 @@ export class AdamW {
       { learningRate, beta1, beta2, eps, weightDecay, step: ++this.#steps },
     );
     return normAndClip;
+  }
+
+  /**
+   * Doesn't count the last step, which the device has skipped, for the bias corrections: the next one is as if it had
+   * not been. PyTorch's GradScaler gets the same by not calling `step()`.
+   */
+  takeBack(): void {
+    this.#steps--;
   }
 
   /** Frees the optimiser's state. */

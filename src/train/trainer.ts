@@ -233,8 +233,9 @@ async function runStep<Item, B extends Counted>(
     const [norms, losses] = await readTogether([norm, loss]);
     const [gradNorm = 0, clip = 0] = new Float32Array(norms?.buffer ?? []);
     const [sum = 0] = new Float32Array(losses?.buffer ?? []);
-    const tokens = count(batches, "tokens");
-    return { loss: sum / labelTokens, gradNorm, skipped: clip === 0, tokens, labelTokens };
+    const skipped = clip === 0;
+    if (skipped) optimizer.takeBack();
+    return { loss: sum / labelTokens, gradNorm, skipped, tokens: count(batches, "tokens"), labelTokens };
   } finally {
     for (const { storage } of [loss, norm]) objective.device.memory.release(storage);
   }
