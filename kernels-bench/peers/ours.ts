@@ -6,7 +6,6 @@ import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
 import { attention, attentionBackward } from "../../src/kernels/attention.ts";
-import { castToWords } from "../../src/kernels/cast.ts";
 import { crossEntropy } from "../../src/kernels/cross-entropy.ts";
 import { zeros } from "../../src/kernels/elementwise.ts";
 import { gatedActivation, gatedActivationBackward } from "../../src/kernels/gated-activation.ts";
@@ -18,6 +17,7 @@ import { openModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
 import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
+import { encodeBf16 } from "../../src/util/half.ts";
 import { batchOf, recordStep } from "../step.ts";
 import type { Engine, Prepared } from "./engine.ts";
 import {
@@ -101,9 +101,13 @@ function record(device: Device, work: Exclude<Work, { kind: "training" }>, varia
 type Of<K extends Work["kind"]> = Extract<Work, { kind: K }>;
 
 function matrixProduct(device: Device, n: number, variant: Variant): Recorder {
-  const [a, b] = [1, 2].map((seed) => upload(device, input([n, n], seed))) as [Tensor, Tensor];
-  const right = variant === "bf16 weights" ? castToWords(b, "bf16") : b;
-  return () => [matmul(a, right, { layout: "NN" })];
+  const a = upload(device, input([n, n], 1));
+  const right = input([n, n], 2);
+  const b =
+    variant === "bf16 weights"
+      ? fromArray(device, encodeBf16(right.values), right.shape, "bf16")
+      : upload(device, right);
+  return () => [matmul(a, b, { layout: "NN" })];
 }
 
 function recordAttention(device: Device, { tokens, heads, headDim, direction }: Of<"attention">): Recorder {

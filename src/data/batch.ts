@@ -32,23 +32,15 @@ export interface GroupOptions {
   epoch?: number;
 }
 
-/** Options of {@link makeBatches}. */
-export interface BatchOptions extends GroupOptions {
-  /** Fills the rows; which token it is makes no difference, for it is never attended to nor learnt. */
-  padTokenId: number;
-  /** Rounds lengths up, so that few shapes occur: buffers and bind groups are kept by shape. */
-  padToMultipleOf?: number;
-}
-
 /** Cuts the items of one epoch into groups. Equal seed and epoch give equal groups. */
 export function makeGroups<T>(
   items: readonly T[],
   { batchSize, shuffleSeed, epoch = 0 }: GroupOptions,
 ): T[][] {
   if (!Number.isInteger(batchSize) || batchSize < 1) {
-    fail("makeBatches", `batchSize is ${batchSize}, wanted 1 or more`);
+    fail("makeGroups", `batchSize is ${batchSize}, wanted 1 or more`);
   }
-  if (items.length === 0) fail("makeBatches", "there are no sequences");
+  if (items.length === 0) fail("makeGroups", "there are no items");
   const ordered = [...items];
   if (shuffleSeed !== undefined) createRandom(shuffleSeed).fork("batches").fork(epoch).shuffle(ordered);
   const groups: T[][] = [];
@@ -56,17 +48,11 @@ export function makeGroups<T>(
   return groups;
 }
 
-/** Cuts the sequences of one epoch into batches. Equal seed and epoch give equal batches. */
-export function makeBatches(
-  sequences: readonly Sequence[],
-  { padTokenId, padToMultipleOf = 8, ...options }: BatchOptions,
-): Batch[] {
-  return makeGroups(sequences, options).map((group) => collate(group, { padTokenId, padToMultipleOf }));
-}
-
 /** How rows are padded. */
 export interface PaddingOptions {
+  /** Fills the rows, 0 unless given; which token it is makes no difference, for it is never attended to nor learnt. */
   padTokenId?: number;
+  /** Rounds lengths up, 8 unless given, so that few shapes occur: buffers and bind groups are kept by shape. */
   padToMultipleOf?: number;
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { groupStream, makeBatches } from "../../src/data/batch.ts";
+import { collate, groupStream, makeGroups } from "../../src/data/batch.ts";
 import { IGNORE_INDEX } from "../../src/data/tokenize.ts";
 
 const sequence = (length: number, id: number) => ({
@@ -8,25 +8,23 @@ const sequence = (length: number, id: number) => ({
 });
 const sequences = Array.from({ length: 10 }, (_, i) => sequence(i + 3, i + 1));
 const order = (options: { shuffleSeed?: number; epoch?: number }) =>
-  makeBatches(sequences, { batchSize: 1, padTokenId: 0, ...options }).map(({ inputIds }) => inputIds[0]);
+  makeGroups(sequences, { batchSize: 1, ...options }).map(([only]) => only?.inputIds[0]);
 
 test("pads on the right to a multiple and counts", () => {
-  const [first, second, ...rest] = makeBatches(sequences.slice(0, 3), {
-    batchSize: 2,
-    padTokenId: 9,
-    padToMultipleOf: 6,
-  });
-  expect(rest).toEqual([]);
-  expect(first).toMatchObject({ batchSize: 2, length: 6, lengths: [3, 4], tokens: 7, labelTokens: 5 });
-  expect([...first!.inputIds]).toEqual([1, 1, 1, 9, 9, 9, 2, 2, 2, 2, 9, 9]);
+  const batch = collate(sequences.slice(0, 2), { padTokenId: 9, padToMultipleOf: 6 });
+  expect(batch).toMatchObject({ batchSize: 2, length: 6, lengths: [3, 4], tokens: 7, labelTokens: 5 });
+  expect([...batch.inputIds]).toEqual([1, 1, 1, 9, 9, 9, 2, 2, 2, 2, 9, 9]);
   const _ = IGNORE_INDEX;
-  expect([...first!.labels]).toEqual([_, 1, 1, _, _, _, _, 2, 2, 2, _, _]);
-  expect(second).toMatchObject({ batchSize: 1, length: 6, lengths: [5] });
+  expect([...batch.labels]).toEqual([_, 1, 1, _, _, _, _, 2, 2, 2, _, _]);
+});
+
+test("the last group of an epoch may be smaller", () => {
+  const sizes = makeGroups(sequences, { batchSize: 4 }).map(({ length }) => length);
+  expect(sizes).toEqual([4, 4, 2]);
 });
 
 test("lengths are multiples of 8 unless told otherwise", () => {
-  for (const { length } of makeBatches(sequences, { batchSize: 3, padTokenId: 0 }))
-    expect(length % 8).toBe(0);
+  expect(sequences.map((row) => collate([row], {}).length)).toEqual([8, 8, 8, 8, 8, 8, 16, 16, 16, 16]);
 });
 
 test("each epoch holds every sequence once, in an order of its own that repeats", () => {
@@ -60,6 +58,6 @@ test("the stream goes over the epochs and can begin anywhere", () => {
 });
 
 test("refuses nonsense", () => {
-  expect(() => makeBatches(sequences, { batchSize: 0, padTokenId: 0 })).toThrow(/batchSize/);
-  expect(() => makeBatches([], { batchSize: 1, padTokenId: 0 })).toThrow(/no sequences/);
+  expect(() => makeGroups(sequences, { batchSize: 0 })).toThrow(/batchSize/);
+  expect(() => makeGroups([], { batchSize: 1 })).toThrow(/no items/);
 });

@@ -21,17 +21,18 @@ function recordedNodes(model: Model, targetModules: string[]): number {
   const adapter = attach(model, lora({ r: 4, targetModules }));
   const tape = new Tape();
   for (const { tensor } of adapter.parameters.entries) tape.watch(tensor);
+  let length = 0;
   scoped(model.device, () => {
     const ids = fromArray(model.device, Uint32Array.from(tokens(8)), [1, 8]);
     const hidden = model.hidden(ids, { tape, training: true, seed: 0 });
-    linearCrossEntropy(tape, hidden, model.head, Int32Array.from(tokens(8)), { scale: 1 });
+    const loss = linearCrossEntropy(tape, hidden, model.head, Int32Array.from(tokens(8)), { scale: 1 });
     for (const module of modules(model.root))
       if (isLinear(module)) expect(tape.tracks(module.weight)).toBe(false);
     expect(tape.tracks(model.head)).toBe(false);
+    length = tape.length;
+    tape.backward(loss, loss);
     return undefined;
   });
-  const { length } = tape;
-  tape.discard();
   adapter.release();
   return length;
 }
