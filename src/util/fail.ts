@@ -37,3 +37,17 @@ export function failAll(where: string, problems: readonly string[], help?: strin
   const noun = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   fail(where, `${noun}:${lines}`, help);
 }
+
+/**
+ * What `task` gives. What is wrong with the input is noted for a joint report, and gives undefined; other failures pass
+ * through.
+ */
+export async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await task();
+  } catch (error) {
+    if (!(error instanceof LoraError) || error.kind !== "input") throw error;
+    problems.push(error.message.replaceAll("\n", "\n    ")); // a report within the report
+    return undefined;
+  }
+}

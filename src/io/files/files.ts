@@ -80,6 +80,12 @@ export async function readJson(files: FileSource, name: string): Promise<unknown
   return parse(await readText(files, name), `${files.label}/${name}`);
 }
 
+/** Which of these files are there. */
+export async function existing(files: FileSource, names: readonly string[]): Promise<string[]> {
+  const sizes = await Promise.all(names.map((name) => files.size(name)));
+  return names.filter((_, i) => sizes[i] !== undefined);
+}
+
 /** Whether a file name could lead out of its folder: absolute, a drive, a backslash, or a `..` segment. */
 export function leavesFolder(name: string): boolean {
   if (name === "" || name.startsWith("/") || /[\\\0]|^[A-Za-z]:/.test(name)) return true;

@@ -1,6 +1,6 @@
-import { fail, failAll, LoraError } from "../../util/fail.ts";
+import { attempt, fail, failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
-import { checkRange, type FileSource, leavesFolder, readJson } from "../files/files.ts";
+import { checkRange, existing, type FileSource, leavesFolder, readJson } from "../files/files.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor of a checkpoint and the file it lies in. */
@@ -65,17 +65,6 @@ async function readSlice(
   const { file, name, begin } = tensor;
   checkRange({ label: `${files.label}/${file}`, name, size: tensor.end - begin, start, end });
   return files.read(file, begin + start, begin + end);
-}
-
-/** Runs `task`; what is wrong with the input is noted for the joint report, other failures pass through. */
-async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await task();
-  } catch (error) {
-    if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-    problems.push(error.message);
-    return undefined;
-  }
 }
 
 async function readObject(files: FileSource, name: string): Promise<Record<string, unknown>> {
@@ -180,7 +169,3 @@ async function failWithoutWeights(files: FileSource): Promise<never> {
 const CONVERT =
   'weights must be safetensors: in Python, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT, safe_serialization=True) converts a .bin (for a .gguf pass gguf_file="NAME.gguf")';
 
-async function existing(files: FileSource, names: readonly string[]): Promise<string[]> {
-  const sizes = await Promise.all(names.map((name) => files.size(name)));
-  return names.filter((_, i) => sizes[i] !== undefined);
-}

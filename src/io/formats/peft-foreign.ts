@@ -1,6 +1,6 @@
 import { fail } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
-import { type FileSource, readText } from "../files/files.ts";
+import { existing, type FileSource, readText } from "../files/files.ts";
 
 /** PEFT's files. */
 export const PEFT_CONFIG = "adapter_config.json";
@@ -65,7 +65,3 @@ export async function failWithoutWeights(files: FileSource): Promise<never> {
 const UNPICKLE =
   'a .bin is a Python pickle; in Python: from safetensors.torch import save_file; save_file(torch.load("adapter_model.bin", weights_only=True), "adapter_model.safetensors", metadata={"format": "pt"})';
 
-async function existing(files: FileSource, names: readonly string[]): Promise<string[]> {
-  const sizes = await Promise.all(names.map((name) => files.size(name)));
-  return names.filter((_, i) => sizes[i] !== undefined);
-}

@@ -1,5 +1,5 @@
 import { float32View, float64View, uint16View } from "../../util/bytes.ts";
-import { failAll, LoraError } from "../../util/fail.ts";
+import { attempt, failAll } from "../../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { type FileSource, readJson } from "../files/files.ts";
@@ -135,17 +135,6 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
     saved: new Map(saved),
     warnings: [...parsed!.warnings, ...sorted.warnings, ...patternWarnings(config, tensors)],
   };
-}
-
-/** Runs `task`; what is wrong with the input is noted for the joint report, other failures pass through. */
-async function attempt<T>(problems: string[], task: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await task();
-  } catch (error) {
-    if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-    problems.push(error.message.replaceAll("\n", "\n    ")); // a report within the report
-    return undefined;
-  }
 }
 
 async function readConfig(files: FileSource): Promise<ParsedPeftConfig> {
