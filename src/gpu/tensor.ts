@@ -130,7 +130,7 @@ export class Tensor implements Region {
 }
 
 /** The bytes of several tensors of one device, with one submission and one wait for all. */
-export async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Array<ArrayBuffer>[]> {
+async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Array<ArrayBuffer>[]> {
   const [first] = tensors;
   if (!first) return [];
   const { device } = first;
@@ -198,6 +198,22 @@ export function scoped<T extends Tensor | readonly Tensor[] | undefined>(device:
       kept.map((tensor) => tensor.storage),
     );
   }
+}
+
+/**
+ * Computes tensors and reads them, in their order; their memory is free again at once, also where that fails. The copy
+ * to the host is recorded before the scope ends.
+ */
+export async function readAndRelease(
+  device: Device,
+  compute: () => readonly Tensor[],
+): Promise<ArrayBuffer[]> {
+  let reading: Promise<Uint8Array<ArrayBuffer>[]> | undefined;
+  scoped(device, () => {
+    reading = readTogether(compute());
+    return undefined;
+  });
+  return ((await reading) ?? []).map(({ buffer }) => buffer);
 }
 
 const padded = (bytes: number) => Math.ceil(bytes / 4) * 4;

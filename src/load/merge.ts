@@ -1,6 +1,5 @@
 import { type Adapter, requireAdapterOf } from "../adapters/adapter.ts";
-import type { Device } from "../gpu/device.ts";
-import { elementCount, scoped, type Tensor } from "../gpu/tensor.ts";
+import { elementCount, readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
@@ -165,21 +164,12 @@ function changeOf(module: Module, name: string, compute: () => Tensor): [string,
     {
       shape: turned ? [columns, rows] : shape,
       async values() {
-        const values = await readOnce(device, compute);
+        const [buffer] = await readAndRelease(device, () => [compute()]);
+        const values = new Float32Array(buffer ?? []);
         return turned ? transpose(values, rows, columns) : values;
       },
     },
   ];
-}
-
-/** Computes a tensor and reads it; its memory is free again at once. */
-async function readOnce(device: Device, compute: () => Tensor): Promise<Float32Array> {
-  let values: Promise<Float32Array> | undefined;
-  scoped(device, () => {
-    values = compute().read(); // records the copy before the scope ends
-    return undefined;
-  });
-  return values as Promise<Float32Array>;
 }
 
 /** A file's bytes, one after another: the header, then each tensor's. */

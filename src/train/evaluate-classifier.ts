@@ -1,7 +1,7 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, makeGroups } from "../data/batch.ts";
-import type { Sequence } from "../data/tokenize.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { LabelledTokens } from "../data/tokenize.ts";
+import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
 import { requireLive } from "../nn/module.ts";
 import { checkOptions, withDefaults } from "../util/options.ts";
@@ -45,8 +45,8 @@ export async function evaluateClassifier<Item, B extends Counted>(
 
 /** The same for a classifier of tokens, and entities where the classes are BIO tags. */
 export async function evaluateTagger(
-  objective: ClassifierObjective<Sequence, Batch>,
-  items: readonly Sequence[],
+  objective: ClassifierObjective<LabelledTokens, Batch>,
+  items: readonly LabelledTokens[],
   options: EvaluationOptions = {},
 ): Promise<TaggerEvaluation> {
   const { labelNames } = objective;
@@ -87,14 +87,10 @@ async function* judge<Item, B extends Counted>(
     const batch = objective.collate(group, createRandom(0));
     const wanted = objective.labelsOf(batch);
     objective.device.memory.beginStep();
-    const [sum, best] = scoped(objective.device, () => scoreBatch(objective, batch, wanted));
-    try {
-      const loss = (await sum.read())[0] as number;
-      const given = await best.readIntegers();
-      yield { batch, wanted, given, loss };
-    } finally {
-      for (const { storage } of [sum, best]) objective.device.memory.release(storage);
-    }
+    const [sum, best] = await readAndRelease(objective.device, () => scoreBatch(objective, batch, wanted));
+    const [loss = 0] = new Float32Array(sum ?? []);
+    const given = new Int32Array(best ?? []);
+    yield { batch, wanted, given, loss };
   }
 }
 

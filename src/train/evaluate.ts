@@ -1,5 +1,6 @@
 import { makeGroups } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
+import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { requireLive } from "../nn/module.ts";
 import { checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
@@ -65,12 +66,9 @@ export async function meanLoss<Item, B extends Counted>(
   for (const [i, group] of makeGroups(items, { batchSize }).entries()) {
     const batch = objective.collate(group, random.fork(i));
     objective.device.memory.beginStep();
-    const loss = evaluateBatch(objective, batch);
-    try {
-      sum += (await loss.read())[0] as number;
-    } finally {
-      objective.device.memory.release(loss.storage);
-    }
+    const [loss] = await readAndRelease(objective.device, () => [evaluateBatch(objective, batch)]);
+    const [summed = 0] = new Float32Array(loss ?? []);
+    sum += summed;
     terms += batch.labelTokens;
   }
   return { loss: sum / Math.max(1, terms), terms };

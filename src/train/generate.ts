@@ -1,4 +1,4 @@
-import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { fromArray, readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { gatherRows } from "../kernels/rows.ts";
 import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
@@ -98,19 +98,13 @@ async function nextToken(
   greedy: boolean,
 ): Promise<number> {
   model.device.memory.beginStep();
-  const logits = scoped(model.device, () => lastLogits(model, ids, cache));
-  try {
-    if (!greedy) return choose(await logits.read());
-    const best = scoped(model.device, () => argmax(logits));
-    try {
-      const [token = -1] = await best.readIntegers();
-      return token < 0 ? failScores() : token;
-    } finally {
-      model.device.memory.release(best.storage);
-    }
-  } finally {
-    model.device.memory.release(logits.storage);
-  }
+  const [buffer] = await readAndRelease(model.device, () => {
+    const logits = lastLogits(model, ids, cache);
+    return [greedy ? argmax(logits) : logits];
+  });
+  if (!greedy) return choose(new Float32Array(buffer ?? []));
+  const [token = -1] = new Int32Array(buffer ?? []);
+  return token < 0 ? failScores() : token;
 }
 
 /** Logits `[1, V]` after the last of the new tokens; the cache grows by them. */

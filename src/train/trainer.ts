@@ -1,7 +1,7 @@
 import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
 import type { Sequence } from "../data/tokenize.ts";
-import { readTogether, scoped, type Tensor } from "../gpu/tensor.ts";
+import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { requireLive } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
@@ -79,7 +79,7 @@ export interface StepMetrics {
 
 /** Options that have a value where none is given. */
 type Defaults = Required<Omit<TrainerOptions, "maxSteps">>;
-type Settled = Defaults & Pick<TrainerOptions, "maxSteps">;
+type RunSettings = Defaults & Pick<TrainerOptions, "maxSteps">;
 
 /** What holds where nothing is said, here and on the command line. */
 export const TRAINER_DEFAULTS: Defaults = {
@@ -143,7 +143,7 @@ export async function* trainObjective<Item, B extends Counted>(
   given: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", given, TRAINER_RULES);
-  const options: Settled = withDefaults(TRAINER_DEFAULTS, given);
+  const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
   if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   if (objective.root) requireLive("train", objective.root);
   requireTrainable("train", parameters, objective.root);
@@ -180,7 +180,7 @@ export async function* trainObjective<Item, B extends Counted>(
   }
 }
 
-function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: Settled, rows: number): number {
+function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: RunSettings, rows: number): number {
   const stepsPerEpoch = Math.ceil(Math.ceil(rows / batchSize) / gradientAccumulationSteps);
   return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
@@ -189,7 +189,7 @@ function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: Settled, rows
 function* stepBatches<Item, B extends Counted>(
   { collate }: Objective<Item, B>,
   items: readonly Item[],
-  options: Settled,
+  options: RunSettings,
 ): Generator<{ epoch: number; batches: B[] }, never> {
   const { batchSize, gradientAccumulationSteps, seed, shuffle } = options;
   const stream = groupStream(items, { batchSize, ...(shuffle && { shuffleSeed: seed }) });
@@ -223,22 +223,17 @@ async function runStep<Item, B extends Counted>(
     fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
   }
   objective.device.memory.beginStep();
-  const [loss, norm] = scoped(objective.device, () => {
+  const [losses, norms] = await readAndRelease(objective.device, () => {
     optimizer.zeroGradients();
     const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     return [sum, optimizer.step(learningRate)];
-  }) as [Tensor, Tensor];
-  try {
-    const [norms, losses] = await readTogether([norm, loss]);
-    const [gradNorm = 0, clip = 0] = new Float32Array(norms?.buffer ?? []);
-    const [sum = 0] = new Float32Array(losses?.buffer ?? []);
-    const skipped = clip === 0;
-    if (skipped) optimizer.takeBack();
-    return { loss: sum / labelTokens, gradNorm, skipped, tokens: count(batches, "tokens"), labelTokens };
-  } finally {
-    for (const { storage } of [loss, norm]) objective.device.memory.release(storage);
-  }
+  });
+  const [sum = 0] = new Float32Array(losses ?? []);
+  const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);
+  const skipped = clip === 0;
+  if (skipped) optimizer.takeBack();
+  return { loss: sum / labelTokens, gradNorm, skipped, tokens: count(batches, "tokens"), labelTokens };
 }
 
 const count = (batches: readonly Counted[], field: "tokens" | "labelTokens") =>
