@@ -27,4 +27,3 @@ for (const adapted of [false, true]) {
   for (const { name, milliseconds } of times)
     console.log(`  ${name.padEnd(40)} ${milliseconds.toFixed(0)} ms`);
 }
-process.exit(0); // Dawn keeps Node alive

@@ -53,4 +53,3 @@ if (words.includes("--profile")) {
     device.stream.profiler = undefined;
   }
 }
-process.exit(0); // Dawn keeps Node alive

@@ -93,4 +93,3 @@ console.log(`Exact match on ${heldOut.length} held-out items: ${before.right} be
 console.log(
   `Adapter saved to ${OUT} (PEFT format). Total ${((performance.now() - began) / 1000).toFixed(0)} s`,
 );
-process.exit(0); // Dawn keeps Node alive

@@ -56,7 +56,6 @@ for await (const { step, loss, tokens, seconds } of trainSequences(model, parame
 const { loss, perplexity } = await evaluate(model, heldOut, { batchSize });
 await save();
 console.log(`held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
-process.exit(0);
 
 async function save(): Promise<void> {
   await mkdir(FOLDER, { recursive: true });

@@ -67,4 +67,4 @@ if (summary !== undefined) {
   const result = { device: device.info.name, ...settings, worst, lossDifference, curve };
   writeFileSync(summary, `${JSON.stringify(result, null, 1)}\n`);
 }
-process.exit(worst <= 0.01 ? 0 : 1); // Dawn keeps Node alive
+process.exitCode = worst <= 0.01 ? 0 : 1;

@@ -30,7 +30,7 @@ const EXIT_USAGE = 2;
 const terminal = processTerminal();
 const exitCode = await run(process.argv.slice(2), terminal);
 await terminal.flush();
-process.exit(exitCode); // an open device keeps Node alive
+process.exit(exitCode); // whatever is still open, such as the terminal or a request
 
 async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0;
