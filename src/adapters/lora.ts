@@ -51,7 +51,14 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
 }
 
 /** Options that have a value where none is given. */
-type Settled = "r" | "alpha" | "dropout" | "targetModules" | "useRslora" | "rankPattern" | "alphaPattern";
+type DefaultedName =
+  | "r"
+  | "alpha"
+  | "dropout"
+  | "targetModules"
+  | "useRslora"
+  | "rankPattern"
+  | "alphaPattern";
 
 /** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
 export const LORA_DEFAULTS = {
@@ -62,7 +69,7 @@ export const LORA_DEFAULTS = {
   useRslora: false,
   rankPattern: {},
   alphaPattern: {},
-} satisfies Required<Pick<LoraOptions, Settled>>;
+} satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
 const NAMES = listOf(text(), "a list of names");
 const EXPRESSION = { ...text(), wanted: "an expression" };
@@ -90,7 +97,7 @@ export interface Lora extends Method {
   /** PEFT's `peft_type`. */
   readonly type: "LORA";
   /** As given, with the defaults filled in. */
-  readonly options: LoraOptions & Required<Pick<LoraOptions, Settled>>;
+  readonly options: LoraOptions & Required<Pick<LoraOptions, DefaultedName>>;
   /** PEFT's `init_lora_weights`, where the adapter was read from a file that says how it began. */
   readonly init?: boolean | string;
   /** Rank and alpha of one module. */
@@ -249,7 +256,7 @@ function mergedWeight({ weight, path }: Linear, { lora_A, lora_B }: SiteTensors,
   return addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
 }
 
-/** Mixes the pass's seed with the site's number (Knuth's multiplicative constants). */
+/** Mixes the pass's seed with the site's number; the factors are 2^32 over the golden ratio, and one of MurmurHash3's. */
 function siteSeed(seed: number, index: number): number {
   return (Math.imul(seed, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b)) >>> 0;
 }

@@ -1,6 +1,6 @@
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
-import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
+import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
 
 /** Rows of tokens side by side, padded on the right to one length; `[batchSize, length]`, row by row. */
 export interface TokenBatch {
@@ -70,7 +70,7 @@ export function padRows(
 }
 
 /** Pads sequences on the right into one batch. */
-export function collate(sequences: readonly Sequence[], options: PaddingOptions): Batch {
+export function collate(sequences: readonly LabelledTokens[], options: PaddingOptions): Batch {
   const batch = padRows(
     sequences.map(({ inputIds }) => inputIds),
     options,

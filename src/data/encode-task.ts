@@ -5,7 +5,7 @@ import type { Random } from "../util/random.ts";
 import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
 import { specialFrame } from "./special-frame.ts";
-import { IGNORE_INDEX, type Sequence } from "./tokenize.ts";
+import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
 
 /** Turns texts into tokens of at most `maxLength`, framed by the tokenizer's special tokens. */
 export interface TextEncoder {
@@ -85,7 +85,7 @@ export function encodeTaggedWords(
   rows: readonly TaggedWords[],
   encoder: TextEncoder,
   labels: readonly string[],
-): Sequence[] {
+): LabelledTokens[] {
   const index = labelIndex(labels);
   return rows.map(({ words, tags }) => {
     const { ids, wordOf } = encoder.encodeWords(words);
@@ -124,7 +124,7 @@ export function tokenMasker(options: MaskOptions) {
   checkOptions("tokenMasker", options, MASK_RULES);
   const { maskTokenId, vocabSize, special, probability = 0.15 } = options;
   const spared = new Set(special);
-  return ({ inputIds }: Pick<Sequence, "inputIds">, random: Random): Sequence => {
+  return ({ inputIds }: Pick<LabelledTokens, "inputIds">, random: Random): LabelledTokens => {
     const free = inputIds.flatMap((id, i) => (spared.has(id) ? [] : [i]));
     const chosen = new Set(free.filter(() => random.uniform() < probability));
     if (chosen.size === 0 && free.length > 0) {

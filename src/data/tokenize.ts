@@ -8,14 +8,17 @@ import { RowCheck } from "./vocabulary.ts";
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
 export const IGNORE_INDEX = -100;
 
-/**
- * One tokenised example. `labels[i]` is `inputIds[i]` where it shall be predicted (from position i − 1)
- * and {@link IGNORE_INDEX} elsewhere; nothing predicts the first token, so `labels[0]` is always ignored.
- */
-export interface Sequence {
+/** Tokens with a label each: what stands at position i, or {@link IGNORE_INDEX}. For masked texts and classified tokens. */
+export interface LabelledTokens {
   readonly inputIds: readonly number[];
   readonly labels: readonly number[];
 }
+
+/**
+ * Tokens that are predicted from those before them. `labels[i]` is `inputIds[i]` where it is to be predicted (from
+ * position i − 1) and {@link IGNORE_INDEX} elsewhere. Nothing predicts the first token: `labels[0]` is ignored.
+ */
+export type Sequence = LabelledTokens;
 
 /** What became of the rows; to be printed before the first step. */
 export interface TokenizeReport {

@@ -16,7 +16,7 @@ export interface AdamWTensors {
 }
 
 /** Hyperparameters of one step. */
-export interface AdamWOptions {
+export interface AdamWStep {
   learningRate: number;
   beta1?: number;
   beta2?: number;
@@ -29,7 +29,7 @@ export interface AdamWOptions {
 /** One AdamW step in place, exactly torch.optim.AdamW's: decoupled decay first, bias corrections, ε after the root. */
 export function adamW(
   { parameters, gradients, m, v, normAndClip }: AdamWTensors,
-  { learningRate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, step }: AdamWOptions,
+  { learningRate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, step }: AdamWStep,
 ): void {
   const { device, size } = parameters;
   for (const tensor of [gradients, m, v]) {

@@ -113,7 +113,7 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   readonly head: Tensor;
   /** What the output layer does to its product with the hidden states. */
   readonly headOptions?: HeadOptions;
-  /** ids i32 `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */
+  /** ids, i32 or u32, `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */
   hidden(ids: Tensor, context: Context): Tensor;
   /** Hidden states `[..., hidden]` → logits `[..., V]`. */
   logits(hidden: Tensor, tape?: Tape): Tensor;

@@ -1,6 +1,6 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, padRows, type TokenBatch } from "../data/batch.ts";
-import type { Sequence } from "../data/tokenize.ts";
+import type { LabelledTokens } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
 import type { Context } from "../nn/module.ts";
@@ -56,7 +56,7 @@ function segmentsOf(items: readonly LabelledText[]): Pick<TokenBatch, "segments"
 /** Telling the class of each labelled token; `labels[i]` is the class of token i itself. */
 export function tokenClassification(
   model: TextClassifier<"token-classification">,
-): ClassifierObjective<Sequence, Batch> {
+): ClassifierObjective<LabelledTokens, Batch> {
   return classifier(model, {
     collate: (items) => collate(items, {}),
     logits: (batch, context) => textLogits(model, batch, context),

@@ -1,6 +1,6 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
-import { IGNORE_INDEX, type Sequence } from "../data/tokenize.ts";
+import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
@@ -34,8 +34,8 @@ function predictable(sequence: Sequence): Sequence {
  */
 export function maskedLanguageModelling(
   model: MaskedLanguageModel,
-  mask: (item: Sequence, random: Random) => Sequence = (item) => item,
-): Objective<Sequence, Batch> {
+  mask: (item: LabelledTokens, random: Random) => LabelledTokens = (item) => item,
+): Objective<LabelledTokens, Batch> {
   const { device, root, head, headOptions } = model;
   return {
     device,

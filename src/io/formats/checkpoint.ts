@@ -168,4 +168,3 @@ async function failWithoutWeights(files: FileSource): Promise<never> {
 
 const CONVERT =
   'weights must be safetensors: in Python, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT, safe_serialization=True) converts a .bin (for a .gguf pass gguf_file="NAME.gguf")';
-

@@ -64,4 +64,3 @@ export async function failWithoutWeights(files: FileSource): Promise<never> {
 
 const UNPICKLE =
   'a .bin is a Python pickle; in Python: from safetensors.torch import save_file; save_file(torch.load("adapter_model.bin", weights_only=True), "adapter_model.safetensors", metadata={"format": "pt"})';
-

@@ -160,7 +160,7 @@ export function pair<A, B>(first: Shape<A>, second: Shape<B>): Shape<readonly [A
 export function record<T>(entry: Shape<T>): Shape<{ readonly [key: string]: T }> {
   return (value, at) => {
     if (!isObject(value)) return at.expected("an object", value);
-    return readEntries(Object.keys(value), () => entry, value, at) as
+    return readFields(Object.keys(value), () => entry, value, at) as
       | { readonly [key: string]: T }
       | typeof INVALID;
   };
@@ -170,13 +170,13 @@ export function record<T>(entry: Shape<T>): Shape<{ readonly [key: string]: T }>
 export function object<F extends Fields>(fields: F): Shape<ShapedFields<F>> {
   return (value, at) => {
     if (!isObject(value)) return at.expected("an object", value);
-    return readEntries(Object.keys(fields), (key) => fields[key]!, value, at) as
+    return readFields(Object.keys(fields), (key) => fields[key]!, value, at) as
       | ShapedFields<F>
       | typeof INVALID;
   };
 }
 
-function readEntries(
+function readFields(
   keys: readonly string[],
   shapeOf: (key: string) => Shape<unknown>,
   value: JsonObject,
@@ -198,7 +198,7 @@ export function choice<F extends Fields>(fields: F): Shape<Choice<F>> {
     if (!isObject(value) || key === undefined || others.length > 0 || !Object.hasOwn(fields, key)) {
       return at.expected(`an object with one of ${names.map(show).join(", ")}`, value);
     }
-    return readEntries([key], () => fields[key]!, value, at) as Choice<F> | typeof INVALID;
+    return readFields([key], () => fields[key]!, value, at) as Choice<F> | typeof INVALID;
   };
 }
 
