@@ -222,13 +222,39 @@ export function describeAdapter(info: GPUAdapterInfo, features: ReadonlySet<stri
     info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${info.description} ${info.device}`);
   return {
     name: adapterName(info, software),
-    vendor: info.vendor,
+    vendor: vendorName(info.vendor),
     architecture: info.architecture,
     software,
     subgroupSize: features.has("subgroups") ? fixedSize : 0,
     f16: features.has("shader-f16"),
     timestamps: features.has("timestamp-query"),
   };
+}
+
+/** What an adapter's `device` calls the card, without the dashes at its end; undefined where it is a number, or empty. */
+export function cardName(device: string): string | undefined {
+  const card = device.replace(/-+$/, "");
+  return /^(0x)?[\da-f]*$/i.test(card) ? undefined : card;
+}
+
+/** Vendors by PCI or Vulkan id, with the names that Dawn gives them. */
+const VENDORS: Readonly<Record<number, string>> = {
+  4098: "amd",
+  4112: "img-tec",
+  4203: "apple",
+  4318: "nvidia",
+  5045: "arm",
+  5140: "microsoft",
+  5197: "samsung",
+  6880: "google",
+  20803: "qualcomm",
+  32902: "intel",
+  65541: "mesa",
+};
+
+/** Deno gives a vendor's id, in decimal. */
+function vendorName(vendor: string): string {
+  return VENDORS[Number(vendor)] ?? vendor;
 }
 
 /**
@@ -239,12 +265,12 @@ function adapterName(
   { vendor, architecture, device, description }: GPUAdapterInfo,
   software: boolean,
 ): string {
-  const card = device.replace(/-+$/, "");
-  const isNumber = /^(0x)?[\da-f]*$/i.test(card);
-  const parts = isNumber ? [vendor, architecture, card] : [card];
+  const card = cardName(device);
+  const parts = card === undefined ? [vendorName(vendor), architecture, device] : [card];
   const named = parts.filter(Boolean).join(" ");
-  if (!description) return named || vendor || "unnamed adapter";
+  if (!description) return named || "unnamed adapter";
+  if (card === undefined) return description;
   const words = card.toLowerCase().split(/[^a-z\d]+/);
   const isTold = words.every((word) => description.toLowerCase().includes(word));
-  return software || isNumber || isTold ? description : `${card} (${description})`;
+  return software || isTold ? description : `${card} (${description})`;
 }

@@ -49,6 +49,11 @@ describe("the name of a device", () => {
     expect(nameOf({ vendor: "intel", architecture: "xe", device: "intel-arc-a770" })).toBe("intel-arc-a770");
     expect(nameOf({})).toBe("unnamed adapter");
   });
+
+  test("Deno's number of a vendor is its name", () => {
+    const deno = { vendor: "4318", device: "9013", description: "NVIDIA H200" } as GPUAdapterInfo;
+    expect(describeAdapter(deno, new Set()).vendor).toBe("nvidia");
+  });
 });
 
 describe("run refuses by name", () => {
