@@ -1,5 +1,5 @@
 // y[i] = x[i] cos - x[i + half] sin,  y[i + half] = x[i + half] cos + x[i] sin,  angle = position * frequency[i]
-// Each workgroup goes through a run of pairs (i, i + half) and of what lies behind the rotated part, in vectors of four where
+// Each workgroup goes through a run of pairs (i, i + half) and of what follows the rotated part, in vectors of four where
 // they fit. Su et al. 2021, arXiv 2104.09864, in the rotate_half layout of Hugging Face.
 struct Params {
   count: u32,  // rows * slots

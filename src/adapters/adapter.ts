@@ -101,7 +101,7 @@ export interface Adapter<M extends Method = Method> {
   readonly base: Adaptable;
   /** Whether the model runs through the adapter now. */
   readonly attached: boolean;
-  /** Whether its memory was freed: it is of no use then. */
+  /** Whether its memory has been freed; it can't be used then. */
   readonly released: boolean;
   /** Takes the adapter off (the base model is unchanged) or puts it on again. */
   enable(on: boolean): void;

@@ -232,7 +232,7 @@ function loraWrap(
     });
 }
 
-/** Computes layers of one input with what their branches share; the siblings without a branch run as ever. */
+/** Computes the layers of one input together, sharing what their branches have in common; siblings without a branch run as usual. */
 function jointWrap(
   { members }: Siblings,
   sites: readonly Site[],

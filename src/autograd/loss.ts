@@ -210,7 +210,7 @@ const NOTHING = -1e30;
 
 /**
  * Logits of a chunk, and the part of them that belongs to the vocabulary. Where its size is no multiple of four (GPT-2),
- * rows get columns of no weight behind it, so that all can be read in vectors: without them GPT-2's loss and gradient
+ * rows get columns of weight 0 after it, so that all can be read in vectors: without them GPT-2's loss and gradient
  * took 3.2 times as long on lavapipe.
  */
 function scoresOf(

@@ -164,7 +164,7 @@ export class Tape {
     }
   }
 
-  /** The gradient of an output, which nobody adds to any more. */
+  /** The gradient of an output, complete by now. */
   #take(output: Tensor): Tensor | undefined {
     const dy = this.#state.gradients.get(output.source);
     this.#state.gradients.delete(output.source);

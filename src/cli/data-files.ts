@@ -19,7 +19,7 @@ const EXTENSIONS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
 export interface RowFile<R> {
   readonly path: string;
   readonly rows: readonly R[];
-  /** What was left out, to be told when the rows are used. */
+  /** What was left out, to be reported when the rows are used. */
   readonly notes?: readonly string[];
 }
 

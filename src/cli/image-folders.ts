@@ -13,7 +13,7 @@ export interface ImageFile {
 /** The images of a folder of classes. */
 export interface ImageFolder {
   readonly images: readonly ImageFile[];
-  /** What was left out, to be told. */
+  /** What was left out, to be reported. */
   readonly notes: readonly string[];
 }
 

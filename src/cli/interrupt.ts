@@ -14,7 +14,7 @@ export interface Interrupt {
 
 /**
  * Takes Ctrl-C and SIGTERM as a wish to stop soon; a second one stops at once.
- * @param onFirst told about the first one
+ * @param onFirst called at the first one
  */
 export function watchInterrupt(onFirst: () => void): Interrupt {
   let exitCode: number | undefined;

@@ -29,7 +29,7 @@ export type ChooseHead<T extends Task> = (files: FileSource) => Promise<HeadChoi
 
 /**
  * Loads a model onto the device there is.
- * @param announce told which device it is, before anything is loaded
+ * @param announce called with the device's name before anything is loaded
  */
 export async function openCliModel(
   settings: ModelSettings,

@@ -5,7 +5,7 @@ import { fail } from "../util/fail.ts";
 
 /**
  * Checks that a folder can be written to, or made, without making it: hours of training must not end in an error.
- * @throws LoraError saying what stands in the way.
+ * @throws LoraError that says why the folder can't be used
  */
 export async function checkWritable(folder: string): Promise<void> {
   const nearest = await nearestExisting(resolve(folder));

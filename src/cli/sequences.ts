@@ -21,7 +21,7 @@ export interface SequenceFile {
 
 /**
  * Tokenises files for a model.
- * @param note told what became of the rows of each
+ * @param note called with what became of the rows of each
  */
 export function sequenceReader(
   model: Model,

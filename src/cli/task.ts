@@ -56,7 +56,7 @@ export interface TaskParts<T extends Task, R, I> {
   ): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }>;
   readTest(path: string): Promise<RowFile<R>>;
   labels?: (rows: readonly R[]) => readonly string[];
-  /** Rows → items of the objective; tells what became of them. */
+  /** Rows → items of the objective; reports what became of them. */
   prepare(
     model: LoadedModel<T>,
     file: RowFile<R>,

@@ -50,7 +50,7 @@ export function makeGroups<T>(
 
 /** How rows are padded. */
 export interface PaddingOptions {
-  /** Fills the rows, 0 unless given; which token it is makes no difference, for it is never attended to nor learnt. */
+  /** Fills the rows, 0 unless given; which token makes no difference, since padding is neither attended to nor learnt. */
   padTokenId?: number;
   /** Rounds lengths up, 8 unless given, so that few shapes occur: buffers and bind groups are kept by shape. */
   padToMultipleOf?: number;
@@ -92,7 +92,7 @@ export interface StreamedGroup<T> {
 }
 
 /**
- * Groups without end, epoch after epoch, each shuffled anew.
+ * An endless stream of groups, epoch after epoch; shuffled, each epoch has an order of its own.
  * `epoch` and `index` say where to begin, so that a resumed run sees the groups it has not seen yet.
  */
 export function* groupStream<T>(

@@ -57,7 +57,7 @@ export interface TableRecord {
 
 /**
  * The rows of a table without their meaning; lines without any character are skipped.
- * @param delimiterOf told the first row's first line
+ * @param delimiterOf called with the first row's first line
  */
 export function* csvRecords(
   lines: Iterable<string>,

@@ -22,7 +22,7 @@ function jpegChannels(bytes: Uint8Array): number | undefined {
     const marker = bytes[at + 1] as number;
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) return bytes[at + 9];
-    // Fill bytes may stand before a marker.
+    // Fill bytes may precede a marker.
     at += marker === 0xff ? 1 : 2 + 256 * (bytes[at + 2] as number) + (bytes[at + 3] as number);
   }
   return undefined;

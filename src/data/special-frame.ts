@@ -12,7 +12,7 @@ const PROBES = ["a", "e", "A", "0", ".", "\n", "|", "中", "a b", "the"];
 
 /**
  * The special tokens that the tokenizer puts before and behind a text.
- * @throws LoraError where no text tells them apart, since none has tokens of its own
+ * @throws LoraError where no text tells them apart, since no text gives a token
  */
 export function specialFrame(tokenizer: Tokenizer): SpecialFrame {
   const frame = tokenizer.encode("");
@@ -27,7 +27,7 @@ export function specialFrame(tokenizer: Tokenizer): SpecialFrame {
 }
 
 /**
- * The ids with which a model is asked to continue a prompt: what stands before a text, but nothing behind it. An EOS
+ * The ids with which a model is asked to continue a prompt: what comes before a text, but nothing after it. An EOS
  * there, which some tokenizers add, would tell the model that the text is over.
  */
 export function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {

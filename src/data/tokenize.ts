@@ -8,7 +8,7 @@ import { RowCheck } from "./vocabulary.ts";
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
 export const IGNORE_INDEX = -100;
 
-/** Tokens with a label each: what stands at position i, or {@link IGNORE_INDEX}. For masked texts and classified tokens. */
+/** Tokens with a label each: of position i itself, or {@link IGNORE_INDEX}. For masked texts and classified tokens. */
 export interface LabelledTokens {
   readonly inputIds: readonly number[];
   readonly labels: readonly number[];
@@ -212,7 +212,7 @@ function encodeCompletion(
 }
 
 /**
- * Encodes a text that stands in the middle of another. SentencePiece tokenizers put a "▁" before every text they
+ * Encodes a text from the middle of another. SentencePiece tokenizers put a "▁" before every text they
  * are given, which would be a space nobody wrote: the text is encoded after a letter, whose ids are cut off.
  */
 function encodeInside(text: string, tokenizer: Tokenizer): number[] {

@@ -12,7 +12,7 @@ import type { WgslModule } from "./wgsl.ts";
 export interface DeviceInfo {
   /** e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
-  /** As the adapter tells it, such as `nvidia`; may be empty. */
+  /** As the adapter reports it, such as `nvidia`; may be empty. */
   readonly vendor: string;
   /** Family of devices, such as `ampere`; may be empty. */
   readonly architecture: string;
@@ -258,7 +258,7 @@ function vendorName(vendor: string): string {
 }
 
 /**
- * Dawn's `description` of a GPU may be its driver's version alone, and what the card is called then stands in `device`,
+ * Dawn's `description` of a GPU may be its driver's version alone, and the card's name is then in `device`,
  * which elsewhere is a number or empty. Rasterisers name themselves in the description.
  */
 function adapterName(

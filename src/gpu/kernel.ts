@@ -143,7 +143,7 @@ export class Kernels {
     return prepared;
   }
 
-  /** Joining the constants into a key takes longer than recording a dispatch: frozen ones are known again as they are. */
+  /** Joining the constants into a key takes longer than recording a dispatch: frozen objects are recognised by identity. */
   #pipeline(
     module: WgslModule,
     prepared: Prepared,
@@ -281,7 +281,7 @@ function checkBindings(where: string, bindings: readonly WgslBinding[], bind: La
   }
 }
 
-/** A driver loses the device over a binding that is too large; this tells which it was. */
+/** A driver may lose the device over a binding that is too large; this error names it. */
 function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
   const tooLarge = Object.entries(bind).find(([, { byteLength }]) => byteLength > limit);
   if (!tooLarge) return;

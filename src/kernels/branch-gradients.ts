@@ -60,7 +60,7 @@ const OWNED = 8;
 /** With more columns products of their own are faster: they load dy for 32 columns at once. */
 const FEW = 16;
 
-/** Frozen, so that they are known again as they are. */
+/** Frozen: the pipeline cache recognises a frozen object by identity. */
 const CONSTANTS = new Map([4, 8, 16].map((SG) => [SG, Object.freeze({ SG })]));
 
 /** What the kernel needs, where it can compute these layers. */

@@ -62,7 +62,7 @@ export interface ProblemOptions {
   out?: Columns;
   extend?: Extension;
   /**
-   * NN: what lies behind the columns of A, up to a multiple of four, is zero, and the sum may run over it. Rows of B that
+   * NN: what follows the columns of A, up to a multiple of four, is zero, and the sum may run over it. Rows of B that
    * are not there are then multiplied by zero: WebGPU reads a zero or something of what is bound in their place, which is
    * B alone, and so finite, where B has whole vectors of 16 bytes; see {@link canPadSum}.
    */
@@ -130,7 +130,7 @@ function asColumns(matrix: Tensor | Columns): Columns {
   return matrix;
 }
 
-/** Whether nothing but B lies in its binding, which is rounded up to 16 bytes: what is behind it may be NaN. */
+/** Whether nothing but B lies in its binding, which is rounded up to 16 bytes: what follows it may be NaN. */
 export function canPadSum(b: Tensor): boolean {
   return b.byteLength % 16 === 0;
 }

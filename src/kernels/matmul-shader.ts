@@ -58,7 +58,7 @@ export function shaderParams(problem: Problem, slice = 0) {
 
 type Transposed = Pick<Problem, "aTransposed" | "bTransposed">;
 
-/** The constants of all kernels. The same object for the same values: frozen ones are known again as they are. */
+/** The constants of all kernels. The same frozen object for the same values, which the pipeline cache recognises by identity. */
 export function layoutConstants(problem: Transposed, dtype: DType): Specialization {
   return remembered(LAYOUT, layoutCode(problem, dtype), () => layoutOf(problem, dtype));
 }

@@ -44,7 +44,7 @@ export function writtenTargets({ method, sites, saved, base }: Adapter<Lora>): C
 /**
  * Modules that no adapter must reach by its targets: those that are no linear layers, which PEFT refuses to adapt, and
  * layers of transformers that the engine does without. What else transformers has inside a module (an activation,
- * dropout) is not known here: an invented name stands for it.
+ * dropout) is not known here: an invented name takes its place.
  */
 function othersOf({ root, absentModules = [] }: Adaptable, adapted: readonly string[]): string[] {
   const taken = new Set(adapted);

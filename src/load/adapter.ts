@@ -93,7 +93,7 @@ function autoMapping({ architecture, modelType }: Adaptable) {
 
 /** Options of {@link loadAdapter}. */
 export interface LoadAdapterOptions {
-  /** Told what about the files deserves attention but is no error, one line at a time. */
+  /** Called with what deserves attention but is no error, one line at a time. */
   onWarning?: (warning: string) => void;
 }
 

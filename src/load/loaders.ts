@@ -26,7 +26,7 @@ export interface SourceOptions {
    * their storage for this site (OPFS), where there is one. True unless given.
    */
   cache?: boolean | undefined;
-  /** Told what deserves attention but is no error, one line at a time. */
+  /** Called with what deserves attention but is no error, one line at a time. */
   onWarning?: ((warning: string) => void) | undefined;
 }
 

@@ -253,7 +253,7 @@ function mergedConfig(text: string, config: HfConfig, model: LoadedModel): strin
   return editJson(text, changes);
 }
 
-/** Whether the class in transformers tells a text's last token by the id of the padding: a decoder's classifier. */
+/** Whether the class in transformers finds a text's last token by the padding id, as a decoder's classifier does. */
 function readsLastToken({ task, root }: LoadedModel): boolean {
   return task === "sequence-classification" && root.children.some(({ path }) => path === "score");
 }

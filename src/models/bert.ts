@@ -12,7 +12,7 @@ import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built, BuiltModel } from "./family.ts";
 
-/** Sizes, names and options of encoders with norms behind the sums; Devlin et al. 2018, arXiv 1810.04805. */
+/** Sizes, names and options of encoders with norms after the residual additions (post-norm); Devlin et al. 2018, arXiv 1810.04805. */
 export interface BertConfig {
   vocabSize: number;
   hiddenSize: number;
@@ -121,7 +121,7 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
   };
 }
 
-/** The vector of each token's segment: of the first one where there is no other, or none is told. */
+/** The vector of each token's segment; the first segment's where there is no other or none is given. */
 function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context): Tensor {
   const first = () => fromArray(ids.device, new Uint32Array(ids.size), ids.shape);
   const isOnlyOne = types.shape[0] === 1;

@@ -55,7 +55,7 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
   }),
 };
 
-/** The entries of a family: it predicts the next token, or tells the class of a text by its last one. */
+/** The entries of a family: it predicts the next token, or classifies a text by its last one. */
 function withHeads<C extends { tied: boolean }>(
   causal: string,
   classifier: string,
@@ -84,7 +84,7 @@ function readGpt2(c: ConfigReader): Gpt2Config {
   const numHeads = c.size("n_head");
   const scaled = c.boolean("scale_attn_weights", true) ? Math.sqrt(hiddenSize / numHeads) : 1;
   const byLayer = c.boolean("scale_attn_by_inverse_layer_idx", false);
-  // The rest is of other heads, of older code, or the order of operations in half precision.
+  // The rest belongs to other heads or older code, or sets the order of operations in half precision.
   c.ignore("n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn");
   c.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels");
   c.ignore("is_decoder");

@@ -13,7 +13,7 @@ export interface DecoderClassifierConfig extends DecoderConfig {
   labels: readonly string[];
 }
 
-/** A decoder that tells the class of a text by its last token, which alone has seen all of it. */
+/** A decoder that classifies a text by its last token, the only one that has seen all of it. */
 export function buildDecoderClassifier(
   device: Device,
   weights: Weights,

@@ -130,7 +130,7 @@ function unknownArchitecture(wanted: string | undefined): LoraError {
   return new LoraError("unsupported", "config.json", message, `supported: ${names.join(", ")}`);
 }
 
-/** Names end alike (`…ForCausalLM`), so what counts is the rest; of several heads of that model the same one is best. */
+/** Names share their endings (`…ForCausalLM`), so the rest counts; of several heads of that model the same one is best. */
 function nearestName(wanted: string, names: readonly string[]): string | undefined {
   const stem = (name: string) => name.replace(/(?:For[A-Z]\w*|LMHeadModel|Model)$/, "");
   const close = nearest(stem(wanted), names.map(stem));

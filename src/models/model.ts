@@ -32,7 +32,7 @@ const NAMED: Record<Task, true> = {
 /** All tasks. */
 export const TASKS = Object.keys(NAMED) as readonly Task[];
 
-/** A model of any task; `task` tells them apart. */
+/** A model for any task; `task` says which. */
 export type AnyModel = ModelOf[Task];
 
 /** What every model has. */

@@ -28,7 +28,7 @@ export interface OptConfig {
   maxPositions: number;
   activation: Activation;
   bias: boolean;
-  /** Norms stand before attention and MLP, not behind the sums. */
+  /** Norms come before attention and MLP (pre-norm), not after the residual additions. */
   normsFirst: boolean;
   /** A norm follows the last layer. */
   finalNorm: boolean;

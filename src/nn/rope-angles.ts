@@ -35,7 +35,7 @@ export class RopeAngles {
       const needed = `positions up to ${sequenceLength} are needed`;
       fail("rope", `${needed}, the model has ${max}`, "shorten the sequences");
     }
-    // Padding may stand behind the last position.
+    // Padding may follow the last position.
     const rows = Math.max(length, Math.min(max, Math.max(SHORTEST, 2 ** Math.ceil(Math.log2(length)))));
     const key = `${ropeRegime(this.#options, sequenceLength)}/${rows}`;
     const table = this.#tables.get(key) ?? this.#make(rows, sequenceLength);

@@ -21,7 +21,7 @@ export interface ClassifierObjective<Item, B extends Counted> extends Objective<
 export interface LabelledText {
   /** Token ids, with the special tokens that the model wants. */
   readonly inputIds: readonly number[];
-  /** Segment of each token of a pair of texts; all are of the first one where it is absent. */
+  /** Segment of each token of a pair of texts; all belong to the first text where it is absent. */
   readonly segments?: readonly number[];
   /** Index of the class. */
   readonly label: number;

@@ -65,7 +65,7 @@ function kindOf(tag: string): string | undefined {
   return tag === "O" ? undefined : tag.slice(2);
 }
 
-/** A share of nothing is 0. */
+/** A share of zero items is 0. */
 function scores(hits: number, said: number, support: number): Omit<ClassMetrics, "label"> {
   const precision = said > 0 ? hits / said : 0;
   const recall = support > 0 ? hits / support : 0;

@@ -29,7 +29,7 @@ function predictable(sequence: Sequence): Sequence {
 }
 
 /**
- * Filling in each labelled token from those on both sides. Here `labels[i]` is of position i itself.
+ * Predicts each labelled token from those on both sides. Here `labels[i]` belongs to position i itself.
  * @param mask hides tokens of an item anew each time it is seen; without it the items are masked already
  */
 export function maskedLanguageModelling(

@@ -1,4 +1,4 @@
-/** How well one class is told. */
+/** How well one class is recognised. */
 export interface ClassMetrics {
   /** Name of the class. */
   readonly label: string;
@@ -8,13 +8,13 @@ export interface ClassMetrics {
   readonly recall: number;
   /** Harmonic mean of the two. */
   readonly f1: number;
-  /** How many are of the class. */
+  /** How many items belong to the class. */
   readonly support: number;
 }
 
-/** How well a classifier tells its classes. */
+/** How well a classifier tells its classes apart. */
 export interface ClassificationMetrics {
-  /** Share of right answers. */
+  /** Share of correct answers. */
   readonly accuracy: number;
   /** Mean F1 of the classes that occur, in the data or in the answers; of the second class where there are two. */
   readonly f1: number;
@@ -28,7 +28,7 @@ export interface ClassificationMetrics {
  * Accuracy, F1 and the confusion matrix, as scikit-learn defines them (`f1_score` with `average="macro"`, or "binary"
  * where there are two classes).
  * @param wanted indices of the classes; −100: does not count
- * @param given indices of the answers; −1, a model's that computed no numbers, is none of them
+ * @param given indices of the answers; −1 (the model's scores were not numbers) matches no class
  */
 export function classificationMetrics(
   wanted: ArrayLike<number>,

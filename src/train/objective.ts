@@ -17,7 +17,7 @@ export interface Objective<Item, B extends Counted = Counted> {
   readonly device: Device;
   /** The model's modules: parameters of an adapter on another are refused. Absent where there are none to compare. */
   readonly root?: Module | undefined;
-  /** Puts the items of a micro-batch together; `random` is of this micro-batch alone. */
+  /** Puts the items of a micro-batch together; `random` belongs to this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
   /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
   loss(batch: B, context: Pick<Context, "tape" | "training" | "seed" | "checkpoint">, scale: number): Tensor;

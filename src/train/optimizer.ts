@@ -61,7 +61,7 @@ export class AdamW {
 
   /**
    * Updates the parameters from the accumulated gradients. A gradient that is not finite changes nothing on the device;
-   * whoever reads that tells it by {@link takeBack}.
+   * the caller who reads that says so with {@link takeBack}.
    * @returns `[2]`: the norm before clipping, and the factor that was applied (0 where the step was skipped)
    */
   step(learningRate: number): Tensor {

@@ -24,7 +24,7 @@ export interface RemoteFile {
   readonly where: string;
 }
 
-/** What the server tells of a file. */
+/** What the server says about a file. */
 export interface RemoteInfo {
   readonly size: number;
   /** ETag, else Last-Modified, else empty: changes when the content does. */
@@ -84,7 +84,7 @@ async function sizeByHead(client: HttpClient, file: RemoteFile): Promise<number 
   return wholeNumber(response.headers.get("x-linked-size")) ?? plainLength(response);
 }
 
-/** The last resort, for a server that tells no length: reads the file once. */
+/** The last resort, for a server that gives no length: reads the file once. */
 async function countBytes(client: HttpClient, file: RemoteFile): Promise<number> {
   const { body } = await request(client, file, {});
   let size = 0;

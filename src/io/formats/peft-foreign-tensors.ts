@@ -12,7 +12,7 @@ const OUTPUT = "LoRA or training of the output layer and of embeddings is not su
 const IMAGES =
   "this is for a model that makes images, of which none is supported: use it where it was made for, such as pipe.load_lora_weights(FILE) of diffusers";
 
-/** Tensors that are no lora_A or lora_B of a linear layer, told by their names; the first match counts. */
+/** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
 const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
   [
     /^(?:lora|lycoris)_(?:unet|te\d?|transformer|prior|clip)\w*_/,

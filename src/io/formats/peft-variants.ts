@@ -135,7 +135,7 @@ function initObstacle(init: PeftLoraConfig["init_lora_weights"]): Obstacle | und
 }
 
 const INIT_REMEDIES: readonly (readonly [RegExp, string])[] = [
-  [/^pissa_niter_/, SUBTRACT], // drawn anew on loading: merging would give other weights
+  [/^pissa_niter_/, SUBTRACT], // drawn again on loading: merging would give other weights
   [/^(?:pissa|lora_ga)$|^olora$/i, MERGE],
   [/^corda/, SUBTRACT], // PEFT cannot load it without the covariances of its training data
   [

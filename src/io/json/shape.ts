@@ -3,10 +3,10 @@ import { isObject, type JsonObject } from "../../util/json.ts";
 
 /**
  * Reads JSON of a declared shape. A {@link Shape} checks a value and gives it with its type; what is wrong goes to a
- * list, so that a file's problems are told all at once. Objects give their declared fields only.
+ * list, so that a file's problems are reported all at once. Objects give their declared fields only.
  */
 
-/** What a shape gives where it has told a problem. */
+/** What a shape gives where it has reported a problem. */
 export const INVALID = Symbol("invalid");
 
 /** Reads a value found at a place. A missing field is read as `undefined`. */
@@ -43,7 +43,7 @@ export class Place {
     return new Place([], this.#outer, this.#step);
   }
 
-  /** `pre_tokenizer.pretokenizers[1]`; empty for the whole file. Made only for what is told: most places are never named. */
+  /** `pre_tokenizer.pretokenizers[1]`; empty for the whole file. Made only when a problem is reported: most places are never named. */
   get path(): string {
     if (this.#outer === undefined) return "";
     const outer = this.#outer.path;
@@ -86,7 +86,7 @@ export function readShape<T>(shape: Shape<T>, value: unknown, file: string): T {
   const { problems } = at;
   const more = problems.length - TOLD_AT_MOST;
   failAll(file, more > 0 ? [...problems.slice(0, TOLD_AT_MOST), `and ${more} more`] : problems);
-  // A shape tells a problem whenever it gives INVALID.
+  // A shape reports a problem whenever it gives INVALID.
   return read as T;
 }
 

@@ -10,7 +10,7 @@ export const addedToken = object({
   single_word: boolean,
   /** Takes the blanks before it. */
   lstrip: boolean,
-  /** Takes the blanks behind it. */
+  /** Takes the blanks after it. */
   rstrip: boolean,
   /** Looked for in the normalised text. */
   normalized: boolean,

@@ -24,7 +24,7 @@ import { preTokenizer } from "./pre-tokenizers.ts";
 
 const direction = oneOf("Left", "Right");
 
-/** Checked as Rust does and not used: transformers sets both anew for each call. */
+/** Checked as Rust does and not used: transformers sets both for each call. */
 const unused = {
   truncation: nullable(
     object({

@@ -6,7 +6,7 @@ import { HIGHEST_ID, u32 } from "./fields.ts";
 export type VocabularyJson = { readonly [token: string]: number };
 
 /**
- * Each id is of one token: Rust takes two, and which of them an id decodes to is left to chance.
+ * Each id belongs to one token: Rust takes two, and which of them an id decodes to is left to chance.
  * Places are made for problems only: a vocabulary has 250 000 entries.
  */
 export const vocabulary: Shape<VocabularyJson> = (value, at) => {
