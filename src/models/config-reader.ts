@@ -55,7 +55,7 @@ export class ConfigReader {
   /** A field that must be a positive whole number. */
   size(name: string, fallback?: number): number {
     const value = this.number(name, fallback);
-    if (Number.isInteger(value) && value > 0) return value;
+    if (Number.isSafeInteger(value) && value > 0) return value;
     const isReported = value === 0 && typeof this.#config[name] !== "number";
     if (!isReported) this.#wrong(name, value, "a positive whole number");
     return 1;
@@ -174,7 +174,7 @@ export class ConfigReader {
   }
 
   #refuse(name: string, value: unknown, more = ""): void {
-    this.#unsupported.push(`${this.#prefix}${name} ${JSON.stringify(value)} is not supported${more}`);
+    this.#unsupported.push(`${this.#prefix}${name} ${shown(value)} is not supported${more}`);
   }
 
   #read(name: string): unknown {
@@ -183,9 +183,14 @@ export class ConfigReader {
   }
 
   #wrong(name: string, value: unknown, wanted: string): void {
-    const got = value === undefined ? "missing" : JSON.stringify(value);
+    const got = value === undefined ? "missing" : shown(value);
     this.#problems.push(`${this.#prefix}${name} is ${got}, expected ${wanted}`);
   }
+}
+
+/** A value as the file has it: JSON.stringify makes null of NaN and Infinity. */
+function shown(value: unknown): string {
+  return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
 
 /** A field that switches nothing on. */

@@ -110,3 +110,13 @@ describe("rows that do not fit", () => {
     expect(() => tokenizeExamples(rows, gpt2, { maxLength: 1 })).toThrow(/maxLength/);
   });
 });
+
+test("of a text that is very much longer than is kept the start is read; the report says at least", () => {
+  const text = "once upon a time ".repeat(6000);
+  const { sequences, report } = tokenizeExamples([{ text }], llama, { maxLength: 12 });
+  expect(sequences[0]?.inputIds).toEqual(llama.encode(text.slice(0, 300)).slice(0, 12));
+  expect(report).toMatchObject({ truncated: 1, longest: 14, longestIsLeast: true });
+  const short = tokenizeExamples([{ text: text.slice(0, 300) }], llama, { maxLength: 12 });
+  expect(short.report.longestIsLeast).toBe(false);
+  expect(short.report.longest).toBeGreaterThan(13);
+});

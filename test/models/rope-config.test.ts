@@ -96,3 +96,11 @@ test("kinds that stretch the context have more positions", () => {
   expect(positions({ type: "dynamic", factor: 2 })).toBe(8192);
   expect(positions({ type: "yarn", factor: 4, original_max_position_embeddings: 2048 })).toBe(8192);
 });
+
+test("numbers that no size can be are told as they are", () => {
+  const c = new ConfigReader({ a: Infinity, b: Number.NaN, c: 2 ** 53 });
+  for (const name of ["a", "b", "c"]) c.size(name);
+  expect(() => c.finish("m")).toThrow(
+    /a is Infinity, expected[\s\S]*b is NaN, expected[\s\S]*c is 9007199254740992, expected a positive whole number/,
+  );
+});

@@ -85,8 +85,8 @@ const KINDS: readonly Kind[] = [
     help: (from, to) =>
       `python -c "import sys, datasets; datasets.Dataset.from_file(sys.argv[1]).to_json(sys.argv[2])" ${from} ${to}`,
   },
-  { magic: "\x80\x04", what: "is a Python pickle", help: UNPICKLE },
-  { magic: "\x80\x05", what: "is a Python pickle", help: UNPICKLE },
+  { magic: "\x80\x04", what: "is a Python pickle, which runs code when it is opened", help: UNPICKLE },
+  { magic: "\x80\x05", what: "is a Python pickle, which runs code when it is opened", help: UNPICKLE },
   { magic: "SQLite format 3\0", what: "is an SQLite database", help: "export the table as CSV" },
   { magic: "%PDF-", what: "is a PDF", help: "save its text as UTF-8" },
   {
