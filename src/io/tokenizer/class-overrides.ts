@@ -1,3 +1,4 @@
+import { fail } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import type { PreTokenizerJson } from "./schema/pre-tokenizers.ts";
 import type { TokenizerJson } from "./schema/schema.ts";
@@ -13,11 +14,20 @@ export function obeyClass(
 ): TokenizerJson {
   const { model } = json;
   if (traits.overrides === "all" && traits.parts && model.type === "WordPiece") {
+    const unk_token = roles.unk_token ?? model.unk_token;
+    if (!Object.hasOwn(model.vocab, unk_token)) {
+      const help = `name a token of the vocabulary, such as ${model.unk_token}`;
+      fail(
+        "tokenizer_config.json",
+        `unk_token is ${JSON.stringify(unk_token)}, which the vocabulary lacks`,
+        help,
+      );
+    }
     const [prefix, longest] = [{ continuing_subword_prefix: "##" }, { max_input_chars_per_word: 100 }];
     return {
       ...json,
       ...traits.parts(config),
-      model: { ...model, unk_token: roles.unk_token ?? model.unk_token, ...prefix, ...longest },
+      model: { ...model, unk_token, ...prefix, ...longest },
     };
   }
   if (traits.overrides !== "add_prefix_space") return json;

@@ -14,8 +14,8 @@ export interface FrameParts {
   readonly added: readonly AddedTokenJson[];
   /** The file that the tokenizer was made of, where it isn't tokenizer.json. */
   readonly madeOf: string | undefined;
-  /** Whether the vocabulary has a token, or a file gives it an id. */
-  readonly isKnown: (token: string) => boolean;
+  /** Whether the vocabulary has a token, or a file names it. */
+  readonly isMeant: (token: string) => boolean;
 }
 
 /** What stands around a text: what the class says, `add_bos_token` and `add_eos_token`, or tokenizer.json. */
@@ -24,11 +24,11 @@ export function frameOf(
   traits: TokenizerClass,
   parts: FrameParts,
 ): PostProcessorJson | null {
-  const { config, names, added, madeOf, isKnown } = parts;
+  const { config, names, added, madeOf, isMeant } = parts;
   const find = (role: string) => added.find(({ content }) => content === names[role]);
   if (traits.frame === "BERT" || traits.frame === "RoBERTa") {
     const [cls, sep] = [find("cls_token"), find("sep_token")];
-    if (madeOf !== undefined) checkFrame(madeOf, [cls, sep], isKnown);
+    if (madeOf !== undefined) checkFrame(madeOf, [cls, sep], isMeant);
     if (cls && sep) return traits.frame === "BERT" ? bertFrame(cls, sep) : robertaFrame(cls, sep);
   }
   if (madeOf === undefined) return traits.frame === "none" ? null : json.post_processor;
@@ -40,11 +40,11 @@ export function frameOf(
 function checkFrame(
   file: string,
   tokens: readonly (AddedTokenJson | undefined)[],
-  isKnown: FrameParts["isKnown"],
+  isMeant: FrameParts["isMeant"],
 ): void {
   if (tokens.includes(undefined))
     fail(file, "has texts between cls_token and sep_token, one of which is named null");
-  const lacking = tokens.flatMap((token) => (token && !isKnown(token.content) ? [token.content] : []));
+  const lacking = tokens.flatMap((token) => (token && !isMeant(token.content) ? [token.content] : []));
   if (lacking.length > 0) fail(file, `lacks the special tokens ${lacking.join(", ")}`);
 }
 

@@ -46,14 +46,19 @@ export function settleTokenizer(
   const roles = allRoles(settings, { ...(padding && { pad_token: padding }), ...traits.roles }, isKnown);
   const added = addTokens(
     present,
-    newTokens(present, [...listed.values()], roles, settings.extra),
+    newTokens(present, [...listed.values()], roles, settings.extra, traits),
     vocabulary,
   );
   checkIds(settings, listed, added, madeOf === undefined ? tokenFinder(vocabulary, present) : () => false);
   const names = roleNames(settings, roles);
   const adapted = madeOf === undefined ? obeyClass(json, traits, config, names) : json;
-  const post_processor = frameOf(adapted, traits, { config, names, added, madeOf, isKnown });
+  const isMeant = (token: string) => isKnown(token) || namesToken(settings, token);
+  const post_processor = frameOf(adapted, traits, { config, names, added, madeOf, isMeant });
   return { json: { ...adapted, added_tokens: added, post_processor }, roles: names };
+}
+
+function namesToken({ roles }: TokenSettings, token: string): boolean {
+  return [...roles.values()].some(({ content }) => content === token);
 }
 
 /** An EOS that a file denies may be of the model's files all the same: every text has to end. */
@@ -117,13 +122,16 @@ function newTokens(
   listed: readonly NamedToken[],
   roles: ReadonlyMap<string, NamedToken>,
   extra: readonly NamedToken[],
+  traits: TokenizerClass,
 ): NamedToken[] {
   const named = new Set([...roles.values()].map(({ content }) => content));
   const changed = listed
     .filter((token) => !present.some((old) => sameToken(old, token)))
     .map((token) => ({ ...token, special: token.special || named.has(token.content) }));
   const seen = new Set([...present, ...changed].map(({ content }) => content));
-  return [...changed, ...[...roles.values(), ...extra].filter(({ content }) => !seen.has(content))];
+  const special = [...roles.values(), ...extra];
+  const plain = traits.plain ? special.map(({ content }) => specialToken(content)) : [];
+  return [...changed, ...special.filter(({ content }) => !seen.has(content)), ...plain];
 }
 
 /** Ids that the configs give to tokens of which the vocabulary knows nothing, and that Rust would not give. */

@@ -90,7 +90,9 @@ function extraTokens(config: JsonObject, map: JsonObject) {
   const field = isFilled(config.extra_special_tokens) ? "extra_special_tokens" : "additional_special_tokens";
   const own = config[field];
   const more = map.extra_special_tokens;
-  const old = own === undefined && more === undefined ? map.additional_special_tokens : undefined;
+  // Tokens by role leave the list's place free for one under the old name.
+  const isFree = (own === undefined || isObject(own)) && !Array.isArray(more);
+  const old = isFree ? (map.additional_special_tokens ?? config.additional_special_tokens) : undefined;
   const tokens: unknown[] = [];
   const named: [role: string, token: unknown][] = [];
   for (const given of [own, more, old]) {

@@ -17,6 +17,8 @@ export interface TokenizerClass {
   readonly frame?: "BERT" | "RoBERTa" | "none";
   /** Whether transformers takes only vocabulary and post-processor from tokenizer.json, and added tokens by the configs. */
   readonly rebuilds?: boolean;
+  /** Whether special tokens are found as they stand, whatever flags a file gives them. */
+  readonly plain?: boolean;
 }
 
 /** Takes tokenizer.json as it is: `TokenizersBackend`, once `PreTrainedTokenizerFast`, and any class that is not known. */
@@ -98,6 +100,7 @@ const QWEN2: TokenizerClass = {
   ...BYTE_LEVEL,
   roles: { eos_token: END_OF_TEXT, unk_token: END_OF_TEXT, pad_token: END_OF_TEXT },
   parts: byteLevel(NFC, QWEN2_SPLIT),
+  plain: true,
 };
 const BERT: TokenizerClass = {
   roles: {

@@ -1,10 +1,9 @@
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type FileSource, readJson, readText } from "../files/files.ts";
-import { readToken } from "./added-tokens.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
 import { settleTokenizer } from "./settle-tokenizer.ts";
-import type { TokenFiles } from "./token-settings.ts";
+import { readTokenSettings, type TokenFiles } from "./token-settings.ts";
 import { makeTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { tokenizerClass } from "./tokenizer-classes.ts";
 import { wordPieceModel } from "./wordpiece.ts";
@@ -104,10 +103,8 @@ export type VocabularyFiles =
  * The `tokenizer.json` that transformers would save for a vocabulary, before tokens are added to it.
  * @throws LoraError for a class of tokenizer that is not known, or files that are not what they should be
  */
-export function buildTokenizer(
-  vocabulary: VocabularyFiles,
-  { config = {}, modelConfig = {} }: TokenFiles,
-): Vocabulary {
+export function buildTokenizer(vocabulary: VocabularyFiles, files: TokenFiles): Vocabulary {
+  const { config = {}, modelConfig = {} } = files;
   const { name, traits } = tokenizerClass(config, modelConfig);
   const [kind, madeOf] = "words" in vocabulary ? ["WordPiece", "vocab.txt"] : ["BPE", "vocab.json"];
   if (traits.vocabulary !== kind || !traits.parts) {
@@ -120,7 +117,7 @@ export function buildTokenizer(
   }
   const model =
     "words" in vocabulary
-      ? wordPieceModel(vocabulary.words, unknownToken(config))
+      ? wordPieceModel(vocabulary.words, readTokenSettings(files).roles.get("unk_token")?.content ?? "[UNK]")
       : bytePairModel(vocabulary);
   return { json: { ...traits.parts(config), added_tokens: [], post_processor: null, model }, madeOf };
 }
@@ -128,11 +125,6 @@ export function buildTokenizer(
 /** What to do where a tokenizer is of a kind that is not read here. */
 const SAVE_IT =
   'let transformers write one: t = AutoTokenizer.from_pretrained("FOLDER"); t.save_pretrained("FOLDER")';
-
-/** BERT's token for unknown words. */
-function unknownToken({ unk_token }: JsonObject): string {
-  return readToken(unk_token, ["tokenizer_config.json", "unk_token"], true)?.content ?? "[UNK]";
-}
 
 function bytePairModel({ vocab, merges }: { vocab: unknown; merges: string }): JsonObject {
   const valid = isObject(vocab) && Object.values(vocab).every((id) => Number.isInteger(id));

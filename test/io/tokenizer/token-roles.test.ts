@@ -142,6 +142,14 @@ describe("files that cannot be meant", () => {
       { "vocab.json": { a: 0, b: 3, "<|endoftext|>": 1 }, [CONFIG]: { eos_token: "<x>" } },
       /"<x>" is not in the vocabulary, whose ids leave gaps/,
     ],
+    [
+      "an unknown word that is not in the vocabulary",
+      {
+        "tokenizer.json": bases.words?.["tokenizer.json"],
+        [CONFIG]: { tokenizer_class: "BertTokenizer", unk_token: "<x>" },
+      },
+      /unk_token is "<x>", which the vocabulary lacks[\s\S]*such as \[UNK\]/,
+    ],
     ["no object", { "special_tokens_map.json": [] }, /special_tokens_map.json: is not a JSON object/],
     [
       "a class that splits otherwise",
