@@ -1,6 +1,8 @@
+import { existsSync, statSync } from "node:fs";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
+import { refuseForeignFile } from "../io/formats/peft-foreign.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
@@ -97,6 +99,7 @@ export function adapterSource(
   note: (line: string) => void,
 ): Promise<FileSource> {
   const folder = reference.replace(/(^|[\\/])adapter_model\.safetensors$/, "") || ".";
+  if (existsSync(folder) && statSync(folder).isFile()) refuseForeignFile(folder);
   return resolveModelFiles(folder, { revision, token, onWarning: warner(note) });
 }
 

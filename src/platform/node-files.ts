@@ -23,6 +23,10 @@ export function folderFiles(path: string): FileSource {
       const entries = await readdir(join(path, folder ?? ""), { withFileTypes: true });
       return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
     },
+    folders: async () => {
+      const entries = await readdir(path, { withFileTypes: true });
+      return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    },
   };
 }
 

@@ -15,6 +15,8 @@ export interface FileSource {
    * the source can tell (a hub or a URL cannot).
    */
   list?(folder?: string): Promise<readonly string[]>;
+  /** Names of the sub-folders, where the source can tell. */
+  folders?(): Promise<readonly string[]>;
   /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
   readonly absence?: string;
 }
@@ -51,6 +53,10 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
       const start = folder === undefined ? "" : `${folder}/`;
       const below = [...files.keys()].filter((name) => name.startsWith(start));
       return below.map((name) => name.slice(start.length)).filter((name) => !name.includes("/"));
+    },
+    folders: async () => {
+      const inside = [...files.keys()].filter((name) => name.includes("/"));
+      return [...new Set(inside.map((name) => name.slice(0, name.indexOf("/"))))];
     },
   };
 }

@@ -1,4 +1,4 @@
-import { MLX_HELP } from "./peft-foreign.ts";
+import { IMAGES_HELP, MLX_HELP } from "./peft-foreign.ts";
 import { MERGE, MERGE_UNTIED, NO_MERGE } from "./peft-variants.ts";
 
 /** A kind of tensor that cannot be read. */
@@ -9,27 +9,25 @@ export interface TensorKind {
 }
 
 const OUTPUT = "LoRA or training of the output layer and of embeddings is not supported yet";
-const IMAGES =
-  "this is for a model that makes images, of which none is supported: use it where it was made for, such as pipe.load_lora_weights(FILE) of diffusers";
+
+/** Names of diffusers that look like PEFT's without their prefix. GPT-2's layers begin with `transformer`, too. */
+export const DIFFUSERS =
+  /^(?:unet|text_encoder(?:_\d)?|diffusion_model|transformer\.(?:single_)?transformer_blocks)\..*\.lora_[AB]\./;
 
 /** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
 const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
   [
     /^(?:lora|lycoris)_(?:unet|te\d?|transformer|prior|clip)\w*_/,
     "tensors of kohya's sd-scripts or LyCORIS",
-    IMAGES,
+    IMAGES_HELP,
   ],
-  [/\.processor\.\w*lora\w*\.(?:up|down)\./, "tensors of a LoRA for Flux in XLabs' layout", IMAGES],
+  [/\.processor\.\w*lora\w*\.(?:up|down)\./, "tensors of a LoRA for Flux in XLabs' layout", IMAGES_HELP],
   [
     /\.(?:lora_(?:up|down)|lora\.(?:up|down))\./,
     "tensors in the layout of diffusers or kohya, not PEFT's",
-    IMAGES,
+    IMAGES_HELP,
   ],
-  [
-    /^(?:unet|text_encoder(?:_\d)?|transformer|diffusion_model)\..*\.lora_[AB]\./,
-    "tensors in diffusers' layout",
-    IMAGES,
-  ],
+  [DIFFUSERS, "tensors in diffusers' layout", IMAGES_HELP],
   [/\.lora_[ab]$/, "tensors of mlx-lm", MLX_HELP],
   [/\.lora_magnitude_vector/, "magnitude vectors of DoRA, which are not supported", MERGE],
   [/\.lora_embedding_[AB]/, `LoRA of an embedding: ${OUTPUT}`, MERGE_UNTIED],

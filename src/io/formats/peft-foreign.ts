@@ -8,11 +8,19 @@ export const PEFT_WEIGHTS = "adapter_model.safetensors";
 
 const PICKLE = "adapter_model.bin";
 const MLX_WEIGHTS = "adapters.safetensors";
-const OTHERS = [PICKLE, MLX_WEIGHTS, "pytorch_lora_weights.safetensors", "model.safetensors", "config.json"];
+const OTHERS = [
+  PICKLE,
+  "adapter_model.pt",
+  "adapters.npz",
+  MLX_WEIGHTS,
+  "pytorch_lora_weights.safetensors",
+  "model.safetensors",
+  "config.json",
+];
 
 /** How an adapter of mlx-lm becomes one of PEFT: mlx-lm computes y + scale · (x · lora_a) · lora_b. */
 export const MLX_HELP =
-  "PEFT's format is needed: lora_a [in, r] and lora_b [r, out] transposed, as base_model.model.<path>.lora_A.weight and .lora_B.weight in adapter_model.safetensors; lora_alpha = scale · r in adapter_config.json";
+  'in Python: from safetensors.torch import load_file, save_file; save_file({"base_model.model." + k[:-1] + k[-1].upper() + ".weight": v.T.contiguous() for k, v in load_file("adapters.safetensors").items()}, "adapter_model.safetensors", metadata={"format": "pt"}); and an adapter_config.json of {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": scale · rank, "target_modules": the names of the layers}';
 
 /** Whether this is what mlx-lm writes as `adapter_config.json`. */
 export function isMlxConfig(json: unknown): boolean {
@@ -50,17 +58,96 @@ function parsed(text: string): unknown {
   }
 }
 
+/** What a file of another tool is, and what to do about it. */
+interface ForeignFile {
+  readonly what: string;
+  readonly help: string;
+}
+
+const GGUF: ForeignFile = {
+  what: "a GGUF file of llama.cpp",
+  help: "give the PEFT adapter that it was made from: llama.cpp's convert_lora_to_gguf.py goes that way only",
+};
+
+/** A pickle of Python's, which can run any code when it is read. */
+function pickle(name: string): ForeignFile {
+  return {
+    what: "a Python pickle of torch.save",
+    help: `in Python: import torch; from safetensors.torch import save_file; save_file({k: v.contiguous() for k, v in torch.load("${name}", weights_only=True).items()}, "${PEFT_WEIGHTS}", metadata={"format": "pt"})`,
+  };
+}
+
+/** Files that are taken for adapters, by their names; the first match counts. */
+const FOREIGN: readonly (readonly [RegExp, (name: string) => ForeignFile])[] = [
+  [/\.gguf$/i, () => GGUF],
+  [/\.(?:bin|pt|pth|ckpt)$/i, pickle],
+  [/^adapters\.(?:safetensors|npz)$/, () => ({ what: "an adapter of mlx-lm", help: MLX_HELP })],
+  [
+    /^pytorch_lora_weights\.safetensors$/,
+    () => ({ what: "a LoRA of diffusers, for a model that makes images", help: IMAGES_HELP }),
+  ],
+  [
+    /\.safetensors$/i,
+    () => ({
+      what: "a safetensors file that has not the name of a PEFT adapter",
+      help: `give the folder of ${PEFT_CONFIG} and ${PEFT_WEIGHTS}; if this holds the tensors of a PEFT adapter, rename it so`,
+    }),
+  ],
+];
+
+/** What to do with adapters of diffusion models. */
+export const IMAGES_HELP =
+  "no model that makes images is supported: use it where it was made for, such as pipe.load_lora_weights(FILE) of diffusers";
+
+/** Throws where a path is that of a file which is no folder of an adapter, saying what it is. */
+export function refuseForeignFile(path: string): void {
+  const name = path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
+  const found = foreignFile(name);
+  if (found) fail(path, `this is ${found.what}, expected the folder of a PEFT adapter`, found.help);
+}
+
+function foreignFile(name: string): ForeignFile | undefined {
+  return FOREIGN.find(([expression]) => expression.test(name))?.[1](name);
+}
+
 /** Throws: the file of the tensors is missing. Says what is there instead, and the remedy. */
 export async function failWithoutWeights(files: FileSource): Promise<never> {
   const names = files.list ? await files.list() : await existing(files, OTHERS);
   const where = `${files.label}/${PEFT_WEIGHTS}`;
-  if (names.includes(PICKLE)) fail(where, `no such file, only ${PICKLE}`, UNPICKLE);
-  if (names.includes("config.json") || names.includes("model.safetensors")) {
+  const isModel = names.some(
+    (name) => name === "config.json" || /^(?:pytorch_)?model\b.*\.(?:safetensors|bin)$/.test(name),
+  );
+  if (isModel && !names.includes(PICKLE)) {
     fail(where, "no such file; this looks like a model, not an adapter", "give the folder of the adapter");
+  }
+  const own = names.find((name) => name === PICKLE) ?? names.find((name) => foreignFile(name));
+  const found = own === undefined ? undefined : foreignFile(own);
+  if (found) fail(where, `no such file, only ${own}: ${found.what}`, found.help);
+  const folders = await adapterFolders(files);
+  if (folders.length > 0) {
+    const help = `give one of them, such as ${files.label}/${folders.at(-1)}`;
+    fail(where, `no such file; adapters lie in the folders ${folders.join(", ")}`, help);
   }
   const there = names.length > 0 ? `; the files there are ${names.slice(0, 20).join(", ")}` : "";
   return fail(where, `no such file${there}`, "give the folder that PEFT's save_pretrained wrote");
 }
 
-const UNPICKLE =
-  'a .bin is a Python pickle; in Python: from safetensors.torch import save_file; save_file(torch.load("adapter_model.bin", weights_only=True), "adapter_model.safetensors", metadata={"format": "pt"})';
+/** Folders inside this one that hold adapters: checkpoints of a trainer, adapters with names. In the order of numbers. */
+async function adapterFolders(files: FileSource): Promise<string[]> {
+  const names = (await files.folders?.()) ?? [];
+  const sizes = await Promise.all(names.map((name) => files.size(`${name}/${PEFT_WEIGHTS}`)));
+  return names
+    .filter((_, i) => sizes[i] !== undefined)
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+/** Throws where the file of the tensors is of another kind than its name says, told by its first bytes. */
+export async function refuseMisnamed(files: FileSource, size: number): Promise<void> {
+  const start = await files.read(PEFT_WEIGHTS, 0, Math.min(4, size));
+  const text = new TextDecoder("latin1").decode(start);
+  // torch.save writes a zip file, or, before PyTorch 1.6, a bare pickle of protocol 2.
+  const isPickle = text === "PK\x03\x04" || (start[0] === 0x80 && start[1] === 2);
+  const found = text === "GGUF" ? GGUF : isPickle ? pickle(PEFT_WEIGHTS) : undefined;
+  if (found)
+    fail(`${files.label}/${PEFT_WEIGHTS}`, `this is ${found.what}, and no safetensors file`, found.help);
+}

@@ -1,6 +1,6 @@
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { type PeftLoraConfig, trainedWhole } from "./peft-config.ts";
-import { describeForeignTensor } from "./peft-foreign-tensors.ts";
+import { DIFFUSERS, describeForeignTensor } from "./peft-foreign-tensors.ts";
 import type { TensorInfo } from "./safetensors.ts";
 
 /** Where the tensors of one module lie: A `[r, in]`, B `[out, r]`. */
@@ -79,7 +79,7 @@ const PREFIX = /^(?:base_model\.(?:model\.)?)+/;
 function parseKey(name: string): LoraKey | undefined {
   const plain = name.replace(WRAPPERS, "");
   const match = LORA_KEY.exec(plain.replace(PREFIX, ""));
-  if (!match || match[1]!.split(".").includes("base_layer")) return undefined;
+  if (!match || match[1]!.split(".").includes("base_layer") || DIFFUSERS.test(name)) return undefined;
   return { path: match[1]!, part: match[2] as "A" | "B", adapter: match[3], prefixed: PREFIX.test(plain) };
 }
 

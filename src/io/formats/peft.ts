@@ -10,7 +10,7 @@ import {
   peftConfigProblems,
   peftConfigText,
 } from "./peft-config.ts";
-import { failWithoutWeights, PEFT_CONFIG, PEFT_WEIGHTS, refuseMlx } from "./peft-foreign.ts";
+import { failWithoutWeights, PEFT_CONFIG, PEFT_WEIGHTS, refuseMisnamed, refuseMlx } from "./peft-foreign.ts";
 import { sortedPattern, unmatchedKeys } from "./peft-patterns.ts";
 import { type LoraPair, listed, pairTensors } from "./peft-tensors.ts";
 import { readHeader, type SafetensorsHeader, type TensorInfo } from "./safetensors.ts";
@@ -142,7 +142,9 @@ async function readConfig(files: FileSource): Promise<ParsedPeftConfig> {
 }
 
 async function readWeightsHeader(files: FileSource): Promise<SafetensorsHeader> {
-  if ((await files.size(PEFT_WEIGHTS)) === undefined) return failWithoutWeights(files);
+  const size = await files.size(PEFT_WEIGHTS);
+  if (size === undefined) return failWithoutWeights(files);
+  await refuseMisnamed(files, size);
   return readHeader(files, PEFT_WEIGHTS);
 }
 

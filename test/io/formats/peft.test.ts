@@ -146,6 +146,9 @@ describe("readPeftAdapter", () => {
       "of modules that modules_to_save does not name: base_model.model.lm_head.weight [4,4]",
     ],
     ["kohya's names", { "lora_unet_q.lora_down.weight": [2, 4] }, "kohya's sd-scripts or LyCORIS"],
+    ["LyCORIS' names", { "lycoris_unet_q.hada_w1_a": [2, 4] }, "kohya's sd-scripts or LyCORIS"],
+    ["diffusers' names", { "unet.up.to_q.lora_A.weight": [2, 4] }, "tensors in diffusers' layout"],
+    ["XLabs' names", { "double_blocks.0.processor.qkv_lora1.down.weight": [2, 4] }, "XLabs' layout"],
     ["MLX's names", { [`${V}.lora_a`]: [4, 2] }, "tensors of mlx-lm"],
     [
       "two adapters",
@@ -202,6 +205,25 @@ describe("files that are no PEFT adapter", () => {
       "from safetensors.torch import",
     ],
     ["a model", { "config.json": {}, "model.safetensors": "x" }, "this looks like a model, not an adapter"],
+    ["a GGUF file", { [CONFIG]: { peft_type: "LORA" }, "lora.gguf": "x" }, "only lora.gguf: a GGUF file"],
+    ["a checkpoint of torch", { "lora.pt": "x" }, 'torch.load("lora.pt", weights_only=True)'],
+    ["diffusers' file", { "pytorch_lora_weights.safetensors": "x" }, "a LoRA of diffusers"],
+    ["another name", { "lora.safetensors": "x" }, "rename it so"],
+    [
+      "checkpoints of a trainer",
+      Object.fromEntries([20, 100, 3].map((n) => [`checkpoint-${n}/${WEIGHTS}`, "x"])),
+      "adapters lie in the folders checkpoint-3, checkpoint-20, checkpoint-100",
+    ],
+    [
+      "GGUF by another name",
+      { [CONFIG]: { peft_type: "LORA" }, [WEIGHTS]: "GGUF1234" },
+      "this is a GGUF file",
+    ],
+    [
+      "a zip of torch.save",
+      { [CONFIG]: { peft_type: "LORA" }, [WEIGHTS]: "PK\u0003\u0004" },
+      "a Python pickle",
+    ],
     [
       "invalid JSON",
       { [CONFIG]: '{\n "r": 8,\n}', [WEIGHTS]: weights(GOOD) },
@@ -210,6 +232,7 @@ describe("files that are no PEFT adapter", () => {
     ["a list", { [CONFIG]: [], [WEIGHTS]: weights(GOOD) }, "it is [], expected an object"],
     ["a damaged file", { [CONFIG]: { peft_type: "LORA" }, [WEIGHTS]: "<html></html>" }, "safetensors"],
     ["MLX tensors", { "adapters.safetensors": "x" }, "an adapter of mlx-lm (adapters.safetensors)"],
+    ["MLX tensors, with what to do", { "adapters.safetensors": "x" }, "v.T.contiguous()"],
     [
       "an MLX configuration",
       { [CONFIG]: { fine_tune_type: "lora", lora_parameters: { rank: 8, scale: 20 } } },
