@@ -11,7 +11,7 @@ import { passOn, type Tape } from "./tape.ts";
 const LOGIT_BYTES = 16 * 2 ** 20;
 
 /** Label of a position that is not predicted; PyTorch's `ignore_index`. */
-export const IGNORED_LABEL = -100;
+const IGNORED_LABEL = -100;
 
 /** What an output layer does to its product with the hidden states: scores = cap · tanh((scale · h Wᵀ + bias) / cap). */
 export interface HeadOptions {

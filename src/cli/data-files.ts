@@ -82,7 +82,7 @@ export async function isFolder(path: string, option: string): Promise<boolean> {
 }
 
 /** Names of what a folder holds, without hidden ones. */
-export async function visibleNames(folder: string): Promise<string[]> {
+async function visibleNames(folder: string): Promise<string[]> {
   return (await readdir(folder)).filter((name) => !name.startsWith(".")).sort();
 }
 

@@ -104,6 +104,6 @@ export function adapterSource(
 }
 
 /** Prints warnings as such. */
-export function warner(note: (line: string) => void): (warning: string) => void {
+function warner(note: (line: string) => void): (warning: string) => void {
   return (warning) => note(`warning: ${warning}`);
 }

@@ -54,15 +54,6 @@ export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncode
   };
 }
 
-/** What became of rows of a task; to be printed before the first step. */
-export interface TaskReport {
-  readonly rows: number;
-  /** Rows left out because they have no text. */
-  readonly empty: number;
-  /** Rows cut to the model's or the user's longest. */
-  readonly truncated: number;
-}
-
 /** Texts, or pairs of them, as tokens, with the index of their class. */
 export function encodeLabelledTexts(
   rows: readonly TextWithLabel[],

@@ -26,7 +26,7 @@ export function readRope(c: ConfigReader, headDim: number, defaults: RopeDefault
 }
 
 /** The same out of an object that describes one rotary embedding of several. */
-export function readRopeParameters(
+function readRopeParameters(
   c: ConfigReader,
   parameters: ConfigReader,
   headDim: number,

@@ -31,7 +31,7 @@ export function opfsByteCache(root?: Promise<FileSystemDirectoryHandle>): ByteCa
 }
 
 /** The cache of this page, or nothing where it has no storage: in Deno, in some private windows, on an insecure address. */
-export async function webByteCache(): Promise<ByteCache | undefined> {
+async function webByteCache(): Promise<ByteCache | undefined> {
   try {
     if (!("createWritable" in FileSystemFileHandle.prototype)) return undefined; // Safari before 26
     const root = await navigator.storage.getDirectory();

@@ -7,7 +7,7 @@ export interface ForeignFile {
 }
 
 /** Bytes of a file's beginning that {@link foreignFile} looks at. */
-export const HEAD_BYTES = 4096;
+const HEAD_BYTES = 4096;
 
 /** Tells by its first bytes, whatever it is called, what a file is that is no UTF-8 text; undefined where it may be one. */
 export function foreignFile(head: Uint8Array, path: string): ForeignFile | undefined {

@@ -4,7 +4,7 @@ import { httpClient, impatient, ownHeaders } from "./http.ts";
 import { type RemoteOptions, type RemoteSource, remoteFiles } from "./remote.ts";
 
 /** The hub that is asked unless another endpoint is given. */
-export const DEFAULT_ENDPOINT = "https://huggingface.co";
+const DEFAULT_ENDPOINT = "https://huggingface.co";
 
 /** A repository on a hub. */
 export interface HubOptions extends RemoteOptions {

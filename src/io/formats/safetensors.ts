@@ -46,7 +46,7 @@ export interface SafetensorsHeader {
 }
 
 /** Longest header the reference implementation accepts. */
-export const MAX_HEADER_BYTES = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 
 /** Bytes of the little-endian u64 that precedes the header and holds its length. */
 export const LENGTH_BYTES = 8;

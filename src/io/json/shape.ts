@@ -113,13 +113,13 @@ export function whole(highest: number): Shape<number> {
 }
 
 /** A number from `lowest` to `highest`. */
-export function number(lowest = -Infinity, highest = Infinity): Shape<number> {
+export function numberIn(lowest = -Infinity, highest = Infinity): Shape<number> {
   const described = lowest === -Infinity ? "a number" : `a number from ${lowest} to ${highest}`;
   return (value, at) =>
     typeof value === "number" && value >= lowest && value <= highest ? value : at.expected(described, value);
 }
 
-export function oneOf<const T extends string>(...names: readonly T[]): Shape<T> {
+export function literal<const T extends string>(...names: readonly T[]): Shape<T> {
   const known: readonly unknown[] = names;
   return (value, at) =>
     known.includes(value) ? (value as T) : at.expected(`one of ${names.map(show).join(", ")}`, value);
@@ -191,7 +191,7 @@ function readFields(
 }
 
 /** An object with exactly one of these fields: `{"Regex": "…"}`. */
-export function choice<F extends Fields>(fields: F): Shape<Choice<F>> {
+export function oneField<F extends Fields>(fields: F): Shape<Choice<F>> {
   const names = Object.keys(fields);
   return (value, at) => {
     const [key, ...others] = isObject(value) ? Object.keys(value) : [];

@@ -22,7 +22,7 @@ export interface TokenizerClass {
 }
 
 /** Takes tokenizer.json as it is: `TokenizersBackend`, once `PreTrainedTokenizerFast`, and any class that is not known. */
-export const AS_IT_IS: TokenizerClass = { roles: {} };
+const AS_IT_IS: TokenizerClass = { roles: {} };
 
 const END_OF_TEXT = "<|endoftext|>";
 const NFC = { type: "NFC" } as const;

@@ -1,11 +1,11 @@
 import {
   boolean,
   character,
-  choice,
   INVALID,
+  literal,
   nullable,
   object,
-  oneOf,
+  oneField,
   type Shape,
   type Shaped,
   string,
@@ -28,7 +28,7 @@ export const usize = whole(Number.MAX_SAFE_INTEGER);
 export const nothing = object({});
 
 /** Puts `content` where `pattern` is found: a text as it stands, or a regular expression in Oniguruma's syntax. */
-export const pattern = choice({ String: string, Regex: string });
+export const pattern = oneField({ String: string, Regex: string });
 export const replace = object({ pattern, content: string });
 
 export const byteLevel = object({
@@ -40,7 +40,7 @@ export const byteLevel = object({
 
 const metaspaceFields = object({
   replacement: character,
-  prepend_scheme: withDefault(oneOf("always", "first", "never"), "always"),
+  prepend_scheme: withDefault(literal("always", "first", "never"), "always"),
   split: nullable(boolean),
   // Both of files from before tokenizers 0.19.
   add_prefix_space: nullable(boolean),

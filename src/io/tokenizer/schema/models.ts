@@ -3,7 +3,7 @@ import {
   boolean,
   INVALID,
   nullable,
-  number,
+  numberIn,
   object,
   type Place,
   type Shape,
@@ -22,7 +22,7 @@ function flag(value: unknown, at: Place): boolean | typeof INVALID {
 
 const bpeFields = object({
   /** Probability with which a merge is skipped in training. */
-  dropout: nullable(number(0, 1)),
+  dropout: nullable(numberIn(0, 1)),
   unk_token: nullable(string),
   continuing_subword_prefix: nullable(string),
   end_of_word_suffix: nullable(string),

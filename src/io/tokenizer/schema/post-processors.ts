@@ -1,10 +1,10 @@
 import {
   boolean,
-  choice,
   INVALID,
   list,
+  literal,
   object,
-  oneOf,
+  oneField,
   pair,
   record,
   type Shape,
@@ -18,8 +18,8 @@ import { byteLevel, u32 } from "./fields.ts";
 const token = pair(string, u32);
 
 /** A piece of a template: the first or second text, or a special token by its name in `special_tokens`. */
-const piece = choice({
-  Sequence: object({ id: oneOf("A", "B"), type_id: u32 }),
+const piece = oneField({
+  Sequence: object({ id: literal("A", "B"), type_id: u32 }),
   SpecialToken: object({ id: string, type_id: u32 }),
 });
 

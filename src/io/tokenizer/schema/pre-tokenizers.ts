@@ -1,9 +1,9 @@
-import { boolean, character, list, object, oneOf, type Shape, withDefault } from "../../json/shape.ts";
+import { boolean, character, list, literal, object, type Shape, withDefault } from "../../json/shape.ts";
 import { type ComponentOf, component } from "./component.ts";
 import { byteLevel, metaspace, nothing, pattern, usize } from "./fields.ts";
 
 /** What becomes of what a pattern matches. */
-const behavior = oneOf("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous");
+const behavior = literal("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous");
 
 const COMPONENTS = {
   BertPreTokenizer: nothing,

@@ -1,11 +1,11 @@
 import { isObject } from "../../../util/json.ts";
 import {
-  choice,
   INVALID,
   list,
+  literal,
   nullable,
   object,
-  oneOf,
+  oneField,
   type Place,
   readShape,
   type Shape,
@@ -22,7 +22,7 @@ import { normalizer } from "./normalizers.ts";
 import { postProcessor } from "./post-processors.ts";
 import { preTokenizer } from "./pre-tokenizers.ts";
 
-const direction = oneOf("Left", "Right");
+const direction = literal("Left", "Right");
 
 /** Checked as Rust does and not used: transformers sets both for each call. */
 const unused = {
@@ -30,14 +30,14 @@ const unused = {
     object({
       direction: withDefault(direction, "Right"),
       max_length: usize,
-      strategy: oneOf("LongestFirst", "OnlyFirst", "OnlySecond"),
+      strategy: literal("LongestFirst", "OnlyFirst", "OnlySecond"),
       stride: usize,
     }),
   ),
   padding: nullable(
     object({
       strategy: (value: unknown, at: Place) =>
-        isObject(value) ? choice({ Fixed: usize })(value, at) : oneOf("BatchLongest")(value, at),
+        isObject(value) ? oneField({ Fixed: usize })(value, at) : literal("BatchLongest")(value, at),
       direction,
       pad_to_multiple_of: nullable(usize),
       pad_id: u32,
@@ -48,7 +48,7 @@ const unused = {
 };
 
 const fields = {
-  version: withDefault(oneOf("1.0"), "1.0"),
+  version: withDefault(literal("1.0"), "1.0"),
   ...unused,
   added_tokens: withDefault(list(addedToken), []),
   normalizer: nullable(normalizer),

@@ -1,5 +1,5 @@
 import { isObject } from "../../../util/json.ts";
-import { INVALID, isWhole, number, type Place, pair, type Shape, show, string } from "../../json/shape.ts";
+import { INVALID, isWhole, numberIn, type Place, pair, type Shape, show, string } from "../../json/shape.ts";
 import { HIGHEST_ID, u32 } from "./fields.ts";
 
 /** Token → id. */
@@ -28,7 +28,7 @@ export const vocabulary: Shape<VocabularyJson> = (value, at) => {
  */
 export type ScoredToken = readonly [token: string, score: number];
 
-const scoredToken: Shape<ScoredToken> = pair(string, number());
+const scoredToken: Shape<ScoredToken> = pair(string, numberIn());
 
 export const scoredVocabulary: Shape<readonly ScoredToken[]> = (value, at) => {
   if (!Array.isArray(value)) return at.expected("a list of [token, score]", value);
@@ -82,7 +82,7 @@ export function checkMerges(list: readonly Merge[], vocab: VocabularyJson, prefi
  * whatever they are.
  * @returns undefined where there are fewer bytes, or a character would be cut
  */
-export function withoutPrefix(token: string, prefix: string): string | undefined {
+function withoutPrefix(token: string, prefix: string): string | undefined {
   if (token.startsWith(prefix)) return token.slice(prefix.length);
   const encoder = new TextEncoder();
   const bytes = encoder.encode(token);
