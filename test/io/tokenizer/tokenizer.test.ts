@@ -202,4 +202,36 @@ describe("a tokenizer.json that cannot be used", () => {
     expect(message({ ...GPT2_JSON, pre_tokenizer: scripts })).toContain("UnicodeScripts");
     expect(message({ ...GPT2_JSON, model: { ...GPT2_JSON.model, dropout: 0.1 } })).toContain("dropout");
   });
+
+  test("names what is good for Rust but isn't exact here", () => {
+    const split = (pattern: string) => ({
+      ...GPT2_JSON,
+      pre_tokenizer: { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
+    });
+    for (const pattern of ["(a)\\1", "(?i)ss", "(?i:ü)", "\\X", "(?~a)", "a{2}?", "\\p{InGreek}"]) {
+      expect(message(split(pattern))).toContain("pre_tokenizer: the expression");
+    }
+    const added = ["Foo", "foo"].map((content, i) => ({
+      ...{ id: 259 + i, content, single_word: false, lstrip: false, rstrip: false, special: false },
+      normalized: true,
+    }));
+    const lower = { ...GPT2_JSON, normalizer: { type: "Lowercase" } };
+    expect(message({ ...lower, added_tokens: [...GPT2_JSON.added_tokens, ...added] })).toContain(
+      'added_tokens[2]: "foo", which normalizes to the same as "Foo", is not supported',
+    );
+  });
+});
+
+test("half of a surrogate pair is refused, as Python refuses it", () => {
+  const tokenizer = createTokenizer(GPT2_JSON);
+  expect(() => tokenizer.encode("ab\ud83d c")).toThrow("half of a surrogate pair (U+D83D) at position 2");
+  expect(tokenizer.encode("ab\ud83d\ude00 c")).toHaveLength(8);
+});
+
+test("a long row is encoded, whatever it repeats", () => {
+  const tokenizers = [createTokenizer(GPT2_JSON), createTokenizer(LLAMA_JSON)];
+  for (const unit of ["a", " ", "\n", "ab ", "\u0301", "東", "🙂"]) {
+    const text = unit.repeat(100_000 / unit.length);
+    for (const tokenizer of tokenizers) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+  }
 });

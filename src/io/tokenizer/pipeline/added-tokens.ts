@@ -89,7 +89,7 @@ function checkApart(named: readonly NamedToken[]): void {
       unsupported(`added_tokens[${i}]`, `${content}, of which normalising leaves nothing,`, help);
     const other = seen.get(name);
     if (other !== undefined) {
-      unsupported(`added_tokens[${i}]`, `${content}, which normalises to the same as ${other},`, help);
+      unsupported(`added_tokens[${i}]`, `${content}, which normalizes to the same as ${other},`, help);
     }
     seen.set(name, content);
   });
@@ -124,8 +124,9 @@ class TokenFinder {
         continue;
       }
       if (!token.single_word || standsAlone(text, position, end)) {
-        const start = token.lstrip ? Math.max(covered, spaceBefore(text, position)) : position;
-        const stop = token.rstrip ? spaceBehind(text, end) : end;
+        const start = token.lstrip ? spaceBefore(text, position, covered) : position;
+        // What is covered beyond `end` is white space: an earlier token took it.
+        const stop = token.rstrip ? spaceBehind(text, Math.max(end, covered)) : end;
         if (covered < start) parts.push({ start: covered, end: start });
         parts.push({ id: token.id, start, end: stop });
         covered = stop;
@@ -143,10 +144,11 @@ function standsAlone(text: string, start: number, end: number): boolean {
   return !ENDS_WITH_WORD.test(before) && !STARTS_WITH_WORD.test(asOfUnicode16(text.slice(end, end + 2)));
 }
 
-function spaceBefore(text: string, end: number): number {
+/** Where the white space before `end` begins, not before `covered`. */
+function spaceBefore(text: string, end: number, covered: number): number {
   let start = end;
-  while (start > 0 && SPACE.test(text.charAt(start - 1))) start--;
-  return start;
+  while (start > covered && SPACE.test(text.charAt(start - 1))) start--;
+  return Math.max(start, covered);
 }
 
 function spaceBehind(text: string, start: number): number {

@@ -59,14 +59,40 @@ const MOST_BYTES = 5;
 /** Rewrites by the map that a SentencePiece model ships: XLM-R's, T5's, mBART's and Gemma's kinds. */
 export function precompiled(charsmap: string): (text: string) => string {
   const map = new CharacterMap(Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0)));
-  const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+  const isShort = (grapheme: string) =>
+    grapheme.length === 1 || (grapheme.length <= MOST_BYTES && encodeUtf8(grapheme).length <= MOST_BYTES);
   return (text) => {
     let normal = "";
-    for (const { segment } of graphemes.segment(text)) {
-      const whole = encodeUtf8(segment).length <= MOST_BYTES ? map.transform(segment) : undefined;
+    for (const grapheme of graphemes(text)) {
+      const whole = isShort(grapheme) ? map.transform(grapheme) : undefined;
       if (whole !== undefined) normal += whole;
-      else for (const character of segment) normal += map.transform(character) ?? character;
+      else for (const character of grapheme) normal += map.transform(character) ?? character;
     }
     return normal;
   };
+}
+
+const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** A segmenter's time grows with the square of the length: V8's copies the text for every segment. */
+const WINDOW = 256;
+
+/** The graphemes (extended clusters) of a text, which is read window by window. */
+function* graphemes(text: string): Generator<string> {
+  let size = WINDOW;
+  for (let start = 0; start < text.length; ) {
+    const end = wholeCharacters(text, start + size);
+    const found = Array.from(segmenter.segment(text.slice(start, end)), ({ segment }) => segment);
+    // The last one may go on behind the window.
+    const complete = end < text.length ? found.slice(0, -1) : found;
+    yield* complete;
+    start += complete.reduce((sum, { length }) => sum + length, 0);
+    size = complete.length > 0 ? WINDOW : 2 * size;
+  }
+}
+
+/** The index, or the one before it where a surrogate pair would be cut. */
+function wholeCharacters(text: string, index: number): number {
+  if (index >= text.length) return text.length;
+  return /[\ud800-\udbff]/.test(text.charAt(index - 1)) ? index - 1 : index;
 }
