@@ -69,9 +69,11 @@ export async function listImages(folder: string): Promise<ImageFolder> {
   const others = classes.flatMap((found) => found.files.filter((name) => OTHER_IMAGES.test(name)));
   const empty = classes.filter(({ label }) => !images.some((image) => image.label === label));
   const loose = files.filter((name) => IMAGES.test(name) || OTHER_IMAGES.test(name));
+  const tables = files.filter((name) => /^metadata\.(?:csv|jsonl|parquet)$/i.test(name));
   const notes = [
     ...noteOn(others, "in a format that is not read"),
     ...noteOn(loose, "beside the folders of the classes"),
+    ...noteOn(tables, "since an image's class is its folder", "file"),
     ...noteOn(
       empty.map(({ label }) => label),
       "without an image",

@@ -83,12 +83,21 @@ describe("images", () => {
   });
 
   test("what is left out is told", async () => {
-    write("cat/a.png", "cat/b.heic", "cat/c.SVG", "dog/a.jfif", "bird/readme.txt", "loose.png");
+    write(
+      "cat/a.png",
+      "cat/b.heic",
+      "cat/c.SVG",
+      "dog/a.jfif",
+      "bird/readme.txt",
+      "loose.png",
+      "metadata.csv",
+    );
     expect(await listImages(folder)).toMatchObject({
       images: [{ label: "cat" }, { label: "dog" }],
       notes: [
         "  2 images left out, in a format that is not read: b.heic, c.SVG",
         "  1 image left out, beside the folders of the classes: loose.png",
+        "  1 file left out, since an image's class is its folder: metadata.csv",
         "  1 folder left out, without an image: bird",
       ],
     });
