@@ -21,7 +21,13 @@ import {
   layerNorm as layerNormKernel,
 } from "../kernels/layer-norm.ts";
 import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
-import { meanPoolBackward, meanPool as meanPoolKernel } from "../kernels/pooling.ts";
+import {
+  maxPoolBackward,
+  maxPool as maxPoolKernel,
+  meanPoolBackward,
+  meanPool as meanPoolKernel,
+  type PoolOptions,
+} from "../kernels/pooling.ts";
 import {
   type RmsNormOptions,
   type RmsNormSaved,
@@ -250,12 +256,23 @@ export function scatterRows(tape: Tape | undefined, x: Tensor, index: Tensor, ro
   );
 }
 
-/** Mean of x `[B, T, cols]` over each sequence's valid tokens: `[B, cols]`. */
-export function meanPool(tape: Tape | undefined, x: Tensor, lengths?: Tensor): Tensor {
-  const y = meanPoolKernel(x, lengths);
+/** Mean of x `[B, T, cols]` over each sequence's valid tokens, weighted as `kind` says: `[B, cols]`. */
+export function meanPool(tape: Tape | undefined, x: Tensor, options: PoolOptions = {}): Tensor {
+  const { lengths } = options;
+  const y = meanPoolKernel(x, options);
   return (
     tape?.record(y, [x], lengths ? [lengths] : [], (dy, give) => {
-      give(x, (into) => meanPoolBackward(dy, x.shape, lengths, into));
+      give(x, (into) => meanPoolBackward(dy, x.shape, options, into));
+    }) ?? y
+  );
+}
+
+/** Largest value of each column of x `[B, T, cols]` over each sequence's valid tokens: `[B, cols]`. */
+export function maxPool(tape: Tape | undefined, x: Tensor, lengths?: Tensor): Tensor {
+  const y = maxPoolKernel(x, lengths);
+  return (
+    tape?.record(y, [x], lengths ? [x, lengths] : [x], (dy, give) => {
+      give(x, (into) => maxPoolBackward(dy, x, lengths, into));
     }) ?? y
   );
 }

@@ -5,12 +5,21 @@ import { openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
 import { checkQuantisation } from "../io/formats/quantised.ts";
+import { readSentenceModules } from "../io/formats/sentence-modules.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
-import { type ImageClassifier, type LanguageModel, type ModelOf, TASKS, type Task } from "../models/model.ts";
+import {
+  type ImageClassifier,
+  type LanguageModel,
+  type ModelOf,
+  type SentenceEncoder,
+  TASKS,
+  type Task,
+} from "../models/model.ts";
 import { markReleased } from "../nn/module.ts";
-import { fail } from "../util/fail.ts";
+import { POOLING_MODES } from "../nn/pooling.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import { callback, checkOptions, integer, listOf, oneOf, type Rules, text } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
@@ -106,9 +115,14 @@ export async function openTaskModel<T extends Task = Task>(
     if (model) markReleased(model.root);
   };
   let images: ImageConfig | undefined;
+  let notes: readonly string[] = [];
   try {
     model = build(device, weights.root) as ModelOf[T];
     images = "image" in model ? await openImageConfig(files, model) : undefined;
+    if (model.task === "sentence-embedding") {
+      const encoder = await withModules(files, model, tokenizer);
+      [model, notes] = [encoder.model as ModelOf[T], encoder.notes];
+    }
     await weights.finish(explainMissing(layout));
   } catch (error) {
     release(); // a model that does not fit fails while it is built
@@ -119,9 +133,28 @@ export async function openTaskModel<T extends Task = Task>(
     tokenizer && "vocabSize" in model.config && describeAlienIds(tokenizer, model.config.vocabSize);
   const remarks = [describeUnused(layout), describeAbsent(layout, initialised), alien || undefined];
   for (const warning of layout.warnings) onWarning?.(warning);
-  for (const remark of remarks) if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
+  for (const remark of [...remarks, ...notes])
+    if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
   const beside: ModelFiles = { name: files.label, tokenizer, images, initialised };
   return Object.assign({}, model, beside, { release });
+}
+
+/** The encoder as sentence-transformers saved it: its pooling, and the length to which it cuts texts. */
+async function withModules(
+  files: FileSource,
+  model: SentenceEncoder,
+  tokenizer: Tokenizer | undefined,
+): Promise<{ model: SentenceEncoder; notes: readonly string[] }> {
+  const modules = await readSentenceModules(files, model.config.hiddenSize);
+  if (modules === undefined) return { model, notes: [] };
+  const mode = POOLING_MODES.find((known) => known === modules.pooling) ?? model.pooling;
+  if (modules.lowerCase && tokenizer && String(tokenizer.encode("A É")) !== String(tokenizer.encode("a é"))) {
+    const got = "do_lower_case is true, and the tokenizer tells upper case from lower";
+    throw new LoraError("unsupported", files.label, got, "give a tokenizer that lowers texts itself");
+  }
+  const maxPositions = Math.min(model.config.maxPositions, modules.maxTokens ?? model.config.maxPositions);
+  const config = { ...model.config, maxPositions };
+  return { model: { ...model, ...model.withPooling(mode), config }, notes: modules.warnings };
 }
 
 /** The config with these classes in place of its own. */

@@ -6,11 +6,13 @@ import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
-import { layerNorm, unitLength } from "../nn/norm.ts";
+import { layerNorm } from "../nn/norm.ts";
+import { firstTokens } from "../nn/pooling.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built, BuiltModel } from "./family.ts";
+import { pooledBy } from "./sentence-encoder.ts";
 
 /** Sizes, names and options of encoders with norms after the residual additions (post-norm); Devlin et al. 2018, arXiv 1810.04805. */
 export interface BertConfig {
@@ -128,13 +130,6 @@ function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context
   return ops.embedding(tape, types, isOnlyOne ? first() : (tokenTypes ?? first()));
 }
 
-/** States of the first token of each text: `[B, T, d]` → `[B, d]`. */
-function firstTokens(x: Tensor, { tape }: Context): Tensor {
-  const [batch = 0, length = 0] = x.shape;
-  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length);
-  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
-}
-
 function modelOf(weights: Weights, layers: Module, head: readonly Module[]): Module {
   return {
     path: weights.path,
@@ -231,7 +226,7 @@ function maskedHead(
   };
 }
 
-/** The mean of the tokens' states, scaled to length 1. */
+/** The tokens' states as one vector, scaled to length 1. */
 function embeddingHead(
   weights: Weights,
   { names: { pooler } }: BertConfig,
@@ -241,9 +236,6 @@ function embeddingHead(
     task: "sentence-embedding",
     absentModules: pooler === undefined ? [] : [pooler],
     root: modelOf(weights, layers, []),
-    embed(ids, context) {
-      const { tape, lengths } = context;
-      return unitLength(tape, ops.meanPool(tape, encode(ids, context), lengths));
-    },
+    ...pooledBy("mean", encode),
   };
 }

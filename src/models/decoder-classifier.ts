@@ -1,10 +1,8 @@
-import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call } from "../nn/module.ts";
+import { call } from "../nn/module.ts";
+import { lastTokens } from "../nn/pooling.ts";
 import type { Weights } from "../nn/weights.ts";
-import { fail } from "../util/fail.ts";
 import { type DecoderConfig, decoderBody } from "./decoder.ts";
 import type { Built, BuiltModel } from "./family.ts";
 
@@ -52,12 +50,4 @@ export function classifierOn<C extends { tied: boolean }>(
       release: body.release,
     };
   };
-}
-
-/** States of the last token of each text: `[B, T, d]` → `[B, d]`. */
-function lastTokens(x: Tensor, { tape, lengths, counts }: Context): Tensor {
-  if (lengths && !counts) fail("classifier", "lengths are given without counts", "which token is the last?");
-  const [batch = 0, length = 0] = x.shape;
-  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length + (counts?.[b] ?? length) - 1);
-  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
 }

@@ -4,6 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "../nn/cache.ts";
 import type { Context, Module } from "../nn/module.ts";
+import type { PoolingMode } from "../nn/pooling.ts";
 import type { Renames } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 
@@ -101,8 +102,12 @@ export interface ImageClassifier extends BaseModel<"image-classification">, Clas
 
 /** A model that gives texts a vector each. */
 export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
+  /** How the tokens' states become one vector. */
+  readonly pooling: PoolingMode;
   /** ids `[B, T]` → vectors of length 1, `[B, hidden]`. */
   embed(ids: Tensor, context: Context): Tensor;
+  /** The same with another pooling, to be put in the place of these. */
+  withPooling(mode: PoolingMode): Pick<SentenceEncoder, "pooling" | "embed" | "withPooling">;
 }
 
 /** A decoder-only language model: what training and generation need of any architecture. */

@@ -6,7 +6,7 @@ import { activationReference } from "../reference/activation.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { layerNormReference } from "../reference/layer-norm.ts";
 import { patchesReference } from "../reference/patches.ts";
-import { meanPoolReference } from "../reference/pooling.ts";
+import { maxPoolReference, meanPoolReference } from "../reference/pooling.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const shape = [2, 3, 8] as const;
@@ -54,8 +54,12 @@ const cases: Record<string, Case> = {
     },
   },
   meanPool: {
-    run: (tape, X) => ops.meanPool(tape, X, fromArray(X.device, Uint32Array.from(lengths), [2])),
+    run: (tape, X) => ops.meanPool(tape, X, { lengths: fromArray(X.device, Uint32Array.from(lengths), [2]) }),
     reference: (x) => meanPoolReference(x, shape, lengths),
+  },
+  maxPool: {
+    run: (tape, X) => ops.maxPool(tape, X, fromArray(X.device, Uint32Array.from(lengths), [2])),
+    reference: (x) => maxPoolReference(x, shape, lengths),
   },
   patches: {
     run: (tape, X) => ops.patches(tape, X.reshape([1, 3, 4, 4]), 2),
