@@ -140,6 +140,13 @@ export class ConfigReader {
     if (!allowed.includes(value)) this.#refuse(name, value);
   }
 
+  /** Refuses two spellings of one setting that say different things; which of them was meant, nobody can tell. */
+  agree(name: string, other: string): void {
+    const [a, b] = [this.#read(name), this.#read(other)];
+    if ((a ?? undefined) === undefined || isOff(b ?? null) || JSON.stringify(a) === JSON.stringify(b)) return;
+    this.refuse(name, `and ${other} differ: ${JSON.stringify(a)} and ${JSON.stringify(b)}`);
+  }
+
   /** Refuses a field's value for a reason of the caller's. */
   refuse(name: string, reason: string): void {
     this.#unsupported.push(`${this.#prefix}${name} ${reason}`);
@@ -149,7 +156,7 @@ export class ConfigReader {
   refuseUnread(): void {
     for (const [name, value] of Object.entries(this.#config)) {
       if (this.#known.has(name) || IRRELEVANT.test(name) || isOff(value)) continue;
-      this.#refuse(name, value);
+      this.#refuse(name, value, UNKNOWN);
     }
   }
 
@@ -168,7 +175,9 @@ export class ConfigReader {
         ? (["input", undefined] as const)
         : ([
             "unsupported",
-            "a field that is known to change nothing can be deleted from config.json",
+            this.#unsupported.some((line) => !line.endsWith(UNKNOWN))
+              ? "these settings change what the model computes, so deleting them would give wrong results; take a model without them"
+              : "a field that is known to change nothing can be deleted from config.json",
           ] as const);
     throw new LoraError(kind, `config.json of ${where}`, `${noun}:${list}`, help);
   }
@@ -192,6 +201,9 @@ export class ConfigReader {
 function shown(value: unknown): string {
   return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
+
+/** Marks fields of which nobody here knows what they mean. */
+const UNKNOWN = "; it is not known here";
 
 /** A field that switches nothing on. */
 function isOff(value: unknown): boolean {

@@ -21,6 +21,7 @@ const KINDS: readonly Kind[] = ["default", "linear", "dynamic", "yarn", "longrop
  */
 export function readRope(c: ConfigReader, headDim: number, defaults: RopeDefaults = {}): RopeOptions {
   const parameters = c.object(c.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+  c.agree("rope_parameters", "rope_scaling");
   const theta = c.number("rope_theta", defaults.theta ?? 10_000);
   return readRopeParameters(c, parameters, headDim, { ...defaults, theta });
 }
@@ -69,6 +70,7 @@ export function readLayerRopes(
     return { full, sliding: { ...full, theta, scaling: { rope_type: "default" } } };
   }
   const both = c.object("rope_parameters");
+  c.agree("rope_parameters", "rope_scaling");
   const read = (name: string, theta: number) =>
     readRopeParameters(c, both.object(name), headDim, { maxPositions, theta });
   const full = read("full_attention", thetas.full);

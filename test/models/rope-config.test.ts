@@ -104,3 +104,12 @@ test("numbers that no size can be are told as they are", () => {
     /a is Infinity, expected[\s\S]*b is NaN, expected[\s\S]*c is 9007199254740992, expected a positive whole number/,
   );
 });
+
+test("both spellings of the scaling pass where they agree, and are refused where they differ", () => {
+  const linear = { rope_type: "linear", factor: 2 };
+  const both = (rope_parameters: HfConfig, rope_scaling: HfConfig) => () =>
+    read({ rope_parameters, rope_scaling }, (c) => readRope(c, 16));
+  expect(both(linear, linear)().scaling).toEqual(linear);
+  expect(both(linear, { ...linear, factor: 4 })).toThrow(/rope_parameters and rope_scaling differ/);
+  expect(both({}, linear)).toThrow(/rope_parameters and rope_scaling differ[\s\S]*would give wrong results/);
+});
