@@ -30,7 +30,7 @@ export type { TokenizeOptions, TokenizeReport } from "./data/tokenize.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";
 export { type DType, fromArray, scoped, Tensor } from "./gpu/tensor.ts";
-export type { FileSource } from "./io/files/files.ts";
+export type { FileSource, HubRepository } from "./io/files/files.ts";
 export { memoryFiles } from "./io/files/files.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
@@ -41,7 +41,14 @@ export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
 export { mergedFiles } from "./load/merge.ts";
-export { type HeadChoice, type LoadedModel, type Model, openModel, openTaskModel } from "./load/model.ts";
+export {
+  type HeadChoice,
+  type LoadedModel,
+  type Model,
+  type OpenOptions,
+  openModel,
+  openTaskModel,
+} from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
 export { type TuneOptions, tune } from "./load/tune.ts";
 export type {

@@ -53,6 +53,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   DecodeOptions: (options) => tokenizer.decode([1], options),
   DecodeStreamOptions: (options) => tokenizer.decodeStream(options),
   HeadChoice: (options) => node.openTaskModel(node.folderFiles(FOLDER), model.device, options),
+  OpenOptions: (options) => node.openModel(node.folderFiles(FOLDER), model.device, options),
   LoadOptions: (options) => node.loadModel(FOLDER, options),
   "LoadOptions of tasks": (options) => node.loadTaskModel(FOLDER, options),
   "LoadOptions on the web": (options) => web.loadModel("./none", options),

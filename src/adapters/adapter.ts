@@ -25,6 +25,8 @@ export interface Adaptable {
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
   readonly name?: string;
+  /** The repository of the hub that it came from, and its revision. */
+  readonly hub?: { readonly repo: string; readonly revision: string | undefined } | undefined;
   /** What the model is for, such as `causal-lm`. */
   readonly task?: string;
   /** Name of its class in transformers, such as `LlamaForCausalLM`. */

@@ -72,7 +72,9 @@ function peftConfig(adapter: Adapter<Lora>) {
     ...(method.init !== undefined && { init_lora_weights: method.init }),
     task_type: task,
     auto_mapping: task === null ? autoMapping(base) : null,
-    base_model_name_or_path: base.name ?? null,
+    // PEFT loads the base by its repository and revision, each in a field of its own (`auto.py`).
+    base_model_name_or_path: base.hub?.repo ?? base.name ?? null,
+    revision: base.hub?.revision ?? null,
   });
 }
 

@@ -1,6 +1,6 @@
 import { describeAlienIds } from "../data/vocabulary.ts";
 import type { Device } from "../gpu/device.ts";
-import { type FileSource, readJson } from "../io/files/files.ts";
+import { type FileSource, type HubRepository, readJson } from "../io/files/files.ts";
 import { openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
@@ -27,8 +27,10 @@ import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./l
 
 /** What belongs to a loaded model beside its weights. */
 export interface ModelFiles {
-  /** Where it came from: a folder, a URL or a hub id; written into adapters as `base_model_name_or_path`. */
+  /** Where it came from: a folder, a URL or a hub id `owner/name[@revision]`. */
   readonly name: string;
+  /** The repository of the hub that it came from, and its revision; adapters name both. */
+  readonly hub?: HubRepository | undefined;
   /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
   /** How an image model wants its images; absent where the model reads text. */
@@ -135,7 +137,7 @@ export async function openTaskModel<T extends Task = Task>(
   for (const warning of layout.warnings) onWarning?.(warning);
   for (const remark of [...remarks, ...notes])
     if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
-  const beside: ModelFiles = { name: files.label, tokenizer, images, initialised };
+  const beside: ModelFiles = { name: files.label, hub: files.hub, tokenizer, images, initialised };
   return Object.assign({}, model, beside, { release });
 }
 

@@ -51,13 +51,14 @@ export async function resolveModelFiles(
   const parsed = parseModelReference(reference);
   if (parsed.kind === "folder") return openByName(parsed.path, options);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
-  return openHub({
+  const hub = { repo: parsed.repo, revision: settleRevision(parsed, options.revision) };
+  const files = await openHub({
     ...remote,
-    repo: parsed.repo,
-    revision: settleRevision(parsed, options.revision),
+    ...hub,
     token: (token ?? (await hfToken())) || undefined,
     endpoint: endpoint || undefined,
   });
+  return { ...files, hub };
 }
 
 function byteCache(given: ResolveOptions["cache"] = true): ByteCache | undefined {
@@ -78,7 +79,7 @@ async function openFolder(path: string, { revision, onWarning }: ResolveOptions)
 async function openByName(name: string, { revision, cache }: ResolveOptions): Promise<FileSource> {
   const repository = /^[\w.-]+$/.test(name) && cache !== false ? await cachedRepository(name) : undefined;
   const snapshot = await snapshotOf(repository, revision);
-  if (snapshot) return { ...snapshot.files, label: hubLabel(name, revision) };
+  if (snapshot) return { ...snapshot.files, label: hubLabel(name, revision), hub: { repo: name, revision } };
   if ((await fileStat(name)) !== undefined)
     fail(name, "is a file, expected the folder of a model", "give the folder that holds it");
   return fail(name, "no such folder", "check the path; a model on the hub is written owner/name[@revision]");

@@ -179,12 +179,8 @@ export async function resolveModelFiles(
   const parsed = parseModelReference(reference);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
   if (parsed.kind === "folder") return urlFiles({ ...remote, url: new URL(parsed.path, base).href });
-  return hubFiles({
-    ...remote,
-    token,
-    repo: parsed.repo,
-    revision: settleRevision(parsed, options.revision),
-  });
+  const hub = { repo: parsed.repo, revision: settleRevision(parsed, options.revision) };
+  return { ...hubFiles({ ...remote, ...hub, token }), hub };
 }
 
 async function ownCache(isWanted: boolean): Promise<ByteCache | undefined> {

@@ -1,4 +1,5 @@
 import {
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -10,8 +11,12 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { attach } from "../../src/adapters/adapter.ts";
+import { lora } from "../../src/adapters/lora.ts";
 import { type FileSource, readText } from "../../src/io/files/files.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
+import { adapterFiles } from "../../src/load/adapter.ts";
+import { openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import {
   cachedRepository,
@@ -22,6 +27,7 @@ import {
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { type HubServer, serveHub } from "../io/files/hub-server.ts";
 import { errorOf } from "../io/helpers.ts";
+import { testDevice } from "../support/device.ts";
 import { fixturePath } from "../support/fixtures.ts";
 
 type Tree = Record<string, string | { link: string }>;
@@ -101,6 +107,7 @@ describe.each(["links", "copies"] as const)("a cache of huggingface_hub with %s"
     vi.stubEnv("HF_HUB_OFFLINE", "1");
     const files = await open(repo, revision === undefined ? {} : { revision });
     expect(await versionOf(files)).toBe(version);
+    expect(files.hub).toEqual({ repo, revision });
     expect(files.label).toBe(revision === undefined || revision === "main" ? repo : `${repo}@${revision}`);
     expect(await files.size("tokenizer.json")).toBeUndefined();
     expect(warnings).toEqual([]);
@@ -340,4 +347,26 @@ test("a link that leads nowhere is no missing file", async () => {
   expect((await errorOf(() => folderFiles(home).size("config.json"))).message).toContain(
     "is a link to nowhere",
   );
+});
+
+test("an adapter names its base as PEFT does: the repository, and the revision in a field of its own", async () => {
+  const snapshot = `hub/models--acme--tiny/snapshots/${NEW}`;
+  plant({ "hub/models--acme--tiny/refs/v1": NEW });
+  mkdirSync(join(home, snapshot), { recursive: true });
+  cpSync(fixturePath("llama-tied"), join(home, snapshot), { recursive: true });
+  vi.stubEnv("HF_HUB_OFFLINE", "1");
+  const device = await testDevice();
+  const [pinned, local] = [`${repo}@v1`, join(home, snapshot)];
+  for (const [reference, name, revision] of [
+    [pinned, repo, "v1"],
+    [local, local, null],
+  ] as const) {
+    const model = await openModel(await open(reference), device);
+    const files = await adapterFiles(attach(model, lora({ r: 1 })));
+    expect(JSON.parse(files.get("adapter_config.json") as string)).toMatchObject({
+      base_model_name_or_path: name,
+      revision,
+    });
+    model.release();
+  }
 });

@@ -2,6 +2,14 @@ import { fail } from "../../util/fail.ts";
 import { parseJson, parsePythonJson } from "../json/parse.ts";
 import { decodeText, MAX_TEXT_BYTES } from "./text.ts";
 
+/** A repository of the hub, at one of its revisions. */
+export interface HubRepository {
+  /** `owner/name`. */
+  readonly repo: string;
+  /** Branch, tag or commit that was asked for; `main` where none was. */
+  readonly revision: string | undefined;
+}
+
 /** Read-only named files of one folder, one URL or one hub repository. Names use `/` and stay inside. */
 export interface FileSource {
   /** What the files belong to, for error messages: a path, a URL or a hub id. */
@@ -17,6 +25,8 @@ export interface FileSource {
   list?(folder?: string): Promise<readonly string[]>;
   /** Names of the sub-folders, where the source can tell. */
   folders?(): Promise<readonly string[]>;
+  /** The repository of the hub that the files are of, wherever they are read from. */
+  readonly hub?: HubRepository;
   /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
   readonly absence?: string;
 }
