@@ -64,10 +64,13 @@ const CALLS: Record<string, (options: never) => unknown> = {
   DeviceOptions: (options) => node.openDevice(options),
 };
 
+/** Of what a method's author calls for every layer: TypeScript alone looks at them. */
+const BY_TYPES = ["TargetOptions", "MatmulOptions"];
+
 test("every exported options type is in the list", () => {
   const api = readFileSync(join(ROOT, "src/api.ts"), "utf8");
   const names = new Set(api.match(/\b\w+(?:Options|Choice)\b/g));
-  expect([...names].filter((name) => !(name in CALLS))).toEqual([]);
+  expect([...names].filter((name) => !(name in CALLS) && !BY_TYPES.includes(name))).toEqual([]);
 });
 
 const call = async (name: string, options: object) => CALLS[name]?.(options as never);
@@ -130,6 +133,8 @@ describe("library and command line have the same defaults", () => {
     lora_dropout: adapted.dropout,
     target_modules: adapted.targetModules,
     use_rslora: adapted.useRslora,
+    rank_pattern: adapted.rankPattern,
+    alpha_pattern: adapted.alphaPattern,
     num_train_epochs: TRAINER_DEFAULTS.epochs,
     per_device_train_batch_size: TRAINER_DEFAULTS.batchSize,
     gradient_accumulation_steps: TRAINER_DEFAULTS.gradientAccumulationSteps,

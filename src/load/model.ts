@@ -68,7 +68,8 @@ export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   seed: integer({ min: 0 }),
 };
 
-const OPEN_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, onWarning: callback() };
+const OPEN_RULES: Rules<OpenOptions> = { onWarning: callback() };
+const OPEN_TASK_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, ...OPEN_RULES };
 
 /**
  * Loads a language model from a Hugging Face checkpoint.
@@ -79,6 +80,7 @@ export async function openModel(
   device: Device,
   options: OpenOptions = {},
 ): Promise<Model> {
+  checkOptions("openModel", options, OPEN_RULES);
   return openTaskModel(files, device, { ...options, task: "causal-lm" });
 }
 
@@ -93,7 +95,7 @@ export async function openTaskModel<T extends Task = Task>(
   device: Device,
   options: HeadChoice<T> & OpenOptions = {},
 ): Promise<LoadedModel<T>> {
-  checkOptions("openTaskModel", options, OPEN_RULES);
+  checkOptions("openTaskModel", options, OPEN_TASK_RULES);
   const { task, labels, seed = 0, onWarning } = options;
   const checkpoint = await openCheckpoint(files);
   checkQuantisation(checkpoint);

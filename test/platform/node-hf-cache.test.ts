@@ -276,19 +276,23 @@ describe("offline", () => {
     await errorOf(() => open(repo, { revision: "../../../etc" }));
   });
 
-  test("a missing shard, and a link whose blob is gone, are named with the remedy", async () => {
+  test("a missing shard, missing weights, and a link whose blob is gone, are named with the remedy", async () => {
     const snapshot = `hub/models--acme--tiny/snapshots/${NEW}`;
-    plant({
-      ...MADE.links.tree,
-      [`${snapshot}/model.safetensors.index.json`]: '{"weight_map": {"a": "one.safetensors"}}',
-      [`${snapshot}/other.safetensors`]: { link: "../../blobs/gone.incomplete" },
-    });
+    plant(MADE.links.tree);
     vi.stubEnv("HF_HUB_OFFLINE", "1");
-    const files = await open();
-    const shard = await errorOf(() => openCheckpoint(files));
-    expect(shard.message).toMatch(
-      /acme\/tiny\/one.safetensors: no such file\n.*snapshots.* lacks it, and HF_HUB_OFFLINE/,
+    const nothing = await errorOf(async () => openCheckpoint(await open()));
+    expect(nothing.message).toMatch(
+      /found neither model.safetensors[\s\S]*lacks it, and HF_HUB_OFFLINE is set/,
     );
+    const shards = join(home, snapshot);
+    rmSync(shards, { recursive: true });
+    cpSync(fixturePath("llama-tied"), shards, { recursive: true });
+    rmSync(join(shards, "model-00002-of-00003.safetensors"));
+    const device = await testDevice();
+    const shard = await errorOf(async () => openModel(await open(), device));
+    expect(shard.message).toMatch(/should be in model-00002-of-00003.safetensors, which is not there/);
+    plant({ [`${snapshot}/other.safetensors`]: { link: "../../blobs/gone.incomplete" } });
+    const files = await open();
     const broken = await errorOf(() => files.size("other.safetensors"));
     expect(broken.message).toContain("is a link to ../../blobs/gone.incomplete, which is not there");
   });
