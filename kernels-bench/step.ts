@@ -38,6 +38,6 @@ export function batchOf(ids: readonly number[]): Batch {
     batchSize: 1,
     length: ids.length,
     tokens: ids.length,
-    labelTokens: ids.length - 1,
+    terms: ids.length - 1,
   };
 }

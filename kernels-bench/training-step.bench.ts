@@ -106,7 +106,7 @@ function loraStep(size: ModelSize, tokens: number): BenchCase {
     const options = { parameters: adapter.parameters, optimizer, batch, learningRate: 1e-4 };
     return {
       run: () => recordStep(model, options),
-      reference: () => [batch.labelTokens * Math.log(size.vocab)],
+      reference: () => [batch.terms * Math.log(size.vocab)],
       tolerance: 0.01,
       flops,
       onTheWall: true,

@@ -248,8 +248,8 @@ function prepareTraining(model: LanguageModel, parameters: Parameters, release: 
   };
 }
 
-async function readLoss(device: Device, loss: Tensor, { labelTokens }: Batch): Promise<number> {
+async function readLoss(device: Device, loss: Tensor, { terms }: Batch): Promise<number> {
   const [sum = 0] = await loss.read();
   device.memory.release(loss.storage);
-  return sum / labelTokens;
+  return sum / terms;
 }

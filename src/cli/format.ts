@@ -12,8 +12,8 @@ export function formatTrainLine(window: readonly StepMetrics[]): string {
     `Iter ${last.step}: Train loss ${loss.toFixed(3)}`,
     `Learning Rate ${formatExponent(last.learningRate)}`,
     `It/sec ${(window.length / seconds).toFixed(3)}`,
-    `Tokens/sec ${(sum(window, "labelTokens") / seconds).toFixed(3)}`,
-    `Trained Tokens ${last.trainedTokens}`,
+    `Tokens/sec ${(sum(window, "terms") / seconds).toFixed(3)}`,
+    `Trained Tokens ${last.trainedTerms}`,
     `Peak mem ${(last.peakBytes / 1e9).toFixed(3)} GB`,
   ].join(", ");
 }
@@ -72,6 +72,6 @@ export function count(n: number): string {
   return n.toLocaleString("en-US");
 }
 
-function sum(window: readonly StepMetrics[], field: "seconds" | "loss" | "labelTokens"): number {
+function sum(window: readonly StepMetrics[], field: "seconds" | "loss" | "terms"): number {
   return window.reduce((total, metrics) => total + metrics[field], 0);
 }

@@ -54,7 +54,7 @@ function barReporter(): Reporter {
     step(metrics) {
       const shown = {
         loss: metrics.loss.toFixed(3),
-        speed: (metrics.labelTokens / metrics.seconds).toFixed(0),
+        speed: (metrics.terms / metrics.seconds).toFixed(0),
       };
       bar ??= bars.create(metrics.totalSteps, 0, shown);
       bar.update(metrics.step, shown);

@@ -19,7 +19,7 @@ export interface TokenBatch {
 export interface Batch extends TokenBatch {
   readonly labels: Int32Array;
   /** Tokens that give a loss. */
-  readonly labelTokens: number;
+  readonly terms: number;
 }
 
 /** How items are grouped. */
@@ -77,8 +77,8 @@ export function collate(sequences: readonly LabelledTokens[], options: PaddingOp
   );
   const labels = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
   for (const [row, sequence] of sequences.entries()) labels.set(sequence.labels, row * batch.length);
-  const labelTokens = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
-  return { ...batch, labels, labelTokens };
+  const terms = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
+  return { ...batch, labels, terms };
 }
 
 /** A group of items and its place in the run. */

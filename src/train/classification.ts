@@ -40,7 +40,7 @@ export function sequenceClassification(
     collate(items) {
       const rows = padRows(items.map(({ inputIds }) => inputIds));
       const labels = Int32Array.from(items, ({ label }) => label);
-      return { ...rows, ...segmentsOf(items), labels, labelTokens: items.length };
+      return { ...rows, ...segmentsOf(items), labels, terms: items.length };
     },
     logits: (batch, context) => textLogits(model, batch, context),
   });
@@ -89,7 +89,7 @@ export function imageClassification(
       const pixels = new Float32Array(items.length * size);
       for (const [i, item] of items.entries()) pixels.set(item.pixels(), i * size);
       const labels = Int32Array.from(items, ({ label }) => label);
-      return { pixels, labels, tokens: items.length, labelTokens: items.length };
+      return { pixels, labels, tokens: items.length, terms: items.length };
     },
     logits({ pixels, labels }, context) {
       const images = fromArray(model.device, pixels, [labels.length, channels, height, width]);

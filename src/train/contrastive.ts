@@ -48,7 +48,7 @@ export function contrastive(
     collate(items) {
       const first = padRows(items.map(({ first }) => first));
       const second = padRows(items.map(({ second }) => second));
-      return { first, second, tokens: first.tokens + second.tokens, labelTokens: items.length };
+      return { first, second, tokens: first.tokens + second.tokens, terms: items.length };
     },
     loss({ first, second }, context, scale) {
       const embed = (batch: TokenBatch) => {

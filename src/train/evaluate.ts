@@ -69,7 +69,7 @@ export async function meanLoss<Item, B extends Counted>(
     const [loss] = await readAndRelease(objective.device, () => [evaluateBatch(objective, batch)]);
     const [summed = 0] = new Float32Array(loss ?? []);
     sum += summed;
-    terms += batch.labelTokens;
+    terms += batch.terms;
   }
   return { loss: sum / Math.max(1, terms), terms };
 }

@@ -8,7 +8,7 @@ export interface Counted {
   /** Tokens that were read, without padding; images and their like count one each. */
   readonly tokens: number;
   /** Terms of the loss: predicted tokens, classified texts. */
-  readonly labelTokens: number;
+  readonly terms: number;
 }
 
 /** What a run minimises: how items become a batch, and a batch a loss. */

@@ -24,7 +24,7 @@ export function accumulateGradients<B extends Counted>(
   batches: readonly B[],
   { seed, checkpoint = false }: PassOptions,
 ): Tensor {
-  const labelTokens = batches.reduce((sum, batch) => sum + batch.labelTokens, 0);
+  const terms = batches.reduce((sum, batch) => sum + batch.terms, 0);
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
     const sum = scoped(device, () => {
@@ -32,7 +32,7 @@ export function accumulateGradients<B extends Counted>(
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       try {
         const context = { tape, training: true, seed: seed + i, checkpoint };
-        const loss = lossOf(batch, context, 1 / labelTokens);
+        const loss = lossOf(batch, context, 1 / terms);
         if (tape.length > 0) tape.backward(loss, loss, gradients);
         return loss;
       } finally {

@@ -67,10 +67,10 @@ export interface StepMetrics {
   skipped: boolean;
   /** Tokens of the step, without padding. */
   tokens: number;
-  /** Tokens, or whole texts or images, that gave a loss. */
-  labelTokens: number;
-  /** Label tokens so far. */
-  trainedTokens: number;
+  /** Terms of the loss: predicted tokens, or whole texts or images. */
+  terms: number;
+  /** Such terms so far. */
+  trainedTerms: number;
   /** Wall-clock time of the step, seconds. */
   seconds: number;
   /** Most GPU memory in use so far. */
@@ -150,7 +150,7 @@ export async function* trainObjective<Item, B extends Counted>(
   const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);
   const batches = stepBatches(objective, items, options);
-  let trainedTokens = 0;
+  let trainedTerms = 0;
   try {
     for (let step = 0; step < totalSteps; step++) {
       const started = performance.now();
@@ -161,7 +161,7 @@ export async function* trainObjective<Item, B extends Counted>(
         learningRate,
         step,
       });
-      trainedTokens += result.labelTokens;
+      trainedTerms += result.terms;
       const seconds = (performance.now() - started) / 1000;
       const { peak } = objective.device.memory.stats;
       yield {
@@ -170,7 +170,7 @@ export async function* trainObjective<Item, B extends Counted>(
         epoch,
         learningRate,
         ...result,
-        trainedTokens,
+        trainedTerms,
         seconds,
         peakBytes: peak,
       };
@@ -209,7 +209,7 @@ interface StepOptions {
   gradientCheckpointing: boolean;
 }
 
-type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "tokens" | "labelTokens">;
+type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "tokens" | "terms">;
 
 async function runStep<Item, B extends Counted>(
   objective: Objective<Item, B>,
@@ -218,8 +218,8 @@ async function runStep<Item, B extends Counted>(
   batches: readonly B[],
   { learningRate, step, seed, gradientCheckpointing }: StepOptions,
 ): Promise<StepResult> {
-  const labelTokens = count(batches, "labelTokens");
-  if (labelTokens === 0) {
+  const terms = count(batches, "terms");
+  if (terms === 0) {
     fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
   }
   objective.device.memory.beginStep();
@@ -233,10 +233,10 @@ async function runStep<Item, B extends Counted>(
   const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);
   const skipped = clip === 0;
   if (skipped) optimizer.takeBack();
-  return { loss: sum / labelTokens, gradNorm, skipped, tokens: count(batches, "tokens"), labelTokens };
+  return { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
 }
 
-const count = (batches: readonly Counted[], field: "tokens" | "labelTokens") =>
+const count = (batches: readonly Counted[], field: "tokens" | "terms") =>
   batches.reduce((sum, batch) => sum + batch[field], 0);
 
 /** Dropout differs from step to step and from micro-batch to micro-batch. */

@@ -103,6 +103,6 @@ export function goldenBatch({ input_ids, labels, lengths, label_tokens }: Golden
     batchSize,
     length,
     tokens: lengths.reduce((a, b) => a + b, 0),
-    labelTokens: label_tokens,
+    terms: label_tokens,
   };
 }

@@ -18,17 +18,16 @@ async function train(gradients: readonly number[][]): Promise<{ values: Float32A
   if (p === undefined) throw new Error("there are no parameters");
   p.write(Float32Array.of(1, -2, 0.5));
   // A loss whose gradient is what the item says.
-  const objective: Objective<readonly number[], { tokens: 1; labelTokens: 1; gradient: readonly number[] }> =
-    {
-      device,
-      collate: ([gradient = []]) => ({ tokens: 1, labelTokens: 1, gradient }),
-      loss({ gradient }, { tape }) {
-        const loss = fromArray(device, Float32Array.of(0), [1]);
-        const dp = fromArray(device, Float32Array.from(gradient), [3]);
-        tape?.record(loss, [p], [dp], (_, add) => add(p, (into) => (into ? addInto(into, dp) : dp)));
-        return loss;
-      },
-    };
+  const objective: Objective<readonly number[], { tokens: 1; terms: 1; gradient: readonly number[] }> = {
+    device,
+    collate: ([gradient = []]) => ({ tokens: 1, terms: 1, gradient }),
+    loss({ gradient }, { tape }) {
+      const loss = fromArray(device, Float32Array.of(0), [1]);
+      const dp = fromArray(device, Float32Array.from(gradient), [3]);
+      tape?.record(loss, [p], [dp], (_, add) => add(p, (into) => (into ? addInto(into, dp) : dp)));
+      return loss;
+    },
+  };
   const options = { learningRate: 1e-2, weightDecay: 0.1, maxGradNorm: 0, batchSize: 1, shuffle: false };
   const skipped: boolean[] = [];
   const run = trainObjective(objective, parameters, gradients, { ...options, schedule: "constant" });

@@ -41,11 +41,11 @@ describe("trainSequences", () => {
   test("one batch of three and three batches of one are the same step, whatever the padding", async () => {
     const whole = await run({ maxSteps: 3, batchSize: 3 });
     const parts = await run({ maxSteps: 3, batchSize: 1, gradientAccumulationSteps: 3 });
-    whole.metrics.forEach(({ loss, gradNorm, tokens, labelTokens }, step) => {
+    whole.metrics.forEach(({ loss, gradNorm, tokens, terms }, step) => {
       const part = parts.metrics[step];
       expect(part?.loss).toBeCloseTo(loss, 5);
       expect(part?.gradNorm).toBeCloseTo(gradNorm, 4);
-      expect([part?.tokens, part?.labelTokens]).toEqual([tokens, labelTokens]);
+      expect([part?.tokens, part?.terms]).toEqual([tokens, terms]);
     });
     whole.values.forEach((value, i) => {
       expect(parts.values[i]).toBeCloseTo(value, 4);
@@ -57,7 +57,7 @@ describe("trainSequences", () => {
     const rest = whole.map(({ inputIds }) => ({ inputIds, labels: [-100, ...inputIds.slice(1)] }));
     const first = async (rows: typeof whole) => (await run({ maxSteps: 1 }, { rows })).metrics[0]!;
     const [a, b] = [await first(whole), await first(rest)];
-    expect([a.loss, a.gradNorm, a.labelTokens]).toEqual([b.loss, b.gradNorm, b.labelTokens]);
+    expect([a.loss, a.gradNorm, a.terms]).toEqual([b.loss, b.gradNorm, b.terms]);
   });
 
   test("epochs decide the number of steps where maxSteps does not", async () => {
@@ -68,9 +68,9 @@ describe("trainSequences", () => {
       [3, 4, 1],
       [4, 4, 1],
     ]);
-    const labelTokens = metrics.map((step) => step.labelTokens);
-    expect(metrics.map((step) => step.trainedTokens)).toEqual(
-      labelTokens.map((_, i) => labelTokens.slice(0, i + 1).reduce((a, b) => a + b, 0)),
+    const terms = metrics.map((step) => step.terms);
+    expect(metrics.map((step) => step.trainedTerms)).toEqual(
+      terms.map((_, i) => terms.slice(0, i + 1).reduce((a, b) => a + b, 0)),
     );
   });
 
