@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundleForNode } from "./support/bundle.ts";
 import { ROOT } from "./support/shaders.ts";
 
 // Mesa's shim answers in place of an AMD kernel driver and drops the commands: Dawn opens the real Vulkan driver of a card
@@ -21,14 +21,7 @@ const program = join(outdir, "main.mjs");
 beforeAll(async () => {
   if (missing.length > 0) return;
   mkdirSync(outdir, { recursive: true });
-  const { esbuildWgsl } = (await import(join(ROOT, "wgsl-plugin.mjs"))) as { esbuildWgsl: Plugin };
-  await build({
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    platform: "node",
-    packages: "external",
-    plugins: [esbuildWgsl],
+  await bundleForNode({
     // Where the fixtures are found from, whose helper lies there.
     define: { "import.meta.dirname": JSON.stringify(join(ROOT, "test/support")) },
     entryPoints: [join(ROOT, "test/platform/gpu-driver-main.ts")],

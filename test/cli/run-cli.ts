@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll } from "vitest";
+import { bundleForNode } from "../support/bundle.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -42,21 +42,7 @@ export function useCli(): Cli {
   const bundle = join(outdir, "cli.js");
   const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-cli-"));
 
-  beforeAll(async () => {
-    // By a computed address: the plugin is JavaScript without types.
-    const { esbuildWgsl } = (await import(resolve(ROOT, "wgsl-plugin.mjs"))) as { esbuildWgsl: Plugin };
-    await build({
-      bundle: true,
-      format: "esm",
-      target: "es2022",
-      platform: "node",
-      packages: "external",
-      plugins: [esbuildWgsl],
-      logLevel: "warning",
-      entryPoints: PROGRAMS,
-      outdir,
-    });
-  });
+  beforeAll(() => bundleForNode({ entryPoints: PROGRAMS, outdir }));
   afterAll(() => {
     for (const path of [folder, outdir]) rmSync(path, { recursive: true, force: true });
   });
