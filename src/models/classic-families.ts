@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import type { Renames, Weights } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
@@ -107,8 +108,6 @@ function readGptNeox(c: ConfigReader): GptNeoxConfig {
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.size("num_attention_heads");
   c.ignore("is_decoder");
-  const theta = c.number("rotary_emb_base", 10_000);
-  const partial = c.number("rotary_pct", 0.25);
   return {
     vocabSize: c.size("vocab_size"),
     hiddenSize,
@@ -120,9 +119,22 @@ function readGptNeox(c: ConfigReader): GptNeoxConfig {
     activation: readActivation(c, "hidden_act", "gelu"),
     attentionBias: c.boolean("attention_bias", true),
     parallelResidual: c.boolean("use_parallel_residual", true),
-    rope: readRope(c, hiddenSize / numHeads, { theta, partial }),
+    rope: readNeoxRope(c, hiddenSize / numHeads),
     tied: c.boolean("tie_word_embeddings", false),
   };
+}
+
+/** The class reads names of its own; the usual ones, which other tools write beside them, must say the same. */
+function readNeoxRope(c: ConfigReader, headDim: number): RopeOptions {
+  const names = { theta: "rotary_emb_base", partial: "rotary_pct" };
+  const rope = readRope(c, headDim, { theta: 10_000, partial: 0.25, names });
+  const { rotaryDim = headDim } = rope;
+  if (c.number("rope_theta", rope.theta) !== rope.theta) c.differ("rope_theta", names.theta, rope.theta);
+  const partial = c.number("partial_rotary_factor", rotaryDim / headDim);
+  if (Math.floor(headDim * partial) !== rotaryDim) {
+    c.differ("partial_rotary_factor", names.partial, rotaryDim / headDim);
+  }
+  return rope;
 }
 
 function readOpt(c: ConfigReader): OptConfig {

@@ -140,11 +140,20 @@ export class ConfigReader {
     if (!allowed.includes(value)) this.#refuse(name, value);
   }
 
-  /** Refuses two spellings of one setting that say different things; which of them was meant, nobody can tell. */
-  agree(name: string, other: string): void {
-    const [a, b] = [this.#read(name), this.#read(other)];
-    if ((a ?? undefined) === undefined || isOff(b ?? null) || JSON.stringify(a) === JSON.stringify(b)) return;
-    this.refuse(name, `and ${other} differ: ${JSON.stringify(a)} and ${JSON.stringify(b)}`);
+  /** Whether a field is there and switches something on. */
+  isOn(name: string): boolean {
+    return !isOff(this.#read(name) ?? null);
+  }
+
+  /** A field's whole name and its value, for messages. */
+  at(name: string): [path: string, value: unknown] {
+    return [`${this.#prefix}${name}`, this.#read(name)];
+  }
+
+  /** Refuses a field that contradicts another, `used`, which is the one that transformers 5.18 reads. */
+  differ(name: string, used: string, value: unknown): void {
+    const own = shown(this.#read(name));
+    this.refuse(name, `is ${own} but ${used}, which transformers 5.18 uses, is ${shown(value)}${DIFFER}`);
   }
 
   /** Refuses a field's value for a reason of the caller's. */
@@ -170,15 +179,8 @@ export class ConfigReader {
     if (lines.length === 0) return;
     const list = lines.map((line) => `\n  - ${line}`).join("");
     const noun = lines.length === 1 ? "1 problem" : `${lines.length} problems`;
-    const [kind, help] =
-      this.#unsupported.length === 0
-        ? (["input", undefined] as const)
-        : ([
-            "unsupported",
-            this.#unsupported.some((line) => !line.endsWith(UNKNOWN))
-              ? "these settings change what the model computes, so deleting them would give wrong results; take a model without them"
-              : "a field that is known to change nothing can be deleted from config.json",
-          ] as const);
+    const kind = this.#unsupported.length === 0 ? "input" : "unsupported";
+    const help = kind === "input" ? undefined : helpFor(this.#unsupported);
     throw new LoraError(kind, `config.json of ${where}`, `${noun}:${list}`, help);
   }
 
@@ -202,8 +204,19 @@ function shown(value: unknown): string {
   return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
 
-/** Marks fields of which nobody here knows what they mean. */
+/** Ends of messages about fields of which nobody here knows what they mean, and about two that contradict each other. */
 const UNKNOWN = "; it is not known here";
+const DIFFER = "; which one was meant is not known here";
+
+function helpFor(unsupported: readonly string[]): string {
+  if (unsupported.every((line) => line.endsWith(UNKNOWN))) {
+    return "a field that is known to change nothing can be deleted from config.json";
+  }
+  if (unsupported.every((line) => line.endsWith(DIFFER))) {
+    return "delete the field that the model was not trained with from config.json";
+  }
+  return "these settings change what the model computes, so deleting them would give wrong results; take a model without them";
+}
 
 /** A field that switches nothing on. */
 function isOff(value: unknown): boolean {

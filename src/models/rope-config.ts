@@ -1,7 +1,7 @@
 import type { RopeOptions, RopeScaling } from "../kernels/rope-frequencies.ts";
 import type { ConfigReader } from "./config-reader.ts";
 
-/** What a family says about its rotary embedding where the config says nothing. */
+/** What a family says about its rotary embedding where the config says nothing, and how it names things. */
 export interface RopeDefaults {
   /** `rope_theta`. */
   theta?: number;
@@ -11,48 +11,23 @@ export interface RopeDefaults {
   partial?: number;
   /** Old names of kinds that this family uses for others. */
   aliases?: Readonly<Record<string, Kind>>;
+  /** The family's own names for `rope_theta` and `partial_rotary_factor` outside `rope_parameters`. */
+  names?: Readonly<{ theta: string; partial: string }>;
 }
 
 type Kind = RopeScaling["rope_type"];
 const KINDS: readonly Kind[] = ["default", "linear", "dynamic", "yarn", "longrope", "llama3"];
+const USUAL_NAMES = { theta: "rope_theta", partial: "partial_rotary_factor" };
+
+/** A field that may state a setting. */
+type Place = readonly [reader: ConfigReader, name: string];
 
 /**
  * `rope_theta`, `partial_rotary_factor` and `rope_scaling`, or transformers 5's `rope_parameters` that holds them all.
+ * Both spellings of a setting may be there, as long as they agree.
  */
 export function readRope(c: ConfigReader, headDim: number, defaults: RopeDefaults = {}): RopeOptions {
-  const parameters = c.object(c.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
-  c.agree("rope_parameters", "rope_scaling");
-  const theta = c.number("rope_theta", defaults.theta ?? 10_000);
-  return readRopeParameters(c, parameters, headDim, { ...defaults, theta });
-}
-
-/** The same out of an object that describes one rotary embedding of several. */
-function readRopeParameters(
-  c: ConfigReader,
-  parameters: ConfigReader,
-  headDim: number,
-  { theta = 10_000, partial, aliases = {}, maxPositions = 0 }: RopeDefaults,
-): RopeOptions {
-  const fraction = readPartial(c, parameters, partial);
-  const options = {
-    headDim,
-    rotaryDim: Math.floor(headDim * fraction),
-    theta: parameters.number("rope_theta", theta),
-  };
-  const key = parameters.has("rope_type") ? "rope_type" : "type";
-  parameters.ignore("type");
-  const given = parameters.choice(key, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
-  const context = c.number("max_position_embeddings", maxPositions);
-  const scaling = readScaling(aliases[given] ?? (given as Kind), parameters, c, context);
-  if (options.rotaryDim % 2 !== 0 || options.rotaryDim < 2) {
-    c.refuse(
-      "head_dim",
-      `${headDim} gives ${options.rotaryDim} rotated dimensions; an even number is needed`,
-    );
-  }
-  if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
-  parameters.refuseUnread();
-  return { ...options, scaling };
+  return readSpellings(c, [c, "rope_parameters"], headDim, defaults);
 }
 
 /**
@@ -64,36 +39,101 @@ export function readLayerRopes(
   headDim: number,
   { maxPositions, thetas }: { maxPositions: number; thetas: { full: number; sliding: number } },
 ): { full: RopeOptions; sliding: RopeOptions } {
-  if (!c.has("rope_parameters")) {
-    const full = readRope(c, headDim, { maxPositions, theta: thetas.full });
-    const theta = c.number("rope_local_base_freq", thetas.sliding);
-    return { full, sliding: { ...full, theta, scaling: { rope_type: "default" } } };
-  }
   const both = c.object("rope_parameters");
-  c.agree("rope_parameters", "rope_scaling");
-  const read = (name: string, theta: number) =>
-    readRopeParameters(c, both.object(name), headDim, { maxPositions, theta });
-  const full = read("full_attention", thetas.full);
-  const sliding = read("sliding_attention", thetas.sliding);
+  const full = readSpellings(c, [both, "full_attention"], headDim, { maxPositions, theta: thetas.full });
+  const names = { ...USUAL_NAMES, theta: "rope_local_base_freq" };
+  const ofSliding = { maxPositions, theta: thetas.sliding, names };
+  const sliding = readParameters(c, both.object("sliding_attention"), headDim, ofSliding);
   both.refuseUnread();
   return { full, sliding };
 }
 
-function readPartial(c: ConfigReader, parameters: ConfigReader, partial: number | undefined): number {
+/** Reads the object of transformers 5 and `rope_scaling`, which describe the same embedding where both are there. */
+function readSpellings(
+  c: ConfigReader,
+  [reader, name]: Place,
+  headDim: number,
+  defaults: RopeDefaults,
+): RopeOptions {
+  const read = (parameters: ConfigReader) => readParameters(c, parameters, headDim, defaults);
+  if (!c.isOn("rope_scaling")) return read(reader.object(name));
+  const scaled = read(c.object("rope_scaling"));
+  if (reader.isOn(name) && JSON.stringify(read(reader.object(name))) !== JSON.stringify(scaled)) {
+    reader.differ(name, ...c.at("rope_scaling"));
+  }
+  return scaled;
+}
+
+/** The options out of an object that describes one rotary embedding, and of the fields outside it. */
+function readParameters(
+  c: ConfigReader,
+  parameters: ConfigReader,
+  headDim: number,
+  defaults: RopeDefaults,
+): RopeOptions {
+  const { theta = 10_000, aliases = {}, maxPositions = 0, names = USUAL_NAMES } = defaults;
+  const fraction = readPartial(c, parameters, defaults);
+  const options = {
+    headDim,
+    rotaryDim: Math.floor(headDim * fraction),
+    theta: numberAt([parameters, "rope_theta"], [c, names.theta], theta),
+  };
+  const kindIn = (field: string) => {
+    const given = parameters.choice(field, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
+    return aliases[given] ?? (given as Kind);
+  };
+  const kind = kindIn(parameters.has("rope_type") ? "rope_type" : "type");
+  if (parameters.has("type") && kindIn("type") !== kind)
+    parameters.differ("type", ...parameters.at("rope_type"));
+  const context = c.number("max_position_embeddings", maxPositions);
+  const length = "original_max_position_embeddings";
+  if (kind === "default") c.ignore(length);
+  const scaling = readScaling(kind, parameters, context, () =>
+    numberAt([c, length], [parameters, length], context),
+  );
+  if (options.rotaryDim % 2 !== 0 || options.rotaryDim < 2) {
+    c.refuse(
+      "head_dim",
+      `${headDim} gives ${options.rotaryDim} rotated dimensions; an even number is needed`,
+    );
+  }
+  if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
+  parameters.refuseUnread();
+  return { ...options, scaling };
+}
+
+/** @param used the field that transformers 5.18 reads first; where both are there they must agree */
+function numberAt(used: Place, other: Place, fallback: number): number {
+  const [reader, name] = used;
+  const value = other[0].number(other[1], fallback);
+  if (!reader.has(name)) return value;
+  if (other[0].has(other[1]) && reader.number(name) !== value) other[0].differ(other[1], ...reader.at(name));
+  return reader.number(name);
+}
+
+function readPartial(
+  c: ConfigReader,
+  parameters: ConfigReader,
+  { partial, names = USUAL_NAMES }: RopeDefaults,
+): number {
   if (partial !== undefined) {
-    return parameters.number("partial_rotary_factor", c.number("partial_rotary_factor", partial));
+    return numberAt([parameters, "partial_rotary_factor"], [c, names.partial], partial);
   }
   c.only("partial_rotary_factor", [1]);
   parameters.only("partial_rotary_factor", [1]);
   return 1;
 }
 
-/** @param context `max_position_embeddings` */
-function readScaling(kind: Kind, parameters: ConfigReader, c: ConfigReader, context: number): RopeScaling {
-  const trained = () => {
-    const own = parameters.number("original_max_position_embeddings", context);
-    return c.number("original_max_position_embeddings", own);
-  };
+/**
+ * @param context `max_position_embeddings`
+ * @param trained reads `original_max_position_embeddings`
+ */
+function readScaling(
+  kind: Kind,
+  parameters: ConfigReader,
+  context: number,
+  trained: () => number,
+): RopeScaling {
   switch (kind) {
     case "default":
       parameters.ignore("factor", "original_max_position_embeddings");

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type RopeOptions, ropeAmplitude, ropeFrequencies } from "../../src/kernels/rope-frequencies.ts";
 import { ConfigReader, type HfConfig } from "../../src/models/config-reader.ts";
+import { planModel } from "../../src/models/families.ts";
 import { readLayerRopes, readRope, stretchedPositions } from "../../src/models/rope-config.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
@@ -105,11 +106,99 @@ test("numbers that no size can be are told as they are", () => {
   );
 });
 
-test("both spellings of the scaling pass where they agree, and are refused where they differ", () => {
+describe("two spellings of one setting pass where they agree, and are refused where they differ", () => {
+  const gemma = (config: HfConfig) => () =>
+    read(config, (c) => readLayerRopes(c, 8, { maxPositions: 4096, thetas: { full: 1e6, sliding: 1e4 } }));
+  const llama = (config: HfConfig) => () => read(config, (c) => readRope(c, 16));
+  const stable = (config: HfConfig) => () => read(config, (c) => readRope(c, 16, { partial: 0.25 }));
+  const names = { theta: "rotary_emb_base", partial: "rotary_pct" };
+  const neox = (config: HfConfig) => () => read(config, (c) => readRope(c, 16, { partial: 0.25, names }));
   const linear = { rope_type: "linear", factor: 2 };
-  const both = (rope_parameters: HfConfig, rope_scaling: HfConfig) => () =>
-    read({ rope_parameters, rope_scaling }, (c) => readRope(c, 16));
-  expect(both(linear, linear)().scaling).toEqual(linear);
-  expect(both(linear, { ...linear, factor: 4 })).toThrow(/rope_parameters and rope_scaling differ/);
-  expect(both({}, linear)).toThrow(/rope_parameters and rope_scaling differ[\s\S]*would give wrong results/);
+  const nested = { full_attention: { ...linear, rope_theta: 5e5 }, sliding_attention: { rope_theta: 2e4 } };
+  const half = { rope_theta: 2e4, partial_rotary_factor: 0.5 };
+  const yarn = { type: "yarn", factor: 2, original_max_position_embeddings: 2048 };
+  const used = "which transformers 5.18 uses, is";
+
+  // What is used: config.rope_parameters of the classes of transformers 5.18, made from these fields.
+  test.each<[string, (config: HfConfig) => () => unknown, HfConfig, HfConfig, string]>([
+    [
+      ...(["rope_theta", llama, { rope_theta: 5e5, rope_parameters: { rope_theta: 5e5 } }] as const),
+      ...([
+        { rope_theta: 1e4 },
+        `rope_theta is 10000 but rope_parameters.rope_theta, ${used} 500000`,
+      ] as const),
+    ],
+    [
+      ...([
+        "rope_scaling",
+        llama,
+        { rope_parameters: linear, rope_scaling: { type: "linear", factor: 2 } },
+      ] as const),
+      { rope_scaling: { ...linear, factor: 4 } },
+      `rope_parameters is ${JSON.stringify(linear)} but rope_scaling, ${used} {"rope_type":"linear","factor":4}`,
+    ],
+    [
+      ...(["type", llama, { rope_scaling: { ...linear, type: "linear" } }] as const),
+      { rope_scaling: { ...linear, type: "dynamic" } },
+      `rope_scaling.type is "dynamic" but rope_scaling.rope_type, ${used} "linear"`,
+    ],
+    [
+      ...(["a length", llama, { rope_scaling: yarn, original_max_position_embeddings: 2048 }] as const),
+      { original_max_position_embeddings: 1024 },
+      `rope_scaling.original_max_position_embeddings is 2048 but original_max_position_embeddings, ${used} 1024`,
+    ],
+    [
+      ...(["a part", stable, { rope_parameters: half, partial_rotary_factor: 0.5 }] as const),
+      { partial_rotary_factor: 0.25 },
+      `partial_rotary_factor is 0.25 but rope_parameters.partial_rotary_factor, ${used} 0.5`,
+    ],
+    [
+      ...(["rotary_pct", neox, { rope_parameters: half, rotary_pct: 0.5, rotary_emb_base: 2e4 }] as const),
+      { rotary_pct: 1 },
+      `rotary_pct is 1 but rope_parameters.partial_rotary_factor, ${used} 0.5`,
+    ],
+    [
+      ...(["rotary_emb_base", neox, { rope_parameters: half, rotary_emb_base: 2e4 }] as const),
+      { rotary_emb_base: 1e4 },
+      `rotary_emb_base is 10000 but rope_parameters.rope_theta, ${used} 20000`,
+    ],
+    [
+      ...(["Gemma 3's local one", gemma, { rope_parameters: nested, rope_local_base_freq: 2e4 }] as const),
+      { rope_local_base_freq: 1e4 },
+      `rope_local_base_freq is 10000 but rope_parameters.sliding_attention.rope_theta, ${used} 20000`,
+    ],
+    [
+      ...([
+        "Gemma 3's others",
+        gemma,
+        { rope_parameters: nested, rope_theta: 5e5, rope_scaling: linear },
+      ] as const),
+      { rope_theta: 1e6 },
+      `rope_theta is 1000000 but rope_parameters.full_attention.rope_theta, ${used} 500000`,
+    ],
+  ])("%s", (_, reading, config, change, message) => {
+    expect(reading(config)()).toBeDefined();
+    expect(reading({ ...config, ...change })).toThrow(message);
+    expect(reading({ ...config, ...change })).toThrow("delete the field that the model was not trained with");
+  });
+
+  test("an empty object says nothing", () => {
+    expect(read({ rope_parameters: {}, rope_scaling: linear }, (c) => readRope(c, 16)).scaling).toEqual(
+      linear,
+    );
+    expect(read({ rope_parameters: linear, rope_scaling: {} }, (c) => readRope(c, 16)).scaling).toEqual(
+      linear,
+    );
+  });
+
+  test.each([
+    [{ rotary_emb_base: 2e4, rope_theta: 2e4, rotary_pct: 0.5, partial_rotary_factor: 0.5 }, undefined],
+    [{ rope_theta: 2e4 }, `rope_theta is 20000 but rotary_emb_base, ${used} 10000`],
+    [{ partial_rotary_factor: 1 }, `partial_rotary_factor is 1 but rotary_pct, ${used} 0.25`],
+  ])("GPT-NeoX reads names of its own: %o", (fields, message) => {
+    const sizes = { hidden_size: 64, num_attention_heads: 4, intermediate_size: 64, num_hidden_layers: 1 };
+    const config = { model_type: "gpt_neox", vocab_size: 32, ...sizes, ...fields };
+    if (message) expect(() => planModel(config)).toThrow(message);
+    else expect(planModel(config).architecture).toBe("GPTNeoXForCausalLM");
+  });
 });
