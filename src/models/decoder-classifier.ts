@@ -17,7 +17,7 @@ export function buildDecoderClassifier(
   weights: Weights,
   c: DecoderClassifierConfig,
 ): BuiltModel {
-  const body = decoderBody(device, weights, c);
+  const body = decoderBody(device, weights.at("model"), c);
   const score = linear(weights.at("score"), c.hiddenSize, c.labels.length, { fresh: true });
   return {
     task: "sequence-classification",

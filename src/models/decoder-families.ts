@@ -1,6 +1,7 @@
 import type { ConfigReader } from "./config-reader.ts";
 import { buildDecoder, type DecoderConfig } from "./decoder.ts";
 import { buildDecoderClassifier } from "./decoder-classifier.ts";
+import { buildDecoderEncoder } from "./decoder-encoder.ts";
 import { type DecoderDefaults, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
 import { readLabels } from "./encoder-families.ts";
 import { type Family, family } from "./family.ts";
@@ -35,7 +36,7 @@ function decoder(
   modelType: string,
   defaultTargets: readonly string[],
   read: (c: ConfigReader) => DecoderConfig,
-  classifierName = className,
+  textName = className,
 ): Record<string, Family> {
   const common = { modelType, defaultTargets };
   return {
@@ -46,12 +47,20 @@ function decoder(
       read,
       build: buildDecoder,
     }),
-    [`${classifierName}ForSequenceClassification`]: family({
+    [`${textName}ForSequenceClassification`]: family({
       ...common,
       task: "sequence-classification",
       leftovers: /^lm_head\./,
       read: (c) => ({ ...read(c), labels: readLabels(c) }),
       build: buildDecoderClassifier,
+    }),
+    [`${textName}Model`]: family({
+      ...common,
+      task: "sentence-embedding",
+      renames: [[/^model\./, ""]],
+      leftovers: /^(?:lm_head|score)\./,
+      read,
+      build: buildDecoderEncoder,
     }),
   };
 }

@@ -126,15 +126,17 @@ export interface DecoderBody {
   release(): void;
 }
 
-/** Llama and everything that differs from it only by {@link DecoderConfig}, without a head. */
-export function decoderBody(device: Device, weights: Weights, c: DecoderConfig): DecoderBody {
-  const body = weights.at("model");
+/**
+ * Llama and everything that differs from it only by {@link DecoderConfig}, without a head.
+ * @param body where its tensors are
+ */
+export function decoderBody(device: Device, body: Weights, c: DecoderConfig): DecoderBody {
   const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize]);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const root = stack(weights.path, layers, [hiddenNorm(body.at("norm"), c)]);
+  const root = stack(body.path, layers, [hiddenNorm(body.at("norm"), c)]);
   return {
     embedding,
     root,
@@ -148,7 +150,7 @@ export function decoderBody(device: Device, weights: Weights, c: DecoderConfig):
 
 /** A decoder that predicts the next token. */
 export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
-  const { embedding, root, ropes, encode, release } = decoderBody(device, weights, c);
+  const { embedding, root, ropes, encode, release } = decoderBody(device, weights.at("model"), c);
   const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize]);
   const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };

@@ -52,8 +52,8 @@ export function contrastive(
     },
     loss({ first, second }, context, scale) {
       const embed = (batch: TokenBatch) => {
-        const { ids, lengths } = uploadTokens(model, batch);
-        return model.embed(ids, { ...context, lengths });
+        const { ids, ...padding } = uploadTokens(model, batch);
+        return model.embed(ids, { ...context, ...padding });
       };
       const [queries, keys] = [embed(first), embed(second)];
       const partners = Int32Array.from({ length: first.batchSize }, (_, i) => i);

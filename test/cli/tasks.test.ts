@@ -42,8 +42,9 @@ async function train(task: string, model: string, data: string, more: readonly s
   return { out, lines: result.stdout.trimEnd().split("\n") };
 }
 
-async function evaluation(task: string, model: string, data: string, adapter: string) {
-  const words = ["eval", "--task", task, "--model", model, "--data", data, "--adapter-path", adapter];
+async function evaluation(task: string, model: string, data: string, adapter?: string) {
+  const adapted = adapter === undefined ? [] : ["--adapter-path", adapter];
+  const words = ["eval", "--task", task, "--model", model, "--data", data, ...adapted];
   const result = await cli.run([...words, "--json"]);
   expect(result, result.stderr).toMatchObject({ code: 0 });
   return JSON.parse(result.stdout) as Record<string, unknown>;
@@ -181,6 +182,49 @@ test("token classification, masked language modelling and sentence pairs learn",
   const embedder = await train("sentence-embedding", encoder, pairData);
   const judged = await evaluation("sentence-embedding", encoder, pairData, embedder.out);
   expect(judged.loss as number).toBeLessThan(0.5);
+});
+
+test("a decoder that embeds texts by the last token, which its tokenizer appends: train, evaluate, merge", async () => {
+  const decoder = cli.path("qwen3-embedding");
+  cpSync(fixturePath("tasks/qwen3-embedding"), decoder, { recursive: true });
+  const vocab = Object.fromEntries(
+    ["<pad>", "<bos>", "<eos>", ...LETTERS, "good", "film"].map((word, i) => [word, i]),
+  );
+  const special = ["<pad>", "<bos>", "<eos>"].map((content, id) => ({
+    ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+  }));
+  const template = (...ids: string[]) => [
+    ...ids.map((id) => ({ Sequence: { id, type_id: 0 } })),
+    { SpecialToken: { id: "<eos>", type_id: 0 } },
+  ];
+  cli.write("qwen3-embedding/tokenizer.json", [
+    {
+      ...{ version: "1.0", truncation: null, padding: null, added_tokens: special, normalizer: null },
+      pre_tokenizer: { type: "Whitespace" },
+      post_processor: {
+        ...{ type: "TemplateProcessing", single: template("A"), pair: template("A", "B") },
+        special_tokens: { "<eos>": { id: "<eos>", ids: [2], tokens: ["<eos>"] } },
+      },
+      decoder: null,
+      model: { type: "WordLevel", vocab, unk_token: "<pad>" },
+    },
+  ]);
+  const pairs = LETTERS.slice(0, 12).map((letter) => ({
+    anchor: `good ${letter}`,
+    positive: `film ${letter}`,
+  }));
+  const data = cli.write("decoder-pairs.jsonl", pairs);
+  const before = await evaluation("sentence-embedding", decoder, data);
+  const { out } = await train("sentence-embedding", decoder, data);
+  const config = JSON.parse(readFileSync(`${out}/adapter_config.json`, "utf8")) as object;
+  expect(config).toMatchObject({ task_type: "FEATURE_EXTRACTION" });
+  const after = await evaluation("sentence-embedding", decoder, data, out);
+  expect(after.loss as number).toBeLessThan((before.loss as number) / 2);
+  const merged = cli.path("qwen3-merged");
+  const words = ["merge", "--task", "sentence-embedding", "--model", decoder, "--adapter-path", out];
+  expect(await cli.run([...words, "--output-dir", merged])).toMatchObject({ code: 0 });
+  const again = await evaluation("sentence-embedding", merged, data);
+  expect(again.loss as number).toBeCloseTo(after.loss as number, 4);
 });
 
 test("image classification from a folder of images; a file that is no image is named", async () => {

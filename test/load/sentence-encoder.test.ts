@@ -1,8 +1,11 @@
+import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import { openTaskModel } from "../../src/load/model.ts";
+import { modules } from "../../src/nn/module.ts";
+import { unitLength } from "../../src/nn/norm.ts";
 import { type PoolingMode, pool } from "../../src/nn/pooling.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { relativeNormError } from "../support/compare.ts";
@@ -125,4 +128,32 @@ test.each([
   const { used } = device.memory.stats;
   await expect(open(encoderFiles(pooling, others))).rejects.toThrow(message);
   expect(device.memory.stats.used).toBe(used);
+});
+
+// The oracle of the numbers is test/fixtures/tasks/qwen3-embedding; here every family has to give its own last states.
+describe.each(readdirSync(fixturePath("families")))("a decoder as sentence encoder: %s", (name) => {
+  test("a file of a language model gives its states, pooled, and its output layer is no matter", async () => {
+    const files = folderFiles(fixturePath(`families/${name}`));
+    const device = await testDevice();
+    const warnings: string[] = [];
+    const onWarning = (warning: string) => warnings.push(warning);
+    const language = await openTaskModel(files, device, { task: "causal-lm" });
+    const encoder = await openTaskModel(files, device, { task: "sentence-embedding", onWarning });
+    const ids = fromArray(device, Uint32Array.from([3, 7, 5, 4, 9, 6, 0, 0]), [2, 4]);
+    const counts = [4, 2];
+    const context = {
+      training: false,
+      seed: 0,
+      counts,
+      lengths: fromArray(device, Uint32Array.from(counts), [2]),
+    };
+    const lastToken = encoder.withPooling("lasttoken").embed(ids, context);
+    const wanted = unitLength(undefined, pool("lasttoken", language.hidden(ids, context), context));
+    expect(relativeNormError(await lastToken.read(), await wanted.read())).toBeLessThan(1e-6);
+    expect(encoder.architecture).toMatch(/Model$/);
+    expect([...modules(encoder.root)].some(({ path }) => path.startsWith("model."))).toBe(false);
+    expect(warnings).toEqual([]);
+    encoder.release();
+    language.release();
+  });
 });
