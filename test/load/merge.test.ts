@@ -9,6 +9,7 @@ import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { mergedFiles } from "../../src/load/merge.ts";
 import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";
+import { companionFiles } from "../../src/load/model-folder.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { decodeBf16 } from "../../src/util/half.ts";
 import { testDevice } from "../support/device.ts";
@@ -18,7 +19,8 @@ import { type TaskGolden, taskCase } from "../support/task-fixtures.ts";
 
 /** A model of one file with all its weights in f32, so that merging rounds nothing away. */
 async function widened(folder: string): Promise<FileSource> {
-  const { tensors, read } = await openCheckpoint(folderFiles(folder));
+  const stored = folderFiles(folder);
+  const { tensors, read } = await openCheckpoint(stored);
   const entries = [...tensors.values()].map(async (tensor) => {
     const { name, dtype, shape } = tensor;
     const bytes = (await read(tensor)).slice();
@@ -27,8 +29,9 @@ async function widened(folder: string): Promise<FileSource> {
   });
   const weights = writeSafetensors(await Promise.all(entries), { format: "pt" });
   const config = new Uint8Array(readFileSync(`${folder}/config.json`));
+  const beside = await companionFiles(stored, "sentence-embedding"); // its pooling, where it has one
   const files = { "config.json": config, "model.safetensors": weights };
-  return memoryFiles(folder, new Map(Object.entries(files)));
+  return memoryFiles(folder, await wholeFiles(new Map([...beside, ...Object.entries(files)])));
 }
 
 const worst = (got: Float32Array, want: Float32Array) => {
