@@ -162,6 +162,7 @@ const MODEL_TYPES: Readonly<Record<string, string>> = {
   bert: "BertTokenizer",
   distilbert: "BertTokenizer",
   roberta: "RobertaTokenizer",
+  "xlm-roberta": "XLMRobertaTokenizer",
   mistral: "TokenizersBackend",
   phi3: "TokenizersBackend",
   olmo2: "TokenizersBackend",

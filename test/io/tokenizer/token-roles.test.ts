@@ -173,3 +173,13 @@ describe("files that cannot be meant", () => {
     },
   );
 });
+
+test("the model type names the roles of an XLM-R tokenizer that stands alone", async () => {
+  const words = ["<s>", "<pad>", "</s>", "<unk>", "▁a"];
+  const vocab = words.map((word) => [word, 0]);
+  const json = { added_tokens: [], model: { type: "Unigram", unk_id: 3, vocab } };
+  const opened = await openTokenizer(filesOf({ "tokenizer.json": json }), {
+    config: { model_type: "xlm-roberta" },
+  });
+  expect(opened).toMatchObject({ bosTokenId: 0, eosTokenId: 2, padTokenId: 1 });
+});
