@@ -10,7 +10,7 @@ import { openNodeDevice } from "./platform/node-gpu.ts";
 import { checkMergedFolder, supersededIn } from "./platform/node-merged-folder.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
-import { checkOptions } from "./util/options.ts";
+import { checkOptions, required, words } from "./util/options.ts";
 
 export * from "./api.ts";
 
@@ -33,6 +33,7 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
  * @throws LoraError where the folder cannot be written to or the disk is full; what was there is then as before
  */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
+  checkFolder("saveAdapter", folder);
   await folderWriter(folder).write(await adapterFiles(adapter));
 }
 
@@ -50,6 +51,7 @@ export async function saveMerged(
   folder: string,
   options: SourceOptions = {},
 ): Promise<void> {
+  checkFolder("saveMerged", folder);
   await checkMergedFolder(folder, model.name);
   checkOptions("saveMerged", options, SOURCE_RULES);
   requireAdapterOf("saveMerged", adapter, model.root);
@@ -60,3 +62,8 @@ export async function saveMerged(
 export { folderFiles } from "./platform/node-files.ts";
 export { openNodeDevice as openDevice } from "./platform/node-gpu.ts";
 export { decodeNodeImage as decodeImage } from "./platform/node-images.ts";
+
+/** @throws LoraError where the folder to write to is no text, or an empty one */
+function checkFolder(where: string, folder: string): void {
+  checkOptions(where, { folder }, { folder: required(words()) });
+}

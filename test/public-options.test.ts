@@ -217,3 +217,35 @@ describe("what was released, is off or belongs elsewhere is refused", () => {
     expect(() => attach(gone, lora())).toThrow(said);
   });
 });
+
+describe("what stands before the options is checked, too", () => {
+  const withTokenizer = () => ({ ...model, tokenizer });
+  const wrong: [string, () => unknown, RegExp][] = [
+    [
+      "a row without keys",
+      () => node.evaluate(withTokenizer(), [{} as never]),
+      /row 1 has no keys, wanted "text"/,
+    ],
+    [
+      "a prompt alone",
+      () => node.evaluate(withTokenizer(), [{ prompt: "x" } as never]),
+      /row 1 has keys "prompt"/,
+    ],
+    ["a text for rows", () => node.evaluate(withTokenizer(), "a" as never), /the rows are no list/],
+    ["a row that is a text", () => node.evaluate(withTokenizer(), ["a" as never]), /row 1 is no object/],
+    [
+      "a prompt that is a number",
+      () => node.generate(withTokenizer(), 5 as never).next(),
+      /prompt is 5, wanted a text/,
+    ],
+    ["no reference", () => node.loadModel(undefined as never), /reference is missing, wanted a text/],
+    ["a number for an adapter", () => node.loadAdapter(model, 5 as never), /reference is 5/],
+    ["options for a method", () => attach(model, { r: 2 } as never), /attach: the method is none/],
+    ["no folder", () => node.saveAdapter(adapter, ""), /folder is "", wanted a text/],
+    ["no folder for a model", () => node.saveMerged(model, adapter, 5 as never), /folder is 5/],
+    ["a list for a pattern", () => lora({ alphaPattern: [] as never }), /alphaPattern is \[\]/],
+  ];
+  test.each(wrong)("%s", async (_, call, message) => {
+    await expect((async () => await call())()).rejects.toThrow(message);
+  });
+});

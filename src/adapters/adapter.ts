@@ -129,6 +129,8 @@ export function attach<M extends Method>(
   options: AttachOptions = {},
 ): Adapter<M> {
   checkOptions("attach", options, RULES);
+  if (typeof method?.sites !== "function")
+    fail("attach", "the method is none", "give one, such as lora({ r: 8 })");
   requireLive("attach", model.root);
   const { seed = 0 } = options;
   const targets = method.sites(model);

@@ -1,4 +1,5 @@
-import type { JsonObject } from "../util/json.ts";
+import { fail, failAll } from "../util/fail.ts";
+import { isObject, type JsonObject } from "../util/json.ts";
 import { splitLines } from "../util/lines.ts";
 import { nearest } from "../util/nearest.ts";
 import { textProblem } from "./fields.ts";
@@ -34,6 +35,19 @@ export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readEx
 export function readExamples(source: string | Iterable<string>, label: string): Example[] {
   const lines = typeof source === "string" ? splitLines(source) : source;
   return collectRows(jsonRows(lines, label), label, EXAMPLE_READER);
+}
+
+/**
+ * Checks rows as a caller gave them, by the rules for rows of a file.
+ * @throws LoraError that names every bad row by its number, from 1
+ */
+export function checkExamples(where: string, examples: readonly Example[]): void {
+  if (!Array.isArray(examples)) fail(where, `the rows are no list, wanted rows with ${WANTED}`);
+  const problems = examples.flatMap((row: unknown, i) => {
+    const read = isObject(row) ? readExample(row) : `is no object, wanted ${WANTED}`;
+    return typeof read === "string" ? [`row ${i + 1} ${read}`] : [];
+  });
+  failAll(where, problems, `each row needs ${WANTED}`);
 }
 
 function readExample(values: JsonObject): Example | string {

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, flag, integer, oneOf, type Rules, withDefaults } from "../util/options.ts";
-import type { CompletionExample, Example } from "./examples.ts";
+import { type CompletionExample, checkExamples, type Example } from "./examples.ts";
 import { specialFrame } from "./special-frame.ts";
 import { RowCheck } from "./vocabulary.ts";
 
@@ -89,6 +89,7 @@ export function tokenizeExamples(
   embeddingRows = Number.POSITIVE_INFINITY,
 ): { sequences: Sequence[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
+  checkExamples("tokenizeExamples", examples);
   const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
   const encoder = exampleEncoder(tokenizer, appendEos, maxLength);
   const sequences: Sequence[] = [];

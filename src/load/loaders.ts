@@ -4,7 +4,16 @@ import type { Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
 import { requireLive } from "../nn/module.ts";
-import { callback, checkOptions, flag, objectOf, type Rules, text } from "../util/options.ts";
+import {
+  callback,
+  checkOptions,
+  flag,
+  objectOf,
+  type Rules,
+  required,
+  text,
+  words,
+} from "../util/options.ts";
 import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
 import {
   HEAD_RULES,
@@ -87,16 +96,23 @@ export interface Loaders {
   ): Promise<Adapter<Lora>>;
 }
 
+/** @throws LoraError where what names a model or an adapter is no text */
+function checkReference(where: string, reference: string): void {
+  checkOptions(where, { reference }, { reference: required(words()) });
+}
+
 /** The functions that load, with what is the platform's own plugged in. */
 export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
   return {
     async loadModel(reference, options = {}) {
+      checkReference("loadModel", reference);
       checkOptions("loadModel", options, LOAD_RULES);
       const { device, ...source } = options;
       const files = await resolveFiles(reference, source);
       return openModel(files, device ?? (await openDevice()), { onWarning: source.onWarning });
     },
     async loadTaskModel(reference, options = {}) {
+      checkReference("loadTaskModel", reference);
       checkOptions("loadTaskModel", options, TASK_RULES);
       const { task, labels, seed, device, ...source } = options;
       const files = await resolveFiles(reference, source);
@@ -104,6 +120,7 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       return openTaskModel(files, device ?? (await openDevice()), { task, labels, seed, onWarning });
     },
     async loadAdapter(model, reference, options = {}) {
+      checkReference("loadAdapter", reference);
       checkOptions("loadAdapter", options, ADAPTER_RULES);
       requireLive("loadAdapter", model.root);
       const { onWarning } = options;

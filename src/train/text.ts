@@ -12,7 +12,7 @@ import { alienToken, REMEDY } from "../data/vocabulary.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
-import { callback, checkOptions, listOf, pickOptions, type Rules, text } from "../util/options.ts";
+import { callback, checkOptions, listOf, pickOptions, type Rules, required, text } from "../util/options.ts";
 import {
   EVALUATION_RULES,
   type Evaluation,
@@ -110,6 +110,7 @@ export async function* generate(
 ): AsyncGenerator<string> {
   checkOptions("generate", options, GENERATE_RULES);
   const tokenizer = requireTokenizer(model);
+  checkOptions("generate", { prompt }, { prompt: required(text()) });
   const promptIds = encodePrompt(tokenizer, prompt);
   const rows = model.config.vocabSize;
   const alien = alienToken(promptIds, { tokenizer, rows });

@@ -114,6 +114,15 @@ export function text(...aliases: string[]): Rule {
   return { wanted: "a text", accepts: (value) => typeof value === "string", aliases };
 }
 
+/** A text with something in it. */
+export function words(): Rule {
+  return {
+    wanted: "a text",
+    accepts: (value) => typeof value === "string" && value.trim() !== "",
+    aliases: [],
+  };
+}
+
 /** One of some words. */
 export function oneOf(words: readonly string[], ...aliases: string[]): Rule {
   return {
@@ -151,11 +160,11 @@ export function callback(): Rule {
   return { wanted: "a function", accepts: (value) => typeof value === "function", aliases: [] };
 }
 
-/** An object whose own functions look into it. */
+/** An object, no list, whose own functions look into it. */
 export function objectOf(wanted: string, accepts: (value: object) => boolean = () => true): Rule {
   return {
     wanted,
-    accepts: (value) => typeof value === "object" && value !== null && accepts(value),
+    accepts: (value) => isObject(value) && accepts(value),
     aliases: [],
   };
 }
