@@ -83,7 +83,8 @@ function isNamed(path: string, name: string): boolean {
   return path === name || path.endsWith(`.${name}`);
 }
 
-function isExcluded(path: string, exclude: readonly string[] | string | undefined): boolean {
+/** Whether a module is left out, by the end of its path or by an expression. */
+export function isExcluded(path: string, exclude: readonly string[] | string | undefined): boolean {
   if (exclude === undefined || exclude.length === 0) return false;
   if (typeof exclude === "string") return pythonFullMatch(exclude)(path);
   return exclude.some((name) => isNamed(path, name));

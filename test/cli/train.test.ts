@@ -20,6 +20,24 @@ const TRAIN_LINE =
   /^Iter \d+: Train loss \d+\.\d{3}, Learning Rate \d\.\d{3}e[+-]\d\d, It\/sec \d+\.\d{3}, Tokens\/sec \d+\.\d{3}, Trained Tokens \d+, Peak mem \d+\.\d{3} GB$/;
 
 describe("on the bundled model", () => {
+  test("names that leave nothing out, or change no layer's rank, are told", async () => {
+    const data = cli.write("few.jsonl", ROWS);
+    const words = ["--exclude-modules", "k_prj", "--rank-pattern", "q_prj=2", "--iters", "1"];
+    const run = await cli.run([
+      "train",
+      ...TRAIN,
+      "--data",
+      data,
+      "--adapter-path",
+      cli.path("told"),
+      ...words,
+    ]);
+    expect(run.code, run.stderr).toBe(0);
+    const said = run.stdout + run.stderr;
+    expect(said).toContain('warning: exclude_modules ["k_prj"] leaves nothing out');
+    expect(said).toContain('warning: "q_prj" of rank_pattern matches no adapted layer');
+  });
+
   test("train, then generate and evaluate with the adapter, then go on from it", async () => {
     cli.write("data/train.jsonl", ROWS);
     cli.write("data/valid.jsonl", ROWS.slice(0, 2));

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
+import { isExcluded } from "../../adapters/targets.ts";
 import { labelNames } from "../../data/labelled.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { adapterFiles } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
+import { modules } from "../../nn/module.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
 import { DAMAGED } from "../../train/sample.ts";
 import type { StepMetrics, TrainerOptions } from "../../train/trainer.ts";
@@ -111,14 +113,18 @@ function loraOptions(settings: TrainSettings): LoraOptions {
 }
 
 /** As PEFT warns of them: most are mistyped names. */
-function uselessPatterns({ method, sites }: Adapter<Lora>): string[] {
+function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
   const paths = sites.map(({ module }) => module.path);
-  const { rankPattern, alphaPattern } = method.options;
+  const { rankPattern, alphaPattern, excludeModules = [] } = method.options;
+  const excludes = [...modules(base.root)].some(({ path }) => isExcluded(path, excludeModules));
   const describe = (field: string, keys: readonly string[]) =>
     keys.map((key) => `${JSON.stringify(key)} of ${field} matches no adapted layer`);
   return [
     ...describe("rank_pattern", unmatchedKeys(rankPattern, paths)),
     ...describe("alpha_pattern", unmatchedKeys(alphaPattern, paths)),
+    ...(excludeModules.length > 0 && !excludes
+      ? [`exclude_modules ${JSON.stringify(excludeModules)} leaves nothing out`]
+      : []),
   ];
 }
 
