@@ -115,6 +115,17 @@ export async function loadAdapter(
   for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
   checkFits(model, read, files.label);
   const adapter = attach(model, methodOf(model, read));
+  try {
+    writeTensors(adapter, read);
+    await model.device.check(); // there may be no memory for it
+  } catch (error) {
+    adapter.release();
+    throw error;
+  }
+  return adapter;
+}
+
+function writeTensors(adapter: Adapter, read: PeftAdapter): void {
   for (const { module, tensors } of adapter.sites) {
     const stored = read.tensors.get(module.path);
     if (!stored) continue;
@@ -126,7 +137,6 @@ export async function loadAdapter(
       tensor.write(read.saved.get(`${module.path}.${name}`)?.data as Float32Array);
     }
   }
-  return adapter;
 }
 
 /** An adapter of another task may fit all the same, and would mean nothing. */

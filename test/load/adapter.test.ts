@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
@@ -7,6 +7,7 @@ import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
+import { LoraError } from "../../src/util/fail.ts";
 import {
   fixturePath,
   type Golden,
@@ -88,6 +89,18 @@ describe("an adapter file", () => {
       "is an adapter for masked-lm",
     );
   });
+});
+
+test("an adapter for which there is no memory is not left on the model", async () => {
+  const model = await openTestModel(folder);
+  const { used } = model.device.memory.stats;
+  const files = folderFiles(`${folder}/adapter`);
+  vi.spyOn(model.device, "check").mockRejectedValueOnce(new LoraError("out-of-memory", "memory", "no more"));
+  await expect(loadAdapter(model, files)).rejects.toThrow("no more");
+  expect(model.device.memory.stats.used).toBe(used);
+  const adapter = await loadAdapter(model, files);
+  expect(adapter.attached).toBe(true);
+  model.release();
 });
 
 describe("attach", () => {
