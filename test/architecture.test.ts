@@ -24,7 +24,7 @@ const SOUND: Readonly<Record<string, string>> = {
   "src/kernels/foo.ts":
     'import shader from "../../shaders/foo.wgsl";\nexport function foo(x: Tensor): Tensor {\n  return shader;\n}',
   "src/nn/foo.ts":
-    'import { foo } from "../kernels/foo.ts";\nexport const take = (window: number[]) => window.map(foo);',
+    'import { foo } from "../kernels/foo.ts";\nexport const take = (window: number[]) => window.map((x) => foo([...window].push({ ...x })));',
   "src/models/foo.ts": 'import type { take } from "../nn/foo.ts";\nexport type A = typeof take;',
   "src/io/foo.ts":
     'import { fail } from "../util/fail.ts";\nexport const anything = fail; // takes any number',
@@ -110,6 +110,16 @@ const PLANTED: [what: string, changes: Record<string, string | undefined>, breac
   ["any", { "src/nn/a.ts": "export const a = (x: any) => x;" }, /uses the type any/],
   ["a cast to any", { "src/nn/a.ts": "export const a = [] as any;" }, /uses the type any/],
   ["any as an argument", { "src/nn/a.ts": "export const a = new Map<string, any>();" }, /uses the type any/],
+  [
+    "a list spread into the arguments of a call",
+    { "src/nn/a.ts": "export const a = (x: number[]) => Math.max(0, ...x);" },
+    /nn\/a\.ts spreads a list into Math\.max/,
+  ],
+  [
+    "a list pushed item by item",
+    { "src/nn/a.ts": "export const a = (x: number[], y: number[]) => x.push({ a: [...y] }, ...y);" },
+    /nn\/a\.ts spreads a list into push/,
+  ],
   [
     "a shader imported by a layer",
     { "src/nn/a.ts": 'import foo from "../../shaders/foo.wgsl";' },

@@ -1,3 +1,4 @@
+import { append } from "../util/arrays.ts";
 import { failAll } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
 import type { OptionTable, Settings } from "./options.ts";
@@ -47,7 +48,7 @@ export function settle<T extends OptionTable>(
 ): Settled<T> {
   const problems = sources.flatMap((source) => [...wrongValues(table, source), ...givenTwice(source)]);
   const values = new Map(sources.flat().map(({ key, value }) => [key, value]));
-  problems.push(...missing(table, values));
+  append(problems, missing(table, values));
   failAll(where, problems);
   const entries = Object.entries(table).map(([key, option]) => {
     return [key, values.has(key) ? option.read(values.get(key)) : option.fallback];

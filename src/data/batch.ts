@@ -1,3 +1,4 @@
+import { largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
@@ -62,7 +63,7 @@ export function padRows(
   { padTokenId = 0, padToMultipleOf = 8 }: PaddingOptions = {},
 ): TokenBatch {
   const lengths = rows.map(({ length }) => length);
-  const length = Math.ceil(Math.max(...lengths) / padToMultipleOf) * padToMultipleOf;
+  const length = Math.ceil(largest(lengths) / padToMultipleOf) * padToMultipleOf;
   const inputIds = new Uint32Array(rows.length * length).fill(padTokenId);
   for (const [i, row] of rows.entries()) inputIds.set(row, i * length);
   const tokens = lengths.reduce((sum, n) => sum + n, 0);

@@ -1,3 +1,4 @@
+import { append } from "../util/arrays.ts";
 import { LoraError } from "../util/fail.ts";
 
 /**
@@ -162,7 +163,7 @@ export class Memory {
     try {
       return body();
     } finally {
-      this.#scopes.push(...suspended);
+      append(this.#scopes, suspended);
     }
   }
 

@@ -2,6 +2,7 @@ import shader from "../../shaders/branch-gradients.wgsl";
 import type { Device } from "../gpu/device.ts";
 import type { Region } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { largest, smallest } from "../util/arrays.ts";
 import { matmul } from "./matmul.ts";
 import { hasOuterProducts } from "./matmul-shader.ts";
 
@@ -86,8 +87,8 @@ function fuse(given: readonly BranchLayer[], device: Device): Fused | undefined 
 /** The bytes from the first of these tensors to the last, if they lie in one buffer and one binding can hold them. */
 function coverOf(tensors: readonly Tensor[], bindingLimit: number): Region | undefined {
   const { storage } = tensors[0] as Tensor;
-  const byteOffset = Math.min(...tensors.map((tensor) => tensor.byteOffset));
-  const byteLength = Math.max(...tensors.map((tensor) => tensor.byteOffset + tensor.byteLength)) - byteOffset;
+  const byteOffset = smallest(tensors.map((tensor) => tensor.byteOffset));
+  const byteLength = largest(tensors.map((tensor) => tensor.byteOffset + tensor.byteLength)) - byteOffset;
   const isOne = tensors.every((tensor) => tensor.storage === storage);
   return isOne && byteLength <= bindingLimit ? { storage, byteOffset, byteLength } : undefined;
 }
@@ -99,8 +100,8 @@ function launch({ layers, b, db }: Fused, { h, dh, scale }: BranchSums): void {
   const [, second = one, third = one] = layers;
   const row_blocks = Math.ceil(h.rows / (4 * SG));
   const place = (tensor: Tensor, region: Region) => (tensor.byteOffset - region.byteOffset) / 4;
-  const widest = Math.max(...layers.map(({ dy }) => dy.columns));
-  const ranks = Math.max(...layers.map(({ B }) => B.columns));
+  const widest = largest(layers.map(({ dy }) => dy.columns));
+  const ranks = largest(layers.map(({ B }) => B.columns));
   device.run(shader, "backward", {
     bind: { dy0: one.dy, dy1: second.dy, dy2: third.dy, b, h, dh, db },
     params: {

@@ -1,5 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 
 /** Binding offsets must be multiples of this on the portable floor (`minStorageBufferOffsetAlignment`), bytes. */
@@ -31,7 +32,7 @@ export function rowWindows(tensor: Tensor, limitBytes = tensor.device.bindingLim
  * @param rowBytes of each tensor
  */
 export function commonWindows(rows: number, rowBytes: readonly number[], limitBytes: number): RowWindow[] {
-  const widest = Math.max(...rowBytes);
+  const widest = largest(rowBytes);
   if (rows * widest <= limitBytes) return [{ start: 0, end: rows }];
   let step = VECTOR;
   for (const bytes of rowBytes) {

@@ -1,6 +1,7 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
+import { largest } from "../util/arrays.ts";
 import { linear } from "./linear.ts";
 import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
 import { rmsNorm } from "./norm.ts";
@@ -43,7 +44,7 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   function rotate(q: Tensor, k: Tensor, { tape, cache, counts }: Context): [q: Tensor, k: Tensor] {
     if (!rope) return [q, k];
     const position = cache?.length ?? 0;
-    const longest = counts && Math.max(...counts);
+    const longest = counts && largest(counts);
     return ops.ropePair(tape, q, k, rope.upTo(position + (q.shape[1] as number), longest), position);
   }
 

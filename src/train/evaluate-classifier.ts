@@ -4,6 +4,7 @@ import type { LabelledTokens } from "../data/tokenize.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
 import { requireLive } from "../nn/module.ts";
+import { append } from "../util/arrays.ts";
 import { checkOptions, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import type { ClassifierObjective } from "./classification.ts";
@@ -37,8 +38,8 @@ export async function evaluateClassifier<Item, B extends Counted>(
   let loss = 0;
   for await (const judged of judge(objective, items, options)) {
     loss += judged.loss;
-    wanted.push(...judged.wanted);
-    given.push(...judged.given);
+    append(wanted, judged.wanted);
+    append(given, judged.given);
   }
   return evaluation(wanted, given, loss, objective.labelNames);
 }
@@ -56,9 +57,9 @@ export async function evaluateTagger(
   let loss = 0;
   for await (const judged of judge(objective, items, options)) {
     loss += judged.loss;
-    wanted.push(...judged.wanted);
-    given.push(...judged.given);
-    rows.push(...tagsOf(judged, labelNames));
+    append(wanted, judged.wanted);
+    append(given, judged.given);
+    append(rows, tagsOf(judged, labelNames));
   }
   return {
     ...evaluation(wanted, given, loss, labelNames),

@@ -1,3 +1,4 @@
+import { largest, smallest } from "../util/arrays.ts";
 import { failAll } from "../util/fail.ts";
 
 /**
@@ -44,7 +45,7 @@ export class StopStrings {
     const ends = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((at) => at >= 0);
     if (ends.length === 0) return this.#release(this.#held.length - this.#undecided());
     this.stopped = true;
-    const text = this.#release(Math.min(...ends));
+    const text = this.#release(smallest(ends));
     this.#held = "";
     return text;
   }
@@ -59,7 +60,7 @@ export class StopStrings {
 
   /** Length of the longest end of what is held that is the start of a stop string. */
   #undecided(): number {
-    const longest = Math.max(0, ...this.#stops.map((stop) => stop.length - 1));
+    const longest = Math.max(0, largest(this.#stops.map((stop) => stop.length - 1)));
     for (let length = Math.min(longest, this.#held.length); length > 0; length--) {
       const end = this.#held.slice(this.#held.length - length);
       if (this.#stops.some((stop) => stop.startsWith(end))) return length;

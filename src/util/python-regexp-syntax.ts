@@ -1,3 +1,4 @@
+import { largest, smallest } from "./arrays.ts";
 /** The syntax tree of an expression of Python's `re`, with all flags resolved. */
 export type Node =
   | { kind: "char"; code: number; ignoreCase: boolean; ascii: boolean }
@@ -41,8 +42,8 @@ export function widthOf(node: Node): { min: number; max: number } {
     case "choice": {
       const widths = node.branches.map(widthOf);
       return {
-        min: Math.min(...widths.map(({ min }) => min)),
-        max: Math.max(...widths.map(({ max }) => max)),
+        min: smallest(widths.map(({ min }) => min)),
+        max: largest(widths.map(({ max }) => max)),
       };
     }
     case "group":

@@ -103,8 +103,33 @@ function foreignWords(path: string, text: string): string[] {
   for (const name of globals.filter((name) => usesGlobal(code, name)))
     problems.push(`uses the global ${name}`);
   if (/^export default\b/m.test(code)) problems.push("has a default export");
+  for (const name of spreadCalls(code))
+    problems.push(`spreads a list into ${name}(): a long one overflows the stack; see src/util/arrays.ts`);
   if (/[:<|&,]\s*any\b(?!["'`\w])|\bas any\b/.test(withoutTexts(code))) problems.push("uses the type any");
   return problems.map((problem) => `${path} ${problem}`);
+}
+
+/** Calls of functions for lists of any length that get one as an argument for each item. */
+function spreadCalls(code: string): string[] {
+  const text = withoutTexts(code);
+  const calls = text.matchAll(
+    /(Math\.(?:max|min)|(?<=\.)(?:push|unshift|concat|fromCharCode|fromCodePoint))\(/g,
+  );
+  return [...calls]
+    .filter((call) => hasSpread(text.slice(call.index + call[0].length)))
+    .map(([, name]) => name as string);
+}
+
+/** Whether `...` stands among the arguments, which begin here, themselves. */
+function hasSpread(args: string): boolean {
+  let depth = 0;
+  for (const [token] of args.matchAll(/[([{]|[)\]}]|\.{3}/g)) {
+    if (token === "...") {
+      if (depth === 0) return true;
+    } else depth += "([{".includes(token) ? 1 : -1;
+    if (depth < 0) return false;
+  }
+  return false;
 }
 
 const withoutTexts = (code: string) =>

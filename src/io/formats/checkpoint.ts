@@ -104,9 +104,8 @@ async function readShards(files: FileSource, problems: string[]): Promise<Stored
   const weightMap = readWeightMap(await readObject(files, INDEX), where);
   const names = [...new Set(weightMap.values())].sort();
   const outside = names.filter(leavesFolder);
-  problems.push(
-    ...outside.map((name) => `${where}: the shard path ${JSON.stringify(name)} leaves the folder`),
-  );
+  for (const name of outside)
+    problems.push(`${where}: the shard path ${JSON.stringify(name)} leaves the folder`);
 
   const shards = new Map<string, Map<string, CheckpointTensor>>();
   const openShard = async (name: string) => {

@@ -1,3 +1,4 @@
+import { append } from "../../util/arrays.ts";
 import { failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { shown } from "../../util/shown.ts";
@@ -196,11 +197,11 @@ function findings(config: PeftLoraConfig): { problems: string[]; obstacles: Obst
   const right = (name: keyof PeftLoraConfig) => !wrong.includes(name);
   if (right("rank_pattern")) {
     const values = patternProblems("rank_pattern", config.rank_pattern, RANK.accepts, RANK.wants);
-    problems.push(...values);
+    append(problems, values);
   }
   if (right("alpha_pattern")) {
     const values = patternProblems("alpha_pattern", config.alpha_pattern, NUMBER.accepts, NUMBER.wants);
-    problems.push(...values);
+    append(problems, values);
   }
   return { problems: [...problems, ...conflicts(config)], obstacles: obstacles(config, right) };
 }

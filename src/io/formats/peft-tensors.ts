@@ -1,3 +1,4 @@
+import { append } from "../../util/arrays.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { type PeftLoraConfig, trainedWhole } from "./peft-config.ts";
 import { DIFFUSERS, describeForeignTensor } from "./peft-foreign-tensors.ts";
@@ -174,7 +175,7 @@ function checkRanks(
 
 function note(findings: Findings, text: string, ...names: readonly string[]): void {
   const found = findings.get(text);
-  if (found) found.push(...names);
+  if (found) append(found, names);
   else findings.set(text, [...names]);
 }
 

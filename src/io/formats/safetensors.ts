@@ -1,3 +1,4 @@
+import { append } from "../../util/arrays.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { checkRange, type FileSource, failMissing } from "../files/files.ts";
@@ -82,7 +83,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, label: string):
 
   const problems: string[] = [];
   const { __metadata__: metadata, ...entries } = json;
-  problems.push(...metadataProblems(metadata));
+  append(problems, metadataProblems(metadata));
   const tensors = readEntries(entries, dataStart, fileSize, problems);
   failAll(label, problems, DAMAGED);
   return { metadata: { ...(metadata as Record<string, string> | null | undefined) }, tensors, dataStart };
@@ -149,7 +150,7 @@ function readEntries(
     tensors.set(name, { name, ...typed, begin: dataStart + span.begin, end: dataStart + span.end });
   }
   const allKnown = spans.length === Object.keys(entries).length;
-  if (allKnown) problems.push(...layoutProblems(spans, dataBytes));
+  if (allKnown) append(problems, layoutProblems(spans, dataBytes));
   return tensors;
 }
 
@@ -187,7 +188,10 @@ function readType(
   if (!isSizes(shape)) {
     typeProblems.push(`shape ${JSON.stringify(shape)} should be a list of whole numbers ≥ 0`);
   }
-  problems.push(...typeProblems.map((problem) => `${name}: ${problem}`));
+  append(
+    problems,
+    typeProblems.map((problem) => `${name}: ${problem}`),
+  );
   if (!isDtype(dtype) || !isSizes(shape)) return undefined;
 
   const bytes = byteLength(dtype, shape);

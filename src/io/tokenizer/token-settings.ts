@@ -1,3 +1,4 @@
+import { append } from "../../util/arrays.ts";
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type NamedToken, readToken } from "./added-tokens.ts";
@@ -96,8 +97,8 @@ function extraTokens(config: JsonObject, map: JsonObject) {
   const tokens: unknown[] = [];
   const named: [role: string, token: unknown][] = [];
   for (const given of [own, more, old]) {
-    if (Array.isArray(given)) tokens.push(...given);
-    else if (isObject(given)) named.push(...Object.entries(given));
+    if (Array.isArray(given)) append(tokens, given);
+    else if (isObject(given)) append(named, Object.entries(given));
     else if (isFilled(given)) {
       fail(CONFIG, `${field} is ${JSON.stringify(given)}, expected a list of tokens, or tokens by role`);
     }

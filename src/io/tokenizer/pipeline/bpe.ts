@@ -1,3 +1,4 @@
+import { append } from "../../../util/arrays.ts";
 import type { ModelJson } from "../schema/models.ts";
 import { unsupported } from "./component.ts";
 import { byteTokens, type Model, modelOf, unknownId, type Vocabulary, vocabularyOf } from "./model.ts";
@@ -60,7 +61,7 @@ function symbolReader(json: BpeJson, vocabulary: Vocabulary): (word: string) => 
         continue;
       }
       const bytes = bytesOf?.(text);
-      if (bytes) ids.push(...bytes);
+      if (bytes) append(ids, bytes);
       else if (unknown !== undefined) {
         if (waiting !== undefined && !json.fuse_unk) ids.push(waiting);
         waiting = unknownId(vocabulary, unknown);
