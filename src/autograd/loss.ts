@@ -70,6 +70,7 @@ export function linearCrossEntropy(
   { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions,
 ): Tensor {
   const { device } = hidden;
+  checkLabels("linearCrossEntropy", labels, head.rows);
   const { rows, targets, index } = labelledRows(hidden, labels);
   if (targets.length === 0) return zeros(device, [1]);
   const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
@@ -108,12 +109,7 @@ export function softmaxCrossEntropy(
   labels: Int32Array,
   { scale }: { scale: number },
 ): Tensor {
-  const alien = labels.findIndex(
-    (label) => label >= logits.columns || (label < 0 && label !== IGNORED_LABEL),
-  );
-  if (alien >= 0) {
-    fail("softmaxCrossEntropy", `label ${labels[alien]} is outside the head, which has ${logits.columns}`);
-  }
+  checkLabels("softmaxCrossEntropy", labels, logits.columns);
   const targets = fromArray(logits.device, labels, [labels.length]);
   const flat = logits.reshape([logits.rows, logits.columns]);
   const wanted = tape?.tracks(logits) ?? false;
@@ -123,6 +119,12 @@ export function softmaxCrossEntropy(
       give(logits, (into) => passOn(logits, into));
     }) ?? loss
   );
+}
+
+/** @throws LoraError for a label that the head has no score for: the device would read another row's */
+function checkLabels(where: string, labels: Int32Array, classes: number): void {
+  const alien = labels.find((label) => label >= classes || (label < 0 && label !== IGNORED_LABEL));
+  if (alien !== undefined) fail(where, `label ${alien} is outside the head, which has ${classes}`);
 }
 
 /** Rows that pass the output layer, and the label of each. Without an index they are all there are. */

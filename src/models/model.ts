@@ -63,7 +63,14 @@ export interface BaseModel<T extends string = Task> {
 
 /** A model that reads tokens. */
 export interface TextModel<T extends string = Task> extends BaseModel<T> {
-  readonly config: { vocabSize: number; maxPositions: number; hiddenSize: number; numLayers: number };
+  readonly config: {
+    vocabSize: number;
+    maxPositions: number;
+    hiddenSize: number;
+    numLayers: number;
+    /** Kinds of segments, where the model tells them apart. */
+    tokenTypes?: number;
+  };
 }
 
 /** A model whose head gives one score for each label. */

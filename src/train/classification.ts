@@ -1,9 +1,18 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, padRows, type TokenBatch } from "../data/batch.ts";
+import {
+  checkItems,
+  type ItemJudge,
+  idsProblem,
+  labelProblem,
+  labelsProblem,
+  segmentsProblem,
+} from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
 import type { Context } from "../nn/module.ts";
+import { fail } from "../util/fail.ts";
 import { uploadTokens } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
 
@@ -36,7 +45,12 @@ export interface LabelledTexts extends TokenBatch, Counted {
 export function sequenceClassification(
   model: TextClassifier<"sequence-classification">,
 ): ClassifierObjective<LabelledText, LabelledTexts> {
+  const { config, labels: classes } = model;
   return classifier(model, {
+    problemOf: ({ inputIds, segments, label }) =>
+      idsProblem(inputIds, config) ??
+      segmentsProblem(segments, inputIds.length, config) ??
+      labelProblem(label, classes.length),
     collate(items) {
       const rows = padRows(items.map(({ inputIds }) => inputIds));
       const labels = Int32Array.from(items, ({ label }) => label);
@@ -57,7 +71,10 @@ function segmentsOf(items: readonly LabelledText[]): Pick<TokenBatch, "segments"
 export function tokenClassification(
   model: TextClassifier<"token-classification">,
 ): ClassifierObjective<LabelledTokens, Batch> {
+  const { config, labels: classes } = model;
   return classifier(model, {
+    problemOf: ({ inputIds, labels }) =>
+      idsProblem(inputIds, config) ?? labelsProblem(labels, inputIds.length, classes.length),
     collate: (items) => collate(items, {}),
     logits: (batch, context) => textLogits(model, batch, context),
   });
@@ -85,9 +102,10 @@ export function imageClassification(
   const { channels, height, width } = model.image;
   const size = channels * height * width;
   return classifier(model, {
+    problemOf: ({ label }) => labelProblem(label, model.labels.length),
     collate(items) {
       const pixels = new Float32Array(items.length * size);
-      for (const [i, item] of items.entries()) pixels.set(item.pixels(), i * size);
+      for (const [i, item] of items.entries()) pixels.set(pixelsOf(item, size), i * size);
       const labels = Int32Array.from(items, ({ label }) => label);
       return { pixels, labels, tokens: items.length, terms: items.length };
     },
@@ -96,6 +114,17 @@ export function imageClassification(
       return model.logits(images, context);
     },
   });
+}
+
+/** An image's values, which are as many as the model takes. */
+function pixelsOf(item: LabelledImage, size: number): Float32Array {
+  const pixels = item.pixels();
+  if (pixels.length === size) return pixels;
+  return fail(
+    "collate",
+    `an image has ${pixels.length} values, and the model takes ${size}`,
+    "scale it first",
+  );
 }
 
 function textLogits(
@@ -109,10 +138,14 @@ function textLogits(
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
   { device, root, labels: labelNames }: Pick<ImageClassifier, "device" | "root" | "labels">,
-  parts: Pick<ClassifierObjective<Item, B>, "collate" | "logits">,
+  parts: Pick<ClassifierObjective<Item, B>, "collate" | "logits"> & Required<ItemJudge<Item>>,
 ): ClassifierObjective<Item, B> {
   return {
     ...parts,
+    collate(items, random) {
+      checkItems("collate", items, parts);
+      return parts.collate(items, random);
+    },
     device,
     root,
     labelNames,

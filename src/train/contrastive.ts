@@ -1,5 +1,6 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { padRows, type TokenBatch } from "../data/batch.ts";
+import { checkItems, idsProblem } from "../data/check-items.ts";
 import type { SentenceEncoder } from "../models/model.ts";
 import { checkOptions, number, type Rules } from "../util/options.ts";
 import { uploadTokens } from "./language-modelling.ts";
@@ -41,11 +42,15 @@ export function contrastive(
 ): Objective<TextPair, TextPairs> {
   checkOptions("contrastive", options, RULES);
   const { scale: logitScale = SCALE } = options;
-  const { device, root } = model;
+  const { device, root, config } = model;
+  const problemOf = ({ first, second }: TextPair) =>
+    idsProblem(first, config, "first") ?? idsProblem(second, config, "second");
   return {
     device,
     root,
+    problemOf,
     collate(items) {
+      checkItems("collate", items, { problemOf });
       const first = padRows(items.map(({ first }) => first));
       const second = padRows(items.map(({ second }) => second));
       return { first, second, tokens: first.tokens + second.tokens, terms: items.length };

@@ -1,5 +1,6 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, makeGroups } from "../data/batch.ts";
+import { checkItems } from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/tokenize.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
@@ -83,6 +84,7 @@ async function* judge<Item, B extends Counted>(
 ): AsyncGenerator<Judged<B>> {
   checkOptions("evaluate", options, EVALUATION_RULES);
   if (objective.root) requireLive("evaluate", objective.root);
+  checkItems("evaluate", items, objective);
   const { batchSize } = withDefaults(EVALUATION_DEFAULTS, options);
   for (const group of makeGroups(items, { batchSize })) {
     const batch = objective.collate(group, createRandom(0));

@@ -1,4 +1,5 @@
 import { makeGroups } from "../data/batch.ts";
+import { checkItems } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
@@ -60,6 +61,7 @@ export async function meanLoss<Item, B extends Counted>(
   checkOptions("meanLoss", options, MEAN_LOSS_RULES);
   const { batchSize, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
   if (objective.root) requireLive("meanLoss", objective.root);
+  checkItems("meanLoss", items, objective);
   const random = createRandom(seed);
   let sum = 0;
   let terms = 0;

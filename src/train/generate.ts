@@ -1,3 +1,4 @@
+import { idsProblem } from "../data/check-items.ts";
 import { fromArray, readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { gatherRows } from "../kernels/rows.ts";
 import { argmax } from "../kernels/sampling.ts";
@@ -80,14 +81,14 @@ export async function* generateTokens(
 }
 
 function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
-  const { maxPositions, vocabSize } = model.config;
+  const { maxPositions } = model.config;
   if (promptIds.length === 0) fail("generate", "the prompt has no tokens", "give at least the BOS token");
   if (promptIds.length >= maxPositions) {
     const got = `the prompt has ${promptIds.length} tokens; the model has ${maxPositions} positions`;
     fail("generate", got, "shorten it: at least one position must be left for the text");
   }
-  const alien = promptIds.find((id) => !(id >= 0 && id < vocabSize));
-  if (alien !== undefined) fail("generate", `token ${alien} is outside the vocabulary of ${vocabSize}`);
+  const problem = idsProblem(promptIds, model.config, "promptIds");
+  if (problem !== undefined) fail("generate", `the prompt ${problem}`);
 }
 
 async function nextToken(

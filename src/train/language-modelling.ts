@@ -1,19 +1,24 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
+import { checkItems, idsProblem, labelsProblem } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
-import { fail } from "../util/fail.ts";
 import type { Random } from "../util/random.ts";
 import type { Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
   const { device, root, head, headOptions } = model;
+  const problemOf = (item: Sequence) => tokensProblem(item, model);
   return {
     device,
     root,
-    collate: (items) => collate(items.map(predictable), { padTokenId: 0 }),
+    problemOf,
+    collate(items) {
+      checkItems("collate", items, { problemOf });
+      return collate(items.map(predictable), { padTokenId: 0 });
+    },
     loss(batch, context, scale) {
       const { ids, ...padding } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...padding });
@@ -34,17 +39,20 @@ function predictable(sequence: Sequence): Sequence {
  */
 export function maskedLanguageModelling(
   model: MaskedLanguageModel,
-  mask: (item: LabelledTokens, random: Random) => LabelledTokens = (item) => item,
+  mask?: (item: LabelledTokens, random: Random) => LabelledTokens,
 ): Objective<LabelledTokens, Batch> {
-  const { device, root, head, headOptions } = model;
+  const { device, root, config, head, headOptions } = model;
+  const problemOf = (item: LabelledTokens) => tokensProblem(item, model);
   return {
     device,
     root,
-    collate: (items, random) =>
-      collate(
-        items.map((item, i) => mask(item, random.fork(i))),
-        {},
-      ),
+    // A mask gives the labels; what it makes is checked when it is made.
+    problemOf: mask ? ({ inputIds }) => idsProblem(inputIds, config) : problemOf,
+    collate(items, random) {
+      const masked = mask ? items.map((item, i) => mask(item, random.fork(i))) : items;
+      checkItems("collate", masked, { problemOf });
+      return collate(masked, {});
+    },
     loss(batch, context, scale) {
       const { ids, ...padding } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...padding });
@@ -53,16 +61,19 @@ export function maskedLanguageModelling(
   };
 }
 
-/**
- * ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any.
- * @throws LoraError for an id that the embedding lacks: for this the device would read zeros, in silence
- */
+/** What is wrong with tokens and their labels, which are tokens too. */
+function tokensProblem(
+  { inputIds, labels }: LabelledTokens,
+  { config, head }: Pick<LanguageModel, "config" | "head">,
+): string | undefined {
+  return idsProblem(inputIds, config) ?? labelsProblem(labels, inputIds.length, head.rows);
+}
+
+/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any. */
 export function uploadTokens(
-  { device, config: { vocabSize } }: Pick<TextModel, "device" | "config">,
+  { device }: Pick<TextModel, "device">,
   { inputIds, lengths, batchSize, length, segments }: TokenBatch,
 ): { ids: Tensor; lengths: Tensor; counts: readonly number[]; tokenTypes?: Tensor } {
-  const alien = inputIds.find((id) => id >= vocabSize);
-  if (alien !== undefined) fail("inputIds", `${alien} is no row of the embedding, which has ${vocabSize}`);
   return {
     ...(segments && { tokenTypes: fromArray(device, segments, [batchSize, length]) }),
     ids: fromArray(device, inputIds, [batchSize, length]),

@@ -1,3 +1,4 @@
+import type { ItemJudge } from "../data/check-items.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Context, Module } from "../nn/module.ts";
@@ -11,8 +12,8 @@ export interface Counted {
   readonly terms: number;
 }
 
-/** What a run minimises: how items become a batch, and a batch a loss. */
-export interface Objective<Item, B extends Counted = Counted> {
+/** What a run minimises: how items become a batch, and a batch a loss. All items are checked before the first batch. */
+export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<Item> {
   /** Where the model is. */
   readonly device: Device;
   /** The model's modules: parameters of an adapter on another are refused. Absent where there are none to compare. */

@@ -1,5 +1,6 @@
 import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
+import { checkItems } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
@@ -144,6 +145,7 @@ export async function* trainObjective<Item, B extends Counted>(
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", given, TRAINER_RULES);
   const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
+  checkItems("train", items, objective);
   if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   if (objective.root) requireLive("train", objective.root);
   requireTrainable("train", parameters, objective.root);

@@ -62,7 +62,8 @@ function describeUnknown(key: string, known: ReadonlyMap<string, Rule>): string 
   return `${key} is unknown${meant === undefined ? "" : `; did you mean ${meant}?`}`;
 }
 
-function describe(value: unknown): string {
+/** A value in a message: short, whatever it is. */
+export function describe(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (Array.isArray(value))
     return value.length > 8 ? `a list of ${value.length}` : `[${value.map(describe).join(", ")}]`;

@@ -1,4 +1,5 @@
 import { largest, smallest } from "./arrays.ts";
+
 /** The syntax tree of an expression of Python's `re`, with all flags resolved. */
 export type Node =
   | { kind: "char"; code: number; ignoreCase: boolean; ascii: boolean }

@@ -86,7 +86,11 @@ describe("generateTokens", () => {
     await expect(tokens({}, new Array(128).fill(1))).rejects.toThrow(
       "128 tokens; the model has 128 positions",
     );
-    await expect(tokens({}, [97])).rejects.toThrow("token 97 is outside the vocabulary of 97");
+    for (const alien of [97, -1, 1.5, Number.NaN]) {
+      await expect(tokens({}, [1, alien])).rejects.toThrow(
+        `the prompt has promptIds[1] ${alien}, wanted a whole number from 0 to 96`,
+      );
+    }
     const model = await openTestModel(folder);
     await expect(generate(model, "text").next()).rejects.toThrow("has no tokenizer.json");
   });

@@ -1,0 +1,104 @@
+import { fail } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
+import { describe } from "../util/options.ts";
+import { RowProblems } from "./rows.ts";
+import { IGNORE_INDEX } from "./tokenize.ts";
+
+/** What knows which items can be used. */
+export interface ItemJudge<Item> {
+  /** What is wrong with an item, to follow its number in a message; undefined where it can be used. */
+  problemOf?(item: Item): string | undefined;
+}
+
+/**
+ * Checks items before anything is computed from them: a device takes every id and reads zeros, or another row, where
+ * there is none.
+ * @param where the function, for messages
+ * @throws LoraError naming every item that cannot be used by its number, from 1
+ */
+export function checkItems<Item>(where: string, items: readonly Item[], judge: ItemJudge<Item>): void {
+  if (!Array.isArray(items)) fail(where, `the rows are ${describe(items)}, wanted a list`);
+  if (!judge.problemOf) return;
+  const problems = new RowProblems();
+  for (const [i, item] of items.entries()) {
+    const problem = isObject(item) ? judge.problemOf(item as Item) : `is ${describe(item)}, wanted an object`;
+    if (problem !== undefined) problems.add(`row ${i + 1} ${problem}`);
+  }
+  problems.report(where, "leave these rows out, or mend what makes them");
+}
+
+/** The texts that a model takes. */
+export interface TextLimits {
+  /** Rows of the embedding; ids count from 0. */
+  readonly vocabSize: number;
+  /** Tokens that a row has at most. */
+  readonly maxPositions: number;
+  /** Kinds of segments; fewer than two where the model does not tell them apart. */
+  readonly tokenTypes?: number;
+}
+
+/** What is wrong with the ids of a row. */
+export function idsProblem(
+  ids: unknown,
+  { vocabSize, maxPositions }: TextLimits,
+  name = "inputIds",
+): string | undefined {
+  if (!isList(ids)) return `has ${name} ${describe(ids)}, wanted a list of token ids`;
+  if (ids.length === 0) return `has no token in ${name}`;
+  if (ids.length > maxPositions) {
+    return `has ${ids.length} tokens in ${name}; the model has ${maxPositions} positions`;
+  }
+  return itemProblem(ids, name, vocabSize, `rows of the model's embedding`);
+}
+
+/** What is wrong with labels, one for each of `count` ids, each below `classes` or {@link IGNORE_INDEX}. */
+export function labelsProblem(labels: unknown, count: number, classes: number): string | undefined {
+  if (!isList(labels)) return `has labels ${describe(labels)}, wanted a list with one for each token`;
+  if (labels.length !== count) return `has ${count} tokens and ${labels.length} labels`;
+  return itemProblem(labels, "labels", classes, "classes", IGNORE_INDEX);
+}
+
+/** What is wrong with the class of a whole row. */
+export function labelProblem(label: unknown, classes: number): string | undefined {
+  if (isIndex(label, classes)) return undefined;
+  return `has the label ${describe(label)}, wanted a whole number from 0 to ${classes - 1}`;
+}
+
+/** What is wrong with the segments of `count` ids. */
+export function segmentsProblem(
+  segments: unknown,
+  count: number,
+  { tokenTypes = 0 }: TextLimits,
+): string | undefined {
+  if (segments === undefined) return undefined;
+  if (!isList(segments)) return `has segments ${describe(segments)}, wanted a list with one for each token`;
+  if (segments.length !== count) return `has ${count} tokens and ${segments.length} segments`;
+  if (tokenTypes < 2) return undefined; // whatever they are, the model does not read them
+  return itemProblem(segments, "segments", tokenTypes, "kinds of segments");
+}
+
+/** The first item of a list that is no whole number below a limit. */
+function itemProblem(
+  list: ArrayLike<unknown>,
+  name: string,
+  limit: number,
+  of: string,
+  ignored?: number,
+): string | undefined {
+  for (let i = 0; i < list.length; i++) {
+    const value = list[i];
+    if (isIndex(value, limit) || (ignored !== undefined && value === ignored)) continue;
+    const or = ignored === undefined ? "" : `, or ${ignored}`;
+    return `has ${name}[${i}] ${describe(value)}, wanted a whole number from 0 to ${limit - 1}${or}: there are ${limit} ${of}`;
+  }
+  return undefined;
+}
+
+function isIndex(value: unknown, limit: number): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < limit;
+}
+
+/** A plain list or a typed array. */
+function isList(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
