@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "n
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
+import { fail } from "../util/fail.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 
 /**
@@ -53,6 +54,7 @@ function fileEntry(file: string): CacheEntry {
       const flags = constants.O_WRONLY | (offset === 0 ? constants.O_CREAT : 0);
       const handle = await open(file, flags);
       try {
+        await checkNoHole(file, handle, offset);
         await writeAll(handle, bytes, offset);
         await handle.datasync();
       } finally {
@@ -62,6 +64,14 @@ function fileEntry(file: string): CacheEntry {
     read: (start, end) => readRange(file, start, end),
     discard: () => rm(file, { force: true }),
   };
+}
+
+/** Another process may have discarded the entry and begun it anew: a piece beyond what is there would leave a hole. */
+async function checkNoHole(file: string, handle: FileHandle, offset: number): Promise<void> {
+  const { size } = await handle.stat();
+  if (offset <= size) return;
+  const message = `another process began this download anew: ${size} bytes are there, expected ${offset}`;
+  fail(file, message, "run it again: it goes on from there");
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {

@@ -228,6 +228,17 @@ describe("nodeByteCache", () => {
     expect(await entry.length()).toBe(0);
   });
 
+  test("a piece for an entry that was begun anew meanwhile leaves no hole in it", async () => {
+    const [one, other] = [await nodeByteCache(folder).open("key"), await nodeByteCache(folder).open("key")];
+    await one.write(0, utf8("hello "));
+    await other.discard();
+    await other.write(0, utf8("hel"));
+    expect((await errorOf(() => one.write(6, utf8("world")))).message).toContain("began this download anew");
+    expect(await other.length()).toBe(3);
+    await one.write(3, utf8("lo world"));
+    expect(await other.read(0, 11)).toEqual(utf8("hello world"));
+  });
+
   test.each([
     [{ WEBGPU_LORA_CACHE: "own" }, "own"],
     [{ WEBGPU_LORA_CACHE: "", XDG_CACHE_HOME: "xdg" }, "xdg/webgpu-lora"],
