@@ -4,7 +4,7 @@ import { csvRows } from "../data/csv.ts";
 import { jsonRows } from "../data/json-lines.ts";
 import { collectRows, type RowReader } from "../data/rows.ts";
 import { fileLines } from "../platform/node-text.ts";
-import { fail, LoraError } from "../util/fail.ts";
+import { fail, failAll, LoraError } from "../util/fail.ts";
 
 /** What a folder calls its parts, as mlx-lm or as Hugging Face's data sets; of several the first. */
 export const PARTS = {
@@ -67,7 +67,7 @@ export async function readBoth<R>(
     result.status === "rejected" ? [result.reason as unknown] : [],
   );
   if (failures.length > 1 && failures.every((failure) => failure instanceof LoraError)) {
-    fail("data", failures.map(({ message }) => message).join("\n"));
+    failAll("data", failures);
   }
   if (failures.length > 0) throw failures[0];
   const [first, second] = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));

@@ -21,7 +21,7 @@ import {
   TRAIN_OPTIONS,
 } from "./tables.ts";
 import { checkTaskSettings } from "./task-settings.ts";
-import { processTerminal, type Terminal } from "./terminal.ts";
+import { printLines, processTerminal, type Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;
@@ -42,7 +42,7 @@ async function run(words: readonly string[], terminal: Terminal): Promise<number
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed it
-    terminal.note(`error: ${describeError(error)}`);
+    printLines(terminal.note, `error: ${describeError(error)}`);
     return EXIT_FAILURE;
   }
 }

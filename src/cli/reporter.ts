@@ -1,5 +1,6 @@
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
 import type { StepMetrics } from "../train/trainer.ts";
+import { printable } from "../util/printable.ts";
 import { formatTrainLine } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -47,8 +48,8 @@ function barReporter(): Reporter {
   const bars = new MultiBar(options, Presets.shades_classic);
   let bar: SingleBar | undefined;
   const note = (line: string) => {
-    if (!bar) process.stdout.write(`${line}\n`);
-    else bars.log(`${line}\n`);
+    if (!bar) process.stdout.write(`${printable(line)}\n`);
+    else bars.log(`${printable(line)}\n`);
   };
   return {
     step(metrics) {

@@ -59,6 +59,6 @@ function inFile<T>(path: string, task: () => T): T {
   try {
     return task();
   } catch (error) {
-    throw error instanceof LoraError ? new LoraError(error.kind, path, error.message) : error;
+    throw error instanceof LoraError ? new LoraError(error.kind, path, error) : error;
   }
 }

@@ -19,7 +19,7 @@ import {
   TAGGED_WORDS_READER,
   TEXT_READER,
 } from "../data/labelled.ts";
-import { RowProblems, type RowReader } from "../data/rows.ts";
+import type { RowReader } from "../data/rows.ts";
 import { specialFrame } from "../data/special-frame.ts";
 import { alienToken, REMEDY, RowCheck } from "../data/vocabulary.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
@@ -36,7 +36,7 @@ import { contrastive, type TextPair } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
-import { fail, LoraError } from "../util/fail.ts";
+import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
 import {
   findTables,
   findTestTable,
@@ -255,16 +255,16 @@ async function openImages(
 ): Promise<LabelledImage[]> {
   const index = labelIndex(model.labels);
   const items: LabelledImage[] = [];
-  const problems = new RowProblems();
+  const problems = new Problems();
   for (const image of images) {
     try {
       items.push({ ...(await openImage(model, image)), label: index(image.label) });
     } catch (error) {
       if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-      problems.add(error.message.replaceAll("\n", "\n    "));
+      problems.push(error);
     }
   }
-  problems.report(folder, "repair these files or take them out; preprocessor_config.json says the size");
+  failAll(folder, problems, "repair these files or take them out; preprocessor_config.json says the size");
   return items;
 }
 

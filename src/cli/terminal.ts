@@ -1,14 +1,16 @@
+import { printable, printableText } from "../util/printable.ts";
+
 /** Where a command writes: results to standard output, what is beside the point to standard error. */
 export interface Terminal {
   /** Standard output is a screen, not a pipe or a file. */
   readonly isScreen: boolean;
   /** Whoever read standard output has gone: nothing more arrives. */
   readonly closed: boolean;
-  /** Writes text as it is. */
+  /** Writes what a model generates: to a screen without what it would obey, to a pipe or a file as it is. */
   write(text: string): void;
-  /** Writes a line to standard output. */
+  /** Writes a line to standard output. Names in it come from files: what a screen would obey is escaped. */
   print(line: string): void;
-  /** Writes a line to standard error. */
+  /** Writes a line to standard error, as {@link Terminal.print} does. */
   note(line: string): void;
   /** Resolves when all that was written has left the process: `process.exit` would cut a pipe short. */
   flush(): Promise<void>;
@@ -17,6 +19,7 @@ export interface Terminal {
 /** The process's own terminal. */
 export function processTerminal(): Terminal {
   const { stdout, stderr } = process;
+  const isScreen = stdout.isTTY === true;
   let closed = false;
   // `webgpu-lora … | head` closes the pipe; a training run goes on and saves all the same.
   stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -27,18 +30,23 @@ export function processTerminal(): Terminal {
     if (!closed) stdout.write(text);
   };
   return {
-    isScreen: stdout.isTTY === true,
+    isScreen,
     get closed() {
       return closed;
     },
-    write,
-    print: (line) => write(`${line}\n`),
-    note: (line) => stderr.write(`${line}\n`),
+    write: (text) => write(isScreen ? printableText(text) : text),
+    print: (line) => write(`${printable(line)}\n`),
+    note: (line) => stderr.write(`${printable(line)}\n`),
     flush: async () => {
       if (!closed) await drained(stdout);
       await drained(stderr);
     },
   };
+}
+
+/** Prints a text of several lines. */
+export function printLines(print: (line: string) => void, text: string): void {
+  for (const line of text.split("\n")) print(line);
 }
 
 function drained(stream: NodeJS.WriteStream): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
-import { failAll } from "../util/fail.ts";
+import { failAll, Problems } from "../util/fail.ts";
 
 /** What a text is checked against: the tokenizer that made its ids, and the model that is to read them. */
 export interface Vocabulary {
@@ -30,7 +30,7 @@ export function describeAlienIds(tokenizer: Tokenizer, rows: number): string | u
 /** Gathers rows that hold a token for which the model has no vector, so that all can be named together. */
 export class RowCheck {
   readonly #vocabulary: Vocabulary;
-  readonly #problems: string[] = [];
+  readonly #problems = new Problems();
 
   constructor(vocabulary: Vocabulary) {
     this.#vocabulary = vocabulary;
@@ -44,14 +44,9 @@ export class RowCheck {
 
   /** @throws LoraError that names the rows */
   finish(where: string): void {
-    const problems = this.#problems;
-    const rest = problems.length > MOST_ROWS ? [`and ${problems.length - MOST_ROWS} more rows`] : [];
-    failAll(where, [...problems.slice(0, MOST_ROWS), ...rest], REMEDY);
+    failAll(where, this.#problems, REMEDY);
   }
 }
-
-/** Rows that an error names at most. */
-const MOST_ROWS = 10;
 
 /** What is wrong with ids that the embedding lacks; undefined where there is none. */
 export function alienToken(ids: Iterable<number>, { tokenizer, rows }: Vocabulary): string | undefined {

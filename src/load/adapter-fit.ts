@@ -43,7 +43,7 @@ export function checkFits(model: LoadedModel, adapter: PeftAdapter, label: strin
     ...biasMisfits(leaves, adapter),
     ...randomParts(model, adapter),
   ];
-  const help = [...new Set(misfits.map(({ help }) => help))].join("\n  → ");
+  const help = [...new Set(misfits.map(({ help }) => help))];
   failAll(
     label,
     misfits.map(({ problem }) => problem),

@@ -1,4 +1,4 @@
-import { LoraError } from "../util/fail.ts";
+import { LoraError, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 
 /** A `config.json` as Hugging Face writes it. */
@@ -177,11 +177,9 @@ export class ConfigReader {
     this.refuseUnread();
     const lines = [...this.#problems, ...this.#unsupported];
     if (lines.length === 0) return;
-    const list = lines.map((line) => `\n  - ${line}`).join("");
-    const noun = lines.length === 1 ? "1 problem" : `${lines.length} problems`;
     const kind = this.#unsupported.length === 0 ? "input" : "unsupported";
     const help = kind === "input" ? undefined : helpFor(this.#unsupported);
-    throw new LoraError(kind, `config.json of ${where}`, `${noun}:${list}`, help);
+    throw new LoraError(kind, `config.json of ${where}`, new Problems(lines), help);
   }
 
   #refuse(name: string, value: unknown, more = ""): void {

@@ -5,7 +5,7 @@ import { openNodeDevice } from "../../platform/node-gpu.ts";
 import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
 import type { Settled } from "../settings.ts";
 import type { ENV_OPTIONS } from "../tables.ts";
-import type { Terminal } from "../terminal.ts";
+import { printLines, type Terminal } from "../terminal.ts";
 import { installedVersion, packageVersion } from "../version.ts";
 
 /** What a bug report needs. */
@@ -35,7 +35,7 @@ interface AdapterReport {
  */
 export async function runEnv({ settings }: Settled<typeof ENV_OPTIONS>, terminal: Terminal): Promise<number> {
   const environment = await readEnvironment();
-  if (settings.json) terminal.print(JSON.stringify(environment, null, 2));
+  if (settings.json) printLines(terminal.print, JSON.stringify(environment, null, 2));
   else for (const line of describeEnvironment(environment)) terminal.print(line);
   return 0;
 }

@@ -5,7 +5,7 @@ import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { EVAL_OPTIONS } from "../tables.ts";
 import { TASKS } from "../tasks.ts";
-import type { Terminal } from "../terminal.ts";
+import { printLines, type Terminal } from "../terminal.ts";
 
 /**
  * `webgpu-lora eval`: how a model does on rows of data, with the figures that its task has.
@@ -27,7 +27,8 @@ export async function runEval(
   if (!Number.isFinite(evaluation.loss)) fail("eval", `the loss is ${evaluation.loss}`, DAMAGED);
   if (json) {
     const subject = { model: model.name, adapter: adapter?.reference ?? null, data: data.path };
-    terminal.print(JSON.stringify({ ...subject, ...evaluation.json, ...rows.report }, null, 2));
+    const report = { ...subject, ...evaluation.json, ...rows.report };
+    printLines(terminal.print, JSON.stringify(report, null, 2));
   } else {
     for (const line of evaluation.lines) terminal.print(line);
   }

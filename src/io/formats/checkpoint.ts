@@ -1,4 +1,4 @@
-import { attempt, fail, failAll } from "../../util/fail.ts";
+import { attempt, fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { checkRange, existing, type FileSource, leavesFolder, readJson } from "../files/files.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
@@ -40,7 +40,7 @@ const INDEX = "model.safetensors.index.json";
  * Throws a LoraError that lists every problem of every file.
  */
 export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
-  const problems: string[] = [];
+  const problems = new Problems();
   const [config, generationConfig, stored] = await Promise.all([
     attempt(problems, () => readObject(files, "config.json")),
     attempt(problems, () => readOptionalObject(files, "generation_config.json")),
@@ -82,7 +82,7 @@ async function readOptionalObject(
 /** The tensors of a checkpoint's files, and where its index is not right about them. */
 type Stored = Pick<Checkpoint, "tensors" | "absent" | "warnings">;
 
-async function readTensors(files: FileSource, problems: string[]): Promise<Stored> {
+async function readTensors(files: FileSource, problems: Problems): Promise<Stored> {
   if ((await files.size(SINGLE)) !== undefined) {
     return { tensors: await readFileTensors(files, SINGLE), absent: new Map(), warnings: [] };
   }
@@ -99,13 +99,12 @@ async function readFileTensors(files: FileSource, file: string): Promise<Map<str
  * As transformers does: the index says which files there are, and all that they hold counts, wherever the index says
  * that it is. A file that is not there is an error only where the model needs what it should hold.
  */
-async function readShards(files: FileSource, problems: string[]): Promise<Stored> {
+async function readShards(files: FileSource, problems: Problems): Promise<Stored> {
   const where = `${files.label}/${INDEX}`;
   const weightMap = readWeightMap(await readObject(files, INDEX), where);
   const names = [...new Set(weightMap.values())].sort();
   const outside = names.filter(leavesFolder);
-  for (const name of outside)
-    problems.push(`${where}: the shard path ${JSON.stringify(name)} leaves the folder`);
+  problems.add(outside.map((name) => `${where}: the shard path ${JSON.stringify(name)} leaves the folder`));
 
   const shards = new Map<string, Map<string, CheckpointTensor>>();
   const openShard = async (name: string) => {

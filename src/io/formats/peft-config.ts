@@ -149,7 +149,7 @@ export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig 
   const given = Object.fromEntries(known.map((name) => [name, withoutNull(name, json[name])]));
   const config = peftLoraConfig(given);
   const { problems, obstacles } = findings(config);
-  const remedies = [...new Set(obstacles.map(({ remedy }) => remedy))].join("\n  → ");
+  const remedies = [...new Set(obstacles.map(({ remedy }) => remedy))];
   failAll(where, [...problems, ...obstacles.map(({ problem }) => problem)], remedies);
   const warnings = Object.keys(json)
     .filter((name) => !Object.hasOwn(FIELDS, name))

@@ -1,5 +1,5 @@
 import { float32View, float64View, uint16View } from "../../util/bytes.ts";
-import { attempt, failAll } from "../../util/fail.ts";
+import { attempt, failAll, type Problem } from "../../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { type FileSource, readJson } from "../files/files.ts";
@@ -116,12 +116,12 @@ function shapeProblems(path: string, part: string, { shape, data }: AdapterTenso
  */
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   await refuseMlx(files);
-  const problems: string[] = [];
+  const problems: Problem[] = [];
   const parsed = await attempt(problems, () => readConfig(files));
   const header = await attempt(problems, () => readWeightsHeader(files));
   const sorted = pairTensors(header?.tensors ?? new Map(), parsed?.config);
   const found = header ? sorted.problems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) : [];
-  failAll(files.label, [...problems, ...found], header && sorted.remedies.join("\n  → "));
+  failAll(files.label, [...problems, ...found], header && sorted.remedies);
   const { config } = parsed!;
   const tensors = await readModules(files, sorted.pairs, config);
   const values = await readTensors(files, [...sorted.saved.values()]);

@@ -1,5 +1,4 @@
-import { append } from "../../util/arrays.ts";
-import { fail, failAll } from "../../util/fail.ts";
+import { fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { checkRange, type FileSource, failMissing } from "../files/files.ts";
 import { parseJson } from "../json/parse.ts";
@@ -49,6 +48,11 @@ export interface SafetensorsHeader {
 /** Longest header the reference implementation accepts. */
 const MAX_HEADER_BYTES = 100_000_000;
 
+/** Tensors of one file, counted by the braces of the header: to read a million takes half a gigabyte. */
+const MAX_TENSORS = 2 ** 18;
+
+const OPEN_OBJECT = 0x7b;
+
 /** Bytes of the little-endian u64 that precedes the header and holds its length. */
 export const LENGTH_BYTES = 8;
 
@@ -77,13 +81,14 @@ export async function readHeader(files: FileSource, name: string): Promise<Safet
 export function parseHeader(bytes: Uint8Array, fileSize: number, label: string): SafetensorsHeader {
   const dataStart = LENGTH_BYTES + headerLength(bytes, fileSize, label);
   checkRange({ label, name: "header", size: bytes.length, start: LENGTH_BYTES, end: dataStart });
+  checkCount(bytes.subarray(LENGTH_BYTES, dataStart), label);
   const text = decodeHeader(bytes.subarray(LENGTH_BYTES, dataStart), label);
   const json = parseJson(text, label);
   if (!isObject(json)) fail(label, "the header is no JSON object", DAMAGED);
 
-  const problems: string[] = [];
+  const problems = new Problems();
   const { __metadata__: metadata, ...entries } = json;
-  append(problems, metadataProblems(metadata));
+  problems.add(metadataProblems(metadata));
   const tensors = readEntries(entries, dataStart, fileSize, problems);
   failAll(label, problems, DAMAGED);
   return { metadata: { ...(metadata as Record<string, string> | null | undefined) }, tensors, dataStart };
@@ -105,6 +110,14 @@ function headerLength(bytes: Uint8Array, fileSize: number, label: string): numbe
     fail(label, `the header would be ${length} bytes long, but the file has only ${fileSize} bytes`, DAMAGED);
   }
   return length;
+}
+
+/** Counts the objects of a header before they are parsed, which would take many times the memory. */
+function checkCount(header: Uint8Array, label: string): void {
+  let objects = 0;
+  for (let at = header.indexOf(OPEN_OBJECT); at >= 0; at = header.indexOf(OPEN_OBJECT, at + 1)) objects++;
+  if (objects <= MAX_TENSORS) return;
+  fail(label, `the header describes ${objects - 1} tensors; the limit is ${MAX_TENSORS}`, DAMAGED);
 }
 
 function decodeHeader(bytes: Uint8Array, label: string): string {
@@ -137,7 +150,7 @@ function readEntries(
   entries: Record<string, unknown>,
   dataStart: number,
   fileSize: number,
-  problems: string[],
+  problems: Problems,
 ): Map<string, TensorInfo> {
   const tensors = new Map<string, TensorInfo>();
   const spans: Span[] = [];
@@ -150,7 +163,7 @@ function readEntries(
     tensors.set(name, { name, ...typed, begin: dataStart + span.begin, end: dataStart + span.end });
   }
   const allKnown = spans.length === Object.keys(entries).length;
-  if (allKnown) append(problems, layoutProblems(spans, dataBytes));
+  if (allKnown) problems.add(layoutProblems(spans, dataBytes));
   return tensors;
 }
 
@@ -161,7 +174,7 @@ interface Span {
   readonly end: number;
 }
 
-function readSpan(name: string, entry: unknown, dataBytes: number, problems: string[]): Span | undefined {
+function readSpan(name: string, entry: unknown, dataBytes: number, problems: Problems): Span | undefined {
   const offsets: unknown = isObject(entry) ? entry.data_offsets : undefined;
   const refuse = (what: string): undefined =>
     void problems.push(`${name}: data_offsets ${JSON.stringify(offsets)} ${what}`);
@@ -178,7 +191,7 @@ function readType(
   name: string,
   entry: unknown,
   span: Span | undefined,
-  problems: string[],
+  problems: Problems,
 ): Pick<TensorInfo, "dtype" | "shape"> | undefined {
   const { dtype, shape }: Record<string, unknown> = isObject(entry) ? entry : {};
   const typeProblems = [];
@@ -188,10 +201,7 @@ function readType(
   if (!isSizes(shape)) {
     typeProblems.push(`shape ${JSON.stringify(shape)} should be a list of whole numbers ≥ 0`);
   }
-  append(
-    problems,
-    typeProblems.map((problem) => `${name}: ${problem}`),
-  );
+  problems.add(typeProblems.map((problem) => `${name}: ${problem}`));
   if (!isDtype(dtype) || !isSizes(shape)) return undefined;
 
   const bytes = byteLength(dtype, shape);
@@ -204,18 +214,15 @@ function readType(
 }
 
 /** The data must be covered without overlap, gap or rest. */
-function layoutProblems(spans: readonly Span[], dataBytes: number): string[] {
-  const problems: string[] = [];
+function* layoutProblems(spans: readonly Span[], dataBytes: number): Generator<string> {
   const sorted = spans.toSorted((a, b) => a.begin - b.begin || a.end - b.end);
   let covered = 0;
   for (const { name, begin, end } of sorted) {
-    if (begin > covered) problems.push(`${name}: a gap of ${begin - covered} bytes before its data`);
-    if (begin < covered)
-      problems.push(`${name}: its data overlap the tensor before by ${covered - begin} bytes`);
+    if (begin > covered) yield `${name}: a gap of ${begin - covered} bytes before its data`;
+    if (begin < covered) yield `${name}: its data overlap the tensor before by ${covered - begin} bytes`;
     covered = Math.max(covered, end);
   }
-  if (covered < dataBytes) problems.push(`${dataBytes - covered} bytes after the last tensor belong to none`);
-  return problems;
+  if (covered < dataBytes) yield `${dataBytes - covered} bytes after the last tensor belong to none`;
 }
 
 /** Bytes that a tensor takes. */

@@ -1,4 +1,4 @@
-import { LoraError } from "../../util/fail.ts";
+import { LoraError, Problems } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type FileSource, readJson } from "../files/files.ts";
 
@@ -66,8 +66,7 @@ export async function readSentenceModules(
   const pooling = wanted ? readPooling(await optional(files, path), path, hidden, problems) : "";
   const { maxTokens, lowerCase } = await readTransformer(files, problems);
   if (problems.length > 0) {
-    const list = problems.map((problem) => `\n  - ${problem}`).join("");
-    throw new LoraError("unsupported", files.label, `as a sentence encoder:${list}`, HELP);
+    throw new LoraError("unsupported", `${files.label} as a sentence encoder`, new Problems(problems), HELP);
   }
   const warnings = await readNotes(files, kinds.some(isNormalize));
   return { pooling, maxTokens, lowerCase, warnings };

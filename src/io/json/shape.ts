@@ -1,4 +1,4 @@
-import { failAll } from "../../util/fail.ts";
+import { failAll, Problems } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 
 /**
@@ -22,12 +22,12 @@ export type Fields = { readonly [key: string]: Shape<unknown> };
 
 /** Where in a file a value stands, and the list of the file's problems. */
 export class Place {
-  readonly problems: string[];
+  readonly problems: Problems;
   readonly #outer: Place | undefined;
   readonly #step: string | number;
 
   /** The whole file. */
-  constructor(problems: string[] = [], outer?: Place, step: string | number = "") {
+  constructor(problems = new Problems(), outer?: Place, step: string | number = "") {
     this.problems = problems;
     this.#outer = outer;
     this.#step = step;
@@ -40,7 +40,7 @@ export class Place {
 
   /** The same place with a list of its own, to find out whether a shape fits. */
   apart(): Place {
-    return new Place([], this.#outer, this.#step);
+    return new Place(new Problems(), this.#outer, this.#step);
   }
 
   /** `pre_tokenizer.pretokenizers[1]`; empty for the whole file. Made only when a problem is reported: most places are never named. */
@@ -73,9 +73,6 @@ export function show(value: unknown): string {
   return text.length <= 60 ? text : `${text.slice(0, 60)}…`;
 }
 
-/** A list of problems stops here: a broken vocabulary can have a hundred thousand of one kind. */
-const TOLD_AT_MOST = 20;
-
 /**
  * The value as `shape` reads it.
  * @throws LoraError that names the file and each problem with its place
@@ -83,9 +80,7 @@ const TOLD_AT_MOST = 20;
 export function readShape<T>(shape: Shape<T>, value: unknown, file: string): T {
   const at = new Place();
   const read = shape(value, at);
-  const { problems } = at;
-  const more = problems.length - TOLD_AT_MOST;
-  failAll(file, more > 0 ? [...problems.slice(0, TOLD_AT_MOST), `and ${more} more`] : problems);
+  failAll(file, at.problems);
   // A shape reports a problem whenever it gives INVALID.
   return read as T;
 }
