@@ -1,7 +1,6 @@
-import { fail } from "../util/fail.ts";
+import { fail, failAll, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 import { describe } from "../util/options.ts";
-import { RowProblems } from "./rows.ts";
 import { IGNORE_INDEX } from "./tokenize.ts";
 
 /** What knows which items can be used. */
@@ -14,17 +13,17 @@ export interface ItemJudge<Item> {
  * Checks items before anything is computed from them: a device takes every id and reads zeros, or another row, where
  * there is none.
  * @param where the function, for messages
- * @throws LoraError naming every item that cannot be used by its number, from 1
+ * @throws LoraError naming the items that cannot be used by their numbers, from 1
  */
 export function checkItems<Item>(where: string, items: readonly Item[], judge: ItemJudge<Item>): void {
   if (!Array.isArray(items)) fail(where, `the rows are ${describe(items)}, wanted a list`);
   if (!judge.problemOf) return;
-  const problems = new RowProblems();
+  const problems = new Problems();
   for (const [i, item] of items.entries()) {
     const problem = isObject(item) ? judge.problemOf(item as Item) : `is ${describe(item)}, wanted an object`;
-    if (problem !== undefined) problems.add(`row ${i + 1} ${problem}`);
+    if (problem !== undefined) problems.push(`row ${i + 1} ${problem}`);
   }
-  problems.report(where, "leave these rows out, or mend what makes them");
+  failAll(where, problems, "leave these rows out, or mend what makes them");
 }
 
 /** The texts that a model takes. */
