@@ -1,7 +1,10 @@
 import { fail, failAll, Problems } from "../../util/fail.ts";
-import { isObject } from "../../util/json.ts";
+import { isObject, type JsonObject } from "../../util/json.ts";
 import { checkRange, type FileSource, failMissing } from "../files/files.ts";
+import { numbersOf } from "../json/numbers.ts";
 import { parseJson } from "../json/parse.ts";
+import { isWhole, Place } from "../json/shape.ts";
+import { checkStrict } from "../json/strict.ts";
 
 /**
  * Bytes per element of each dtype, in the order of the reference implementation's `Dtype` enum: it sorts
@@ -85,8 +88,9 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, label: string):
   const text = decodeHeader(bytes.subarray(LENGTH_BYTES, dataStart), label);
   const json = parseJson(text, label);
   if (!isObject(json)) fail(label, "the header is no JSON object", DAMAGED);
+  failAll(label, strictProblems(json), DAMAGED);
 
-  const problems = new Problems();
+  const problems = new Problems(spellingProblems(text));
   const { __metadata__: metadata, ...entries } = json;
   problems.add(metadataProblems(metadata));
   const tensors = readEntries(entries, dataStart, fileSize, problems);
@@ -129,6 +133,21 @@ function decodeHeader(bytes: Uint8Array, label: string): string {
   }
   if (!text.startsWith("{")) fail(label, `the header must begin with "{"`, DAMAGED);
   return text;
+}
+
+/** What Rust's JSON reader refuses and JSON.parse takes: the file would be another one to each of them. */
+function strictProblems(json: JsonObject): Problems {
+  const place = new Place();
+  checkStrict(json, place);
+  return place.problems;
+}
+
+/** Whole numbers that are not written in digits alone, as sizes and offsets are: `1.0`, `1e2`, `-0`. */
+function* spellingProblems(text: string): Generator<string> {
+  for (const number of numbersOf(text)) {
+    if (/^(?:0|-?[1-9]\d*)$/.test(number) || !Number.isInteger(Number(number))) continue;
+    yield `${number} is a whole number that is not written in digits alone`;
+  }
 }
 
 /** Tells a text that was saved in place of the weights: an error page, or the pointer file of Git LFS. */
@@ -205,7 +224,8 @@ function readType(
   if (!isDtype(dtype) || !isSizes(shape)) return undefined;
 
   const bytes = byteLength(dtype, shape);
-  if (span && span.end - span.begin !== bytes) {
+  if (overflows(dtype, shape)) problems.push(`${name}: ${dtype} [${shape}] is too large`);
+  else if (span && span.end - span.begin !== bytes) {
     problems.push(
       `${name}: ${dtype} [${shape}] takes ${bytes} bytes, but data_offsets span ${span.end - span.begin}`,
     );
@@ -230,6 +250,11 @@ export function byteLength(dtype: SafetensorsDtype, shape: readonly number[]): n
   return shape.reduce((product, size) => product * size, 1) * DTYPE_BYTES[dtype];
 }
 
+/** Whether a product of sizes is beyond what can be counted, even where a size of 0 follows. */
+function overflows(dtype: SafetensorsDtype, shape: readonly number[]): boolean {
+  return shape.some((_, i) => !Number.isSafeInteger(byteLength(dtype, shape.slice(0, i + 1))));
+}
+
 /** Whether `value` names a dtype of this format. */
 export function isDtype(value: unknown): value is SafetensorsDtype {
   return typeof value === "string" && Object.hasOwn(DTYPE_BYTES, value);
@@ -237,5 +262,5 @@ export function isDtype(value: unknown): value is SafetensorsDtype {
 
 /** Whether `value` is a list of whole numbers ≥ 0, as shapes and offsets are. */
 export function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  return Array.isArray(value) && value.every((size) => isWhole(size, Number.MAX_SAFE_INTEGER));
 }

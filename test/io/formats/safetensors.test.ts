@@ -108,8 +108,22 @@ describe("what the reader refuses", () => {
     [
       "an overflowing shape",
       safetensorsOf(`{${entry("a", "F32", "[9e15,9e15,9e15]", "[0,4]")}}`, four),
-      "takes",
+      "is too large",
     ],
+    [
+      "an overflowing shape with a 0 behind it",
+      safetensorsOf(`{${entry("a", "F32", "[4294967296,4294967296,0]", "[0,0]")}}`),
+      "F32 [4294967296,4294967296,0] is too large",
+    ],
+    [
+      "numbers in other spellings",
+      safetensorsOf(`{${entry("a", "F32", "[1.0,1e0]", "[-0,4]")}}`, four),
+      "- 1e0 is a whole number that is not written in digits alone",
+    ],
+    ["half a character in a name", safetensorsOf('{"\\ud800":{}}'), "expected whole characters"],
+    ["half a character elsewhere", safetensorsOf('{"a":{"x":"\\ud800"}}'), "expected whole characters"],
+    ["a number beyond 64 bits", safetensorsOf('{"a":{"x":1e400}}'), "expected a number of 64 bits"],
+    ["a very deep header", safetensorsOf(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`), "nested deeper"],
     [
       "offsets reversed",
       safetensorsOf(`{${entry("a", "F32", "[1]", "[4,0]")}}`, four),
