@@ -46,7 +46,7 @@ async function measure(
 ): Promise<number> {
   selectCases(REGISTRY, selection); // a misspelt name is found before a device is opened
   const before = await readEarlier(settings.compare);
-  await checkWritable(settings.output_dir);
+  checkWritable(settings.output_dir);
   const device = await openDevice();
   terminal.note(describeDevice(device.info));
   const options = { ...selection, budgetSeconds: settings.budget, package: version, runtime };

@@ -74,7 +74,7 @@ function checkWorks(words: readonly string[]): void {
 async function compare(options: Options): Promise<void> {
   checkPeerNames(options.peers);
   checkWorks(options.work);
-  await checkWritable(options.outputDir);
+  checkWritable(options.outputDir);
   const device = await openNodeDevice();
   console.log(describeDevice(device.info));
   countCalls();

@@ -1,33 +1,64 @@
-import { mkdtemp, rmdir, stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import { folderFiles } from "../platform/node-files.ts";
-import { fail } from "../util/fail.ts";
+import { lstatSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { placeProblem, removeIfEmpty } from "../platform/node-folder-changes.ts";
+import { type FolderLock, lockFolder } from "../platform/node-folder-lock.ts";
+import { fail, failAll, LoraError } from "../util/fail.ts";
+
+/** What a command is going to write into its output folder. */
+export interface Output {
+  readonly files?: readonly string[];
+  /** Whether folders for checkpoints come, too. */
+  readonly checkpoints?: boolean;
+}
 
 /**
- * Checks that a folder can be written to, or made, without making it: hours of training must not end in an error.
- * @throws LoraError that says why the folder can't be used
+ * Takes a folder for the output of this process until its end, and proves that everything can be written there: hours of
+ * training must not end in an error. The folder is made, and goes again where nothing comes to lie in it. What killed
+ * processes have left in it and in the folders of their checkpoints is cleared up.
+ * @throws LoraError where another process writes into it, or that says all that is in the way
  */
-export async function checkWritable(folder: string): Promise<void> {
-  const nearest = await nearestExisting(resolve(folder));
-  if (!nearest.isFolder) fail("output_dir", `${folder} cannot be made: ${nearest.path} is a file`);
-  // Access rights alone do not tell: the disk may be mounted read-only, and root may do everything but this.
-  const probe = await mkdtemp(join(nearest.path, ".webgpu-lora-")).catch((error: Error) => {
-    return fail(
-      "output_dir",
-      `${folder} cannot be written to: ${error.message}`,
-      "choose another output_dir",
-    );
+export function claimOutputFolder(folder: string, { files = [], checkpoints = false }: Output = {}): void {
+  lockOutput(folder);
+  const inTheWay = files.flatMap((name) => placeProblem(folder, name) ?? []);
+  const unusable = clearCheckpoints(folder);
+  failAll(`output_dir: ${folder}`, [...inTheWay, ...(checkpoints ? unusable : [])], "choose another folder");
+}
+
+/**
+ * Checks that a folder can be written to, or made, and leaves it as it was.
+ * @throws LoraError that says why not
+ */
+export function checkWritable(folder: string): void {
+  lockOutput(folder).release();
+}
+
+function lockOutput(folder: string): FolderLock {
+  try {
+    return lockFolder(folder);
+  } catch (error) {
+    if (!(error instanceof LoraError)) throw error;
+    return fail("output_dir", error.message);
+  }
+}
+
+/** Clears up after killed runs; returns what is wrong with each folder of a checkpoint where that cannot be done. */
+function clearCheckpoints(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => /^checkpoint-\d+$/.test(name));
+  return names.flatMap((name) => {
+    const path = join(folder, name);
+    const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    if (!isFolder) return [`${name} is no folder`];
+    try {
+      lockFolder(path).release();
+    } catch (error) {
+      return [error instanceof Error ? error.message : String(error)];
+    }
+    removeIfEmpty(path); // one that was made for a checkpoint which never came
+    return [];
   });
-  await rmdir(probe);
 }
 
-/** Whether an adapter is in a folder already. */
-export async function holdsAdapter(folder: string): Promise<boolean> {
-  return (await folderFiles(folder).size("adapter_model.safetensors")) !== undefined;
-}
-
-async function nearestExisting(path: string): Promise<{ path: string; isFolder: boolean }> {
-  const found = await stat(path).catch(() => undefined);
-  if (found) return { path, isFolder: found.isDirectory() };
-  return nearestExisting(dirname(path));
+/** Whether an adapter is in a folder already, or a link in its place. */
+export function holdsAdapter(folder: string): boolean {
+  return lstatSync(join(folder, "adapter_model.safetensors"), { throwIfNoEntry: false }) !== undefined;
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import { fail } from "../util/fail.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
+import { makeFolder } from "./node-make-folder.ts";
 
 /**
  * A download cache in a folder: `WEBGPU_LORA_CACHE`, else `webgpu-lora` in `XDG_CACHE_HOME` or `~/.cache`.
@@ -15,13 +16,13 @@ import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 export function nodeByteCache(dir = defaultCacheFolder()): ByteCache {
   return {
     open: async (key) => {
-      await mkdir(dir, { recursive: true });
+      makeFolder(dir);
       return fileEntry(join(dir, hashed(key)));
     },
     recall: (key) => readFile(noteFile(dir, key), "utf8").catch(noneIfMissing),
     async remember(key, note) {
       if ((await this.recall(key)) === note) return;
-      await mkdir(dir, { recursive: true });
+      makeFolder(dir);
       const file = noteFile(dir, key);
       const draft = `${file}.${process.pid}`;
       await writeFile(draft, note);

@@ -1,19 +1,26 @@
+import type { Stats } from "node:fs";
 import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files/files.ts";
 import { fail } from "../util/fail.ts";
+import { OWN_PREFIX } from "./node-folder-changes.ts";
+import { awaitOneState } from "./node-folder-lock.ts";
 
 /** Longest single read: Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 2 ** 30;
 
-/** The files of a folder on disk. Links may lead elsewhere (the hub's own cache consists of links); names may not. */
+/**
+ * The files of a folder on disk. Links may lead elsewhere (the hub's own cache consists of links); names may not. What is
+ * read is of one state: a save that was cut off in the middle is undone, and a change after the first look is refused.
+ */
 export function folderFiles(path: string): FileSource {
+  const look = stateKeeper(path);
   return {
     label: path,
-    size: async (name) => (await fileStat(inside(path, name)))?.size,
+    size: async (name) => (await look(inside(path, name)))?.size,
     read: async (name, start, end) => {
       const file = inside(path, name);
-      const size = (await fileStat(file))?.size ?? failMissing({ label: path }, name);
+      const size = (await look(file))?.size ?? failMissing({ label: path }, name);
       checkRange({ label: path, name, size, start, end });
       return readRange(file, start, end);
     },
@@ -25,9 +32,39 @@ export function folderFiles(path: string): FileSource {
     },
     folders: async () => {
       const entries = await readdir(path, { withFileTypes: true });
-      return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+      const folders = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+      return folders.filter((name) => !name.startsWith(OWN_PREFIX));
     },
   };
+}
+
+/** Looks at files of a folder, and refuses where one that it has seen is another one now. */
+function stateKeeper(folder: string): (file: string) => Promise<FileState | undefined> {
+  const seen = new Map<string, FileState>();
+  let oneState: Promise<void> | undefined;
+  const check = (file: string, now: FileState | undefined) => {
+    if (isSame(seen.get(file), now)) return;
+    fail(file, "has changed since it was first looked at", "read the folder again when nothing writes to it");
+  };
+  return async (file) => {
+    oneState ??= awaitOneState(folder);
+    await oneState;
+    const found = await fileStat(file);
+    if (seen.has(file)) check(file, found);
+    else {
+      // A save that changes several files changes one that was read before this one: the first.
+      for (const other of [...seen.keys()]) check(other, await fileStat(other));
+      if (found) seen.set(file, found);
+    }
+    return found;
+  };
+}
+
+/** What tells a file from another one that has taken its place. */
+type FileState = Pick<Stats, "size" | "ino" | "mtimeMs">;
+
+function isSame(a: FileState | undefined, b: FileState | undefined): boolean {
+  return a?.size === b?.size && a?.ino === b?.ino && a?.mtimeMs === b?.mtimeMs;
 }
 
 function inside(path: string, name: string): string {
@@ -36,7 +73,7 @@ function inside(path: string, name: string): string {
 }
 
 /** Size of a file; undefined where there is none. Throws for a link that leads nowhere: its file is missing, not absent. */
-export async function fileStat(file: string): Promise<{ size: number } | undefined> {
+export async function fileStat(file: string): Promise<FileState | undefined> {
   const found = await stat(file).catch(noneIfMissing);
   if (!found && (await lstat(file).catch(noneIfMissing))?.isSymbolicLink()) {
     const help = "download the file again (in the hub's cache: hf download REPOSITORY), or remove the link";

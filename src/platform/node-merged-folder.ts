@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Superseded } from "../io/files/files.ts";
 import { isModelFile, isWeightsFile } from "../load/model-folder.ts";
 import { fail } from "../util/fail.ts";
+import { awaitOneState } from "./node-folder-lock.ts";
 
 /**
  * Checks that a merged model can lie in a folder.
@@ -16,6 +17,7 @@ export async function checkMergedFolder(folder: string, model: string): Promise<
   if (from && to && from.ino === to.ino && from.dev === to.dev) {
     fail("output_dir", `${folder} is the model's own folder`, "choose another: the base model is kept");
   }
+  await awaitOneState(folder);
   const name = "adapter_config.json";
   if (await stat(join(folder, name)).catch(() => undefined)) {
     const effect = "transformers would put it on the merged model, too";

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { constants as os, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { defaultCacheFolder } from "./node-byte-cache.ts";
+import { makeFolder } from "./node-make-folder.ts";
 
 const decompress = promisify(brotliDecompress);
 
@@ -91,7 +92,7 @@ function cacheFolders(): string[] {
 
 /** The folder appears whole by a rename; of several processes that write it at once, the first one wins. */
 async function writeOnce(folder: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
-  await mkdir(dirname(folder), { recursive: true });
+  makeFolder(dirname(folder));
   const partial = await mkdtemp(`${folder}.`);
   try {
     await writeFiles(partial, files);

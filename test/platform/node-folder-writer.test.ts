@@ -1,22 +1,40 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import type { rename } from "node:fs/promises";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { lockFolder } from "../../src/platform/node-folder-lock.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 
-/** How many renames happen before the process stops for good, as one does that is killed. */
-const stop = vi.hoisted(() => ({ after: Number.POSITIVE_INFINITY, reached: () => {} }));
-
-vi.mock("node:fs/promises", async (importOriginal) => {
-  const original = await importOriginal<{ rename: typeof rename }>();
-  const renameUntilStopped: typeof rename = (from, to) => {
-    if (stop.after-- > 0) return original.rename(from, to);
-    stop.reached();
-    return new Promise(() => {});
+/** How many changes on disk happen before nothing happens any more, as after `kill -9`. */
+const life = vi.hoisted(() => {
+  const state = { left: Number.POSITIVE_INFINITY };
+  const changing = /^(?:rename|rm|rmdir|unlink|mkdir|writeFile|open|utimes)(?:Sync)?$/;
+  const mortal =
+    (name: string, action: (...words: unknown[]) => unknown) =>
+    (...words: unknown[]) => {
+      if (changing.test(name)) state.left--;
+      if (state.left < 0) throw new Error("killed");
+      return name.startsWith("fsync") ? undefined : action(...words); // no power cut is tried here
+    };
+  const wrap = (module: Record<string, unknown>) => {
+    const entries = Object.entries(module).map(([name, value]) => [
+      name,
+      typeof value === "function" && /^[a-z]/.test(name) ? mortal(name, value as () => unknown) : value,
+    ]);
+    return Object.fromEntries(entries) as Record<string, unknown>;
   };
-  return { ...original, rename: renameUntilStopped };
+  return { state, wrap };
 });
+
+vi.mock("node:fs", async (importOriginal) => life.wrap(await importOriginal()));
+vi.mock("node:fs/promises", async (importOriginal) => life.wrap(await importOriginal()));
+
+// The dead process of these tests has the id of this one.
+vi.mock("../../src/platform/node-process.ts", async (importOriginal) => ({
+  ...(await importOriginal<object>()),
+  isRunning: () => false,
+}));
 
 let folder: string;
 
@@ -25,36 +43,50 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  stop.after = Number.POSITIVE_INFINITY;
+  life.state.left = Number.POSITIVE_INFINITY;
   rmSync(folder, { recursive: true });
 });
 
-/** The folder's files by name, without the temporary ones of a writer that did not end. */
-function contents(): Record<string, string> {
-  const names = readdirSync(folder).filter((name) => !/\.(?:tmp|old)$/.test(name));
-  return Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name), "utf8")]));
+type Files = Readonly<Record<string, string>>;
+
+/** All files of the folder by name; without those of a save that did not end unless they are asked for. */
+function contents(all = false): Files {
+  const entries = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
+  const names = entries.filter((name) => all || !name.startsWith(".webgpu-lora."));
+  const files = names.filter((name) => !statSync(join(folder, name)).isDirectory());
+  return Object.fromEntries(files.map((name) => [name, readFileSync(join(folder, name), "utf8")]));
 }
 
-/** Writes over former files and is killed after so many renames; whether it was. */
-async function writeAndKill(
-  former: Readonly<Record<string, string>>,
-  fresh: Readonly<Record<string, string>>,
-  renames: number,
-): Promise<boolean> {
+/** The task until so many changes on disk have happened; whether it ended. */
+async function killedAfter(changes: number, task: () => unknown): Promise<boolean> {
+  life.state.left = changes;
+  let isWhole = false;
+  try {
+    await task();
+  } catch {
+    // It was killed; or its error is of no interest, since the files tell.
+  }
+  isWhole = life.state.left >= 0;
+  life.state.left = Number.POSITIVE_INFINITY;
+  return isWhole;
+}
+
+function putBack(former: Files): void {
   rmSync(folder, { recursive: true });
-  folder = mkdtempSync(join(tmpdir(), "killed-"));
+  folder = mkdtempSync(join(dirname(folder), "killed-"));
   for (const [name, text] of Object.entries(former)) writeFileSync(join(folder, name), text);
-  stop.after = renames;
-  const killed = new Promise<boolean>((resolve) => {
-    stop.reached = () => resolve(true);
-  });
-  const written = folderWriter(folder).write(new Map(Object.entries(fresh)), (name) =>
-    name.startsWith("shard"),
-  );
-  return Promise.race([killed, written.then(() => false)]);
 }
 
-test.each([
+const save = (fresh: Files) => () =>
+  folderWriter(folder).write(new Map(Object.entries(fresh)), (name) => name.startsWith("shard"));
+
+/** What a program finds that knows nothing of our saves: one whole state, or nothing that it could read. */
+function expectNoMixture(states: readonly Files[]): void {
+  const found = contents();
+  if ("config" in found) expect(states).toContainEqual(found);
+}
+
+const CASES: [string, Files, Files][] = [
   [
     "the first file changes, too",
     { config: "1", "shard-1": "1", "shard-2": "1" },
@@ -66,24 +98,55 @@ test.each([
     { config: "1", "shard-1": "2", "shard-2": "2" },
   ],
   ["one file goes, one comes", { config: "1", "shard-1": "1" }, { config: "1", model: "2" }],
+  ["a file in a sub-folder comes", { config: "1" }, { config: "2", "sub/config": "2" }],
+  ["one file changes", { config: "1", model: "1" }, { config: "1", model: "2" }],
   ["nothing was there", {}, { config: "2", model: "2" }],
-])("killed at any point, no reader sees new files next to old ones: %s", async (_, former, fresh) => {
-  let renames = 0;
-  while (await writeAndKill(former, fresh, renames)) {
-    const found = contents();
-    const isWhole = [former, fresh].some((state) => JSON.stringify(state) === JSON.stringify(found));
-    expect(isWhole || !("config" in found), JSON.stringify(found)).toBe(true);
-    renames++;
+];
+
+test.each(CASES)(
+  "killed at any point, a save leaves one state to every reader: %s",
+  async (_, former, fresh) => {
+    const states = [former, fresh];
+    const seen = new Set<unknown>();
+    for (let point = 0; ; point++) {
+      putBack(former);
+      const isWhole = await killedAfter(point, save(fresh));
+      expectNoMixture(states);
+      await folderFiles(folder).size("config"); // our own reader undoes what was cut off
+      expect(states).toContainEqual(contents());
+      seen.add(JSON.stringify(contents()));
+      lockFolder(folder).release(); // the next start clears up
+      expect(states).toContainEqual(contents(true));
+      if (isWhole) break;
+    }
+    expect(contents(true)).toEqual(fresh);
+    expect(seen.size).toBe(2);
+  },
+);
+
+test("the undoing of a save may be killed at any point, too", async () => {
+  const [[, former, fresh]] = CASES as [(typeof CASES)[number]];
+  let isWhole = false;
+  for (let point = 0; !isWhole; point++) {
+    for (let later = 0, isUndone = false; !isUndone; later++) {
+      putBack(former);
+      isWhole = await killedAfter(point, save(fresh));
+      isUndone = await killedAfter(later, () => lockFolder(folder).release());
+      expectNoMixture([former, fresh]);
+      lockFolder(folder).release();
+      expect([former, fresh]).toContainEqual(contents(true));
+    }
   }
-  expect(renames).toBeGreaterThan(1);
-  expect(contents()).toEqual(fresh);
 });
 
-test("where one file changes, the change is one rename", async () => {
-  const former = { config: "1", model: "1" };
-  const fresh = { config: "1", model: "2" };
-  expect(await writeAndKill(former, fresh, 0)).toBe(true);
-  expect(contents()).toEqual(former);
-  expect(await writeAndKill(former, fresh, 1)).toBe(false);
-  expect(contents()).toEqual(fresh);
+test("where one file changes, no reader finds anything missing at any point", async () => {
+  const [former, fresh] = [
+    { config: "1", model: "1" },
+    { config: "1", model: "2" },
+  ];
+  for (let point = 0, isWhole = false; !isWhole; point++) {
+    putBack(former);
+    isWhole = await killedAfter(point, save(fresh));
+    expect([former, fresh]).toContainEqual(contents());
+  }
 });

@@ -5,7 +5,7 @@ import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";
-import { checkWritable } from "../output-folder.ts";
+import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
 import type { MERGE_OPTIONS } from "../tables.ts";
 import { hasLabels } from "../task-settings.ts";
@@ -21,8 +21,8 @@ export async function runMerge(
 ): Promise<number> {
   const { model: reference, task, labels, output_dir, token, revision, adapter_revision } = settings;
   const adapter = { reference: settings.adapter_path, revision: adapter_revision, token };
-  await checkWritable(output_dir);
   await checkMergedFolder(output_dir, reference);
+  claimOutputFolder(output_dir);
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
   const note = (line: string) => terminal.note(line);

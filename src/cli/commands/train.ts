@@ -16,7 +16,7 @@ import { type Interrupt, watchInterrupt } from "../interrupt.ts";
 import { chooseHead, LABELS_FILE } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settings } from "../options.ts";
-import { checkWritable, holdsAdapter } from "../output-folder.ts";
+import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
 import { createReporter, type Reporter } from "../reporter.ts";
 import { flagName, type Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables.ts";
@@ -24,6 +24,9 @@ import type { BoundRows } from "../task.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
+
+/** What {@link save} writes. */
+const ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors", LABELS_FILE];
 
 type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
 
@@ -39,8 +42,8 @@ export async function runTrain(
   const { task, labels: given, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings.data, settings.eval_data);
-  await checkWritable(settings.output_dir);
-  if (await holdsAdapter(settings.output_dir)) {
+  claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
+  if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
   }
 
