@@ -82,7 +82,7 @@ function withHeads<C extends { tied: boolean }>(
 
 function readGpt2(c: ConfigReader): Gpt2Config {
   const hiddenSize = c.size("n_embd");
-  const numHeads = c.size("n_head");
+  const numHeads = c.heads("n_head", hiddenSize);
   const scaled = c.boolean("scale_attn_weights", true) ? Math.sqrt(hiddenSize / numHeads) : 1;
   const byLayer = c.boolean("scale_attn_by_inverse_layer_idx", false);
   // The rest belongs to other heads or older code, or sets the order of operations in half precision.
@@ -93,11 +93,11 @@ function readGpt2(c: ConfigReader): Gpt2Config {
   return {
     vocabSize: c.size("vocab_size"),
     hiddenSize,
-    intermediateSize: c.optionalNumber("n_inner") ?? 4 * hiddenSize,
-    numLayers: c.size("n_layer"),
+    intermediateSize: c.optional("n_inner", "size") ?? 4 * hiddenSize,
+    numLayers: c.layers("n_layer"),
     numHeads,
     maxPositions: c.size("n_positions", 1024),
-    normEps: c.number("layer_norm_epsilon", 1e-5),
+    normEps: c.nonNegative("layer_norm_epsilon", 1e-5),
     activation: readActivation(c, "activation_function", "gelu_new"),
     queryScale: (layer) => 1 / (scaled * (byLayer ? layer + 1 : 1)),
     tied: c.boolean("tie_word_embeddings", true),
@@ -106,16 +106,16 @@ function readGpt2(c: ConfigReader): Gpt2Config {
 
 function readGptNeox(c: ConfigReader): GptNeoxConfig {
   const hiddenSize = c.size("hidden_size");
-  const numHeads = c.size("num_attention_heads");
+  const numHeads = c.heads("num_attention_heads", hiddenSize);
   c.ignore("is_decoder");
   return {
     vocabSize: c.size("vocab_size"),
     hiddenSize,
     intermediateSize: c.size("intermediate_size"),
-    numLayers: c.size("num_hidden_layers"),
+    numLayers: c.layers("num_hidden_layers"),
     numHeads,
     maxPositions: c.size("max_position_embeddings", 2048),
-    normEps: c.number("layer_norm_eps", 1e-5),
+    normEps: c.nonNegative("layer_norm_eps", 1e-5),
     activation: readActivation(c, "hidden_act", "gelu"),
     attentionBias: c.boolean("attention_bias", true),
     parallelResidual: c.boolean("use_parallel_residual", true),
@@ -129,7 +129,7 @@ function readNeoxRope(c: ConfigReader, headDim: number): RopeOptions {
   const names = { theta: "rotary_emb_base", partial: "rotary_pct" };
   const rope = readRope(c, headDim, { theta: 10_000, partial: 0.25, names });
   const { rotaryDim = headDim } = rope;
-  if (c.number("rope_theta", rope.theta) !== rope.theta) c.differ("rope_theta", names.theta, rope.theta);
+  if (c.positive("rope_theta", rope.theta) !== rope.theta) c.differ("rope_theta", names.theta, rope.theta);
   const partial = c.number("partial_rotary_factor", rotaryDim / headDim);
   if (Math.floor(headDim * partial) !== rotaryDim) {
     c.differ("partial_rotary_factor", names.partial, rotaryDim / headDim);
@@ -146,10 +146,10 @@ function readOpt(c: ConfigReader): OptConfig {
   return {
     vocabSize: c.size("vocab_size"),
     hiddenSize,
-    wordSize: c.optionalNumber("word_embed_proj_dim") ?? hiddenSize,
+    wordSize: c.optional("word_embed_proj_dim", "size") ?? hiddenSize,
     intermediateSize: c.size("ffn_dim"),
-    numLayers: c.size("num_hidden_layers"),
-    numHeads: c.size("num_attention_heads"),
+    numLayers: c.layers("num_hidden_layers"),
+    numHeads: c.heads("num_attention_heads", hiddenSize),
     maxPositions: c.size("max_position_embeddings", 2048),
     activation: readActivation(c, "activation_function", "relu"),
     bias: c.boolean("enable_bias", true),

@@ -1,5 +1,6 @@
 import { LoraError, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
+import { type Bounds, inWords, isWithin } from "../util/options.ts";
 
 /** A `config.json` as Hugging Face writes it. */
 export type HfConfig = Readonly<Record<string, unknown>>;
@@ -44,26 +45,54 @@ export class ConfigReader {
     this.#unsupported = sinks.unsupported;
   }
 
-  /** A field that must be a number, unless there is a fallback for its absence. */
-  number(name: string, fallback?: number): number {
+  /** A field that must be a number within bounds, and one of 32 bits, unless there is a fallback for its absence. */
+  number(name: string, fallback?: number, bounds: Bounds = {}): number {
     const value = this.#read(name) ?? fallback;
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    this.#wrong(name, value, "a number");
-    return fallback ?? 0;
+    if (isFloat(value, bounds)) return value;
+    this.#wrong(name, value, `a number${inWords(bounds)}${isWithin(value, bounds) ? " of 32 bits" : ""}`);
+    return fallback ?? 1;
   }
 
-  /** A field that must be a positive whole number. */
-  size(name: string, fallback?: number): number {
-    const value = this.number(name, fallback);
-    if (Number.isSafeInteger(value) && value > 0) return value;
-    const isReported = value === 0 && typeof this.#config[name] !== "number";
-    if (!isReported) this.#wrong(name, value, "a positive whole number");
-    return 1;
+  /** A number above 0. */
+  positive(name: string, fallback?: number): number {
+    return this.number(name, fallback, { above: 0 });
   }
 
-  /** A field that is a number or null, which means none; transformers omits fields that have their class's default. */
-  optionalNumber(name: string, absent?: number): number | undefined {
-    if (this.has(name)) return this.number(name);
+  /** A number of at least 0. */
+  nonNegative(name: string, fallback?: number): number {
+    return this.number(name, fallback, { min: 0 });
+  }
+
+  /** A whole number of at least 0. */
+  index(name: string, fallback?: number): number {
+    return this.#whole(name, fallback, { min: 0, max: MOST });
+  }
+
+  /** A positive whole number. */
+  size(name: string, fallback?: number, most = MOST): number {
+    return this.#whole(name, fallback, { min: 1, max: most });
+  }
+
+  /** A number of layers. */
+  layers(name: string): number {
+    return this.size(name, undefined, MOST_LAYERS);
+  }
+
+  /** A number of heads, which share a size among them. */
+  heads(name: string, size: number): number {
+    const count = this.size(name);
+    if (size % count !== 0) this.refuse(name, `${count} does not divide the hidden size ${size}`);
+    return count;
+  }
+
+  /** `head_dim`. */
+  headDim(fallback: number): number {
+    return this.size("head_dim", fallback, MOST_HEAD);
+  }
+
+  /** A field that may be null, which means none; transformers omits fields that have their class's default. */
+  optional(name: string, kind: "positive" | "size", absent?: number): number | undefined {
+    if (this.has(name)) return this[kind](name);
     return name in this.#config ? undefined : absent;
   }
 
@@ -71,8 +100,8 @@ export class ConfigReader {
   pair(name: string, fallback: number): [number, number] {
     const value = this.#read(name) ?? fallback;
     const both = Array.isArray(value) ? value : [value, value];
-    const isSize = (size: unknown) => Number.isInteger(size) && (size as number) > 0;
-    if (both.length === 2 && both.every(isSize)) return [both[0], both[1]];
+    if (both.length === 2 && both.every((size) => isWhole(size, { min: 1, max: MOST })))
+      return [both[0], both[1]];
     this.#wrong(name, value, "a positive whole number, or two");
     return [fallback, fallback];
   }
@@ -93,16 +122,18 @@ export class ConfigReader {
     return fallback;
   }
 
-  /** A list of a given length, or undefined where it is null or absent. */
-  list<T extends "number" | "string">(
-    name: string,
-    kind: T,
-  ): (T extends "number" ? number : string)[] | undefined {
-    const value = this.#read(name) ?? undefined;
-    if (value === undefined) return undefined;
-    if (Array.isArray(value) && value.every((item) => typeof item === kind)) return value;
-    this.#wrong(name, value, `a list of ${kind}s`);
-    return undefined;
+  /** A list of numbers within bounds, or undefined where it is null or absent. */
+  numbers(name: string, bounds: Bounds): number[] | undefined {
+    return this.#list(
+      name,
+      (item): item is number => isFloat(item, bounds),
+      `a list of numbers${inWords(bounds)}`,
+    );
+  }
+
+  /** A list of texts, or undefined where it is null or absent. */
+  texts(name: string): string[] | undefined {
+    return this.#list(name, (item) => typeof item === "string", "a list of strings");
   }
 
   /** An object with the keys 0, 1, 2, … as the list of its texts; undefined where it is null or absent. */
@@ -161,6 +192,11 @@ export class ConfigReader {
     this.#unsupported.push(`${this.#prefix}${name} ${reason}`);
   }
 
+  /** Notes a problem of a field that several fields cause together. */
+  reject(name: string, reason: string): void {
+    this.#problems.push(`${this.#prefix}${name} ${reason}`);
+  }
+
   /** Refuses what is left: fields that nobody read, that are not known to be irrelevant and that are not off. */
   refuseUnread(): void {
     for (const [name, value] of Object.entries(this.#config)) {
@@ -186,6 +222,23 @@ export class ConfigReader {
     this.#unsupported.push(`${this.#prefix}${name} ${shown(value)} is not supported${more}`);
   }
 
+  #whole(name: string, fallback: number | undefined, bounds: Bounds & { min: number; max: number }): number {
+    const value = this.#read(name) ?? fallback;
+    if (isWhole(value, bounds)) return value;
+    const kind = bounds.min > 0 ? "a positive whole number" : "a whole number of at least 0";
+    const isLarge = typeof value === "number" && value > bounds.max;
+    this.#wrong(name, value, isLarge ? `${kind} of at most ${bounds.max}` : kind);
+    return Math.max(1, bounds.min);
+  }
+
+  #list<T>(name: string, accepts: (item: unknown) => item is T, wanted: string): T[] | undefined {
+    const value = this.#read(name) ?? undefined;
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.every(accepts)) return value;
+    this.#wrong(name, value, wanted);
+    return undefined;
+  }
+
   #read(name: string): unknown {
     this.#known.add(name);
     return this.#config[name];
@@ -195,6 +248,20 @@ export class ConfigReader {
     const got = value === undefined ? "missing" : shown(value);
     this.#problems.push(`${this.#prefix}${name} is ${got}, expected ${wanted}`);
   }
+}
+
+/** The largest whole numbers, numbers of layers and sizes of heads that are taken for meant. */
+const MOST = 2 ** 31 - 1;
+const MOST_LAYERS = 10_000;
+const MOST_HEAD = 2 ** 16;
+
+function isWhole(value: unknown, bounds: Bounds): value is number {
+  return Number.isSafeInteger(value) && isWithin(value, bounds);
+}
+
+/** Whether a value is a number within bounds that is finite as one of 32 bits, too, which is what the device computes with. */
+function isFloat(value: unknown, bounds: Bounds): value is number {
+  return isWithin(value, bounds) && Number.isFinite(Math.fround(value as number));
 }
 
 /** A value as the file has it: JSON.stringify makes null of NaN and Infinity. */

@@ -71,16 +71,20 @@ function llama(c: ConfigReader): DecoderConfig {
 
 function mistral(c: ConfigReader): DecoderConfig {
   const base = readDecoder(c, { maxPositions: 131_072, normEps: 1e-6, tied: false, numKvHeads: 8 });
-  const window = c.optionalNumber("sliding_window", 4096) ?? 0;
+  const window = c.optional("sliding_window", "size", 4096) ?? 0;
   return { ...base, layers: base.layers.map((layer) => ({ ...layer, window })) };
 }
 
 /** Layers from `max_window_layers` on slide, where `use_sliding_window` switches that on. */
 function lateWindows(c: ConfigReader, { layers }: DecoderConfig): DecoderConfig["layers"] {
-  const given = c.optionalNumber("sliding_window", 4096);
-  const window = c.boolean("use_sliding_window", false) ? given : undefined;
-  const first = c.number("max_window_layers", 28);
-  return slidingLayers(c, layers, window, (layer) => layer >= first);
+  const first = c.index("max_window_layers", 28);
+  return slidingLayers(c, layers, switchedWindow(c, 4096), (layer) => layer >= first);
+}
+
+/** `sliding_window` where `use_sliding_window` switches it on; else it may hold anything. */
+function switchedWindow(c: ConfigReader, absent?: number): number | undefined {
+  c.ignore("sliding_window");
+  return c.boolean("use_sliding_window", false) ? c.optional("sliding_window", "size", absent) : undefined;
 }
 
 function qwen2(c: ConfigReader): DecoderConfig {
@@ -123,18 +127,18 @@ function sandwichedGemma(c: ConfigReader, defaults: Partial<DecoderDefaults>): D
   const activation = { activationField: "hidden_activation", activation: "gelu_pytorch_tanh" };
   const base = readDecoder(c, { ...GEMMA, ...activation, numKvHeads: 4, ...defaults });
   c.only("hidden_act", ["gelu_pytorch_tanh"]); // the older name, beside the newer one
-  const queryScale = c.number("query_pre_attn_scalar", 256) ** -0.5;
+  const queryScale = c.positive("query_pre_attn_scalar", 256) ** -0.5;
   return scaledGemma({ ...base, ...readBiases(c), norms: SANDWICH, queryScale });
 }
 
 function gemma2(c: ConfigReader): DecoderConfig {
   const base = sandwichedGemma(c, {});
-  const window = c.optionalNumber("sliding_window", 4096);
+  const window = c.optional("sliding_window", "size", 4096);
   c.only("sliding_window_size", [window]); // an older name, beside the newer one
   return {
     ...base,
-    attentionSoftcap: c.optionalNumber("attn_logit_softcapping", 50) ?? 0,
-    logitSoftcap: c.optionalNumber("final_logit_softcapping", 30) ?? 0,
+    attentionSoftcap: c.optional("attn_logit_softcapping", "positive", 50) ?? 0,
+    logitSoftcap: c.optional("final_logit_softcapping", "positive", 30) ?? 0,
     layers: slidingLayers(c, base.layers, window, (layer) => layer % 2 === 0),
   };
 }
@@ -142,15 +146,15 @@ function gemma2(c: ConfigReader): DecoderConfig {
 function gemma3(c: ConfigReader): DecoderConfig {
   const maxPositions = 131_072;
   const thetas = { full: 1_000_000, sliding: 10_000 };
-  const ropes = readLayerRopes(c, c.number("head_dim", 256), { maxPositions, thetas });
+  const ropes = readLayerRopes(c, c.headDim(256), { maxPositions, thetas });
   const base = sandwichedGemma(c, { maxPositions, rope: ropes.full });
-  const window = c.optionalNumber("sliding_window", 4096);
-  const pattern = c.number("sliding_window_pattern", c.number("_sliding_window_pattern", 6));
+  const window = c.optional("sliding_window", "size", 4096);
+  const pattern = c.size("sliding_window_pattern", c.size("_sliding_window_pattern", 6));
   const isSliding = (layer: number) => (layer + 1) % pattern !== 0;
   return {
     ...base,
     qkNorm: "head",
-    logitSoftcap: c.optionalNumber("final_logit_softcapping") ?? 0,
+    logitSoftcap: c.optional("final_logit_softcapping", "positive") ?? 0,
     layers: slidingLayers(c, base.layers, window, isSliding, ropes.sliding),
   };
 }
@@ -158,7 +162,7 @@ function gemma3(c: ConfigReader): DecoderConfig {
 function phi3(c: ConfigReader): DecoderConfig {
   const ropeDefaults = { partial: 1, aliases: { su: "longrope", yarn: "longrope" } } as const;
   const base = readDecoder(c, { maxPositions: 4096, normEps: 1e-5, tied: false, ropeDefaults });
-  const window = c.optionalNumber("sliding_window") ?? 0;
+  const window = c.optional("sliding_window", "size") ?? 0;
   c.ignore("original_max_position_embeddings"); // stated by all of them, read where the rotary embedding is scaled
   c.only("full_attn_mod", [1]);
   c.only("interpolate_factor", [1]);
@@ -181,20 +185,22 @@ function granite(c: ConfigReader): DecoderConfig {
     embeddingScale: c.number("embedding_multiplier", 1),
     queryScale: c.number("attention_multiplier", 1),
     residualScale: c.number("residual_multiplier", 1),
-    logitScale: 1 / c.number("logits_scaling", 1),
+    logitScale: 1 / c.positive("logits_scaling", 1),
   };
 }
 
 function smolLm3(c: ConfigReader): DecoderConfig {
   const defaults = { maxPositions: 32_768, normEps: 1e-6, tied: true, numKvHeads: 4 };
   const base = { ...readDecoder(c, { ...defaults, ropeDefaults: { theta: 2_000_000 } }), ...readBiases(c) };
-  const interval = c.number("no_rope_layer_interval", 4);
+  const interval = c.size("no_rope_layer_interval", 4);
   c.ignore("max_window_layers"); // in the published config, read by no version of the class
-  const rotates = c.list("no_rope_layers", "number"); // 1: the layer has a rotary embedding
+  const rotates = c.numbers("no_rope_layers", { min: 0, max: 1 }); // 1: the layer has a rotary embedding
+  const count = base.layers.length;
+  if (rotates && rotates.length < count) {
+    c.refuse("no_rope_layers", `has ${rotates.length} entries for ${count} layers`);
+  }
   const hasRope = (layer: number) => (rotates ? rotates[layer] !== 0 : (layer + 1) % interval !== 0);
-  const window = c.optionalNumber("sliding_window");
-  const slides = c.boolean("use_sliding_window", false) ? window : undefined;
-  const layers = slidingLayers(c, base.layers, slides, (layer) => !hasRope(layer));
+  const layers = slidingLayers(c, base.layers, switchedWindow(c), (layer) => !hasRope(layer));
   return {
     ...base,
     layers: layers.map((layer, i) => (hasRope(i) ? layer : { ...layer, rope: undefined })),

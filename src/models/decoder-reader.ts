@@ -30,7 +30,7 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
   const { activation = "silu", activationField = "hidden_act", normEpsField = "rms_norm_eps" } = defaults;
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.size("num_attention_heads");
-  const headDim = c.size("head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  const headDim = c.headDim(defaults.headDim ?? hiddenSize / numHeads);
   const numKvHeads = c.size("num_key_value_heads", defaults.numKvHeads ?? numHeads);
   if (numHeads % numKvHeads !== 0) {
     c.refuse("num_key_value_heads", `${numKvHeads} does not divide the ${numHeads} query heads`);
@@ -38,7 +38,7 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
   c.ignore("is_decoder");
   const maxPositions = c.size("max_position_embeddings", defaults.maxPositions);
   const rope = defaults.rope ?? readRope(c, headDim, { maxPositions, ...defaults.ropeDefaults });
-  const layers: LayerConfig[] = Array.from({ length: c.size("num_hidden_layers") }, () => ({
+  const layers: LayerConfig[] = Array.from({ length: c.layers("num_hidden_layers") }, () => ({
     window: 0,
     rope,
   }));
@@ -52,7 +52,7 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     maxPositions: stretchedPositions(maxPositions, rope),
     layers,
     normKind: "rms",
-    normEps: c.number(normEpsField, defaults.normEps),
+    normEps: c.nonNegative(normEpsField, defaults.normEps),
     normOffset: 0,
     norms: { beforeAttention: "input_layernorm", beforeMlp: "post_attention_layernorm" },
     activation: readActivation(c, activationField, activation),
@@ -91,7 +91,7 @@ export function slidingLayers(
   slides: (layer: number) => boolean,
   rope?: RopeOptions,
 ): LayerConfig[] {
-  const types = c.list("layer_types", "string");
+  const types = c.texts("layer_types");
   const alien = types?.find((type) => !LAYER_TYPES.includes(type));
   if (alien !== undefined) c.refuse("layer_types", `${JSON.stringify(alien)} is not supported`);
   if (types && types.length < layers.length) {

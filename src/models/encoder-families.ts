@@ -206,18 +206,19 @@ export function readLabels(c: ConfigReader): string[] {
 }
 
 function readBert(c: ConfigReader): ReturnType<EncoderFamily["read"]> {
+  const hiddenSize = c.size("hidden_size");
   c.ignore("directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers");
   c.ignore("pooler_size_per_head", "pooler_type");
   return {
     vocabSize: c.size("vocab_size"),
-    hiddenSize: c.size("hidden_size"),
+    hiddenSize,
     intermediateSize: c.size("intermediate_size"),
-    numLayers: c.size("num_hidden_layers"),
-    numHeads: c.size("num_attention_heads"),
+    numLayers: c.layers("num_hidden_layers"),
+    numHeads: c.heads("num_attention_heads", hiddenSize),
     maxPositions: c.size("max_position_embeddings", 512),
     firstPosition: 0,
     tokenTypes: c.size("type_vocab_size", 2),
-    normEps: c.number("layer_norm_eps", 1e-12),
+    normEps: c.nonNegative("layer_norm_eps", 1e-12),
     activation: readActivation(c, "hidden_act", "gelu"),
   };
 }
@@ -225,18 +226,23 @@ function readBert(c: ConfigReader): ReturnType<EncoderFamily["read"]> {
 /** Positions are counted from the padding token's id, as in fairseq: the table's rows up to it are never used. */
 function readRoberta(c: ConfigReader): ReturnType<EncoderFamily["read"]> {
   const sizes = readBert(c);
-  const firstPosition = c.number("pad_token_id", 1) + 1;
-  return { ...sizes, firstPosition, maxPositions: sizes.maxPositions - firstPosition };
+  const firstPosition = c.index("pad_token_id", 1) + 1;
+  const maxPositions = sizes.maxPositions - firstPosition;
+  if (maxPositions < 1) {
+    c.reject("max_position_embeddings", `${sizes.maxPositions} leaves no position after pad_token_id`);
+  }
+  return { ...sizes, firstPosition, maxPositions };
 }
 
 function readDistilBert(c: ConfigReader): ReturnType<EncoderFamily["read"]> {
   c.ignore("sinusoidal_pos_embds", "tie_weights_"); // stored like learned ones
+  const hiddenSize = c.size("dim");
   return {
     vocabSize: c.size("vocab_size"),
-    hiddenSize: c.size("dim"),
+    hiddenSize,
     intermediateSize: c.size("hidden_dim"),
-    numLayers: c.size("n_layers"),
-    numHeads: c.size("n_heads"),
+    numLayers: c.layers("n_layers"),
+    numHeads: c.heads("n_heads", hiddenSize),
     maxPositions: c.size("max_position_embeddings", 512),
     firstPosition: 0,
     tokenTypes: 0,

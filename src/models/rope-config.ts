@@ -1,4 +1,10 @@
-import type { RopeOptions, RopeScaling } from "../kernels/rope-frequencies.ts";
+import {
+  type RopeOptions,
+  type RopeScaling,
+  ropeAmplitude,
+  ropeFrequencies,
+} from "../kernels/rope-frequencies.ts";
+import type { Bounds } from "../util/options.ts";
 import type { ConfigReader } from "./config-reader.ts";
 
 /** What a family says about its rotary embedding where the config says nothing, and how it names things. */
@@ -18,6 +24,9 @@ export interface RopeDefaults {
 type Kind = RopeScaling["rope_type"];
 const KINDS: readonly Kind[] = ["default", "linear", "dynamic", "yarn", "longrope", "llama3"];
 const USUAL_NAMES = { theta: "rope_theta", partial: "partial_rotary_factor" };
+
+const POSITIVE: Bounds = { above: 0 };
+const SHARE: Bounds = { above: 0, max: 1 };
 
 /** A field that may state a setting. */
 type Place = readonly [reader: ConfigReader, name: string];
@@ -76,7 +85,7 @@ function readParameters(
   const options = {
     headDim,
     rotaryDim: Math.floor(headDim * fraction),
-    theta: numberAt([parameters, "rope_theta"], [c, names.theta], theta),
+    theta: numberAt([parameters, "rope_theta"], [c, names.theta], theta, POSITIVE),
   };
   const kindIn = (field: string) => {
     const given = parameters.choice(field, [...new Set([...KINDS, ...Object.keys(aliases)])], "default");
@@ -85,30 +94,46 @@ function readParameters(
   const kind = kindIn(parameters.has("rope_type") ? "rope_type" : "type");
   if (parameters.has("type") && kindIn("type") !== kind)
     parameters.differ("type", ...parameters.at("rope_type"));
-  const context = c.number("max_position_embeddings", maxPositions);
+  const context = c.nonNegative("max_position_embeddings", maxPositions);
   const length = "original_max_position_embeddings";
   if (kind === "default") c.ignore(length);
   const scaling = readScaling(kind, parameters, context, () =>
-    numberAt([c, length], [parameters, length], context),
+    numberAt([c, length], [parameters, length], context, POSITIVE),
   );
-  if (options.rotaryDim % 2 !== 0 || options.rotaryDim < 2) {
-    c.refuse(
-      "head_dim",
-      `${headDim} gives ${options.rotaryDim} rotated dimensions; an even number is needed`,
-    );
-  }
-  if (scaling.rope_type === "longrope") checkFactors(parameters, scaling, options.rotaryDim / 2);
   parameters.refuseUnread();
-  return { ...options, scaling };
+  const result = { ...options, scaling };
+  checkAngles(c, parameters, result);
+  return result;
+}
+
+/** Fields that are right one by one can still give no angles together. */
+function checkAngles(
+  c: ConfigReader,
+  parameters: ConfigReader,
+  options: RopeOptions & { rotaryDim: number; scaling: RopeScaling },
+): void {
+  const { headDim, rotaryDim, theta, scaling } = options;
+  if (rotaryDim % 2 !== 0 || rotaryDim < 2) {
+    c.refuse("head_dim", `${headDim} gives ${rotaryDim} rotated dimensions; an even number is needed`);
+    return;
+  }
+  if (scaling.rope_type === "longrope" && !haveLength(parameters, scaling, rotaryDim / 2)) return;
+  const angles = [0, 2 ** 31].flatMap((length) => [...ropeFrequencies(options, length)]); // short texts, and long ones
+  if ([...angles, ropeAmplitude(options)].every(Number.isFinite)) return;
+  c.reject(
+    "rope_theta",
+    `${theta} and the ${scaling.rope_type} scaling give angles that are NaN or infinite`,
+  );
 }
 
 /** @param used the field that transformers 5.18 reads first; where both are there they must agree */
-function numberAt(used: Place, other: Place, fallback: number): number {
+function numberAt(used: Place, other: Place, fallback: number, bounds: Bounds): number {
+  const read = ([reader, name]: Place) => reader.number(name, fallback, bounds);
   const [reader, name] = used;
-  const value = other[0].number(other[1], fallback);
-  if (!reader.has(name)) return value;
-  if (other[0].has(other[1]) && reader.number(name) !== value) other[0].differ(other[1], ...reader.at(name));
-  return reader.number(name);
+  if (!reader.has(name)) return read(other);
+  const value = read(used);
+  if (other[0].has(other[1]) && read(other) !== value) other[0].differ(other[1], ...reader.at(name));
+  return value;
 }
 
 function readPartial(
@@ -117,7 +142,7 @@ function readPartial(
   { partial, names = USUAL_NAMES }: RopeDefaults,
 ): number {
   if (partial !== undefined) {
-    return numberAt([parameters, "partial_rotary_factor"], [c, names.partial], partial);
+    return numberAt([parameters, "partial_rotary_factor"], [c, names.partial], partial, SHARE);
   }
   c.only("partial_rotary_factor", [1]);
   parameters.only("partial_rotary_factor", [1]);
@@ -139,19 +164,19 @@ function readScaling(
       parameters.ignore("factor", "original_max_position_embeddings");
       return { rope_type: kind };
     case "linear":
-      return { rope_type: kind, factor: parameters.number("factor") };
+      return { rope_type: kind, factor: parameters.positive("factor") };
     case "dynamic":
       return {
         rope_type: kind,
-        factor: parameters.number("factor"),
+        factor: parameters.positive("factor"),
         max_position_embeddings: context,
       };
     case "llama3":
       return {
         rope_type: kind,
-        factor: parameters.number("factor"),
-        low_freq_factor: parameters.number("low_freq_factor"),
-        high_freq_factor: parameters.number("high_freq_factor"),
+        factor: parameters.positive("factor"),
+        low_freq_factor: parameters.positive("low_freq_factor"),
+        high_freq_factor: parameters.positive("high_freq_factor"),
         original_max_position_embeddings: trained(),
       };
     case "yarn":
@@ -162,16 +187,16 @@ function readScaling(
 }
 
 function readYarn(parameters: ConfigReader, trained: number, context: number): RopeScaling {
-  const factor = parameters.number("factor", context / trained);
-  const [mscale, all] = [parameters.number("mscale", 0), parameters.number("mscale_all_dim", 0)];
+  const factor = parameters.positive("factor", context / trained);
+  const [mscale, all] = [parameters.nonNegative("mscale", 0), parameters.nonNegative("mscale_all_dim", 0)];
   const amplitude = (weight: number) => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
   return {
     rope_type: "yarn",
     factor,
-    beta_fast: parameters.number("beta_fast", 32),
-    beta_slow: parameters.number("beta_slow", 1),
+    beta_fast: parameters.positive("beta_fast", 32),
+    beta_slow: parameters.positive("beta_slow", 1),
     truncate: parameters.boolean("truncate", true),
-    attention_factor: parameters.number(
+    attention_factor: parameters.positive(
       "attention_factor",
       mscale && all ? amplitude(mscale) / amplitude(all) : amplitude(1),
     ),
@@ -180,26 +205,27 @@ function readYarn(parameters: ConfigReader, trained: number, context: number): R
 }
 
 function readLongRope(parameters: ConfigReader, trained: number, context: number): RopeScaling {
-  const factor = parameters.number("factor", context / trained);
+  const factor = parameters.positive("factor", context / trained);
   const amplitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
   return {
     rope_type: "longrope",
-    short_factor: parameters.list("short_factor", "number") ?? [],
-    long_factor: parameters.list("long_factor", "number") ?? [],
-    attention_factor: parameters.number("attention_factor", amplitude),
+    short_factor: parameters.numbers("short_factor", POSITIVE) ?? [],
+    long_factor: parameters.numbers("long_factor", POSITIVE) ?? [],
+    attention_factor: parameters.positive("attention_factor", amplitude),
     original_max_position_embeddings: trained,
   };
 }
 
-function checkFactors(
+function haveLength(
   parameters: ConfigReader,
   scaling: Extract<RopeScaling, { rope_type: "longrope" }>,
   pairs: number,
-): void {
-  for (const name of ["short_factor", "long_factor"] as const) {
-    const { length } = scaling[name];
-    if (length !== pairs) parameters.refuse(name, `has ${length} entries for ${pairs} pairs of a head`);
+): boolean {
+  const wrong = (["short_factor", "long_factor"] as const).filter((name) => scaling[name].length !== pairs);
+  for (const name of wrong) {
+    parameters.refuse(name, `has ${scaling[name].length} entries for ${pairs} pairs of a head`);
   }
+  return wrong.length === 0;
 }
 
 /** Positions that a model has: some kinds of scaling stretch the context beyond what the config states. */

@@ -45,14 +45,15 @@ function readVit(c: ConfigReader): VitConfig {
     c.refuse("image_size", `${height} × ${width} is no whole number of patches of ${patchSize}`);
   }
   c.ignore("encoder_stride", "pooler_output_size", "pooler_act");
+  const hiddenSize = c.size("hidden_size");
   return {
-    hiddenSize: c.size("hidden_size"),
+    hiddenSize,
     intermediateSize: c.size("intermediate_size"),
-    numLayers: c.size("num_hidden_layers"),
-    numHeads: c.size("num_attention_heads"),
+    numLayers: c.layers("num_hidden_layers"),
+    numHeads: c.heads("num_attention_heads", hiddenSize),
     image: { channels: c.size("num_channels", 3), height, width },
     patchSize,
-    normEps: c.number("layer_norm_eps", 1e-12),
+    normEps: c.nonNegative("layer_norm_eps", 1e-12),
     activation: readActivation(c, "hidden_act", "gelu"),
     qkvBias: c.boolean("qkv_bias", true),
     labels: readLabels(c),

@@ -1,6 +1,6 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
-import { checkItems, idsProblem, labelsProblem } from "../data/check-items.ts";
+import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
@@ -9,8 +9,10 @@ import type { Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
-  const { device, root, head, headOptions } = model;
-  const problemOf = (item: Sequence) => tokensProblem(item, model);
+  const { device, root, config, head, headOptions } = model;
+  // A row's last token is predicted and predicts nothing, so that it may be one more than the model has positions.
+  const limits = { ...config, maxPositions: config.maxPositions + 1 };
+  const problemOf = (item: Sequence) => tokensProblem(item, limits, head);
   return {
     device,
     root,
@@ -42,7 +44,7 @@ export function maskedLanguageModelling(
   mask?: (item: LabelledTokens, random: Random) => LabelledTokens,
 ): Objective<LabelledTokens, Batch> {
   const { device, root, config, head, headOptions } = model;
-  const problemOf = (item: LabelledTokens) => tokensProblem(item, model);
+  const problemOf = (item: LabelledTokens) => tokensProblem(item, config, head);
   return {
     device,
     root,
@@ -64,9 +66,10 @@ export function maskedLanguageModelling(
 /** What is wrong with tokens and their labels, which are tokens too. */
 function tokensProblem(
   { inputIds, labels }: LabelledTokens,
-  { config, head }: Pick<LanguageModel, "config" | "head">,
+  limits: TextLimits,
+  head: Tensor,
 ): string | undefined {
-  return idsProblem(inputIds, config) ?? labelsProblem(labels, inputIds.length, head.rows);
+  return idsProblem(inputIds, limits) ?? labelsProblem(labels, inputIds.length, head.rows);
 }
 
 /** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any. */

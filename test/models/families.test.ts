@@ -49,7 +49,7 @@ describe("config.json", () => {
       attention_sink_size: 4,
       quantization_config: { bits: 4 },
     });
-    expect(message).toContain('hidden_size is "big", expected a number');
+    expect(message).toContain('hidden_size is "big", expected a positive whole number');
     expect(message).toContain("attention_sink_size 4 is not supported");
     expect(await refusal({ vocab_size: 2.5 })).toContain(
       "vocab_size is 2.5, expected a positive whole number",

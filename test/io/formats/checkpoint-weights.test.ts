@@ -217,7 +217,7 @@ describe("openModel", () => {
     [{ hidden_act: "mish" }, /hidden_act "mish" is not supported/],
     [{ hidden_act: "mish", hidden_size: "big" }, /hidden_size is "big"[\s\S]*hidden_act "mish"/],
     [{ attention_sink_size: 4 }, /attention_sink_size 4 is not supported/],
-    [{ hidden_size: "big" }, /hidden_size is "big", expected a number/],
+    [{ hidden_size: "big" }, /hidden_size is "big", expected a positive whole number/],
     [
       { rope_parameters: { rope_type: "mrope", rope_theta: 1 } },
       /rope_parameters\.rope_type "mrope" is not supported; supported: "default"/,
