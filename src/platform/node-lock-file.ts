@@ -5,9 +5,10 @@
  * lock is taken as if it were not there; so nobody removes the lock of a process that took it meanwhile. Neither links
  * nor locks of the system are needed, which network file systems and Windows have in other ways or not at all.
  */
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fail } from "../util/fail.ts";
+import { draftOf, namesIn, removeDeadDrafts } from "./node-drafts.ts";
 import { OWN_PREFIX, removeIfEmpty } from "./node-folder-changes.ts";
 import { isRunning, nameOfProcess, type ProcessId, processOfName, thisProcess } from "./node-process.ts";
 
@@ -24,7 +25,7 @@ const ATTEMPTS = 100;
 export function takeLock(folder: string): string {
   const lock = join(folder, LOCK);
   const name = nameOfProcess(thisProcess());
-  const draft = `${lock}-${name}`;
+  const draft = draftOf(lock);
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       makeDraft(draft, name);
@@ -85,16 +86,6 @@ function owners(lock: string, now: number): { name: string; holder: ProcessId; i
   });
 }
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
-    throw error;
-  }
-}
-
 /** Empties a lock of dead processes; whoever is quicker has done so already, or has it. */
 function evict(lock: string, now: number): void {
   for (const { name, isAlive } of owners(lock, now)) {
@@ -105,13 +96,7 @@ function evict(lock: string, now: number): void {
 
 /** Removes what processes have left that were killed before they could take the lock. */
 export function removeDrafts(folder: string): void {
-  for (const name of namesIn(folder).filter((name) => name.startsWith(`${LOCK}-`))) {
-    const draft = join(folder, name);
-    const process = processOfName(name.slice(LOCK.length + 1));
-    const seen = lstatSync(draft, { throwIfNoEntry: false })?.mtimeMs;
-    if (!process || seen === undefined || isRunning(process, Date.now() - seen)) continue;
-    rmSync(draft, { recursive: true, force: true });
-  }
+  removeDeadDrafts(folder, `${LOCK}.`);
 }
 
 function refuse(folder: string, { pid, host }: ProcessId): never {

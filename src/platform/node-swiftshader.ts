@@ -3,10 +3,11 @@ import { existsSync, lstatSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { constants as os, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { defaultCacheFolder } from "./node-byte-cache.ts";
+import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
 import { makeFolder } from "./node-make-folder.ts";
 
 const decompress = promisify(brotliDecompress);
@@ -93,7 +94,8 @@ function cacheFolders(): string[] {
 /** The folder appears whole by a rename; of several processes that write it at once, the first one wins. */
 async function writeOnce(folder: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
   makeFolder(dirname(folder));
-  const partial = await mkdtemp(`${folder}.`);
+  removeDeadDrafts(dirname(folder), `${basename(folder)}.`);
+  const partial = await mkdtemp(`${draftOf(folder)}-`);
   try {
     await writeFiles(partial, files);
     await chmod(partial, 0o755);

@@ -148,12 +148,12 @@ describe("whose lock counts", () => {
     const dead = nameOfProcess({ ...self, start: self.start + 1 });
     const living = nameOfProcess({ ...self, machine: "0123456789ab" });
     for (const name of [dead, living, "notes"])
-      mkdirSync(join(folder, `${LOCK}-${name}`), { recursive: true });
+      mkdirSync(join(folder, `${LOCK}.${name}`), { recursive: true });
     mkdirSync(join(folder, ".webgpu-lora.save"));
     writeFileSync(join(folder, ".webgpu-lora.save/new-0"), "half");
     writeFileSync(join(folder, "a.tmp"), "mine");
     lockFolder(folder).release();
-    expect(readdirSync(folder).sort()).toEqual([`${LOCK}-${living}`, `${LOCK}-notes`, "a.tmp"]);
+    expect(readdirSync(folder).sort()).toEqual([`${LOCK}.${living}`, `${LOCK}.notes`, "a.tmp"]);
   });
 
   test("a lock that somebody removed is taken anew by its process, unless another one has it", async () => {
