@@ -10,6 +10,7 @@ import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import {
   checkOptions,
   either,
+  FACTOR,
   flag,
   integer,
   listOf,
@@ -79,7 +80,7 @@ const PATTERN = objectOf("an object of numbers by names or expressions");
 
 const RULES: Rules<LoraOptions> = {
   r: integer({ min: 1 }, "lora_r", "rank"),
-  alpha: number({}, "lora_alpha"),
+  alpha: number(FACTOR, "lora_alpha"),
   dropout: number({ min: 0, below: 1 }, "lora_dropout"),
   targetModules: { ...NAMES_OR_EXPRESSION, aliases: ["lora_target_modules", "targets", "modules"] },
   useRslora: flag("rslora"),

@@ -5,8 +5,10 @@ import { TOKENIZE_DEFAULTS } from "../data/tokenize.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
 import { GENERATE_DEFAULTS } from "../train/generate.ts";
+import { SAMPLING_BOUNDS } from "../train/sample.ts";
 import { SCHEDULES } from "../train/schedule.ts";
-import { TRAINER_DEFAULTS } from "../train/trainer.ts";
+import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../train/trainer.ts";
+import { FACTOR, inWords, isWithin } from "../util/options.ts";
 import {
   choice,
   duration,
@@ -111,6 +113,7 @@ export const TRAIN_OPTIONS = {
   lora_alpha: number({
     fallback: LORA_DEFAULTS.alpha,
     above: 0,
+    max: FACTOR.max,
     help: "the update is scaled by alpha / rank",
   }),
   lora_dropout: number({
@@ -142,8 +145,8 @@ export const TRAIN_OPTIONS = {
     help: "ranks other than lora_r, by names or expressions of layers; the first that matches counts",
   }),
   alpha_pattern: numbersByName({
-    wanted: "a number",
-    accepts: Number.isFinite,
+    wanted: `a number${inWords(FACTOR)}`,
+    accepts: (x) => isWithin(x, FACTOR),
     help: "alphas other than lora_alpha, in the same way",
   }),
   use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
@@ -158,7 +161,11 @@ export const TRAIN_OPTIONS = {
     help: "optimiser steps; wins over num_train_epochs",
     aliases: ["iters"],
   }),
-  num_train_epochs: number({ fallback: TRAINER_DEFAULTS.epochs, above: 0, help: "passes over the data" }),
+  num_train_epochs: number({
+    fallback: TRAINER_DEFAULTS.epochs,
+    ...TRAINER_BOUNDS.epochs,
+    help: "passes over the data",
+  }),
   per_device_train_batch_size: integer({
     fallback: TRAINER_DEFAULTS.batchSize,
     min: 1,
@@ -171,7 +178,11 @@ export const TRAIN_OPTIONS = {
     help: "micro-batches in an optimiser step",
     aliases: ["grad_accumulation_steps"],
   }),
-  learning_rate: number({ fallback: TRAINER_DEFAULTS.learningRate, above: 0, help: "peak learning rate" }),
+  learning_rate: number({
+    fallback: TRAINER_DEFAULTS.learningRate,
+    ...TRAINER_BOUNDS.learningRate,
+    help: "peak learning rate",
+  }),
   lr_scheduler_type: choice({
     choices: SCHEDULES,
     fallback: TRAINER_DEFAULTS.schedule,
@@ -184,12 +195,12 @@ export const TRAIN_OPTIONS = {
   }),
   weight_decay: number({
     fallback: TRAINER_DEFAULTS.weightDecay,
-    min: 0,
+    ...TRAINER_BOUNDS.weightDecay,
     help: "AdamW's decoupled weight decay",
   }),
   max_grad_norm: number({
     fallback: TRAINER_DEFAULTS.maxGradNorm,
-    min: 0,
+    ...TRAINER_BOUNDS.maxGradNorm,
     help: "gradients are clipped to this norm; 0: never",
   }),
   ...DATA_OPTIONS,
@@ -233,26 +244,24 @@ export const GENERATE_OPTIONS = {
   }),
   temperature: number({
     fallback: GENERATE_DEFAULTS.temperature,
-    min: 0,
+    ...SAMPLING_BOUNDS.temperature,
     help: "0 takes the most likely token",
     aliases: ["temp"],
   }),
   top_k: integer({ fallback: GENERATE_DEFAULTS.topK, min: 0, help: "only the k most likely tokens; 0: all" }),
   top_p: number({
     fallback: GENERATE_DEFAULTS.topP,
-    above: 0,
-    max: 1,
+    ...SAMPLING_BOUNDS.topP,
     help: "only the most likely tokens that reach p together",
   }),
   min_p: number({
     fallback: GENERATE_DEFAULTS.minP,
-    min: 0,
-    max: 1,
+    ...SAMPLING_BOUNDS.minP,
     help: "only tokens this likely, against the most likely one",
   }),
   repetition_penalty: number({
     fallback: GENERATE_DEFAULTS.repetitionPenalty,
-    above: 0,
+    ...SAMPLING_BOUNDS.repetitionPenalty,
     help: "makes tokens that occurred less likely; 1: does not",
   }),
   stop: texts({ placeholder: "text", help: "texts before which the answer ends" }),

@@ -6,8 +6,11 @@ import { buildModel } from "../models/families.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import { randomWeights, type ShapeRequest, shapeWeights } from "../nn/initial-weights.ts";
 import { type Parameters, readParameters } from "../nn/parameters.ts";
+import { fail } from "../util/fail.ts";
 import { encodeBf16 } from "../util/half.ts";
+import { type Bounds, inWords, isWithin } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
+import { shown } from "../util/shown.ts";
 import { transpose } from "../util/transpose.ts";
 
 /**
@@ -34,9 +37,14 @@ function requestsOf(device: Device, config: HfConfig, task?: Task): ShapeRequest
   return requests;
 }
 
+const RANGE: Bounds = { min: 0, max: 1e6 };
+
 /** Standard deviation of freshly initialised matrices. */
 export function initializerRange({ initializer_range: given, init_std: std }: HfConfig): number {
-  return [given, std].find((value) => typeof value === "number") ?? 0.02;
+  const range = given ?? std ?? 0.02;
+  if (isWithin(range, RANGE)) return range as number;
+  const got = `${given === undefined ? "init_std" : "initializer_range"} is ${shown(range)}`;
+  return fail("config.json", `${got}, expected a number${inWords(RANGE)}`);
 }
 
 /** Number of parameters of the model that a config describes, counted from shapes alone. */

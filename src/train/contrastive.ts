@@ -29,7 +29,7 @@ export interface ContrastiveOptions {
   scale?: number;
 }
 
-const RULES: Rules<ContrastiveOptions> = { scale: number({ above: 0 }) };
+const RULES: Rules<ContrastiveOptions> = { scale: number({ above: 0, max: 1e6 }) };
 
 /**
  * Finding each text's partner among the second texts of the batch: cross-entropy over scale · cosine, the others

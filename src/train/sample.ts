@@ -1,5 +1,5 @@
 import { fail } from "../util/fail.ts";
-import { integer, number, type Rules } from "../util/options.ts";
+import { type Bounds, integer, number, type Rules } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
 /** What to do where a model computes no numbers. */
@@ -29,13 +29,21 @@ export const SAMPLING_DEFAULTS: Required<SamplingOptions> = {
   repetitionPenalty: 1,
 };
 
+/** Bounds of numbers, here and on the command line. */
+export const SAMPLING_BOUNDS = {
+  temperature: { min: 0, max: 1e6 },
+  topP: { above: 0, max: 1 },
+  minP: { min: 0, max: 1 },
+  repetitionPenalty: { min: 1e-6, max: 1e6 },
+} satisfies Readonly<Record<string, Bounds>>;
+
 /** What the options have to be. */
 export const SAMPLING_RULES: Rules<SamplingOptions> = {
-  temperature: number({ min: 0 }, "temp", "do_sample"),
+  temperature: number(SAMPLING_BOUNDS.temperature, "temp", "do_sample"),
   topK: integer({ min: 0 }),
-  topP: number({ above: 0, max: 1 }),
-  minP: number({ min: 0, max: 1 }),
-  repetitionPenalty: number({ above: 0 }),
+  topP: number(SAMPLING_BOUNDS.topP),
+  minP: number(SAMPLING_BOUNDS.minP),
+  repetitionPenalty: number(SAMPLING_BOUNDS.repetitionPenalty),
 };
 
 /** Whether the choice is the most likely token, so that the device can make it alone. */

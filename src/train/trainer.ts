@@ -10,6 +10,7 @@ import { fail } from "../util/fail.ts";
 import {
   type Bounds,
   checkOptions,
+  FACTOR,
   flag,
   integer,
   inWords,
@@ -96,15 +97,25 @@ export const TRAINER_DEFAULTS: Defaults = {
   ...ADAMW_DEFAULTS,
 };
 
-const BETA: Bounds = { min: 0, below: 1 };
+/** Bounds of numbers, here and on the command line. Beyond them the first step leaves no finite value, or 32 bits round them to 0 or 1. */
+export const TRAINER_BOUNDS = {
+  epochs: { above: 0, max: 1e9 },
+  learningRate: { above: 0, max: 1000 },
+  beta: { min: 0, max: 0.999999 },
+  eps: { min: 1e-37, max: 1 },
+  weightDecay: { min: 0, max: 1000 },
+  maxGradNorm: { min: 0, max: FACTOR.max },
+} satisfies Readonly<Record<string, Bounds>>;
+
+const { beta: BETA } = TRAINER_BOUNDS;
 
 /** What the options of a training run have to be. */
 export const TRAINER_RULES: Rules<TrainerOptions> = {
   maxSteps: integer({ min: 1 }, "iters"),
-  epochs: number({ above: 0 }, "num_train_epochs", "numTrainEpochs"),
+  epochs: number(TRAINER_BOUNDS.epochs, "num_train_epochs", "numTrainEpochs"),
   batchSize: integer({ min: 1 }, "per_device_train_batch_size", "perDeviceTrainBatchSize"),
   gradientAccumulationSteps: integer({ min: 1 }, "grad_accumulation_steps"),
-  learningRate: number({ above: 0 }, "lr"),
+  learningRate: number(TRAINER_BOUNDS.learningRate, "lr"),
   schedule: oneOf(SCHEDULES, "lr_scheduler_type", "lrSchedulerType", "lr_scheduler"),
   warmupSteps: integer({ min: 0 }),
   gradientCheckpointing: flag("grad_checkpoint"),
@@ -116,9 +127,9 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
       Array.isArray(value) && value.length === 2 && value.every((beta) => isWithin(beta, BETA)),
     aliases: ["adam_beta1", "adam_beta2"],
   },
-  eps: number({ above: 0 }, "adam_epsilon", "epsilon"),
-  weightDecay: number({ min: 0 }),
-  maxGradNorm: number({ min: 0 }),
+  eps: number(TRAINER_BOUNDS.eps, "adam_epsilon", "epsilon"),
+  weightDecay: number(TRAINER_BOUNDS.weightDecay),
+  maxGradNorm: number(TRAINER_BOUNDS.maxGradNorm),
 };
 
 /** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */

@@ -79,6 +79,9 @@ export interface Bounds {
   readonly below?: number;
 }
 
+/** Bounds of a factor: what it multiplies stays far from the end of 32-bit floats, 3.4e38. */
+export const FACTOR = { min: -1e30, max: 1e30 } satisfies Bounds;
+
 /** A number within bounds; never NaN or infinite. */
 export function number(bounds: Bounds = {}, ...aliases: string[]): Rule {
   return { wanted: `a number${inWords(bounds)}`, accepts: (value) => isWithin(value, bounds), aliases };

@@ -92,8 +92,11 @@ test.each<[object, RegExp]>([
   [{ vocab_size: 2 ** 40 }, /vocab_size is 1099511627776, expected .* at most 2147483647/],
   [{ rope_theta: 1e39 }, /rope_theta is 1e\+39, expected a number above 0 of 32 bits/],
   [
-    { head_dim: 2, rope_scaling: { type: "dynamic", factor: 2 } },
-    /rope_theta 10000 and the dynamic scaling give angles that are NaN or infinite/,
+    {
+      rope_theta: 1,
+      rope_scaling: { type: "yarn", factor: 2, original_max_position_embeddings: 4096 },
+    },
+    /rope_theta 1 and the yarn scaling give angles that are NaN or infinite/,
   ],
   [{ hidden_size: "x", rope_theta: -1 }, /2 problems[\s\S]*hidden_size is "x"[\s\S]*rope_theta is -1/],
 ])("%j", (change, message) => {

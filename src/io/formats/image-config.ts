@@ -1,5 +1,6 @@
 import { failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
+import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 
 /** How pixels between others are computed; Pillow's numbers for them in `preprocessor_config.json`. */
 export type ResizeKernel = "nearest" | "lanczos" | "bilinear" | "bicubic";
@@ -59,8 +60,8 @@ export function readImageConfig(
   }
   const number = (name: string, standard: number) => {
     const value = config[name] ?? standard;
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    problems.push(`${name} is ${JSON.stringify(value)}, expected a number`);
+    if (isWithin(value, FACTOR)) return value as number;
+    problems.push(`${name} is ${JSON.stringify(value)}, expected a number${inWords(FACTOR)}`);
     return standard;
   };
   const channels = (name: string) => readChannels(config[name], name, problems);
@@ -82,11 +83,16 @@ export function readImageConfig(
 
 function readChannels(value: unknown, name: string, problems: string[]): number[] {
   const list = value ?? [0.5, 0.5, 0.5];
-  const valid = Array.isArray(list) && list.length === 3 && list.every((x) => Number.isFinite(x));
-  if (valid && !(name === "image_std" && list.includes(0))) return list;
-  problems.push(`${name} is ${JSON.stringify(value)}, expected three numbers`);
+  const isDivisor = name === "image_std";
+  const accepts = (x: unknown) => isWithin(x, FACTOR) && !(isDivisor && Math.abs(x as number) < LEAST);
+  if (Array.isArray(list) && list.length === 3 && list.every(accepts)) return list;
+  const wanted = `three numbers${inWords(FACTOR)}${isDivisor ? ", none of them 0" : ""}`;
+  problems.push(`${name} is ${JSON.stringify(value)}, expected ${wanted}`);
   return [0.5, 0.5, 0.5];
 }
+
+/** What divides by less leaves the range of 32-bit floats. */
+const LEAST = 1 / FACTOR.max;
 
 const isSide = (side: unknown): side is number => Number.isInteger(side) && (side as number) > 0;
 

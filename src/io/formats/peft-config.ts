@@ -1,6 +1,7 @@
 import { append } from "../../util/arrays.ts";
 import { failAll } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
+import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 import { shown } from "../../util/shown.ts";
 import { pythonJson } from "../json/python-json.ts";
 import type { PeftLoraConfig } from "./peft-fields.ts";
@@ -29,7 +30,7 @@ const RANK: Kind = {
   wants: "a whole number of at least 1",
   accepts: (v) => isWhole(v) && (v as number) >= 1,
 };
-const NUMBER: Kind = { wants: "a number", accepts: Number.isFinite };
+const NUMBER: Kind = { wants: `a number${inWords(FACTOR)}`, accepts: (v) => isWithin(v, FACTOR) };
 const PROBABILITY: Kind = {
   wants: "a number from 0 to 1",
   accepts: (v) => typeof v === "number" && v >= 0 && v <= 1,

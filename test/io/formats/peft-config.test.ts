@@ -99,6 +99,7 @@ describe("adapter_config.json", () => {
     [{ r: 0 }, "r is 0, expected a whole number of at least 1"],
     [{ r: -4 }, "r is -4"],
     [{ lora_alpha: "16" }, 'lora_alpha is "16", expected a number'],
+    [{ lora_alpha: 1e308 }, "lora_alpha is 1e+308, expected a number of at least -1e+30 and at most 1e+30"],
     [{ target_modules: [1] }, "target_modules is [1], expected a list of strings, a string or null"],
     [{ rank_pattern: { q_proj: 0 } }, 'rank_pattern["q_proj"] is 0, expected a whole number of at least 1'],
     [{ alpha_pattern: { "(": 4 } }, 'alpha_pattern: the pattern "("'],
