@@ -114,6 +114,8 @@ export class Device {
   /** Destroys the device; pending reads fail. */
   close(): void {
     this.#closing = true;
+    const help = "read or save what is needed before device.close()";
+    this.#failure ??= new LoraError("input", this.info.name, "the device was closed", help);
     this.gpu.destroy();
   }
 

@@ -91,22 +91,26 @@ export class Stream {
    */
   write(allocation: Allocation, offset: number, bytes: Uint8Array): void {
     const isAwaited = allocation.lastUse === this.submits;
-    if (isAwaited && bytes.byteLength <= MAX_STAGED) {
-      this.#stage(allocation, offset, bytes);
-    } else {
-      if (isAwaited) this.flush();
-      this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
-    }
+    if (isAwaited && bytes.byteLength <= MAX_STAGED && this.#stage(allocation, offset, bytes)) return;
+    if (isAwaited) this.flush();
+    this.#gpu.queue.writeBuffer(allocation.buffer, offset, bytes as Uint8Array<ArrayBuffer>);
   }
 
-  #stage(allocation: Allocation, offset: number, bytes: Uint8Array): void {
+  /** Records a copy of the bytes; returns false where there is no memory for that. */
+  #stage(allocation: Allocation, offset: number, bytes: Uint8Array): boolean {
     const usage = 0x4; // COPY_SRC
-    const staging = this.#gpu.createBuffer({ size: bytes.byteLength, usage, mappedAtCreation: true });
+    let staging: GPUBuffer;
+    try {
+      staging = this.#gpu.createBuffer({ size: bytes.byteLength, usage, mappedAtCreation: true });
+    } catch {
+      return false; // a RangeError: only a buffer that is mapped at once says so by throwing
+    }
     new Uint8Array(staging.getMappedRange()).set(bytes);
     staging.unmap();
     this.#endPass();
     this.#open().copyBufferToBuffer(staging, 0, allocation.buffer, offset, bytes.byteLength);
     this.#staged.push(staging);
+    return true;
   }
 
   /** Submits what is recorded. */

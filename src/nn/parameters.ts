@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { elementCount, empty, Tensor } from "../gpu/tensor.ts";
 import { zeros } from "../kernels/elementwise.ts";
+import type { Mirror } from "./mirror.ts";
 
 /** A trainable tensor by its name in the saved file. */
 export interface Parameter {
@@ -23,6 +24,8 @@ export interface Parameters {
   readonly stacks: readonly Tensor[];
   /** Why they must not be trained, and what to do about it; absent where they may. */
   readonly locked?: { readonly why: string; readonly help: string };
+  /** Their copy on the host, kept by the run that trains or has trained them. */
+  mirror?: Mirror;
 }
 
 const ALIGNMENT = 64; // elements: 256 bytes, the binding offset alignment of the portable floor
@@ -102,9 +105,13 @@ export function allocateLike(parameters: Parameters): { flat: Tensor; views: Map
   return { flat: twin, views: new Map(views) };
 }
 
-/** Copies all parameters to the host with one read. */
-export async function readParameters({ flat, entries }: Parameters): Promise<Map<string, Float32Array>> {
-  const all = await flat.read();
+/** All parameters on the host, with one read; where the device is lost, as training has {@link Mirror | mirrored} them. */
+export async function readParameters({
+  flat,
+  entries,
+  mirror,
+}: Parameters): Promise<Map<string, Float32Array>> {
+  const all = await (mirror ?? flat).read();
   return new Map(
     entries.map(({ name, tensor }) => {
       const start = tensor.byteOffset / 4;

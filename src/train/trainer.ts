@@ -4,9 +4,10 @@ import { checkItems } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
+import { Mirror } from "../nn/mirror.ts";
 import { requireLive } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
-import { fail } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import {
   type Bounds,
   checkOptions,
@@ -145,6 +146,10 @@ export function trainSequences(
 /**
  * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
  * Stopping the iteration stops the training; the parameters keep what was learnt.
+ *
+ * While it runs, the parameters are copied to the host after every step or so, at least every 30 seconds. Where the
+ * device is lost, saving the adapter writes the newest copy; where the device has no memory for a step, the parameters
+ * are put back to it, and training may go on with smaller batches. `parameters.mirror` says which step the copy is of.
  * @throws LoraError for options outside their range, where nothing is to be trained on, and of kind `out-of-memory` or
  * `device-lost`
  */
@@ -162,6 +167,8 @@ export async function* trainObjective<Item, B extends Counted>(
   requireTrainable("train", parameters, objective.root);
   const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);
+  const mirror = await Mirror.open(parameters.flat);
+  parameters.mirror = mirror;
   const batches = stepBatches(objective, items, options);
   let trainedTerms = 0;
   try {
@@ -174,6 +181,7 @@ export async function* trainObjective<Item, B extends Counted>(
         learningRate,
         step,
       });
+      mirror.finish(step + 1);
       trainedTerms += result.terms;
       const seconds = (performance.now() - started) / 1000;
       const { peak } = objective.device.memory.stats;
@@ -188,9 +196,19 @@ export async function* trainObjective<Item, B extends Counted>(
         peakBytes: peak,
       };
     }
+  } catch (error) {
+    throw tellKept(error, mirror);
   } finally {
     optimizer.release();
+    mirror.close();
   }
+}
+
+/** An error of the device, with what became of the adapter. */
+function tellKept(error: unknown, { newest }: Mirror): unknown {
+  const isDevices = error instanceof LoraError && ["device-lost", "out-of-memory"].includes(error.kind);
+  if (!isDevices || !newest || newest.step === 0) return error;
+  return new LoraError(error.kind, "train", error, `what was learnt until step ${newest.step} can be saved`);
 }
 
 function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: RunSettings, rows: number): number {
@@ -236,11 +254,18 @@ async function runStep<Item, B extends Counted>(
     fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
   }
   objective.device.memory.beginStep();
-  const [losses, norms] = await readAndRelease(objective.device, () => {
+  let isUpdated = false;
+  const reading = readAndRelease(objective.device, () => {
     optimizer.zeroGradients();
     const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
+    isUpdated = true;
     return [sum, optimizer.step(learningRate)];
+  });
+  const [losses, norms] = await reading.catch(async (error) => {
+    // A submission that was refused leaves an update from gradients that nobody has computed.
+    if (isUpdated) await parameters.mirror?.restore();
+    throw error;
   });
   const [sum = 0] = new Float32Array(losses ?? []);
   const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);

@@ -1,0 +1,48 @@
+// Makes a driver of this process that loses its device on demand.
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+const SOURCE = "scripts/lost-device/losing-driver.c";
+const LAVAPIPE = "/usr/share/vulkan/icd.d/lvp_icd.json";
+
+/** Loses the device at its next submission; the next device is sound again. */
+export interface LosingDriver {
+  lose(): void;
+  recover(): void;
+}
+
+/**
+ * Compiles the driver, with lavapipe behind it, and lets the processes that have `environment` use it.
+ * @returns undefined where there is no lavapipe or no C compiler
+ */
+export function buildLosingDriver(
+  folder: string,
+): { environment: Record<string, string>; driver: LosingDriver } | undefined {
+  const library = join(folder, "losing-driver.so");
+  const manifest = join(folder, "losing-driver.json");
+  const trigger = join(folder, "lose-device");
+  try {
+    const { ICD } = JSON.parse(readFileSync(LAVAPIPE, "utf8"));
+    execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, resolve(SOURCE), "-ldl"]);
+    writeFileSync(
+      manifest,
+      JSON.stringify({ file_format_version: "1.0.0", ICD: { ...ICD, library_path: library } }),
+    );
+    const real = resolve(dirname(LAVAPIPE), ICD.library_path);
+    const environment = {
+      VK_ICD_FILENAMES: manifest,
+      VK_DRIVER_FILES: manifest,
+      REAL_DRIVER: ICD.library_path.includes("/") ? real : ICD.library_path,
+      LOSE_DEVICE: trigger,
+    };
+    const driver = {
+      lose: () => writeFileSync(trigger, ""),
+      recover: () => rmSync(trigger, { force: true }),
+    };
+    return { environment, driver };
+  } catch (error) {
+    console.warn(`no driver that loses its device: ${error instanceof Error ? error.message : error}`);
+    return undefined;
+  }
+}

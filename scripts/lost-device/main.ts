@@ -1,0 +1,53 @@
+// node build.mjs --run scripts/lost-device/main.ts [MOMENTS] [--driver]: loses the device at so many moments of a run, spread
+// evenly from loading to saving, and checks what can be saved then. With --driver the loss comes from below Dawn, as after
+// a reset of the GPU: from a driver that answers so (lavapipe and a C compiler are needed); else from device.destroy().
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildLosingDriver } from "./driver.ts";
+import { type Ending, type Loss, lostRun, moments, wholeRun } from "./moments.ts";
+
+const words = process.argv.slice(2);
+const count = Number(words.find((word) => /^\d+$/.test(word)) ?? 60);
+const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-lost-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+const subject = {
+  folder: "test/fixtures/llama-gqa",
+  sequences: [9, 14, 6, 12].map((length, row) => {
+    const inputIds = Array.from({ length }, (_, at) => (3 + 7 * row + 5 * at) % 40);
+    return { inputIds, labels: inputIds };
+  }),
+};
+const loss = words.includes("--driver") ? lossByDriver() : { lose: destroy };
+const whole = await wholeRun(subject);
+const calls = whole.phases.length;
+console.log(`${calls} calls of WebGPU in a run of ${whole.states.length - 1} steps; ${count} losses`);
+const endings: Ending[] = [];
+for (const at of moments(whole, count)) {
+  const ending = await lostRun(subject, whole, at, loss);
+  endings.push(ending);
+  const { phase, finished, kept = "nothing", problems } = ending;
+  console.log(
+    `call ${at}, ${phase}: ${finished} steps finished, kept ${kept}${problems.map((line) => `\n  ${line}`).join("")}`,
+  );
+}
+const learnt = endings.filter(({ finished }) => finished > 0);
+const newest = learnt.filter(({ finished, kept }) => kept === finished);
+const bad = endings.filter(({ problems }) => problems.length > 0);
+console.log(
+  `${learnt.length} of ${count} after a finished step: the last one was kept ${newest.length} times`,
+);
+console.log(`${bad.length} of ${count} with a problem`);
+process.exit(bad.length > 0 ? 1 : 0);
+
+function destroy({ gpu }: { gpu: GPUDevice }): void {
+  gpu.destroy();
+}
+
+function lossByDriver(): Loss {
+  const built = buildLosingDriver(folder);
+  if (!built) process.exit(1);
+  Object.assign(process.env, built.environment);
+  return { lose: built.driver.lose, after: built.driver.recover };
+}

@@ -1,0 +1,126 @@
+import type { Tensor } from "../gpu/tensor.ts";
+import { LoraError } from "../util/fail.ts";
+
+/** Parameters on the host, as they were between two steps of a run. */
+export interface Snapshot {
+  /** How many steps of the run they have been through. */
+  readonly step: number;
+  /** `[n]`: what the flat buffer held. */
+  readonly values: Float32Array;
+}
+
+/** Copying may take this share of the time … */
+const SHARE = 0.01;
+/** … unless what is on the host would get older than this. */
+const OLDEST_MS = 30_000;
+
+/**
+ * Keeps a copy of a run's parameters on the host, so that what was learnt outlives the device. The device copies them
+ * to a buffer that the host can read, between two steps, and the host takes that while the device computes the next one.
+ */
+export class Mirror {
+  /** Finished steps of the run. */
+  step = 0;
+  /** The newest copy that has arrived. */
+  newest: Snapshot | undefined;
+  readonly #flat: Tensor;
+  readonly #staging: GPUBuffer | undefined;
+  /** A copy under way. */
+  #arrival: Promise<void> | undefined;
+  /** When the last copy arrived, and what it took of the host's time, ms. */
+  #last = { at: Number.NEGATIVE_INFINITY, took: 0 };
+
+  private constructor(flat: Tensor, staging: GPUBuffer | undefined) {
+    this.#flat = flat;
+    this.#staging = staging;
+  }
+
+  /**
+   * Begins to mirror parameters that no step has changed yet. Where there is no memory for the copy, they are read by
+   * {@link read} alone.
+   * @param flat `[n]` f32
+   */
+  static async open(flat: Tensor): Promise<Mirror> {
+    const mirror = new Mirror(flat, await createStaging(flat));
+    mirror.finish(0);
+    return mirror;
+  }
+
+  /** Notes that a step has finished. Copies the parameters if it is time to; nobody waits for that. */
+  finish(step: number): void {
+    this.step = step;
+    if (this.#staging && !this.#arrival && this.#isDue()) this.#arrival = this.#copy(this.#staging);
+  }
+
+  #isDue(): boolean {
+    if (this.newest?.step === 0) return true; // nothing that was learnt is on the host yet
+    return performance.now() - this.#last.at >= Math.min(OLDEST_MS, this.#last.took / SHARE);
+  }
+
+  /**
+   * The parameters as they are, or where the device does not give them any more as they were when last copied.
+   * `newest` says afterwards which step they are of.
+   * @throws LoraError where there is no copy either, or the device was closed by its owner
+   */
+  async read(): Promise<Float32Array> {
+    const { step } = this;
+    try {
+      const values = await this.#flat.read();
+      this.newest = { step, values };
+    } catch (error) {
+      await this.#arrival;
+      const isClosed = error instanceof LoraError && error.kind === "input";
+      if (isClosed || !this.newest) throw error;
+    }
+    return this.newest.values;
+  }
+
+  /** Puts the newest copy back: a step that failed half-way, as for lack of memory, may have left anything. */
+  async restore(): Promise<void> {
+    await this.#arrival;
+    if (!this.newest) return;
+    this.#flat.write(this.newest.values);
+    this.step = this.newest.step;
+  }
+
+  /** Frees the device's memory for copies; what is on the host stays. */
+  async close(): Promise<void> {
+    await this.#arrival;
+    this.#staging?.destroy();
+  }
+
+  async #copy(staging: GPUBuffer): Promise<void> {
+    const { step } = this;
+    const { device, storage, byteOffset, byteLength } = this.#flat;
+    const started = performance.now();
+    // A submission of its own: others' commands may be refused, and all that are submitted with them.
+    device.stream.flush();
+    device.stream.copy(storage, byteOffset, staging, 0, byteLength);
+    device.stream.flush();
+    const arrival = staging.mapAsync(0x1); // GPUMapMode.READ
+    const recording = performance.now() - started;
+    try {
+      await arrival;
+      const arrived = performance.now();
+      const values = new Float32Array(staging.getMappedRange().slice(0));
+      staging.unmap();
+      if (step >= (this.newest?.step ?? 0)) this.newest = { step, values };
+      const at = performance.now();
+      this.#last = { at, took: recording + at - arrived };
+    } catch {
+      // The device is lost or closed, which whoever uses it is told: the copy before stays.
+    } finally {
+      this.#arrival = undefined;
+    }
+  }
+}
+
+/** A buffer for copies that the host reads; undefined where there is no memory for it. */
+async function createStaging({ device: { gpu }, byteLength }: Tensor): Promise<GPUBuffer | undefined> {
+  gpu.pushErrorScope("validation");
+  gpu.pushErrorScope("out-of-memory");
+  const staging = gpu.createBuffer({ size: byteLength, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  const outcomes = [gpu.popErrorScope(), gpu.popErrorScope()].map((outcome) => outcome.catch(() => null));
+  const isMade = (await Promise.all(outcomes)).every((error) => error === null);
+  return isMade ? staging : undefined;
+}
