@@ -197,6 +197,7 @@ export async function* trainObjective<Item, B extends Counted>(
       };
     }
   } catch (error) {
+    await mirror.close(); // a copy may be on its way
     throw tellKept(error, mirror);
   } finally {
     optimizer.release();
