@@ -6,6 +6,7 @@ import { MERGE_UNTIED } from "../io/formats/peft-variants.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
+import { spoiltTensors } from "../util/finite.ts";
 import type { LoadedModel } from "./model.ts";
 
 /** The adapter without what the model's task has no use for, such as a pooler: it would change nothing. */
@@ -42,6 +43,7 @@ export function checkFits(model: LoadedModel, adapter: PeftAdapter, label: strin
     ...missingTensors(leaves, adapter),
     ...biasMisfits(leaves, adapter),
     ...randomParts(model, adapter),
+    ...spoiltMisfits(adapter),
   ];
   const help = [...new Set(misfits.map(({ help }) => help))];
   failAll(
@@ -115,6 +117,18 @@ function biasMisfits(leaves: readonly Leaf[], { config, tensors }: PeftAdapter):
   if (biased.length === 0) return [];
   const problem = `bias is ${JSON.stringify(config.bias)}: trained biases are not supported, and the model has some, of which the file holds none (${listed(biased)})`;
   return [{ problem, help: 'where they were not trained, set bias to "none" in adapter_config.json' }];
+}
+
+/** A training that diverged leaves such values: with them a model computes no numbers. */
+function spoiltMisfits({ tensors, saved }: PeftAdapter): Misfit[] {
+  const pairs = [...tensors].flatMap(([path, { lora_A, lora_B }]) => [
+    [`${path}.lora_A`, lora_A] as const,
+    [`${path}.lora_B`, lora_B] as const,
+  ]);
+  const values = [...pairs, ...saved].map(([name, { data }]) => [name, data] as const);
+  const help =
+    "take an adapter from before its training diverged, or train it again at a lower learning rate";
+  return spoiltTensors(values).map((problem) => ({ problem, help }));
 }
 
 /** What starts at random, is not in the adapter, and so has no meaning. */

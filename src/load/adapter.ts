@@ -14,7 +14,8 @@ import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
-import { fail } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
+import { spoiltTensors } from "../util/finite.ts";
 import { checkFits, withoutUnused } from "./adapter-fit.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
@@ -30,6 +31,7 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
 /**
  * The two files that PEFT's `save_pretrained` writes for this adapter: `adapter_config.json` and
  * `adapter_model.safetensors`.
+ * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
 export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
@@ -38,6 +40,8 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
     fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
   const { method, sites, saved } = adapter;
   const values = await readParameters(adapter.parameters);
+  // What a training leaves that diverged must not take the place of a good adapter.
+  failAll("saveAdapter", spoiltTensors(values), "train it again, at a lower learning rate");
   const stored = (module: Module, name: string, shape: readonly number[]) => ({
     shape,
     data: values.get(`${module.path}.${name}`) as Float32Array,

@@ -6,7 +6,14 @@ import { useCli } from "./run-cli.ts";
 const cli = useCli();
 const MODEL = ["--model", BUNDLED_MODEL];
 
-// An adapter as a training that diverged leaves it: one value is NaN.
+/** Sets the last values of a file's data. */
+function spoil(file: string, value: number, count: number): void {
+  const bytes = readFileSync(file);
+  for (let i = 1; i <= count; i++) bytes.writeFloatLE(value, bytes.length - 4 * i);
+  writeFileSync(file, bytes);
+}
+
+// An adapter as a training that diverged leaves it: its values are so large that the model computes no numbers.
 describe("an adapter that computes no numbers", () => {
   let adapter: string;
   let data: string;
@@ -16,10 +23,7 @@ describe("an adapter that computes no numbers", () => {
     data = cli.write("rows.jsonl", [{ text: "In the morning" }, { text: "the sun is up" }]);
     const words = ["train", ...MODEL, "--data", data, "--output-dir", adapter, "--iters", "1"];
     expect((await cli.run(words)).code).toBe(0);
-    const file = `${adapter}/adapter_model.safetensors`;
-    const bytes = readFileSync(file);
-    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
-    writeFileSync(file, bytes);
+    spoil(`${adapter}/adapter_model.safetensors`, 3e38, 200);
   }, 120_000);
 
   test.each<[string, string[], RegExp]>([
@@ -41,5 +45,12 @@ describe("an adapter that computes no numbers", () => {
     expect(result.stderr).toMatch(/no step had a finite gradient[\s\S]*without the adapter/);
     expect(result.code).toBe(1);
     expect(existsSync(`${out}/adapter_model.safetensors`)).toBe(false);
+  });
+
+  test("one that holds NaN is refused when it is loaded, by the name of the tensor", async () => {
+    spoil(`${adapter}/adapter_model.safetensors`, Number.NaN, 1);
+    const result = await cli.run(["eval", ...MODEL, "--adapter-path", adapter, "--data", data]);
+    expect(result.stderr).toMatch(/1 problem:\n {2}- model\.layers\.\d+\.\S+\.lora_[AB] holds NaN/);
+    expect(result.code).toBe(1);
   });
 });

@@ -3,11 +3,13 @@ import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
+import type { TensorEntry } from "../../src/io/formats/safetensors-writer.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { LoraError } from "../../src/util/fail.ts";
+import { editedAdapter } from "../support/adapters.ts";
 import {
   fixturePath,
   type Golden,
@@ -46,6 +48,36 @@ describe("an adapter file", () => {
     const files = await adapterFiles(adapter);
     const bytes = files.get("adapter_model.safetensors") as Uint8Array;
     expect(Buffer.from(bytes).equals(readFileSync(`${folder}/adapter/adapter_model.safetensors`))).toBe(true);
+  });
+
+  test("is not written from values that are no numbers, and not loaded: each such tensor is named", async () => {
+    const model = await openTestModel(folder);
+    const adapter = attach(model, lora({ r: 2, targetModules: ["q_proj"] }));
+    const good = await adapterFiles(adapter);
+    const [first, , third] = adapter.parameters.entries;
+    for (const [entry, value] of [
+      [first!, Number.NaN] as const,
+      [third!, Number.NEGATIVE_INFINITY] as const,
+    ]) {
+      const values = await entry.tensor.read();
+      values[1] = value;
+      entry.tensor.write(values);
+    }
+    await expect(adapterFiles(adapter)).rejects.toThrow(
+      `saveAdapter: 2 problems:\n  - ${first!.name} holds NaN\n  - ${third!.name} holds -Infinity`,
+    );
+    adapter.release();
+    const change = (entry: TensorEntry) => {
+      if (!entry.name.includes(`${third!.name}.weight`)) return entry;
+      return {
+        ...entry,
+        data: new Uint8Array(new Float32Array(entry.data.length / 4).fill(Infinity).buffer),
+      };
+    };
+    await expect(loadAdapter(model, editedAdapter(good, { change }))).rejects.toThrow(
+      `edited: 1 problem:\n  - ${third!.name} holds Infinity`,
+    );
+    model.release();
   });
 
   test("that is loaded back has the same bits", async () => {

@@ -3,6 +3,7 @@ import { type DType, empty, Tensor } from "../../gpu/tensor.ts";
 import { initialValues } from "../../nn/initial-weights.ts";
 import { joinPath, type TensorRequest, type Weights } from "../../nn/weights.ts";
 import { failAll } from "../../util/fail.ts";
+import { type FloatFormat, nonFinite } from "../../util/finite.ts";
 import { groupLines } from "../../util/group-lines.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import type { Random } from "../../util/random.ts";
@@ -43,6 +44,8 @@ export class CheckpointWeights {
   readonly #fresh: CheckpointWeightsOptions["fresh"];
   readonly #absent: ReadonlyMap<string, string>;
   readonly #initialised: { name: string; target: Tensor }[] = [];
+  /** NaN or an infinity that a tensor holds, by the tensor's name in the file. */
+  readonly #spoilt = new Map<string, number>();
   #inFlight = 0;
 
   /** @param checkpoint its tensors have the names by which they will be asked for */
@@ -66,7 +69,8 @@ export class CheckpointWeights {
   /**
    * Streams all tensors that were asked for to the device, in file order.
    * @param remarks told with problems, where there are any: what the checkpoint holds instead, say
-   * @throws LoraError listing every missing and misshapen tensor; nothing stays allocated then.
+   * @throws LoraError listing every missing and misshapen tensor, or those that hold NaN or infinity; nothing stays
+   * allocated then.
    */
   async finish({
     remarks = [],
@@ -81,6 +85,8 @@ export class CheckpointWeights {
       const order = ({ source: a }: Upload, { source: b }: Upload) =>
         a.file === b.file ? a.begin - b.begin : a.file < b.file ? -1 : 1;
       for (const upload of this.#uploads.sort(order)) await this.#stream(upload);
+      const spoilt = [...this.#spoilt].map(([name, value]) => `${name} holds ${value}`);
+      failAll(this.#checkpoint.label, spoilt, SPOILT);
       await this.#device.check();
     } catch (error) {
       this.release();
@@ -157,12 +163,13 @@ export class CheckpointWeights {
     const ratio = target.byteLength / total; // 2 where 16-bit values are widened
     for (let start = 0; start < total; start += CHUNK_BYTES) {
       const read = await this.#checkpoint.read(source, start, Math.min(start + CHUNK_BYTES, total));
-      await this.#write(target, start * ratio, ratio === 1 ? read : widen(read, source.dtype));
+      await this.#write(upload, start * ratio, ratio === 1 ? read : widen(read, source.dtype));
     }
   }
 
   /** A row of the result has bytes from the whole matrix: that is read at once, and turned a few rows at a time. */
-  async #streamTransposed({ source, target }: Upload): Promise<void> {
+  async #streamTransposed(upload: Upload): Promise<void> {
+    const { source, target } = upload;
     const matrix = valuesOf(await this.#checkpoint.read(source), source.dtype);
     const [rows = 0, cols = 0] = source.shape;
     const rowBytes = rows * matrix.BYTES_PER_ELEMENT;
@@ -171,12 +178,15 @@ export class CheckpointWeights {
     for (let first = 0; first < cols; first += step) {
       const band = transposeBand(matrix, cols, first, Math.min(first + step, cols));
       const bytes = new Uint8Array(band.buffer);
-      await this.#write(target, first * rowBytes * ratio, ratio === 1 ? bytes : widen(bytes, source.dtype));
+      await this.#write(upload, first * rowBytes * ratio, ratio === 1 ? bytes : widen(bytes, source.dtype));
     }
   }
 
-  async #write(target: Tensor, offset: number, bytes: Uint8Array): Promise<void> {
-    this.#device.stream.write(target.storage, target.byteOffset + offset, paddedToWords(bytes));
+  async #write({ source, target }: Upload, offset: number, bytes: Uint8Array): Promise<void> {
+    const words = paddedToWords(bytes);
+    const spoilt = nonFinite(words, target.dtype as FloatFormat);
+    if (spoilt !== undefined && !this.#spoilt.has(source.name)) this.#spoilt.set(source.name, spoilt);
+    this.#device.stream.write(target.storage, target.byteOffset + offset, words);
     await this.#throttle(bytes.length);
   }
 
@@ -187,6 +197,9 @@ export class CheckpointWeights {
     await this.#device.sync();
   }
 }
+
+const SPOILT =
+  "the model computes no numbers with them: take another checkpoint, or convert it again (F16 ends at 65504, BF16 does not)";
 
 /** Values as their bit patterns. A view where the bytes lie at an element's boundary, as a file's do; else a copy. */
 function valuesOf(bytes: Uint8Array, dtype: string): Uint32Array | Uint16Array {

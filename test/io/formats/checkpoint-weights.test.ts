@@ -4,10 +4,12 @@ import { describe, expect, test } from "vitest";
 import { type FileSource, memoryFiles } from "../../../src/io/files/files.ts";
 import { openCheckpoint } from "../../../src/io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../../../src/io/formats/checkpoint-weights.ts";
+import type { SafetensorsDtype } from "../../../src/io/formats/safetensors.ts";
 import { planSafetensors, writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
 import { openModel } from "../../../src/load/model.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import { decodeF16, encodeBf16, encodeF16 } from "../../../src/util/half.ts";
+import { filesOf } from "../../support/checkpoint-edits.ts";
 import { testDevice } from "../../support/device.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
 
@@ -49,6 +51,44 @@ describe("CheckpointWeights", () => {
     expect(await words.readBytes()).toEqual(bytes(encodeBf16(values.slice(0, 3))));
   });
 
+  test("NaN and infinity are refused by the tensors' names, unless nobody asks for these tensors", async () => {
+    const device = await testDevice();
+    const before = device.memory.stats.used;
+    const entry = (name: string, dtype: SafetensorsDtype, data: Uint8Array, shape: number[]) => ({
+      ...{ name, dtype, shape, data },
+    });
+    const spoilt = (value: number) => Float32Array.of(1, 2, value, 4, 5, 6);
+    const wide = new Float32Array(2 ** 20 + 8).fill(1); // more than is read at a time
+    wide[2 ** 20 + 3] = Number.NEGATIVE_INFINITY;
+    const files = filesOf({
+      config: {},
+      tensors: [
+        entry("f32", "F32", bytes(spoilt(Number.NaN)), [2, 3]),
+        entry("bf16", "BF16", bytes(encodeBf16(spoilt(Number.POSITIVE_INFINITY))), [2, 3]),
+        entry("f16", "F16", bytes(encodeF16(spoilt(1e6).slice(0, 3))), [3]),
+        entry("widened", "F16", bytes(encodeF16(spoilt(Number.NaN).slice(0, 3))), [3]),
+        entry("wide", "F32", bytes(wide), [wide.length]),
+        entry("whole", "F16", bytes(encodeF16(Float32Array.of(65_504, -65_504, 0))), [3]),
+        entry("mask", "F32", bytes(spoilt(Number.NEGATIVE_INFINITY)), [6]),
+      ],
+    });
+    const weights = new CheckpointWeights(device, await openCheckpoint(files));
+    weights.root.tensor("f32", [2, 3]);
+    weights.root.tensor("bf16", [3, 2], { transposed: true });
+    weights.root.tensor("f16", [3]);
+    weights.root.tensor("widened", [3], { storage: "f32" });
+    weights.root.tensor("wide", [wide.length]);
+    weights.root.tensor("whole", [3]);
+    await expect(weights.finish()).rejects.toThrow(
+      /5 problems:\n {2}- f32 holds NaN\n {2}- wide holds -Infinity\n {2}- bf16 holds Infinity\n {2}- f16 holds Infinity\n {2}- widened holds NaN\n {2}→ /,
+    );
+    expect(device.memory.stats.used).toBe(before);
+    const rest = new CheckpointWeights(device, await openCheckpoint(files));
+    rest.root.tensor("whole", [3]);
+    await rest.finish();
+    rest.release();
+  });
+
   test("reports every missing, misshapen and unsupported tensor at once, and keeps nothing", async () => {
     const device = await testDevice();
     const before = device.memory.stats.used;
@@ -80,7 +120,7 @@ function madeUpFiles(dtype: "F32" | "F16" | "BF16", shape: [number, number], onR
       const first = (start - header.length) / Bits.BYTES_PER_ELEMENT;
       const values = new Bits((end - start) / Bits.BYTES_PER_ELEMENT);
       values.forEach((_, i) => {
-        values[i] = (first + i) & 0xffff;
+        values[i] = (first + i) & 0x3fff; // finite in every format
       });
       onRead();
       return new Uint8Array(values.buffer);
@@ -127,7 +167,7 @@ describe("a large tensor", () => {
         expect(peak - before).toBeLessThan(times * fileBytes);
         const stored = Uint16Array.from({ length: tensor.size }, (_, i) => {
           const [column, row] = [i % shape[0], Math.floor(i / shape[0])]; // of the transpose
-          return (transposed ? column * shape[1] + row : i) & 0xffff;
+          return (transposed ? column * shape[1] + row : i) & 0x3fff;
         });
         const codes = dtype === "F32" ? Uint32Array.from(stored) : stored;
         const wantedBytes = bytes(dtype === "F16" ? decodeF16(stored) : codes);
