@@ -1,12 +1,17 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
-import { fail } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
+import { draftOf } from "./node-drafts.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 import { makeFolder } from "./node-make-folder.ts";
+
+/** Of what the cache makes, nobody else may read what it is or that it is there; folders that were there stay as they are. */
+const PRIVATE_FOLDER = 0o700;
+const PRIVATE_FILE = 0o600;
 
 /**
  * A download cache in a folder: `WEBGPU_LORA_CACHE`, else `webgpu-lora` in `XDG_CACHE_HOME` or `~/.cache`.
@@ -16,19 +21,33 @@ import { makeFolder } from "./node-make-folder.ts";
 export function nodeByteCache(dir = defaultCacheFolder()): ByteCache {
   return {
     open: async (key) => {
-      makeFolder(dir);
+      await makePrivateFolder(dir);
       return fileEntry(join(dir, hashed(key)));
     },
     recall: (key) => readFile(noteFile(dir, key), "utf8").catch(noneIfMissing),
     async remember(key, note) {
-      if ((await this.recall(key)) === note) return;
-      makeFolder(dir);
       const file = noteFile(dir, key);
-      const draft = `${file}.${process.pid}`;
-      await writeFile(draft, note);
-      await rename(draft, file);
+      if ((await this.recall(key)) === note) return utimes(file, new Date(), new Date()).catch(noneIfMissing);
+      await makePrivateFolder(dir);
+      await writePrivateFile(file, note);
     },
   };
+}
+
+/** Makes a folder in the user's cache, where there is none. */
+export async function makePrivateFolder(path: string): Promise<void> {
+  try {
+    makeFolder(path, PRIVATE_FOLDER);
+  } catch (error) {
+    explain(path)(error as NodeJS.ErrnoException);
+  }
+}
+
+/** Replaces a text of the user's cache: other processes read the old one or the new one. */
+export async function writePrivateFile(file: string, text: string): Promise<void> {
+  const draft = draftOf(file);
+  await writeFile(draft, text, { mode: PRIVATE_FILE }).catch(explain(file));
+  await rename(draft, file);
 }
 
 function hashed(key: string): string {
@@ -50,21 +69,27 @@ export function defaultCacheFolder(
 function fileEntry(file: string): CacheEntry {
   return {
     length: async () => (await fileStat(file))?.size ?? 0,
-    write: async (offset, bytes) => {
-      // Only the start may create the file: a later piece of a discarded entry would leave a hole before it.
-      const flags = constants.O_WRONLY | (offset === 0 ? constants.O_CREAT : 0);
-      const handle = await open(file, flags);
-      try {
-        await checkNoHole(file, handle, offset);
-        await writeAll(handle, bytes, offset);
-        await handle.datasync();
-      } finally {
-        await handle.close();
-      }
-    },
+    write: (offset, bytes) => writePiece(file, offset, bytes).catch(explain(file)),
     read: (start, end) => readRange(file, start, end),
+    async stamp() {
+      const found = await stat(file, { bigint: true }).catch(noneIfMissing);
+      return found ? `${found.size} ${found.mtimeNs}` : "";
+    },
     discard: () => rm(file, { force: true }),
   };
+}
+
+async function writePiece(file: string, offset: number, bytes: Uint8Array): Promise<void> {
+  // Only the start may create the file: a later piece of a discarded entry would leave a hole before it.
+  const flags = constants.O_WRONLY | (offset === 0 ? constants.O_CREAT : 0);
+  const handle = await open(file, flags, PRIVATE_FILE);
+  try {
+    await checkNoHole(file, handle, offset);
+    await writeAll(handle, bytes, offset);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Another process may have discarded the entry and begun it anew: a piece beyond what is there would leave a hole. */
@@ -81,4 +106,25 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): 
     const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, offset + at);
     at += bytesWritten;
   }
+}
+
+const FULL =
+  "free some space: webgpu-lora cache list shows what is kept; or set WEBGPU_LORA_CACHE to a folder elsewhere";
+const FORBIDDEN = "set WEBGPU_LORA_CACHE to a folder that you may write to";
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EACCES: FORBIDDEN,
+  EPERM: FORBIDDEN,
+  EROFS: FORBIDDEN,
+  ENOTDIR: FORBIDDEN,
+  ENOENT: "another process removed it meanwhile: try again",
+};
+
+/** Rethrows what the system says about a file of the cache, with the remedy. */
+function explain(file: string): (error: NodeJS.ErrnoException) => never {
+  return (error) => {
+    if (error instanceof LoraError) throw error;
+    fail(file, `cannot be written: ${error.message}`, REMEDIES[error.code ?? ""]);
+  };
 }

@@ -4,15 +4,16 @@ import { dirname, resolve } from "node:path";
 import { fail } from "../util/fail.ts";
 
 /**
- * Makes a folder and those above it; returns what had to be made, the deepest first. Unlike Node's own `recursive`, which
- * tries for ever where the system says ENOENT for a folder that cannot be (`/proc/x`), it throws what the system says.
+ * Makes a folder and those above it, by the system's mode or the given one; returns what had to be made, the deepest
+ * first. Unlike Node's own `recursive`, which tries for ever where the system says ENOENT for a folder that cannot be
+ * (`/proc/x`), it throws what the system says.
  */
-export function makeFolder(folder: string): string[] {
+export function makeFolder(folder: string, mode?: number): string[] {
   const path = resolve(folder);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
-  const above = dirname(path) === path ? [] : makeFolder(dirname(path));
+  const above = dirname(path) === path ? [] : makeFolder(dirname(path), mode);
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode });
     return [path, ...above];
   } catch (error) {
     const isThere = (error as NodeJS.ErrnoException).code === "EEXIST" && statSync(path).isDirectory();

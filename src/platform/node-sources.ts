@@ -13,6 +13,7 @@ import { firstLine, isOutage, type RemoteOptions } from "../io/files/remote.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { defaultCacheFolder, nodeByteCache } from "./node-byte-cache.ts";
 import { fileStat, folderFiles, isFolder } from "./node-files.ts";
+import { nodeHash } from "./node-hash.ts";
 import {
   type CachedRepository,
   cachedRepository,
@@ -26,7 +27,7 @@ import {
 } from "./node-hf-cache.ts";
 
 /** Where {@link resolveModelFiles} looks, beyond the reference itself. */
-export interface ResolveOptions extends Pick<RemoteOptions, "fetch" | "delay" | "onWarning"> {
+export interface ResolveOptions extends Pick<RemoteOptions, "fetch" | "delay" | "limits" | "onWarning"> {
   /** Branch, tag or commit of a hub repository. */
   readonly revision?: string | undefined;
   /** {@link hfToken} by default; the empty string is none. */
@@ -35,6 +36,8 @@ export interface ResolveOptions extends Pick<RemoteOptions, "fetch" | "delay" | 
   readonly endpoint?: string | undefined;
   /** {@link nodeByteCache} and Hugging Face's own cache by default; false: neither. */
   readonly cache?: ByteCache | boolean | undefined;
+  /** Whether what was checked before is checked again, byte by byte. */
+  readonly verify?: boolean | undefined;
 }
 
 /**
@@ -46,8 +49,9 @@ export async function resolveModelFiles(
   options: ResolveOptions = {},
 ): Promise<FileSource> {
   if (await isFolder(reference)) return openFolder(reference, options);
-  const { token, endpoint = process.env.HF_ENDPOINT, fetch, delay, onWarning } = options;
-  const remote = { fetch, delay, onWarning, cache: byteCache(options.cache) };
+  const { token, endpoint = process.env.HF_ENDPOINT, fetch, delay, limits, onWarning, verify } = options;
+  const how = { fetch, delay, limits, hash: nodeHash, seesRedirects: true };
+  const remote: RemoteOptions = { ...how, onWarning, verify, cache: byteCache(options.cache) };
   const parsed = parseModelReference(reference);
   if (parsed.kind === "folder") return openByName(parsed.path, options);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });

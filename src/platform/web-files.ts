@@ -4,6 +4,7 @@ import { hubFiles, parseModelReference, settleRevision, urlFiles } from "../io/f
 import type { RemoteOptions } from "../io/files/remote.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { LoraError } from "../util/fail.ts";
+import { webHash } from "./web-hash.ts";
 
 /**
  * A download cache in the browser's origin-private file system.
@@ -85,6 +86,11 @@ function folderEntry(cache: FileSystemDirectoryHandle, name: string): CacheEntry
       known = undefined; // another tab wrote a piece anew, which makes the former file unreadable
       return readRange(await pieces(), start, end);
     },
+    async stamp() {
+      const all = await pieces();
+      const latest = all.reduce((time, { file }) => Math.max(time, file.lastModified), 0);
+      return `${coveredLength(all)} ${all.length} ${latest}`;
+    },
     async discard() {
       known = undefined;
       await cache.removeEntry(name, { recursive: true }).catch(ignoreMissing);
@@ -157,7 +163,7 @@ function ignoreMissing(error: unknown): undefined {
 }
 
 /** Options of {@link resolveModelFiles}. */
-export interface ResolveOptions extends Omit<RemoteOptions, "cache"> {
+export interface ResolveOptions extends Omit<RemoteOptions, "cache" | "hash" | "seesRedirects"> {
   /** Branch, tag or commit of a hub repository. */
   readonly revision?: string | undefined;
   readonly endpoint?: string | undefined;
@@ -175,7 +181,8 @@ export async function resolveModelFiles(
   reference: string,
   { base = globalThis.location?.href, token, cache = true, ...options }: ResolveOptions = {},
 ): Promise<FileSource> {
-  const remote = { ...options, cache: typeof cache === "boolean" ? await ownCache(cache) : cache };
+  const kept = typeof cache === "boolean" ? await ownCache(cache) : cache;
+  const remote = { ...options, hash: webHash, cache: kept };
   const parsed = parseModelReference(reference);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
   if (parsed.kind === "folder") return urlFiles({ ...remote, url: new URL(parsed.path, base).href });

@@ -116,9 +116,9 @@ test("TRL's underscores are read as dashes, in names only", () => {
 test("env shows no secret", () => {
   const shown = knownVariables({
     HF_TOKEN: "hf_secret",
-    HF_ENDPOINT: "https://me:secret@mirror.example/hub",
+    HF_ENDPOINT: "https://me:sec@ret@mirror.example/hub?key=secret",
     PATH: "/bin",
     DEBUG: "",
   });
-  expect(shown).toEqual({ HF_TOKEN: "(set)", HF_ENDPOINT: "https://…@mirror.example/hub" });
+  expect(shown).toEqual({ HF_TOKEN: "(set)", HF_ENDPOINT: "https://…@mirror.example/hub?…" });
 });

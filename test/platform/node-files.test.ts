@@ -6,6 +6,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +14,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
+import { nodeChoices } from "../../src/platform/node-choices.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
@@ -224,7 +226,9 @@ describe("nodeByteCache", () => {
 
   test("a later piece cannot start an entry", async () => {
     const entry = await nodeByteCache(folder).open("key");
-    await expect(entry.write(5, utf8("x"))).rejects.toThrow("ENOENT");
+    expect((await errorOf(() => entry.write(5, utf8("x")))).message).toMatch(
+      /ENOENT[\s\S]*another process removed/,
+    );
     expect(await entry.length()).toBe(0);
   });
 
@@ -237,6 +241,49 @@ describe("nodeByteCache", () => {
     expect(await other.length()).toBe(3);
     await one.write(3, utf8("lo world"));
     expect(await other.read(0, 11)).toEqual(utf8("hello world"));
+  });
+
+  test("the stamp changes with every change of the bytes, and with nothing else", async () => {
+    const entry = await nodeByteCache(folder).open("key");
+    expect(await entry.stamp()).toBe("");
+    await entry.write(0, utf8("abc"));
+    const stamp = await entry.stamp();
+    expect(await entry.stamp()).toBe(stamp);
+    const [file = ""] = readdirSync(folder);
+    utimesSync(join(folder, file), new Date(), new Date(0));
+    expect(await entry.stamp()).not.toBe(stamp);
+  });
+
+  test("what it makes is the user's alone; a folder that was there stays as it is", async () => {
+    const modeOf = (name: string) => (statSync(join(folder, name)).mode & 0o777).toString(8);
+    const cache = nodeByteCache(join(folder, "a/b"));
+    await (await cache.open("key")).write(0, utf8("x"));
+    await cache.remember("key", "note");
+    expect(await cache.recall("key")).toBe("note");
+    await nodeChoices(join(folder, "a/b")).save("device", "{}");
+    const made = readdirSync(folder, { recursive: true }).map(String);
+    const modes = made.map((name) => [/\.json$|\w{64}/.test(name) ? "600" : "700", modeOf(name)]);
+    expect(modes).toHaveLength(6);
+    for (const [expected, mode] of modes) expect(mode).toBe(expected);
+
+    mkdirSync(join(folder, "shared"), { mode: 0o755 });
+    await nodeByteCache(join(folder, "shared")).remember("key", "note");
+    expect(modeOf("shared")).toBe("755");
+  });
+
+  test("remembering the same again counts as a use", async () => {
+    const cache = nodeByteCache(folder);
+    await cache.remember("key", "note");
+    const [file = ""] = readdirSync(folder);
+    utimesSync(join(folder, file), new Date(0), new Date(0));
+    await cache.remember("key", "note");
+    expect(statSync(join(folder, file)).mtimeMs).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  test("a folder that cannot be written to is told with the remedy", async () => {
+    put("file", "");
+    const error = await errorOf(() => nodeByteCache(join(folder, "file/cache")).open("key"));
+    expect(error.message).toMatch(/cannot be written: ENOTDIR[\s\S]*set WEBGPU_LORA_CACHE/);
   });
 
   test.each([

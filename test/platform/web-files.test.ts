@@ -38,9 +38,12 @@ class MemoryFolder {
   }
 }
 
+let clock = 0;
+
 class MemoryFile {
   readonly kind = "file";
   bytes = new Uint8Array(0);
+  lastModified = 0;
   readonly name: string;
   readonly quota: number;
 
@@ -51,7 +54,7 @@ class MemoryFile {
 
   async getFile() {
     const blob = new Blob([this.bytes]);
-    return Object.assign(blob, { name: this.name });
+    return Object.assign(blob, { name: this.name, lastModified: this.lastModified });
   }
 
   async createWritable() {
@@ -64,6 +67,7 @@ class MemoryFile {
       },
       close: async () => {
         this.bytes = written;
+        this.lastModified = ++clock;
       },
       abort: async () => {},
     };
@@ -113,6 +117,18 @@ describe("opfsByteCache", () => {
     expect(await entry.length()).toBe(2);
     await entry.write(2, utf8("cd"));
     expect(await entry.read(0, 4)).toEqual(utf8("abcd"));
+  });
+
+  test("the stamp is that of all pieces together, and changes with each", async () => {
+    const folder = new MemoryFolder();
+    const entry = await cacheIn(folder).open("key");
+    const stamps = [await entry.stamp()];
+    for (const offset of [0, 2, 0]) {
+      await entry.write(offset, utf8("ab"));
+      stamps.push(await entry.stamp());
+    }
+    expect(new Set(stamps).size).toBe(4);
+    expect(await (await cacheIn(folder).open("key")).stamp()).toBe(stamps.at(-1));
   });
 
   test("a full storage is explained", async () => {

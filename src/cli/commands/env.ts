@@ -1,5 +1,6 @@
 import { release, type } from "node:os";
 import type { Device } from "../../gpu/device.ts";
+import { shownAddress } from "../../io/files/address.ts";
 import { defaultCacheFolder } from "../../platform/node-byte-cache.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
 import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
@@ -110,7 +111,8 @@ const SECRET = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
 /** The variables that are set. Of a token only that it is set; of an address not its user and password. */
 export function knownVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
   const shown = (name: string, value: string) => {
-    return SECRET.includes(name) ? "(set)" : value.replace(/\/\/[^/@]*@/, "//…@");
+    if (name === "HF_ENDPOINT") return shownAddress(value);
+    return SECRET.includes(name) ? "(set)" : value;
   };
   const set = VARIABLES.filter((name) => environment[name]);
   return Object.fromEntries(set.map((name) => [name, shown(name, environment[name] as string)]));

@@ -1,55 +1,59 @@
-import { fail, LoraError } from "../../util/fail.ts";
-
-/** How requests are made. */
-export interface HttpClient {
-  readonly fetch: typeof globalThis.fetch;
-  /** Bearer token; sent to the origin that is asked only: fetch drops it on a redirect to another origin. */
-  readonly token?: string | undefined;
-  /** Waits; injectable for tests. */
-  readonly delay: (milliseconds: number) => Promise<void>;
-  /** What to do about a refusal (401, 403). */
-  readonly refusedHelp: string;
-  /** What to do where the server cannot be reached. */
-  readonly unreachableHelp: string;
-  /** Attempts without any progress before a request is given up. */
-  readonly attempts: number;
-  /** Longest wait for an answer to begin, in milliseconds; the platform's own unless given. */
-  readonly timeout?: number | undefined;
-}
-
-/** One file on a server. */
-export interface RemoteFile {
-  readonly url: string;
-  /** The file in messages. */
-  readonly where: string;
-}
+import { concatBytes } from "../../util/bytes.ts";
+import type { LoraError } from "../../util/fail.ts";
+import { type Digest, etagDigest } from "./digest.ts";
+import {
+  type Answer,
+  discard,
+  type HttpClient,
+  networkError,
+  type RemoteFile,
+  request,
+  rest,
+  unreachable,
+  wholeNumber,
+} from "./request.ts";
+import { inTime, TIME_LIMITS } from "./time-limits.ts";
 
 /** What the server says about a file. */
 export interface RemoteInfo {
   readonly size: number;
-  /** ETag, else Last-Modified, else empty: changes when the content does. */
+  /** Digest or ETag, else Last-Modified, else empty: changes when the content does. */
   readonly version: string;
   /** Whether the server sends parts of files (206). */
   readonly ranges: boolean;
+  /** What the hub says that the content is. */
+  readonly digest?: Digest | undefined;
 }
 
 const ATTEMPTS = 5;
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 120_000;
+
+/** Bytes that are read of a file whose length nobody tells: as many as a text may have. */
+const MAX_COUNTED_BYTES = 2 ** 29;
+
+/** Bytes of an answer that is no file. */
+const MAX_REPLY_BYTES = 2 ** 24;
 
 /** A client with the platform's fetch and clock, unless given. */
 export function httpClient(options: Partial<HttpClient> & Pick<HttpClient, "refusedHelp">): HttpClient {
-  const { fetch = globalThis.fetch, token, refusedHelp } = options;
-  const { attempts = ATTEMPTS, unreachableHelp = "check the connection and try again", timeout } = options;
+  const { fetch = globalThis.fetch, authorization, refusedHelp, onWarning } = options;
+  const { attempts = ATTEMPTS, unreachableHelp = "check the connection and try again" } = options;
+  const { limits = TIME_LIMITS, seesRedirects = false } = options;
   const delay = options.delay ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
   // Called as a plain function: a browser's fetch refuses any `this` but the window.
   const plain: HttpClient["fetch"] = (url, init) => fetch(url, init);
-  return { fetch: plain, token, delay, refusedHelp, unreachableHelp, attempts, timeout };
+  return {
+    ...{ fetch: plain, authorization, delay, onWarning, refusedHelp, unreachableHelp },
+    ...{ attempts, limits, seesRedirects },
+  };
 }
 
-/** The client for a question whose answer is not needed badly: one attempt of ten seconds, as in huggingface_hub. */
+/** Longest wait for an answer that is not needed badly, as in huggingface_hub. */
+const IMPATIENT_MS = 10_000;
+
+/** The client for a question whose answer is not needed badly: one attempt, ten seconds at most. */
 export function impatient(client: HttpClient): HttpClient {
-  return { ...client, attempts: 1, timeout: 10_000 };
+  const { limits } = client;
+  return { ...client, attempts: 1, limits: { ...limits, answer: Math.min(limits.answer, IMPATIENT_MS) } };
 }
 
 /**
@@ -58,38 +62,63 @@ export function impatient(client: HttpClient): HttpClient {
  * that of a gzip stream, and a browser hides which it is.
  */
 export async function probe(client: HttpClient, file: RemoteFile): Promise<RemoteInfo | undefined> {
-  const response = await request(client, file, { range: "bytes=0-0" });
+  const answer = await request(client, file, { range: "bytes=0-0" });
+  const { response, told } = answer;
+  await discard(response);
   if (response.status === 404) return undefined;
+  checkIsFile(file, answer);
   const size = await sizeOf(client, file, response);
-  return { size, version: versionOf(response), ranges: response.status !== 200 };
+  if (told.size !== undefined && told.size !== size) {
+    throw networkError(file, `has ${told.size} bytes as the hub says, but ${size} would be sent`, TRY_LATER);
+  }
+  const digest = etagDigest(told.etag);
+  return { size, version: versionOf(answer), ranges: response.status !== 200, ...(digest && { digest }) };
 }
 
-/**
- * The headers of the server's own answer, before it redirects to another. Not in browsers, which hide them.
- * Throws as {@link probe} does.
- */
-export async function ownHeaders(client: HttpClient, file: RemoteFile): Promise<Headers> {
-  const { headers } = await request(client, file, { method: "HEAD", redirect: "manual" });
-  return headers;
+const TRY_LATER = "open the model again; if it persists, the server is at fault";
+
+/** The commit that a hub's revision stands for, told before it redirects to another server. Not in browsers, which hide it. */
+export async function commitOf(client: HttpClient, file: RemoteFile): Promise<string | undefined> {
+  const { response, told } = await request(client, file, { method: "HEAD", staysHome: true });
+  await discard(response);
+  return told.commit;
+}
+
+/** A short text that a server gives, at most {@link MAX_REPLY_BYTES}; undefined where there is none. */
+export async function fetchText(client: HttpClient, file: RemoteFile): Promise<string | undefined> {
+  const { response } = await request(client, file, {});
+  if (!response.ok) return undefined;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of cut(client, response.body, 0, MAX_REPLY_BYTES)) chunks.push(chunk);
+  return new TextDecoder().decode(concatBytes(chunks));
+}
+
+/** Throws where a page came instead of the file, such as one that asks to log in to a network. */
+function checkIsFile(file: RemoteFile, { response, told }: Answer): void {
+  const isPage = /^text\/html\b/i.test(response.headers.get("content-type") ?? "");
+  if (!isPage || told.commit !== undefined || /\.html?$/i.test(file.where)) return;
+  const help = "check the address; a network that wants a login answers so, too";
+  throw networkError(file, "a web page came instead of the file", help);
 }
 
 async function sizeOf(client: HttpClient, file: RemoteFile, response: Response): Promise<number> {
-  await response.body?.cancel();
   const told = response.status === 200 ? plainLength(response) : contentRange(response)?.total;
   return told ?? (await sizeByHead(client, file)) ?? countBytes(client, file);
 }
 
 async function sizeByHead(client: HttpClient, file: RemoteFile): Promise<number | undefined> {
-  const response = await request(client, file, { method: "HEAD" });
-  return wholeNumber(response.headers.get("x-linked-size")) ?? plainLength(response);
+  const { response, told } = await request(client, file, { method: "HEAD" });
+  return told.size ?? plainLength(response);
 }
 
 /** The last resort, for a server that gives no length: reads the file once. */
 async function countBytes(client: HttpClient, file: RemoteFile): Promise<number> {
-  const { body } = await request(client, file, {});
+  const { response } = await request(client, file, {});
   let size = 0;
-  for await (const chunk of cut(body, 0, Number.POSITIVE_INFINITY)) size += chunk.length;
-  return size;
+  for await (const chunk of cut(client, response.body, 0, MAX_COUNTED_BYTES + 1)) size += chunk.length;
+  if (size <= MAX_COUNTED_BYTES) return size;
+  const message = `the server does not tell how long it is, and sends more than ${MAX_COUNTED_BYTES} bytes`;
+  throw networkError(file, message, "download it to a folder, and give that");
 }
 
 /**
@@ -100,73 +129,92 @@ async function countBytes(client: HttpClient, file: RemoteFile): Promise<number>
 export async function* streamRange(
   client: HttpClient,
   file: RemoteFile,
-  range: { start: number; end: number; version: string },
+  range: { start: number; end: number; info: RemoteInfo },
 ): AsyncGenerator<Uint8Array> {
-  const { end, version } = range;
+  const { end, info } = range;
   let at = range.start;
   let failures = 0;
   while (at < end) {
     const before = at;
     let reason: unknown = "the connection ended early";
+    const { body, skip } = await openRange(client, file, { start: at, end, info });
     try {
-      for await (const chunk of receive(client, file, { start: at, end, version })) {
+      for await (const chunk of cut(client, body, skip, end - at)) {
         at += chunk.length;
         yield chunk;
       }
     } catch (error) {
-      if (error instanceof LoraError) throw error;
       reason = error;
     }
     if (at >= end) return;
     failures = at > before ? 1 : failures + 1;
     if (failures >= client.attempts) throw unreachable(client, file, reason);
-    await client.delay(pause(failures));
+    await rest(client, file, reason, failures);
   }
 }
 
-/** One request's share of [start, end): all of it, or less where the connection breaks. */
-async function* receive(
+/** A body that has the bytes from `start`, after `skip` others. */
+async function openRange(
   client: HttpClient,
   file: RemoteFile,
-  { start, end, version }: { start: number; end: number; version: string },
-): AsyncGenerator<Uint8Array> {
-  const response = await request(client, file, { range: `bytes=${start}-${end - 1}` });
-  const complaint = mismatch(response, start, version);
-  if (complaint) {
-    await response.body?.cancel();
-    throw networkError(file, complaint, "open the model again; if it persists, the server is at fault");
+  { start, end, info }: { start: number; end: number; info: RemoteInfo },
+): Promise<{ body: Response["body"]; skip: number }> {
+  const answer = await request(client, file, { range: `bytes=${start}-${end - 1}` });
+  const { response } = answer;
+  const complaint = mismatch(answer, { start, end }, info);
+  if (complaint !== undefined) {
+    await discard(response);
+    throw complaintError(file, complaint);
   }
-  yield* cut(response.body, response.status === 206 ? 0 : start, end - start);
+  return { body: response.body, skip: response.status === 206 ? 0 : start };
+}
+
+function complaintError(file: RemoteFile, complaint: string): LoraError {
+  return networkError(file, complaint, TRY_LATER);
 }
 
 /**
  * Why a response is not what was asked for. Versions are compared here instead of by If-Range: that header
  * needs a CORS permission in browsers, and does not accept weak ETags.
  */
-function mismatch(response: Response, start: number, version: string): string | undefined {
-  if (response.status === 404 || response.status === 416)
-    return "the file was removed or cut while being read";
-  const now = versionOf(response);
-  if (now !== version && now !== "") return `the file changed while being read (${version} became ${now})`;
-  const sent = response.status === 206 ? contentRange(response)?.start : undefined;
-  if (sent !== undefined && sent !== start)
-    return `asked for byte ${start}, the server sent from byte ${sent}`;
+function mismatch(
+  answer: Answer,
+  { start, end }: { start: number; end: number },
+  info: RemoteInfo,
+): string | undefined {
+  const { status, headers } = answer.response;
+  if (status === 404 || status === 416) return "the file was removed or cut while being read";
+  const now = versionOf(answer);
+  if (now !== info.version && now !== "")
+    return `the file changed while being read (${info.version} became ${now})`;
+  if (status !== 206) return undefined;
+  const packing = headers.get("content-encoding") ?? "identity";
+  if (packing !== "identity") return `the server sends a part of a file packed with ${packing}`;
+  const sent = contentRange(answer.response);
+  if (sent?.start !== undefined && sent.start !== start)
+    return `asked for byte ${start}, the server sent from byte ${sent.start}`;
+  if (sent?.total !== undefined && sent.total !== info.size)
+    return `the file changed while being read (${info.size} bytes became ${sent.total})`;
+  if (sent?.end !== undefined && sent.end > end)
+    return `asked for bytes up to ${end}, the server sent up to ${sent.end}`;
   return undefined;
 }
 
 /** The stream without its first `skip` bytes, at most `length` bytes; the connection is closed afterwards. */
 async function* cut(
+  { limits }: HttpClient,
   body: ReadableStream<Uint8Array> | null,
   skip: number,
   length: number,
 ): AsyncGenerator<Uint8Array> {
   if (!body) return;
   const reader = body.getReader();
+  const close = () => reader.cancel().catch(() => {});
   let from = skip;
   let left = length;
   try {
     while (left > 0) {
-      const { done, value } = await reader.read();
+      const { done, value } = await inTime(reader.read(), limits.stall, "no byte came", close);
       if (done) return;
       const piece = value.subarray(from, from + left);
       from = Math.max(0, from - value.length);
@@ -174,81 +222,12 @@ async function* cut(
       if (piece.length > 0) yield piece;
     }
   } finally {
-    await reader.cancel().catch(() => {});
+    await close();
   }
 }
 
-/**
- * One request, repeated after network errors, 408, 429 and 5xx. Answers 2xx, 404, 416 and redirects that are not to be
- * followed. Throws a LoraError of kind `network` for everything else, but of kind `input` where the hub has no such
- * revision.
- */
-async function request(
-  client: HttpClient,
-  file: RemoteFile,
-  {
-    method = "GET",
-    range,
-    redirect = "follow",
-  }: { method?: string; range?: string; redirect?: RequestRedirect },
-): Promise<Response> {
-  const headers = new Headers();
-  if (range) headers.set("range", range);
-  if (client.token) headers.set("authorization", `Bearer ${client.token}`);
-  for (let attempt = 1; ; attempt++) {
-    const signal = client.timeout === undefined ? null : AbortSignal.timeout(client.timeout);
-    const answer = await client
-      .fetch(file.url, { method, headers, redirect, signal })
-      .catch((error: unknown) => asError(error));
-    if (answer instanceof Response && !isPassing(answer.status)) return accept(answer, file, client);
-    if (answer instanceof Response) await answer.body?.cancel();
-    if (attempt >= client.attempts) throw unreachable(client, file, answer);
-    await client.delay(retryAfter(answer) ?? pause(attempt));
-  }
-}
-
-function accept(response: Response, file: RemoteFile, client: HttpClient): Response {
-  const { status } = response;
-  const code = response.headers.get("x-error-code");
-  if (status === 404 && code === "RepoNotFound")
-    throw networkError(file, "the hub knows no such repository", CHECK_ID);
-  // The repository is there, so what is asked for is wrong: no copy from earlier can stand for it.
-  if (status === 404 && code === "RevisionNotFound")
-    fail(file.where, `the hub knows no such revision (${file.url})`, CHECK_ID);
-  const redirected = status >= 300 && status < 400;
-  if (response.ok || redirected || status === 404 || status === 416) return response;
-  const refused = status === 401 || status === 403;
-  throw networkError(
-    file,
-    `the server answered ${describe(response)}`,
-    refused ? client.refusedHelp : undefined,
-  );
-}
-
-const CHECK_ID = "check the spelling of owner/name@revision";
-
-/** Failures that another attempt may mend. */
-function isPassing(status: number): boolean {
-  return status >= 500 || status === 429 || status === 408;
-}
-
-/** Exponential backoff: 0.5, 1, 2, 4 … seconds. */
-function pause(failures: number): number {
-  return Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-}
-
-/** Milliseconds that a response's Retry-After asks for (seconds or a date), if any. */
-function retryAfter(answer: Response | Error): number | undefined {
-  const header = answer instanceof Response ? answer.headers.get("retry-after") : null;
-  if (header === null) return undefined;
-  const milliseconds =
-    wholeNumber(header) !== undefined ? Number(header) * 1000 : Date.parse(header) - Date.now();
-  if (Number.isNaN(milliseconds)) return undefined;
-  return Math.min(Math.max(milliseconds, 0), LONGEST_PAUSE_MS);
-}
-
-function versionOf(response: Response): string {
-  const version = response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
+function versionOf({ response: { headers }, told }: Answer): string {
+  const version = told.etag ?? headers.get("etag") ?? headers.get("last-modified") ?? "";
   return version.replace(/^W\//, ""); // proxies weaken an ETag without changing what it stands for
 }
 
@@ -258,43 +237,12 @@ function plainLength(response: Response): number | undefined {
   return wholeNumber(response.headers.get("content-length"));
 }
 
-/** `bytes 5-9/100` or `bytes *\/100`; undefined where missing, or hidden from a browser by CORS. */
+/** `bytes 5-9/100`, its end exclusive, or `bytes *\/100`; undefined where missing, or hidden from a browser by CORS. */
 function contentRange(
   response: Response,
-): { start: number | undefined; total: number | undefined } | undefined {
-  const match = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
-  return match ? { start: wholeNumber(match[1]), total: wholeNumber(match[2]) } : undefined;
-}
-
-function wholeNumber(text: string | null | undefined): number | undefined {
-  return text && /^\d+$/.test(text) ? Number(text) : undefined;
-}
-
-function unreachable(
-  { attempts, unreachableHelp }: HttpClient,
-  file: RemoteFile,
-  reason: unknown,
-): LoraError {
-  const text = reason instanceof Response ? `the server answered ${describe(reason)}` : describeError(reason);
-  const tries = attempts === 1 ? "the server cannot be reached" : `gave up after ${attempts} attempts`;
-  return networkError(file, `${tries}: ${text}`, unreachableHelp);
-}
-
-function networkError(file: RemoteFile, message: string, help?: string): LoraError {
-  return new LoraError("network", file.where, `${message} (${file.url})`, help);
-}
-
-function describe({ status, statusText }: Response): string {
-  return `${status} ${statusText}`.trim();
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
-}
-
-/** fetch hides the reason (refused, no such host) in `cause`. */
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : "";
-  return `${error.message}${cause}`;
+): Partial<Record<"start" | "end" | "total", number | undefined>> | undefined {
+  const match = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
+  if (!match) return undefined;
+  const [start, last, total] = match.slice(1).map(wholeNumber);
+  return { start, end: last === undefined ? undefined : last + 1, total };
 }

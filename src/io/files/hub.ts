@@ -1,7 +1,10 @@
 import { fail } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
+import { type Address, readAddress, shownAddress } from "./address.ts";
+import { type Digest, etagDigest } from "./digest.ts";
 import type { FileSource } from "./files.ts";
-import { httpClient, impatient, ownHeaders } from "./http.ts";
-import { type RemoteOptions, type RemoteSource, remoteFiles } from "./remote.ts";
+import { commitOf, fetchText, impatient } from "./http.ts";
+import { namedFile, type RemoteOptions, type RemoteSource, remoteFiles, sourceClient } from "./remote.ts";
 
 /** The hub that is asked unless another endpoint is given. */
 const DEFAULT_ENDPOINT = "https://huggingface.co";
@@ -20,15 +23,12 @@ export interface HubOptions extends RemoteOptions {
 
 /**
  * The files of a hub repository: `<endpoint>/<repo>/resolve/<revision>/<name>`, redirects followed.
- * With a cache, files are downloaded in order as far as they are read, and a broken-off download goes on.
+ * What is read is checked against the digest that the hub gives; with a cache, a broken-off download goes on.
  * Network failures are LoraErrors of kind `network`.
  */
 export function hubFiles(options: HubOptions): FileSource {
   return remoteFiles(hubSource(options));
 }
-
-/** How many redirects within the hub are followed, such as those of a repository that was renamed. */
-const MAX_HOPS = 5;
 
 /**
  * The commit that a repository's revision stands for on the hub now, or undefined where the hub does not tell.
@@ -38,27 +38,61 @@ const MAX_HOPS = 5;
  */
 export async function hubCommit(options: HubOptions, name: string): Promise<string | undefined> {
   const source = hubSource(options);
-  const client = impatient(httpClient(source));
-  let url = `${source.base}/${name}`;
-  for (let hop = 0; hop < MAX_HOPS; hop++) {
-    const headers = await ownHeaders(client, { url, where: source.label });
-    const commit = headers.get("x-repo-commit");
-    if (commit) return commit;
-    const next = headers.get("location");
-    const target = next === null ? undefined : new URL(next, url);
-    if (target?.origin !== new URL(url).origin) return undefined; // the token is the hub's alone
-    url = target.href;
-  }
-  return undefined;
+  return commitOf(impatient(sourceClient(source)), namedFile(source, name));
 }
 
 function hubSource(options: HubOptions): RemoteSource {
-  const { repo, revision = "main" } = options;
-  const endpoint = (options.endpoint ?? DEFAULT_ENDPOINT).replace(/\/+$/, "");
+  const { repo, revision = "main", endpoint = DEFAULT_ENDPOINT } = options;
   if (!isHubId(repo)) fail("hubFiles", `repo is ${JSON.stringify(repo)}, expected owner/name`);
-  const base = `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}`;
-  const refusedHelp = `the repository is private, gated or does not exist: check the name, accept its terms on ${endpoint}/${repo}, and set HF_TOKEN to a token that may read it`;
-  return { ...options, label: hubLabel(repo, revision), base, refusedHelp };
+  const { base, authorization } = readAddress(endpoint, "HF_ENDPOINT");
+  const address: Address = {
+    base: `${base}/${repo}/resolve/${encodeURIComponent(revision)}`,
+    query: "",
+    authorization,
+  };
+  const refusedHelp = `the repository is private, gated or does not exist: check the name, accept its terms on ${base}/${repo}, and set HF_TOKEN to a token that may read it`;
+  const source: RemoteSource = { ...options, label: hubLabel(repo, revision), address, refusedHelp };
+  if (options.seesRedirects) return source;
+  return {
+    ...source,
+    digestOf: hubDigests(source, `${base}/api/models/${repo}/revision/${encodeURIComponent(revision)}`),
+  };
+}
+
+/**
+ * The digests of a repository's files, from the hub's description of the revision: for browsers, which see only the
+ * headers of the server that a large file is redirected to. The hub is asked once; where it does not answer there are none.
+ */
+function hubDigests(source: RemoteSource, url: string): (name: string) => Promise<Digest | undefined> {
+  let asked: Promise<ReadonlyMap<string, Digest>> | undefined;
+  const ask = async () => {
+    const file = { url: `${url}?blobs=true`, where: source.label };
+    const text = await fetchText(impatient(sourceClient(source)), file).catch(() => undefined);
+    return readDigests(text);
+  };
+  return async (name) => {
+    asked ??= ask();
+    return (await asked).get(name);
+  };
+}
+
+/** `siblings` of a revision's description: `lfs.sha256` of large files, `blobId` of the others. */
+function readDigests(text: string | undefined): Map<string, Digest> {
+  const description = text === undefined ? undefined : parseOrNothing(text);
+  const siblings = isObject(description) && Array.isArray(description.siblings) ? description.siblings : [];
+  const files = siblings.filter(isObject).map(({ rfilename, blobId, lfs }): [unknown, Digest | undefined] => {
+    const digest = isObject(lfs) ? lfs.sha256 : blobId;
+    return [rfilename, etagDigest(typeof digest === "string" ? digest : undefined)];
+  });
+  return new Map(files.filter((file): file is [string, Digest] => typeof file[0] === "string" && !!file[1]));
+}
+
+function parseOrNothing(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A repository in messages and in adapters' `base_model_name_or_path`. */
@@ -68,9 +102,9 @@ export function hubLabel(repo: string, revision = "main"): string {
 
 /** The files below a plain web address, say a folder of a static server. */
 export function urlFiles(options: RemoteOptions & { readonly url: string }): FileSource {
-  const base = options.url.replace(/\/+$/, "");
+  const address = readAddress(options.url, shownAddress(options.url));
   const refusedHelp = "the server wants credentials; check the address, or pass a token";
-  return remoteFiles({ ...options, label: base, base, refusedHelp });
+  return remoteFiles({ ...options, label: address.base, address, refusedHelp });
 }
 
 /** What a user may name as a model. */

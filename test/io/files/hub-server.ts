@@ -23,8 +23,14 @@ export interface Switches {
   errorCode?: string;
   /** Shift the part that is sent. */
   wrongRange?: boolean;
-  /** Told as X-Repo-Commit, as the hub does. */
+  /** Told as X-Repo-Commit, as the hub does; files then have git's blob ids for ETags. */
   commit?: string;
+  /** Files of the hub are large ones: their SHA-256 is told, and they are sent by the server at this origin. */
+  lfs?: string;
+  /** Damages bytes on their way; the digests are those of the sound file. */
+  damage?: (content: Buffer) => Buffer;
+  /** Answers instead of the server; false: does not. */
+  intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
 export interface Seen {
@@ -75,6 +81,7 @@ function answer(hub: HubServer, folder: string, request: IncomingMessage, respon
   }
   if (switches.token && authorization !== `Bearer ${switches.token}`)
     return void response.writeHead(401).end();
+  if (switches.intercept?.(request, response)) return;
   if (switches.redirectTo)
     return void response.writeHead(302, { location: switches.redirectTo + path }).end();
   const body = read(folder, path);
@@ -82,11 +89,25 @@ function answer(hub: HubServer, folder: string, request: IncomingMessage, respon
     const headers = switches.errorCode ? { "x-error-code": switches.errorCode } : {};
     return void response.writeHead(404, headers).end();
   }
+  const name = /\/resolve\/[^/]+\/(.+)$/.exec(path)?.[1];
+  if (switches.lfs !== undefined && name !== undefined) {
+    const location = `${switches.lfs}/files/${name}?X-Amz-Signature=signed`;
+    const etag = `"${createHash("sha256").update(body).digest("hex")}"`;
+    return void response
+      .writeHead(302, { location, "x-linked-etag": etag, "x-linked-size": body.length })
+      .end();
+  }
   sendFile(hub, request, response, body);
 }
 
+/** The id that git gives a file of this content. */
+export function gitBlobId(content: Uint8Array): string {
+  return createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
+}
+
 function read(folder: string, path: string): Buffer | undefined {
-  const name = /^\/files\/(.+)$/.exec(path)?.[1] ?? /^\/[^/]+\/[^/]+\/resolve\/[^/]+\/(.+)$/.exec(path)?.[1];
+  const name =
+    /^\/files\/([^?]+)/.exec(path)?.[1] ?? /^\/[^/]+\/[^/]+\/resolve\/[^/]+\/(.+)$/.exec(path)?.[1];
   try {
     return readFileSync(join(folder, decodeURIComponent(name ?? "none")));
   } catch {
@@ -98,7 +119,7 @@ function sendFile(hub: HubServer, request: IncomingMessage, response: ServerResp
   const { switches } = hub;
   const headers: Record<string, string | number> = switches.secretive
     ? {}
-    : { etag: `"${createHash("md5").update(body).digest("hex")}"` };
+    : { etag: `"${switches.commit ? gitBlobId(body) : createHash("md5").update(body).digest("hex")}"` };
   const match = switches.ignoreRange ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
   const start = match ? Number(match[1]) + (switches.wrongRange ? 1 : 0) : 0;
   const end = match ? Math.min(Number(match[2]) + 1, body.length) : body.length;
@@ -109,7 +130,7 @@ function sendFile(hub: HubServer, request: IncomingMessage, response: ServerResp
   if (!switches.secretive) headers["content-length"] = end - start;
   response.writeHead(match ? 206 : 200, headers);
   if (request.method === "HEAD") return void response.end();
-  sendBody(hub, response, body.subarray(start, end));
+  sendBody(hub, response, (switches.damage?.(body) ?? body).subarray(start, end));
 }
 
 function sendBody(hub: HubServer, response: ServerResponse, part: Buffer): void {

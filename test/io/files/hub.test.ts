@@ -2,13 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ByteCache, CacheEntry } from "../../../src/io/files/byte-cache.ts";
+import type { ByteCache } from "../../../src/io/files/byte-cache.ts";
 import { hubFiles, parseModelReference, urlFiles } from "../../../src/io/files/hub.ts";
 import { openCheckpoint } from "../../../src/io/formats/checkpoint.ts";
 import { writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
-import { concatBytes } from "../../../src/util/bytes.ts";
+import { nodeHash } from "../../../src/platform/node-hash.ts";
 import { errorOf, seeded } from "../helpers.ts";
 import { type HubServer, serveHub } from "./hub-server.ts";
+import { memoryCache } from "./memory-cache.ts";
 
 const SIZE = 60_000;
 const repo = "owner/tiny";
@@ -37,36 +38,10 @@ function randomBytes(seed: number, size: number): Uint8Array {
 }
 
 const delay = async (ms: number) => void waits.push(ms);
+const node = { hash: nodeHash, seesRedirects: true };
 
 function hub(options: { cache?: ByteCache; token?: string; revision?: string } = {}) {
-  return hubFiles({ repo, endpoint: server.origin, delay, ...options });
-}
-
-/** A cache in memory; counts what is written. */
-function memoryCache(): ByteCache & { readonly entries: Map<string, Uint8Array>; largest: number } {
-  const entries = new Map<string, Uint8Array>();
-  const notes = new Map<string, string>();
-  const cache = {
-    entries,
-    largest: 0,
-    open: async (key: string) => entryOf(key),
-    recall: async (key: string) => notes.get(key),
-    remember: async (key: string, note: string) => void notes.set(key, note),
-  };
-  const entryOf = (key: string): CacheEntry => {
-    const bytes = () => entries.get(key) ?? new Uint8Array(0);
-    return {
-      length: async () => bytes().length,
-      write: async (offset, piece) => {
-        expect(offset).toBeLessThanOrEqual(bytes().length);
-        cache.largest = Math.max(cache.largest, piece.length);
-        entries.set(key, concatBytes([bytes().subarray(0, offset), piece]));
-      },
-      read: async (start, end) => bytes().slice(start, end),
-      discard: async () => void entries.delete(key),
-    };
-  };
-  return cache;
+  return hubFiles({ ...node, repo, endpoint: server.origin, delay, ...options });
 }
 
 describe("without a cache", () => {
@@ -93,7 +68,7 @@ describe("without a cache", () => {
   });
 
   test("plain addresses", async () => {
-    const files = urlFiles({ url: `${server.origin}/files/`, delay });
+    const files = urlFiles({ ...node, url: `${server.origin}/files/`, delay });
     expect(await files.read("big.bin", SIZE - 3, SIZE)).toEqual(content.subarray(SIZE - 3));
     expect(await files.size("none")).toBeUndefined();
   });
@@ -157,7 +132,7 @@ describe("without a cache", () => {
   });
 
   test("names the reason that fetch hides", async () => {
-    const files = urlFiles({ url: "http://127.0.0.1:1", delay });
+    const files = urlFiles({ ...node, url: "http://127.0.0.1:1", delay });
     expect((await errorOf(() => files.size("x"))).message).toMatch(/ECONNREFUSED|bad port/);
   });
 
@@ -269,7 +244,7 @@ describe("with a cache", () => {
       server.switches.status = 500;
       await delay(ms);
     };
-    const first = hubFiles({ repo, endpoint: server.origin, cache, delay: interrupted });
+    const first = hubFiles({ ...node, repo, endpoint: server.origin, cache, delay: interrupted });
     expect((await errorOf(() => first.read("big.bin", 0, SIZE))).kind).toBe("network");
     expect([...cache.entries.values()].map(({ length }) => length)).toEqual([24_000]);
 
@@ -334,7 +309,7 @@ describe("with a cache", () => {
     const cache = memoryCache();
     await hub({ cache }).read("big.bin", 0, 1);
     await hub({ cache, revision: "v2" }).read("big.bin", 0, 1);
-    await hubFiles({ repo: "owner/other", endpoint: server.origin, cache }).read("big.bin", 0, 1);
+    await hubFiles({ ...node, repo: "owner/other", endpoint: server.origin, cache }).read("big.bin", 0, 1);
     expect(cache.entries.size).toBe(3);
   });
 });
@@ -372,6 +347,8 @@ test.each([
 
 test("refuses an empty reference, a bad id and a bad address", async () => {
   expect((await errorOf(() => parseModelReference(" "))).message).toContain("the name is empty");
-  expect((await errorOf(() => hubFiles({ repo: "x" }))).message).toContain("expected owner/name");
-  expect((await errorOf(() => urlFiles({ url: "ftp://x" }))).message).toContain("no http(s) address");
+  expect((await errorOf(() => hubFiles({ ...node, repo: "x" }))).message).toContain("expected owner/name");
+  expect((await errorOf(() => urlFiles({ ...node, url: "ftp://x" }))).message).toContain(
+    "no http(s) address",
+  );
 });

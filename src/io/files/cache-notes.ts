@@ -1,0 +1,62 @@
+import { isObject } from "../../util/json.ts";
+import type { Seal } from "./cached-file.ts";
+import { isDigest } from "./digest.ts";
+import type { RemoteInfo } from "./http.ts";
+
+/** Which file something in a cache is of. */
+export interface NoteSubject {
+  /** The repository with its revision, or the folder's address. */
+  readonly source: string;
+  /** The file's name there. */
+  readonly name: string;
+}
+
+/** What the server told of a file when it was last asked, under the file's address. */
+export interface AnswerNote extends NoteSubject {
+  /** Null for a file that is not there. */
+  readonly info: RemoteInfo | null;
+}
+
+/** What an entry of the cache is, under the entry's own key. */
+export interface EntryNote extends NoteSubject {
+  /** Bytes of the whole file. */
+  readonly size: number;
+  /** The check of the whole that it has passed. */
+  readonly seal: Seal | undefined;
+}
+
+/** Reads an {@link AnswerNote}; undefined for what is no such note, as an older version of this package may have left. */
+export function readAnswerNote(text: string | undefined): AnswerNote | undefined {
+  const value = readNote(text);
+  if (value === undefined || !("info" in value)) return undefined;
+  const info = value.info === null ? null : readInfo(value.info);
+  return info === undefined ? undefined : { source: value.source, name: value.name, info };
+}
+
+/** Reads an {@link EntryNote}; undefined for what is no such note. */
+export function readEntryNote(text: string | undefined): EntryNote | undefined {
+  const value = readNote(text);
+  if (typeof value?.size !== "number") return undefined;
+  const { source, name, size, seal } = value;
+  const { digest, stamp } = isObject(seal) ? seal : {};
+  const isSealed = isDigest(digest) && typeof stamp === "string";
+  return { source, name, size, seal: isSealed ? { digest, stamp } : undefined };
+}
+
+function readNote(text: string | undefined): (Record<string, unknown> & NoteSubject) | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? "");
+    if (!isObject(value)) return undefined;
+    const { source, name } = value;
+    return typeof source === "string" && typeof name === "string" ? { ...value, source, name } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readInfo(value: unknown): RemoteInfo | undefined {
+  if (!isObject(value)) return undefined;
+  const { size, version, ranges, digest } = value;
+  if (typeof size !== "number" || typeof version !== "string") return undefined;
+  return { size, version, ranges: ranges === true, ...(isDigest(digest) && { digest }) };
+}
