@@ -49,6 +49,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   TuneOptions: (options) => node.tune(model, options),
   ContrastiveOptions: (options) => node.contrastive(none, options),
   MaskOptions: (options) => node.tokenMasker(options),
+  RenderOptions: (options) => node.renderChat([], none, options),
   EncodeOptions: (options) => tokenizer.encode("a", options),
   DecodeOptions: (options) => tokenizer.decode([1], options),
   DecodeStreamOptions: (options) => tokenizer.decodeStream(options),
