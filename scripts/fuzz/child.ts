@@ -67,8 +67,12 @@ export async function runChild(
     const found = await ending(target, input);
     if (found === "accepted") accepted++;
     else if (found === "refused") refused++;
-    else note(found, told.has(signature(found)) ? undefined : await minimise(input, isSame(target, found)));
-    if (typeof found === "object") told.add(signature(found));
+    else {
+      const isNew = !told.has(signature(found));
+      told.add(signature(found));
+      const isSmall = found.kind === "no remedy"; // the message says enough
+      note(found, isNew ? (isSmall ? input : await minimise(input, isSame(target, found))) : undefined);
+    }
     if (process.resourceUsage().maxRSS * 1024 > atRest + MOST_BYTES) {
       note({
         kind: "memory",
@@ -83,13 +87,15 @@ export async function runChild(
   return { seed, accepted, refused };
 }
 
-/** What findings of one fault have in common. */
+/** What findings of one fault have in common: the kind, the message without what is the input's own, and the place. */
 export function signature({ kind, detail }: Unclean): string {
-  const [message = "", place = ""] = detail.split("\n");
-  return `${kind}: ${message
-    .replace(/"(?:[^"\\]|\\.)*"/g, '"…"')
-    .replace(/\d+/g, "#")
-    .slice(0, 80)} ${place.trim().replace(/:\d+\)?$/, "")}`;
+  const lines = detail.split("\n");
+  const place = lines.find((line) => /^\s+at .*\/src\//.test(line)) ?? "";
+  const message = (place === "" ? lines.at(-1) : lines[0]) ?? "";
+  const plain = message
+    .replace(/(?<= is ).*(?=, (?:expected|wanted) )/, "…")
+    .replace(/"(?:[^"\\]|\\.)*"|\[[^\]]*\]|\{[^}]*\}|[\w-]*[./_\d][\w./-]*/g, "…");
+  return `${kind}: ${plain.trim().slice(0, 80)} ${place.trim().replace(/:\d+\)?$/, "")}`.trim();
 }
 
 function isSame(target: Target, found: Unclean): (input: InputFiles) => Promise<boolean> {

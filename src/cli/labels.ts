@@ -5,7 +5,8 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
-import { isObject } from "../util/json.ts";
+import { asText, isObject } from "../util/json.ts";
+import { shown } from "../util/shown.ts";
 import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
 
 /** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
@@ -74,5 +75,5 @@ async function modelLabels(files: FileSource, task: Task): Promise<readonly stri
   const isOfTask =
     Array.isArray(architectures) && architectures.includes(planModel(config, task).architecture);
   if (!isObject(id2label) || !isOfTask) return undefined;
-  return Object.keys(id2label).map((_, i) => String(id2label[i]));
+  return Object.keys(id2label).map((_, i) => asText(id2label[i]) ?? shown(id2label[i]));
 }

@@ -91,10 +91,9 @@ export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void
     fail("per_device_train_batch_size", message, "give 2 or more");
   }
   if (settings.resume_adapter_file === undefined) return;
-  const problems = ADAPTER_KEYS.filter((key) => given.has(key)).map(
-    (key) => `${key} comes from the adapter that is resumed; leave ${flagName(key)} out`,
-  );
-  failAll("resume_adapter_file", problems);
+  const settledBefore = ADAPTER_KEYS.filter((key) => given.has(key));
+  const problems = settledBefore.map((key) => `${key} comes from the adapter that is resumed`);
+  failAll("resume_adapter_file", problems, `leave out ${settledBefore.map(flagName).join(", ")}`);
 }
 
 /** PEFT's fields; what is not given stays away, for an empty list of layers would mean something else. */
