@@ -1,4 +1,5 @@
 import { checkLabels, labelIndex } from "../data/labelled.ts";
+import { shownReference } from "../io/files/address.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
@@ -34,7 +35,7 @@ export function chooseHead(sources: LabelSources): ChooseHead<Task> {
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
     const saved = adapter === undefined ? undefined : await adapterLabels(adapter);
-    if (saved && adapter) return named(saved, data, adapter.reference, sources);
+    if (saved && adapter) return named(saved, data, shownReference(adapter.reference), sources);
     const own = await modelLabels(files, task);
     const index = own && labelIndex(own);
     const fits = index !== undefined && data.every((label) => index(label) >= 0);
