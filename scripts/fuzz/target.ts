@@ -87,9 +87,9 @@ async function outcome(target: Target, input: InputFiles): Promise<Ending> {
   }
 }
 
-/** Whether the message says what to do, or that of a part of it does. */
+/** Whether the message says what to do. */
 function hasRemedy({ message }: LoraError): boolean {
-  return /\n +→ \S/.test(message);
+  return /\n {2}→ \S/.test(message);
 }
 
 /** An error with the places in the sources that it came by. */

@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { draftOf } from "./node-drafts.ts";
+import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 import { makeFolder } from "./node-make-folder.ts";
 
@@ -34,20 +34,38 @@ export function nodeByteCache(dir = defaultCacheFolder()): ByteCache {
   };
 }
 
-/** Makes a folder in the user's cache, where there is none. */
+/** Folders from which this process has removed what dead ones left. */
+const cleared = new Set<string>();
+
+/** Makes a folder in the user's cache, where there is none; removes what killed processes have left in it. */
 export async function makePrivateFolder(path: string): Promise<void> {
   try {
     makeFolder(path, PRIVATE_FOLDER);
   } catch (error) {
     explain(path)(error as NodeJS.ErrnoException);
   }
+  if (!cleared.has(path)) clear(path);
+  cleared.add(path);
+}
+
+function clear(folder: string): void {
+  try {
+    removeDeadDrafts(folder);
+  } catch {
+    // What is there can be read nevertheless.
+  }
 }
 
 /** Replaces a text of the user's cache: other processes read the old one or the new one. */
 export async function writePrivateFile(file: string, text: string): Promise<void> {
   const draft = draftOf(file);
-  await writeFile(draft, text, { mode: PRIVATE_FILE }).catch(explain(file));
-  await rename(draft, file);
+  try {
+    await writeFile(draft, text, { mode: PRIVATE_FILE });
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    explain(file)(error as NodeJS.ErrnoException);
+  }
 }
 
 function hashed(key: string): string {
@@ -66,8 +84,7 @@ export function defaultCacheFolder(
   return WEBGPU_LORA_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "webgpu-lora");
 }
 
-/** The bytes of a file. */
-export function fileEntry(file: string): CacheEntry {
+function fileEntry(file: string): CacheEntry {
   return {
     length: async () => (await fileStat(file))?.size ?? 0,
     write: (offset, bytes) => writePiece(file, offset, bytes).catch(explain(file)),

@@ -17,6 +17,7 @@ import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
 import { nodeChoices } from "../../src/platform/node-choices.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { nameOfProcess, thisProcess } from "../../src/platform/node-process.ts";
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { serveHub } from "../io/files/hub-server.ts";
 import { errorOf, utf8 } from "../io/helpers.ts";
@@ -230,6 +231,24 @@ describe("nodeByteCache", () => {
       /ENOENT[\s\S]*another process removed/,
     );
     expect(await entry.length()).toBe(0);
+  });
+
+  test("what killed processes left goes with the first use; what the living have, and bytes, stay", async () => {
+    const { pid, start, machine, host } = thisProcess();
+    const [dead, living] = [start + 1, start].map((start) => nameOfProcess({ pid, start, machine, host }));
+    for (const name of [`a.note.${dead}-12345678`, `b.note.${living}-12345678`, "a", "a.note"])
+      put(name, "x");
+    await nodeByteCache(folder).open("key");
+    expect(readdirSync(folder).sort()).toEqual(["a", "a.note", `b.note.${living}-12345678`]);
+  });
+
+  test("a note that cannot take its place leaves nothing behind", async () => {
+    await nodeByteCache(folder).remember("key", "one");
+    const [note = ""] = readdirSync(folder);
+    rmSync(join(folder, note));
+    mkdirSync(join(folder, note, "in the way"), { recursive: true });
+    await expect(nodeByteCache(folder).remember("key", "two")).rejects.toThrow();
+    expect(readdirSync(folder)).toEqual([note]);
   });
 
   test("a piece for an entry that was begun anew meanwhile leaves no hole in it", async () => {

@@ -29,10 +29,7 @@ async function run(
   try {
     const metrics: StepMetrics[] = [];
     const settings = { learningRate, shuffle: false, ...options };
-    const steps = async () => {
-      for await (const step of trainSequences(model, adapter.parameters, rows, settings)) metrics.push(step);
-    };
-    await (poison ? expect(steps()).rejects.toThrow(/no step had a finite gradient/) : steps());
+    for await (const step of trainSequences(model, adapter.parameters, rows, settings)) metrics.push(step);
     return { metrics, values: await flat.read() };
   } finally {
     adapter.release();

@@ -1,5 +1,5 @@
 import { LoraError } from "../../util/fail.ts";
-import { keyMatchers, type Pattern } from "../../util/module-patterns.ts";
+import { keyMatcher, type Pattern } from "../../util/module-patterns.ts";
 import { escapeRegExp } from "../../util/python-regexp.ts";
 import { compareCodePoints } from "../json/python-json.ts";
 
@@ -16,8 +16,9 @@ export function sortedPattern(pattern: Pattern): Pattern {
 
 /** The keys that match none of the paths. */
 export function unmatchedKeys(pattern: Pattern, paths: readonly string[]): string[] {
-  const matcherOf = keyMatchers();
-  return Object.keys(pattern).filter((key) => !paths.some(matcherOf(key)));
+  return Object.keys(pattern).filter((key) => {
+    return !paths.some(keyMatcher(key));
+  });
 }
 
 /** What is wrong with a pattern of a configuration: keys that are no expressions, values that are not wanted. */
@@ -60,7 +61,7 @@ export function peftPatterns(
 
 function keyProblems(name: string, key: string): string[] {
   try {
-    keyMatchers()(key);
+    keyMatcher(key);
     return [];
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;

@@ -25,12 +25,7 @@ export function bertParts(config: JsonObject): TokenizerParts {
  */
 export function wordPieceModel(vocabulary: string, unknown: string): JsonObject {
   const vocab = readVocabulary(vocabulary);
-  if (!vocab.has(unknown))
-    fail(
-      "vocab.txt",
-      `lacks the special token ${unknown}`,
-      "name one of its tokens as unk_token in tokenizer_config.json",
-    );
+  if (!vocab.has(unknown)) fail("vocab.txt", `lacks the special token ${unknown}`);
   return {
     type: "WordPiece",
     unk_token: unknown,
@@ -45,11 +40,7 @@ function readVocabulary(text: string): Map<string, number> {
   const vocab = new Map(lines.map((token, id) => [token, id]));
   if (vocab.size < lines.length) {
     const twice = lines.find((token, id) => vocab.get(token) !== id);
-    fail(
-      "vocab.txt",
-      `has the token ${JSON.stringify(twice)} twice`,
-      "the line of a token is its id: take the file that belongs to the model",
-    );
+    fail("vocab.txt", `has the token ${JSON.stringify(twice)} twice`);
   }
   return vocab;
 }
