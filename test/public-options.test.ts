@@ -49,6 +49,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   TuneOptions: (options) => node.tune(model, options),
   ContrastiveOptions: (options) => node.contrastive(none, options),
   MaskOptions: (options) => node.tokenMasker(options),
+  RenderOptions: (options) => node.renderChat([], none, options),
   EncodeOptions: (options) => tokenizer.encode("a", options),
   DecodeOptions: (options) => tokenizer.decode([1], options),
   DecodeStreamOptions: (options) => tokenizer.decodeStream(options),
@@ -167,6 +168,7 @@ describe("library and command line have the same defaults", () => {
     repetition_penalty: GENERATE_DEFAULTS.repetitionPenalty,
     batch_size: EVALUATION_DEFAULTS.batchSize,
     task: "causal-lm",
+    verify: false, // as loaders have it
   };
   /** Flags of the command line alone: files, reports, what is printed. */
   const OWN = ["output_dir", "logging_steps", "eval_steps", "save_steps", "json"];

@@ -2,94 +2,148 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Finding, PROGRESS_BYTES, type Progress, type Work } from "./child.ts";
+import type { Finding, Progress, Work } from "./child.ts";
 
-/** A child that stays at one input for as long is stopped, ms. The machine may be busy; {@link confirm} is exact. */
-const STUCK_MS = 5000;
+/** A child that stays at one input for as long is stopped, ms: the machine may be busy. */
+export const STUCK_MS = 5000;
+
+/** A child may take this long to begin, ms. */
+const START_MS = 60_000;
+
+/** Stands for the seed of a child that has not begun. */
+const NOT_BEGUN = -1;
 
 /** Heap of a child, MiB: an input that needs more ends the process. */
 const HEAP_MIB = 400;
 
+/** What a busy machine or the inputs before may be to blame for: such inputs are read once more, alone. */
+const DOUBTFUL: readonly Finding["kind"][] = ["slow", "memory", "hang", "died", "rejection"];
+
 /** What came of the inputs of one target. */
-export interface Result {
+export interface Confirmed extends Pick<Progress, "accepted" | "refused"> {
   readonly target: string;
-  inputs: number;
-  accepted: number;
-  refused: number;
-  seconds: number;
-  readonly findings: Finding[];
+  readonly inputs: number;
+  readonly seconds: number;
+  readonly findings: readonly Finding[];
+  /** Findings that were none when their inputs were read alone. */
+  readonly withdrawn: number;
 }
 
-/** What a child process is started with, and what it sends when it is through. */
+/** What a child process sends. */
 export interface ChildMessage {
   readonly finding?: Finding;
   readonly done?: Progress;
 }
 
-/** Reads the inputs of `count` seeds, or as many as there is time for, in processes that can hang and die. */
+/** How children are watched. */
+export interface Watch {
+  /** Called with what is found, at once. */
+  readonly tell: (finding: Finding) => void;
+  readonly stuckMs: number;
+  /** Words before the work with which this program is a child. */
+  readonly arguments: readonly string[];
+}
+
+type Seeds = Pick<Work, "first" | "count" | "until">;
+
+/** Reads the inputs of `count` seeds, or as many as there is time for, in processes that may hang and die. */
 export async function campaign(
   target: string,
-  { first, count, until }: Pick<Work, "first" | "count" | "until">,
-  tell: (finding: Finding) => void,
-): Promise<Result> {
+  { first, count, until }: Seeds,
+  watch: Watch,
+): Promise<Confirmed> {
   const begin = performance.now();
-  const result: Result = { target, inputs: 0, accepted: 0, refused: 0, seconds: 0, findings: [] };
+  const findings: Finding[] = [];
+  const doubtful: Finding[] = [];
   const note = (finding: Finding) => {
-    result.findings.push(finding);
-    tell(finding);
+    if (DOUBTFUL.includes(finding.kind)) doubtful.push(finding);
+    else {
+      findings.push(finding);
+      watch.tell(finding);
+    }
   };
-  for (let seed = first; seed < first + count && Date.now() < until; ) {
-    const ended = await runOnce({ target, first: seed, count: first + count - seed, until }, note);
-    result.accepted += ended.accepted;
-    result.refused += ended.refused;
-    result.inputs += ended.seed - seed;
+  let [seed, accepted, refused] = [first, 0, 0];
+  while (seed < first + count && Date.now() < until) {
+    const work = { target, first: seed, count: first + count - seed, until };
+    const ended = await runOnce(work, watch, note);
+    accepted += ended.accepted;
+    refused += ended.refused;
     seed = ended.seed;
   }
-  return { ...result, seconds: (performance.now() - begin) / 1000 };
+  const seconds = (performance.now() - begin) / 1000;
+  const confirmed = await confirm(doubtful, watch);
+  for (const finding of confirmed) watch.tell(finding);
+  const withdrawn = doubtful.length - confirmed.length;
+  return {
+    ...{ target, inputs: seed - first, accepted, refused, seconds },
+    ...{ findings: [...findings, ...confirmed], withdrawn },
+  };
+}
+
+/** The findings that are found again, each in a process of its own. */
+async function confirm(doubtful: readonly Finding[], watch: Watch): Promise<Finding[]> {
+  const confirmed: Finding[] = [];
+  for (const { target, seed, files } of doubtful) {
+    const again: Finding[] = [];
+    const work = { target, first: seed, count: 1, until: Number.MAX_SAFE_INTEGER };
+    await runOnce(work, watch, (finding) => again.push(finding));
+    const [found] = again;
+    if (found) confirmed.push({ ...(files && { files }), ...found });
+  }
+  return confirmed;
 }
 
 /** One child, until it is through, dies or hangs: the seed after the last one that it read. */
-async function runOnce(work: Omit<Work, "progress">, note: (finding: Finding) => void): Promise<Progress> {
+async function runOnce(
+  work: Omit<Work, "progress">,
+  { stuckMs, arguments: words }: Watch,
+  note: (finding: Finding) => void,
+): Promise<Progress> {
   const folder = mkdtempSync(join(tmpdir(), "fuzz-"));
   const progress = join(folder, "progress");
-  writeFileSync(progress, new Uint8Array(PROGRESS_BYTES));
+  writeFileSync(progress, new Uint8Array(Float64Array.of(NOT_BEGUN, 0, 0).buffer));
   const at = (): Progress => {
-    const [seed = 0, accepted = 0, refused = 0] = new Float64Array(
-      new Uint8Array(readFileSync(progress)).buffer,
-    );
-    return { seed: Math.max(seed, work.first), accepted, refused };
+    const state = new Float64Array(new Uint8Array(readFileSync(progress)).buffer);
+    const [seed = NOT_BEGUN, accepted = 0, refused = 0] = state;
+    return { seed, accepted, refused };
   };
   try {
-    const child = start({ ...work, progress });
-    const { done, isStuck, code } = await watch(child, at, note);
+    const child = start([...words, JSON.stringify({ ...work, progress })]);
+    const { done, isStuck, code } = await ended(child, { at, stuckMs, note });
     if (done) return done;
-    const last = at();
-    const kind = isStuck ? "hang" : "died";
-    const detail = isStuck
-      ? `no end after ${STUCK_MS} ms`
-      : `the process ended by itself (${code}), perhaps for memory`;
-    note({ kind, detail, target: work.target, seed: last.seed });
+    const last = { ...at(), seed: Math.max(at().seed, work.first) };
+    const found = isStuck
+      ? ({ kind: "hang", detail: `no end after ${stuckMs} ms` } as const)
+      : ({ kind: "died", detail: `the process ended by itself (${code}), perhaps for memory` } as const);
+    note({ ...found, target: work.target, seed: last.seed });
     return { ...last, seed: last.seed + 1 };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function start(work: Work): ChildProcess {
-  const execArgv = ["--enable-source-maps", `--max-old-space-size=${HEAP_MIB}`];
-  return fork(process.argv[1] as string, ["--child", JSON.stringify(work)], {
-    execArgv,
+function start(words: readonly string[]): ChildProcess {
+  return fork(process.argv[1] as string, words, {
+    execArgv: ["--enable-source-maps", `--max-old-space-size=${HEAP_MIB}`],
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
 }
 
+/** How a child ended. */
 interface End {
+  /** Where it has told that it is through. */
   readonly done?: Progress;
   readonly isStuck: boolean;
   readonly code: number | string | null;
 }
 
-function watch(child: ChildProcess, at: () => Progress, note: (finding: Finding) => void): Promise<End> {
+interface Eye {
+  readonly at: () => Progress;
+  readonly stuckMs: number;
+  readonly note: (finding: Finding) => void;
+}
+
+function ended(child: ChildProcess, { at, stuckMs, note }: Eye): Promise<End> {
   return new Promise((resolve) => {
     let done: Progress | undefined;
     let isStuck = false;
@@ -97,7 +151,7 @@ function watch(child: ChildProcess, at: () => Progress, note: (finding: Finding)
     const timer = setInterval(() => {
       const { seed } = at();
       if (seed !== last) [last, since] = [seed, Date.now()];
-      else if (Date.now() - since > STUCK_MS) {
+      else if (Date.now() - since > (seed === NOT_BEGUN ? START_MS : stuckMs)) {
         isStuck = true;
         child.kill("SIGKILL");
       }

@@ -38,58 +38,74 @@ export interface Progress {
   readonly refused: number;
 }
 
-export const PROGRESS_BYTES = 24;
-
 /** Runs inputs one after another. What kills or stops this process is noticed by the one that started it. */
 export async function runChild(
-  work: Work,
+  { target: name, first, count, until, progress }: Work,
   target: Target,
   tell: (finding: Finding) => void,
 ): Promise<Progress> {
-  const { first, count, until, progress } = work;
   const file = openSync(progress, "r+");
-  const state = new Float64Array(PROGRESS_BYTES / 8);
+  const state = new Float64Array(3);
   const told = new Set<string>();
-  let seed = first;
-  let [accepted, refused] = [0, 0];
-  const note = (found: Unclean, input?: InputFiles) => {
-    const files =
-      input &&
-      Object.fromEntries([...input].map(([name, bytes]) => [name, Buffer.from(bytes).toString("base64")]));
-    tell({ ...found, target: work.target, seed, ...(files && { files }) });
-  };
-  process.on("unhandledRejection", (error) => note({ kind: "rejection", detail: described(error) }));
-  const atRest = process.resourceUsage().maxRSS * 1024;
-  for (; seed < first + count && Date.now() < until; seed++) {
+  const watched = watchProcess();
+  let [seed, accepted, refused] = [first, 0, 0];
+  for (let goesOn = true; goesOn && seed < first + count && Date.now() < until; seed++) {
     state.set([seed, accepted, refused]);
-    writeSync(file, new Uint8Array(state.buffer), 0, PROGRESS_BYTES, 0);
-    const input = inputOf(work.target, target, seed);
-    const found = await ending(target, input);
+    writeSync(file, new Uint8Array(state.buffer), 0, state.byteLength, 0);
+    const input = inputOf(name, target, seed);
+    const own = await ending(target, input);
+    const found = (await watched()) ?? own;
     if (found === "accepted") accepted++;
     else if (found === "refused") refused++;
-    else note(found, told.has(signature(found)) ? undefined : await minimise(input, isSame(target, found)));
-    if (typeof found === "object") told.add(signature(found));
-    if (process.resourceUsage().maxRSS * 1024 > atRest + MOST_BYTES) {
-      note({
-        kind: "memory",
-        detail: `the process needs more than ${MOST_BYTES} bytes beyond what it began with`,
-      });
-      seed++;
-      break;
+    else {
+      const key = signature(found);
+      const files = told.has(key) ? undefined : filesOf(await reduced(target, input, found));
+      told.add(key);
+      tell({ ...found, target: name, seed, ...(files && { files }) });
+      goesOn = found.kind !== "memory"; // what was needed once stays counted
     }
-    if (seed % 256 === 0) await new Promise(setImmediate); // messages are sent then
   }
   closeSync(file);
   return { seed, accepted, refused };
 }
 
-/** What findings of one fault have in common. */
+/** Gives what the last input did to the process behind the back of the one who reads it. */
+function watchProcess(): () => Promise<Unclean | undefined> {
+  let unheard: Unclean | undefined;
+  process.on("unhandledRejection", (error) => {
+    unheard ??= { kind: "rejection", detail: described(error) };
+  });
+  const needed = () => process.resourceUsage().maxRSS * 1024;
+  const atRest = needed();
+  return async () => {
+    await new Promise(setImmediate); // rejections are told, and messages sent
+    const found = unheard;
+    unheard = undefined;
+    if (found || needed() <= atRest + MOST_BYTES) return found;
+    const detail = `the process needs more than ${MOST_BYTES} bytes beyond what it began with`;
+    return { kind: "memory", detail };
+  };
+}
+
+/** A smaller input of the same fault, where its message does not say enough. */
+async function reduced(target: Target, input: InputFiles, found: Unclean): Promise<InputFiles> {
+  if (found.kind !== "wrong error" && found.kind !== "wrongly accepted") return input;
+  return minimise(input, isSame(target, found));
+}
+
+function filesOf(input: InputFiles): Record<string, string> {
+  return Object.fromEntries([...input].map(([name, bytes]) => [name, Buffer.from(bytes).toString("base64")]));
+}
+
+/** What findings of one fault have in common: the kind, the message without what is the input's own, and the place. */
 export function signature({ kind, detail }: Unclean): string {
-  const [message = "", place = ""] = detail.split("\n");
-  return `${kind}: ${message
-    .replace(/"(?:[^"\\]|\\.)*"/g, '"…"')
-    .replace(/\d+/g, "#")
-    .slice(0, 80)} ${place.trim().replace(/:\d+\)?$/, "")}`;
+  const lines = detail.split("\n");
+  const place = lines.find((line) => /^\s+at .*\/src\//.test(line)) ?? "";
+  const message = (place === "" ? lines.at(-1) : lines[0]) ?? "";
+  const plain = message
+    .replace(/(?<= is ).*(?=, (?:expected|wanted) )/, "…")
+    .replace(/"(?:[^"\\]|\\.)*"|\[[^\]]*\]|\{[^}]*\}|[\w-]*[./_\d][\w./-]*/g, "…");
+  return `${kind}: ${plain.trim().slice(0, 80)} ${place.trim().replace(/:\d+\)?$/, "")}`.trim();
 }
 
 function isSame(target: Target, found: Unclean): (input: InputFiles) => Promise<boolean> {

@@ -2,7 +2,7 @@ import { concatBytes } from "../../src/util/bytes.ts";
 import type { InputFiles } from "./target.ts";
 
 /** Time for one input, ms: enough for small ones. */
-const MOST_MS = 1500;
+const MOST_MS = 500;
 
 /** The input without files and bytes that it takes nothing from, as far as there is time. */
 export async function minimise(

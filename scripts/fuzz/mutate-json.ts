@@ -174,10 +174,13 @@ function adopt(members: JsonMember[], random: Random, donors: readonly JsonTree[
   members.push({ key, value: copyTree(value) });
 }
 
+/** Levels of nesting beyond what a recursive reader has a stack for. */
+export const DEEP = 1500;
+
 /** Deeper than readers go by recursion, now and then. */
 function wrap(value: JsonTree, random: Random): JsonTree {
-  const depth = random.pick([1, 1, 1, 2, 126, 130, 20_000]);
-  if (depth < 20_000) {
+  const depth = random.pick([1, 1, 1, 2, 126, 130, DEEP]);
+  if (depth < DEEP) {
     let wrapped = value;
     for (let i = 0; i < depth; i++) wrapped = { kind: "list", items: [wrapped] };
     return wrapped;

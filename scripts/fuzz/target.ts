@@ -87,9 +87,9 @@ async function outcome(target: Target, input: InputFiles): Promise<Ending> {
   }
 }
 
-/** Whether the message says what to do. */
+/** Whether the message says what to do, or that of a part of it does. */
 function hasRemedy({ message }: LoraError): boolean {
-  return /\n {2}→ \S/.test(message);
+  return /\n +→ \S/.test(message);
 }
 
 /** An error with the places in the sources that it came by. */

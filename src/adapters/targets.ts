@@ -110,8 +110,10 @@ function layerIndex(path: string, pattern: TargetOptions["layersPattern"]): numb
   );
   // Without a pattern PEFT wants a part before the list's name: `layers.0.q_proj` has no layer index.
   if (matchers.length === 0) matchers.push(pythonMatch(".*?\\.[^.]*\\.(?P<index>\\d+)\\."));
-  const match = matchers.map((matches) => matches(path)).find((found) => found !== null);
-  const index = match?.groups?.index;
+  const index = matchers
+    .map((match) => match(path))
+    .find(Boolean)
+    ?.group("index");
   return index === undefined ? undefined : Number(index);
 }
 

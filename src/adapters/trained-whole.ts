@@ -48,7 +48,7 @@ export function findWhole(model: Adaptable, options: WholeOptions): Leaf[] {
 
 /** Whether PEFT keeps LoRA off a module by the names of what is trained whole: there they are expressions. */
 export function isKeptWhole(path: string, names: readonly string[]): boolean {
-  return names.some((name) => pythonMatch(`(^|.*\\.)${name}($|\\..*)`, name)(path) !== null);
+  return names.some((name) => pythonMatch(`(^|.*\\.)${name}($|\\..*)`, name)(path) !== undefined);
 }
 
 /** The modules at or above a path whose own paths end in the name. */

@@ -29,10 +29,22 @@ function readMapping(source: string, label: string): Record<string, unknown> {
   failAll(
     label,
     parsed.errors.map(({ message }) => (message.split("\n")[0] as string).replace(/:$/, "")),
+    PLAIN,
   );
-  const value: unknown = parsed.toJS() ?? {};
+  const value: unknown = valuesOf(parsed, label) ?? {};
   if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
   return fail(label, "is no list of keys and values", "write one `key: value` a line");
+}
+
+const PLAIN = "write one `key: value` a line, and what has : or # in it in quotation marks";
+
+/** What the parser finds wrong only now: an alias of nothing, aliases that grow without end, nesting beyond its stack. */
+function valuesOf(parsed: ReturnType<typeof parseDocument>, label: string): unknown {
+  try {
+    return parsed.toJS();
+  } catch (error) {
+    return fail(label, error instanceof Error ? error.message : String(error), PLAIN);
+  }
 }
 
 /** mlx-lm's `lora_parameters`: its `scale` is the factor itself, PEFT's is alpha / rank. */

@@ -1,11 +1,13 @@
 import { checkLabels, labelIndex } from "../data/labelled.ts";
+import { shownReference } from "../io/files/address.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
 import { fail } from "../util/fail.ts";
-import { isObject } from "../util/json.ts";
+import { asText, isObject } from "../util/json.ts";
+import { shown } from "../util/shown.ts";
 import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
 
 /** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
@@ -33,7 +35,7 @@ export function chooseHead(sources: LabelSources): ChooseHead<Task> {
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
     const saved = adapter === undefined ? undefined : await adapterLabels(adapter);
-    if (saved && adapter) return named(saved, data, adapter.reference, sources);
+    if (saved && adapter) return named(saved, data, shownReference(adapter.reference), sources);
     const own = await modelLabels(files, task);
     const index = own && labelIndex(own);
     const fits = index !== undefined && data.every((label) => index(label) >= 0);
@@ -74,5 +76,5 @@ async function modelLabels(files: FileSource, task: Task): Promise<readonly stri
   const isOfTask =
     Array.isArray(architectures) && architectures.includes(planModel(config, task).architecture);
   if (!isObject(id2label) || !isOfTask) return undefined;
-  return Object.keys(id2label).map((_, i) => String(id2label[i]));
+  return Object.keys(id2label).map((_, i) => asText(id2label[i]) ?? shown(id2label[i]));
 }

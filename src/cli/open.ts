@@ -18,6 +18,7 @@ export interface ModelSettings {
   readonly model: string;
   readonly revision: string | undefined;
   readonly token: string | undefined;
+  readonly verify: boolean;
 }
 
 /** A model on a device, and how many parameters it has. */
@@ -42,12 +43,12 @@ export async function openCliModel(
 
 /** The same for a model of any task. */
 export async function openCliTask<T extends Task>(
-  { model: reference, revision, token }: ModelSettings,
+  { model: reference, revision, token, verify }: ModelSettings,
   announce: (line: string) => void,
   chooseHead: ChooseHead<T>,
 ): Promise<OpenModel<T>> {
   const onWarning = warner(announce);
-  const files = await resolveModelFiles(reference, { revision, token, onWarning });
+  const files = await resolveModelFiles(reference, { revision, token, verify, onWarning });
   const head = await chooseHead(files);
   const device = await openNodeDevice();
   announce(describeDevice(device.info));
@@ -65,6 +66,7 @@ export interface AdapterReference {
   readonly reference: string;
   readonly revision: string | undefined;
   readonly token: string | undefined;
+  readonly verify: boolean;
 }
 
 /**
@@ -73,9 +75,13 @@ export interface AdapterReference {
  */
 export function adapterReference(
   reference: string | undefined,
-  { adapter_revision: revision, token }: { adapter_revision: string | undefined; token: string | undefined },
+  {
+    adapter_revision: revision,
+    token,
+    verify,
+  }: Pick<AdapterReference, "token" | "verify"> & { readonly adapter_revision: string | undefined },
 ): AdapterReference | undefined {
-  if (reference !== undefined) return { reference, revision, token };
+  if (reference !== undefined) return { reference, revision, token, verify };
   if (revision === undefined) return undefined;
   return fail(
     "adapter_revision",
@@ -95,12 +101,12 @@ export async function openCliAdapter(
 
 /** The files of an adapter. */
 export function adapterSource(
-  { reference, revision, token }: AdapterReference,
+  { reference, revision, token, verify }: AdapterReference,
   note: (line: string) => void,
 ): Promise<FileSource> {
   const folder = reference.replace(/(^|[\\/])adapter_model\.safetensors$/, "") || ".";
   if (existsSync(folder) && statSync(folder).isFile()) refuseForeignFile(folder);
-  return resolveModelFiles(folder, { revision, token, onWarning: warner(note) });
+  return resolveModelFiles(folder, { revision, token, verify, onWarning: warner(note) });
 }
 
 /** Prints warnings as such. */

@@ -78,19 +78,29 @@ export function duration(given: Common & { fallback: number }): Option<number> {
     placeholder: "time",
     wanted: "a time above 0, such as 60s or 5m",
     read(value) {
-      const [, amount, unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(String(value)) ?? [];
+      const [, amount, unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(plainText(value)) ?? [];
       const seconds = Number(amount) * (SECONDS[unit.toLowerCase()] ?? Number.NaN);
       return seconds > 0 && Number.isFinite(seconds) ? seconds : undefined;
     },
   });
 }
 
+/** A value of a configuration as a flag would have it: YAML has made a number or a switch of some. */
+function plainText(value: unknown): string {
+  return typeof value === "object" ? "" : String(value);
+}
+
+const SWITCH: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["false", false],
+]);
+
 /** A switch: `--name`, `--no-name`, `--name false`; `true` or `false` in a configuration. */
 export function flag(given: Common & { fallback: boolean }): Option<boolean> {
   return option({
     ...given,
     wanted: "true or false",
-    read: (value) => ({ true: true, false: false })[String(value).toLowerCase()],
+    read: (value) => SWITCH.get(plainText(value).toLowerCase()),
   });
 }
 
@@ -184,7 +194,7 @@ function readPairs(value: unknown): [string, unknown][] | undefined {
     return readJsonEntries(first);
   }
   const pairs = words.map((word): [string, unknown] => {
-    const [, name = "", number] = /^(.*)=([^=]*)$/s.exec(String(word)) ?? [];
+    const [, name = "", number] = /^(.*)=([^=]*)$/s.exec(plainText(word)) ?? [];
     return [name, number];
   });
   return new Set(pairs.map(([name]) => name)).size === pairs.length ? pairs : undefined;

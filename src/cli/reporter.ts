@@ -70,6 +70,6 @@ function barReporter(): Reporter {
   };
 }
 
-function noteSkipped({ skipped, step }: StepMetrics, note: (line: string) => void): void {
-  if (skipped) note(`Iter ${step}: the gradient was not finite, so this step changed nothing`);
+function noteSkipped({ fault, step }: StepMetrics, note: (line: string) => void): void {
+  if (fault !== undefined) note(`Iter ${step} changed nothing, since its gradient is not finite: ${fault}`);
 }

@@ -49,7 +49,7 @@ export function settle<T extends OptionTable>(
   const problems = sources.flatMap((source) => [...wrongValues(table, source), ...givenTwice(source)]);
   const values = new Map(sources.flat().map(({ key, value }) => [key, value]));
   append(problems, missing(table, values));
-  failAll(where, problems);
+  failAll(where, problems, "the command's --help describes each");
   const entries = Object.entries(table).map(([key, option]) => {
     return [key, values.has(key) ? option.read(values.get(key)) : option.fallback];
   });

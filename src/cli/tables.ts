@@ -38,6 +38,10 @@ const MODEL_OPTIONS = {
     placeholder: "token",
     help: "access token of the hub; by default that of HF_TOKEN, else of hf auth login",
   }),
+  verify: flag({
+    fallback: false,
+    help: "check every byte of the model and the adapter against the hub's digests, also what was checked before",
+  }),
 };
 
 const TASK = choice({

@@ -24,6 +24,6 @@ export function checkTaskSettings({
   given: ReadonlySet<string>;
 }): void {
   const useless = Object.keys(USED_BY).filter((key) => given.has(key) && !USED_BY[key]?.(task));
-  const problems = useless.map((key) => `${key} means nothing for ${task}; leave ${flagName(key)} out`);
-  failAll("task", problems);
+  const problems = useless.map((key) => `${key} means nothing for ${task}`);
+  failAll("task", problems, `leave out ${useless.map(flagName).join(", ")}`);
 }

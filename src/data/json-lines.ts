@@ -15,12 +15,13 @@ export function* jsonRows(lines: Iterable<string>, label: string): Generator<Row
   let looksLikeJson = false;
   for (const line of lines) {
     number++;
-    const text = (number === 1 ? line.replace(/^\uFEFF/, "") : line).trim();
-    if (text === "") continue;
+    const whole = number === 1 ? line.replace(/^\uFEFF/, "") : line;
+    if (/^[ \t\r\n]*$/.test(whole)) continue; // what JSON has for blanks; trim() takes more
+    const text = whole.trim();
     if (first === undefined || first === "{") checkSpread(text, label, first);
     first ??= text;
     looksLikeJson ||= text.startsWith("{");
-    yield { where: `${label}:${number}`, values: parseRow(text) };
+    yield { where: `${label}:${number}`, values: parseRow(whole.replace(/[\r\n]+$/, "")) };
   }
   if (first !== undefined && !looksLikeJson) failNoJson(first, label);
 }

@@ -16,6 +16,7 @@ import { readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
+import { asText } from "../util/json.ts";
 import { checkFits, withoutUnused } from "./adapter-fit.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
@@ -150,7 +151,7 @@ function checkTask(
   label: string,
 ): void {
   const known = Object.keys(TASK_TYPES).find((task) => TASK_TYPES[task] === task_type);
-  const own = known ?? taskOfArchitecture(String(auto_mapping?.base_model_class));
+  const own = known ?? taskOfArchitecture(asText(auto_mapping?.base_model_class) ?? "");
   if (own === undefined || own === task) return;
   const got = `is an adapter for ${own}, and ${name} was loaded for ${task}`;
   fail(label, got, `load the model for ${own}, or give an adapter for ${task}`);

@@ -35,6 +35,11 @@ export interface SourceOptions {
    * their storage for this site (OPFS), where there is one. True unless given.
    */
   cache?: boolean | undefined;
+  /**
+   * Check every byte against the digests of the hub, also of what was downloaded and checked before, which is else known
+   * by its size and time. False unless given.
+   */
+  verify?: boolean | undefined;
   /** Called with what deserves attention but is no error, one line at a time. */
   onWarning?: ((warning: string) => void) | undefined;
 }
@@ -50,6 +55,7 @@ export const SOURCE_RULES: Rules<SourceOptions> = {
   revision: text(),
   token: text("use_auth_token"),
   cache: flag("cache_dir", "use_cache"),
+  verify: flag(),
   onWarning: callback(),
 };
 

@@ -14,6 +14,7 @@ import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
+import { asText } from "../util/json.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
@@ -127,10 +128,16 @@ function shardName(i: number, count: number): string {
   return `model-${digits(i + 1)}-of-${digits(count)}.safetensors`;
 }
 
+const CONFIGURED: ReadonlyMap<string, SafetensorsDtype> = new Map([
+  ["float32", "F32"],
+  ["bfloat16", "BF16"],
+  ["float16", "F16"],
+]);
+
 /** The number format that transformers makes a tensor in which the checkpoint lacks. */
 function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | undefined {
-  const name = String(dtype ?? torch_dtype).replace("torch.", "");
-  return ({ float32: "F32", bfloat16: "BF16", float16: "F16" } as const)[name];
+  const name = asText(dtype ?? torch_dtype)?.replace("torch.", "");
+  return name === undefined ? undefined : CONFIGURED.get(name);
 }
 
 /** What the checkpoint lacks and the model has at random, by the model's own name: the rest of a new head. */

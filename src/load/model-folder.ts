@@ -1,4 +1,9 @@
 import { type FileContent, type FileSource, leavesFolder, readJson } from "../io/files/files.ts";
+import {
+  CHAT_TEMPLATE_FILE,
+  CHAT_TEMPLATE_FOLDER,
+  namedTemplateFiles,
+} from "../io/tokenizer/chat-templates.ts";
 import type { Task } from "../models/model.ts";
 import { failAll } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
@@ -8,15 +13,13 @@ const TOKENIZER_FILES = [
   ...["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
   ...["vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"],
   ...["tokenizer.model", "tokenizer.model.v3", "tekken.json", "spiece.model", "sentencepiece.bpe.model"],
-  ...["chat_template.jinja", "chat_template.json"],
+  ...[CHAT_TEMPLATE_FILE, "chat_template.json"],
 ];
 
 /** What turns other input than text into tensors. */
 const PROCESSOR_FILES = ["preprocessor_config.json", "processor_config.json"];
 
 const GENERATION_FILES = ["generation_config.json"];
-
-const TEMPLATE_FOLDER = "additional_chat_templates";
 
 /** The list of a sentence encoder's modules, by sentence-transformers. */
 const MODULES = "modules.json";
@@ -48,7 +51,7 @@ const KNOWN = new Set([
  */
 export function isModelFile(name: string): boolean {
   if (KNOWN.has(name) || isWeightsFile(name) || MODULE_FILE.test(name)) return true;
-  return name.startsWith(`${TEMPLATE_FOLDER}/`) && name.endsWith(".jinja");
+  return name.startsWith(`${CHAT_TEMPLATE_FOLDER}/`) && name.endsWith(".jinja");
 }
 
 /** Whether a file of this name holds a model's weights, or says which files do. */
@@ -66,7 +69,7 @@ export async function companionFiles(files: FileSource, task: Task): Promise<Map
   const names = [
     ...TOKENIZER_FILES,
     ...PROCESSOR_FILES,
-    ...(await templateNames(files)),
+    ...(await namedTemplateFiles(files)),
     ...(await codeNames(files)),
     ...(task === "causal-lm" ? GENERATION_FILES : []),
     ...(task === "sentence-embedding" ? await sentenceNames(files) : []),
@@ -76,12 +79,6 @@ export async function companionFiles(files: FileSource, task: Task): Promise<Map
     return size === undefined ? [] : [[name, await files.read(name, 0, size)]];
   });
   return new Map((await Promise.all(read)).flat());
-}
-
-async function templateNames(files: FileSource): Promise<string[]> {
-  // A hub or a URL cannot list: these two are the names in use.
-  const found = (await files.list?.(TEMPLATE_FOLDER)) ?? ["tool_use.jinja", "rag.jinja"];
-  return found.filter((name) => name.endsWith(".jinja")).map((name) => `${TEMPLATE_FOLDER}/${name}`);
 }
 
 /** Python files that `auto_map` names: with `trust_remote_code`, transformers looks for them in the model's folder. */

@@ -6,6 +6,7 @@ import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
 import { checkQuantisation } from "../io/formats/quantised.ts";
 import { readSentenceModules } from "../io/formats/sentence-modules.ts";
+import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
@@ -33,6 +34,8 @@ export interface ModelFiles {
   readonly hub?: HubRepository | undefined;
   /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
+  /** Chat templates of a language model by name; empty where there are none. */
+  readonly chatTemplates: ChatTemplateSources;
   /** How an image model wants its images; absent where the model reads text. */
   readonly images: ImageConfig | undefined;
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
@@ -119,9 +122,11 @@ export async function openTaskModel<T extends Task = Task>(
     if (model) markReleased(model.root);
   };
   let images: ImageConfig | undefined;
+  let chatTemplates: ChatTemplateSources = new Map();
   let notes: readonly string[] = [];
   try {
     model = build(device, weights.root) as ModelOf[T];
+    if (model.task === "causal-lm") chatTemplates = await readChatTemplates(files);
     images = "image" in model ? await openImageConfig(files, model) : undefined;
     if (model.task === "sentence-embedding") {
       const encoder = await withModules(files, model, tokenizer);
@@ -139,7 +144,14 @@ export async function openTaskModel<T extends Task = Task>(
   for (const warning of layout.warnings) onWarning?.(warning);
   for (const remark of [...remarks, ...notes])
     if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
-  const beside: ModelFiles = { name: files.label, hub: files.hub, tokenizer, images, initialised };
+  const beside: ModelFiles = {
+    name: files.label,
+    hub: files.hub,
+    tokenizer,
+    chatTemplates,
+    images,
+    initialised,
+  };
   return Object.assign({}, model, beside, { release });
 }
 

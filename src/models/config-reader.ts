@@ -214,7 +214,7 @@ export class ConfigReader {
     const lines = [...this.#problems, ...this.#unsupported];
     if (lines.length === 0) return;
     const kind = this.#unsupported.length === 0 ? "input" : "unsupported";
-    const help = kind === "input" ? undefined : helpFor(this.#unsupported);
+    const help = kind === "input" ? OWN_CONFIG : helpFor(this.#unsupported);
     throw new LoraError(kind, `config.json of ${where}`, new Problems(lines), help);
   }
 
@@ -249,6 +249,8 @@ export class ConfigReader {
     this.#problems.push(`${this.#prefix}${name} is ${got}, expected ${wanted}`);
   }
 }
+
+const OWN_CONFIG = "take the config.json that belongs to the weights, or correct the fields";
 
 /** The largest whole numbers, numbers of layers and sizes of heads that are taken for meant. */
 const MOST = 2 ** 31 - 1;

@@ -2,7 +2,9 @@ import type { Device } from "../gpu/device.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { joinPath, type Weights } from "../nn/weights.ts";
 import { LoraError } from "../util/fail.ts";
+import { asText } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
+import { shown } from "../util/shown.ts";
 import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
@@ -90,7 +92,7 @@ function findFamily(
   { architectures, model_type }: HfConfig,
   task: Task | undefined,
 ): [name: string, family: Family] {
-  const given = Array.isArray(architectures) ? architectures.map(String) : [];
+  const given = Array.isArray(architectures) ? architectures.map((name) => asText(name) ?? shown(name)) : [];
   const known = given.find((candidate) => Object.hasOwn(FAMILIES, candidate));
   const type = known === undefined ? model_type : FAMILIES[known]?.modelType;
   if (known !== undefined && (task === undefined || FAMILIES[known]?.task === task)) {
@@ -103,7 +105,7 @@ function findFamily(
   if (isKin && (task !== undefined || given.length === 0)) {
     const found = ofType.find(([, family]) => task === undefined || family.task === task);
     if (found) return found;
-    if (ofType.length > 0 && task !== undefined) throw unknownHead(String(type), ofType, task);
+    if (ofType.length > 0 && task !== undefined) throw unknownHead(asText(type) ?? "", ofType, task);
   }
   throw unknownArchitecture(given[0] ?? (typeof model_type === "string" ? model_type : undefined));
 }

@@ -19,6 +19,8 @@ export interface Context {
   counts?: readonly number[] | undefined;
   /** Keys and values of earlier tokens; absent while training. */
   cache?: KvCache | undefined;
+  /** Told the output of every module as soon as it is recorded. */
+  watch?: ((module: Module, output: Tensor) => void) | undefined;
   /** Layers keep only their input and are run again by the backward pass. */
   checkpoint?: boolean | undefined;
 }
@@ -51,7 +53,9 @@ export type Wrap = (
 /** Runs a module through its adapter, if it has one. The only way in which models run modules. */
 export function call(module: Module, x: Tensor, context: Context): Tensor {
   const next = (x: Tensor, context: Context) => module.forward(x, context);
-  return module.wrap ? module.wrap(x, context, next, module) : next(x, context);
+  const y = module.wrap ? module.wrap(x, context, next, module) : next(x, context);
+  context.watch?.(module, y);
+  return y;
 }
 
 /** Modules that compute from the same input, such as the projections of queries, keys and values. */
@@ -64,7 +68,12 @@ export interface Siblings {
 
 /** Runs modules of the same input through their adapters. */
 export function callAll({ members, wrap }: Siblings, x: Tensor, context: Context): Tensor[] {
-  return wrap ? wrap(x, context) : members.map((member) => call(member, x, context));
+  if (!wrap) return members.map((member) => call(member, x, context));
+  const ys = wrap(x, context);
+  members.forEach((member, i) => {
+    context.watch?.(member, ys[i] as Tensor);
+  });
+  return ys;
 }
 
 /** A module and everything below it, parents first. */

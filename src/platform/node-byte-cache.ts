@@ -84,7 +84,8 @@ export function defaultCacheFolder(
   return WEBGPU_LORA_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "webgpu-lora");
 }
 
-function fileEntry(file: string): CacheEntry {
+/** The bytes of a file. */
+export function fileEntry(file: string): CacheEntry {
   return {
     length: async () => (await fileStat(file))?.size ?? 0,
     write: (offset, bytes) => writePiece(file, offset, bytes).catch(explain(file)),

@@ -22,6 +22,12 @@ export function offlineVariable({ HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE }: Variab
   return HF_HUB_OFFLINE ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
 }
 
+/** How long a server may be silent, in milliseconds: `HF_HUB_DOWNLOAD_TIMEOUT` is in seconds; undefined where it isn't set. */
+export function hfTimeLimit({ HF_HUB_DOWNLOAD_TIMEOUT }: Variables): number | undefined {
+  const isGiven = /^[1-9]\d{0,5}$/.test(HF_HUB_DOWNLOAD_TIMEOUT ?? "");
+  return isGiven ? Number(HF_HUB_DOWNLOAD_TIMEOUT) * 1000 : undefined;
+}
+
 /** Hugging Face's folder: `HF_HOME`, else `huggingface` in `XDG_CACHE_HOME` or `~/.cache`. */
 function hfHome(variables: Variables): string {
   const { HF_HOME, XDG_CACHE_HOME } = variables;

@@ -10,8 +10,10 @@ import {
   urlFiles,
 } from "../io/files/hub.ts";
 import { firstLine, isOutage, type RemoteOptions } from "../io/files/remote.ts";
+import type { TimeLimits } from "../io/files/time-limits.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { defaultCacheFolder, nodeByteCache } from "./node-byte-cache.ts";
+import { type CheckOptions, checkedFiles, hasDigests } from "./node-checked-files.ts";
 import { fileStat, folderFiles, isFolder } from "./node-files.ts";
 import { nodeHash } from "./node-hash.ts";
 import {
@@ -19,6 +21,7 @@ import {
   cachedRepository,
   chosenSnapshot,
   hfCacheFolder,
+  hfTimeLimit,
   hfToken,
   isCommitHash,
   offlineVariable,
@@ -48,12 +51,15 @@ export async function resolveModelFiles(
   reference: string,
   options: ResolveOptions = {},
 ): Promise<FileSource> {
-  if (await isFolder(reference)) return openFolder(reference, options);
-  const { token, endpoint = process.env.HF_ENDPOINT, fetch, delay, limits, onWarning, verify } = options;
+  const cache = byteCache(options.cache);
+  const checks = { cache, verify: options.verify };
+  if (await isFolder(reference)) return openFolder(reference, options, checks);
+  const { token, endpoint = process.env.HF_ENDPOINT, fetch, delay, onWarning, verify } = options;
+  const limits = options.limits ?? variableLimits();
   const how = { fetch, delay, limits, hash: nodeHash, seesRedirects: true };
-  const remote: RemoteOptions = { ...how, onWarning, verify, cache: byteCache(options.cache) };
+  const remote: RemoteOptions = { ...how, onWarning, verify, cache };
   const parsed = parseModelReference(reference);
-  if (parsed.kind === "folder") return openByName(parsed.path, options);
+  if (parsed.kind === "folder") return openByName(parsed.path, options, checks);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
   const hub = { repo: parsed.repo, revision: settleRevision(parsed, options.revision) };
   const files = await openHub({
@@ -65,24 +71,50 @@ export async function resolveModelFiles(
   return { ...files, hub };
 }
 
+function variableLimits(): TimeLimits | undefined {
+  const limit = hfTimeLimit(process.env);
+  return limit === undefined ? undefined : { answer: limit, stall: limit };
+}
+
 function byteCache(given: ResolveOptions["cache"] = true): ByteCache | undefined {
   if (given === false) return undefined;
   return given === true ? nodeByteCache() : given;
 }
 
-/** A folder of a model, or of a repository in Hugging Face's cache, of which a snapshot is taken. */
-async function openFolder(path: string, { revision, onWarning }: ResolveOptions): Promise<FileSource> {
+/**
+ * A folder of a model, or of a repository in Hugging Face's cache, of which a snapshot is taken. What is in a folder that
+ * was named itself is the user's own affair, and is checked only where that is asked for.
+ */
+async function openFolder(
+  path: string,
+  { revision, verify, onWarning }: ResolveOptions,
+  checks: CheckOptions,
+): Promise<FileSource> {
   const repository = await repositoryAt(path);
-  if (!repository) return folderFiles(path);
-  const { folder, files } = await chosenSnapshot(repository, revision);
-  onWarning?.(`${path} is a repository in Hugging Face's cache; its snapshot ${folder} is used`);
-  return files;
+  if (repository) {
+    const snapshot = await chosenSnapshot(repository, revision);
+    onWarning?.(`${path} is a repository in Hugging Face's cache; its snapshot ${snapshot.folder} is used`);
+    return checked(snapshot, checks).files;
+  }
+  const files = folderFiles(path);
+  if (!verify) return files;
+  if (!(await hasDigests(files, path)))
+    onWarning?.(`${path}: nothing says what its files should be, so that nothing can be verified`);
+  return checkedFiles(files, path, checks);
+}
+
+function checked(snapshot: Snapshot, checks: CheckOptions): Snapshot {
+  return { ...snapshot, files: checkedFiles(snapshot.files, snapshot.folder, checks) };
 }
 
 /** What is no folder may be the name of an old repository, such as `gpt2`, that huggingface_hub has downloaded. */
-async function openByName(name: string, { revision, cache }: ResolveOptions): Promise<FileSource> {
-  const repository = /^[\w.-]+$/.test(name) && cache !== false ? await cachedRepository(name) : undefined;
-  const snapshot = await snapshotOf(repository, revision);
+async function openByName(
+  name: string,
+  { revision }: ResolveOptions,
+  checks: CheckOptions,
+): Promise<FileSource> {
+  const repository = /^[\w.-]+$/.test(name) && checks.cache ? await cachedRepository(name) : undefined;
+  const snapshot = await snapshotOf(repository, revision, checks);
   if (snapshot) return { ...snapshot.files, label: hubLabel(name, revision), hub: { repo: name, revision } };
   if ((await fileStat(name)) !== undefined)
     fail(name, "is a file, expected the folder of a model", "give the folder that holds it");
@@ -92,9 +124,11 @@ async function openByName(name: string, { revision, cache }: ResolveOptions): Pr
 async function snapshotOf(
   repository: CachedRepository | undefined,
   revision = "main",
+  checks: CheckOptions = {},
 ): Promise<Snapshot | undefined> {
   const commit = await repository?.commitOf(revision);
-  return commit === undefined ? undefined : repository?.snapshot(commit);
+  const snapshot = commit === undefined ? undefined : await repository?.snapshot(commit);
+  return snapshot && checked(snapshot, checks);
 }
 
 /**
@@ -105,7 +139,7 @@ async function openHub(given: HubOptions): Promise<FileSource> {
   const { repo, revision } = given;
   const hub = { ...given, unreachableHelp: `${placesLooked(given)}; ${elsewhere(given)}` };
   const repository = given.cache && (await cachedRepository(repo));
-  const snapshot = await snapshotOf(repository, revision);
+  const snapshot = await snapshotOf(repository, revision, given);
   const variable = offlineVariable(process.env);
   if (variable !== undefined) {
     const reason = `${variable} is set`;
@@ -116,7 +150,7 @@ async function openHub(given: HubOptions): Promise<FileSource> {
   try {
     const commit = await hubCommit(hub, await anyName(snapshot));
     const same = commit === undefined ? undefined : await repository.snapshot(commit);
-    return same ? joined(hub, same, async () => hubFiles(hub)) : hubFiles(hub);
+    return same ? joined(hub, checked(same, given), async () => hubFiles(hub)) : hubFiles(hub);
   } catch (error) {
     if (!isOutage(error)) throw error;
     const local = await localFiles(hub, snapshot, firstLine(error));

@@ -21,5 +21,9 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   /** Puts the items of a micro-batch together; `random` belongs to this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
   /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
-  loss(batch: B, context: Pick<Context, "tape" | "training" | "seed" | "checkpoint">, scale: number): Tensor;
+  loss(
+    batch: B,
+    context: Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch">,
+    scale: number,
+  ): Tensor;
 }

@@ -10,6 +10,7 @@ import type { Parameters } from "../nn/parameters.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import {
   type Bounds,
+  callback,
   checkOptions,
   FACTOR,
   flag,
@@ -22,11 +23,13 @@ import {
   withDefaults,
 } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
+import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
 import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
+import { Skips } from "./skips.ts";
 
 /** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
 export interface TrainerOptions extends AdamWOptions {
@@ -50,6 +53,8 @@ export interface TrainerOptions extends AdamWOptions {
   seed?: number;
   /** Draw the rows in another order each epoch; true unless given. */
   shuffle?: boolean;
+  /** What messages call an item, by its place from 0; `row 1` and so on unless given. */
+  nameRow?: (index: number) => string;
 }
 
 /** What one optimiser step did. */
@@ -68,6 +73,8 @@ export interface StepMetrics {
   gradNorm: number;
   /** The gradient was not finite, so the parameters were left as they are. */
   skipped: boolean;
+  /** Of a skipped step: its rows, and the first layer whose output is not finite. */
+  fault?: string;
   /** Tokens of the step, without padding. */
   tokens: number;
   /** Terms of the loss: predicted tokens, or whole texts or images. */
@@ -81,8 +88,8 @@ export interface StepMetrics {
 }
 
 /** Options that have a value where none is given. */
-type Defaults = Required<Omit<TrainerOptions, "maxSteps">>;
-type RunSettings = Defaults & Pick<TrainerOptions, "maxSteps">;
+type Defaults = Required<Omit<TrainerOptions, "maxSteps" | "nameRow">>;
+type RunSettings = Defaults & Pick<TrainerOptions, "maxSteps" | "nameRow">;
 
 /** What holds where nothing is said, here and on the command line. */
 export const TRAINER_DEFAULTS: Defaults = {
@@ -122,6 +129,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   gradientCheckpointing: flag("grad_checkpoint"),
   seed: integer({ min: 0 }),
   shuffle: flag(),
+  nameRow: callback(),
   betas: {
     wanted: `a list of two numbers${inWords(BETA)}`,
     accepts: (value) =>
@@ -146,12 +154,13 @@ export function trainSequences(
 /**
  * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
  * Stopping the iteration stops the training; the parameters keep what was learnt.
+ * A step whose gradient is not finite changes nothing and says why.
  *
  * While it runs, the parameters are copied to the host after every step or so, at least every 30 seconds. Where the
  * device is lost, saving the adapter writes the newest copy; where the device has no memory for a step, the parameters
  * are put back to it, and training may go on with smaller batches. `parameters.mirror` says which step the copy is of.
- * @throws LoraError for options outside their range, where nothing is to be trained on, and of kind `out-of-memory` or
- * `device-lost`
+ * @throws LoraError for options outside their range, where nothing is to be trained on, after ten skipped steps in a
+ * row or a run of nothing else, and of kind `out-of-memory` or `device-lost`
  */
 export async function* trainObjective<Item, B extends Counted>(
   objective: Objective<Item, B>,
@@ -170,11 +179,12 @@ export async function* trainObjective<Item, B extends Counted>(
   const mirror = await Mirror.open(parameters.flat);
   parameters.mirror = mirror;
   const batches = stepBatches(objective, items, options);
+  const skips = new Skips();
   let trainedTerms = 0;
   try {
     for (let step = 0; step < totalSteps; step++) {
       const started = performance.now();
-      const { epoch, batches: micro } = batches.next().value;
+      const { epoch, ...micro } = batches.next().value;
       const learningRate = learningRateAt(step, { ...options, totalSteps });
       const result = await runStep(objective, parameters, optimizer, micro, {
         ...options,
@@ -195,6 +205,7 @@ export async function* trainObjective<Item, B extends Counted>(
         seconds,
         peakBytes: peak,
       };
+      skips.add(result.fault, step + 1 === totalSteps);
     }
   } catch (error) {
     await mirror.close(); // a copy may be on its way
@@ -217,48 +228,56 @@ function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: RunSettings, 
   return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
 
+/** The micro-batches of an optimiser step, and the places of their items. */
+interface StepBatches<B> {
+  batches: B[];
+  places: (readonly number[])[];
+}
+
 /** The micro-batches of one optimiser step after another. */
 function* stepBatches<Item, B extends Counted>(
   { collate }: Objective<Item, B>,
   items: readonly Item[],
   options: RunSettings,
-): Generator<{ epoch: number; batches: B[] }, never> {
+): Generator<StepBatches<B> & { epoch: number }, never> {
   const { batchSize, gradientAccumulationSteps, seed, shuffle } = options;
-  const stream = groupStream(items, { batchSize, ...(shuffle && { shuffleSeed: seed }) });
+  const stream = groupStream([...items.keys()], { batchSize, ...(shuffle && { shuffleSeed: seed }) });
   const random = createRandom(seed).fork("collate");
   for (;;) {
     const micro = [stream.next().value];
     while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) micro.push(stream.next().value);
-    const batches = micro.map(({ items, epoch, index }) => collate(items, random.fork(epoch).fork(index)));
-    yield { epoch: micro[0]?.epoch ?? 0, batches };
+    const places = micro.map(({ items }) => items);
+    const batches = micro.map(({ items: group, epoch, index }) => {
+      const chosen = group.map((place) => items[place] as Item);
+      return collate(chosen, random.fork(epoch).fork(index));
+    });
+    yield { epoch: micro[0]?.epoch ?? 0, batches, places };
   }
 }
 
-interface StepOptions {
-  learningRate: number;
+interface StepOptions
+  extends Pick<RunSettings, "learningRate" | "seed" | "gradientCheckpointing" | "nameRow"> {
   step: number;
-  seed: number;
-  gradientCheckpointing: boolean;
 }
 
-type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "tokens" | "terms">;
+type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "fault" | "tokens" | "terms">;
 
 async function runStep<Item, B extends Counted>(
   objective: Objective<Item, B>,
   parameters: Parameters,
   optimizer: AdamW,
-  batches: readonly B[],
-  { learningRate, step, seed, gradientCheckpointing }: StepOptions,
+  { batches, places }: StepBatches<B>,
+  { learningRate, step, seed, gradientCheckpointing, nameRow = defaultName }: StepOptions,
 ): Promise<StepResult> {
   const terms = count(batches, "terms");
   if (terms === 0) {
     fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
   }
   objective.device.memory.beginStep();
+  const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
   let isUpdated = false;
   const reading = readAndRelease(objective.device, () => {
     optimizer.zeroGradients();
-    const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     isUpdated = true;
     return [sum, optimizer.step(learningRate)];
@@ -271,9 +290,17 @@ async function runStep<Item, B extends Counted>(
   const [sum = 0] = new Float32Array(losses ?? []);
   const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);
   const skipped = clip === 0;
-  if (skipped) optimizer.takeBack();
-  return { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
+  const result = { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
+  if (Number.isFinite(sum) && !skipped) return result;
+  const { gradients } = optimizer;
+  const rows = places.map((group) => group.map(nameRow));
+  const fault = await findFault({ objective, parameters, gradients, batches, rows, pass });
+  if (!skipped) fail("train", `the loss of step ${step + 1} is ${sum}, of a finite gradient: ${fault}`);
+  optimizer.takeBack();
+  return { ...result, fault };
 }
+
+const defaultName = (place: number) => `row ${place + 1}`;
 
 const count = (batches: readonly Counted[], field: "tokens" | "terms") =>
   batches.reduce((sum, batch) => sum + batch[field], 0);

@@ -1,4 +1,4 @@
-import { pythonMatch } from "./python-regexp.ts";
+import { type Budget, pythonMatch } from "./python-regexp.ts";
 
 /** rank_pattern or alpha_pattern: a number for each expression. */
 export type Pattern = Readonly<Record<string, number>>;
@@ -12,15 +12,22 @@ export type PatternMatcher = (path: string) => number[];
  * @throws LoraError for a key that is no expression.
  */
 export function patternMatcher(pattern: Pattern): PatternMatcher {
-  const entries = Object.entries(pattern).map(([key, value]) => ({
-    matches: keyMatcher(key),
-    value,
-  }));
+  const matcherOf = keyMatchers();
+  const entries = Object.entries(pattern).map(([key, value]) => ({ matches: matcherOf(key), value }));
   return (path) => entries.filter(({ matches }) => matches(path)).map(({ value }) => value);
 }
 
-/** Whether a key of a pattern matches a path. @throws LoraError for a key that is no expression. */
-export function keyMatcher(key: string): (path: string) => boolean {
-  const match = pythonMatch(`(.*\\.)?(${key})$`, key);
-  return (path) => match(path) !== null;
+/** Steps that all keys of a pattern may take together: some seconds. */
+const STEPS = 100_000_000;
+
+/**
+ * Gives for each key of a pattern what says whether it matches a path.
+ * @throws LoraError, as what it gives does, for a key that is no expression, and where the keys take too many steps
+ */
+export function keyMatchers(): (key: string) => (path: string) => boolean {
+  const budget: Budget = { steps: STEPS };
+  return (key) => {
+    const match = pythonMatch(`(.*\\.)?(${key})$`, key, budget);
+    return (path) => match(path) !== undefined;
+  };
 }

@@ -18,9 +18,22 @@ const LARGEST_REPEAT = 4294967295;
  * Reads an expression of Python's `re` (the grammar of `re._parser` in CPython 3.11).
  * @throws PatternError for what Python refuses, and for named characters
  */
-export function parsePattern(source: string): Node {
+export function parsePattern(source: string): Pattern {
+  if (source.length > LONGEST) throw new PatternError(`it has more than ${LONGEST} characters`);
   return new Parser(source).parse();
 }
+
+/** An expression, and the numbers of its named groups. */
+export interface Pattern {
+  readonly node: Node;
+  readonly names: ReadonlyMap<string, number>;
+}
+
+/** Characters of an expression: room for the names of a thousand modules. */
+const LONGEST = 100_000;
+
+/** Groups in groups. */
+const DEEPEST = 100;
 
 class Parser {
   readonly #chars: readonly string[];
@@ -30,15 +43,16 @@ class Parser {
   readonly #names = new Map<string, number>();
   readonly #open = new Set<number>();
   #lookbehinds = 0;
+  #depth = 0;
 
   constructor(source: string) {
     this.#chars = [...source];
   }
 
-  parse(): Node {
+  parse(): Pattern {
     const node = this.#choice(NO_FLAGS, true);
     if (this.#at < this.#chars.length) throw new PatternError("unbalanced parenthesis");
-    return node;
+    return { node, names: this.#names };
   }
 
   get #next(): string | undefined {
@@ -191,7 +205,7 @@ class Parser {
     if (this.#accept("!")) return { kind: "look", ahead: true, negated: true, body: this.#body() };
     if (this.#accept("<=")) return this.#lookbehind(false);
     if (this.#accept("<!")) return this.#lookbehind(true);
-    if (this.#next === "(") throw new PatternError("a conditional (?(…)…|…) has no form in JavaScript");
+    if (this.#next === "(") throw new PatternError("a conditional (?(…)…|…) has no form here");
     const letters = this.#while(/[aiLmsux-]/);
     if (letters === "" || !this.#accept(":"))
       throw new PatternError(`unknown extension ?${letters}${this.#next ?? ""}`);
@@ -200,7 +214,9 @@ class Parser {
 
   #body(flags = this.#flags): Node {
     const outer = this.#flags;
+    if (++this.#depth > DEEPEST) throw new PatternError(`more than ${DEEPEST} groups in each other`);
     const body = this.#choice(flags, false);
+    this.#depth--;
     if (!this.#accept(")")) throw new PatternError("missing ), unterminated subpattern");
     this.#flags = outer;
     // A group of its own, for what follows repeats the whole of it.
@@ -247,7 +263,7 @@ class Parser {
     if (group > this.#groups) throw new PatternError(`invalid group reference ${group}`);
     if (this.#open.has(group)) throw new PatternError("cannot refer to an open group");
     if (this.#lookbehinds > 0)
-      throw new PatternError("a group reference in a look-behind has no exact form in JavaScript");
+      throw new PatternError("a group reference in a look-behind has no exact form here");
     return { kind: "reference", group, ignoreCase: this.#flags.i };
   }
 

@@ -21,7 +21,7 @@ export type SetItem = { from: number; to: number } | { category: Category; negat
 /** Digits, white space, and what words consist of. */
 export type Category = "d" | "s" | "w";
 
-/** Raised for what Python refuses (`invalid`) and what has no exact form in JavaScript. */
+/** Raised for what Python refuses (`invalid`) and what has no exact form here. */
 export class PatternError extends Error {}
 
 /** Fewest and most characters that a node takes in. */

@@ -59,14 +59,9 @@ describe("option kinds", () => {
 
   test("switches take TRL's words", () => {
     const { read } = flag({ help: "", fallback: false });
-    expect([true, false, "true", "False", "yes", 1].map(read)).toEqual([
-      true,
-      false,
-      true,
-      false,
-      undefined,
-      undefined,
-    ]);
+    expect([true, false, "true", "False"].map(read)).toEqual([true, false, true, false]);
+    const others = ["yes", 1, "constructor", "__proto__", ["true"], { toString: 1 }, null];
+    expect(others.map(read)).toEqual(others.map(() => undefined));
   });
 
   test.each([
@@ -206,6 +201,11 @@ describe("configuration files", () => {
   test.each([
     ["a: 1\na: 2\n", /c\.yaml: 1 problem:\n.*unique.* line 2/],
     ["a: [1\n", /c\.yaml: \d+ problems?:/],
+    ["a: *b\n", /c\.yaml: Unresolved alias .*: b\n {2}→ write/],
+    [
+      "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: [*c, *c, *c]\n",
+      /c\.yaml: Excessive alias count/,
+    ],
     ["- 1\n", /c\.yaml: is no list of keys and values/],
     ["lora_parameters: 3\n", /lora_parameters has no keys/],
   ])("%j is refused", (source, message) => {

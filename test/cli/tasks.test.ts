@@ -281,7 +281,7 @@ describe("what cannot be meant is refused before anything is written", () => {
     expect(labels.stderr).toContain("labels: the class x is named twice");
     const none = await run("masked-lm", "bert-masked", data, named);
     expect(none).toMatchObject({ code: 2 });
-    expect(none.stderr).toContain("labels means nothing for masked-lm; leave --labels out");
+    expect(none.stderr).toContain("labels means nothing for masked-lm\n  → leave out --labels");
     const image = await run("image-classification", "bert-masked", data, [
       "--max-length",
       "9",

@@ -59,6 +59,16 @@ test("line ends are \\n, \\r\\n and \\r, mixed, and nothing else; numbers count 
   expect(messageOf(() => readExamples('{"text":"a"}\r\r\n\n{"text":2}', "d.jsonl"))).toContain("d.jsonl:4:");
 });
 
+test("blanks are those of JSON: no others stand beside an object, or on a line of their own", () => {
+  expect(readExamples('\t{"text":"a"} \r\n \t\n', "d.jsonl")).toEqual([{ text: "a" }]);
+  for (const blank of ["\uFEFF", "\u00a0", "\u2028", "\v"]) {
+    expect(messageOf(() => readExamples(`{"text":"a"}\n{"text":"b"}${blank}\n`, "d.jsonl"))).toContain(
+      "d.jsonl:2:",
+    );
+    expect(messageOf(() => readExamples(`{"text":"a"}\n${blank}\n`, "d.jsonl"))).toContain("d.jsonl:2:");
+  }
+});
+
 test("lines come one by one, too", () => {
   const lines = ['\uFEFF{"text":"a"}\n', "\n", '{"text":"b"}'];
   expect(readExamples(lines, "d.jsonl")).toEqual([{ text: "a" }, { text: "b" }]);

@@ -71,7 +71,15 @@ async function hollowModel(config: HfConfig): Promise<LoadedModel> {
   const release = () => {
     for (const storage of storages) device.memory.release(storage);
   };
-  return { ...model, name: "base", tokenizer: undefined, images: undefined, initialised: [], release };
+  return {
+    ...model,
+    name: "base",
+    tokenizer: undefined,
+    chatTemplates: new Map(),
+    images: undefined,
+    initialised: [],
+    release,
+  };
 }
 
 const there = sharedPath("adapters");

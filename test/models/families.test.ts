@@ -32,6 +32,15 @@ describe("config.json", () => {
     expect(await count({ ...inert, ...off, eos_token_id: [1, 2], use_cache: true })).toBe(size);
   });
 
+  test("names are texts: what JavaScript would turn into one, or could not, is refused", async () => {
+    for (const name of [["LlamaForCausalLM"], { toString: 1 }, null, 5]) {
+      expect(await refusal({ architectures: [name] })).toContain(
+        `architecture ${JSON.stringify(name)} is not`,
+      );
+      expect(await refusal({ architectures: undefined, model_type: name })).toContain("names neither");
+    }
+  });
+
   test("an architecture that is not there names the nearest that is", async () => {
     const message = await refusal({ architectures: ["LlamaForCausalLn"] });
     expect(message).toContain("LlamaForCausalLn is not supported; the nearest that is: LlamaForCausalLM");

@@ -21,6 +21,7 @@ import { folderFiles } from "../../src/platform/node-files.ts";
 import {
   cachedRepository,
   hfCacheFolder,
+  hfTimeLimit,
   hfToken,
   offlineVariable,
 } from "../../src/platform/node-hf-cache.ts";
@@ -325,6 +326,12 @@ describe("a folder of the cache that is named itself", () => {
     expect(files.label).toBe("gpt2");
     expect(await versionOf(files)).toBe(5);
   });
+});
+
+test("HF_HUB_DOWNLOAD_TIMEOUT is whole seconds, as in huggingface_hub", async () => {
+  const given = ["5", "", undefined, "0", "x", "-1"];
+  const limits = given.map((HF_HUB_DOWNLOAD_TIMEOUT) => hfTimeLimit({ HF_HUB_DOWNLOAD_TIMEOUT }));
+  expect(limits).toEqual([5000, undefined, undefined, undefined, undefined, undefined]);
 });
 
 test("folders and tokens are where huggingface_hub looks for them", async () => {

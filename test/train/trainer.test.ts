@@ -29,7 +29,10 @@ async function run(
   try {
     const metrics: StepMetrics[] = [];
     const settings = { learningRate, shuffle: false, ...options };
-    for await (const step of trainSequences(model, adapter.parameters, rows, settings)) metrics.push(step);
+    const steps = async () => {
+      for await (const step of trainSequences(model, adapter.parameters, rows, settings)) metrics.push(step);
+    };
+    await (poison ? expect(steps()).rejects.toThrow(/no step had a finite gradient/) : steps());
     return { metrics, values: await flat.read() };
   } finally {
     adapter.release();

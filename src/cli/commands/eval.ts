@@ -1,3 +1,4 @@
+import { shownReference } from "../../io/files/address.ts";
 import { DAMAGED } from "../../train/sample.ts";
 import { fail } from "../../util/fail.ts";
 import { chooseHead } from "../labels.ts";
@@ -26,7 +27,11 @@ export async function runEval(
   const evaluation = await rows.evaluate(batch_size);
   if (!Number.isFinite(evaluation.loss)) fail("eval", `the loss is ${evaluation.loss}`, DAMAGED);
   if (json) {
-    const subject = { model: model.name, adapter: adapter?.reference ?? null, data: data.path };
+    const subject = {
+      model: model.name,
+      adapter: adapter ? shownReference(adapter.reference) : null,
+      data: data.path,
+    };
     const report = { ...subject, ...evaluation.json, ...rows.report };
     printLines(terminal.print, JSON.stringify(report, null, 2));
   } else {

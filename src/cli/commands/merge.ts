@@ -1,3 +1,4 @@
+import { shownReference } from "../../io/files/address.ts";
 import { mergedFiles } from "../../load/merge.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
 import { checkMergedFolder, supersededIn } from "../../platform/node-merged-folder.ts";
@@ -19,8 +20,8 @@ export async function runMerge(
   { settings }: Settled<typeof MERGE_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { model: reference, task, labels, output_dir, token, revision, adapter_revision } = settings;
-  const adapter = { reference: settings.adapter_path, revision: adapter_revision, token };
+  const { model: reference, task, labels, output_dir, token, verify, revision, adapter_revision } = settings;
+  const adapter = { reference: settings.adapter_path, revision: adapter_revision, token, verify };
   await checkMergedFolder(output_dir, reference);
   claimOutputFolder(output_dir);
   const data = hasLabels(task) ? [] : undefined;
@@ -36,9 +37,8 @@ export async function runMerge(
   const removed = await writing.finally(interrupt.release);
   if (removed) {
     if (removed.length > 0) terminal.note(`Removed from ${output_dir}: ${removed.join(", ")}.`);
-    terminal.print(
-      `Merged ${adapter.reference} into ${reference}: ${loaded.sites.length} layers. Saved to ${output_dir}.`,
-    );
+    const [from, into] = [adapter.reference, reference].map(shownReference);
+    terminal.print(`Merged ${from} into ${into}: ${loaded.sites.length} layers. Saved to ${output_dir}.`);
   }
   return interrupt.exitCode ?? 0;
 }

@@ -8,7 +8,6 @@ import { adapterFiles } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { modules } from "../../nn/module.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
-import { DAMAGED } from "../../train/sample.ts";
 import type { StepMetrics, TrainerOptions } from "../../train/trainer.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { describeParameters, formatValLine } from "../format.ts";
@@ -91,10 +90,9 @@ export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void
     fail("per_device_train_batch_size", message, "give 2 or more");
   }
   if (settings.resume_adapter_file === undefined) return;
-  const problems = ADAPTER_KEYS.filter((key) => given.has(key)).map(
-    (key) => `${key} comes from the adapter that is resumed; leave ${flagName(key)} out`,
-  );
-  failAll("resume_adapter_file", problems);
+  const settledBefore = ADAPTER_KEYS.filter((key) => given.has(key));
+  const problems = settledBefore.map((key) => `${key} comes from the adapter that is resumed`);
+  failAll("resume_adapter_file", problems, `leave out ${settledBefore.map(flagName).join(", ")}`);
 }
 
 /** PEFT's fields; what is not given stays away, for an empty list of layers would mean something else. */
@@ -152,18 +150,13 @@ async function runSteps(run: Run): Promise<number> {
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
-  let learnt = 0;
   try {
     for await (const metrics of run.train.train(adapter.parameters, trainerOptions(settings))) {
       reporter.step(metrics);
-      if (!metrics.skipped) learnt++;
       await afterStep(run, metrics, reporter, interrupt);
       if (interrupt.exitCode === undefined) continue;
       reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
       break;
-    }
-    if (learnt === 0 && interrupt.exitCode === undefined) {
-      fail("train", "no step had a finite gradient: nothing was learnt, so nothing is saved", DAMAGED);
     }
     await save(run, settings.output_dir);
     reporter.note(`Saved final weights to ${settings.output_dir}.`);

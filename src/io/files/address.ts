@@ -34,6 +34,11 @@ export function shownAddress(text: string): string {
   return plain.replace(/^([a-z][a-z0-9+.-]*:[\\/]+)?[^/\\]*@/i, "$1…@");
 }
 
+/** A model reference for messages: an address without its secrets, anything else as it is. */
+export function shownReference(text: string): string {
+  return /^https?:/i.test(text) ? shownAddress(text) : text;
+}
+
 /** HTTP's basic authentication, in UTF-8. */
 function basic(username: string, password: string): string {
   const pair = new TextEncoder().encode(`${decoded(username)}:${decoded(password)}`);

@@ -17,12 +17,15 @@ export interface AnswerNote extends NoteSubject {
   readonly info: RemoteInfo | null;
 }
 
+/** A check that the whole of a file has passed, under the file's path where that is another's. */
+export interface SealNote extends NoteSubject {
+  readonly seal: Seal | undefined;
+}
+
 /** What an entry of the cache is, under the entry's own key. */
-export interface EntryNote extends NoteSubject {
+export interface EntryNote extends SealNote {
   /** Bytes of the whole file. */
   readonly size: number;
-  /** The check of the whole that it has passed. */
-  readonly seal: Seal | undefined;
 }
 
 /** Reads an {@link AnswerNote}; undefined for what is no such note, as an older version of this package may have left. */
@@ -35,12 +38,19 @@ export function readAnswerNote(text: string | undefined): AnswerNote | undefined
 
 /** Reads an {@link EntryNote}; undefined for what is no such note. */
 export function readEntryNote(text: string | undefined): EntryNote | undefined {
+  const size = readNote(text)?.size;
+  const note = readSealNote(text);
+  return note && typeof size === "number" ? { ...note, size } : undefined;
+}
+
+/** Reads a {@link SealNote}; undefined for what is no such note. */
+export function readSealNote(text: string | undefined): SealNote | undefined {
   const value = readNote(text);
-  if (typeof value?.size !== "number") return undefined;
-  const { source, name, size, seal } = value;
+  if (value === undefined || "info" in value) return undefined;
+  const { source, name, seal } = value;
   const { digest, stamp } = isObject(seal) ? seal : {};
   const isSealed = isDigest(digest) && typeof stamp === "string";
-  return { source, name, size, seal: isSealed ? { digest, stamp } : undefined };
+  return { source, name, seal: isSealed ? { digest, stamp } : undefined };
 }
 
 function readNote(text: string | undefined): (Record<string, unknown> & NoteSubject) | undefined {

@@ -1,6 +1,6 @@
 import { concatBytes } from "../../util/bytes.ts";
 import type { CacheEntry } from "./byte-cache.ts";
-import { type Digest, type Digester, digester, type Hash } from "./digest.ts";
+import { type Digest, type Digester, digester, type Hash, hashFile } from "./digest.ts";
 
 /** A remote file that is read through a cache. */
 export interface CachedFile {
@@ -40,7 +40,7 @@ export interface CachedFileOptions {
 
 const MIB = 2 ** 20;
 
-/** Bytes gathered before they are written, and read to be hashed: few file operations, little memory. */
+/** Bytes gathered before they are written: few file operations, little memory. */
 const BATCH_BYTES = 4 * MIB;
 
 /**
@@ -116,17 +116,11 @@ async function downloadRest(options: CachedFileOptions, expected: Digest | undef
   const have = await entry.length();
   const hashing = digester(hash, size, expected);
   const stamp = await entry.stamp();
-  await hashStored(entry, have, hashing);
+  await hashFile(entry, have, hashing);
   if (have === size) return { digest: hashing.result(), stamp };
   const stored = await store(entry, have, stream(have, size), hashing);
   if (!stored.isShared) return { digest: hashing.result(), stamp: stored.stamp };
   return downloadRest(options, expected); // another process wrote as well: what counts is what is there now
-}
-
-async function hashStored(entry: CacheEntry, length: number, hashing: Digester): Promise<void> {
-  for (let at = 0; at < length; at += BATCH_BYTES) {
-    hashing.update(await entry.read(at, Math.min(at + BATCH_BYTES, length)));
-  }
 }
 
 /** An entry longer than its file is damaged and starts over. */

@@ -26,6 +26,32 @@ export function isDigest(value: unknown): value is Digest {
   return typeof value === "string" && /^(sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40})$/.test(value);
 }
 
+/** Bytes read at a time to be hashed. */
+const PIECE_BYTES = 2 ** 22;
+
+/** Hashes the first `length` bytes of a file. */
+export async function hashFile(
+  file: { read(start: number, end: number): Promise<Uint8Array> },
+  length: number,
+  hashing: Digester,
+): Promise<void> {
+  for (let at = 0; at < length; at += PIECE_BYTES) {
+    hashing.update(await file.read(at, Math.min(at + PIECE_BYTES, length)));
+  }
+}
+
+/** The digest of a file of `size` bytes, in the way of {@link digester}. */
+export async function digestOf(
+  file: { read(start: number, end: number): Promise<Uint8Array> },
+  size: number,
+  expected: Digest | undefined,
+  hash: Hash,
+): Promise<Digest> {
+  const hashing = digester(hash, size, expected);
+  await hashFile(file, size, hashing);
+  return hashing.result();
+}
+
 /** Hashes a file's content to compare it with what it should be. */
 export interface Digester {
   update(bytes: Uint8Array): void;

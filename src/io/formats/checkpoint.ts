@@ -31,6 +31,9 @@ export interface Checkpoint {
   read(tensor: CheckpointTensor, start?: number, end?: number): Promise<Uint8Array>;
 }
 
+/** What to do where a file beside the weights is not what it should be. */
+const COPY = "take the file that belongs to these weights: copy or download it again";
+
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 
@@ -69,7 +72,7 @@ async function readSlice(
 
 async function readObject(files: FileSource, name: string): Promise<Record<string, unknown>> {
   const json = await readJson(files, name);
-  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object");
+  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object", COPY);
 }
 
 async function readOptionalObject(
@@ -104,7 +107,10 @@ async function readShards(files: FileSource, problems: Problems): Promise<Stored
   const weightMap = readWeightMap(await readObject(files, INDEX), where);
   const names = [...new Set(weightMap.values())].sort();
   const outside = names.filter(leavesFolder);
-  problems.add(outside.map((name) => `${where}: the shard path ${JSON.stringify(name)} leaves the folder`));
+  await attempt(problems, async () => {
+    const paths = outside.map((name) => `the shard path ${JSON.stringify(name)} leaves the folder`);
+    failAll(where, paths, "the files of a checkpoint lie in one folder: name them without a path");
+  });
 
   const shards = new Map<string, Map<string, CheckpointTensor>>();
   const openShard = async (name: string) => {
@@ -137,13 +143,15 @@ function twiceStored(
 
 function readWeightMap(index: Record<string, unknown>, where: string): Map<string, string> {
   const map = index.weight_map;
-  if (!isObject(map)) return fail(where, "weight_map is missing or no object of tensor name → file name");
+  if (!isObject(map))
+    return fail(where, "weight_map is missing or no object of tensor name → file name", COPY);
   const entries = Object.entries(map);
   failAll(
     where,
     entries
       .filter(([, file]) => typeof file !== "string")
       .map(([name, file]) => `weight_map.${name} is ${JSON.stringify(file)}, expected a file name`),
+    COPY,
   );
   return new Map(entries as [string, string][]);
 }

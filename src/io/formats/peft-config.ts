@@ -1,6 +1,6 @@
 import { append } from "../../util/arrays.ts";
 import { failAll } from "../../util/fail.ts";
-import { isObject } from "../../util/json.ts";
+import { asText, isObject } from "../../util/json.ts";
 import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 import { shown } from "../../util/shown.ts";
 import { pythonJson } from "../json/python-json.ts";
@@ -18,6 +18,7 @@ interface Kind {
 }
 
 const isText = (value: unknown) => typeof value === "string";
+const isLayer = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isWhole = (value: unknown) => Number.isSafeInteger(value);
 const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
 const isWholes = (value: unknown) => Array.isArray(value) && value.every(isWhole);
@@ -45,8 +46,8 @@ const LIST_OR_NULL = orNull({ wants: "a list of strings", accepts: isTexts });
 const NAMES = orNull({ wants: "a list of strings, a string", accepts: (v) => isText(v) || isTexts(v) });
 const WHOLES = orNull({ wants: "a list of whole numbers", accepts: isWholes });
 const LAYERS = orNull({
-  wants: "a list of whole numbers, a whole number",
-  accepts: (v) => isWhole(v) || isWholes(v),
+  wants: "a list of whole numbers ≥ 0, one of them",
+  accepts: (v) => isLayer(v) || (Array.isArray(v) && v.every(isLayer)),
 });
 const TOKENS = orNull({
   wants: "a list of whole numbers, an object",
@@ -61,7 +62,10 @@ const RANGES = orNull({
   accepts: (v) => Array.isArray(v) && v.every(isWholes),
 });
 const TASKS = ["SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"];
-const TASK = orNull({ wants: `one of ${TASKS.join(", ")}`, accepts: (v) => TASKS.includes(String(v)) });
+const TASK = orNull({
+  wants: `one of ${TASKS.join(", ")}`,
+  accepts: (v) => TASKS.some((task) => task === v),
+});
 const LORA: Kind = { wants: '"LORA"', accepts: (v) => v === "LORA" };
 
 /** Of each field: its value in a file that PEFT 0.21.0 saves with no option set, and what it may hold. */
@@ -150,8 +154,9 @@ export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig 
   const given = Object.fromEntries(known.map((name) => [name, withoutNull(name, json[name])]));
   const config = peftLoraConfig(given);
   const { problems, obstacles } = findings(config);
-  const remedies = [...new Set(obstacles.map(({ remedy }) => remedy))];
-  failAll(where, [...problems, ...obstacles.map(({ problem }) => problem)], remedies);
+  const remedies = new Set(obstacles.map(({ remedy }) => remedy));
+  if (problems.length > 0) remedies.add(CORRECT);
+  failAll(where, [...problems, ...obstacles.map(({ problem }) => problem)], [...remedies]);
   const warnings = Object.keys(json)
     .filter((name) => !Object.hasOwn(FIELDS, name))
     .map(
@@ -169,10 +174,11 @@ function refuseOtherTypes(json: unknown, where: string): asserts json is Record<
   else if (json.peft_type === undefined) failAll(where, ["peft_type is missing"], NO_CONFIG);
   else if (json.peft_type !== "LORA") {
     const problem = `peft_type is ${shown(json.peft_type)}: only "LORA" is supported`;
-    failAll(where, [problem], otherTypeRemedy(String(json.peft_type)));
+    failAll(where, [problem], otherTypeRemedy(asText(json.peft_type) ?? ""));
   }
 }
 
+const CORRECT = "correct the fields, or take the file that PEFT's save_pretrained wrote";
 const NO_CONFIG = "this is no PEFT adapter configuration; PEFT's save_pretrained writes one";
 
 /** Older writers leave a flag or an object null: Python takes that for false or empty. */

@@ -1,5 +1,5 @@
 import { LoraError } from "../../util/fail.ts";
-import { keyMatcher, type Pattern } from "../../util/module-patterns.ts";
+import { keyMatchers, type Pattern } from "../../util/module-patterns.ts";
 import { escapeRegExp } from "../../util/python-regexp.ts";
 import { compareCodePoints } from "../json/python-json.ts";
 
@@ -16,9 +16,8 @@ export function sortedPattern(pattern: Pattern): Pattern {
 
 /** The keys that match none of the paths. */
 export function unmatchedKeys(pattern: Pattern, paths: readonly string[]): string[] {
-  return Object.keys(pattern).filter((key) => {
-    return !paths.some(keyMatcher(key));
-  });
+  const matcherOf = keyMatchers();
+  return Object.keys(pattern).filter((key) => !paths.some(matcherOf(key)));
 }
 
 /** What is wrong with a pattern of a configuration: keys that are no expressions, values that are not wanted. */
@@ -61,7 +60,7 @@ export function peftPatterns(
 
 function keyProblems(name: string, key: string): string[] {
   try {
-    keyMatcher(key);
+    keyMatchers()(key);
     return [];
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;

@@ -50,6 +50,7 @@ export function pairTensors(
   if (names.size > 1) note(problems, "tensors of several adapters in one file", ...names);
   if (pairs.size === 0 && problems.size === 0) note(problems, "no tensor of LoRA", `${tensors.size} tensors`);
   const warnings = config ? checkRanks(pairs, config, problems) : [];
+  if (problems.size > 0 && remedies.size === 0) remedies.add(SAVE_AGAIN);
   if (keys.some(({ key }) => key && !key.prefixed)) warnings.push(NO_PREFIX);
   return {
     pairs,
@@ -60,6 +61,8 @@ export function pairTensors(
   };
 }
 
+const SAVE_AGAIN =
+  "the two files do not belong together or are damaged: take both of one adapter, as PEFT's save_pretrained wrote them";
 const NO_PREFIX =
   "the tensors' names lack the prefix base_model.model.; PEFT would load none of them and say little";
 

@@ -58,7 +58,7 @@ const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
   auto_mapping: FREE,
   base_model_name_or_path: FREE,
   bias: {
-    isPlain: (value) => ["none", "all", "lora_only"].includes(String(value)), // the tensors tell whether there are any
+    isPlain: (value) => ["none", "all", "lora_only"].some((known) => known === value), // the tensors tell whether there are any
     what: "anything but none, all and lora_only",
     remedy: 'PEFT takes none other either; "none" is what plain LoRA has',
   },

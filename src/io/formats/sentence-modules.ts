@@ -1,5 +1,6 @@
 import { LoraError, Problems } from "../../util/fail.ts";
-import { isObject, type JsonObject } from "../../util/json.ts";
+import { asText, isObject, type JsonObject } from "../../util/json.ts";
+import { shown } from "../../util/shown.ts";
 import { type FileSource, readJson } from "../files/files.ts";
 
 /** What the files of sentence-transformers say about an encoder, as far as it is its own. */
@@ -51,7 +52,7 @@ export async function readSentenceModules(
   if (listed === undefined) return undefined;
   const problems: string[] = [];
   const modules = Array.isArray(listed) ? listed.filter(isObject) : [];
-  const kinds = modules.map(({ type }) => String(type).split(".").at(-1) ?? "");
+  const kinds = modules.map(({ type }) => (asText(type) ?? shown(type)).split(".").at(-1) ?? "");
   const wanted = kinds[0] === "Transformer" && kinds[1] === "Pooling" && kinds.slice(2).every(isNormalize);
   const alien = kinds.filter((kind) => !["Transformer", "Pooling", "Normalize"].includes(kind));
   if (alien.length > 0) problems.push(`${MODULES} has ${alien.join(", ")}, which is not supported`);
@@ -62,7 +63,7 @@ export async function readSentenceModules(
       `${MODULES} has the transformer in ${JSON.stringify(first.path)}; it must be the folder itself`,
     );
   }
-  const path = `${String(second?.path)}/config.json`;
+  const path = `${asText(second?.path) ?? ""}/config.json`;
   const pooling = wanted ? readPooling(await optional(files, path), path, hidden, problems) : "";
   const { maxTokens, lowerCase } = await readTransformer(files, problems);
   if (problems.length > 0) {
@@ -104,7 +105,7 @@ function readPooling(config: unknown, path: string, hidden: number, problems: st
 /** As `_convert_legacy_pooling_kwargs`: the newer field wins, and without any flag it is the mean. */
 function modesOf(config: JsonObject): string[] {
   const { pooling_mode: given } = config;
-  if (given !== undefined && given !== null) return (Array.isArray(given) ? given : [given]).map(String);
+  if (given !== undefined && given !== null) return [given].flat().map((mode) => asText(mode) ?? shown(mode));
   const active = FLAGS.filter(([flag]) => config[flag] === true).map(([, mode]) => mode);
   return active.length > 0 ? active : ["mean"];
 }

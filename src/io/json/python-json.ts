@@ -45,7 +45,7 @@ export function pythonFloat(value: number): string {
 }
 
 /** A string in ASCII, escaped as Python does (`ensure_ascii`): pairs of surrogates one by one, hex in lower case. */
-function pythonString(text: string): string {
+export function pythonString(text: string): string {
   const code = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return JSON.stringify(text).replace(/[\u007f-\uffff]/g, code);
 }

@@ -75,12 +75,13 @@ export function show(value: unknown): string {
 
 /**
  * The value as `shape` reads it.
+ * @param help what to do where it is of another shape
  * @throws LoraError that names the file and each problem with its place
  */
-export function readShape<T>(shape: Shape<T>, value: unknown, file: string): T {
+export function readShape<T>(shape: Shape<T>, value: unknown, file: string, help: string): T {
   const at = new Place();
   const read = shape(value, at);
-  failAll(file, at.problems);
+  failAll(file, at.problems, help);
   // A shape reports a problem whenever it gives INVALID.
   return read as T;
 }

@@ -37,15 +37,18 @@ export function frameOf(
   return beginAndEnd(before ? [before] : [], after ? [after] : []);
 }
 
+const NAME_THEM =
+  "name tokens of the vocabulary in tokenizer_config.json, as cls_token, sep_token and the like";
+
 function checkFrame(
   file: string,
   tokens: readonly (AddedTokenJson | undefined)[],
   isMeant: FrameParts["isMeant"],
 ): void {
   if (tokens.includes(undefined))
-    fail(file, "has texts between cls_token and sep_token, one of which is named null");
+    fail(file, "has texts between cls_token and sep_token, one of which is named null", NAME_THEM);
   const lacking = tokens.flatMap((token) => (token && !isMeant(token.content) ? [token.content] : []));
-  if (lacking.length > 0) fail(file, `lacks the special tokens ${lacking.join(", ")}`);
+  if (lacking.length > 0) fail(file, `lacks the special tokens ${lacking.join(", ")}`, NAME_THEM);
 }
 
 function piece(type_id: number) {

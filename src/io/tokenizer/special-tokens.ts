@@ -56,6 +56,7 @@ function idList(key: string, numbers: JsonObject): number[] {
     fail(
       "config.json or generation_config.json",
       `${key} is ${JSON.stringify(value)}, expected a token's id`,
+      "give the token's number, or a list of them",
     );
   }
   return ids.filter((id) => id >= 0);

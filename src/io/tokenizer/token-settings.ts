@@ -2,6 +2,7 @@ import { append } from "../../util/arrays.ts";
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type NamedToken, readToken } from "./added-tokens.ts";
+import { SAVE_IT } from "./remedy.ts";
 
 /** The parsed files beside the vocabulary that say which tokens there are and what they are for. */
 export interface TokenFiles {
@@ -100,7 +101,11 @@ function extraTokens(config: JsonObject, map: JsonObject) {
     if (Array.isArray(given)) append(tokens, given);
     else if (isObject(given)) append(named, Object.entries(given));
     else if (isFilled(given)) {
-      fail(CONFIG, `${field} is ${JSON.stringify(given)}, expected a list of tokens, or tokens by role`);
+      fail(
+        CONFIG,
+        `${field} is ${JSON.stringify(given)}, expected a list of tokens, or tokens by role`,
+        SAVE_IT,
+      );
     }
   }
   return { field, tokens, named };
@@ -119,7 +124,7 @@ function readDecoder(listed: JsonObject): Map<number, NamedToken> {
   for (const [id, value] of Object.entries(listed)) {
     const field = `added_tokens_decoder.${id}`;
     if (!/^\d+$/.test(id) || !isObject(value)) {
-      fail(CONFIG, `${field} is ${JSON.stringify(value)}, expected a token's object under its id`);
+      fail(CONFIG, `${field} is ${JSON.stringify(value)}, expected a token's object under its id`, SAVE_IT);
     }
     const token = readToken(value, [CONFIG, field], false);
     if (token) tokens.set(Number(id), token);
@@ -131,11 +136,15 @@ function readAddedTokens(ids: JsonObject, special: ReadonlySet<string>): Map<num
   const tokens = new Map<number, NamedToken>();
   for (const [content, id] of Object.entries(ids)) {
     if (!Number.isInteger(id) || (id as number) < 0) {
-      fail(ADDED, `${JSON.stringify(content)} is ${JSON.stringify(id)}, expected its id`);
+      fail(ADDED, `${JSON.stringify(content)} is ${JSON.stringify(id)}, expected its id`, SAVE_IT);
     }
     const other = tokens.get(id as number);
     if (other)
-      fail(ADDED, `${JSON.stringify(content)} has the id ${id}, as has ${JSON.stringify(other.content)}`);
+      fail(
+        ADDED,
+        `${JSON.stringify(content)} has the id ${id}, as has ${JSON.stringify(other.content)}`,
+        SAVE_IT,
+      );
     const token = readToken(content, [ADDED, content], special.has(content));
     if (token) tokens.set(id as number, token);
   }

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../../util/json.ts";
+import { asText, type JsonObject } from "../../util/json.ts";
 import type { NormalizerJson } from "./schema/normalizers.ts";
 import type { TokenizerParts } from "./schema/schema.ts";
 import { bertParts } from "./wordpiece.ts";
@@ -182,7 +182,7 @@ export function tokenizerClass(
   config: JsonObject,
   modelConfig: JsonObject,
 ): { readonly name: string; readonly traits: TokenizerClass } {
-  const type = String(modelConfig.model_type);
+  const type = asText(modelConfig.model_type) ?? "";
   const ofModel = Object.hasOwn(MODEL_TYPES, type) ? MODEL_TYPES[type] : undefined;
   const given = config.tokenizer_class ?? modelConfig.tokenizer_class;
   const named = typeof given === "string" ? given.replace(/Fast$/, "") : undefined;

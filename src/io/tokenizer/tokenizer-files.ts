@@ -1,6 +1,7 @@
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type FileSource, readJson, readText } from "../files/files.ts";
+import { SAVE_IT } from "./remedy.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
 import { settleTokenizer } from "./settle-tokenizer.ts";
 import { readTokenSettings, type TokenFiles } from "./token-settings.ts";
@@ -54,7 +55,7 @@ async function readTokenFiles(files: FileSource): Promise<TokenFiles> {
 async function readObject(files: FileSource, name: string): Promise<JsonObject | undefined> {
   if ((await files.size(name)) === undefined) return undefined;
   const json = await readJson(files, name);
-  return isObject(json) ? json : fail(`${files.label}/${name}`, "is not a JSON object");
+  return isObject(json) ? json : fail(`${files.label}/${name}`, "is not a JSON object", SAVE_IT);
 }
 
 interface Vocabulary {
@@ -122,19 +123,15 @@ export function buildTokenizer(vocabulary: VocabularyFiles, files: TokenFiles): 
   return { json: { ...traits.parts(config), added_tokens: [], post_processor: null, model }, madeOf };
 }
 
-/** What to do where a tokenizer is of a kind that is not read here. */
-const SAVE_IT =
-  'let transformers write one: t = AutoTokenizer.from_pretrained("FOLDER"); t.save_pretrained("FOLDER")';
-
 function bytePairModel({ vocab, merges }: { vocab: unknown; merges: string }): JsonObject {
   const valid = isObject(vocab) && Object.values(vocab).every((id) => Number.isInteger(id));
-  if (!valid) fail("vocab.json", "is not an object of token → id");
+  if (!valid) fail("vocab.json", "is not an object of token → id", SAVE_IT);
   return { type: "BPE", vocab, merges: parseMerges(merges) };
 }
 
 function parseMerges(text: string): string[] {
   const lines = text.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#version"));
   const broken = lines.findIndex((line) => line.split(" ").length !== 2);
-  if (broken >= 0) fail("merges.txt", `${JSON.stringify(lines[broken])} is no pair of tokens`);
+  if (broken >= 0) fail("merges.txt", `${JSON.stringify(lines[broken])} is no pair of tokens`, SAVE_IT);
   return lines;
 }

@@ -38,6 +38,8 @@ export interface Tokenizer extends SpecialTokens {
   specialToken(id: number): string | undefined;
   /** Starts decoding token by token. */
   decodeStream(options?: DecodeStreamOptions): DecodeStream;
+  /** Texts of the tokens that a file gives a role, by its name, such as `eos_token`: chat templates write them. */
+  readonly specialTokens: Readonly<Record<string, string>>;
   /** One more than the highest id. The model's embedding may have more rows, never fewer. */
   readonly vocabSize: number;
 }
@@ -92,6 +94,9 @@ export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: J
       });
     },
     ...readSpecialTokens((token) => pipeline.idOf(token), roles, modelConfigs),
+    specialTokens: Object.fromEntries(
+      Object.entries(roles).filter((entry): entry is [string, string] => entry[1] !== null),
+    ),
     vocabSize: 1 + pipeline.highestId,
   };
 }

@@ -25,7 +25,12 @@ export function bertParts(config: JsonObject): TokenizerParts {
  */
 export function wordPieceModel(vocabulary: string, unknown: string): JsonObject {
   const vocab = readVocabulary(vocabulary);
-  if (!vocab.has(unknown)) fail("vocab.txt", `lacks the special token ${unknown}`);
+  if (!vocab.has(unknown))
+    fail(
+      "vocab.txt",
+      `lacks the special token ${unknown}`,
+      "name one of its tokens as unk_token in tokenizer_config.json",
+    );
   return {
     type: "WordPiece",
     unk_token: unknown,
@@ -40,7 +45,11 @@ function readVocabulary(text: string): Map<string, number> {
   const vocab = new Map(lines.map((token, id) => [token, id]));
   if (vocab.size < lines.length) {
     const twice = lines.find((token, id) => vocab.get(token) !== id);
-    fail("vocab.txt", `has the token ${JSON.stringify(twice)} twice`);
+    fail(
+      "vocab.txt",
+      `has the token ${JSON.stringify(twice)} twice`,
+      "the line of a token is its id: take the file that belongs to the model",
+    );
   }
   return vocab;
 }

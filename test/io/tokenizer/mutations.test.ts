@@ -44,7 +44,7 @@ function refusal(read: (json: unknown) => unknown, json: unknown): string[] {
     return [];
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;
-    const [first, ...listed] = error.message.split("\n  - ");
+    const [first, ...listed] = error.message.split("\n  → ")[0]!.split("\n  - ");
     return listed.length > 0 ? listed : [first!];
   }
 }

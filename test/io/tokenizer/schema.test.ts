@@ -12,7 +12,7 @@ function problems(parts: object): string[] {
     return [];
   } catch (error) {
     expect(error).toBeInstanceOf(LoraError);
-    return (error as LoraError).message.split("\n  - ").slice(1);
+    return (error as LoraError).message.split("\n  → ")[0]!.split("\n  - ").slice(1);
   }
 }
 

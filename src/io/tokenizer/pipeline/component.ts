@@ -18,7 +18,9 @@ export function make<Json extends { readonly type: string }, T>(
   return maker(json, path);
 }
 
+const OTHER = "take a model whose tokenizer does without it";
+
 /** Throws: this is good for Rust's library, but isn't built here, or isn't known to be what Rust gives. */
-export function unsupported(path: string, what: string, help?: string): never {
+export function unsupported(path: string, what: string, help = OTHER): never {
   throw new LoraError("unsupported", "tokenizer.json", `${path}: ${what} is not supported`, help);
 }

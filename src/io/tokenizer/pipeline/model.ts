@@ -44,6 +44,7 @@ export function unknownId(vocabulary: Vocabulary, token: string | undefined): nu
     "input",
     "tokenizer.json",
     `a text holds what no token stands for, and there is no token for unknown text (${token ?? "none is named"})`,
+    "name a token of the vocabulary as unk_token (Unigram: unk_id), or leave the text out",
   );
 }
 

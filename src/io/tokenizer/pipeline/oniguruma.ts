@@ -1,22 +1,37 @@
+import {
+  ahead,
+  behind,
+  choice,
+  type Expression,
+  javaScript,
+  repeat,
+  sequence,
+  set,
+} from "../../../util/regexp/expression.ts";
 import { caseVariants, LIGATURES, posixClass, property, quoted, SHORTHANDS } from "./oniguruma-classes.ts";
 
 /** An expression, or a part of one, that isn't translated. */
 export class UntranslatedError extends Error {}
 
+/** Characters of an expression, and groups in groups: more is no tokenizer's, and reading it would take long. */
+const [LONGEST, DEEPEST] = [10_000, 100];
+
 /**
- * The JavaScript expression that matches what Oniguruma's (Ruby syntax, as the Rust library compiles it) does.
+ * The expression that matches what Oniguruma's (Ruby syntax, as the Rust library compiles it) does.
  * Both try alternatives in the same order and backtrack, so that equal parts give equal matches.
  * @throws UntranslatedError for what has no exact translation here, or is no expression
  */
-export function translateOniguruma(source: string): RegExp {
+export function readOniguruma(source: string): Expression {
+  if (source.length > LONGEST) throw new UntranslatedError(`more than ${LONGEST} characters`);
   const reader = new ExpressionReader(source);
-  const translated = reader.alternatives({ ignoreCase: false, dotAll: false });
+  const expression = reader.alternatives({ ignoreCase: false, dotAll: false });
   if (!reader.atEnd) reader.refuse('a ")" without "("');
   try {
-    return new RegExp(translated, "gv");
+    new RegExp(javaScript(expression), "v");
   } catch {
     return reader.refuse("it");
   }
+  return expression;
 }
 
 interface Flags {
@@ -35,31 +50,54 @@ const CONTROLS: Readonly<Record<string, string>> = {
   t: "\t",
   v: "\v",
 };
-const ANY = "[\\0-\\u{10ffff}]";
-const WORD_BOUNDARY = `(?:(?<=${SHORTHANDS.w})(?!${SHORTHANDS.w})|(?<!${SHORTHANDS.w})(?=${SHORTHANDS.w}))`;
-const ANCHORS: Readonly<Record<string, string>> = {
-  A: `(?<!${ANY})`,
-  z: `(?!${ANY})`,
-  Z: `(?=\\n?(?!${ANY}))`,
+const ANY = set("[\\0-\\u{10ffff}]");
+const LINE_BREAK = set("\\n");
+const WORD = set(SHORTHANDS.w as string);
+const TEXT_END = ahead(ANY, true);
+const WORD_BOUNDARY = choice(
+  sequence(behind(WORD), ahead(WORD, true)),
+  sequence(behind(WORD, true), ahead(WORD)),
+);
+const ANCHORS: Readonly<Record<string, Expression>> = {
+  A: behind(ANY, true),
+  z: TEXT_END,
+  Z: ahead(sequence(repeat(LINE_BREAK, 0, 1), TEXT_END)),
   b: WORD_BOUNDARY,
-  B: `(?!${WORD_BOUNDARY})`,
+  B: ahead(WORD_BOUNDARY, true),
 };
 /** `^` and `$` are of lines; behind a line break that ends the text begins no line. */
-const LINE_BEGIN = `(?:(?<!${ANY})|(?<=\\n)(?=${ANY}))`;
-const LINE_END = `(?=\\n|(?!${ANY}))`;
+const LINE_BEGIN = choice(behind(ANY, true), sequence(behind(LINE_BREAK), ahead(ANY)));
+const LINE_END = ahead(choice(LINE_BREAK, TEXT_END));
+const ANY_LINE_BREAK: Expression = {
+  kind: "atomic",
+  body: choice(sequence(set("\\r"), LINE_BREAK), set("[\\n-\\r\\x85\\u2028\\u2029]")),
+};
 
-/** A piece of the translation: what a quantifier would repeat. */
+/** A piece of the expression: what a quantifier would repeat. */
 interface Atom {
-  source: string;
+  expression: Expression;
   /** False for places between characters, which can't be repeated. */
   repeats: boolean;
 }
 
+interface Quantifier {
+  min: number;
+  max: number;
+  lazy?: boolean;
+  possessive?: boolean;
+}
+
+const SIMPLE_QUANTIFIERS: readonly (readonly [mark: string, Quantifier])[] = [
+  ["*", { min: 0, max: Infinity }],
+  ["+", { min: 1, max: Infinity }],
+  ["?", { min: 0, max: 1 }],
+];
+
 class ExpressionReader {
   private readonly characters: readonly string[];
   private position = 0;
-  private atomicGroups = 0;
   private lookbehinds = 0;
+  private groups = 0;
 
   constructor(source: string) {
     this.characters = [...source];
@@ -74,37 +112,38 @@ class ExpressionReader {
   }
 
   /** Reads up to the end of the group. */
-  alternatives(flags: Flags): string {
-    const choices = [this.sequence(flags)];
-    while (this.take("|")) choices.push(this.sequence(flags));
-    return choices.join("|");
+  alternatives(flags: Flags): Expression {
+    const branches = [this.sequence(flags)];
+    while (this.take("|")) branches.push(this.sequence(flags));
+    return choice(...branches);
   }
 
-  private sequence(flags: Flags): string {
+  private sequence(flags: Flags): Expression {
     const start = this.position;
-    let sequence = "";
-    while (!this.atEnd && !this.sees("|") && !this.sees(")")) sequence += this.term(flags);
+    const terms: Expression[] = [];
+    while (!this.atEnd && !this.sees("|") && !this.sees(")")) terms.push(this.term(flags));
     if (flags.ignoreCase && LIGATURES.test(this.since(start))) {
       this.refuse('"ss", "ff", "fi", "fl" or "st" where case does not count');
     }
-    return sequence;
+    return sequence(...terms);
   }
 
-  private term(flags: Flags): string {
-    let { source, repeats } = this.atom(flags);
+  private term(flags: Flags): Expression {
+    let { expression, repeats } = this.atom(flags);
     for (let quantifier = this.quantifier(); quantifier; quantifier = this.quantifier()) {
       if (!repeats) this.refuse("a quantifier behind an anchor");
-      source = `(?:${source})${quantifier.source}`;
-      if (quantifier.possessive) source = this.atomic(source);
+      const { min, max, lazy = false, possessive = false } = quantifier;
+      expression = repeat(expression, min, max, lazy);
+      if (possessive) expression = this.atomic(expression);
     }
-    return source;
+    return expression;
   }
 
-  private quantifier(): { source: string; possessive: boolean } | undefined {
-    const simple = ["*", "+", "?"].find((mark) => this.take(mark));
+  private quantifier(): Quantifier | undefined {
+    const simple = SIMPLE_QUANTIFIERS.find(([mark]) => this.take(mark))?.[1];
     if (simple) {
-      if (this.take("+")) return { source: simple, possessive: true };
-      return { source: simple + (this.take("?") ? "?" : ""), possessive: false };
+      if (this.take("+")) return { ...simple, possessive: true };
+      return { ...simple, lazy: this.take("?") };
     }
     const interval = /^\{(\d*)(,?)(\d*)\}/.exec(this.ahead(24));
     const [text = "", least = "", comma = "", most = ""] = interval ?? [];
@@ -115,8 +154,9 @@ class ExpressionReader {
       this.refuse(`the interval ${text}`);
     }
     if (comma === "" && this.sees("?")) this.refuse(`the interval ${text}?`);
-    const source = `{${least || "0"}${comma}${most}}`;
-    return { source: source + (comma && this.take("?") ? "?" : ""), possessive: false };
+    const min = Number(least || "0");
+    const max = comma === "" ? min : most === "" ? Infinity : Number(most);
+    return { min, max, lazy: comma !== "" && this.take("?") };
   }
 
   private atom(flags: Flags): Atom {
@@ -125,21 +165,21 @@ class ExpressionReader {
       case "(":
         return this.group(flags);
       case "[":
-        return { source: this.characterClass(flags), repeats: true };
+        return { expression: set(this.characterClass(flags)), repeats: true };
       case "\\":
         return this.escape(flags);
       case ".":
-        return { source: flags.dotAll ? ANY : "[^\\n]", repeats: true };
+        return { expression: flags.dotAll ? ANY : set("[^\\n]"), repeats: true };
       case "^":
-        return { source: LINE_BEGIN, repeats: false };
+        return { expression: LINE_BEGIN, repeats: false };
       case "$":
-        return { source: LINE_END, repeats: false };
+        return { expression: LINE_END, repeats: false };
       case "*":
       case "+":
       case "?":
         return this.refuse("a quantifier behind nothing");
       default:
-        return { source: this.literal(character, flags), repeats: true };
+        return { expression: set(this.literal(character, flags)), repeats: true };
     }
   }
 
@@ -150,19 +190,19 @@ class ExpressionReader {
   }
 
   private group(flags: Flags): Atom {
-    if (!this.take("?")) return this.rest("(?:", flags);
-    for (const lookahead of ["=", "!"]) {
-      if (this.take(lookahead)) return { ...this.rest(`(?${lookahead}`, flags), repeats: false };
+    if (!this.take("?")) return { expression: this.rest(flags), repeats: true };
+    for (const mark of ["=", "!"]) {
+      if (this.take(mark)) return { expression: ahead(this.rest(flags), mark === "!"), repeats: false };
     }
-    for (const lookbehind of ["<=", "<!"]) {
-      if (!this.take(lookbehind)) continue;
+    for (const mark of ["<=", "<!"]) {
+      if (!this.take(mark)) continue;
       this.lookbehinds++;
-      const group = this.rest(`(?${lookbehind}`, flags);
+      const body = this.rest(flags);
       this.lookbehinds--;
-      return { ...group, repeats: false };
+      return { expression: behind(body, mark === "<!"), repeats: false };
     }
-    if (this.take(":")) return this.rest("(?:", flags);
-    if (this.take(">")) return { source: this.atomic(this.rest("(?:", flags).source), repeats: true };
+    if (this.take(":")) return { expression: this.rest(flags), repeats: true };
+    if (this.take(">")) return { expression: this.atomic(this.rest(flags)), repeats: true };
     return this.options(flags);
   }
 
@@ -175,32 +215,35 @@ class ExpressionReader {
     const set = (name: string, before: boolean) =>
       off.includes(name) ? false : on.includes(name) ? true : before;
     const inner = { ignoreCase: set("i", flags.ignoreCase), dotAll: set("m", flags.dotAll) };
-    if (end === ":") return this.rest("(?:", inner);
+    if (end === ":") return { expression: this.rest(inner), repeats: true };
     if (start !== 2) this.refuse(`(?${text} in the middle`);
-    return { source: `(?:${this.alternatives(inner)})`, repeats: false };
+    return { expression: this.alternatives(inner), repeats: false };
   }
 
-  private rest(opening: string, flags: Flags): Atom {
+  /** What is left of a group. */
+  private rest(flags: Flags): Expression {
+    if (++this.groups > DEEPEST) this.refuse(`more than ${DEEPEST} groups in each other`);
     const inside = this.alternatives(flags);
     if (!this.take(")")) this.refuse('a "(" without ")"');
-    return { source: `${opening}${inside})`, repeats: true };
+    this.groups--;
+    return inside;
   }
 
-  /** What has matched once is not tried another way: JavaScript's lookahead is atomic, the reference takes its text. */
-  private atomic(source: string): string {
+  private atomic(body: Expression): Expression {
     if (this.lookbehinds > 0) this.refuse("an atomic group or possessive quantifier in a lookbehind");
-    const name = `atomic${this.atomicGroups++}`;
-    return `(?:(?=(?<${name}>${source}))\\k<${name}>)`;
+    return { kind: "atomic", body };
   }
 
   private escape(flags: Flags): Atom {
     const anchor = Object.hasOwn(ANCHORS, this.ahead(1)) ? ANCHORS[this.next()] : undefined;
-    if (anchor !== undefined) return { source: anchor, repeats: false };
-    if (this.take("R"))
-      return { source: this.atomic("(?:\\r\\n|[\\n-\\r\\x85\\u2028\\u2029])"), repeats: true };
-    const set = this.shorthand(flags);
-    if (set !== undefined) return { source: set, repeats: true };
-    return { source: this.literal(this.escapedCharacter(), flags), repeats: true };
+    if (anchor !== undefined) return { expression: anchor, repeats: false };
+    if (this.take("R")) {
+      if (this.lookbehinds > 0) this.refuse("\\R in a lookbehind");
+      return { expression: ANY_LINE_BREAK, repeats: true };
+    }
+    const shorthand = this.shorthand(flags);
+    if (shorthand !== undefined) return { expression: set(shorthand), repeats: true };
+    return { expression: set(this.literal(this.escapedCharacter(), flags)), repeats: true };
   }
 
   /** `\d`, `\W`, `\p{…}` and their like, behind the backslash; undefined where it is something else. */
@@ -237,6 +280,7 @@ class ExpressionReader {
 
   /** A class behind its "[": unions, ranges, classes inside, `&&`. */
   private characterClass(flags: Flags): string {
+    if (++this.groups > DEEPEST) this.refuse(`more than ${DEEPEST} groups in each other`);
     const negated = this.take("^");
     const operands: string[] = [];
     let operand = "";
@@ -248,6 +292,7 @@ class ExpressionReader {
         operand = "";
       } else operand += this.classItem(flags);
     }
+    this.groups--;
     if (operands.length === 0) return `[${negated ? "^" : ""}${operand}]`;
     return `[${negated ? "^" : ""}${[...operands, `[${operand}]`].join("&&")}]`;
   }

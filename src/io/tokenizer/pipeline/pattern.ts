@@ -1,8 +1,10 @@
+import { ExpressionError } from "../../../util/regexp/expression.ts";
+import { finder } from "../../../util/regexp/finder.ts";
 import type { NormalizerJson } from "../schema/normalizers.ts";
 import { unsupported } from "./component.ts";
-import { translateOniguruma, UntranslatedError } from "./oniguruma.ts";
+import { readOniguruma, UntranslatedError } from "./oniguruma.ts";
 import { quoted } from "./oniguruma-classes.ts";
-import { expression, type Pattern } from "./spans.ts";
+import { expression, type Pattern, spansOf } from "./spans.ts";
 import { asOfUnicode16 } from "./unicode.ts";
 
 type PatternJson = Extract<NormalizerJson, { readonly type: "Replace" }>["pattern"];
@@ -17,9 +19,9 @@ export function readPattern({ String: text, Regex: source = "" }: PatternJson, p
 export function oniguruma(source: string, path: string): Pattern {
   let find: Pattern;
   try {
-    find = expression(translateOniguruma(source));
+    find = spansOf(finder(readOniguruma(source)));
   } catch (error) {
-    if (!(error instanceof UntranslatedError)) throw error;
+    if (!(error instanceof UntranslatedError || error instanceof ExpressionError)) throw error;
     unsupported(
       path,
       `the expression ${JSON.stringify(source)} (it has ${error.message})`,

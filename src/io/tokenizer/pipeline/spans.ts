@@ -1,5 +1,6 @@
-/** A part of a text: indices of UTF-16 units, the end not included. */
-export type Span = readonly [start: number, end: number];
+import type { Span } from "../../../util/regexp/finder.ts";
+
+export type { Span };
 
 /** Finds the places of a text that match: in order, apart from each other. */
 export type Pattern = (text: string) => Span[];
@@ -9,13 +10,18 @@ export type Behavior = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWi
 
 /** A pattern that an expression finds; it must have the flag `g`, and `v` or `u`. */
 export function expression(regexp: RegExp): Pattern {
+  return spansOf(function* (text) {
+    for (const match of text.matchAll(regexp)) yield [match.index, match.index + match[0].length];
+  });
+}
+
+/** The matches that count of all that are found: as the Rust binding no empty one right behind another. */
+export function spansOf(find: (text: string) => Iterable<Span>): Pattern {
   return (text) => {
     const found: Span[] = [];
     let last = -1;
-    for (const match of text.matchAll(regexp)) {
-      const end = match.index + match[0].length;
-      // As the Rust binding: no empty match right behind another.
-      if (end > match.index || end !== last) found.push([match.index, end]);
+    for (const [start, end] of find(text)) {
+      if (end > start || end !== last) found.push([start, end]);
       last = end;
     }
     return found;

@@ -14,6 +14,7 @@ import {
   withDefault,
 } from "../../json/shape.ts";
 import { checkStrict } from "../../json/strict.ts";
+import { SAVE_IT } from "../remedy.ts";
 import { addedToken, usedTokens } from "./added-tokens.ts";
 import { decoder } from "./decoders.ts";
 import { u32, usize } from "./fields.ts";
@@ -89,5 +90,5 @@ const file: Shape<TokenizerJson> = (value, at) => {
  * @throws LoraError that lists every problem with its place
  */
 export function readTokenizerSchema(json: unknown): TokenizerJson {
-  return readShape(file, json, "tokenizer.json");
+  return readShape(file, json, "tokenizer.json", SAVE_IT);
 }
