@@ -1,7 +1,7 @@
 // The package in Node.
 import { type Adapter, requireAdapterOf } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
-import { adapterFiles } from "./load/adapter.ts";
+import { adapterFiles, isSupersededByAdapter } from "./load/adapter.ts";
 import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
@@ -29,12 +29,13 @@ export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 
 /**
- * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does; both or none.
+ * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does, and the names of a classifier's classes:
+ * all or none. Where the device was lost while training, it writes what {@link adapterFiles} has of it.
  * @throws LoraError where the folder cannot be written to or the disk is full; what was there is then as before
  */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
   checkFolder("saveAdapter", folder);
-  await folderWriter(folder).write(await adapterFiles(adapter));
+  await folderWriter(folder).write(await adapterFiles(adapter), isSupersededByAdapter);
 }
 
 /**

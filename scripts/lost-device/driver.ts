@@ -6,9 +6,13 @@ import { dirname, join, resolve } from "node:path";
 const SOURCE = "scripts/lost-device/losing-driver.c";
 const LAVAPIPE = "/usr/share/vulkan/icd.d/lvp_icd.json";
 
-/** Loses the device at its next submission; the next device is sound again. */
+/** A driver that does as told. */
 export interface LosingDriver {
+  /** Loses the device at its next submission. */
   lose(): void;
+  /** Has no memory from now on. */
+  exhaust(): void;
+  /** Is sound again, for another device. */
   recover(): void;
 }
 
@@ -21,7 +25,7 @@ export function buildLosingDriver(
 ): { environment: Record<string, string>; driver: LosingDriver } | undefined {
   const library = join(folder, "losing-driver.so");
   const manifest = join(folder, "losing-driver.json");
-  const trigger = join(folder, "lose-device");
+  const triggers = { LOSE_DEVICE: join(folder, "lose-device"), NO_MEMORY: join(folder, "no-memory") };
   try {
     const { ICD } = JSON.parse(readFileSync(LAVAPIPE, "utf8"));
     execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, resolve(SOURCE), "-ldl"]);
@@ -34,11 +38,14 @@ export function buildLosingDriver(
       VK_ICD_FILENAMES: manifest,
       VK_DRIVER_FILES: manifest,
       REAL_DRIVER: ICD.library_path.includes("/") ? real : ICD.library_path,
-      LOSE_DEVICE: trigger,
+      ...triggers,
     };
     const driver = {
-      lose: () => writeFileSync(trigger, ""),
-      recover: () => rmSync(trigger, { force: true }),
+      lose: () => writeFileSync(triggers.LOSE_DEVICE, ""),
+      exhaust: () => writeFileSync(triggers.NO_MEMORY, ""),
+      recover: () => {
+        for (const file of Object.values(triggers)) rmSync(file, { force: true });
+      },
     };
     return { environment, driver };
   } catch (error) {

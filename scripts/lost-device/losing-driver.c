@@ -1,5 +1,6 @@
-// A Vulkan driver that hands everything to another one, until a file is there: then each submission answers that the
-// device is lost, as after a reset of the GPU. REAL_DRIVER names the other driver's library, LOSE_DEVICE the file.
+// A Vulkan driver that hands everything to another one, whose library REAL_DRIVER names, as long as two files are not
+// there. Where LOSE_DEVICE is, each submission answers that the device is lost, as after a reset of the GPU; where NO_MEMORY
+// is, the device has none left.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,11 +11,13 @@ typedef void (*Function)(void);
 typedef Function (*Lookup)(void *object, const char *name);
 typedef int32_t (*Negotiate)(uint32_t *version);
 typedef int32_t (*Submit)(void *queue, uint32_t count, const void *submits, void *fence);
+typedef int32_t (*Allocate)(void *device, const void *info, const void *callbacks, void *memory);
 
-enum { DEVICE_LOST = -4 };
+enum { OUT_OF_DEVICE_MEMORY = -2, DEVICE_LOST = -4 };
 
 static Lookup device_lookup;
 static Submit submit;
+static Allocate allocate;
 
 static void *real(const char *name) {
   static void *library;
@@ -22,16 +25,30 @@ static void *real(const char *name) {
   return library ? dlsym(library, name) : 0;
 }
 
+static int is_there(const char *variable) {
+  const char *file = getenv(variable);
+  return file && access(file, F_OK) == 0;
+}
+
 static int32_t losing_submit(void *queue, uint32_t count, const void *submits, void *fence) {
-  const char *file = getenv("LOSE_DEVICE");
-  return file && access(file, F_OK) == 0 ? DEVICE_LOST : submit(queue, count, submits, fence);
+  return is_there("LOSE_DEVICE") ? DEVICE_LOST : submit(queue, count, submits, fence);
+}
+
+static int32_t failing_allocate(void *device, const void *info, const void *callbacks, void *memory) {
+  return is_there("NO_MEMORY") ? OUT_OF_DEVICE_MEMORY : allocate(device, info, callbacks, memory);
 }
 
 static Function losing_device_lookup(void *device, const char *name) {
   Function found = device_lookup(device, name);
-  if (!found || strcmp(name, "vkQueueSubmit") != 0) return found;
-  submit = (Submit)found;
-  return (Function)losing_submit;
+  if (found && strcmp(name, "vkQueueSubmit") == 0) {
+    submit = (Submit)found;
+    return (Function)losing_submit;
+  }
+  if (found && strcmp(name, "vkAllocateMemory") == 0) {
+    allocate = (Allocate)found;
+    return (Function)failing_allocate;
+  }
+  return found;
 }
 
 Function vk_icdGetInstanceProcAddr(void *instance, const char *name) {

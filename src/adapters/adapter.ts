@@ -35,6 +35,8 @@ export interface Adaptable {
   readonly modelType?: string;
   /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
   readonly absentModules?: readonly string[];
+  /** Names of a classifier's classes, in order. */
+  readonly labels?: readonly string[];
   /** Names of the modules of a task's head, which are trained whole. */
   readonly headModules?: readonly string[];
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */

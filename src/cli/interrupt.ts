@@ -1,6 +1,6 @@
 import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts";
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */
 const ECHO_MILLISECONDS = 1000;
 
@@ -8,17 +8,23 @@ const ECHO_MILLISECONDS = 1000;
 export interface Interrupt {
   /** The exit code to end with, once a signal came. */
   readonly exitCode: number | undefined;
+  /** Resolves when a signal comes. */
+  readonly came: Promise<void>;
   /** Leaves signals to the system again. */
   release(): void;
 }
 
 /**
- * Takes Ctrl-C and SIGTERM as a wish to stop soon; a second one stops at once.
+ * Takes Ctrl-C, SIGTERM and the end of the terminal as a wish to stop soon; a second one stops at once.
  * @param onFirst called at the first one
  */
 export function watchInterrupt(onFirst: () => void): Interrupt {
   let exitCode: number | undefined;
   let firstAt = 0;
+  let tell = () => {};
+  const came = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
   const signals = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
   const onSignal = (signal: keyof typeof EXIT_CODES) => {
     if (exitCode !== undefined) {
@@ -27,6 +33,7 @@ export function watchInterrupt(onFirst: () => void): Interrupt {
     }
     exitCode = EXIT_CODES[signal];
     firstAt = performance.now();
+    tell();
     onFirst();
   };
   for (const signal of signals) process.on(signal, onSignal);
@@ -34,10 +41,43 @@ export function watchInterrupt(onFirst: () => void): Interrupt {
     get exitCode() {
       return exitCode;
     },
+    came,
     release() {
       for (const signal of signals) process.off(signal, onSignal);
     },
   };
+}
+
+/** Errors that nobody caught. */
+export interface Uncaught {
+  /** @throws the first one */
+  check(): void;
+  /** Leaves them to the system again, which ends the process. */
+  release(): void;
+}
+
+/** Keeps an error that nobody catches from ending the process at once: who is at work checks, and ends in order. */
+export function watchUncaught(): Uncaught {
+  let first: { error: unknown } | undefined;
+  const onUncaught = (error: unknown) => {
+    first ??= { error };
+  };
+  process.on("uncaughtException", onUncaught);
+  return {
+    check() {
+      if (first) throw first.error;
+    },
+    release: () => process.off("uncaughtException", onUncaught),
+  };
+}
+
+/** Waits for a task that may be abandoned: its end, or a signal. */
+export async function unlessInterrupted(
+  task: Promise<void>,
+  { came }: Pick<Interrupt, "came">,
+): Promise<void> {
+  task.catch(() => {}); // nobody is told of what an abandoned one meets
+  await Promise.race([task, came]);
 }
 
 /** Ends the writing of files. */

@@ -1,6 +1,7 @@
 import { checkLabels, labelIndex } from "../data/labelled.ts";
 import { shownReference } from "../io/files/address.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
+import { LABELS_FILE } from "../load/adapter.ts";
 import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
@@ -9,9 +10,6 @@ import { fail } from "../util/fail.ts";
 import { asText, isObject } from "../util/json.ts";
 import { shown } from "../util/shown.ts";
 import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
-
-/** Names of an adapter's classes, beside PEFT's files, which have no place for them. */
-export const LABELS_FILE = "labels.json";
 
 /** What says which classes the head has. */
 export interface LabelSources {

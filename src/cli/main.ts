@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { readTextFile } from "../platform/node-text.ts";
-import { LoraError } from "../util/fail.ts";
+import { type FailureKind, LoraError } from "../util/fail.ts";
 import { runBench } from "./commands/bench.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
@@ -26,11 +26,28 @@ import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
+/** As a process ends that SIGPIPE ends, which Node ignores: 128 + 13. */
+const EXIT_PIPE = 141;
+const EXIT_CODES: Readonly<Partial<Record<FailureKind, number>>> = {
+  "no-adapter": 3,
+  "device-lost": 4,
+  "out-of-memory": 5,
+  network: 6,
+};
+
+const EXIT_HELP = `
+Exit codes: 0 done, 1 failed, 2 wrong options, 3 no device, 4 device lost, 5 out of memory, 6 network,
+129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM, 141 whoever read the output has gone.
+Whatever ends train after its first step, it saves the adapter; where the device is lost, as it was seconds ago.
+A closed or full standard output does not end train. Ctrl-C twice ends at once, without saving.`;
+
+/** Commands that leave files behind: what they print is beside that. */
+const FILE_COMMANDS = ["train", "merge"];
 
 const terminal = processTerminal();
 const exitCode = await run(process.argv.slice(2), terminal);
 await terminal.flush();
-process.exit(exitCode); // whatever is still open, such as the terminal or a request
+process.exit(exitCode || lossCode(process.argv[2], terminal)); // whatever is still open, such as the terminal or a request
 
 async function run(words: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0;
@@ -43,8 +60,15 @@ async function run(words: readonly string[], terminal: Terminal): Promise<number
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed it
     printLines(terminal.note, `error: ${describeError(error)}`);
-    return EXIT_FAILURE;
+    return (error instanceof LoraError && EXIT_CODES[error.kind]) || EXIT_FAILURE;
   }
+}
+
+/** The exit code of a command whose output was lost, where that is what it is for. */
+function lossCode(command: string | undefined, { closed, loss }: Terminal): number {
+  if (FILE_COMMANDS.includes(command ?? "")) return 0;
+  if (closed) return EXIT_PIPE;
+  return loss === undefined ? 0 : EXIT_FAILURE;
 }
 
 function createProgram(terminal: Terminal, end: (exitCode: number) => void): Command {
@@ -52,6 +76,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     .description("LoRA fine-tuning of language models on any GPU, with PEFT's files in and out")
     .version(packageVersion(), "-V, --version")
     .exitOverride()
+    .addHelpText("afterAll", EXIT_HELP)
     .showHelpAfterError("(--help lists all options)");
 
   const add = <T extends OptionTable>(

@@ -6,6 +6,8 @@ export interface Terminal {
   readonly isScreen: boolean;
   /** Whoever read standard output has gone: nothing more arrives. */
   readonly closed: boolean;
+  /** Why some of standard output was lost, as where the disk under it is full; undefined where nothing was. */
+  readonly loss: string | undefined;
   /** Writes what a model generates: to a screen without what it would obey, to a pipe or a file as it is. */
   write(text: string): void;
   /** Writes a line to standard output. Names in it come from files: what a screen would obey is escaped. */
@@ -21,11 +23,15 @@ export function processTerminal(): Terminal {
   const { stdout, stderr } = process;
   const isScreen = stdout.isTTY === true;
   let closed = false;
-  // `webgpu-lora … | head` closes the pipe; a training run goes on and saves all the same.
-  stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    closed = true;
+  let loss: string | undefined;
+  // Whatever becomes of the log, a training run goes on and saves. `webgpu-lora … | head` closes the pipe; a full disk may
+  // have space again later.
+  stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") closed = true;
+    if (loss === undefined && !closed) stderr.write(`warning: standard output is lost: ${message}\n`);
+    loss ??= message;
   });
+  stderr.on("error", () => {}); // there is nowhere to tell it
   const write = (text: string) => {
     if (!closed) stdout.write(text);
   };
@@ -33,6 +39,9 @@ export function processTerminal(): Terminal {
     isScreen,
     get closed() {
       return closed;
+    },
+    get loss() {
+      return loss;
     },
     write: (text) => write(isScreen ? printableText(text) : text),
     print: (line) => write(`${printable(line)}\n`),

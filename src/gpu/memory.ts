@@ -233,7 +233,7 @@ export class Memory {
 
   /** Notes an error of the device's memory that came from elsewhere, for the next {@link check}. */
   reportError(reason: string): void {
-    this.#shortage ??= this.#outOfMemory("more", reason);
+    this.#shortage ??= this.#outOfMemory("any", reason);
   }
 
   /** Ends a shortage when it was told, nobody holds a missing buffer, and the device is through with commands on them. */

@@ -29,9 +29,25 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
   "sentence-embedding": "FEATURE_EXTRACTION",
 };
 
+/** Names of a classifier's classes, in order: beside PEFT's files, which have no place for them. */
+export const LABELS_FILE = "labels.json";
+
+/** All that {@link adapterFiles} may give. */
+export const ADAPTER_FILES: readonly string[] = [
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  LABELS_FILE,
+];
+
+/** What must not stay of an adapter whose place another one takes. */
+export function isSupersededByAdapter(name: string): boolean {
+  return name === LABELS_FILE;
+}
+
 /**
- * The two files that PEFT's `save_pretrained` writes for this adapter: `adapter_config.json` and
- * `adapter_model.safetensors`.
+ * The two files that PEFT's `save_pretrained` writes for this adapter, `adapter_config.json` and
+ * `adapter_model.safetensors`, and for a classifier `labels.json`, the names of its classes. Where the device is lost
+ * they hold what training has last copied to the host; `adapter.parameters.mirror` says of which step that is.
  * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
 export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
@@ -57,7 +73,10 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
       ([name, { shape }]) => [`${module.path}.${name}`, stored(module, name, shape)] as const,
     ),
   );
-  return peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
+  const files = peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
+  const { labels } = adapter.base;
+  if (labels) files.set(LABELS_FILE, `${JSON.stringify(labels, null, 2)}\n`);
+  return files;
 }
 
 function peftConfig(adapter: Adapter<Lora>) {

@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly stdin?: string;
   /** Called with everything that was printed so far, whenever something is. */
   readonly onOutput?: (stdout: string, child: ChildProcess) => void;
+  /** What a shell does with the command, which is `"$0" "$@"`. */
+  readonly shell?: string;
 }
 
 /** The programs of the package that live beside each other. */
@@ -62,9 +64,11 @@ export function useCli(): Cli {
 
 function runToEnd(
   words: readonly string[],
-  { env, stdin = "", onOutput }: RunOptions = {},
+  { env, stdin = "", onOutput, shell }: RunOptions = {},
 ): Promise<Finished> {
-  const child = spawn(process.execPath, words, { cwd: ROOT, env: { ...process.env, DEBUG: "", ...env } });
+  const command = [process.execPath, ...words];
+  const [program, ...list] = shell === undefined ? command : ["/bin/sh", "-c", shell, ...command];
+  const child = spawn(program as string, list, { cwd: ROOT, env: { ...process.env, DEBUG: "", ...env } });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -23,7 +23,7 @@ export async function runGenerate(
   const started = performance.now();
   for await (const piece of generate(counted, prompt, generateOptions(settings))) {
     terminal.write(piece);
-    if (terminal.closed) break;
+    if (terminal.closed) return 0;
   }
   terminal.write("\n");
   printCounts(counts, started, terminal);

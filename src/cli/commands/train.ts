@@ -1,33 +1,21 @@
-import { join } from "node:path";
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { isExcluded } from "../../adapters/targets.ts";
 import { labelNames } from "../../data/labelled.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
-import { adapterFiles } from "../../load/adapter.ts";
-import type { LoadedModel } from "../../load/model.ts";
+import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";
-import { folderWriter } from "../../platform/node-folder-writer.ts";
-import type { StepMetrics, TrainerOptions } from "../../train/trainer.ts";
 import { fail, failAll } from "../../util/fail.ts";
-import { describeParameters, formatValLine } from "../format.ts";
-import { type Interrupt, watchInterrupt } from "../interrupt.ts";
-import { chooseHead, LABELS_FILE } from "../labels.ts";
+import { describeParameters } from "../format.ts";
+import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
-import type { Settings } from "../options.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
-import { createReporter, type Reporter } from "../reporter.ts";
+import { runSteps, type TrainSettings } from "../run-steps.ts";
 import { flagName, type Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables.ts";
-import type { BoundRows } from "../task.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
-
-/** What {@link save} writes. */
-const ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors", LABELS_FILE];
-
-type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
 
 /**
  * `webgpu-lora train`: everything that can be checked is checked before the model is loaded.
@@ -131,86 +119,4 @@ function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
 
 function trainableCount({ parameters }: Adapter): number {
   return parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
-}
-
-interface Run {
-  readonly model: LoadedModel;
-  readonly adapter: Adapter<Lora>;
-  readonly train: BoundRows;
-  readonly valid: BoundRows | undefined;
-  readonly settings: TrainSettings;
-  readonly terminal: Terminal;
-}
-
-/** Trains with a report, and saves whatever the end is: the last step or Ctrl-C. */
-async function runSteps(run: Run): Promise<number> {
-  const { adapter, settings, terminal } = run;
-  const reporter = createReporter(terminal, settings.logging_steps);
-  await validate(run, 0, reporter); // before Ctrl-C is caught: there is nothing to save yet
-  const interrupt = watchInterrupt(() =>
-    terminal.note("Stopping after this step; Ctrl-C again stops at once."),
-  );
-  try {
-    for await (const metrics of run.train.train(adapter.parameters, trainerOptions(settings))) {
-      reporter.step(metrics);
-      await afterStep(run, metrics, reporter, interrupt);
-      if (interrupt.exitCode === undefined) continue;
-      reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
-      break;
-    }
-    await save(run, settings.output_dir);
-    reporter.note(`Saved final weights to ${settings.output_dir}.`);
-  } finally {
-    reporter.close();
-    interrupt.release();
-  }
-  return interrupt.exitCode ?? 0;
-}
-
-async function afterStep(
-  run: Run,
-  { step, totalSteps }: StepMetrics,
-  reporter: Reporter,
-  interrupt: Interrupt,
-): Promise<void> {
-  const { output_dir, eval_steps, save_steps } = run.settings;
-  if (save_steps > 0 && step % save_steps === 0) {
-    const folder = join(output_dir, `checkpoint-${step}`); // the name that TRL gives
-    await save(run, folder);
-    reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
-  }
-  const isDue = step === totalSteps || (eval_steps > 0 && step % eval_steps === 0);
-  if (isDue && interrupt.exitCode === undefined) await validate(run, step, reporter);
-}
-
-async function validate({ valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
-  if (valid === undefined) return;
-  const started = performance.now();
-  const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
-  const line = formatValLine(step, loss, (performance.now() - started) / 1000);
-  reporter.note(summary === "" ? line : `${line}, ${summary}`);
-}
-
-/** PEFT's two files, and the names of the classes where the model has some. */
-async function save({ adapter, model }: Run, folder: string): Promise<void> {
-  const files = await adapterFiles(adapter);
-  if ("labels" in model) files.set(LABELS_FILE, `${JSON.stringify(model.labels, null, 2)}\n`);
-  await folderWriter(folder).write(files);
-}
-
-function trainerOptions(settings: TrainSettings): TrainerOptions {
-  const { max_steps } = settings;
-  return {
-    ...(max_steps !== undefined && max_steps > 0 && { maxSteps: max_steps }),
-    epochs: settings.num_train_epochs,
-    batchSize: settings.per_device_train_batch_size,
-    gradientAccumulationSteps: settings.gradient_accumulation_steps,
-    learningRate: settings.learning_rate,
-    schedule: settings.lr_scheduler_type,
-    warmupSteps: settings.warmup_steps,
-    weightDecay: settings.weight_decay,
-    maxGradNorm: settings.max_grad_norm,
-    gradientCheckpointing: settings.gradient_checkpointing,
-    seed: settings.seed,
-  };
 }

@@ -1,0 +1,190 @@
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Adapter } from "../adapters/adapter.ts";
+import type { Lora } from "../adapters/lora.ts";
+import type { FileContent } from "../io/files/files.ts";
+import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
+import type { LoadedModel } from "../load/model.ts";
+import { folderWriter } from "../platform/node-folder-writer.ts";
+import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
+import { LoraError } from "../util/fail.ts";
+import { formatValLine } from "./format.ts";
+import {
+  type Interrupt,
+  type Uncaught,
+  unlessInterrupted,
+  watchInterrupt,
+  watchUncaught,
+} from "./interrupt.ts";
+import type { Settings } from "./options.ts";
+import { createReporter, type Reporter } from "./reporter.ts";
+import type { TRAIN_OPTIONS } from "./tables.ts";
+import type { BoundRows } from "./task.ts";
+import type { Terminal } from "./terminal.ts";
+
+export type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
+
+/** What is trained on what. */
+export interface Run {
+  readonly model: LoadedModel;
+  readonly adapter: Adapter<Lora>;
+  readonly train: BoundRows;
+  readonly valid: BoundRows | undefined;
+  readonly settings: TrainSettings;
+  readonly terminal: Terminal;
+}
+
+/**
+ * Trains with a report, and saves what was learnt whatever the end is: the last step, a signal, a lost device, any error.
+ * @returns the exit code
+ * @throws what ended the run, once the adapter is saved
+ */
+export async function runSteps(run: Run): Promise<number> {
+  const { settings, terminal } = run;
+  const reporter = createReporter(terminal, settings.logging_steps);
+  await validate(run, 0, reporter); // before signals are caught: there is nothing to save yet
+  const interrupt = watchInterrupt(() =>
+    terminal.note("Stopping after this step; Ctrl-C again stops at once."),
+  );
+  const uncaught = watchUncaught();
+  const progress: Progress = { learnt: 0, last: undefined };
+  try {
+    await trainSteps(run, progress, reporter, { interrupt, uncaught }).catch(async (error) => {
+      reporter.close();
+      for (const line of await saveAfter(run, progress)) terminal.note(line);
+      throw error;
+    });
+    if (progress.learnt > 0) {
+      await save(run, progress);
+      reporter.note(`Saved final weights to ${settings.output_dir}.`);
+    } else reporter.note(NOTHING_LEARNT);
+  } finally {
+    reporter.close();
+    interrupt.release();
+    uncaught.release();
+  }
+  return interrupt.exitCode ?? 0;
+}
+
+const NOTHING_LEARNT = "Nothing was learnt yet, so nothing is saved.";
+
+/** How far a run is. */
+interface Progress {
+  /** Steps that changed the adapter. */
+  learnt: number;
+  last: StepMetrics | undefined;
+}
+
+async function trainSteps(
+  run: Run,
+  progress: Progress,
+  reporter: Reporter,
+  { interrupt, uncaught }: { interrupt: Interrupt; uncaught: Uncaught },
+): Promise<void> {
+  const { adapter, settings, train } = run;
+  for await (const metrics of train.train(adapter.parameters, trainerOptions(settings))) {
+    progress.last = metrics;
+    if (!metrics.skipped) progress.learnt++;
+    reporter.step(metrics);
+    await afterStep(run, metrics, reporter, interrupt);
+    uncaught.check();
+    if (interrupt.exitCode === undefined) continue;
+    reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
+    return;
+  }
+}
+
+async function afterStep(
+  run: Run,
+  { step, totalSteps }: StepMetrics,
+  reporter: Reporter,
+  interrupt: Interrupt,
+): Promise<void> {
+  const { eval_steps, save_steps } = run.settings;
+  if (save_steps > 0 && step % save_steps === 0) await saveCheckpoint(run, step, reporter);
+  const isDue = step === totalSteps || (eval_steps > 0 && step % eval_steps === 0);
+  if (isDue) await unlessInterrupted(validate(run, step, reporter), interrupt);
+}
+
+async function validate({ valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
+  if (valid === undefined) return;
+  const started = performance.now();
+  const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
+  const line = formatValLine(step, loss, (performance.now() - started) / 1000);
+  reporter.note(summary === "" ? line : `${line}, ${summary}`);
+}
+
+/** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
+async function saveCheckpoint(
+  { adapter, model, settings }: Run,
+  step: number,
+  reporter: Reporter,
+): Promise<void> {
+  const folder = join(settings.output_dir, `checkpoint-${step}`); // the name that TRL gives
+  const files = await adapterFiles(adapter);
+  await model.device.check(); // where it is lost the files are those of an earlier step
+  try {
+    await write(files, folder);
+    reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
+  } catch (error) {
+    reporter.note(`warning: Iter ${step}: not saved, the training goes on: ${describe(error)}`);
+  }
+}
+
+/**
+ * Saves the adapter as it is, or as it was when last copied to the host.
+ * @throws LoraError where the folder cannot be written to; that it is saved elsewhere then
+ */
+async function save({ adapter, settings }: Run, { last }: Progress): Promise<void> {
+  const files = await adapterFiles(adapter);
+  try {
+    await write(files, settings.output_dir);
+  } catch (error) {
+    const elsewhere = await mkdtemp(join(tmpdir(), "webgpu-lora-adapter-"));
+    await write(files, elsewhere).catch(() => {
+      throw error;
+    });
+    const help = `the adapter of step ${last?.step} is saved in ${elsewhere}: move it from there`;
+    throw new LoraError("input", "train", error instanceof LoraError ? error : String(error), help);
+  }
+}
+
+/** Saves after an error, which must not be hidden by another one. Returns what to say of it. */
+async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
+  const { adapter, settings } = run;
+  if (progress.learnt === 0 || !progress.last) return [NOTHING_LEARNT];
+  try {
+    await save(run, progress);
+  } catch (error) {
+    return [`error: ${describe(error)}`];
+  }
+  const step = adapter.parameters.mirror?.newest?.step ?? progress.last.step;
+  return [
+    `Saved the adapter as it was after step ${step} of ${progress.last.totalSteps} to ${settings.output_dir}.`,
+    `--resume-adapter-file ${settings.output_dir} goes on from it.`,
+  ];
+}
+
+async function write(files: ReadonlyMap<string, FileContent>, folder: string): Promise<void> {
+  await folderWriter(folder).write(files, isSupersededByAdapter);
+}
+
+const describe = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+function trainerOptions(settings: TrainSettings): TrainerOptions {
+  const { max_steps } = settings;
+  return {
+    ...(max_steps !== undefined && max_steps > 0 && { maxSteps: max_steps }),
+    epochs: settings.num_train_epochs,
+    batchSize: settings.per_device_train_batch_size,
+    gradientAccumulationSteps: settings.gradient_accumulation_steps,
+    learningRate: settings.learning_rate,
+    schedule: settings.lr_scheduler_type,
+    warmupSteps: settings.warmup_steps,
+    weightDecay: settings.weight_decay,
+    maxGradNorm: settings.max_grad_norm,
+    gradientCheckpointing: settings.gradient_checkpointing,
+    seed: settings.seed,
+  };
+}
