@@ -75,3 +75,25 @@ export function count(n: number): string {
 function sum(window: readonly StepMetrics[], field: "seconds" | "loss" | "terms"): number {
   return window.reduce((total, metrics) => total + metrics[field], 0);
 }
+
+const DECIMAL = ["B", "kB", "MB", "GB", "TB"];
+
+/** Bytes as disks and the hub count them: `540.1 MB`. */
+export function byteCount(bytes: number): string {
+  const power = Math.min(Math.max(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 0), DECIMAL.length - 1);
+  return `${power === 0 ? bytes : (bytes / 1000 ** power).toFixed(1)} ${DECIMAL[power]}`;
+}
+
+const SPANS: readonly [milliseconds: number, name: string][] = [
+  [86_400_000, "day"],
+  [3_600_000, "hour"],
+  [60_000, "minute"],
+  [1000, "second"],
+];
+
+/** A span of time in its largest whole unit: `2 days`. */
+export function timeSpan(milliseconds: number): string {
+  const [unit, name] = SPANS.find(([unit]) => milliseconds >= unit) ?? [1000, "second"];
+  const units = Math.max(0, Math.floor(milliseconds / unit));
+  return `${units} ${name}${units === 1 ? "" : "s"}`;
+}

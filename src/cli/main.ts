@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { readTextFile } from "../platform/node-text.ts";
 import { type FailureKind, LoraError } from "../util/fail.ts";
 import { runBench } from "./commands/bench.ts";
+import { checkCacheRmSettings, runCacheList, runCacheRm } from "./commands/cache.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { runGenerate } from "./commands/generate.ts";
@@ -14,6 +15,8 @@ import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
 import {
   BENCH_OPTIONS,
+  CACHE_LIST_OPTIONS,
+  CACHE_RM_OPTIONS,
   ENV_OPTIONS,
   EVAL_OPTIONS,
   GENERATE_OPTIONS,
@@ -83,8 +86,9 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     name: string,
     description: string,
     subcommand: Subcommand<T>,
+    parent = program,
   ): Command => {
-    const command = program.command(name).description(description);
+    const command = parent.command(name).description(description);
     addFlags(command, subcommand.table);
     if (subcommand.words !== undefined) command.argument(`[${subcommand.words}...]`);
     return command.action(async () => {
@@ -113,6 +117,14 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     words: "kernels",
     run: runBench,
   });
+  const cache = program.command("cache").description("show and remove what was downloaded");
+  add("list", "list downloads", { table: CACHE_LIST_OPTIONS, run: runCacheList }, cache);
+  add(
+    "rm",
+    "remove downloads",
+    { table: CACHE_RM_OPTIONS, words: "names", check: checkCacheRmSettings, run: runCacheRm },
+    cache,
+  );
   add("env", "print versions, device and settings, for bug reports", { table: ENV_OPTIONS, run: runEnv });
   return program;
 }

@@ -69,14 +69,14 @@ export function integer<T extends number | undefined>(
   });
 }
 
-const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, min: 60, h: 3600 };
+const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
 
-/** A span of time, `90`, `90s`, `1.5m` or `1h`, in seconds. */
-export function duration(given: Common & { fallback: number }): Option<number> {
-  return option({
+/** A span of time, `90`, `90s`, `1.5m`, `1h` or `30d`, in seconds. */
+export function duration<T extends number | undefined>(given: Common & { fallback: T }): Option<number | T> {
+  return option<number | T>({
     ...given,
     placeholder: "time",
-    wanted: "a time above 0, such as 60s or 5m",
+    wanted: "a time above 0, such as 60s, 5m or 30d",
     read(value) {
       const [, amount, unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(plainText(value)) ?? [];
       const seconds = Number(amount) * (SECONDS[unit.toLowerCase()] ?? Number.NaN);

@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline/promises";
 import { printable, printableText } from "../util/printable.ts";
 
 /** Where a command writes: results to standard output, what is beside the point to standard error. */
@@ -14,6 +15,8 @@ export interface Terminal {
   print(line: string): void;
   /** Writes a line to standard error, as {@link Terminal.print} does. */
   note(line: string): void;
+  /** Asks a question that yes or no answers; undefined where nobody is there to be asked. */
+  confirm(question: string): Promise<boolean | undefined>;
   /** Resolves when all that was written has left the process: `process.exit` would cut a pipe short. */
   flush(): Promise<void>;
 }
@@ -46,6 +49,7 @@ export function processTerminal(): Terminal {
     write: (text) => write(isScreen ? printableText(text) : text),
     print: (line) => write(`${printable(line)}\n`),
     note: (line) => stderr.write(`${printable(line)}\n`),
+    confirm: (question) => confirm(printable(question)),
     flush: async () => {
       if (!closed) await drained(stdout);
       await drained(stderr);
@@ -56,6 +60,19 @@ export function processTerminal(): Terminal {
 /** Prints a text of several lines. */
 export function printLines(print: (line: string) => void, text: string): void {
   for (const line of text.split("\n")) print(line);
+}
+
+async function confirm(question: string): Promise<boolean | undefined> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY || !stderr.isTTY) return undefined;
+  const reader = createInterface({ input: stdin, output: stderr });
+  try {
+    // The end of the input, by Ctrl-D, is no answer, which is a no.
+    const end = new Promise<string>((resolve) => reader.once("close", () => resolve("")));
+    return /^\s*y(es)?\s*$/i.test(await Promise.race([reader.question(`${question} [y/N] `), end]));
+  } finally {
+    reader.close();
+  }
 }
 
 function drained(stream: NodeJS.WriteStream): Promise<void> {

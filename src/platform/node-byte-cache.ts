@@ -5,12 +5,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import { fail, LoraError } from "../util/fail.ts";
+import { noteUse } from "./node-cache-use.ts";
 import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 import { makeFolder } from "./node-make-folder.ts";
 
 /** Of what the cache makes, nobody else may read what it is or that it is there; folders that were there stay as they are. */
-const PRIVATE_FOLDER = 0o700;
+export const PRIVATE_FOLDER = 0o700;
 const PRIVATE_FILE = 0o600;
 
 /**
@@ -22,6 +23,7 @@ export function nodeByteCache(dir = defaultCacheFolder()): ByteCache {
   return {
     open: async (key) => {
       await makePrivateFolder(dir);
+      noteUse(dir, hashed(key));
       return fileEntry(join(dir, hashed(key)));
     },
     recall: (key) => readFile(noteFile(dir, key), "utf8").catch(noneIfMissing),
@@ -68,12 +70,15 @@ export async function writePrivateFile(file: string, text: string): Promise<void
   }
 }
 
+/** What the name of a note ends in; before it is the name of its entry. */
+export const NOTE_ENDING = ".note";
+
 function hashed(key: string): string {
   return createHash("sha256").update(key).digest("hex");
 }
 
 function noteFile(dir: string, key: string): string {
-  return join(dir, `${hashed(key)}.note`);
+  return join(dir, `${hashed(key)}${NOTE_ENDING}`);
 }
 
 /** Where downloads are kept: `WEBGPU_LORA_CACHE`, else a folder of the user's cache. */

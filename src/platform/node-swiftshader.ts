@@ -6,7 +6,7 @@ import { constants as os, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { defaultCacheFolder } from "./node-byte-cache.ts";
+import { defaultCacheFolder, PRIVATE_FOLDER } from "./node-byte-cache.ts";
 import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
 import { makeFolder } from "./node-make-folder.ts";
 
@@ -93,7 +93,7 @@ function cacheFolders(): string[] {
 
 /** The folder appears whole by a rename; of several processes that write it at once, the first one wins. */
 async function writeOnce(folder: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
-  makeFolder(dirname(folder));
+  makeFolder(dirname(folder), PRIVATE_FOLDER);
   removeDeadDrafts(dirname(folder), `${basename(folder)}.`);
   const partial = await mkdtemp(`${draftOf(folder)}-`);
   try {

@@ -67,7 +67,7 @@ describe("bad input", () => {
       /no kernel "matmull"; did you mean matmul\?\n.*kernels: training-step, matmul, attention/,
     ],
     ["a size", ["rope", "--size", "T129"], 1, /no case has the size "T129"\n.*sizes: .*T128/],
-    ["a time", ["--budget", "soon"], 2, /--budget is "soon", wanted a time above 0, such as 60s or 5m/],
+    ["a time", ["--budget", "soon"], 2, /--budget is "soon", wanted a time above 0, such as 60s, 5m or 30d/],
     ["a result that is not there", ["--compare", "none.json"], 1, /none\.json: no such file/],
   ])("%s", async (_, words, exitCode, message) => {
     const { code, stderr } = await cli.run(["bench", ...words, "--output-dir", cli.path("none")]);
