@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
+import { USE_FOLDER } from "../../src/platform/node-cache-use.ts";
 import { nodeChoices } from "../../src/platform/node-choices.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
@@ -239,7 +240,7 @@ describe("nodeByteCache", () => {
     for (const name of [`a.note.${dead}-12345678`, `b.note.${living}-12345678`, "a", "a.note"])
       put(name, "x");
     await nodeByteCache(folder).open("key");
-    expect(readdirSync(folder).sort()).toEqual(["a", "a.note", `b.note.${living}-12345678`]);
+    expect(readdirSync(folder).sort()).toEqual(["a", "a.note", `b.note.${living}-12345678`, USE_FOLDER]);
   });
 
   test("a note that cannot take its place leaves nothing behind", async () => {
