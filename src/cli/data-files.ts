@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { csvRows } from "../data/csv.ts";
 import { jsonRows } from "../data/json-lines.ts";
-import { collectRows, type RowReader } from "../data/rows.ts";
+import { collectPlacedRows, type RowReader } from "../data/rows.ts";
 import { fileLines } from "../platform/node-text.ts";
 import { fail, failAll, LoraError } from "../util/fail.ts";
 
@@ -19,6 +19,8 @@ const EXTENSIONS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
 export interface RowFile<R> {
   readonly path: string;
   readonly rows: readonly R[];
+  /** What messages call a row, by its place from 0: its file and line, mostly. */
+  nameOf(place: number): string;
   /** What was left out, to be reported when the rows are used. */
   readonly notes?: readonly string[];
 }
@@ -43,13 +45,14 @@ export async function findTestTable(path: string, option = "data"): Promise<stri
 }
 
 /** What a task takes from the rows of a file: cells in `.csv` and `.tsv`, else JSON Lines. */
-export function readTable<T extends object>(path: string, reader: RowReader<T>): T[] {
+export function readTable<T extends object>(path: string, reader: RowReader<T>): RowFile<T> {
   const lines = fileLines(path);
   const extension = extname(path).toLowerCase();
   const rows = isTableOfCells(path)
     ? csvRows(lines, path, extension === ".tsv" ? "\t" : ",")
     : jsonRows(lines, path);
-  return collectRows(rows, path, reader);
+  const { items, lines: numbers } = collectPlacedRows(rows, path, reader);
+  return { path, rows: items, nameOf: (place) => `${path}:${numbers[place]}` };
 }
 
 /** Whether a file's rows are lines of cells, which are texts, and not JSON. */

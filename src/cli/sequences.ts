@@ -16,6 +16,8 @@ export interface DataSettings {
 /** The rows of a file as tokens. */
 export interface SequenceFile {
   readonly sequences: readonly Sequence[];
+  /** The place of each one's row in the file, from 0. */
+  readonly places: readonly number[];
   readonly report: TokenizeReport;
 }
 

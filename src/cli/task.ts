@@ -1,6 +1,7 @@
 import type { LoadedModel } from "../load/model.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
+import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
 import type { RowFile } from "./data-files.ts";
@@ -44,6 +45,8 @@ export interface TaskCommand {
 /** Items, and what became of the rows they were made of. */
 export interface Prepared<I> {
   readonly items: readonly I[];
+  /** The place of each item's row in the file, from 0. */
+  readonly places: readonly number[];
   readonly report?: object;
 }
 
@@ -64,7 +67,11 @@ export interface TaskParts<T extends Task, R, I> {
     note: (line: string) => void,
   ): Promise<Prepared<I>> | Prepared<I>;
   objective(model: LoadedModel<T>): Objective<I>;
-  evaluate(model: LoadedModel<T>, items: readonly I[], batchSize: number): Promise<TaskEvaluation>;
+  evaluate(
+    model: LoadedModel<T>,
+    items: readonly I[],
+    options: Required<EvaluationOptions>,
+  ): Promise<TaskEvaluation>;
 }
 
 /** Joins the parts, so that what an item is stays inside. */
@@ -75,11 +82,13 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     async bind(loaded, settings, note) {
       requireTask(loaded, parts.task);
       const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
-      const { items, report = {} } = await parts.prepare(model, file, settings, note);
+      const { items, places, report = {} } = await parts.prepare(model, file, settings, note);
+      const nameRow = (item: number) => file.nameOf(places[item] as number);
       return {
         report,
-        train: (parameters, options) => trainObjective(parts.objective(model), parameters, items, options),
-        evaluate: (batchSize) => parts.evaluate(model, items, batchSize),
+        train: (parameters, options) =>
+          trainObjective(parts.objective(model), parameters, items, { ...options, nameRow }),
+        evaluate: (batchSize) => parts.evaluate(model, items, { batchSize, nameRow }),
       };
     },
   });

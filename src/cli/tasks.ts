@@ -57,12 +57,12 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     task: "causal-lm",
     ...tables(() => EXAMPLE_READER),
     prepare(model, file, settings, note) {
-      const { sequences: items, report } = sequenceReader(model, settings, note)(file);
-      return { items, report: { report } };
+      const { sequences: items, places, report } = sequenceReader(model, settings, note)(file);
+      return { items, places, report: { report } };
     },
     objective: languageModelling,
-    async evaluate(model, items, batchSize) {
-      const evaluation = await evaluate(model, items, { batchSize });
+    async evaluate(model, items, options) {
+      const evaluation = await evaluate(model, items, options);
       return { ...evaluation, summary: "", lines: [formatTestLine(evaluation)], json: evaluation };
     },
   }),
@@ -81,8 +81,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       return known(encodeLabelledTexts(kept, encoder, model.labels));
     },
     objective: sequenceClassification,
-    evaluate: async (model, items, batchSize) =>
-      describeClassifier(await evaluateClassifier(sequenceClassification(model), items, { batchSize })),
+    evaluate: async (model, items, options) =>
+      describeClassifier(await evaluateClassifier(sequenceClassification(model), items, options)),
   }),
 
   "token-classification": taskCommand({
@@ -100,8 +100,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       return known(encodeTaggedWords(kept, encoder, model.labels));
     },
     objective: tokenClassification,
-    evaluate: async (model, items, batchSize) =>
-      describeTagger(await evaluateTagger(tokenClassification(model), items, { batchSize })),
+    evaluate: async (model, items, options) =>
+      describeTagger(await evaluateTagger(tokenClassification(model), items, options)),
   }),
 
   "masked-lm": taskCommand({
@@ -112,9 +112,9 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       return known(kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })));
     },
     objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
-    async evaluate(model, items, batchSize) {
+    async evaluate(model, items, options) {
       const objective = maskedLanguageModelling(model, maskerOf(model));
-      return describeLoss(await meanLoss(objective, items, { batchSize }), "hidden tokens");
+      return describeLoss(await meanLoss(objective, items, options), "hidden tokens");
     },
   }),
 
@@ -133,8 +133,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       return known(items);
     },
     objective: (model) => contrastive(model),
-    evaluate: async (model, items, batchSize) =>
-      describeLoss(await meanLoss(contrastive(model), items, { batchSize }), "pairs"),
+    evaluate: async (model, items, options) =>
+      describeLoss(await meanLoss(contrastive(model), items, options), "pairs"),
   }),
 
   "image-classification": taskCommand({
@@ -150,11 +150,11 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       );
       note(`${basename(path)}: ${count(rows.length)} images`);
       notes.forEach(note);
-      return { items: await openImages(model, path, rows) };
+      return { items: await openImages(model, path, rows), places: [...rows.keys()] };
     },
     objective: imageClassification,
-    evaluate: async (model, items, batchSize) =>
-      describeClassifier(await evaluateClassifier(imageClassification(model), items, { batchSize })),
+    evaluate: async (model, items, options) =>
+      describeClassifier(await evaluateClassifier(imageClassification(model), items, options)),
   }),
 };
 
@@ -162,7 +162,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) {
   const readRows = async (path: string): Promise<RowFile<R>> => {
     if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
-    return { path, rows: readTable(path, reader()) };
+    return readTable(path, reader());
   };
   return {
     readTraining: async (path: string, evalPath?: string) =>
@@ -173,7 +173,7 @@ function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) 
 
 async function readImages(path: string): Promise<RowFile<ImageFile>> {
   const { images, notes } = await listImages(path);
-  return { path, rows: images, notes };
+  return { path, rows: images, notes, nameOf: (place) => images[place]?.path ?? path };
 }
 
 /** A row of a task on texts. */
@@ -204,11 +204,12 @@ function openTexts<R extends TextRow>(
   if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
   for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
   const known = <I extends TextItem>(items: I[]): Prepared<I> => {
-    const numbers = new Map(rows.map((row, i) => [row, i + 1]));
+    const placeOf = new Map(rows.map((row, i) => [row, i]));
+    const places = kept.map((row) => placeOf.get(row) as number);
     const check = new RowCheck({ tokenizer, rows: model.config.vocabSize });
-    for (const [i, item] of items.entries()) check.add(numbers.get(kept[i] as R) ?? 0, idsOf(item));
+    for (const [i, item] of items.entries()) check.add((places[i] as number) + 1, idsOf(item));
     check.finish(path);
-    return { items };
+    return { items, places };
   };
   return { kept, encoder: textEncoder(tokenizer, maxLength), known };
 }

@@ -3,6 +3,9 @@ import { isObject } from "../util/json.ts";
 import { describe } from "../util/options.ts";
 import { IGNORE_INDEX } from "./tokenize.ts";
 
+/** What messages call an item, by its place from 0, where nobody names it otherwise. */
+export const rowName = (place: number): string => `row ${place + 1}`;
+
 /** What knows which items can be used. */
 export interface ItemJudge<Item> {
   /** What is wrong with an item, to follow its number in a message; undefined where it can be used. */
@@ -21,7 +24,7 @@ export function checkItems<Item>(where: string, items: readonly Item[], judge: I
   const problems = new Problems();
   for (const [i, item] of items.entries()) {
     const problem = isObject(item) ? judge.problemOf(item as Item) : `is ${describe(item)}, wanted an object`;
-    if (problem !== undefined) problems.push(`row ${i + 1} ${problem}`);
+    if (problem !== undefined) problems.push(`${rowName(i)} ${problem}`);
   }
   failAll(where, problems, "leave these rows out, or mend what makes them");
 }

@@ -29,7 +29,7 @@ export function* csvRows(lines: Iterable<string>, label: string, delimiter: Deli
     surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
     const fits = cells.length === columns.length + surplus && (surplus === 0 || cells.at(-1) === "");
     const values = fits ? withNames(columns, cells) : describeLength(cells, columns);
-    yield { where: `${label}:${line}`, values };
+    yield { line, values };
   }
 }
 

@@ -21,7 +21,7 @@ export function* jsonRows(lines: Iterable<string>, label: string): Generator<Row
     if (first === undefined || first === "{") checkSpread(text, label, first);
     first ??= text;
     looksLikeJson ||= text.startsWith("{");
-    yield { where: `${label}:${number}`, values: parseRow(whole.replace(/[\r\n]+$/, "")) };
+    yield { line: number, values: parseRow(whole.replace(/[\r\n]+$/, "")) };
   }
   if (first !== undefined && !looksLikeJson) failNoJson(first, label);
 }

@@ -79,6 +79,7 @@ export function defaultMaxLength(positions: number): number {
  * Tokenises examples and decides which tokens give a loss.
  * Rows with an empty `text` (data sets like WikiText are full of them) and rows without any label
  * are left out and counted.
+ * @returns also the place of each sequence's row, from 0
  * @param embeddingRows rows of the model's embedding: a text with a token beyond them is refused
  * @throws LoraError if nothing remains, or naming the rows that hold a token which the embedding lacks
  */
@@ -87,12 +88,13 @@ export function tokenizeExamples(
   tokenizer: Tokenizer,
   options: TokenizeOptions,
   embeddingRows = Number.POSITIVE_INFINITY,
-): { sequences: Sequence[]; report: TokenizeReport } {
+): { sequences: Sequence[]; places: number[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
   checkExamples("tokenizeExamples", examples);
   const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
   const encoder = exampleEncoder(tokenizer, appendEos, maxLength);
   const sequences: Sequence[] = [];
+  const places: number[] = [];
   const report = emptyReport(examples.length);
   const check = new RowCheck({ tokenizer, rows: embeddingRows });
   for (const [i, example] of examples.entries()) {
@@ -110,12 +112,15 @@ export function tokenizeExamples(
     if (ids.length > maxLength) report.truncated++;
     const kept = ids.slice(0, maxLength);
     check.add(i + 1, kept);
-    keep(sequenceOf(kept, maskPrompt ? promptLength : 0), sequences, report);
+    const sequence = sequenceOf(kept, maskPrompt ? promptLength : 0);
+    if (!count(sequence, report)) continue;
+    sequences.push(sequence);
+    places.push(i);
   }
   check.finish("tokenizeExamples");
   if (sequences.length === 0)
     fail("tokenizeExamples", nothingLeft(report), "raise maxLength, or look at the rows");
-  return { sequences, report };
+  return { sequences, places, report };
 }
 
 function emptyReport(rows: number): TokenizeReport {
@@ -144,16 +149,17 @@ function sequenceOf(inputIds: readonly number[], masked: number): Sequence {
   return { inputIds, labels: inputIds.map((id, i) => (i < first ? IGNORE_INDEX : id)) };
 }
 
-function keep(sequence: Sequence, sequences: Sequence[], report: TokenizeReport): void {
+/** Counts a sequence. @returns whether it has a label, and so a use */
+function count(sequence: Sequence, report: TokenizeReport): boolean {
   // Masking goes by position: an EOS that is also the padding token is a label like any other.
   const labelTokens = sequence.labels.filter((label) => label !== IGNORE_INDEX).length;
   if (labelTokens === 0) {
     report.droppedNoLabels++;
-    return;
+    return false;
   }
-  sequences.push(sequence);
   report.tokens += sequence.inputIds.length;
   report.labelTokens += labelTokens;
+  return true;
 }
 
 interface EncodedExample {

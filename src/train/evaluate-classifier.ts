@@ -11,6 +11,7 @@ import { createRandom } from "../util/random.ts";
 import type { ClassifierObjective } from "./classification.ts";
 import { areEntityTags, type EntityMetrics, entityMetrics, type TaggedRow } from "./entities.ts";
 import { EVALUATION_DEFAULTS, EVALUATION_RULES, type EvaluationOptions } from "./evaluate.ts";
+import { failLoss } from "./fault.ts";
 import { type ClassificationMetrics, classificationMetrics } from "./metrics.ts";
 import type { Counted } from "./objective.ts";
 
@@ -28,7 +29,10 @@ export interface TaggerEvaluation extends ClassifierEvaluation {
   readonly entities?: EntityMetrics;
 }
 
-/** Loss, accuracy, F1 and the confusion matrix of a classifier. */
+/**
+ * Loss, accuracy, F1 and the confusion matrix of a classifier.
+ * @throws LoraError for items that cannot be used, and where scores are no numbers: it names the rows of that batch
+ */
 export async function evaluateClassifier<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
   items: readonly Item[],
@@ -85,13 +89,15 @@ async function* judge<Item, B extends Counted>(
   checkOptions("evaluate", options, EVALUATION_RULES);
   if (objective.root) requireLive("evaluate", objective.root);
   checkItems("evaluate", items, objective);
-  const { batchSize } = withDefaults(EVALUATION_DEFAULTS, options);
-  for (const group of makeGroups(items, { batchSize })) {
+  const { batchSize, nameRow } = withDefaults(EVALUATION_DEFAULTS, options);
+  for (const places of makeGroups([...items.keys()], { batchSize })) {
+    const group = places.map((place) => items[place] as Item);
     const batch = objective.collate(group, createRandom(0));
     const wanted = objective.labelsOf(batch);
     objective.device.memory.beginStep();
     const [sum, best] = await readAndRelease(objective.device, () => scoreBatch(objective, batch, wanted));
     const [loss = 0] = new Float32Array(sum ?? []);
+    if (!Number.isFinite(loss)) await failLoss(objective, batch, loss, places.map(nameRow));
     const given = new Int32Array(best ?? []);
     yield { batch, wanted, given, loss };
   }
@@ -113,7 +119,7 @@ function tagsOf({ batch, wanted, given }: Judged<Batch>, labels: readonly string
   return Array.from({ length: batchSize }, (_, row) => {
     const all = Array.from({ length }, (_, i) => row * length + i);
     const labelled = all.filter((at) => (wanted[at] as number) >= 0);
-    const names = (classes: ArrayLike<number>) => labelled.map((at) => labels[classes[at] as number] ?? "O"); // −1 where the scores are no numbers
+    const names = (classes: ArrayLike<number>) => labelled.map((at) => labels[classes[at] as number] ?? "O");
     return { wanted: names(wanted), given: names(given) };
   });
 }

@@ -1,11 +1,12 @@
 import { makeGroups } from "../data/batch.ts";
-import { checkItems } from "../data/check-items.ts";
+import { checkItems, rowName } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { requireLive } from "../nn/module.ts";
-import { checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
+import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
+import { failLoss } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
 import { evaluateBatch } from "./pass.ts";
@@ -24,14 +25,17 @@ export interface Evaluation {
 export interface EvaluationOptions {
   /** Items in a batch; 4 unless given. */
   batchSize?: number;
+  /** What messages call an item, by its place from 0; `row 1` and so on unless given. */
+  nameRow?: (place: number) => string;
 }
 
 /** What holds where nothing is said, here and on the command line. */
-export const EVALUATION_DEFAULTS: Required<EvaluationOptions> = { batchSize: 4 };
+export const EVALUATION_DEFAULTS: Required<EvaluationOptions> = { batchSize: 4, nameRow: rowName };
 
 /** What the options have to be. */
 export const EVALUATION_RULES: Rules<EvaluationOptions> = {
   batchSize: integer({ min: 1 }, "per_device_eval_batch_size", "perDeviceEvalBatchSize"),
+  nameRow: callback(),
 };
 
 /** Options of {@link meanLoss}. */
@@ -52,24 +56,30 @@ export async function evaluate(
   return { loss, perplexity: Math.exp(loss), tokens: terms };
 }
 
-/** The mean loss of an objective over items, in their order, and of how many terms it is the mean. */
+/**
+ * The mean loss of an objective over items, in their order, and of how many terms it is the mean.
+ * @throws LoraError for items that cannot be used, and where the loss is no number: it names the rows of that batch and
+ * the first layer whose output is none
+ */
 export async function meanLoss<Item, B extends Counted>(
   objective: Objective<Item, B>,
   items: readonly Item[],
   options: MeanLossOptions = {},
 ): Promise<{ loss: number; terms: number }> {
   checkOptions("meanLoss", options, MEAN_LOSS_RULES);
-  const { batchSize, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
+  const { batchSize, nameRow, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
   if (objective.root) requireLive("meanLoss", objective.root);
   checkItems("meanLoss", items, objective);
   const random = createRandom(seed);
   let sum = 0;
   let terms = 0;
-  for (const [i, group] of makeGroups(items, { batchSize }).entries()) {
+  for (const [i, places] of makeGroups([...items.keys()], { batchSize }).entries()) {
+    const group = places.map((place) => items[place] as Item);
     const batch = objective.collate(group, random.fork(i));
     objective.device.memory.beginStep();
     const [loss] = await readAndRelease(objective.device, () => [evaluateBatch(objective, batch)]);
     const [summed = 0] = new Float32Array(loss ?? []);
+    if (!Number.isFinite(summed)) await failLoss(objective, batch, summed, places.map(nameRow));
     sum += summed;
     terms += batch.terms;
   }

@@ -1,14 +1,16 @@
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { gradientNorm } from "../kernels/gradient-norm.ts";
-import type { Module } from "../nn/module.ts";
+import type { Context, Module } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
+import { fail } from "../util/fail.ts";
 import { nonFinite } from "../util/finite.ts";
 import type { Counted, Objective } from "./objective.ts";
 import type { PassOptions } from "./pass.ts";
+import { DAMAGED } from "./sample.ts";
 
 /** A step whose loss or gradient is not finite. */
 export interface FaultyStep<B extends Counted> {
-  readonly objective: Pick<Objective<never, B>, "device" | "loss">;
+  readonly objective: Forward<B>;
   readonly parameters: Parameters;
   /** As the step left them. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>;
@@ -25,20 +27,37 @@ export interface FaultyStep<B extends Counted> {
  */
 export async function findFault<B extends Counted>(step: FaultyStep<B>): Promise<string> {
   for (const [i, batch] of step.batches.entries()) {
-    const culprit = await firstBadOutput(step, batch, i);
+    const context = { training: true, seed: step.pass.seed + i };
+    const culprit = await firstBadOutput(step.objective, batch, context);
     if (culprit !== undefined) return `in ${listed(step.rows[i] ?? [])} ${culprit}`;
   }
   return `in ${listed(step.rows.flat())} the forward pass is finite, and ${await firstBadGradient(step)}`;
 }
 
+/**
+ * Refuses the loss of a batch that is evaluated.
+ * @throws LoraError in any case
+ */
+export async function failLoss<B extends Counted>(
+  objective: Forward<B>,
+  batch: B,
+  loss: number,
+  rows: readonly string[],
+): Promise<never> {
+  const culprit = await firstBadOutput(objective, batch, { training: false, seed: 0 });
+  const where = culprit ?? "another try is finite: does the device compute right?";
+  return fail("evaluate", `the loss is ${loss}: in ${listed(rows)} ${where}`, DAMAGED);
+}
+
+/** What computes the loss of a batch. */
+type Forward<B extends Counted> = Pick<Objective<never, B>, "device" | "loss">;
+
 /** The first layer whose output is not finite, in the order in which they are computed. */
 async function firstBadOutput<B extends Counted>(
-  { objective, batches, pass }: FaultyStep<B>,
+  { device, loss: lossOf }: Forward<B>,
   batch: B,
-  index: number,
+  context: Pick<Context, "training" | "seed">,
 ): Promise<string | undefined> {
-  const { device } = objective;
-  const terms = batches.reduce((sum, { terms }) => sum + terms, 0);
   const paths: string[] = [];
   const norms: Tensor[] = [];
   try {
@@ -47,15 +66,13 @@ async function firstBadOutput<B extends Counted>(
         paths.push(path);
         norms.push(device.memory.persistent(() => gradientNorm(output)));
       };
-      const context = { training: true, seed: pass.seed + index, watch };
-      const loss = objective.loss(batch, context, 1 / terms);
-      return [...norms, loss];
+      return [lossOf(batch, { ...context, watch }, 1), ...norms];
     });
-    const first = read.findIndex((bytes) => nonFinite(new Uint8Array(bytes), "f32") !== undefined);
-    if (first < 0) return undefined;
-    return first < paths.length
-      ? `the first output that is NaN or infinite is that of ${paths[first] || "the model"}`
-      : "the outputs of all layers are finite, and the loss is not";
+    const [isLossBad, ...areBad] = read.map((bytes) => nonFinite(new Uint8Array(bytes), "f32") !== undefined);
+    const first = areBad.indexOf(true);
+    if (first >= 0)
+      return `the first output that is NaN or infinite is that of ${paths[first] || "the model"}`;
+    return isLossBad ? "the outputs of all layers are finite, and the loss is not" : undefined;
   } finally {
     for (const { storage } of norms) device.memory.release(storage);
   }

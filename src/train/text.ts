@@ -1,4 +1,5 @@
 import { requireTrainable } from "../adapters/adapter.ts";
+import { rowName } from "../data/check-items.ts";
 import type { Example } from "../data/examples.ts";
 import { encodePrompt } from "../data/special-frame.ts";
 import {
@@ -51,9 +52,10 @@ export async function* train(
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", options, TRAIN_RULES);
   requireTrainable("train", adapter.parameters, model.root);
-  const { sequences, report } = tokenize(model, examples, options);
+  const { sequences, report, nameRow } = tokenize(model, examples, options);
   options.onData?.(report);
-  yield* trainSequences(model, adapter.parameters, sequences, pickOptions(options, TRAINER_RULES));
+  const settings = { ...pickOptions(options, TRAINER_RULES), nameRow };
+  yield* trainSequences(model, adapter.parameters, sequences, settings);
 }
 
 /** Options of {@link evaluate}. */
@@ -71,24 +73,25 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   checkOptions("evaluate", options, EVALUATE_RULES);
-  const { sequences } = tokenize(model, examples, options);
-  return evaluateSequences(model, sequences, pickOptions(options, EVALUATION_RULES));
+  const { sequences, nameRow } = tokenize(model, examples, options);
+  return evaluateSequences(model, sequences, { ...pickOptions(options, EVALUATION_RULES), nameRow });
 }
 
-/** The rows as the model is to read them. */
+/** The rows as the model is to read them, and what messages call each: some rows are left out. */
 function tokenize(
   model: Model,
   examples: readonly Example[],
-  options: Partial<TokenizeOptions>,
-): ReturnType<typeof tokenizeExamples> {
+  options: Partial<TokenizeOptions> & Pick<EvaluationOptions, "nameRow">,
+): ReturnType<typeof tokenizeExamples> & Required<Pick<EvaluationOptions, "nameRow">> {
   const { maxPositions, vocabSize } = model.config;
-  const { maxLength = defaultMaxLength(maxPositions) } = options;
+  const { maxLength = defaultMaxLength(maxPositions), nameRow = rowName } = options;
   if (maxLength > maxPositions) {
     const got = `maxLength is ${maxLength}, more than the model's ${maxPositions} positions`;
     fail("maxLength", got, `give at most ${maxPositions}, or leave it out`);
   }
   const settled = { ...pickOptions(options, TOKENIZE_RULES), maxLength };
-  return tokenizeExamples(examples, requireTokenizer(model), settled, vocabSize);
+  const tokens = tokenizeExamples(examples, requireTokenizer(model), settled, vocabSize);
+  return { ...tokens, nameRow: (sequence) => nameRow(tokens.places[sequence] as number) };
 }
 
 /** Options of {@link generate}. */

@@ -1,6 +1,6 @@
 import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
-import { checkItems } from "../data/check-items.ts";
+import { checkItems, rowName } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
@@ -54,7 +54,7 @@ export interface TrainerOptions extends AdamWOptions {
   /** Draw the rows in another order each epoch; true unless given. */
   shuffle?: boolean;
   /** What messages call an item, by its place from 0; `row 1` and so on unless given. */
-  nameRow?: (index: number) => string;
+  nameRow?: (place: number) => string;
 }
 
 /** What one optimiser step did. */
@@ -267,7 +267,7 @@ async function runStep<Item, B extends Counted>(
   parameters: Parameters,
   optimizer: AdamW,
   { batches, places }: StepBatches<B>,
-  { learningRate, step, seed, gradientCheckpointing, nameRow = defaultName }: StepOptions,
+  { learningRate, step, seed, gradientCheckpointing, nameRow = rowName }: StepOptions,
 ): Promise<StepResult> {
   const terms = count(batches, "terms");
   if (terms === 0) {
@@ -299,8 +299,6 @@ async function runStep<Item, B extends Counted>(
   optimizer.takeBack();
   return { ...result, fault };
 }
-
-const defaultName = (place: number) => `row ${place + 1}`;
 
 const count = (batches: readonly Counted[], field: "tokens" | "terms") =>
   batches.reduce((sum, batch) => sum + batch[field], 0);

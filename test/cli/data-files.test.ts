@@ -53,9 +53,9 @@ describe("tables", () => {
       return join(folder, name);
     };
     const rows = [{ prompt: "a", completion: "b" }];
-    expect(readTable(path("a.csv", "prompt,completion\r\na,b"), EXAMPLE_READER)).toEqual(rows);
-    expect(readTable(path("a.TSV", "prompt\tcompletion\na\tb\n"), EXAMPLE_READER)).toEqual(rows);
-    expect(readTable(path("a.ndjson", '{"prompt":"a","completion":"b"}'), EXAMPLE_READER)).toEqual(rows);
+    expect(readTable(path("a.csv", "prompt,completion\r\na,b"), EXAMPLE_READER).rows).toEqual(rows);
+    expect(readTable(path("a.TSV", "prompt\tcompletion\na\tb\n"), EXAMPLE_READER).rows).toEqual(rows);
+    expect(readTable(path("a.ndjson", '{"prompt":"a","completion":"b"}'), EXAMPLE_READER).rows).toEqual(rows);
     expect(() => readTable(path("b.csv", "text,lable\na,b\n"), labelledTextReader())).toThrow(
       /b\.csv:2: has no "label", but "text", "lable"; is "lable" meant\?/,
     );

@@ -38,8 +38,8 @@ describe("line ends", () => {
   test("in quotation marks they are text; blank lines are skipped and counted", () => {
     const found = rows('text,label\n\r\n"a\r\nb\rc",pos\n\n"d\n",neg');
     expect(found).toEqual([
-      { where: "d.csv:3", values: { text: "a\r\nb\rc", label: "pos" } },
-      { where: "d.csv:7", values: { text: "d\n", label: "neg" } },
+      { line: 3, values: { text: "a\r\nb\rc", label: "pos" } },
+      { line: 7, values: { text: "d\n", label: "neg" } },
     ]);
   });
 });
@@ -61,13 +61,13 @@ describe("columns", () => {
   });
 
   test("a row of too many or too few cells is named with its line", () => {
-    expect(
-      rows('text,label\n"a\nb",x\na\na,b,c\n').map(({ where, values }) => [where, typeof values]),
-    ).toEqual([
-      ["d.csv:2", "object"],
-      ["d.csv:4", "string"],
-      ["d.csv:5", "string"],
-    ]);
+    expect(rows('text,label\n"a\nb",x\na\na,b,c\n').map(({ line, values }) => [line, typeof values])).toEqual(
+      [
+        [2, "object"],
+        [4, "string"],
+        [5, "string"],
+      ],
+    );
     expect(valuesOf("text,label\na,b,c\n")[0]).toBe(
       "has 3 cells, the first line names 2: text, label (a cell with a delimiter in it stands in quotation marks)",
     );

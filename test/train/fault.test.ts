@@ -3,10 +3,13 @@ import { type Adapter, attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { requireTask } from "../../src/models/model.ts";
 import { imageClassification, type LabelledImage } from "../../src/train/classification.ts";
+import { meanLoss } from "../../src/train/evaluate.ts";
+import { evaluateClassifier } from "../../src/train/evaluate-classifier.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import type { Counted, Objective } from "../../src/train/objective.ts";
+import { evaluate as evaluateTexts, train } from "../../src/train/text.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
-import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";
 import { openTestTask } from "../support/task-fixtures.ts";
 
 interface Ended {
@@ -128,6 +131,20 @@ describe("images of which some are no numbers", () => {
     return ended;
   }
 
+  test("are refused where they are evaluated, by their rows", async () => {
+    const model = requireTask(await openTestTask(fixturePath("tasks/vit")), "image-classification");
+    const { channels, height, width } = model.image;
+    const items = images("...x.", channels * height * width);
+    const message =
+      /evaluate: the loss is NaN: in row 3, row 4 the first output that is NaN or infinite is that of vit\./;
+    const objective = imageClassification(model);
+    await expect(evaluateClassifier(objective, items, { batchSize: 2 })).rejects.toThrow(message);
+    await expect(meanLoss(objective, items, { batchSize: 2 })).rejects.toThrow(message);
+    const nameRow = (place: number) => `${place}.png`;
+    await expect(meanLoss(objective, items, { batchSize: 1, nameRow })).rejects.toThrow("in 3.png the first");
+    model.release();
+  });
+
   test("are skipped one by one, and the others learnt", async () => {
     const { metrics, error } = await train(".x.");
     expect(error).toBeUndefined();
@@ -145,4 +162,19 @@ describe("images of which some are no numbers", () => {
     const broken = await train(`${"x".repeat(9)}.${"x".repeat(9)}`);
     expect([broken.metrics.length, broken.error]).toEqual([19, undefined]);
   });
+});
+
+test("texts are named by the rows that were given, of which some were left out", async () => {
+  const model = await openTestModel(BUNDLED_MODEL);
+  const adapter = attach(model, lora({ r: 2, targetModules: ["q_proj"] }));
+  const entry = adapter.parameters.entries[0];
+  entry?.tensor.write(new Float32Array(entry.tensor.size).fill(Number.NaN));
+  const texts = [{ text: "" }, { text: "The fox" }, { text: "" }, { text: "the sun" }];
+  await expect(evaluateTexts(model, texts)).rejects.toThrow(
+    /in row 2, row 4 the first output .* model\.layers\.0/,
+  );
+  const step = await train(model, adapter, texts, { maxSteps: 2, shuffle: false }).next();
+  expect((step.value as StepMetrics).fault).toMatch(/^in row 2, row 4 the first/);
+  adapter.release();
+  model.release();
 });

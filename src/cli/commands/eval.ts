@@ -1,6 +1,4 @@
 import { shownReference } from "../../io/files/address.ts";
-import { DAMAGED } from "../../train/sample.ts";
-import { fail } from "../../util/fail.ts";
 import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
@@ -25,7 +23,6 @@ export async function runEval(
   if (adapter !== undefined) await openCliAdapter(model, adapter, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
-  if (!Number.isFinite(evaluation.loss)) fail("eval", `the loss is ${evaluation.loss}`, DAMAGED);
   if (json) {
     const subject = {
       model: model.name,
