@@ -1,7 +1,10 @@
-import { parseDocument } from "yaml";
-import { fail, failAll } from "../util/fail.ts";
+import { isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { fail, failAll, Problems } from "../util/fail.ts";
 import type { OptionTable } from "./options.ts";
 import { describeUnknown, type GivenValue, keyOf } from "./settings.ts";
+
+/** How often anchors may be repeated, aliases of aliases counted: ten of ten, ten times over, are ten thousand million. */
+const MOST_ALIASES = 100;
 
 /** Rank that mlx-lm takes where its `lora_parameters` name none; its scale has to be turned into an alpha. */
 const MLX_RANK = 8;
@@ -17,20 +20,35 @@ export function parseConfig(source: string, label: string, table: OptionTable): 
     return name === "lora_parameters" ? loraParameters(value, label) : [{ key: name, name, value }];
   });
   const values = flat.map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
-  const unknown = values
-    .filter(({ key }) => key === undefined)
-    .map(({ name }) => describeUnknown(table, name));
+  const unknown = new Problems();
+  for (const { key, name } of values) {
+    if (key === undefined) unknown.push(() => describeUnknown(table, name));
+  }
   failAll(label, unknown, `known keys: ${Object.keys(table).join(", ")}`);
   return values as GivenValue[];
 }
 
 function readMapping(source: string, label: string): Record<string, unknown> {
-  const parsed = parseDocument(source);
-  failAll(
-    label,
-    parsed.errors.map(({ message }) => (message.split("\n")[0] as string).replace(/:$/, "")),
-    PLAIN,
-  );
+  const lineCounter = new LineCounter();
+  const parsed = documentOf(source, lineCounter, label);
+  const problems = new Problems();
+  const tell = (message: string, offset: number) => {
+    const { line, col } = lineCounter.linePos(offset);
+    problems.push(`${message} at line ${line}, column ${col}`);
+  };
+  // A warning is of a tag that YAML has not, such as !!js/function.
+  for (const { message, pos } of [...parsed.errors, ...parsed.warnings]) tell(message, pos[0]);
+  visit(parsed, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) tell("Map keys must be unique", key.range?.[0] ?? 0);
+        seen.add(key.value);
+      }
+    },
+  });
+  failAll(label, problems, PLAIN);
   const value: unknown = valuesOf(parsed, label) ?? {};
   if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
   return fail(label, "is no list of keys and values", "write one `key: value` a line");
@@ -38,10 +56,27 @@ function readMapping(source: string, label: string): Record<string, unknown> {
 
 const PLAIN = "write one `key: value` a line, and what has : or # in it in quotation marks";
 
+/** Bytes of a configuration. */
+export const MAX_CONFIG_BYTES = 2 ** 16;
+
+/** Keys are compared afterwards: the parser compares each with all others. */
+function documentOf(
+  source: string,
+  lineCounter: LineCounter,
+  label: string,
+): ReturnType<typeof parseDocument> {
+  try {
+    return parseDocument(source, { lineCounter, logLevel: "error", prettyErrors: false, uniqueKeys: false });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fail(label, "is nested too deeply", PLAIN);
+  }
+}
+
 /** What the parser finds wrong only now: an alias of nothing, aliases that grow without end, nesting beyond its stack. */
 function valuesOf(parsed: ReturnType<typeof parseDocument>, label: string): unknown {
   try {
-    return parsed.toJS();
+    return parsed.toJS({ maxAliasCount: MOST_ALIASES });
   } catch (error) {
     return fail(label, error instanceof Error ? error.message : String(error), PLAIN);
   }
@@ -55,14 +90,14 @@ function loraParameters(value: unknown, label: string): GivenValue[] {
   const parameters = value as Record<string, unknown>;
   return Object.entries(parameters).map(([part, value]) => {
     const name = `lora_parameters.${part}`;
-    if (part !== "scale") return { key: MLX_NAMES[part] ?? name, name, value };
+    if (part !== "scale") return { key: MLX_NAMES.get(part) ?? name, name, value };
     return { key: "lora_alpha", name, value: Number(value) * Number(parameters.rank ?? MLX_RANK) };
   });
 }
 
-const MLX_NAMES: Readonly<Record<string, string>> = {
-  rank: "lora_r",
-  alpha: "lora_alpha",
-  dropout: "lora_dropout",
-  keys: "target_modules",
-};
+const MLX_NAMES: ReadonlyMap<string, string> = new Map([
+  ["rank", "lora_r"],
+  ["alpha", "lora_alpha"],
+  ["dropout", "lora_dropout"],
+  ["keys", "target_modules"],
+]);

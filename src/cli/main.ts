@@ -9,7 +9,7 @@ import { runEval } from "./commands/eval.ts";
 import { runGenerate } from "./commands/generate.ts";
 import { runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
-import { parseConfig } from "./config.ts";
+import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
@@ -164,7 +164,7 @@ function plainWords({ args }: Command, key: string | undefined): GivenValue[] {
 }
 
 async function readConfig(path: string | undefined, table: OptionTable): Promise<GivenValue[]> {
-  return path === undefined ? [] : parseConfig(await readTextFile(path), path, table);
+  return path === undefined ? [] : parseConfig(await readTextFile(path, MAX_CONFIG_BYTES), path, table);
 }
 
 /** A LoraError says what to do; any other error is a bug or the system's, and its stack may help. */

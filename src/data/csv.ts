@@ -1,4 +1,5 @@
 import { fail, failAll } from "../util/fail.ts";
+import { shortList } from "../util/group-lines.ts";
 import type { Row } from "./rows.ts";
 
 /** What stands between two cells. */
@@ -16,19 +17,21 @@ export type Delimiter = "," | "\t" | ";" | "|";
  */
 export function* csvRows(lines: Iterable<string>, label: string, delimiter: Delimiter): Generator<Row> {
   let columns: readonly string[] | undefined;
+  let names = "";
   let surplus: number | undefined;
   for (const { line, cells } of csvRecords(lines, label, (first) =>
     chooseDelimiter(first, label, delimiter),
   )) {
     if (columns === undefined) {
       columns = cells;
+      names = shortList(columns, COLUMNS_SHOWN);
       checkColumns(columns, label);
       continue;
     }
     // A delimiter at the end of every row makes one empty cell more; at the end of some it may be part of a text.
     surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
     const fits = cells.length === columns.length + surplus && (surplus === 0 || cells.at(-1) === "");
-    const values = fits ? withNames(columns, cells) : describeLength(cells, columns);
+    const values = fits ? withNames(columns, cells) : describeLength(cells, columns.length, names);
     yield { line, values };
   }
 }
@@ -38,14 +41,18 @@ function withNames(columns: readonly string[], cells: readonly string[]): Record
   return Object.fromEntries(entries.filter(([name]) => name !== ""));
 }
 
-function describeLength(cells: readonly string[], columns: readonly string[]): string {
-  const names = `the first line names ${columns.length}: ${columns.join(", ")}`;
-  return `has ${cells.length} cells, ${names} (a cell with a delimiter in it stands in quotation marks)`;
+/** Columns that a message names. */
+const COLUMNS_SHOWN = 20;
+
+function describeLength({ length }: readonly string[], columns: number, names: string): string {
+  return `has ${length} cells, the first line names ${columns}: ${names} (a cell with a delimiter in it stands in quotation marks)`;
 }
 
 function checkColumns(columns: readonly string[], label: string): void {
-  const twice = columns.filter((name, i) => name !== "" && columns.indexOf(name) < i);
-  const problems = [...new Set(twice)].map((name) => `the column ${name} is there twice`);
+  const seen = new Set<string>();
+  const twice = new Set<string>();
+  for (const name of columns) if (name !== "") (seen.has(name) ? twice : seen).add(name);
+  const problems = Array.from(twice, (name) => `the column ${name} is there twice`);
   failAll(label, problems, "give each column a name of its own");
 }
 
@@ -73,15 +80,22 @@ export function* csvRecords(
     parser ??= new RowParser(delimiterOf(line));
     begin ??= number;
     const cells = parser.push(line);
+    if (parser.size > MAX_ROW_CHARACTERS) {
+      fail(`${label}:${begin}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
+    }
     if (cells === undefined) continue;
     yield { line: begin, cells };
     begin = undefined;
   }
   if (begin !== undefined) {
-    const help = 'a quotation mark that is text is doubled (""), and its cell stands in quotation marks';
-    fail(`${label}:${begin}`, "a cell of this row has a quotation mark that does not end", help);
+    fail(`${label}:${begin}`, "a cell of this row has a quotation mark that does not end", QUOTED);
   }
 }
+
+const QUOTED = 'a quotation mark that is text is doubled (""), and its cell stands in quotation marks';
+
+/** Characters of one row, over all its lines. */
+const MAX_ROW_CHARACTERS = 2 ** 26;
 
 /** Puts rows together from lines. States and transitions are those of `Modules/_csv.c`, CPython 3.11, not strict. */
 class RowParser {
@@ -89,13 +103,21 @@ class RowParser {
   #cells: string[] = [];
   #cell = "";
   #isQuoted = false;
+  #size = 0;
 
   constructor(delimiter: Delimiter) {
     this.#delimiter = delimiter;
   }
 
+  /** Characters of the row that is under way, or that has just ended. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Takes the next line with its end; gives the cells of the row that ends with it, if one does. */
   push(line: string): string[] | undefined {
+    if (this.#cells.length === 0 && !this.#isQuoted) this.#size = 0;
+    this.#size += line.length;
     const content = withoutEnd(line);
     let at = this.#isQuoted ? 0 : this.#open(content, 0);
     while (this.#isQuoted || at <= content.length) {

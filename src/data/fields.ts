@@ -1,5 +1,7 @@
+import { shortList } from "../util/group-lines.ts";
 import type { JsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
+import { shown } from "../util/shown.ts";
 
 /** What is wrong with a field that must be a text; undefined where it is one. */
 export function textProblem(values: JsonObject, key: string): string | undefined {
@@ -22,14 +24,17 @@ export function labelOf(value: unknown): string | undefined {
   return isName || Number.isSafeInteger(value) ? String(value) : undefined;
 }
 
+/** Keys of a row that a message names. */
+const KEYS_SHOWN = 20;
+
 /** Says what a row has in place of a field of the wanted kind. */
 export function fieldProblem(values: JsonObject, key: string, wanted: string): string {
   if (Object.hasOwn(values, key)) {
-    return `${JSON.stringify(key)} is ${JSON.stringify(values[key]).slice(0, 80)}, wanted ${wanted}${rounded(values[key])}`;
+    return `${JSON.stringify(key)} is ${shown(values[key])}, wanted ${wanted}${rounded(values[key])}`;
   }
   const keys = Object.keys(values);
   const meant = nearest(key, keys);
-  const has = keys.map((name) => JSON.stringify(name)).join(", ") || "nothing";
+  const has = shortList(keys.map(shown), KEYS_SHOWN) || "nothing";
   return `has no ${JSON.stringify(key)}, but ${has}${meant ? `; is ${JSON.stringify(meant)} meant?` : ""}`;
 }
 

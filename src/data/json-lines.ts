@@ -1,4 +1,5 @@
 import { duplicateKeys } from "../io/json/duplicate-keys.ts";
+import { DEEPEST, nestsTooDeep } from "../io/json/nesting.ts";
 import { fail } from "../util/fail.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
 import type { Row } from "./rows.ts";
@@ -45,6 +46,7 @@ function failNoJson(first: string, label: string): never {
 
 /** The object of a line, or what is wrong with it. */
 function parseRow(text: string): JsonObject | string {
+  if (nestsTooDeep(text)) return `is nested deeper than ${DEEPEST} levels`;
   let value: unknown;
   try {
     value = JSON.parse(text);

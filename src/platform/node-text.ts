@@ -1,31 +1,33 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { readText } from "../io/files/files.ts";
-import { decodeText, MAX_TEXT_BYTES } from "../io/files/text.ts";
+import { decodeText } from "../io/files/text.ts";
 import { fail } from "../util/fail.ts";
 import { splitLines } from "../util/lines.ts";
 import { folderFiles } from "./node-files.ts";
 
-/** A whole UTF-8 file. @throws LoraError where it is missing or is no UTF-8. */
-export function readTextFile(path: string): Promise<string> {
-  return readText(folderFiles(dirname(path)), basename(path));
+/** A whole UTF-8 file. @throws LoraError where it is missing, is no UTF-8 or has more than `limit` bytes. */
+export function readTextFile(path: string, limit?: number): Promise<string> {
+  return readText(folderFiles(dirname(path)), basename(path), limit);
 }
 
 const BLOCK_BYTES = 2 ** 22;
+/** Bytes of one row: a library of books has less in one. */
+const MAX_ROW_BYTES = 2 ** 26;
 const NEWLINE = 0x0a;
 
 /**
  * The lines of a UTF-8 file of any size with their ends, read block by block; the first has the byte-order mark, if
  * there is one. A pipe will do, too.
- * @throws LoraError where it is no UTF-8, or a line is longer than a JavaScript string can be
+ * @throws LoraError where it is no UTF-8, or a line is longer than a row of data can be
  */
 export function* fileLines(path: string): Generator<string> {
   let line = 1;
-  for (const bytes of wholeLines(path)) {
-    if (bytes.length > MAX_TEXT_BYTES) {
-      const size = `has ${bytes.length} bytes or more without a line end; a row may have ${MAX_TEXT_BYTES}`;
-      fail(`${path}:${line}`, size, "write one row a line");
-    }
+  const refuse = (length: number) => {
+    const size = `has ${length} bytes or more without a line end; a row may have ${MAX_ROW_BYTES}`;
+    fail(`${path}:${line}`, size, "write one row a line");
+  };
+  for (const bytes of wholeLines(path, refuse)) {
     for (const text of splitLines(decodeText(bytes, path, line))) {
       yield text;
       line++;
@@ -33,8 +35,11 @@ export function* fileLines(path: string): Generator<string> {
   }
 }
 
-/** The bytes of a file in pieces that end with a newline, except the last one. */
-function* wholeLines(path: string): Generator<Uint8Array> {
+/**
+ * The bytes of a file in pieces that end with a newline, except the last one.
+ * @param refuse throws; told how much is there of a line that is too long
+ */
+function* wholeLines(path: string, refuse: (length: number) => void): Generator<Uint8Array> {
   const file = openSync(path, "r");
   try {
     let begun: Buffer[] = [];
@@ -48,7 +53,8 @@ function* wholeLines(path: string): Generator<Uint8Array> {
         begun = [];
       }
       if (length > end) begun.push(read.subarray(end));
-      if (length === 0 || total(begun) > MAX_TEXT_BYTES) break;
+      if (total(begun) > MAX_ROW_BYTES) refuse(total(begun));
+      if (length === 0) break;
     }
     if (begun.length > 0) yield Buffer.concat(begun);
   } finally {

@@ -64,8 +64,10 @@ export class Problems {
     return this.#shown;
   }
 
-  push(problem: Problem): void {
-    if (++this.#length <= SHOWN) this.#shown.push(problem);
+  /** @param problem or what tells it, where that takes long */
+  push(problem: Problem | (() => string)): void {
+    if (++this.#length > SHOWN) return;
+    this.#shown.push(typeof problem === "function" ? problem() : problem);
   }
 
   add(problems: Iterable<Problem>): void {

@@ -3,13 +3,15 @@
  * count; the others as they are. In the order of the first of each.
  */
 export function groupLines(lines: readonly string[]): string[] {
-  const groups = new Map<string, string[]>();
+  const groups = new Map<string, { first: string; count: number }>();
   for (const line of lines) {
     const pattern = line.replace(/(?<=\.)\d+(?=\.)/g, "*");
-    groups.set(pattern, [...(groups.get(pattern) ?? []), line]);
+    const group = groups.get(pattern);
+    if (group) group.count++;
+    else groups.set(pattern, { first: line, count: 1 });
   }
-  return [...groups].map(([pattern, [first = "", ...rest]]) =>
-    rest.length === 0 ? first : `${pattern} (${rest.length + 1} of these)`,
+  return Array.from(groups, ([pattern, { first, count }]) =>
+    count === 1 ? first : `${pattern} (${count} of these)`,
   );
 }
 

@@ -3,15 +3,20 @@
  * (at most one edit in three letters; case, `-` and `_` do not count).
  */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > LONGEST) return undefined;
   const plain = simplify(word);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(plain.length / 3)) + 1;
-  for (const candidate of candidates) {
+  for (const candidate of candidates.slice(0, MOST)) {
+    if (Math.abs(candidate.length - word.length) > LONGEST) continue;
     const distance = editDistance(plain, simplify(candidate));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;
 }
+
+/** No word that somebody misspelt is longer, and no list of words that could be meant: a file may have either. */
+const [LONGEST, MOST] = [100, 10_000];
 
 function simplify(word: string): string {
   return word.toLowerCase().replace(/[-_ ]/g, "");

@@ -1,6 +1,6 @@
 import { fail } from "../../util/fail.ts";
 import { parseJson, parsePythonJson } from "../json/parse.ts";
-import { decodeText, MAX_TEXT_BYTES } from "./text.ts";
+import { decodeText } from "./text.ts";
 
 /** A repository of the hub, at one of its revisions. */
 export interface HubRepository {
@@ -71,16 +71,24 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
   };
 }
 
+/** Files that list a vocabulary or all tensors: the largest that are published have half of this. Others are small. */
+const LARGE = /(?:^|\/)(?:tokenizer\.json|vocab\.\w+|merges\.txt|added_tokens\.json|.*\.index\.json)$/;
+const LARGE_BYTES = 2 ** 26;
+const SMALL_BYTES = 2 ** 24;
+
 /**
  * A whole UTF-8 file without a byte-order mark.
- * @throws LoraError where it is missing, is no UTF-8 or is larger than a JavaScript string
+ * @param limit bytes that it may have
+ * @throws LoraError where it is missing, is no UTF-8 or is larger than such a file can be
  */
-export async function readText(files: FileSource, name: string): Promise<string> {
+export async function readText(
+  files: FileSource,
+  name: string,
+  limit = LARGE.test(name) ? LARGE_BYTES : SMALL_BYTES,
+): Promise<string> {
   const size = (await files.size(name)) ?? failMissing(files, name);
   const where = `${files.label}/${name}`;
-  if (size > MAX_TEXT_BYTES) {
-    fail(where, `has ${size} bytes, a text may have ${MAX_TEXT_BYTES}`, "give a smaller file");
-  }
+  if (size > limit) fail(where, `has ${size} bytes; such a file may have ${limit}`, "is it the right file?");
   return decodeText(await files.read(name, 0, size), where).replace(/^\uFEFF/, "");
 }
 

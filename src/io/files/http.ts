@@ -29,6 +29,8 @@ const ATTEMPTS = 5;
 
 /** Bytes that are read of a file whose length nobody tells: as many as a text may have. */
 const MAX_COUNTED_BYTES = 2 ** 29;
+/** The same of a text, which a few bytes of gzip can make of any length. */
+const MAX_COUNTED_TEXT_BYTES = 2 ** 26;
 
 /** Bytes of an answer that is no file. */
 const MAX_REPLY_BYTES = 2 ** 24;
@@ -113,11 +115,12 @@ async function sizeByHead(client: HttpClient, file: RemoteFile): Promise<number 
 
 /** The last resort, for a server that gives no length: reads the file once. */
 async function countBytes(client: HttpClient, file: RemoteFile): Promise<number> {
+  const most = /\.(?:json|txt|jinja)$/.test(file.where) ? MAX_COUNTED_TEXT_BYTES : MAX_COUNTED_BYTES;
   const { response } = await request(client, file, {});
   let size = 0;
-  for await (const chunk of cut(client, response.body, 0, MAX_COUNTED_BYTES + 1)) size += chunk.length;
-  if (size <= MAX_COUNTED_BYTES) return size;
-  const message = `the server does not tell how long it is, and sends more than ${MAX_COUNTED_BYTES} bytes`;
+  for await (const chunk of cut(client, response.body, 0, most + 1)) size += chunk.length;
+  if (size <= most) return size;
+  const message = `the server does not tell how long it is, and sends more than ${most} bytes`;
   throw networkError(file, message, "download it to a folder, and give that");
 }
 

@@ -10,8 +10,7 @@ export interface DuplicateKey {
  * The keys that occur twice in one object. JSON.parse keeps the last of them in silence, so two readers can see two
  * different files. `text` must be valid JSON. A `tokenizer.json` of 30 MB takes as long as JSON.parse needs for it.
  */
-export function duplicateKeys(text: string): DuplicateKey[] {
-  const duplicates: DuplicateKey[] = [];
+export function* duplicateKeys(text: string): Generator<DuplicateKey> {
   const outer: Scope[] = [];
   let scope: Scope = { seen: undefined, key: undefined };
   for (let at = 0; at < text.length; at++) {
@@ -32,15 +31,13 @@ export function duplicateKeys(text: string): DuplicateKey[] {
         const end = endOfString(text, at);
         if (scope.seen && scope.key === undefined) {
           scope.key = stringValue(text, at, end);
-          if (scope.seen.has(scope.key))
-            duplicates.push({ path: pathOf([...outer.slice(-3), scope]), offset: at });
+          if (scope.seen.has(scope.key)) yield { path: pathOf([...outer.slice(-3), scope]), offset: at };
           scope.seen.add(scope.key);
         }
         at = end - 1;
       }
     }
   }
-  return duplicates;
 }
 
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA, QUOTE, BACKSLASH] = [

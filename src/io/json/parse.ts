@@ -1,34 +1,35 @@
-import { fail, failAll } from "../../util/fail.ts";
+import { fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { duplicateKeys, endOfString } from "./duplicate-keys.ts";
 import { jsonErrorOffset } from "./json-error.ts";
+import { DEEPEST, nestsTooDeep } from "./nesting.ts";
 
 /**
  * JSON.parse that takes no object with a key twice.
  * @throws LoraError naming the source (`where`), and the line and column of the mistake
  */
 export function parseJson(text: string, where: string): unknown {
+  if (nestsTooDeep(text)) {
+    fail(where, `is nested deeper than ${DEEPEST} levels`, "no file of a model is");
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     return failInvalid(text, where, error);
   }
-  const problems = duplicateKeys(text).map(({ path, offset }) => {
-    return `key ${JSON.stringify(path)} occurs twice, again at ${lineAndColumn(text, offset)}`;
-  });
+  const problems = new Problems();
+  for (const { path, offset } of duplicateKeys(text)) {
+    problems.push(() => `key ${JSON.stringify(path)} occurs twice, again at ${lineAndColumn(text, offset)}`);
+  }
   failAll(where, problems, "keep the one that is meant");
   return value;
 }
 
 /** As {@link parseJson}, but NaN and the infinities are numbers: Python's json module writes and reads them. */
 export function parsePythonJson(text: string, where: string): unknown {
-  try {
-    JSON.parse(text);
-  } catch {
-    return withNaN(parseJson(withoutConstants(text), where));
-  }
-  return parseJson(text, where);
+  const plain = /NaN|Infinity/.test(text) ? withoutConstants(text) : text;
+  return plain === text ? parseJson(text, where) : withNaN(parseJson(plain, where));
 }
 
 /** What Python writes for numbers that JSON has not, and what JSON.parse reads, which is as long: offsets stay. */
@@ -72,6 +73,10 @@ function failInvalid(text: string, where: string, error: unknown): never {
 }
 
 function lineAndColumn(text: string, offset: number): string {
-  const lines = text.slice(0, offset).split("\n");
-  return `line ${lines.length} column ${(lines.at(-1) as string).length + 1}`;
+  let [line, start] = [1, 0];
+  for (let end = text.indexOf("\n"); end >= 0 && end < offset; end = text.indexOf("\n", start)) {
+    line++;
+    start = end + 1;
+  }
+  return `line ${line} column ${offset - start + 1}`;
 }

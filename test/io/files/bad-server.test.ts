@@ -119,7 +119,7 @@ describe("a server that misbehaves", () => {
     };
     const fetch = (async () => new Response(endless())) as typeof globalThis.fetch;
     const { message } = await errorOf(() => rig.hub({ fetch }).size("config.json"));
-    expect(message).toContain("does not tell how long it is, and sends more than 536870912 bytes");
+    expect(message).toContain("does not tell how long it is, and sends more than 67108864 bytes");
   });
 
   test("a wait that the server asks for is told", async () => {

@@ -90,7 +90,7 @@ test.each([
   ['{"a\\\\":"\\\\\\"","b":{"c":[{"d":1},{"d":1,"d":2}]}}', ["b.c.d"]],
 ])("duplicateKeys(%s)", (text, expected) => {
   JSON.parse(text);
-  expect(duplicateKeys(text).map(({ path }) => path)).toEqual(expected);
+  expect([...duplicateKeys(text)].map(({ path }) => path)).toEqual(expected);
 });
 
 test.each([
