@@ -1,4 +1,5 @@
 import { fail, failAll } from "../util/fail.ts";
+import { shortList } from "../util/group-lines.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
 import { splitLines } from "../util/lines.ts";
 import { nearest } from "../util/nearest.ts";
@@ -62,11 +63,15 @@ function readExample(values: JsonObject): Example | string {
   return wrongKeys(Object.keys(values));
 }
 
+/** Keys of a row that a message names. */
+const KEYS_SHOWN = 20;
+
 function wrongKeys(keys: readonly string[]): string {
-  const has = keys.length === 0 ? "no keys" : `keys ${keys.map((key) => `"${key}"`).join(", ")}`;
+  const quoted = keys.map((key) => `"${key}"`);
+  const has = keys.length === 0 ? "no keys" : `keys ${shortList(quoted, KEYS_SHOWN)}`;
   const known = ["text", "prompt", "completion"];
   const missing = known.filter((key) => !keys.includes(key));
-  const hints = keys.flatMap((key) => {
+  const hints = keys.slice(0, KEYS_SHOWN).flatMap((key) => {
     const meant = known.includes(key) ? undefined : nearest(key, missing);
     return meant === undefined ? [] : [`"${meant}" for "${key}"`];
   });

@@ -196,11 +196,14 @@ function readWithHead(
   };
 }
 
+/** Classes of a head: six times as many as the largest data sets of images have. */
+const MOST_LABELS = 2 ** 17;
+
 /** Names of the classes. One class would be a regression, with another loss. */
 export function readLabels(c: ConfigReader): string[] {
   c.only("problem_type", ["single_label_classification"]);
   const given = c.numberedTexts("id2label");
-  const count = c.size("num_labels", given?.length ?? 2);
+  const count = c.size("num_labels", given?.length ?? 2, MOST_LABELS);
   if (count < 2) c.refuse("num_labels", `${count}; a head for one number is a regression`);
   return given ?? Array.from({ length: count }, (_, i) => `LABEL_${i}`);
 }
