@@ -25,6 +25,12 @@ export interface DecodeStream {
 export interface Tokenizer extends SpecialTokens {
   /** The token ids of a text, with the model's special tokens (such as a leading BOS) unless told otherwise. */
   encode(text: string, options?: EncodeOptions): number[];
+  /**
+   * The token ids of a text, without special tokens around it, and for each the UTF-16 units of the text that it stands
+   * for, the end not included. A token that holds a part of a character stands for the whole of it.
+   * @throws LoraError where a token can't be found again in the text: it is unknown, or the text is changed beyond that
+   */
+  encodeWithOffsets(text: string): { ids: number[]; offsets: (readonly [start: number, end: number])[] };
   /** The first `count` of these ids, special tokens included; of a long text no more is read than they need. */
   encodeStart(text: string, count: number): number[];
   /**
@@ -75,6 +81,10 @@ export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: J
 
   return {
     encode: (text, options) => [...pipeline.encode([text], addsSpecialTokens(options)).ids],
+    encodeWithOffsets: (text) => {
+      const { ids, places } = pipeline.encodeWithPlaces(text);
+      return { ids: [...ids], offsets: [...places] };
+    },
     encodeStart: startEncoder(json, (text) => [...pipeline.encode([text], true).ids]),
     encodePair: (first, second) => {
       const { ids, segments } = pipeline.encode(second === "" ? [first] : [first, second], true);

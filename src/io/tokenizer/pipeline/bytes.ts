@@ -22,13 +22,15 @@ export function toByteLevel(text: string): string {
   return characters;
 }
 
-/** The text of byte-level tokens; one with a character that stands for no byte gives its own UTF-8. */
+/** The text of byte-level tokens. */
 export function fromByteLevel(tokens: readonly string[]): string {
-  const bytes = tokens.flatMap((token) => {
-    const own = [...token].map((character) => BYTES.get(character));
-    return own.every((byte) => byte !== undefined) ? own : [...encodeUtf8(token)];
-  });
-  return lossyUtf8.decode(Uint8Array.from(bytes));
+  return lossyUtf8.decode(Uint8Array.from(tokens.flatMap((token) => [...byteLevelBytes(token)])));
+}
+
+/** The bytes of a byte-level token; one with a character that stands for no byte gives its own UTF-8. */
+export function byteLevelBytes(token: string): Uint8Array {
+  const own = [...token].map((character) => BYTES.get(character));
+  return own.every((byte) => byte !== undefined) ? Uint8Array.from(own) : encodeUtf8(token);
 }
 
 /** The name of a byte among the tokens of a vocabulary with byte fallback. */

@@ -5,6 +5,7 @@ import { unsupported } from "./component.ts";
 import { type Decoder, makeDecoder, spaced } from "./decoders.ts";
 import type { Model } from "./model.ts";
 import { makeModel } from "./models.ts";
+import { type OriginalPlace, placeTracer } from "./normal-places.ts";
 import { makeNormalizer, type Normalizer } from "./normalizers.ts";
 import {
   type Encoding,
@@ -14,6 +15,22 @@ import {
   type PostProcessor,
 } from "./post-processors.ts";
 import { makePreTokenizer, type Piece, type PreTokenizer } from "./pre-tokenizers.ts";
+import type { Span } from "./spans.ts";
+import { type FindPlaces, placeFinder } from "./token-places.ts";
+
+/** Ids, and for each the UTF-16 units of the text that it stands for. */
+export interface PlacedIds {
+  readonly ids: readonly number[];
+  readonly places: readonly Span[];
+}
+
+/** A part of a normalised text with its ids. */
+interface NormalPart {
+  readonly text: string;
+  readonly start: number;
+  readonly ids: readonly number[];
+  readonly isAdded: boolean;
+}
 
 /**
  * A `tokenizer.json` at work, as Rust's `tokenizers` 0.23 runs it. The sections `truncation` and `padding` are left
@@ -26,6 +43,8 @@ export class Pipeline {
   private readonly postProcessor: PostProcessor | undefined;
   private readonly decoder: Decoder;
   private readonly added: AddedTokens;
+  private readonly findPlaces: FindPlaces;
+  private readonly traceNormal: (text: string) => OriginalPlace;
 
   /**
    * @param json the checked file
@@ -33,6 +52,8 @@ export class Pipeline {
    */
   constructor(json: TokenizerJson) {
     const { normalizer, pre_tokenizer, post_processor, decoder } = json;
+    this.traceNormal = placeTracer(normalizer);
+    this.findPlaces = placeFinder(json);
     this.normalizer = normalizer ? makeNormalizer(normalizer, "normalizer") : undefined;
     this.preTokenizer = pre_tokenizer ? makePreTokenizer(pre_tokenizer, "pre_tokenizer") : undefined;
     checkStart(this.normalizer, this.preTokenizer);
@@ -73,6 +94,20 @@ export class Pipeline {
     return Math.max(this.model.highestId, this.added.highestId);
   }
 
+  /** The ids of a text without special tokens around it, and where in it each token stands. */
+  encodeWithPlaces(text: string): PlacedIds {
+    checkWellFormed(text);
+    return joinPlaced(
+      this.added
+        .findPlain(text)
+        .map((part) =>
+          part.id === undefined
+            ? this.placedIdsOfPart(text, part)
+            : { ids: [part.id], places: [[part.start, part.end]] },
+        ),
+    );
+  }
+
   private idsOf(text: string): number[] {
     checkWellFormed(text);
     return this.added
@@ -81,20 +116,49 @@ export class Pipeline {
   }
 
   /** The ids of a part without such added tokens as are looked for in the text itself. */
-  private idsOfPart(text: string, { start, end }: TextPart): number[] {
+  private idsOfPart(text: string, part: TextPart): number[] {
+    return this.normalParts(text, part).flatMap(({ ids }) => ids);
+  }
+
+  /** The same by the added tokens that are looked for in normalised text, and what is between them. */
+  private normalParts(text: string, { start, end }: TextPart): NormalPart[] {
     const part = text.slice(start, end);
     const normal = this.normalizer?.normalize(part) ?? part;
     const atStart = start === 0 && !this.normalizer?.dropsStart?.(part);
-    return this.added.findNormalized(normal).flatMap(({ id, start: from, end: to }) => {
-      if (id !== undefined) return [id];
-      const piece = { text: normal.slice(from, to), atStart: atStart && from === 0 };
-      return this.pieces(piece).flatMap(({ text: word }) => this.model.tokenize(word));
+    return this.added.findNormalized(normal).map(({ id, start: from, end: to }) => {
+      const inside = normal.slice(from, to);
+      if (id !== undefined) return { text: inside, start: from, ids: [id], isAdded: true };
+      const pieces = this.pieces({ text: inside, atStart: atStart && from === 0 });
+      return {
+        text: inside,
+        start: from,
+        ids: pieces.flatMap((piece) => [...this.model.tokenize(piece.text)]),
+        isAdded: false,
+      };
     });
+  }
+
+  private placedIdsOfPart(text: string, part: TextPart): PlacedIds {
+    const original = this.traceNormal(text.slice(part.start, part.end));
+    const placed = this.normalParts(text, part).map(({ text: inside, start, ids, isAdded }): PlacedIds => {
+      const tokens = ids.map((id) => this.model.tokenOf(id) ?? "");
+      const spans: readonly Span[] = isAdded ? [[0, inside.length]] : this.findPlaces(inside, tokens);
+      const places = spans.map(([from, to]): Span => {
+        const [first, last] = original(start + from, start + to);
+        return [part.start + first, part.start + last];
+      });
+      return { ids, places };
+    });
+    return joinPlaced(placed);
   }
 
   private pieces(piece: Piece): Piece[] {
     return this.preTokenizer?.split(piece) ?? [piece];
   }
+}
+
+function joinPlaced(parts: readonly PlacedIds[]): PlacedIds {
+  return { ids: parts.flatMap(({ ids }) => ids), places: parts.flatMap(({ places }) => places) };
 }
 
 /** `Metaspace` under the scheme "first" needs to know what the text began with; rarely that can't be said. */
