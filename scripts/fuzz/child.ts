@@ -38,6 +38,9 @@ export interface Progress {
   readonly refused: number;
 }
 
+/** Inputs between two looks at the memory, which take long. */
+const LOOKS = 32;
+
 /** Runs inputs one after another. What kills or stops this process is noticed by the one that started it. */
 export async function runChild(
   { target: name, first, count, until, progress }: Work,
@@ -47,14 +50,15 @@ export async function runChild(
   const file = openSync(progress, "r+");
   const state = new Float64Array(3);
   const told = new Set<string>();
-  const watched = watchProcess();
+  const unheard = watchRejections();
+  const needsMuch = watchMemory();
   let [seed, accepted, refused] = [first, 0, 0];
-  for (let goesOn = true; goesOn && seed < first + count && Date.now() < until; seed++) {
+  while (seed < first + count && Date.now() < until) {
     state.set([seed, accepted, refused]);
     writeSync(file, new Uint8Array(state.buffer), 0, state.byteLength, 0);
     const input = inputOf(name, target, seed);
     const own = await ending(target, input);
-    const found = (await watched()) ?? own;
+    const found = (await unheard()) ?? own;
     if (found === "accepted") accepted++;
     else if (found === "refused") refused++;
     else {
@@ -62,29 +66,39 @@ export async function runChild(
       const files = told.has(key) ? undefined : filesOf(await reduced(target, input, found));
       told.add(key);
       tell({ ...found, target: name, seed, ...(files && { files }) });
-      goesOn = found.kind !== "memory"; // what was needed once stays counted
     }
+    seed++;
+    const isLook = (seed - first) % LOOKS === 0 || seed === first + count;
+    if (!isLook || !needsMuch()) continue;
+    // One of these; each will be read alone. What was needed once stays counted: this process ends.
+    const detail = `the process needs more than ${MOST_BYTES} bytes beyond what it began with`;
+    for (let back = Math.min(LOOKS, seed - first); back > 0; back--)
+      tell({ kind: "memory", detail, target: name, seed: seed - back });
+    break;
   }
   closeSync(file);
   return { seed, accepted, refused };
 }
 
-/** Gives what the last input did to the process behind the back of the one who reads it. */
-function watchProcess(): () => Promise<Unclean | undefined> {
+/** Gives what promises failed with that nobody awaited, since it was last asked. */
+function watchRejections(): () => Promise<Unclean | undefined> {
   let unheard: Unclean | undefined;
   process.on("unhandledRejection", (error) => {
     unheard ??= { kind: "rejection", detail: described(error) };
   });
-  const needed = () => process.resourceUsage().maxRSS * 1024;
-  const atRest = needed();
   return async () => {
     await new Promise(setImmediate); // rejections are told, and messages sent
     const found = unheard;
     unheard = undefined;
-    if (found || needed() <= atRest + MOST_BYTES) return found;
-    const detail = `the process needs more than ${MOST_BYTES} bytes beyond what it began with`;
-    return { kind: "memory", detail };
+    return found;
   };
+}
+
+/** Whether the process has needed too much beyond what it began with. */
+function watchMemory(): () => boolean {
+  const needed = () => process.resourceUsage().maxRSS * 1024;
+  const atRest = needed();
+  return () => needed() > atRest + MOST_BYTES;
 }
 
 /** A smaller input of the same fault, where its message does not say enough. */

@@ -10,12 +10,15 @@ const LIMITS = {
 
 const nothing = () => {};
 
+/** All that is staged is written here: at most so much at a time. */
+const STAGING = new ArrayBuffer(2 ** 16);
+
 /**
  * A device that takes everything, keeps nothing and computes nothing: what reads files can be run to its end without a
  * driver, and needs memory for what it reads alone.
  */
 export function idleDevice(): Device {
-  const buffer = { destroy: nothing, unmap: nothing, getMappedRange: () => new ArrayBuffer(2 ** 16) };
+  const buffer = { destroy: nothing, unmap: nothing, getMappedRange: () => STAGING };
   const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
   const encoder = { beginComputePass: () => pass, copyBufferToBuffer: nothing, finish: () => ({}) };
   const gpu = {

@@ -59,21 +59,28 @@ export function folderOf(input: InputFiles): FileSource {
   return memoryFiles("folder", input);
 }
 
-/**
- * Reads an input and judges how that ended. Memory and hanging are for a watcher in another process.
- * @param clock processor time so far, ms
- */
-export async function ending(target: Target, input: InputFiles, clock = processorMs): Promise<Ending> {
-  const begin = clock();
-  const found = await outcome(target, input);
-  const ms = clock() - begin;
-  if (ms <= MOST_MS || typeof found === "object") return found;
+/** Clocks, ms: to take the time of the processor takes long itself. */
+const CLOCKS = {
+  wall: () => performance.now(),
+  processor(): number {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
+/** Reads an input and judges how that ended. Memory and hanging are for a watcher in another process. */
+export async function ending(target: Target, input: InputFiles, clocks = CLOCKS): Promise<Ending> {
+  const first = await timed(target, input, clocks.wall);
+  if (typeof first.found === "object" || first.ms <= MOST_MS) return first.found;
+  const { found, ms } = await timed(target, input, clocks.processor); // or was the machine busy?
+  if (typeof found === "object" || ms <= MOST_MS) return found;
   return { kind: "slow", detail: `took ${Math.round(ms)} ms and was ${found}` };
 }
 
-function processorMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
+async function timed(target: Target, input: InputFiles, clock: () => number) {
+  const begin = clock();
+  const found = await outcome(target, input);
+  return { found, ms: clock() - begin };
 }
 
 async function outcome(target: Target, input: InputFiles): Promise<Ending> {

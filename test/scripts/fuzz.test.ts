@@ -39,13 +39,21 @@ describe("an input is not clean", () => {
   });
 
   test("where it takes long", async () => {
-    const times = [5, 1006];
-    const found = await ending(
-      target(() => {}),
-      new Map(),
-      () => times.shift() as number,
-    );
-    expect(found).toEqual({ kind: "slow", detail: "took 1001 ms and was accepted" });
+    const read = (wall: number[], processor: number[]) =>
+      ending(
+        target(() => {}),
+        new Map(),
+        {
+          wall: () => wall.shift() as number,
+          processor: () => processor.shift() as number,
+        },
+      );
+    expect(await read([5, 1006], [7, 1009])).toEqual({
+      kind: "slow",
+      detail: "took 1002 ms and was accepted",
+    });
+    expect(await read([5, 1006], [7, 1007])).toBe("accepted"); // the machine was busy
+    expect(await read([5, 1005], [])).toBe("accepted");
   });
 
   test("and is clean otherwise", async () => {

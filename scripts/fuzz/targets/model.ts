@@ -1,6 +1,7 @@
+import { join } from "node:path";
 import { type LoadedModel, openTaskModel } from "../../../src/load/model.ts";
 import { isLeaf, modules } from "../../../src/nn/module.ts";
-import { filesBelow, modelFolders } from "../corpus.ts";
+import { FIXTURES, filesBelow, jsonAt, modelFolders } from "../corpus.ts";
 import { idleDevice } from "../idle-device.ts";
 import { type JsonTree, textOf, treeOf } from "../json-tree.ts";
 import { mutateJson } from "../mutate-json.ts";
@@ -11,13 +12,37 @@ import { mutateSafetensors } from "./safetensors.ts";
 /** Files of the fixtures that are no part of a model. */
 const OTHERS = /^golden|^adapter\//;
 
+const device = idleDevice();
 let folders: ReadonlyMap<string, Uint8Array>[] | undefined;
 
 function all(): readonly ReadonlyMap<string, Uint8Array>[] {
-  folders ??= modelFolders().map(
-    (folder) => new Map([...filesBelow(folder)].filter(([name]) => !OTHERS.test(name))),
-  );
+  folders ??= modelFolders().map((folder) => {
+    const files = [...filesBelow(folder)].filter(([name]) => !OTHERS.test(name));
+    return new Map([...files, ...besideWeights(folder)]);
+  });
   return folders;
+}
+
+/** What the fixtures lack of a folder: how images are prepared, and how a sentence encoder was saved. */
+function besideWeights(folder: string): readonly (readonly [string, Uint8Array])[] {
+  const json = (name: string, value: unknown) =>
+    [name, new TextEncoder().encode(JSON.stringify(value))] as const;
+  if (folder.endsWith("vit")) {
+    const { bilinear } = jsonAt(join(FIXTURES, "images", "configs.json")) as { bilinear: object };
+    const crop = { do_center_crop: true, crop_size: { height: 4, width: 4 } };
+    return [json("preprocessor_config.json", { ...bilinear, size: { height: 4, width: 4 }, ...crop })];
+  }
+  if (!folder.endsWith("embedding")) return [];
+  const modules = ["Transformer", "Pooling", "Normalize"].map((name, idx) => ({
+    ...{ idx, name: String(idx), path: idx === 0 ? "" : `${idx}_${name}` },
+    type: `sentence_transformers.models.${name}`,
+  }));
+  return [
+    json("modules.json", modules),
+    json("1_Pooling/config.json", { pooling_mode_cls_token: false, pooling_mode_mean_tokens: true }),
+    json("sentence_bert_config.json", { max_seq_length: 8, do_lower_case: false }),
+    json("config_sentence_transformers.json", { prompts: { query: "q: " }, similarity_fn_name: "dot" }),
+  ];
 }
 
 function treeIn(files: ReadonlyMap<string, Uint8Array>, name: string): JsonTree {
@@ -41,7 +66,6 @@ export const model: Target = {
     return files.set(name, bytesOf(textOf(mutateJson(treeIn(files, name), random, donors)), random));
   },
   async read(input) {
-    const device = idleDevice();
     let loaded: LoadedModel | undefined;
     try {
       loaded = await openTaskModel(folderOf(input), device);

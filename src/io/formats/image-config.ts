@@ -77,7 +77,7 @@ export function readImageConfig(
     mean: normalise ? channels("image_mean") : [0, 0, 0],
     std: normalise ? channels("image_std") : [1, 1, 1],
   };
-  failAll(where, problems);
+  failAll(where, problems, "take the file that belongs to the weights, or correct the fields");
   return result;
 }
 

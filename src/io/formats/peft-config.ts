@@ -33,8 +33,8 @@ const RANK: Kind = {
 };
 const NUMBER: Kind = { wants: `a number${inWords(FACTOR)}`, accepts: (v) => isWithin(v, FACTOR) };
 const PROBABILITY: Kind = {
-  wants: "a number from 0 to 1",
-  accepts: (v) => typeof v === "number" && v >= 0 && v <= 1,
+  wants: "a number of at least 0 and below 1", // 1 drops everything
+  accepts: (v) => isWithin(v, { min: 0, below: 1 }),
 };
 const FLAG: Kind = { wants: "true or false", accepts: (v) => typeof v === "boolean" };
 const TEXT: Kind = { wants: "a string", accepts: isText };

@@ -1,7 +1,7 @@
 import { LoraError, Problems } from "../../util/fail.ts";
 import { asText, isObject, type JsonObject } from "../../util/json.ts";
 import { shown } from "../../util/shown.ts";
-import { type FileSource, readJson } from "../files/files.ts";
+import { type FileSource, leavesFolder, readJson } from "../files/files.ts";
 
 /** What the files of sentence-transformers say about an encoder, as far as it is its own. */
 export interface SentenceModules {
@@ -63,8 +63,7 @@ export async function readSentenceModules(
       `${MODULES} has the transformer in ${JSON.stringify(first.path)}; it must be the folder itself`,
     );
   }
-  const path = `${asText(second?.path) ?? ""}/config.json`;
-  const pooling = wanted ? readPooling(await optional(files, path), path, hidden, problems) : "";
+  const pooling = wanted ? await readPooling(files, second?.path, hidden, problems) : "";
   const { maxTokens, lowerCase } = await readTransformer(files, problems);
   if (problems.length > 0) {
     throw new LoraError("unsupported", `${files.label} as a sentence encoder`, new Problems(problems), HELP);
@@ -81,7 +80,18 @@ async function optional(files: FileSource, name: string): Promise<unknown> {
   return (await files.size(name)) === undefined ? undefined : readJson(files, name);
 }
 
-function readPooling(config: unknown, path: string, hidden: number, problems: string[]): string {
+async function readPooling(
+  files: FileSource,
+  folder: unknown,
+  hidden: number,
+  problems: string[],
+): Promise<string> {
+  if (typeof folder !== "string" || leavesFolder(folder)) {
+    problems.push(`${MODULES} has the pooling in ${shown(folder)}; it must be a folder below this one`);
+    return "";
+  }
+  const path = `${folder}/config.json`;
+  const config = await optional(files, path);
   if (!isObject(config)) {
     problems.push(`${path} is missing or no object`);
     return "";

@@ -101,6 +101,7 @@ describe("adapter_config.json", () => {
     [{ bias: { toString: 1 } }, 'bias is {"toString":1}'],
     [{ layers_to_transform: -1 }, "layers_to_transform is -1, expected a list of whole numbers ≥ 0"],
     [{ layers_to_transform: [0, -1] }, "layers_to_transform is [0,-1]"],
+    [{ lora_dropout: 1 }, "lora_dropout is 1, expected a number of at least 0 and below 1"],
     [{ r: 0 }, "r is 0, expected a whole number of at least 1"],
     [{ r: -4 }, "r is -4"],
     [{ lora_alpha: "16" }, 'lora_alpha is "16", expected a number'],
