@@ -208,6 +208,7 @@ describe("configuration files", () => {
     ],
     ["- 1\n", /c\.yaml: is no list of keys and values/],
     ["lora_parameters: 3\n", /lora_parameters has no keys/],
+    ["lora_parameters: { constructor: 1 }\n", /lora_parameters\.constructor is unknown/],
   ])("%j is refused", (source, message) => {
     expect(() => read(source)).toThrow(message);
   });

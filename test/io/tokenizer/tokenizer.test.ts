@@ -179,6 +179,19 @@ describe("a GPT-2 style tokenizer", () => {
   });
 
   test("counts the vocabulary", () => expect(tokenizer.vocabSize).toBe(259));
+
+  test("counts the ids of special tokens around a text, too, which need not be in the vocabulary", () => {
+    const frame = (cls: number, sep: number) => ({
+      type: "BertProcessing",
+      cls: ["a", cls],
+      sep: ["b", sep],
+    });
+    const framed = (cls: number, sep: number) =>
+      createTokenizer({ ...GPT2_JSON, post_processor: frame(cls, sep) });
+    expect([framed(0, 1), framed(300, 1), framed(0, 400)].map(({ vocabSize }) => vocabSize)).toEqual([
+      ...[259, 301, 401],
+    ]);
+  });
 });
 
 describe("a tokenizer.json that cannot be used", () => {

@@ -90,8 +90,11 @@ export class Pipeline {
     return this.added.isSpecial(token);
   }
 
+  /** The highest id that a text can have: that of a special token around it may be no token's of the vocabulary. */
   get highestId(): number {
-    return Math.max(this.model.highestId, this.added.highestId);
+    const empty = [encodingOf([], 0), encodingOf([], 1)];
+    const frames = [empty.slice(0, 1), empty].flatMap((texts) => this.postProcessor?.(texts, true) ?? []);
+    return Math.max(this.model.highestId, this.added.highestId, ...joined(frames).ids);
   }
 
   /** The ids of a text without special tokens around it, and where in it each token stands. */
