@@ -94,7 +94,8 @@ export class Pipeline {
   get highestId(): number {
     const empty = [encodingOf([], 0), encodingOf([], 1)];
     const frames = [empty.slice(0, 1), empty].flatMap((texts) => this.postProcessor?.(texts, true) ?? []);
-    return Math.max(this.model.highestId, this.added.highestId, ...joined(frames).ids);
+    const known = Math.max(this.model.highestId, this.added.highestId);
+    return joined(frames).ids.reduce((highest, id) => Math.max(highest, id), known);
   }
 
   /** The ids of a text without special tokens around it, and where in it each token stands. */
