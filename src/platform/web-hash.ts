@@ -8,22 +8,22 @@ const BLOCK_BYTES = 64;
 interface BlockHash {
   readonly initial: readonly number[];
   /** Takes a block, in `schedule`'s first 16 words, into the state. */
-  compress(state: Uint32Array, schedule: Uint32Array): void;
+  compress(state: Int32Array, schedule: Int32Array): void;
 }
 
 /** Hashes in plain JavaScript. */
 export const webHash: Hash = (algorithm) => hasher(algorithm === "sha1" ? SHA1 : SHA256);
 
 function hasher({ initial, compress }: BlockHash): Hasher {
-  const state = Uint32Array.from(initial);
-  const schedule = new Uint32Array(80);
+  const state = Int32Array.from(initial);
+  const schedule = new Int32Array(80);
   const rest = new Uint8Array(BLOCK_BYTES);
   let restLength = 0;
   let total = 0;
 
   const takeBlock = (bytes: Uint8Array, at: number) => {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, BLOCK_BYTES);
-    for (let i = 0; i < 16; i++) schedule[i] = view.getUint32(4 * i);
+    for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(4 * i);
     compress(state, schedule);
   };
 
@@ -51,7 +51,7 @@ function hasher({ initial, compress }: BlockHash): Hasher {
       padding[0] = 0x80;
       new DataView(padding.buffer).setBigUint64(padding.length - 8, bits);
       update(padding);
-      return Array.from(state, (word) => word.toString(16).padStart(8, "0")).join("");
+      return Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
     },
   };
 }
@@ -59,39 +59,54 @@ function hasher({ initial, compress }: BlockHash): Hasher {
 const left = (x: number, by: number) => (x << by) | (x >>> (32 - by));
 const right = (x: number, by: number) => (x >>> by) | (x << (32 - by));
 
+// Every sum is cut to a signed 32-bit integer at once: engines then compute in integers, some ten times as fast.
+
 const SHA1: BlockHash = {
   initial: [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0],
   compress(state, w) {
     for (let t = 16; t < 80; t++) {
-      w[t] = left(
-        (w[t - 3] as number) ^ (w[t - 8] as number) ^ (w[t - 14] as number) ^ (w[t - 16] as number),
-        1,
-      );
+      w[t] = left(word(w, t - 3) ^ word(w, t - 8) ^ word(w, t - 14) ^ word(w, t - 16), 1);
     }
-    let [a = 0, b = 0, c = 0, d = 0, e = 0] = state;
+    let a = word(state, 0);
+    let b = word(state, 1);
+    let c = word(state, 2);
+    let d = word(state, 3);
+    let e = word(state, 4);
     for (let t = 0; t < 80; t++) {
-      const next = (left(a, 5) + sha1Mix(t, b, c, d) + e + (w[t] as number)) | 0;
-      [e, d, c, b, a] = [d, c, left(b, 30), a, next];
+      const next = (((left(a, 5) + sha1Mix(t, b, c, d)) | 0) + ((e + word(w, t)) | 0)) | 0;
+      e = d;
+      d = c;
+      c = left(b, 30);
+      b = a;
+      a = next;
     }
-    [a, b, c, d, e].forEach((value, i) => {
-      state[i] = (state[i] as number) + value;
-    });
+    add(state, [a, b, c, d, e]);
   },
 };
 
 /** The function and the constant of a round. */
 function sha1Mix(t: number, b: number, c: number, d: number): number {
-  if (t < 20) return ((b & c) ^ (~b & d)) + 0x5a827999;
-  if (t < 40) return (b ^ c ^ d) + 0x6ed9eba1;
-  if (t < 60) return ((b & c) ^ (b & d) ^ (c & d)) + 0x8f1bbcdc;
-  return (b ^ c ^ d) + 0xca62c1d6;
+  if (t < 20) return (((b & c) ^ (~b & d)) + 0x5a827999) | 0;
+  if (t < 40) return ((b ^ c ^ d) + 0x6ed9eba1) | 0;
+  if (t < 60) return (((b & c) ^ (b & d) ^ (c & d)) + 0x8f1bbcdc) | 0;
+  return ((b ^ c ^ d) + 0xca62c1d6) | 0;
+}
+
+function word(words: Int32Array, i: number): number {
+  return words[i] as number;
+}
+
+function add(state: Int32Array, values: readonly number[]): void {
+  values.forEach((value, i) => {
+    state[i] = word(state, i) + value;
+  });
 }
 
 const PRIMES = firstPrimes(64);
 
 /** The first 32 bits of the fractional part of a root: the standard's constants, of the first primes. */
 function fraction(root: number): number {
-  return Math.floor((root % 1) * 2 ** 32);
+  return Math.floor((root % 1) * 2 ** 32) | 0;
 }
 
 function firstPrimes(count: number): number[] {
@@ -100,22 +115,30 @@ function firstPrimes(count: number): number[] {
   return primes;
 }
 
-const SHA256_ROUNDS = Uint32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
+const SHA256_ROUNDS = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
 
 const SHA256: BlockHash = {
   initial: PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime))),
   compress(state, w) {
     for (let t = 16; t < 64; t++) {
-      const [x, y] = [w[t - 15] as number, w[t - 2] as number];
+      const x = word(w, t - 15);
+      const y = word(w, t - 2);
       const early = right(x, 7) ^ right(x, 18) ^ (x >>> 3);
       const late = right(y, 17) ^ right(y, 19) ^ (y >>> 10);
-      w[t] = (w[t - 16] as number) + early + (w[t - 7] as number) + late;
+      w[t] = (((word(w, t - 16) + early) | 0) + ((word(w, t - 7) + late) | 0)) | 0;
     }
-    let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
+    let a = word(state, 0);
+    let b = word(state, 1);
+    let c = word(state, 2);
+    let d = word(state, 3);
+    let e = word(state, 4);
+    let f = word(state, 5);
+    let g = word(state, 6);
+    let h = word(state, 7);
     for (let t = 0; t < 64; t++) {
-      const fromE = (right(e, 6) ^ right(e, 11) ^ right(e, 25)) + ((e & f) ^ (~e & g));
-      const fromA = (right(a, 2) ^ right(a, 13) ^ right(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-      const mixed = (h + fromE + (SHA256_ROUNDS[t] as number) + (w[t] as number)) | 0;
+      const fromE = ((right(e, 6) ^ right(e, 11) ^ right(e, 25)) + ((e & f) ^ (~e & g))) | 0;
+      const fromA = ((right(a, 2) ^ right(a, 13) ^ right(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      const mixed = (((h + fromE) | 0) + ((word(SHA256_ROUNDS, t) + word(w, t)) | 0)) | 0;
       h = g;
       g = f;
       f = e;
@@ -125,8 +148,6 @@ const SHA256: BlockHash = {
       b = a;
       a = (mixed + fromA) | 0;
     }
-    [a, b, c, d, e, f, g, h].forEach((value, i) => {
-      state[i] = (state[i] as number) + value;
-    });
+    add(state, [a, b, c, d, e, f, g, h]);
   },
 };

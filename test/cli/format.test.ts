@@ -50,14 +50,13 @@ describe("mlx-lm's lines", () => {
     [1e120, "1.000e+120"],
   ])("exponents as C prints them: %d", (x, wanted) => expect(formatExponent(x)).toBe(wanted));
 
-  test("a line every n steps and after the last one; skipped steps are told", () => {
+  test("a line every n steps and after the last one", () => {
     const lines: string[] = [];
     const reporter = lineReporter((line) => lines.push(line), 2);
-    for (const step of [1, 2, 3, 4, 5]) reporter.step(metrics(step, { skipped: step === 3 }));
+    for (const step of [1, 2, 3, 4, 5]) reporter.step(metrics(step, { skipped: step === 3 })); // which the trainer tells
     reporter.close();
     expect(lines.map((line) => line.slice(0, 27))).toEqual([
       "Iter 2: Train loss 1.500, L",
-      "Iter 3: the gradient was no",
       "Iter 4: Train loss 3.500, L",
       "Iter 5: Train loss 5.000, L",
     ]);

@@ -149,7 +149,9 @@ async function fetchOnce(
 function redirectOf({ status, headers }: Response, url: string): URL | undefined {
   const location = headers.get("location");
   if (status < 300 || status >= 400 || location === null) return undefined;
-  return URL.canParse(location, url) ? new URL(location, url) : undefined;
+  if (!URL.canParse(location, url)) return undefined;
+  // A user and a password of somebody else's choice; fetch refuses them, in a message that shows them.
+  return Object.assign(new URL(location, url), { username: "", password: "" });
 }
 
 /** Throws unless a redirect may be followed: what came by https does not go on by http, which anybody could change. */

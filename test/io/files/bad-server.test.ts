@@ -24,6 +24,22 @@ describe("a server that misbehaves", () => {
     expect(rig.server.requests.length).toBe(5);
   });
 
+  test("no answer begins, or 503: what was downloaded before is used after one attempt", async () => {
+    const cache = memoryCache();
+    await rig.hub({ cache }).read("config.json", 0, 8);
+    const before = rig.server.requests.length;
+    answering(() => {});
+    const limits = { answer: 60, stall: 400 };
+    expect(await rig.hub({ cache, limits }).read("config.json", 0, 8)).toEqual(utf8(CONFIG));
+    answering((_, response) => response.writeHead(503).end());
+    expect(await rig.hub({ cache }).read("config.json", 0, 8)).toEqual(utf8(CONFIG));
+    expect(rig.server.requests.length).toBe(before + 2);
+    expect(rig.warnings).toEqual([
+      expect.stringMatching(/no answer began for 0.06 s.*; what was downloaded before is used$/),
+      expect.stringMatching(/the server answered 503.*; what was downloaded before is used$/),
+    ]);
+  });
+
   test("a body that stalls is asked for again from where it stopped", async () => {
     let stalls = 1;
     answering((request, response) => {
@@ -49,6 +65,13 @@ describe("a server that misbehaves", () => {
   test("a redirect that says no where is no answer", async () => {
     answering((_, response) => response.writeHead(302).end());
     expect((await errorOf(() => rig.hub().size("config.json"))).message).toContain("the server answered 302");
+  });
+
+  test("redirects with a user and a password are followed without them", async () => {
+    const elsewhere = `${rig.cdn.origin.replace("//", "//me:secret@")}/files/config.json`;
+    answering((_, response) => response.writeHead(302, { location: elsewhere }).end());
+    expect(await rig.hub().read("config.json", 0, 8)).toEqual(utf8(CONFIG));
+    expect(rig.cdn.requests.every(({ authorization }) => authorization === undefined)).toBe(true);
   });
 
   test("redirects to another protocol", async () => {
