@@ -35,6 +35,7 @@ export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait }
 export { type DType, fromArray, scoped, Tensor } from "./gpu/tensor.ts";
 export type { FileSource, HubRepository } from "./io/files/files.ts";
 export { memoryFiles } from "./io/files/files.ts";
+export type { GenerationSettings } from "./io/formats/generation-config.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";

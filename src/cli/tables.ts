@@ -249,7 +249,7 @@ export const GENERATE_OPTIONS = {
   temperature: number({
     fallback: GENERATE_DEFAULTS.temperature,
     ...SAMPLING_BOUNDS.temperature,
-    help: "0 takes the most likely token",
+    help: "0 takes the most likely token; this and what follows: by default as the model's generation_config.json says",
     aliases: ["temp"],
   }),
   top_k: integer({ fallback: GENERATE_DEFAULTS.topK, min: 0, help: "only the k most likely tokens; 0: all" }),

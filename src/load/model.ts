@@ -1,8 +1,13 @@
 import { describeAlienIds } from "../data/vocabulary.ts";
 import type { Device } from "../gpu/device.ts";
 import { type FileSource, type HubRepository, readJson } from "../io/files/files.ts";
-import { openCheckpoint } from "../io/formats/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
+import {
+  type GenerationSettings,
+  readGenerationSettings,
+  unusedGenerationSettings,
+} from "../io/formats/generation-config.ts";
 import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
 import { checkQuantisation } from "../io/formats/quantised.ts";
 import { readSentenceModules } from "../io/formats/sentence-modules.ts";
@@ -36,6 +41,8 @@ export interface ModelFiles {
   readonly tokenizer: Tokenizer | undefined;
   /** Chat templates of a language model by name; empty where there are none. */
   readonly chatTemplates: ChatTemplateSources;
+  /** How `generation_config.json` has a language model's tokens chosen; empty where there is none. */
+  readonly generation: GenerationSettings;
   /** How an image model wants its images; absent where the model reads text. */
   readonly images: ImageConfig | undefined;
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
@@ -123,10 +130,14 @@ export async function openTaskModel<T extends Task = Task>(
   };
   let images: ImageConfig | undefined;
   let chatTemplates: ChatTemplateSources = new Map();
+  let generation: GenerationSettings = {};
   let notes: readonly string[] = [];
   try {
     model = build(device, weights.root) as ModelOf[T];
-    if (model.task === "causal-lm") chatTemplates = await readChatTemplates(files);
+    if (model.task === "causal-lm") {
+      chatTemplates = await readChatTemplates(files);
+      [generation, notes] = generationOf(checkpoint, model, tokenizer);
+    }
     images = "image" in model ? await openImageConfig(files, model) : undefined;
     if (model.task === "sentence-embedding") {
       const encoder = await withModules(files, model, tokenizer);
@@ -149,10 +160,28 @@ export async function openTaskModel<T extends Task = Task>(
     hub: files.hub,
     tokenizer,
     chatTemplates,
+    generation,
     images,
     initialised,
   };
   return Object.assign({}, model, beside, { release });
+}
+
+const GENERATION_FILE = "generation_config.json";
+
+/** How the model's text is to be made, and what about that deserves attention. */
+function generationOf(
+  { generationConfig = {}, label }: Checkpoint,
+  { config: { vocabSize } }: LanguageModel,
+  tokenizer: Tokenizer | undefined,
+): [GenerationSettings, notes: readonly string[]] {
+  const unused = unusedGenerationSettings(generationConfig);
+  const deaf = tokenizer?.stopTokenIds.filter((id) => id >= vocabSize) ?? [];
+  const notes = [
+    ...(unused.length > 0 ? [`${GENERATION_FILE} has ${unused.join(", ")}, not used here`] : []),
+    ...deaf.map((id) => `no text ends with the token ${id}: the model's embedding has ${vocabSize} rows`),
+  ];
+  return [readGenerationSettings(generationConfig, `${label}/${GENERATION_FILE}`), notes];
 }
 
 /** The encoder as sentence-transformers saved it: its pooling, and the length to which it cuts texts. */

@@ -52,6 +52,7 @@ export async function* generateTokens(
   requireLive("generate", model.root);
   const { maxNewTokens, eosTokenIds = [], seed, ...sampling } = withDefaults(GENERATE_DEFAULTS, options);
   checkPrompt(model, promptIds);
+  checkStops(eosTokenIds, model.config.vocabSize);
   const capacity = Math.min(promptIds.length + maxNewTokens, model.config.maxPositions);
   const cache = model.newCache(capacity);
   const random = createRandom(seed);
@@ -89,6 +90,16 @@ function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
   }
   const problem = idsProblem(promptIds, model.config, "promptIds");
   if (problem !== undefined) fail("generate", `the prompt ${problem}`);
+}
+
+function checkStops(ids: readonly number[], vocabSize: number): void {
+  const alien = ids.find((id) => id >= vocabSize);
+  if (alien === undefined) return;
+  fail(
+    "generate",
+    `eosTokenIds has ${alien}, and the model's embedding ${vocabSize} rows`,
+    "no text ends with it",
+  );
 }
 
 async function nextToken(

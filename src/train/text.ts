@@ -13,7 +13,16 @@ import { alienToken, REMEDY } from "../data/vocabulary.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
-import { callback, checkOptions, listOf, pickOptions, type Rules, required, text } from "../util/options.ts";
+import {
+  callback,
+  checkOptions,
+  listOf,
+  pickOptions,
+  type Rules,
+  required,
+  text,
+  withDefaults,
+} from "../util/options.ts";
 import {
   EVALUATION_RULES,
   type Evaluation,
@@ -103,7 +112,8 @@ export interface GenerateOptions extends TokenOptions {
 const GENERATE_RULES: Rules<GenerateOptions> = { ...TOKEN_RULES, stop: listOf(text(), "a list of texts") };
 
 /**
- * Continues a text; yields printable pieces as they come, characters whole.
+ * Continues a text; yields printable pieces as they come, characters whole. Sampling that is not given is that of the
+ * model's `generation_config.json`, as in transformers: the most likely token where there is none.
  * @throws LoraError as {@link generateTokens} does, and for an empty stop string
  */
 export async function* generate(
@@ -121,8 +131,8 @@ export async function* generate(
   const decoder = tokenizer.decodeStream({ after: promptIds });
   const stops = new StopStrings(options.stop ?? []);
   for await (const token of generateTokens(model, promptIds, {
-    ...pickOptions(options, TOKEN_RULES),
-    eosTokenIds: options.eosTokenIds ?? tokenizer.stopTokenIds,
+    ...withDefaults(model.generation, pickOptions(options, TOKEN_RULES)),
+    eosTokenIds: options.eosTokenIds ?? tokenizer.stopTokenIds.filter((id) => id < rows),
   })) {
     const special = tokenizer.specialToken(token);
     const shown = special === undefined ? stops.push(decoder.push(token)) : stops.pushHidden(special);

@@ -76,6 +76,7 @@ async function hollowModel(config: HfConfig): Promise<LoadedModel> {
     name: "base",
     tokenizer: undefined,
     chatTemplates: new Map(),
+    generation: {},
     images: undefined,
     initialised: [],
     release,

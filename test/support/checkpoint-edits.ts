@@ -45,10 +45,16 @@ export function withTokenizer(
   change: (json: Record<string, unknown>) => unknown,
 ): FileSource {
   const json = JSON.parse(readFileSync(`${folder}/tokenizer.json`, "utf8")) as Record<string, unknown>;
-  const texts = new Map([
-    ["tokenizer.json", new TextEncoder().encode(JSON.stringify(change(json)))],
-    ["tokenizer_config.json", new Uint8Array(readFileSync(`${folder}/tokenizer_config.json`))],
-  ]);
+  return withFiles(files, {
+    "tokenizer.json": JSON.stringify(change(json)),
+    "tokenizer_config.json": readFileSync(`${folder}/tokenizer_config.json`, "utf8"),
+  });
+}
+
+/** The same with some files more, or others in their place. */
+export function withFiles(files: FileSource, contents: Readonly<Record<string, string>>): FileSource {
+  const encoder = new TextEncoder();
+  const texts = new Map(Object.entries(contents).map(([name, text]) => [name, encoder.encode(text)]));
   return {
     label: files.label,
     size: async (name) => texts.get(name)?.length ?? files.size(name),

@@ -1,9 +1,12 @@
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { encodePrompt } from "../../src/data/special-frame.ts";
 import type { Tokenizer } from "../../src/io/tokenizer/tokenizer.ts";
-import type { Model } from "../../src/load/model.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
 import { type GenerateOptions, generate } from "../../src/train/text.ts";
+import { withFiles } from "../support/checkpoint-edits.ts";
+import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";
 
 const demo = await openTestModel(BUNDLED_MODEL);
@@ -72,4 +75,41 @@ test("a special token ends the text where a stop string is one or holds one", as
   expect(await text(["<|im_end|>"])).toBe(before);
   expect(await text([`${before.at(-1)}<|im_end|>`])).toBe(before.slice(0, -1));
   expect((await text(["<|im_start|>"])).startsWith(before)).toBe(true);
+});
+
+describe("generation_config.json", () => {
+  async function open(config: object): Promise<{ model: Model; warnings: string[] }> {
+    const warnings: string[] = [];
+    const files = withFiles(folderFiles(BUNDLED_MODEL), { "generation_config.json": JSON.stringify(config) });
+    const onWarning = (warning: string) => warnings.push(warning);
+    return { model: await openModel(files, await testDevice(), { onWarning }), warnings };
+  }
+  const text = async (model: Model, options: GenerateOptions = {}) =>
+    (await pieces(model, { maxNewTokens: 16, seed: 5, ...options })).join("");
+
+  test("says how tokens are chosen, unless the caller does", async () => {
+    const { model } = await open({ do_sample: true, temperature: 1.5, top_k: 0, repetition_penalty: 1.3 });
+    const given = { temperature: 1.5, topK: 0, repetitionPenalty: 1.3 };
+    expect(model.generation).toEqual(given);
+    expect(await text(model)).toBe(await text(demo, given));
+    expect(await text(model)).not.toBe(await text(demo));
+    expect(await text(model, { temperature: 0, repetitionPenalty: 1 })).toBe(await text(demo));
+    expect(await text(model, { temperature: undefined } as GenerateOptions)).toBe(await text(demo, given));
+    model.release();
+  });
+
+  test("what is not used is told, and an end that no token can be", async () => {
+    const { model, warnings } = await open({ num_beams: 4, eos_token_id: [2, 99_999] });
+    expect(warnings).toEqual([
+      expect.stringMatching(/generation_config\.json has num_beams 4, not used here$/),
+      expect.stringMatching(/no text ends with the token 99999: the model's embedding has \d+ rows$/),
+    ]);
+    expect(await text(model)).toBe(await text(demo));
+    await expect(text(model, { eosTokenIds: [99_999] })).rejects.toThrow(/eosTokenIds has 99999/);
+    model.release();
+  });
+
+  test("one with nonsense is refused by the names of its fields", async () => {
+    await expect(open({ do_sample: true, temperature: -1 })).rejects.toThrow(/temperature is -1/);
+  });
 });

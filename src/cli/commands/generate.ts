@@ -1,6 +1,6 @@
 import { text as readAll } from "node:stream/consumers";
 import { type Model, requireTokenizer } from "../../load/model.ts";
-import { generate } from "../../train/text.ts";
+import { type GenerateOptions, generate } from "../../train/text.ts";
 import { adapterReference, openCliAdapter, openCliModel } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { GENERATE_OPTIONS } from "../tables.ts";
@@ -11,17 +11,21 @@ import type { Terminal } from "../terminal.ts";
  * @returns the exit code
  */
 export async function runGenerate(
-  { settings }: Settled<typeof GENERATE_OPTIONS>,
+  settled: Settled<typeof GENERATE_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
+  const { settings } = settled;
   const prompt = settings.prompt === "-" ? await readAll(process.stdin) : settings.prompt;
   const note = (line: string) => terminal.note(line);
   const adapter = adapterReference(settings.adapter_path, settings);
   const { model } = await openCliModel(settings, note);
   if (adapter !== undefined) await openCliAdapter(model, adapter, note);
+  const options = generateOptions(settled);
+  const sampling = describeSampling(model.generation, options);
+  if (sampling !== undefined) note(sampling);
   const { counted, counts } = countTokens(model);
   const started = performance.now();
-  for await (const piece of generate(counted, prompt, generateOptions(settings))) {
+  for await (const piece of generate(counted, prompt, options)) {
     terminal.write(piece);
     if (terminal.closed) return 0;
   }
@@ -31,17 +35,29 @@ export async function runGenerate(
   return 0;
 }
 
-function generateOptions(settings: Settled<typeof GENERATE_OPTIONS>["settings"]) {
+/** What is not given on the command line stays away: the model's own sampling counts then. */
+function generateOptions({ settings, given }: Settled<typeof GENERATE_OPTIONS>): GenerateOptions {
+  const { temperature, top_k, top_p, min_p, repetition_penalty } = settings;
   return {
     maxNewTokens: settings.max_tokens,
-    temperature: settings.temperature,
-    topK: settings.top_k,
-    topP: settings.top_p,
-    minP: settings.min_p,
-    repetitionPenalty: settings.repetition_penalty,
+    ...(given.has("temperature") && { temperature }),
+    ...(given.has("top_k") && { topK: top_k }),
+    ...(given.has("top_p") && { topP: top_p }),
+    ...(given.has("min_p") && { minP: min_p }),
+    ...(given.has("repetition_penalty") && { repetitionPenalty: repetition_penalty }),
     stop: settings.stop,
     seed: settings.seed,
   };
+}
+
+/** Which of the model's own sampling counts, where any does. */
+function describeSampling(generation: Model["generation"], options: GenerateOptions): string | undefined {
+  const used = Object.entries(generation).filter(([name]) => !(name in options));
+  if (used.length === 0) return undefined;
+  const list = used.map(
+    ([name, value]) => `${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)} ${value}`,
+  );
+  return `Sampling of the model's generation_config.json: ${list.join(", ")}`;
 }
 
 interface Counts {
