@@ -30,8 +30,10 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 
 /**
  * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does, and the names of a classifier's classes:
- * all or none. Where the device was lost while training, it writes what {@link adapterFiles} has of it.
- * @throws LoraError where the folder cannot be written to or the disk is full; what was there is then as before
+ * all or none, whatever ends the process. Where the device was lost while training, it writes what {@link adapterFiles}
+ * has of it.
+ * @throws LoraError where the folder cannot be written to, another process writes into it or the disk is full; what was
+ * there is then as before
  */
 export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
   checkFolder("saveAdapter", folder);
@@ -43,8 +45,8 @@ export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promi
  * Such files of a model that was in the folder before go; other files stay. The adapter stays on the model in memory,
  * which is as before.
  * @param options where the model's files are found, as in {@link loadModel}
- * @throws LoraError where the files are not there any more, or the folder cannot be written to, is the model's own or
- * holds an adapter
+ * @throws LoraError where the files are not there any more, or the folder cannot be written to, is written to by another
+ * process, is the model's own or holds an adapter
  */
 export async function saveMerged(
   model: LoadedModel,

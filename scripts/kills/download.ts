@@ -10,7 +10,7 @@ import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { numbersIn } from "./saves.ts";
-import { type Subject, saysSomething, type Verdict } from "./subject.ts";
+import { type Subject, says, type Verdict } from "./subject.ts";
 
 /** Some of the pieces in which a download is written to the disk. */
 const FILE_BYTES = 12 * 2 ** 20;
@@ -111,7 +111,7 @@ export function downloadSubject(program: readonly string[]): Subject {
       url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     },
     words: (folder) => [...program, "--child", "download", folder, String(begun), url],
-    begun: saysSomething,
+    begun: (child) => says(child, "began"),
     milliseconds: 250,
     isLeftover: (name) => !/^[0-9a-f]{64}(?:\.note)?$/.test(name),
     startWords: (folder) => [...program, "--child", "cache", folder],

@@ -8,7 +8,7 @@ import { isModelFile } from "../../src/load/model-folder.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { adapterState, isOfSave, modelState, namesIn, type States, stateOf, weightsState } from "./states.ts";
-import { type Subject, saysSomething, type Verdict } from "./subject.ts";
+import { type Subject, says, type Verdict } from "./subject.ts";
 
 interface Saves {
   readonly states: States;
@@ -56,7 +56,8 @@ export function savingSubject(name: string, program: readonly string[]): Subject
 
   return {
     words: (folder) => [...program, "--child", name, folder, String(begun + 1)],
-    begun: saysSomething,
+    // Some kills hit the start, which clears up after the last one.
+    begun: (child, _, random) => says(child, random.uniform() < 0.3 ? "start" : "began"),
     milliseconds: 40,
     async judge(folder, heard) {
       if (numbersIn(heard, "found").some((count) => count > 0))

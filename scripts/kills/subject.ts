@@ -29,10 +29,14 @@ export interface Subject {
 /** What a foreign program finds in a folder: the former state, the new one, or no configuration that it could read. */
 export type Verdict = "old" | "new" | "refused";
 
-/** Resolves when a process has said something, or has ended. */
-export function saysSomething(child: ChildProcess): Promise<void> {
+/** Resolves when a process has said a word, or has ended. */
+export function says(child: ChildProcess, word: string): Promise<void> {
   return new Promise((resolve) => {
-    child.stdout?.once("data", () => resolve());
+    let said = "";
+    child.stdout?.on("data", (text: string) => {
+      said += text;
+      if (said.includes(word)) resolve();
+    });
     child.once("exit", () => resolve());
   });
 }

@@ -66,7 +66,7 @@ function share(folder: string): Held {
     let made: readonly string[] = [];
     try {
       made = makeFolder(folder);
-      const path = realpathSync(folder);
+      const path = realpathSync.native(folder);
       const lock = heldAlready(path) ?? hold(path, made);
       lock.users++;
       return lock;

@@ -65,6 +65,23 @@ describe("folderFiles", () => {
     rmSync(elsewhere, { recursive: true });
   });
 
+  test("refuses what is no more as it was at the first look, so that no two states are read together", async () => {
+    for (const name of ["config", "weights"]) put(name, "1");
+    const files = folderFiles(folder);
+    expect(await files.size("config")).toBe(1);
+    await folderWriter(folder).write(
+      new Map([
+        ["config", "2"],
+        ["weights", "2"],
+      ]),
+    );
+    for (const name of ["config", "weights"]) {
+      const { message } = await errorOf(() => files.read(name, 0, 1));
+      expect(message).toContain(`${folder}/config: has changed since it was first looked at`);
+    }
+    expect(await folderFiles(folder).read("weights", 0, 1)).toEqual(utf8("2"));
+  });
+
   test("refuses names that leave the folder, missing files and bad ranges", async () => {
     put("a", "abc");
     const files = folderFiles(folder);

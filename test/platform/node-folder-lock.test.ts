@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { lockFolder } from "../../src/platform/node-folder-lock.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 import { nameOfProcess, type ProcessId, thisProcess } from "../../src/platform/node-process.ts";
@@ -187,6 +188,64 @@ describe("whose lock counts", () => {
     expect(a).toBe("4");
     expect(b).toBe("4");
     expect(readdirSync(folder)).toEqual(["a", "b"]);
+  });
+});
+
+describe("a folder in the middle of a save", () => {
+  const STAGING = ".webgpu-lora.save";
+  const SAVE = join(STAGING, "plan.json");
+  const put = (name: string, text: string) => {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  };
+  const plan = (...names: readonly string[]) =>
+    put(SAVE, JSON.stringify(names.map((name) => ({ name, isNew: true }))));
+
+  test("is read when the process that saves is through", async () => {
+    put("config", "1");
+    plan("config");
+    plantLock({ ...thisProcess(), machine: "0123456789ab" });
+    const text = folderFiles(folder).read("config", 0, 1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    put("config", "2");
+    rmSync(join(folder, STAGING), { recursive: true });
+    expect(await text).toEqual(new TextEncoder().encode("2"));
+  });
+
+  test("is not read where the save cannot be undone", async () => {
+    plan("config");
+    put(".webgpu-lora.lock", "");
+    const size = folderFiles(folder).size("config");
+    await expect(size).rejects.toThrow(`${folder}: a save was cut off here, and cannot be undone: `);
+  });
+
+  test.each([
+    ["leads out of the folder", "../outside/secret"],
+    ["goes through a link", "link/secret"],
+    ["is of a lock", ".webgpu-lora.lock/x"],
+  ])("moves nothing where the plan is a stranger's and a name %s", async (_, name) => {
+    mkdirSync(join(parent, "outside"));
+    writeFileSync(join(parent, "outside/secret"), "mine");
+    mkdirSync(folder, { recursive: true });
+    symlinkSync("../../outside", join(folder, "link"));
+    plan("config", name);
+    put(join(STAGING, "new-0"), "");
+    put(join(STAGING, "old-1"), "planted");
+    await expect(folderFiles(folder).size("config")).rejects.toThrow(/lists no files of this folder/);
+    expect(readFileSync(join(parent, "outside/secret"), "utf8")).toBe("mine");
+    expect(readdirSync(join(folder, STAGING)).sort()).toEqual(["new-0", "old-1", "plan.json"]);
+  });
+
+  test.each([["{"], ["[1]"], ['{"name":"a"}']])("is refused where its plan is %s", (text) => {
+    put(SAVE, text);
+    expect(() => lockFolder(folder)).toThrow(/plan\.json: lists no files of this folder/);
+    expect(readdirSync(folder)).toEqual([STAGING]);
+  });
+
+  test("is refused where something else is in the place of what is staged", () => {
+    put(STAGING, "mine");
+    expect(() => lockFolder(folder)).toThrow(/\.webgpu-lora\.save: is no folder/);
+    expect(readFileSync(join(folder, STAGING), "utf8")).toBe("mine");
   });
 });
 

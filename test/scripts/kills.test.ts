@@ -5,6 +5,10 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { adapterState, type Files, modelState, stateOf } from "../../scripts/kills/states.ts";
+import { readJson } from "../../src/io/files/files.ts";
+import { readPeftAdapter } from "../../src/io/formats/peft.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { LoraError } from "../../src/util/fail.ts";
 import { bundleForNode } from "../support/bundle.ts";
 
 const outdir = resolve(`node_modules/.cache/webgpu-lora/kills-test-${process.pid}`);
@@ -36,6 +40,39 @@ test("24 processes that are killed while they save leave the former state or the
 
 test("processes that are killed while they download leave nothing that is taken for whole", async () => {
   expect(await kills("download", "--kills", "4", "--seed", "7")).toMatch(/^download: 4 kills: /);
+});
+
+test("our reader never takes files of two states, whatever a writer does meanwhile", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "beside-"));
+  const child = spawn(process.execPath, [program, "--child", "adapter", folder, "0"], { stdio: "pipe" });
+  const ended = once(child, "close");
+  const seen = { whole: 0, refused: 0 };
+  try {
+    await once(child.stdout, "data");
+    child.stdout.resume();
+    while (seen.whole < 20) {
+      const files = folderFiles(folder);
+      const read = await Promise.all([readPeftAdapter(files), readJson(files, "labels.json")]).catch(
+        (error) => {
+          expect(error).toBeInstanceOf(LoraError);
+          return undefined;
+        },
+      );
+      if (!read) seen.refused++;
+      else {
+        const [{ config, tensors }, labels] = read;
+        const states = [...tensors.values()].map(({ lora_A }) => lora_A.data.at(-1));
+        expect(new Set([config.lora_alpha - 1, ...states]).size).toBe(1);
+        expect(labels).toEqual([`state ${config.lora_alpha - 1}`]);
+        seen.whole++;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  } finally {
+    child.kill("SIGKILL");
+    await ended;
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("the script sees mixtures and what is missing", () => {
