@@ -20,9 +20,9 @@ export function folderFiles(path: string): FileSource {
     size: async (name) => (await look(inside(path, name)))?.size,
     read: async (name, start, end) => {
       const file = inside(path, name);
-      const size = (await look(file))?.size ?? failMissing({ label: path }, name);
-      checkRange({ label: path, name, size, start, end });
-      return readRange(file, start, end);
+      const seen = (await look(file)) ?? failMissing({ label: path }, name);
+      checkRange({ label: path, name, size: seen.size, start, end });
+      return readRange(file, start, end, seen);
     },
     list: async (folder) => {
       const isThere = folder === undefined || (await isFolder(inside(path, folder)));
@@ -38,33 +38,40 @@ export function folderFiles(path: string): FileSource {
   };
 }
 
-/** Looks at files of a folder, and refuses where one that it has seen is another one now. */
+/** Looks at files of a folder, one after another, and refuses where one that it has seen is another one now. */
 function stateKeeper(folder: string): (file: string) => Promise<FileState | undefined> {
   const seen = new Map<string, FileState>();
-  let oneState: Promise<void> | undefined;
-  const check = (file: string, now: FileState | undefined) => {
-    if (isSame(seen.get(file), now)) return;
-    fail(file, "has changed since it was first looked at", "read the folder again when nothing writes to it");
-  };
-  return async (file) => {
-    oneState ??= awaitOneState(folder);
-    await oneState;
+  const look = async (file: string) => {
     const found = await fileStat(file);
-    if (seen.has(file)) check(file, found);
+    const known = seen.get(file);
+    if (known) requireSame(file, known, found);
     else {
-      // A save that changes several files changes one that was read before this one: the first.
-      for (const other of [...seen.keys()]) check(other, await fileStat(other));
+      // A save that changes several files changes one first that was read before this one, which may be new already.
+      for (const [other, state] of seen) requireSame(other, state, await fileStat(other));
       if (found) seen.set(file, found);
     }
     return found;
+  };
+  let oneState: Promise<void> | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+  return (file) => {
+    const looking = turn.then(async () => {
+      oneState ??= awaitOneState(folder);
+      await oneState;
+      return look(file);
+    });
+    turn = looking.catch(() => {});
+    return looking;
   };
 }
 
 /** What tells a file from another one that has taken its place. */
 type FileState = Pick<Stats, "size" | "ino" | "mtimeMs">;
 
-function isSame(a: FileState | undefined, b: FileState | undefined): boolean {
-  return a?.size === b?.size && a?.ino === b?.ino && a?.mtimeMs === b?.mtimeMs;
+function requireSame(file: string, before: FileState, now: FileState | undefined): void {
+  const { size, ino, mtimeMs } = before;
+  if (size === now?.size && ino === now.ino && mtimeMs === now.mtimeMs) return;
+  fail(file, "has changed since it was first looked at", "read the folder again when nothing writes to it");
 }
 
 function inside(path: string, name: string): string {
@@ -93,10 +100,19 @@ export function noneIfMissing(error: unknown): undefined {
   if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
 }
 
-/** The bytes [start, end) of a file. */
-export async function readRange(file: string, start: number, end: number): Promise<Uint8Array> {
-  const handle = await open(file, "r");
+/** The bytes [start, end) of a file, which may have to be one that was seen before. */
+export async function readRange(
+  file: string,
+  start: number,
+  end: number,
+  seen?: FileState,
+): Promise<Uint8Array> {
+  const handle = await open(file, "r").catch((error) => {
+    if (seen && noneIfMissing(error) === undefined) requireSame(file, seen, undefined);
+    throw error;
+  });
   try {
+    if (seen) requireSame(file, seen, await handle.stat());
     const bytes = new Uint8Array(end - start);
     let at = 0;
     while (at < bytes.length) {

@@ -50,7 +50,7 @@ test("our reader never takes files of two states, whatever a writer does meanwhi
   try {
     await once(child.stdout, "data");
     child.stdout.resume();
-    while (seen.whole < 20) {
+    while (seen.whole < 30) {
       const files = folderFiles(folder);
       const read = await Promise.all([readPeftAdapter(files), readJson(files, "labels.json")]).catch(
         (error) => {
