@@ -22,7 +22,7 @@ export interface Tally {
 
 /**
  * Kills processes at random moments and looks at what they leave.
- * @param lastStart the words after `node` of a start in the folder that does nothing else
+ * @param lastStart the words after `node` of a start in the folder, where the subject has none of its own
  * @throws Error where a folder is of no one state, or something is left after the next start
  */
 export async function campaign(
@@ -51,7 +51,7 @@ export async function campaign(
       tally.leftovers += left.length;
       if (left.length > 0) tally.withLeftovers++;
     }
-    await runStart(subject, folder, lastStart(folder));
+    await runStart(subject, folder, subject.startWords?.(folder) ?? lastStart(folder));
     await subject.end?.(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });

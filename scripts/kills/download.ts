@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
+import { USE_FOLDER } from "../../src/platform/node-cache-use.ts";
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import { createRandom } from "../../src/util/random.ts";
@@ -29,7 +30,7 @@ function content(file: number): Buffer {
 
 /** Bytes that are in a cache of the one file that isn't whole. */
 function bytesOfPartial(cache: string): number {
-  const files = readdirSync(cache).filter((name) => !name.endsWith(".note"));
+  const files = readdirSync(cache).filter((name) => /^[0-9a-f]{64}$/.test(name));
   const sizes = files.map((name) => statSync(join(cache, name)).size);
   return sizes.find((size) => size < FILE_BYTES) ?? 0;
 }
@@ -113,7 +114,7 @@ export function downloadSubject(program: readonly string[]): Subject {
     words: (folder) => [...program, "--child", "download", folder, String(begun), url],
     begun: (child) => says(child, "began"),
     milliseconds: 250,
-    isLeftover: (name) => !/^[0-9a-f]{64}(?:\.note)?$/.test(name),
+    isLeftover: (name) => name !== USE_FOLDER && !/^[0-9a-f]{64}(?:\.note)?$/.test(name),
     startWords: (folder) => [...program, "--child", "cache", folder],
     async judge(cache, heard): Promise<readonly Verdict[]> {
       begun = numbersIn(heard, "began").at(-1) ?? begun;

@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { noteUse } from "./node-cache-use.ts";
+import { noteUse, usersOf } from "./node-cache-use.ts";
 import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
 import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
 import { makeFolder } from "./node-make-folder.ts";
@@ -53,6 +53,7 @@ export async function makePrivateFolder(path: string): Promise<void> {
 function clear(folder: string): void {
   try {
     removeDeadDrafts(folder);
+    usersOf(folder); // which forgets the dead
   } catch {
     // What is there can be read nevertheless.
   }
