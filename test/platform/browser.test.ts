@@ -15,12 +15,15 @@ import {
   temporaryFolder,
   tenStepsInNode,
 } from "./environment.ts";
+import type { LostInPage } from "./lost-in-page.ts";
 import { serve } from "./serve.ts";
 import type { TenSteps } from "./ten-steps.ts";
 
 const PAGE = `<!doctype html><script type="module">
   import * as library from "/dist/web.js";
   import { tenSteps } from "/ten-steps.js";
+  import { lostInPage } from "/lost-in-page.js";
+  globalThis.lose = (way) => lostInPage(library, "/model", way === "destroy" ? ({ gpu }) => gpu.destroy() : crashGpu);
   globalThis.train = () => tenSteps(library, "/model");
   globalThis.decode = async (name) => {
     const bytes = new Uint8Array(await (await fetch("/images/" + name)).arrayBuffer());
@@ -51,6 +54,8 @@ interface PageResult {
   readonly formats: readonly (PageResult["images"][number] | string)[];
   /** What it says of a file that is no image. */
   readonly refusal: string;
+  /** How trainings ended whose device was destroyed, or whose browser lost all devices. */
+  readonly lost: Readonly<Record<"destroy" | "crash", LostInPage>>;
   /** How often the weights had crossed the network after training, and after loading them again on a new page. */
   readonly downloads: readonly number[];
 }
@@ -77,6 +82,10 @@ async function workInBrowser(
     const refusal = (await page.evaluate('decode("configs.json").catch(String)')) as string;
     const trained = (await page.evaluate("train()")) as TenSteps;
     const first = downloads();
+    const session = await browser.newBrowserCDPSession();
+    await page.exposeFunction("crashGpu", () => session.send("Browser.crashGpuProcess"));
+    const lose = async (way: string) => (await page.evaluate(`lose("${way}")`)) as LostInPage;
+    const lost = { destroy: await lose("destroy"), crash: await lose("crash") };
     await open();
     await page.evaluate("load()");
     expect(errors).toEqual([]);
@@ -85,6 +94,7 @@ async function workInBrowser(
       images,
       formats: decoded as PageResult["formats"],
       refusal,
+      lost,
       downloads: [first, downloads()],
     };
   } finally {
@@ -128,11 +138,14 @@ test(
     const inNode = await tenStepsInNode();
     const folder = temporaryFolder();
     buildPackage(folder);
-    const source = await readFile(join(import.meta.dirname, "ten-steps.ts"), "utf8");
-    const { code } = await transform(source, { loader: "ts", format: "esm" });
+    const script = async (name: string) => {
+      const source = await readFile(join(import.meta.dirname, name), "utf8");
+      return (await transform(source, { loader: "ts", format: "esm" })).code;
+    };
     const server = await serve({
       "/": { content: PAGE },
-      "/ten-steps.js": { content: code },
+      "/ten-steps.js": { content: await script("ten-steps.ts") },
+      "/lost-in-page.js": { content: await script("lost-in-page.ts") },
       "/dist/": { folder },
       "/model/": { folder: BUNDLED_MODEL },
       "/images/formats/": { folder: fixturePath("images/formats") },
@@ -148,6 +161,13 @@ test(
     for (const [i, name] of IMAGES.entries()) await expectSameImage(name, page.images[i]);
     for (const [i, name] of Object.keys(FORMATS).entries()) expectFormat(name, page.formats[i]);
     expect(page.refusal).toMatch(/configs\.json: is no image that can be decoded/);
+    for (const { kind, message, finished, kept, same } of Object.values(page.lost)) {
+      expect(kind).toBe("device-lost");
+      expect(message).toMatch(/was lost[\s\S]*what was learnt until step \d can be saved/);
+      expect(finished).toBe(4);
+      expect(kept).toBeGreaterThanOrEqual(1);
+      expect(same).toBe(kept);
+    }
     expect(page.downloads).toEqual([1, 1]); // the second time the weights come from the browser's own storage
   },
   PATIENCE,

@@ -7,6 +7,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".js": "text/javascript",
   ".json": "application/json",
   ".html": "text/html",
+  "": "text/html",
 };
 
 /** What a server offers: the content of a path, or the folder behind a path that ends in `/`. */
@@ -34,7 +35,7 @@ async function answer(
 ): Promise<{ pathname: string; bytes: number }> {
   const { pathname } = new URL(request.url ?? "/", "http://localhost");
   const body = await contentOf(offers, pathname);
-  const type = TYPES[extname(pathname)] ?? "text/html";
+  const type = TYPES[extname(pathname)] ?? "application/octet-stream";
   const headers = { "content-type": type, "accept-ranges": "bytes", etag: `"${body.length}"` };
   const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
   if (!range) {
