@@ -67,6 +67,7 @@ export type {
 } from "./models/model.ts";
 export type { KvCache } from "./nn/cache.ts";
 export { isLinear, type Linear } from "./nn/linear.ts";
+export type { Mirror, Snapshot } from "./nn/mirror.ts";
 export {
   type Context,
   isLeaf,

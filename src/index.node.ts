@@ -5,6 +5,7 @@ import { adapterFiles, isSupersededByAdapter } from "./load/adapter.ts";
 import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
+import { requireModel } from "./nn/module.ts";
 import { folderWriter } from "./platform/node-folder-writer.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
 import { checkMergedFolder, supersededIn } from "./platform/node-merged-folder.ts";
@@ -54,6 +55,7 @@ export async function saveMerged(
   folder: string,
   options: SourceOptions = {},
 ): Promise<void> {
+  requireModel("saveMerged", model);
   checkFolder("saveMerged", folder);
   await checkMergedFolder(folder, model.name);
   checkOptions("saveMerged", options, SOURCE_RULES);

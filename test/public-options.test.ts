@@ -30,6 +30,9 @@ beforeAll(async () => {
 const objective = () => node.languageModelling(model);
 const none = {} as never;
 
+const MODEL_WANTED = /model is an object with .*, wanted a model, as loadModel gives it/;
+const ADAPTER_WANTED = /adapter is an object with .*, wanted an adapter, as attach gives it/;
+
 /** Every public function that takes an options object, by the type of that object. */
 const CALLS: Record<string, (options: never) => unknown> = {
   LoraOptions: (options) => lora(options),
@@ -229,6 +232,87 @@ describe("what was released, is off or belongs elsewhere is refused", () => {
     await expect(node.loadAdapter(gone, `${FOLDER}/adapter`)).rejects.toThrow(said);
     await expect(node.saveMerged(gone, adapter, "/nowhere/at/all")).rejects.toThrow(said);
     expect(() => attach(gone, lora())).toThrow(said);
+  });
+});
+
+describe("arguments in each other's place are told apart", () => {
+  const as = (value: unknown) => value as never;
+  const swapped: [string, () => unknown, RegExp][] = [
+    ["train", () => node.train(as(adapter), as(model), rows).next(), MODEL_WANTED],
+    [
+      "train",
+      () => node.train(model, as(undefined), rows).next(),
+      /train: .*\n.*adapter is missing, wanted an adapter/,
+    ],
+    ["train", () => node.train(model, as(model), rows).next(), ADAPTER_WANTED],
+    [
+      "train",
+      () => node.trainSequences(model, as(adapter), ids).next(),
+      /parameters is an object with method/,
+    ],
+    ["train", () => node.trainSequences(as(adapter), as(model), ids).next(), MODEL_WANTED],
+    [
+      "train",
+      () => node.trainObjective(as(model), adapter.parameters, ids).next(),
+      /wanted an objective, such as/,
+    ],
+    ["meanLoss", () => node.meanLoss(as(model), ids), /wanted an objective, such as/],
+    ["evaluate", () => node.evaluateClassifier(as(model), ids), /wanted an objective, such as/],
+    [
+      "evaluate",
+      () => node.evaluate(as(rows), as(model)),
+      /model is \[an object with text\], wanted a model/,
+    ],
+    ["attach", () => attach(as(lora()), as(model)), MODEL_WANTED],
+    [
+      "attach",
+      () => attach(as("a/model"), lora()),
+      /model is "a\/model", wanted a model, as loadModel gives it/,
+    ],
+    ["generate", () => node.generate(as("a text"), as(model)).next(), /model is "a text", wanted a model/],
+    ["generate", () => node.generateTokens(as([1]), as(model)).next(), /model is \[1\], wanted a model/],
+    ["tune", () => node.tune(as(adapter)), MODEL_WANTED],
+    ["languageModelling", () => node.languageModelling(as(adapter)), MODEL_WANTED],
+    ["sequenceClassification", () => node.sequenceClassification(as(adapter)), MODEL_WANTED],
+    ["contrastive", () => node.contrastive(as(adapter)), MODEL_WANTED],
+    [
+      "saveAdapter",
+      () => node.saveAdapter(as("out"), as(adapter)),
+      /folder is an object with .*, wanted a text/,
+    ],
+    ["saveAdapter", () => node.saveAdapter(as(model), "/nowhere/at/all"), ADAPTER_WANTED],
+    ["saveAdapter", () => node.adapterFiles(as(model)), ADAPTER_WANTED],
+    ["saveMerged", () => node.saveMerged(as(adapter), as(model), "/nowhere/at/all"), MODEL_WANTED],
+    ["merge", () => node.mergedFiles(model, as(model), node.folderFiles(FOLDER)), ADAPTER_WANTED],
+    [
+      "merge",
+      () => node.mergedFiles(model, adapter, as(FOLDER)),
+      /wanted files, as folderFiles or memoryFiles give/,
+    ],
+    ["loadAdapter", () => node.loadAdapter(as(adapter), "a/b"), MODEL_WANTED],
+    [
+      "openTaskModel",
+      () => node.openModel(as(model.device), as(node.folderFiles(FOLDER))),
+      /wanted files, as/,
+    ],
+    [
+      "openTaskModel",
+      () => node.openModel(node.folderFiles(FOLDER), as(undefined)),
+      /device is missing, wanted a device/,
+    ],
+  ];
+
+  test.each(swapped)("%s", async (where, call, message) => {
+    const error = await (async () => await call())().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(node.LoraError);
+    expect((error as node.LoraError).where).toBe(where);
+    expect((error as node.LoraError).message).toMatch(message);
+  });
+
+  test("no rows at all are no matter of their length", async () => {
+    const said = /there are no rows\n {2}→ give one or more/;
+    await expect(node.train({ ...model, tokenizer }, adapter, []).next()).rejects.toThrow(said);
+    await expect(node.evaluate({ ...model, tokenizer }, [])).rejects.toThrow(said);
   });
 });
 

@@ -7,12 +7,13 @@ import {
   type Module,
   modules,
   requireLive,
+  requireModel,
   type Siblings,
   type Wrap,
 } from "../nn/module.ts";
 import { allocateParameters, isStackable, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
-import { checkOptions, integer, type Rules } from "../util/options.ts";
+import { checkOptions, integer, objectOf, type Rules, required } from "../util/options.ts";
 import { createRandom, type Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
@@ -131,9 +132,9 @@ export function attach<M extends Method>(
   options: AttachOptions = {},
 ): Adapter<M> {
   checkOptions("attach", options, RULES);
+  requireModel("attach", model);
   if (typeof method?.sites !== "function")
     fail("attach", "the method is none", "give one, such as lora({ r: 8 })");
-  requireLive("attach", model.root);
   const { seed = 0 } = options;
   const targets = method.sites(model);
   const leaves = leavesBelow(method.saved?.(model) ?? []);
@@ -273,9 +274,17 @@ function mount<M extends Method>(
 /** Whose trainable tensors these are. */
 const owners = new WeakMap<Parameters, Adapter>();
 
-/** @throws LoraError where an adapter's memory was freed */
-export function requireAdapter(where: string, { released }: Pick<Adapter, "released">): void {
-  if (released) fail(where, "the adapter was released", "attach or load a new one");
+const ADAPTER = required(
+  objectOf("an adapter, as attach gives it", (adapter) => "method" in adapter && "parameters" in adapter),
+);
+const PARAMETERS = required(
+  objectOf("trainable tensors, as adapter.parameters", (given) => "flat" in given && "entries" in given),
+);
+
+/** @throws LoraError where what is given is no adapter, or one whose memory was freed */
+export function requireAdapter(where: string, adapter: Pick<Adapter, "released">): void {
+  checkOptions(where, { adapter }, { adapter: ADAPTER });
+  if (adapter.released) fail(where, "the adapter was released", "attach or load a new one");
 }
 
 /** @throws LoraError where an adapter is on another model than the one with these modules, or either was released */
@@ -292,9 +301,10 @@ export function requireAdapterOf(
 
 /**
  * Checks that trainable tensors can be trained in a model: they are no adapter's at all, or those of one that is on it.
- * @throws LoraError where the adapter is off, was released, or is on another model
+ * @throws LoraError where they are none, or the adapter is off, was released, or is on another model
  */
 export function requireTrainable(where: string, parameters: Parameters, root: Module | undefined): void {
+  checkOptions(where, { parameters }, { parameters: PARAMETERS });
   const adapter = owners.get(parameters);
   if (!adapter) return;
   requireAdapterOf(where, adapter, root ?? adapter.base.root);

@@ -91,6 +91,7 @@ export function tokenizeExamples(
 ): { sequences: Sequence[]; places: number[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
   checkExamples("tokenizeExamples", examples);
+  if (examples.length === 0) fail("tokenizeExamples", "there are no rows", "give one or more");
   const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
   const encoder = exampleEncoder(tokenizer, appendEos, maxLength);
   const sequences: Sequence[] = [];

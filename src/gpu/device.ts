@@ -1,5 +1,5 @@
 import { LoraError } from "../util/fail.ts";
-import { callback, checkOptions, flag, objectOf, oneOf, type Rules } from "../util/options.ts";
+import { callback, checkOptions, flag, objectOf, oneOf, type Rule, type Rules } from "../util/options.ts";
 import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
 import { Memory } from "./memory.ts";
@@ -186,6 +186,9 @@ export const DEVICE_RULES: Rules<DeviceOptions> = {
   wait: callback(),
   profile: oneOf(PROFILE_NAMES),
 };
+
+/** A device, where a function is given one. */
+export const DEVICE: Rule = objectOf("a device, as openDevice gives it", (device) => "gpu" in device);
 
 /**
  * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.

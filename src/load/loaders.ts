@@ -1,19 +1,10 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
-import type { Device } from "../gpu/device.ts";
+import { DEVICE, type Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
-import { requireLive } from "../nn/module.ts";
-import {
-  callback,
-  checkOptions,
-  flag,
-  objectOf,
-  type Rules,
-  required,
-  text,
-  words,
-} from "../util/options.ts";
+import { requireModel } from "../nn/module.ts";
+import { callback, checkOptions, flag, type Rules, required, text, words } from "../util/options.ts";
 import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
 import {
   HEAD_RULES,
@@ -61,7 +52,7 @@ export const SOURCE_RULES: Rules<SourceOptions> = {
 
 const LOAD_RULES: Rules<LoadOptions> = {
   ...SOURCE_RULES,
-  device: objectOf("a device, as openDevice gives it", (device) => "gpu" in device),
+  device: DEVICE,
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
 const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = SOURCE_RULES;
@@ -128,7 +119,7 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
     async loadAdapter(model, reference, options = {}) {
       checkReference("loadAdapter", reference);
       checkOptions("loadAdapter", options, ADAPTER_RULES);
-      requireLive("loadAdapter", model.root);
+      requireModel("loadAdapter", model);
       const { onWarning } = options;
       return loadAdapter(model, await resolveFiles(reference, options), { ...(onWarning && { onWarning }) });
     },

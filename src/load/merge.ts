@@ -1,6 +1,6 @@
 import { type Adapter, requireAdapterOf } from "../adapters/adapter.ts";
 import { elementCount, readAndRelease, type Tensor } from "../gpu/tensor.ts";
-import { type FileContent, type FileSource, readText } from "../io/files/files.ts";
+import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
 import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writer.ts";
@@ -10,7 +10,7 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
+import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import { encodeBf16, encodeF16 } from "../util/half.ts";
@@ -48,7 +48,9 @@ export async function mergedFiles(
   adapter: Adapter,
   files: FileSource,
 ): Promise<Map<string, FileContent>> {
+  requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
+  requireFiles("merge", files);
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);

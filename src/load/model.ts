@@ -1,6 +1,6 @@
 import { describeAlienIds } from "../data/vocabulary.ts";
-import type { Device } from "../gpu/device.ts";
-import { type FileSource, type HubRepository, readJson } from "../io/files/files.ts";
+import { DEVICE, type Device } from "../gpu/device.ts";
+import { type FileSource, type HubRepository, readJson, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
 import {
@@ -26,7 +26,16 @@ import {
 import { markReleased } from "../nn/module.ts";
 import { POOLING_MODES } from "../nn/pooling.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { callback, checkOptions, integer, listOf, oneOf, type Rules, text } from "../util/options.ts";
+import {
+  callback,
+  checkOptions,
+  integer,
+  listOf,
+  oneOf,
+  type Rules,
+  required,
+  text,
+} from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
 import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./layout.ts";
@@ -106,6 +115,8 @@ export async function openTaskModel<T extends Task = Task>(
   options: HeadChoice<T> & OpenOptions = {},
 ): Promise<LoadedModel<T>> {
   checkOptions("openTaskModel", options, OPEN_TASK_RULES);
+  requireFiles("openTaskModel", files);
+  checkOptions("openTaskModel", { device }, { device: required(DEVICE) });
   const { task, labels, seed = 0, onWarning } = options;
   const checkpoint = await openCheckpoint(files);
   checkQuantisation(checkpoint);

@@ -2,7 +2,7 @@ import type { DType } from "../gpu/tensor.ts";
 import { type Product, type TunedProduct, tuneMatmul } from "../kernels/matmul-tune.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { isLinear } from "../nn/linear.ts";
-import { modules, requireLive } from "../nn/module.ts";
+import { modules, requireModel } from "../nn/module.ts";
 import { checkOptions, integer, type Rules } from "../util/options.ts";
 
 /** Options of {@link tune}. */
@@ -20,7 +20,7 @@ const RULES: Rules<TuneOptions> = { tokens: integer({ min: 1 }) };
  */
 export async function tune(model: LanguageModel, options: TuneOptions = {}): Promise<TunedProduct[]> {
   checkOptions("tune", options, RULES);
-  requireLive("tune", model.root);
+  requireModel("tune", model);
   const { tokens = 512 } = options;
   const { device, root, head } = model;
   const weights = [...modules(root)].filter(isLinear).map(({ weight }) => weight);

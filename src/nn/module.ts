@@ -1,6 +1,7 @@
 import type { Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
+import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { KvCache } from "./cache.ts";
 
 /** What travels with the activations through a forward pass. */
@@ -101,6 +102,21 @@ export function markReleased(root: Module): void {
 /** @throws LoraError where the memory of these modules was freed */
 export function requireLive(where: string, root: Module): void {
   if (released.has(root)) fail(where, "the model was released", "load it again");
+}
+
+const MODEL = required(
+  objectOf("a model, as loadModel gives it", (model) => "root" in model && "device" in model),
+);
+
+/** @throws LoraError where what is given is no model */
+export function checkModel(where: string, model: { readonly root: Module }): void {
+  checkOptions(where, { model }, { model: MODEL });
+}
+
+/** @throws LoraError where what is given is no model, or one whose memory was freed */
+export function requireModel(where: string, model: { readonly root: Module }): void {
+  checkModel(where, model);
+  requireLive(where, model.root);
 }
 
 /** A module with tensors of its own, which can compute with others in their place: a trained copy, say. */

@@ -11,7 +11,7 @@ import {
 import type { LabelledTokens } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
-import type { Context } from "../nn/module.ts";
+import { type Context, checkModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { uploadTokens } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
@@ -45,6 +45,7 @@ export interface LabelledTexts extends TokenBatch, Counted {
 export function sequenceClassification(
   model: TextClassifier<"sequence-classification">,
 ): ClassifierObjective<LabelledText, LabelledTexts> {
+  checkModel("sequenceClassification", model);
   const { config, labels: classes } = model;
   return classifier(model, {
     problemOf: ({ inputIds, segments, label }) =>
@@ -71,6 +72,7 @@ function segmentsOf(items: readonly LabelledText[]): Pick<TokenBatch, "segments"
 export function tokenClassification(
   model: TextClassifier<"token-classification">,
 ): ClassifierObjective<LabelledTokens, Batch> {
+  checkModel("tokenClassification", model);
   const { config, labels: classes } = model;
   return classifier(model, {
     problemOf: ({ inputIds, labels }) =>
@@ -99,6 +101,7 @@ export interface LabelledImages extends Counted {
 export function imageClassification(
   model: ImageClassifier,
 ): ClassifierObjective<LabelledImage, LabelledImages> {
+  checkModel("imageClassification", model);
   const { channels, height, width } = model.image;
   const size = channels * height * width;
   return classifier(model, {

@@ -2,6 +2,7 @@ import { linearCrossEntropy } from "../autograd/loss.ts";
 import { padRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem } from "../data/check-items.ts";
 import type { SentenceEncoder } from "../models/model.ts";
+import { checkModel } from "../nn/module.ts";
 import { checkOptions, number, type Rules } from "../util/options.ts";
 import { uploadTokens } from "./language-modelling.ts";
 import type { Counted, Objective } from "./objective.ts";
@@ -41,6 +42,7 @@ export function contrastive(
   options: ContrastiveOptions = {},
 ): Objective<TextPair, TextPairs> {
   checkOptions("contrastive", options, RULES);
+  checkModel("contrastive", model);
   const { scale: logitScale = SCALE } = options;
   const { device, root, config } = model;
   const problemOf = ({ first, second }: TextPair) =>

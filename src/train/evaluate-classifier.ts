@@ -4,7 +4,6 @@ import { checkItems } from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/tokenize.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
-import { requireLive } from "../nn/module.ts";
 import { append } from "../util/arrays.ts";
 import { checkOptions, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
@@ -13,7 +12,7 @@ import { areEntityTags, type EntityMetrics, entityMetrics, type TaggedRow } from
 import { EVALUATION_DEFAULTS, EVALUATION_RULES, type EvaluationOptions } from "./evaluate.ts";
 import { failLoss } from "./fault.ts";
 import { type ClassificationMetrics, classificationMetrics } from "./metrics.ts";
-import type { Counted } from "./objective.ts";
+import { type Counted, requireObjective } from "./objective.ts";
 
 /** How a classifier does on some items. */
 export interface ClassifierEvaluation extends ClassificationMetrics {
@@ -87,7 +86,7 @@ async function* judge<Item, B extends Counted>(
   options: EvaluationOptions,
 ): AsyncGenerator<Judged<B>> {
   checkOptions("evaluate", options, EVALUATION_RULES);
-  if (objective.root) requireLive("evaluate", objective.root);
+  requireObjective("evaluate", objective);
   checkItems("evaluate", items, objective);
   const { batchSize, nameRow } = withDefaults(EVALUATION_DEFAULTS, options);
   for (const places of makeGroups([...items.keys()], { batchSize })) {

@@ -3,12 +3,11 @@ import { checkItems, rowName } from "../data/check-items.ts";
 import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
-import { requireLive } from "../nn/module.ts";
 import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { failLoss } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
-import type { Counted, Objective } from "./objective.ts";
+import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { evaluateBatch } from "./pass.ts";
 
 /** How well a model predicts sequences. */
@@ -68,7 +67,7 @@ export async function meanLoss<Item, B extends Counted>(
 ): Promise<{ loss: number; terms: number }> {
   checkOptions("meanLoss", options, MEAN_LOSS_RULES);
   const { batchSize, nameRow, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
-  if (objective.root) requireLive("meanLoss", objective.root);
+  requireObjective("meanLoss", objective);
   checkItems("meanLoss", items, objective);
   const random = createRandom(seed);
   let sum = 0;

@@ -4,7 +4,7 @@ import { gatherRows } from "../kernels/rows.ts";
 import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
-import { requireLive } from "../nn/module.ts";
+import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, integer, listOf, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
@@ -49,7 +49,7 @@ export async function* generateTokens(
   options: TokenOptions = {},
 ): AsyncGenerator<number> {
   checkOptions("generate", options, TOKEN_RULES);
-  requireLive("generate", model.root);
+  requireModel("generate", model);
   const { maxNewTokens, eosTokenIds = [], seed, ...sampling } = withDefaults(GENERATE_DEFAULTS, options);
   checkPrompt(model, promptIds);
   checkStops(eosTokenIds, model.config.vocabSize);

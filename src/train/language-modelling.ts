@@ -4,11 +4,13 @@ import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
+import { checkModel } from "../nn/module.ts";
 import type { Random } from "../util/random.ts";
 import type { Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
+  checkModel("languageModelling", model);
   const { device, root, config, head, headOptions } = model;
   // A row's last token is predicted and predicts nothing, so that it may be one more than the model has positions.
   const limits = { ...config, maxPositions: config.maxPositions + 1 };
@@ -43,6 +45,7 @@ export function maskedLanguageModelling(
   model: MaskedLanguageModel,
   mask?: (item: LabelledTokens, random: Random) => LabelledTokens,
 ): Objective<LabelledTokens, Batch> {
+  checkModel("maskedLanguageModelling", model);
   const { device, root, config, head, headOptions } = model;
   const problemOf = (item: LabelledTokens) => tokensProblem(item, config, head);
   return {

@@ -1,7 +1,8 @@
 import type { ItemJudge } from "../data/check-items.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Context, Module } from "../nn/module.ts";
+import { type Context, type Module, requireLive } from "../nn/module.ts";
+import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
 /** What every batch counts. */
@@ -26,4 +27,17 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
     context: Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch">,
     scale: number,
   ): Tensor;
+}
+
+const OBJECTIVE = required(
+  objectOf(
+    "an objective, such as languageModelling(model)",
+    (given) => "collate" in given && "loss" in given,
+  ),
+);
+
+/** @throws LoraError where what is given is no objective, or its model was released */
+export function requireObjective(where: string, objective: Pick<Objective<never>, "root">): void {
+  checkOptions(where, { objective }, { objective: OBJECTIVE });
+  if (objective.root) requireLive(where, objective.root);
 }

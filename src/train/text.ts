@@ -11,12 +11,14 @@ import {
 } from "../data/tokenize.ts";
 import { alienToken, REMEDY } from "../data/vocabulary.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
+import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import {
   callback,
   checkOptions,
   listOf,
+  objectOf,
   pickOptions,
   type Rules,
   required,
@@ -47,6 +49,8 @@ export interface Trainable {
   readonly parameters: Parameters;
 }
 
+const TRAINABLE = required(objectOf("an adapter, as attach gives it", (adapter) => "parameters" in adapter));
+
 /**
  * Trains an adapter on text: `{ text }` or `{ prompt, completion }` rows, the latter on the completion only.
  * @param options see {@link TrainOptions}; `maxLength` is 1024 tokens, or what the model takes, unless given
@@ -60,6 +64,8 @@ export async function* train(
   options: TrainOptions = {},
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", options, TRAIN_RULES);
+  requireModel("train", model);
+  checkOptions("train", { adapter }, { adapter: TRAINABLE });
   requireTrainable("train", adapter.parameters, model.root);
   const { sequences, report, nameRow } = tokenize(model, examples, options);
   options.onData?.(report);
@@ -82,6 +88,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   checkOptions("evaluate", options, EVALUATE_RULES);
+  requireModel("evaluate", model);
   const { sequences, nameRow } = tokenize(model, examples, options);
   return evaluateSequences(model, sequences, { ...pickOptions(options, EVALUATION_RULES), nameRow });
 }
@@ -122,6 +129,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<string> {
   checkOptions("generate", options, GENERATE_RULES);
+  requireModel("generate", model);
   const tokenizer = requireTokenizer(model);
   checkOptions("generate", { prompt }, { prompt: required(text()) });
   const promptIds = encodePrompt(tokenizer, prompt);

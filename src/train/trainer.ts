@@ -5,7 +5,7 @@ import type { Sequence } from "../data/tokenize.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { Mirror } from "../nn/mirror.ts";
-import { requireLive } from "../nn/module.ts";
+import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import {
@@ -25,7 +25,7 @@ import {
 import { createRandom } from "../util/random.ts";
 import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
-import type { Counted, Objective } from "./objective.ts";
+import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
 import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
@@ -142,13 +142,14 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
 };
 
 /** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */
-export function trainSequences(
+export async function* trainSequences(
   model: LanguageModel,
   parameters: Parameters,
   sequences: readonly Sequence[],
   options: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
-  return trainObjective(languageModelling(model), parameters, sequences, options);
+  requireModel("train", model);
+  yield* trainObjective(languageModelling(model), parameters, sequences, options);
 }
 
 /**
@@ -170,9 +171,9 @@ export async function* trainObjective<Item, B extends Counted>(
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", given, TRAINER_RULES);
   const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
+  requireObjective("train", objective);
   checkItems("train", items, objective);
   if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
-  if (objective.root) requireLive("train", objective.root);
   requireTrainable("train", parameters, objective.root);
   const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);

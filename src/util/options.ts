@@ -67,8 +67,15 @@ export function describe(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (Array.isArray(value))
     return value.length > 8 ? `a list of ${value.length}` : `[${value.map(describe).join(", ")}]`;
-  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "object" && value !== null) return describeObject(value);
   return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+/** An object, with some of its keys: they tell a model from an adapter. */
+function describeObject(value: object): string {
+  const keys = Object.keys(value);
+  if (keys.length === 0) return "an object";
+  return `an object with ${keys.slice(0, 3).join(", ")}${keys.length > 3 ? " …" : ""}`;
 }
 
 /** Bounds of a number: `above` and `below` are not reached themselves. */

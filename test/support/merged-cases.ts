@@ -6,7 +6,7 @@ import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { type TensorEntry, writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
-import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
+import { adapterFiles, LABELS_FILE, loadAdapter } from "../../src/load/adapter.ts";
 import { mergedFiles } from "../../src/load/merge.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel } from "../../src/load/model.ts";
 import type { Task } from "../../src/models/model.ts";
@@ -155,13 +155,15 @@ export interface Written {
 
 /** Puts a case's adapter on its base model, and writes both as the command line would. */
 export async function writeCase({ fixture, head }: MergedCase, base: Files): Promise<Written> {
-  const files = memoryFiles(fixture, base);
-  const model: LoadedModel = await openTaskModel(files, await testDevice(), head);
+  const source = memoryFiles(fixture, base);
+  const model: LoadedModel = await openTaskModel(source, await testDevice(), head);
   const loaded = head
     ? newAdapter(model)
     : await loadAdapter(model, folderFiles(`${fixturePath(fixture)}/adapter`));
-  const adapter = await wholeFiles(await adapterFiles(loaded));
-  const merged = await wholeFiles(await mergedFiles(model, loaded, files));
+  const files = await adapterFiles(loaded);
+  files.delete(LABELS_FILE); // PEFT reads none
+  const adapter = await wholeFiles(files);
+  const merged = await wholeFiles(await mergedFiles(model, loaded, source));
   const logits = await logitsOf(model, fixture);
   model.release();
   return { task: model.task, adapter, merged, logits };

@@ -1,4 +1,5 @@
 import { fail } from "../../util/fail.ts";
+import { checkOptions, objectOf, required } from "../../util/options.ts";
 import { parseJson, parsePythonJson } from "../json/parse.ts";
 import { decodeText } from "./text.ts";
 
@@ -29,6 +30,15 @@ export interface FileSource {
   readonly hub?: HubRepository;
   /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
   readonly absence?: string;
+}
+
+const FILES = required(
+  objectOf("files, as folderFiles or memoryFiles give them", (files) => "size" in files && "read" in files),
+);
+
+/** @throws LoraError where what is given is no source of files */
+export function requireFiles(where: string, files: FileSource): void {
+  checkOptions(where, { files }, { files: FILES });
 }
 
 /** What can be written to a file; an iterable is written piece by piece, never held whole. */
