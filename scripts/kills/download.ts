@@ -3,10 +3,11 @@ import { createHash } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
 import { USE_FOLDER } from "../../src/platform/node-cache-use.ts";
+import { isRunning, processOfName } from "../../src/platform/node-process.ts";
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import { createRandom } from "../../src/util/random.ts";
@@ -114,7 +115,7 @@ export function downloadSubject(program: readonly string[]): Subject {
     words: (folder) => [...program, "--child", "download", folder, String(begun), url],
     begun: (child) => says(child, "began"),
     milliseconds: 250,
-    isLeftover: (name) => name !== USE_FOLDER && !/^[0-9a-f]{64}(?:\.note)?$/.test(name),
+    isLeftover: isDeads,
     startWords: (folder) => [...program, "--child", "cache", folder],
     async judge(cache, heard): Promise<readonly Verdict[]> {
       begun = numbersIn(heard, "began").at(-1) ?? begun;
@@ -135,6 +136,13 @@ export function downloadSubject(program: readonly string[]): Subject {
       await new Promise((resolve) => server?.close(resolve));
     },
   };
+}
+
+/** Whether a path in the cache is a draft, or what a dead process has noted: this one reads the cache, too. */
+function isDeads(path: string): boolean {
+  if (path === USE_FOLDER || /^[0-9a-f]{64}(?:\.note)?$/.test(path)) return false;
+  const user = processOfName(basename(path));
+  return !user || !isRunning(user, 0);
 }
 
 function requireEqual(bytes: Uint8Array | undefined, file: number): void {
