@@ -175,7 +175,7 @@ function adopt(members: JsonMember[], random: Random, donors: readonly JsonTree[
 }
 
 /** Levels of nesting beyond what a recursive reader has a stack for. */
-export const DEEP = 1500;
+export const DEEP = 20_000;
 
 /** Deeper than readers go by recursion, now and then. */
 function wrap(value: JsonTree, random: Random): JsonTree {

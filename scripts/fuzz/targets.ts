@@ -1,14 +1,16 @@
 import type { Target } from "./target.ts";
 import { adapter } from "./targets/adapter.ts";
 import { config } from "./targets/config.ts";
+import { image } from "./targets/image.ts";
 import { indexFile } from "./targets/index-file.ts";
 import { model } from "./targets/model.ts";
 import { csv, jsonl } from "./targets/rows.ts";
 import { safetensors } from "./targets/safetensors.ts";
+import { template } from "./targets/template.ts";
 import { tokenizer } from "./targets/tokenizer.ts";
 import { yaml } from "./targets/yaml.ts";
 
 /** Every kind of input, by the name that the command line has for it. */
 export const TARGETS: Readonly<Record<string, Target>> = {
-  ...{ safetensors, index: indexFile, config, model, adapter, tokenizer, jsonl, csv, yaml },
+  ...{ safetensors, index: indexFile, config, model, adapter, tokenizer, template, jsonl, csv, yaml, image },
 };

@@ -7,6 +7,8 @@ const [UNCOMPRESSED, BITFIELDS] = [0, 3];
 /** `BITMAPCOREHEADER`, whose sizes have two bytes and whose palette three for a colour. */
 const CORE_HEADER = 12;
 const FILE_HEADER = 14;
+/** Behind `BITMAPINFOHEADER` and the masks of red, green and blue. */
+const MASKS_END = FILE_HEADER + 40 + 12;
 
 interface BmpHeader {
   readonly width: number;
@@ -27,7 +29,7 @@ export function decodeBmp(bytes: Uint8Array, where: string): RgbImage {
   const { width, height, isTopDown, depth, pixelStart, ...palette } = readHeader(bytes, where);
   const stride = 4 * Math.ceil((width * depth) / 32);
   if (bytes.length < pixelStart + stride * height) {
-    failImage(where, "is no image that can be decoded: the bitmap is cut off");
+    failCutOff(where);
   }
   const data = new Uint8Array(3 * width * height);
   for (let y = 0; y < height; y++) {
@@ -51,9 +53,12 @@ function indexAt(bytes: Uint8Array, row: number, x: number, depth: number): numb
   return (byte >> (8 - depth - (bit & 7))) & ((1 << depth) - 1);
 }
 
+function failCutOff(where: string): never {
+  failImage(where, "is no image that can be decoded: the bitmap is cut off");
+}
+
 function readHeader(bytes: Uint8Array, where: string): BmpHeader {
-  if (bytes.length < FILE_HEADER + 40)
-    failImage(where, "is no image that can be decoded: the bitmap is cut off");
+  if (bytes.length < FILE_HEADER + 40) failCutOff(where);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerBytes = view.getUint32(14, true);
   const isCore = headerBytes === CORE_HEADER;
@@ -61,17 +66,18 @@ function readHeader(bytes: Uint8Array, where: string): BmpHeader {
   const signedHeight = isCore ? view.getUint16(20, true) : view.getInt32(22, true);
   const depth = view.getUint16(isCore ? 24 : 28, true);
   const compression = isCore ? UNCOMPRESSED : view.getUint32(30, true);
+  const hasMasks = compression === BITFIELDS && depth === 32;
+  if (hasMasks && bytes.length < MASKS_END) failCutOff(where);
   const hasUsualMasks =
-    compression === BITFIELDS &&
-    depth === 32 &&
-    view.getUint32(54, true) === 0xff0000 &&
-    view.getUint32(58, true) === 0xff00;
-  if (!DEPTHS.includes(depth) || (compression !== UNCOMPRESSED && !hasUsualMasks) || width <= 0) {
+    hasMasks && view.getUint32(54, true) === 0xff0000 && view.getUint32(58, true) === 0xff00;
+  if (!DEPTHS.includes(depth) || (compression !== UNCOMPRESSED && !hasUsualMasks)) {
     failImage(
       where,
       `is a bitmap of ${depth} bits a pixel with compression ${compression}, which is not read`,
     );
   }
+  if (width <= 0 || signedHeight === 0)
+    failImage(where, `is a bitmap of ${width} × ${Math.abs(signedHeight)} pixels`);
   return {
     width,
     height: Math.abs(signedHeight),

@@ -25,6 +25,11 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/^\s*<(?:\?xml|svg)/, "SVG"],
 ];
 
+/** What to do where a file is broken. */
+export const COPY_IMAGE = "copy the file again, or leave it out";
+
+const READ = `read are PNG, JPEG, GIF, WebP, TIFF and BMP: ${COPY_IMAGE}`;
+
 /** A command that makes a PNG of any picture that Pillow opens. */
 const TO_PNG =
   "python -c \"import sys; from PIL import Image, ImageOps; ImageOps.exif_transpose(Image.open(sys.argv[1])).convert('RGB').save(sys.argv[2])\" FILE NEW.png";
@@ -39,10 +44,10 @@ export function imageFormat(bytes: Uint8Array, where: string): ImageFormat {
   if (format !== undefined) return format;
   const [, other] = OTHERS.find(([magic]) => magic.test(start)) ?? [];
   if (other !== undefined) return failImage(where, `is ${other}, which is not read`);
-  if (bytes.length === 0) fail(where, "is no image that can be decoded: it is empty");
+  if (bytes.length === 0) fail(where, "is no image that can be decoded: it is empty", COPY_IMAGE);
   const foreign = foreignFile(bytes, where);
   const what = foreign ? `it ${foreign.what}` : `it begins with ${JSON.stringify(start.slice(0, 8))}`;
-  return fail(where, `is no image that can be decoded: ${what}`, foreign?.help);
+  return fail(where, `is no image that can be decoded: ${what}`, foreign?.help ?? READ);
 }
 
 /** Throws: an image of a kind that would not have the pixels that Pillow sees. */

@@ -58,8 +58,8 @@ const ORIENTATION = 0x112;
 
 /** The tag Orientation of the first directory; 1, which is upright, where there is none. */
 function orientationOf(exif: Uint8Array): number {
-  const start = isNamed(exif, 0, "Exif") ? 6 : 0;
-  const view = new DataView(exif.buffer, exif.byteOffset + start, exif.byteLength - start);
+  const tiff = isNamed(exif, 0, "Exif") ? exif.subarray(6) : exif;
+  const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   if (view.byteLength < 14) return 1;
   const isLittle = view.getUint16(0) === 0x4949;
   const directory = view.getUint32(4, isLittle);

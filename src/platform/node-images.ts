@@ -1,7 +1,7 @@
 import type { Metadata, Sharp } from "sharp";
 import { decodeBmp } from "../data/bmp.ts";
 import { opaqueGif } from "../data/gif.ts";
-import { failImage, imageFormat } from "../data/image-format.ts";
+import { COPY_IMAGE, failImage, imageFormat } from "../data/image-format.ts";
 import { type DecodeImage, type RgbImage, rgbOfCmyk, rgbOfGrey16 } from "../data/images.ts";
 import { fail } from "../util/fail.ts";
 
@@ -74,7 +74,7 @@ async function attempt<T>(decoded: Promise<T>, where: string): Promise<T> {
     return await decoded;
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split("\n"); // libvips repeats itself
-    return fail(where, `is no image that can be decoded: ${reason}`);
+    return fail(where, `is no image that can be decoded: ${reason}`, COPY_IMAGE);
   }
 }
 

@@ -1,6 +1,6 @@
 import { decodeBmp } from "../data/bmp.ts";
 import { opaqueGif } from "../data/gif.ts";
-import { failImage, imageFormat } from "../data/image-format.ts";
+import { COPY_IMAGE, failImage, imageFormat } from "../data/image-format.ts";
 import { browserProblem } from "../data/image-header.ts";
 import type { DecodeImage } from "../data/images.ts";
 import { fail } from "../util/fail.ts";
@@ -29,7 +29,7 @@ export const decodeWebImage: DecodeImage = async (bytes, where) => {
 function openBitmap(bytes: Uint8Array, where: string): Promise<ImageBitmap> {
   const options = { premultiplyAlpha: "none", colorSpaceConversion: "none" } as const;
   return createImageBitmap(new Blob([bytes.slice()]), options).catch((error: Error) =>
-    fail(where, `is no image that can be decoded: ${error.message}`),
+    fail(where, `is no image that can be decoded: ${error.message}`, COPY_IMAGE),
   );
 }
 

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { browserProblem } from "../../src/data/image-header.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
@@ -52,6 +53,27 @@ describe("damaged files", () => {
       }
     },
   );
+
+  test("a bitmap cut off behind its masks, and one of no rows", async () => {
+    const changed = (length: number, offset: number, ...values: number[]) => {
+      const bytes = new Uint8Array(readFileSync(`${folder}/masks.bmp`)).slice(0, length);
+      bytes.set(values, offset);
+      return decodeNodeImage(bytes, "x.bmp");
+    };
+    const [masks, height] = [54, 22];
+    for (const length of [54, 58, 61])
+      await expect(changed(length, 0)).rejects.toThrow("the bitmap is cut off\n  → ");
+    await expect(changed(200, height, 0, 0, 0, 0)).rejects.toThrow("is a bitmap of 17 × 0 pixels\n  → ");
+    await expect(changed(200, masks, 1)).rejects.toThrow("with compression 3, which is not read");
+  });
+
+  test("EXIF data too short for a direction are upright", () => {
+    const chunk = (data: string) =>
+      Buffer.from(`\0\0\0${String.fromCharCode(data.length)}eXIf${data}\0\0\0\0`, "latin1");
+    const png = (data: string) => Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk(data)]);
+    for (const data of ["", "Exif", "Exif\0", "Exif\0\0", "Exif\0\0MM\0*"])
+      expect(browserProblem(png(data), "png"), JSON.stringify(data)).toBe(undefined);
+  });
 
   test("what is no image at all is named", async () => {
     const refusal = (text: string) => decodeNodeImage(Buffer.from(text, "latin1"), "a.png");

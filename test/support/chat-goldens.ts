@@ -46,7 +46,7 @@ export function renderCases(
       return { case: name, entry: entryOf(rendered), made: rendered };
     } catch (error) {
       if (!(error instanceof LoraError)) throw error;
-      const refused = /refuses these messages: ([\s\S]*)$/.exec(error.message)?.[1];
+      const refused = /refuses these messages: ([\s\S]*)\n {2}→ /.exec(error.message)?.[1];
       return { case: name, entry: refused?.includes(" ") ? `!${digest(refused)}` : "!", made: error.message };
     }
   });

@@ -49,9 +49,12 @@ export function readTemplate(source: string, name: string): Template {
 
 function explained(error: unknown, name: string): unknown {
   if (error instanceof RangeError)
-    return new LoraError("input", name, "is nested or calls itself too deeply");
+    return new LoraError("input", name, "is nested or calls itself too deeply", OTHER);
   if (!(error instanceof TemplateError)) return error;
   const { message, raised, unsupported } = error;
-  if (raised) return new LoraError("input", name, `refuses these messages: ${message}`);
-  return new LoraError(unsupported ? "unsupported" : "input", name, message);
+  if (raised) return new LoraError("input", name, `refuses these messages: ${message}`, AS_WANTED);
+  return new LoraError(unsupported ? "unsupported" : "input", name, message, OTHER);
 }
+
+const AS_WANTED = "give messages of the roles, and in the order, that the template is for";
+const OTHER = "mend the template, or give another one";

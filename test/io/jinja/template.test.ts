@@ -21,7 +21,7 @@ function render(
   try {
     return { text: readTemplate(template, "t").render(given).text };
   } catch (error) {
-    if (error instanceof LoraError) return { message: error.message };
+    if (error instanceof LoraError) return { message: error.message.split("\n  → ")[0]! };
     throw error;
   }
 }
