@@ -13,6 +13,7 @@ export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
 export * as ops from "./autograd/ops.ts";
 export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
+export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";
 export { type ChatTemplate, readChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
 export { type RenderedChat, type RenderOptions, renderChat } from "./data/chat/render.ts";

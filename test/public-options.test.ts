@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "../src/cli/tables.ts";
+import { TOKENIZE_DEFAULTS } from "../src/data/tokenize.ts";
 import * as node from "../src/index.node.ts";
 import * as web from "../src/index.web.ts";
 import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";
@@ -162,7 +163,9 @@ describe("library and command line have the same defaults", () => {
     gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
     seed: TRAINER_DEFAULTS.seed,
     truncation: "truncate",
-    completion_only_loss: true,
+    completion_only_loss: TOKENIZE_DEFAULTS.maskPrompt,
+    assistant_only_loss: TOKENIZE_DEFAULTS.assistantOnlyLoss,
+    mask_history: TOKENIZE_DEFAULTS.maskHistory,
     max_tokens: GENERATE_DEFAULTS.maxNewTokens,
     temperature: GENERATE_DEFAULTS.temperature,
     top_k: GENERATE_DEFAULTS.topK,

@@ -96,7 +96,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     });
   };
 
-  add("train", "train a LoRA adapter on rows of text or of prompt and completion", {
+  add("train", "train a LoRA adapter on rows of text, of prompt and completion, or of chats", {
     table: TRAIN_OPTIONS,
     check: checkTrainSettings,
     run: runTrain,

@@ -3,6 +3,7 @@ import type { Example } from "../data/examples.ts";
 import { defaultMaxLength, type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { LoraError } from "../util/fail.ts";
+import { withTemplateFile } from "./chat-template.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeData } from "./format.ts";
 
@@ -11,6 +12,9 @@ export interface DataSettings {
   readonly max_length: number | undefined;
   readonly truncation: "truncate" | "drop";
   readonly completion_only_loss: boolean;
+  readonly assistant_only_loss: boolean;
+  readonly mask_history: boolean;
+  readonly chat_template: string | undefined;
 }
 
 /** The rows of a file as tokens. */
@@ -25,20 +29,26 @@ export interface SequenceFile {
  * Tokenises files for a model.
  * @param note called with what became of the rows of each
  */
-export function sequenceReader(
+export async function sequenceReader(
   model: Model,
   settings: DataSettings,
   note: (line: string) => void,
-): (file: RowFile<Example>) => SequenceFile {
+): Promise<(file: RowFile<Example>) => SequenceFile> {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
   const options = {
     maxLength,
     truncation: settings.truncation,
     maskPrompt: settings.completion_only_loss,
+    assistantOnlyLoss: settings.assistant_only_loss,
+    maskHistory: settings.mask_history,
+    ...(settings.chat_template !== undefined && { chatTemplate: settings.chat_template }),
   };
+  const templates = await withTemplateFile(model, settings.chat_template);
   return ({ path, rows }) => {
-    const result = inFile(path, () => tokenizeExamples(rows, tokenizer, options, model.config.vocabSize));
+    const result = inFile(path, () =>
+      tokenizeExamples(rows, tokenizer, options, { ...templates, embeddingRows: model.config.vocabSize }),
+    );
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
     return result;
   };

@@ -54,6 +54,12 @@ const LABELS = texts({
   help: "names of the classes, in order; by default those of the adapter, the model or the data",
 });
 
+const CHAT_TEMPLATE = optionalText({
+  placeholder: "file|name",
+  help: "what chats are rendered with: a .jinja file, or the name of one of the model's templates",
+  aliases: ["chat_template_path"],
+});
+
 const DATA_OPTIONS = {
   max_length: integer({
     fallback: undefined,
@@ -71,6 +77,15 @@ const DATA_OPTIONS = {
     help: "learn the completions only, not the prompts",
     aliases: ["mask_prompt"],
   }),
+  assistant_only_loss: flag({
+    fallback: TOKENIZE_DEFAULTS.assistantOnlyLoss,
+    help: "of chats learn what the assistant writes only, with the token that ends its turn",
+  }),
+  mask_history: flag({
+    fallback: TOKENIZE_DEFAULTS.maskHistory,
+    help: "of what the assistant writes learn the last message only",
+  }),
+  chat_template: CHAT_TEMPLATE,
 };
 
 const SEED = integer({

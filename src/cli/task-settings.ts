@@ -10,6 +10,9 @@ export function hasLabels(task: Task): boolean {
 /** Settings that only some tasks have a use for. */
 const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   completion_only_loss: (task) => task === "causal-lm",
+  assistant_only_loss: (task) => task === "causal-lm",
+  mask_history: (task) => task === "causal-lm",
+  chat_template: (task) => task === "causal-lm",
   max_length: (task) => task !== "image-classification",
   truncation: (task) => task !== "image-classification",
   labels: hasLabels,

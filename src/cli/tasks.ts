@@ -56,8 +56,9 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "causal-lm": taskCommand({
     task: "causal-lm",
     ...tables(() => EXAMPLE_READER),
-    prepare(model, file, settings, note) {
-      const { sequences: items, places, report } = sequenceReader(model, settings, note)(file);
+    async prepare(model, file, settings, note) {
+      const read = await sequenceReader(model, settings, note);
+      const { sequences: items, places, report } = read(file);
       return { items, places, report: { report } };
     },
     objective: languageModelling,

@@ -1,8 +1,15 @@
-import { fail, failAll } from "../util/fail.ts";
+import { fail, failAll, Problems } from "../util/fail.ts";
 import { shortList } from "../util/group-lines.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
 import { splitLines } from "../util/lines.ts";
 import { nearest } from "../util/nearest.ts";
+import {
+  type ChatCompletionExample,
+  type ChatContext,
+  type ChatExample,
+  readChat,
+  readChatCompletion,
+} from "./chat/chat-rows.ts";
 import { textProblem } from "./fields.ts";
 import { jsonRows } from "./json-lines.ts";
 import { collectRows, type RowReader } from "./rows.ts";
@@ -19,16 +26,26 @@ export interface CompletionExample {
 }
 
 /** One training example, in the row formats of TRL and mlx-lm. */
-export type Example = TextExample | CompletionExample;
+export type Example = TextExample | CompletionExample | ChatExample | ChatCompletionExample;
 
-const WANTED = '"text", or "prompt" and "completion"';
+/** Whether a row is a chat, or the end of one. */
+export function isChat(example: Example): example is ChatExample | ChatCompletionExample {
+  return "messages" in example || ("prompt" in example && typeof example.prompt !== "string");
+}
+
+/** Whether there is something that the assistant of a chat may call. */
+export function usesTools({ tools }: ChatContext): boolean {
+  return (tools ?? []).length > 0;
+}
+
+const WANTED = '"text", "prompt" and "completion", or "messages"';
 
 /** What language modelling takes from a row. */
 export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readExample };
 
 /**
- * Reads training examples from JSON Lines: each row has `text`, or `prompt` and `completion`, as strings; other keys
- * are ignored and the two kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * Reads training examples from JSON Lines: each row has `text`, `prompt` and `completion` (two texts, or two lists of
+ * messages), or `messages`; other keys are ignored, but for `tools` and the like of chats, and the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
  * @param source the file's text, or its lines one by one, of which no more than the examples stays in memory
  * @param label the file, for messages
  * @throws LoraError that names every bad line as `label:line: reason`, or says that there are no rows.
@@ -40,23 +57,31 @@ export function readExamples(source: string | Iterable<string>, label: string): 
 
 /**
  * Checks rows as a caller gave them, by the rules for rows of a file.
+ * @returns them without what is of no use
  * @throws LoraError that names every bad row by its number, from 1
  */
-export function checkExamples(where: string, examples: readonly Example[]): void {
+export function checkExamples(where: string, examples: readonly Example[]): Example[] {
   if (!Array.isArray(examples)) fail(where, `the rows are no list, wanted rows with ${WANTED}`);
-  const problems = examples.flatMap((row: unknown, i) => {
-    const read = isObject(row) ? readExample(row) : `is no object, wanted ${WANTED}`;
-    return typeof read === "string" ? [`row ${i + 1} ${read}`] : [];
+  const problems = new Problems();
+  const read = examples.flatMap((row: unknown, i) => {
+    const example = isObject(row) ? readExample(row) : `is no object, wanted ${WANTED}`;
+    if (typeof example !== "string") return [example];
+    problems.push(`row ${i + 1} ${example}`);
+    return [];
   });
   failAll(where, problems, `each row needs ${WANTED}`);
+  return read;
 }
 
 function readExample(values: JsonObject): Example | string {
-  const { text, prompt, completion } = values;
+  const { text, prompt, completion, messages } = values;
+  if (messages !== undefined && text === undefined && completion === undefined) return readChat(values);
+  if (messages !== undefined) return wrongKeys(Object.keys(values));
   if (text !== undefined && prompt === undefined && completion === undefined) {
     return textProblem(values, "text") ?? { text: text as string };
   }
   if (text === undefined && prompt !== undefined && completion !== undefined) {
+    if (Array.isArray(prompt) || Array.isArray(completion)) return readChatCompletion(values);
     const problem = textProblem(values, "prompt") ?? textProblem(values, "completion");
     return problem ?? { prompt: prompt as string, completion: completion as string };
   }
@@ -69,13 +94,18 @@ const KEYS_SHOWN = 20;
 function wrongKeys(keys: readonly string[]): string {
   const quoted = keys.map((key) => `"${key}"`);
   const has = keys.length === 0 ? "no keys" : `keys ${shortList(quoted, KEYS_SHOWN)}`;
-  const known = ["text", "prompt", "completion"];
+  const known = ["text", "prompt", "completion", "messages"];
   const missing = known.filter((key) => !keys.includes(key));
   const hints = keys.slice(0, KEYS_SHOWN).flatMap((key) => {
     const meant = known.includes(key) ? undefined : nearest(key, missing);
     return meant === undefined ? [] : [`"${meant}" for "${key}"`];
   });
   const hint = hints.length === 0 ? "" : `; did you mean ${hints.join(", ")}?`;
-  const both = keys.includes("text") && keys.length > 1 && missing.length < 2 ? " (one kind, not both)" : "";
+  const both = isOfTwoKinds(keys) ? " (one kind, not both)" : "";
   return `has ${has}, wanted ${WANTED}${both}${hint}`;
+}
+
+function isOfTwoKinds(keys: readonly string[]): boolean {
+  const kinds = [["text"], ["prompt", "completion"], ["messages"]];
+  return kinds.filter((kind) => kind.every((key) => keys.includes(key))).length > 1;
 }

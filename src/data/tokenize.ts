@@ -1,8 +1,9 @@
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
-import { fail } from "../util/fail.ts";
-import { checkOptions, flag, integer, oneOf, type Rules, withDefaults } from "../util/options.ts";
-import { type CompletionExample, checkExamples, type Example } from "./examples.ts";
-import { specialFrame } from "./special-frame.ts";
+import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
+import { checkOptions, flag, integer, oneOf, type Rules, text, withDefaults } from "../util/options.ts";
+import { type ChatTemplates, templateChooser } from "./chat/chat-template.ts";
+import { exampleEncoder } from "./encode-example.ts";
+import { checkExamples, type Example, isChat, usesTools } from "./examples.ts";
 import { RowCheck } from "./vocabulary.ts";
 
 /** The label of a position that gives no loss, as in PyTorch and Hugging Face. */
@@ -32,6 +33,10 @@ export interface TokenizeReport {
   droppedNoLabels: number;
   /** Rows left out because their `text` is empty. */
   droppedEmpty: number;
+  /** Rows of which what is learnt begins within a token: texts are tokenised with what is before them. */
+  straddling: number;
+  /** Chats that are learnt without the token that ends an answer: without it a model never stops. */
+  openEnds: number;
   /** Tokens of the longest row before any cut. */
   longest: number;
   /** Whether a row was so long that its tokens were not counted to the end: the longest then has more. */
@@ -50,15 +55,23 @@ export interface TokenizeOptions {
   truncation?: "truncate" | "drop";
   /** Learn the completion only. */
   maskPrompt?: boolean;
+  /** Of chats learn what the assistant writes only, with the token that ends its turn. */
+  assistantOnlyLoss?: boolean;
+  /** Of what the assistant writes learn the last message only. */
+  maskHistory?: boolean;
+  /** Renders chats: the name of one of the model's templates, or a Jinja template; the model's own unless given. */
+  chatTemplate?: string;
   /** End every row with the EOS token, and learn it: without it a model never stops. */
   appendEos?: boolean;
 }
 
 /** What holds where nothing is said, here and on the command line; a length where rows are for a certain model. */
-export const TOKENIZE_DEFAULTS: Required<TokenizeOptions> = {
+export const TOKENIZE_DEFAULTS: Required<Omit<TokenizeOptions, "chatTemplate">> = {
   maxLength: 1024, // as in TRL
   truncation: "truncate",
   maskPrompt: true,
+  assistantOnlyLoss: false,
+  maskHistory: false,
   appendEos: true,
 };
 
@@ -67,6 +80,9 @@ export const TOKENIZE_RULES: Rules<TokenizeOptions> = {
   maxLength: integer({ min: 2 }, "max_seq_length", "maxSeqLength"),
   truncation: oneOf(["truncate", "drop"]),
   maskPrompt: flag("completion_only_loss", "completionOnlyLoss"),
+  assistantOnlyLoss: flag("assistant_only_loss", "train_on_responses_only"),
+  maskHistory: flag("mask_history"),
+  chatTemplate: text("chat_template", "chat_template_path", "chatTemplatePath"),
   appendEos: flag("add_eos_token"),
 };
 
@@ -75,35 +91,54 @@ export function defaultMaxLength(positions: number): number {
   return Math.min(TOKENIZE_DEFAULTS.maxLength, positions);
 }
 
+/** What rows are tokenised for. */
+export interface TokenizeFor extends Partial<ChatTemplates> {
+  /** Rows of the model's embedding: a text with a token beyond them is refused. */
+  readonly embeddingRows?: number;
+}
+
 /**
  * Tokenises examples and decides which tokens give a loss.
  * Rows with an empty `text` (data sets like WikiText are full of them) and rows without any label
  * are left out and counted.
  * @returns also the place of each sequence's row, from 0
- * @param embeddingRows rows of the model's embedding: a text with a token beyond them is refused
- * @throws LoraError if nothing remains, or naming the rows that hold a token which the embedding lacks
+ * @param model what it is for; without it any token is fine, and chats need a template
+ * @throws LoraError if nothing remains, or naming the rows that hold a token which the embedding lacks, that the template
+ * refuses, or that are no chats where only answers are to be learnt
  */
 export function tokenizeExamples(
   examples: readonly Example[],
   tokenizer: Tokenizer,
   options: TokenizeOptions,
-  embeddingRows = Number.POSITIVE_INFINITY,
+  model: TokenizeFor = {},
 ): { sequences: Sequence[]; places: number[]; report: TokenizeReport } {
   checkOptions("tokenizeExamples", options, TOKENIZE_RULES);
-  checkExamples("tokenizeExamples", examples);
-  if (examples.length === 0) fail("tokenizeExamples", "there are no rows", "give one or more");
-  const { maxLength, truncation, maskPrompt, appendEos } = withDefaults(TOKENIZE_DEFAULTS, options);
-  const encoder = exampleEncoder(tokenizer, appendEos, maxLength);
+  const checked = checkExamples("tokenizeExamples", examples);
+  if (checked.length === 0) fail("tokenizeExamples", "there are no rows", "give one or more");
+  const { chatTemplate, ...settled } = withDefaults(TOKENIZE_DEFAULTS, options);
+  const { maxLength, truncation } = settled;
+  if (settled.assistantOnlyLoss || settled.maskHistory) checkChats(checked);
+  const { name = "the model", chatTemplates = new Map(), embeddingRows = Number.POSITIVE_INFINITY } = model;
+  const templateFor = templateChooser({ name, chatTemplates }, tokenizer, chatTemplate);
+  for (const hasTools of new Set(checked.filter(isChat).map(usesTools))) templateFor(hasTools);
+  const encode = exampleEncoder(tokenizer, {
+    ...settled,
+    completionOnlyLoss: settled.maskPrompt,
+    templateFor,
+  });
   const sequences: Sequence[] = [];
   const places: number[] = [];
   const report = emptyReport(examples.length);
   const check = new RowCheck({ tokenizer, rows: embeddingRows });
-  for (const [i, example] of examples.entries()) {
+  const refused = new Problems();
+  for (const [i, example] of checked.entries()) {
     if ("text" in example && example.text === "") {
       report.droppedEmpty++;
       continue;
     }
-    const { ids, promptLength, isCut } = encoder(example);
+    const encoded = inRow(i + 1, refused, () => encode(example));
+    if (encoded === undefined) continue;
+    const { ids, isTrained, isCut = false } = encoded;
     report.longestIsLeast ||= isCut;
     report.longest = Math.max(report.longest, ids.length);
     if (ids.length > maxLength && truncation === "drop") {
@@ -113,11 +148,14 @@ export function tokenizeExamples(
     if (ids.length > maxLength) report.truncated++;
     const kept = ids.slice(0, maxLength);
     check.add(i + 1, kept);
-    const sequence = sequenceOf(kept, maskPrompt ? promptLength : 0);
+    const sequence = sequenceOf(kept, isTrained);
     if (!count(sequence, report)) continue;
+    if (encoded.straddles) report.straddling++;
+    if (encoded.isOpen) report.openEnds++;
     sequences.push(sequence);
     places.push(i);
   }
+  failAll("tokenizeExamples", refused);
   check.finish("tokenizeExamples");
   if (sequences.length === 0)
     fail("tokenizeExamples", nothingLeft(report), "raise maxLength, or look at the rows");
@@ -131,6 +169,8 @@ function emptyReport(rows: number): TokenizeReport {
     dropped: 0,
     droppedNoLabels: 0,
     droppedEmpty: 0,
+    straddling: 0,
+    openEnds: 0,
     longest: 0,
     longestIsLeast: false,
     tokens: 0,
@@ -145,9 +185,29 @@ function nothingLeft({ rows, dropped, droppedNoLabels, droppedEmpty, longest }: 
   );
 }
 
-function sequenceOf(inputIds: readonly number[], masked: number): Sequence {
-  const first = Math.max(1, masked);
-  return { inputIds, labels: inputIds.map((id, i) => (i < first ? IGNORE_INDEX : id)) };
+function checkChats(examples: readonly Example[]): void {
+  const others = new Problems();
+  for (const [i, example] of examples.entries()) {
+    if (!isChat(example))
+      others.push(`row ${i + 1} has no messages, of which the assistant's could be learnt`);
+  }
+  failAll("tokenizeExamples", others, "leave assistantOnlyLoss and maskHistory out, or give chats");
+}
+
+/** What `task` makes of a row; an error in it is noted under the row's number. */
+function inRow<T>(row: number, problems: Problems, task: () => T): T | undefined {
+  try {
+    return task();
+  } catch (error) {
+    if (!(error instanceof LoraError)) throw error;
+    problems.push(new LoraError(error.kind, `row ${row}`, error));
+    return undefined;
+  }
+}
+
+/** Nothing predicts the first token. */
+function sequenceOf(inputIds: readonly number[], isTrained: (at: number) => boolean): Sequence {
+  return { inputIds, labels: inputIds.map((id, i) => (i > 0 && isTrained(i) ? id : IGNORE_INDEX)) };
 }
 
 /** Counts a sequence. @returns whether it has a label, and so a use */
@@ -161,79 +221,4 @@ function count(sequence: Sequence, report: TokenizeReport): boolean {
   report.tokens += sequence.inputIds.length;
   report.labelTokens += labelTokens;
   return true;
-}
-
-interface EncodedExample {
-  ids: number[];
-  /** How many of them are the prompt's. */
-  promptLength: number;
-  /** Whether these are the first ids only, one more than are kept. */
-  isCut: boolean;
-}
-
-/** Texts of so many characters, and of so many for each token that is kept, are not counted to the end. */
-const CHARACTERS_COUNTED = 2 ** 16;
-const CHARACTERS_COUNTED_PER_TOKEN = 64;
-
-function exampleEncoder(
-  tokenizer: Tokenizer,
-  appendEos: boolean,
-  maxLength: number,
-): (example: Example) => EncodedExample {
-  const { eosTokenId } = tokenizer;
-  if (appendEos && eosTokenId === undefined) {
-    fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
-  }
-  const { before, after } = specialFrame(tokenizer);
-  const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
-  return (example) => {
-    if ("text" in example) {
-      const { text } = example;
-      const isLong = text.length > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
-      const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
-      return { ids: end(ids), promptLength: 0, isCut: isLong && ids.length > maxLength };
-    }
-    const { prompt, completion } = encodeCompletion(example, tokenizer);
-    const promptIds = [...before, ...prompt];
-    return {
-      ids: end([...promptIds, ...completion, ...after]),
-      promptLength: promptIds.length,
-      isCut: false,
-    };
-  };
-}
-
-/**
- * The ids of prompt and completion. In use the model is given exactly the prompt's ids (`encodePrompt`), so these come first,
- * whatever follows. If `encode(prompt + completion)` begins with them, its rest is the natural way to write the
- * completion. If it does not, because a merge crosses the seam (a prompt that ends in a space, mostly), the
- * completion is encoded on its own; TRL keeps the merged ids then and shifts the mask by a token.
- */
-function encodeCompletion(
-  { prompt, completion }: CompletionExample,
-  tokenizer: Tokenizer,
-): { prompt: number[]; completion: number[] } {
-  const promptIds = tokenizer.encode(prompt, { addSpecialTokens: false });
-  const wholeIds = tokenizer.encode(prompt + completion, { addSpecialTokens: false });
-  const rest = without(promptIds, wholeIds);
-  return { prompt: promptIds, completion: rest ?? encodeInside(completion, tokenizer) };
-}
-
-/**
- * Encodes a text from the middle of another. SentencePiece tokenizers put a "▁" before every text they
- * are given, which would be a space nobody wrote: the text is encoded after a letter, whose ids are cut off.
- */
-function encodeInside(text: string, tokenizer: Tokenizer): number[] {
-  // Several, since the letter must not merge with the text.
-  for (const letter of ["\n", "|", ":", "a"]) {
-    const letterIds = tokenizer.encode(letter, { addSpecialTokens: false });
-    const rest = without(letterIds, tokenizer.encode(letter + text, { addSpecialTokens: false }));
-    if (rest !== undefined) return rest;
-  }
-  return tokenizer.encode(text, { addSpecialTokens: false });
-}
-
-/** `ids` after its first part `prefix`; `undefined` if it does not begin so. */
-function without(prefix: readonly number[], ids: readonly number[]): number[] | undefined {
-  return prefix.every((id, i) => ids[i] === id) ? ids.slice(prefix.length) : undefined;
 }

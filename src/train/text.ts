@@ -52,7 +52,8 @@ export interface Trainable {
 const TRAINABLE = required(objectOf("an adapter, as attach gives it", (adapter) => "parameters" in adapter));
 
 /**
- * Trains an adapter on text: `{ text }` or `{ prompt, completion }` rows, the latter on the completion only.
+ * Trains an adapter on text: `{ text }` or `{ prompt, completion }` rows, the latter on the completion only, or chats,
+ * `{ messages }`, of which `assistantOnlyLoss` leaves the assistant's answers.
  * @param options see {@link TrainOptions}; `maxLength` is 1024 tokens, or what the model takes, unless given
  * @returns the metrics of one optimiser step per iteration
  * @throws LoraError where the model has no tokenizer or no row is left to learn, and as {@link trainObjective} does
@@ -106,7 +107,11 @@ function tokenize(
     fail("maxLength", got, `give at most ${maxPositions}, or leave it out`);
   }
   const settled = { ...pickOptions(options, TOKENIZE_RULES), maxLength };
-  const tokens = tokenizeExamples(examples, requireTokenizer(model), settled, vocabSize);
+  const tokens = tokenizeExamples(examples, requireTokenizer(model), settled, {
+    name: model.name,
+    chatTemplates: model.chatTemplates,
+    embeddingRows: vocabSize,
+  });
   return { ...tokens, nameRow: (sequence) => nameRow(tokens.places[sequence] as number) };
 }
 

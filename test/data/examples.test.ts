@@ -105,19 +105,63 @@ test("says for every bad row what it has, what is wanted, and the likely typo", 
     { text: 3 },
     7,
     {},
-    { prompt: ["a"], completion: "b" },
+    { prompt: 5, completion: "b" },
     { text: "ok" },
   ];
   const message = messageOf(() => read(...bad));
   expect(message).toContain("5 problems");
   expect(message).toContain(
-    'd.jsonl:1: has keys "promt", "completion", wanted "text", or "prompt" and "completion"; did you mean "prompt" for "promt"?',
+    'd.jsonl:1: has keys "promt", "completion", wanted "text", "prompt" and "completion", or "messages"; did you mean "prompt" for "promt"?',
   );
   expect(message).toContain('d.jsonl:2: "text" is 3, wanted a string');
   expect(message).toContain("d.jsonl:3: is a number, wanted a JSON object");
   expect(message).toContain("d.jsonl:4: has no keys");
-  expect(message).toContain('d.jsonl:5: "prompt" is ["a"], wanted a string');
+  expect(message).toContain('d.jsonl:5: "prompt" is 5, wanted a string');
   expect(message).not.toContain("d.jsonl:6");
   expect(messageOf(() => read({ text: "a", prompt: "p", completion: "c" }))).toContain("one kind, not both");
   expect(messageOf(() => read())).toContain("has no rows");
+});
+
+const user = { role: "user", content: "a" };
+const assistant = { role: "assistant", content: "b" };
+
+test("reads chats, whole or as prompt and completion, with what comes with them", () => {
+  const tools = [{ type: "function", function: { name: "f" } }];
+  expect(
+    read(
+      { messages: [user, assistant], id: 1, prompt: "of another column" },
+      { prompt: [user], completion: [assistant], tools: null },
+      {
+        messages: [user],
+        tools,
+        documents: [{ text: "c" }],
+        chat_template_kwargs: { enable_thinking: false },
+      },
+      { messages: [user], tools: JSON.stringify(tools), chat_template_kwargs: "null" },
+    ),
+  ).toEqual([
+    { messages: [user, assistant] },
+    { prompt: [user], completion: [assistant] },
+    { messages: [user], tools, documents: [{ text: "c" }], chat_template_kwargs: { enable_thinking: false } },
+    { messages: [user], tools },
+  ]);
+});
+
+test.each([
+  [{ messages: [] }, '"messages" has no messages'],
+  [{ messages: [{ role: "user" }] }, '"messages"[0] (user) has no content'],
+  [{ messages: [{ from: "human", value: "a" }] }, "from and value are ShareGPT's names"],
+  [
+    { messages: [user], text: "a" },
+    'has keys "messages", "text", wanted "text", "prompt" and "completion", or "messages" (one kind, not both)',
+  ],
+  [{ message: [user] }, 'did you mean "messages" for "message"?'],
+  [{ prompt: [user], completion: "b" }, '"completion" is "b", wanted a list of messages'],
+  [{ prompt: "a", completion: [assistant] }, '"prompt" is "a", wanted a list of messages'],
+  [{ messages: [user], tools: {} }, '"tools" is {}, wanted a list of objects'],
+  [{ messages: [user], tools: "[" }, '"tools" is "[", wanted a list of objects'],
+  [{ messages: [user], documents: ["a"] }, '"documents" is ["a"], wanted a list of objects'],
+  [{ messages: [user], chat_template_kwargs: 5 }, '"chat_template_kwargs" is 5, wanted an object'],
+])("%j is refused", (row, message) => {
+  expect(messageOf(() => read(row))).toContain(message);
 });

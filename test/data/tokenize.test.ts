@@ -63,16 +63,25 @@ describe("the seam between prompt and completion", () => {
     ["日", "本🙂"],
   ] as const;
   for (const [name, tokenizer] of [["Llama", llama] as const, ["GPT-2", gpt2] as const]) {
-    test.each(cases)(`${name}: %j + %j keeps the prompt's ids and the text`, (prompt, completion) => {
-      const { inputIds, labels } = tokenizeExamples([{ prompt, completion }], tokenizer, { maxLength: 64 })
-        .sequences[0]!;
+    test.each(cases)(`${name}: %j + %j are tokenised together`, (prompt, completion) => {
+      const { sequences, report } = tokenizeExamples([{ prompt, completion }], tokenizer, { maxLength: 64 });
+      const { inputIds, labels } = sequences[0]!;
+      expect(inputIds).toEqual([...tokenizer.encode(prompt + completion), tokenizer.eosTokenId]);
       const promptIds = tokenizer.encode(prompt);
-      expect(inputIds.slice(0, promptIds.length)).toEqual(promptIds);
-      expect(tokenizer.decode(inputIds)).toBe(prompt + completion);
-      const first = Math.max(1, promptIds.length);
+      const parts = promptIds.findIndex((id, i) => id !== inputIds[i]);
+      expect(report.straddling).toBe(parts < 0 ? 0 : 1);
+      const first = Math.max(1, parts < 0 ? promptIds.length : parts);
       expect(labels).toEqual(inputIds.map((id, i) => (i < first ? _ : id)));
     });
   }
+});
+
+test("a token that goes over the seam is learnt and counted, where there is one", () => {
+  const count = (prompt: string, completion: string, maskPrompt = true) =>
+    tokenizeExamples([{ prompt, completion }], llama, { maxLength: 64, maskPrompt }).report.straddling;
+  expect(count("ab ", "ab")).toBe(1);
+  expect(count("ab", " ab")).toBe(0);
+  expect(count("ab ", "ab", false)).toBe(0);
 });
 
 describe("rows that do not fit", () => {
@@ -119,4 +128,92 @@ test("of a text that is very much longer than is kept the start is read; the rep
   const short = tokenizeExamples([{ text: text.slice(0, 300) }], llama, { maxLength: 12 });
   expect(short.report.longestIsLeast).toBe(false);
   expect(short.report.longest).toBeGreaterThan(13);
+});
+
+describe("chats", () => {
+  const source =
+    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}{{ '</s>' if m.role == 'assistant' }}{% endfor %}" +
+    "{{ 'a:' if add_generation_prompt }}{{ tools[0].a if tools }}";
+  const model = { name: "m", chatTemplates: new Map([["default", { source, place: "chat.jinja" }]]) };
+  const user = { role: "user", content: "b" };
+  const assistant = { role: "assistant", content: "c" };
+  const messages = [user, assistant, user, assistant];
+  const tokenize = (
+    rows: Parameters<typeof tokenizeExamples>[0],
+    options: Partial<Parameters<typeof tokenizeExamples>[2]> = {},
+    given: Parameters<typeof tokenizeExamples>[3] = model,
+  ) => tokenizeExamples(rows, llama, { maxLength: 64, ...options }, given);
+  const labelled = ({ labels }: { labels: readonly number[] }) =>
+    llama.decode(
+      labels.filter((label) => label !== _),
+      { skipSpecialTokens: false },
+    );
+
+  test("are rendered and tokenised without further special tokens, beside rows of other kinds", () => {
+    const { sequences, report } = tokenize([
+      { messages },
+      { text: "b" },
+      { prompt: [user], completion: [assistant] },
+    ]);
+    expect(sequences[0]?.inputIds).toEqual(plain("u:ba:c</s>u:ba:c</s>"));
+    expect(sequences.map(labelled)).toEqual([expect.stringContaining(":ba:c</s>"), "b</s>", "c</s>"]);
+    expect(report).toMatchObject({ rows: 3, straddling: 0, openEnds: 0 });
+  });
+
+  test("the masks of the options", () => {
+    const learnt = (options: Parameters<typeof tokenize>[1]) =>
+      tokenize([{ messages }], options).sequences.map(labelled);
+    expect(learnt({ assistantOnlyLoss: true })).toEqual(["c</s>c</s>"]);
+    expect(learnt({ maskHistory: true })).toEqual(["c</s>"]);
+  });
+
+  test("the template is the model's, one of its names, or a given one", () => {
+    const chatTemplates = new Map([...model.chatTemplates, ["tool_use", { source: "tools", place: "t" }]]);
+    const text = (options: Parameters<typeof tokenize>[1], tools?: { a: string }[]) =>
+      llama.decode(
+        tokenize([{ messages: [user], ...(tools && { tools }) }], options, { ...model, chatTemplates })
+          .sequences[0]!.inputIds,
+      );
+    expect(text({})).toBe("u:b");
+    expect(text({}, [{ a: "x" }])).toBe("tools");
+    expect(text({ chatTemplate: "default" }, [{ a: "x" }])).toBe("u:bx");
+    expect(text({ chatTemplate: "{{ messages[0].role }}" })).toBe("user");
+    expect(() => text({ chatTemplate: "none" })).toThrow('m: has no chat template "none"');
+    expect(() => tokenize([{ messages }], {}, {})).toThrow(/^the model: has no chat template/);
+  });
+
+  test("what a template refuses is told by the row, all of them", () => {
+    const chatTemplate =
+      "{{ raise_exception('only ' ~ messages|length ~ ' messages') if messages|length < 4 }}a";
+    const rows = [{ messages: [user] }, { messages }, { messages: [user, assistant] }];
+    expect(() => tokenize(rows, { chatTemplate })).toThrow(
+      /2 problems:\n.*row 1: chatTemplate: refuses these messages: only 1 messages\n.*row 3: .*only 2 messages/,
+    );
+  });
+
+  test("answers of rows that are no chats cannot be learnt", () => {
+    expect(() => tokenize([{ messages }, { text: "a" }], { assistantOnlyLoss: true })).toThrow(
+      /row 2 has no messages, of which the assistant's could be learnt\n {2}→ leave assistantOnlyLoss/,
+    );
+  });
+
+  test("without a token that ends an answer, and without answers, they are counted", () => {
+    const open = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    expect(tokenize([{ messages }], { chatTemplate: open }).report.openEnds).toBe(1);
+    const rows = [{ messages }, { messages: [user] }];
+    expect(tokenize(rows, { assistantOnlyLoss: true }).report).toMatchObject({
+      droppedNoLabels: 1,
+      openEnds: 0,
+    });
+  });
+
+  test("a tokenizer without EOS will do: the template writes what ends a text", () => {
+    const { sequences } = tokenizeExamples(
+      [{ messages }],
+      createTokenizer(LLAMA_JSON),
+      { maxLength: 64 },
+      model,
+    );
+    expect(sequences).toHaveLength(1);
+  });
 });

@@ -1,33 +1,12 @@
 import type { TextSpan } from "../../io/jinja/output.ts";
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
-import type { JsonObject } from "../../util/json.ts";
+import type { ChatCompletionExample, ChatContext, ChatExample } from "./chat-rows.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import { endOfTurnText, endOfTurnToken } from "./end-of-turn.ts";
 import type { Message } from "./messages.ts";
 import type { RenderOptions } from "./render.ts";
 import { tokensInSpans } from "./token-mask.ts";
 import { answerSpans, answersOf, prefixLength, renderWhole, turnSpan, type WholeChat } from "./turns.ts";
-
-/** What a chat comes with, by TRL's names of the columns. */
-export interface ChatContext {
-  /** JSON schemas of what the assistant may call. */
-  readonly tools?: readonly JsonObject[] | null;
-  /** What answers are to be taken from. */
-  readonly documents?: readonly JsonObject[] | null;
-  /** Other names that the template knows, such as `enable_thinking`. */
-  readonly chat_template_kwargs?: JsonObject | null;
-}
-
-/** A chat to learn. */
-export interface ChatExample extends ChatContext {
-  readonly messages: readonly Message[];
-}
-
-/** The end of a chat to learn, given its beginning. */
-export interface ChatCompletionExample extends ChatContext {
-  readonly prompt: readonly Message[];
-  readonly completion: readonly Message[];
-}
 
 /** Which part of a chat gives a loss. */
 export interface ChatMask {

@@ -1,0 +1,89 @@
+import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
+import { fail } from "../util/fail.ts";
+import type { ChatTemplate } from "./chat/chat-template.ts";
+import { type ChatMask, encodeChat } from "./chat/encode-chat.ts";
+import { type CompletionExample, type Example, isChat, type TextExample, usesTools } from "./examples.ts";
+import { specialFrame } from "./special-frame.ts";
+
+/** A row as tokens. */
+export interface EncodedExample {
+  readonly ids: readonly number[];
+  /** Whether a token gives a loss, by its place. */
+  readonly isTrained: (at: number) => boolean;
+  /** Whether what is learnt begins within a token, because its text is tokenised with what is before it. */
+  readonly straddles?: boolean;
+  /** Whether an answer is learnt without the token that ends it. */
+  readonly isOpen?: boolean;
+  /** Whether these are the first ids only, one more than are kept. */
+  readonly isCut?: boolean;
+}
+
+/** How rows become tokens. */
+export interface EncodeOptions extends ChatMask {
+  readonly maxLength: number;
+  readonly appendEos: boolean;
+  /** The template of chats, with tools and without. */
+  readonly templateFor: (hasTools: boolean) => ChatTemplate;
+}
+
+/** Makes a function that encodes rows of all kinds. */
+export function exampleEncoder(
+  tokenizer: Tokenizer,
+  options: EncodeOptions,
+): (example: Example) => EncodedExample {
+  let encodeText: ((example: TextExample | CompletionExample) => EncodedExample) | undefined;
+  return (example) => {
+    if (!isChat(example)) {
+      encodeText ??= textEncoder(tokenizer, options); // a template writes its own special tokens
+      return encodeText(example as TextExample | CompletionExample);
+    }
+    const template = options.templateFor(usesTools(example));
+    const { ids, trained, straddling, isOpen } = encodeChat(example, template, tokenizer, options);
+    return { ids, isTrained: (at) => trained[at] === true, straddles: straddling !== undefined, isOpen };
+  };
+}
+
+/** Texts of so many characters, and of so many for each token that is kept, are not counted to the end. */
+const CHARACTERS_COUNTED = 2 ** 16;
+const CHARACTERS_COUNTED_PER_TOKEN = 64;
+
+function textEncoder(
+  tokenizer: Tokenizer,
+  { maxLength, appendEos, completionOnlyLoss }: EncodeOptions,
+): (example: TextExample | CompletionExample) => EncodedExample {
+  const { eosTokenId } = tokenizer;
+  if (appendEos && eosTokenId === undefined) {
+    fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
+  }
+  const { before, after } = specialFrame(tokenizer);
+  const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
+  return (example) => {
+    if ("text" in example) {
+      const { text } = example;
+      const isLong = text.length > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
+      const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
+      return { ids: end(ids), isTrained: () => true, isCut: isLong && ids.length > maxLength };
+    }
+    const { ids, promptLength, straddles } = encodeCompletion(example, tokenizer);
+    const first = completionOnlyLoss ? before.length + promptLength : 0;
+    return {
+      ids: end([...before, ...ids, ...after]),
+      isTrained: (at) => at >= first,
+      straddles: completionOnlyLoss && straddles,
+    };
+  };
+}
+
+/**
+ * The ids of prompt and completion, which are tokenised together, as a text is. Where a token goes over the seam (behind
+ * a prompt that ends in a space, mostly) it is no longer of the prompt, which in use ends before it.
+ */
+function encodeCompletion(
+  { prompt, completion }: CompletionExample,
+  tokenizer: Tokenizer,
+): { ids: number[]; promptLength: number; straddles: boolean } {
+  const promptIds = tokenizer.encode(prompt, { addSpecialTokens: false });
+  const ids = tokenizer.encode(prompt + completion, { addSpecialTokens: false });
+  const differs = promptIds.findIndex((id, i) => ids[i] !== id);
+  return { ids, promptLength: differs < 0 ? promptIds.length : differs, straddles: differs >= 0 };
+}
