@@ -95,9 +95,13 @@ export async function fetchText(client: HttpClient, file: RemoteFile): Promise<s
   return new TextDecoder().decode(concatBytes(chunks));
 }
 
-/** Throws where a page came instead of the file, such as one that asks to log in to a network. */
+/**
+ * Throws where a page came instead of the file, such as one that asks to log in to a network. Whoever sends a part as it
+ * was asked for has the file, whatever it takes it for.
+ */
 function checkIsFile(file: RemoteFile, { response, told }: Answer): void {
-  const isPage = /^text\/html\b/i.test(response.headers.get("content-type") ?? "");
+  const isHtml = /^text\/html\b/i.test(response.headers.get("content-type") ?? "");
+  const isPage = isHtml && response.status === 200;
   if (!isPage || told.commit !== undefined || /\.html?$/i.test(file.where)) return;
   const help = "check the address; a network that wants a login answers so, too";
   throw networkError(file, "a web page came instead of the file", help);

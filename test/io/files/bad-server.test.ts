@@ -104,6 +104,9 @@ describe("a server that misbehaves", () => {
     expect(await rig.hub({ cache }).read("config.json", 0, 8)).toEqual(utf8(CONFIG));
     expect(rig.warnings.join()).toMatch(/a web page came instead of the file.*downloaded before is used/);
     expect((await errorOf(() => rig.hub().size("config.json"))).message).toContain("wants a login");
+    const part = { "content-type": "text/html", "content-range": "bytes 0-0/1" };
+    answering((_, response) => response.writeHead(206, part).end("x"));
+    expect(await rig.hub().read("config.json", 0, 1)).toEqual(utf8("x"));
   });
 
   test("a part of a packed file is refused, a whole one unpacked", async () => {
