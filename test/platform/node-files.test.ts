@@ -254,10 +254,13 @@ describe("nodeByteCache", () => {
   test("what killed processes left goes with the first use; what the living have, and bytes, stay", async () => {
     const { pid, start, machine, host } = thisProcess();
     const [dead, living] = [start + 1, start].map((start) => nameOfProcess({ pid, start, machine, host }));
+    mkdirSync(join(folder, USE_FOLDER));
+    put(join(USE_FOLDER, dead), "a");
     for (const name of [`a.note.${dead}-12345678`, `b.note.${living}-12345678`, "a", "a.note"])
       put(name, "x");
     await nodeByteCache(folder).open("key");
     expect(readdirSync(folder).sort()).toEqual(["a", "a.note", `b.note.${living}-12345678`, USE_FOLDER]);
+    expect(readdirSync(join(folder, USE_FOLDER))).toEqual([living]);
   });
 
   test("a note that cannot take its place leaves nothing behind", async () => {

@@ -104,6 +104,16 @@ describe("a large file, whose SHA-256 the hub tells before it redirects", () => 
     expect(rig.warnings.join()).toContain("it is downloaded again");
   });
 
+  test("two that download the same file into one cache at once both get it whole and checked", async () => {
+    const cache = memoryCache();
+    const readers = [rig.hub({ cache }), rig.hub({ cache })];
+    const parts = await Promise.all(readers.map((files) => files.read("big.bin", 5, SIZE)));
+    for (const part of parts) expect(sha256(part)).toBe(sha256(content.subarray(5)));
+    const { sent } = rig.cdn;
+    expect(sha256(await rig.hub({ cache }).read("big.bin", 0, SIZE))).toBe(sha256(content));
+    expect(rig.cdn.sent).toBe(sent + 1);
+  });
+
   test("a broken connection is taken up where it broke, and the hash goes on", async () => {
     Object.assign(rig.cdn.switches, { breakAfter: 1_500_000, breaks: 2 });
     expect(sha256(await rig.hub({ cache: memoryCache() }).read("big.bin", 0, SIZE))).toBe(sha256(content));
