@@ -1,6 +1,7 @@
 import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
 import { attention, attentionBackward, attentionDecode } from "../src/kernels/attention.ts";
+import { placeTokens, wholeRows } from "../src/nn/geometry.ts";
 import { attentionGradients, attentionReference } from "../test/reference/attention.ts";
 import { type BenchCase, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
@@ -20,7 +21,8 @@ function prepare(device: Device, { heads, kvHeads, tokens, headDim }: Size) {
     return { values, tensor: fromArray(device, values, [1, tokens, count, headDim]) };
   };
   const [q, k, v, dO] = [input(heads, 1), input(kvHeads, 2), input(kvHeads, 3), input(heads, 4)];
-  return { q, k, v, dO, scale: 1 / Math.sqrt(headDim) };
+  const { spans } = placeTokens(device, wholeRows(1, tokens));
+  return { q, k, v, dO, spans, scale: 1 / Math.sqrt(headDim) };
 }
 
 type Inputs = ReturnType<typeof prepare>;
@@ -84,9 +86,9 @@ function forward(size: Size, portable = false): BenchCase {
   const work = 2 * productFlops(size);
   const setup = (device: Device) => {
     const inputs = prepare(device, size);
-    const { q, k, v, scale } = inputs;
+    const { q, k, v, spans, scale } = inputs;
     return {
-      run: () => attention(q.tensor, k.tensor, v.tensor, { scale, portable }).o,
+      run: () => attention(q.tensor, k.tensor, v.tensor, { scale, spans, portable }).o,
       reference: () => sampleOutputs(size, inputs),
       flops: work,
       bytes: 2 * tensorBytes(size, size.heads) + 2 * tensorBytes(size, size.kvHeads),
@@ -102,7 +104,7 @@ function backward(size: Size, portable = false): BenchCase {
   const setup = (device: Device) => {
     const inputs = prepare(device, size);
     const [q, k, v] = [inputs.q.tensor, inputs.k.tensor, inputs.v.tensor];
-    const options = { scale: inputs.scale, portable };
+    const options = { scale: inputs.scale, spans: inputs.spans, portable };
     const saved = { q, k, v, ...attention(q, k, v, options), ...options };
     return {
       run: () => {
@@ -126,8 +128,9 @@ function decode(size: Size): BenchCase {
     const { k, v, scale } = inputs;
     const { problem, inputs: one } = queryAt(size, inputs, tokens - 1);
     const q = fromArray(device, one.q, [1, 1, heads, headDim]);
+    const { spans } = placeTokens(device, wholeRows(1, 1), [{ first: 0, end: tokens - 1 }]);
     return {
-      run: () => attentionDecode(q, k.tensor, v.tensor, { scale }),
+      run: () => attentionDecode(q, k.tensor, v.tensor, { scale, spans }),
       reference: () => attentionReference(one, problem).o,
       flops: 4 * heads * tokens * headDim,
       bytes: 2 * tensorBytes(size, kvHeads),

@@ -5,20 +5,20 @@ import { maxPoolReference, meanPoolReference } from "../test/reference/pooling.t
 import { type BenchCase, sized } from "./harness.ts";
 
 const OPS = {
-  mean: { run: (x: Tensor, lengths: Tensor) => meanPool(x, { lengths }), reference: meanPoolReference },
+  mean: { run: (x: Tensor, documents: Tensor) => meanPool(x, documents), reference: meanPoolReference },
   max: { run: maxPool, reference: maxPoolReference },
 };
 
 function pooled(op: keyof typeof OPS, batch: number, tokens: number, cols: number): BenchCase {
   return sized(`pooling ${op}`, `B${batch} T${tokens} K${cols}`, batch * tokens * cols, (device) => {
     const x = randomValues(batch * tokens * cols, 1);
-    const lengths = Array.from({ length: batch }, (_, b) => 1 + ((7 * b) % tokens));
+    const ranges = Array.from({ length: batch }, (_, b) => [b * tokens, 1 + ((7 * b) % tokens)] as const);
     const X = fromArray(device, Float32Array.from(x), [batch, tokens, cols]);
-    const valid = fromArray(device, Uint32Array.from(lengths), [batch]);
+    const documents = fromArray(device, Uint32Array.from(ranges.flat()), [batch, 2]);
     return {
-      run: () => OPS[op].run(X, valid),
-      reference: () => OPS[op].reference(x, [batch, tokens, cols], lengths),
-      bytes: 4 * cols * (lengths.reduce((a, b) => a + b) + batch),
+      run: () => OPS[op].run(X, documents),
+      reference: () => OPS[op].reference(x, cols, ranges),
+      bytes: 4 * cols * (ranges.reduce((sum, [, count]) => sum + count, 0) + batch),
     };
   });
 }

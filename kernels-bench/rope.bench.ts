@@ -1,6 +1,7 @@
 import { fromArray } from "../src/gpu/tensor.ts";
 import { rope, ropeBackward, ropePair, ropeTable, uploadRopeTable } from "../src/kernels/rope.ts";
 import { ropeFrequencies } from "../src/kernels/rope-frequencies.ts";
+import { placeTokens, wholeRows } from "../src/nn/geometry.ts";
 import { ropeReference } from "../test/reference/rope.ts";
 import { type BenchCase, type Expected, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
@@ -17,7 +18,7 @@ function rotatedRows(x: Float32Array, { tokens, heads, headDim }: Size, frequenc
   const sample = spread(tokens, 8);
   const values = sample.flatMap((token) => {
     const row = x.subarray(token * cols, (token + 1) * cols);
-    return [...ropeReference(row, { shape: [1, 1, heads, headDim], frequencies, offset: token })];
+    return [...ropeReference(row, { shape: [1, 1, heads, headDim], frequencies, positions: [token] })];
   });
   return { at: indicesOfRows(sample, cols), values };
 }
@@ -30,8 +31,9 @@ function rotation({ tokens, heads, headDim }: Size, direction: "forward" | "back
     const x = repeatedValues(tokens * cols, 1);
     const X = fromArray(device, x, [1, tokens, heads, headDim]);
     const table = uploadRopeTable(device, ropeTable({ ...options, length: tokens }));
+    const { positions } = placeTokens(device, wholeRows(1, tokens));
     return {
-      run: () => (direction === "forward" ? rope(X, table) : ropeBackward(X, table)),
+      run: () => (direction === "forward" ? rope : ropeBackward)(X, table, positions),
       reference: () => {
         const frequencies = ropeFrequencies(options).map((frequency) => sign * frequency);
         return rotatedRows(x, { tokens, heads, headDim }, frequencies);
@@ -50,8 +52,9 @@ function pair({ tokens, heads, headDim }: Size): BenchCase {
     const values = [1, 2].map((seed) => repeatedValues(tokens * cols, seed));
     const [q, k] = values.map((x) => fromArray(device, x, [1, tokens, heads, headDim]));
     const table = uploadRopeTable(device, ropeTable({ ...options, length: tokens }));
+    const { positions } = placeTokens(device, wholeRows(1, tokens));
     return {
-      run: () => ropePair(q!, k!, table),
+      run: () => ropePair(q!, k!, table, positions),
       reference: () =>
         values.map((x) => rotatedRows(x, { tokens, heads, headDim }, ropeFrequencies(options))),
       flops: 6 * tokens * cols,

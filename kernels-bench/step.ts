@@ -2,6 +2,7 @@
 import type { Batch } from "../src/data/batch.ts";
 import { scoped, type Tensor } from "../src/gpu/tensor.ts";
 import type { LanguageModel } from "../src/models/model.ts";
+import { wholeRows } from "../src/nn/geometry.ts";
 import type { Parameters } from "../src/nn/parameters.ts";
 import { languageModelling } from "../src/train/language-modelling.ts";
 import type { AdamW } from "../src/train/optimizer.ts";
@@ -34,9 +35,7 @@ export function batchOf(ids: readonly number[]): Batch {
   return {
     inputIds: Uint32Array.from(ids),
     labels: Int32Array.from(ids),
-    lengths: [ids.length],
-    batchSize: 1,
-    length: ids.length,
+    ...wholeRows(1, ids.length),
     tokens: ids.length,
     terms: ids.length - 1,
   };

@@ -3,6 +3,7 @@
 //   python test/fixtures/check_adapter.py --model MODEL --adapter OUT --ids … --expect OUT/logits.json
 import { writeFile } from "node:fs/promises";
 import { attach, fromArray, loadModel, lora, openDevice, saveAdapter, train } from "../src/index.node.ts";
+import { placeTokens, wholeRows } from "../src/nn/geometry.ts";
 
 const [reference = "../shared/data/models/stories260K", out = "out/peft-round-trip"] = process.argv.slice(2);
 const model = await loadModel(reference, { device: await openDevice() });
@@ -19,10 +20,9 @@ for await (const { step, loss } of train(model, adapter, examples, { maxSteps: 3
 await saveAdapter(adapter, out);
 
 const ids = model.tokenizer?.encode("Once upon a time, Tom saw a big red ball.") ?? [1, 2, 3];
-const hidden = model.hidden(fromArray(model.device, Uint32Array.from(ids), [1, ids.length]), {
-  training: false,
-  seed: 0,
-});
+const geometry = placeTokens(model.device, wholeRows(1, ids.length));
+const input = fromArray(model.device, Uint32Array.from(ids), [1, ids.length]);
+const hidden = model.hidden(input, { training: false, seed: 0, geometry });
 await writeFile(`${out}/logits.json`, JSON.stringify([...(await model.logits(hidden).read())]));
 console.log(
   `python test/fixtures/check_adapter.py --model ${reference} --adapter ${out} --ids ${ids} --expect ${out}/logits.json`,

@@ -85,15 +85,16 @@ fn backward_query(
   let head = group.y;
   let batch = group.z;
   let kv_head = head / (params.heads / params.kv_heads);
-  let queries = query_end(batch);
-  let span = key_span(batch, first, min(first + BLOCK, queries));
+  let row = row_of(batch);
+  let real = tokens_of(row);
+  let span = key_span(batch, row, first, min(first + BLOCK, real.y));
   let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
   let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
-  let safe = min(own, vec4u(max(queries, 1u) - 1u));
+  let seen = keys_of_four(batch, row, own);
+  let safe = nearest(own, real);
   let rows = (batch * params.queries + safe) * params.heads + head;
   let s_at = (batch * params.heads + head) * params.queries + safe;
   let stats4 = transpose(mat4x2f(stats[s_at.x], stats[s_at.y], stats[s_at.z], stats[s_at.w]));
-  let positions = params.past + own;
   var dq0 = Columns();
   var dq1 = Columns();
   var dq2 = Columns();
@@ -106,10 +107,8 @@ fn backward_query(
     let s = capped_all(product);
     let j = key + id.x + vec4u(0u, 8u, 16u, 24u);
     let p = mat4x4f(
-      probability(s[0], stats4[0], sees(positions, j.xxxx) & vec4<bool>(j.x < span.y)),
-      probability(s[1], stats4[0], sees(positions, j.yyyy) & vec4<bool>(j.y < span.y)),
-      probability(s[2], stats4[0], sees(positions, j.zzzz) & vec4<bool>(j.z < span.y)),
-      probability(s[3], stats4[0], sees(positions, j.wwww) & vec4<bool>(j.w < span.y))
+      probability(s[0], stats4[0], sees(seen, j.x)), probability(s[1], stats4[0], sees(seen, j.y)),
+      probability(s[2], stats4[0], sees(seen, j.z)), probability(s[3], stats4[0], sees(seen, j.w))
     );
     let d = stats4[1];
     let ds = mat4x4f(
@@ -122,22 +121,13 @@ fn backward_query(
     if (DV > 32u) { dq2 = add_rows(K, dq2, key_rows, params.kv_heads, count, 2u, id, lane); }
     if (DV > 48u) { dq3 = add_rows(K, dq3, key_rows, params.kv_heads, count, 3u, id, lane); }
   }
-  let valid = select(vec4f(), vec4f(1.0), own < vec4u(queries));
+  let whole = vec4f(1.0); // weights of padding are 0, and so are their sums
   let count = min(4u, max(params.queries, own.x) - own.x);
   let out = query_row(batch, own.x, head);
-  store_columns(Q, out, params.heads, count, dq0, valid, 0u, id.x);
-  if (DV > 16u) { store_columns(Q, out, params.heads, count, dq1, valid, 1u, id.x); }
-  if (DV > 32u) { store_columns(Q, out, params.heads, count, dq2, valid, 2u, id.x); }
-  if (DV > 48u) { store_columns(Q, out, params.heads, count, dq3, valid, 3u, id.x); }
-}
-
-// Queries [x, y) that see any of the keys [first, last).
-fn query_span(batch: u32, first: u32, last: u32) -> vec2u {
-  let reach = params.past + params.ahead;
-  var span = vec2u(max(first, reach) - reach, query_end(batch));
-  if (params.window > 0u) { span.y = min(span.y, max(last - 1u + params.window, params.past) - params.past); }
-  if (first >= last) { span.y = 0u; }
-  return span;
+  store_columns(Q, out, params.heads, count, dq0, whole, 0u, id.x);
+  if (DV > 16u) { store_columns(Q, out, params.heads, count, dq1, whole, 1u, id.x); }
+  if (DV > 32u) { store_columns(Q, out, params.heads, count, dq2, whole, 2u, id.x); }
+  if (DV > 48u) { store_columns(Q, out, params.heads, count, dq3, whole, 3u, id.x); }
 }
 
 @compute @workgroup_size(8, 8)
@@ -150,10 +140,11 @@ fn backward_key(
   let kv_head = group.y;
   let batch = group.z;
   let heads = params.heads / params.kv_heads;
-  let end = key_end(batch);
-  let span = query_span(batch, first, min(first + BLOCK, end));
+  let row = row_of(batch);
+  let span = query_span(batch, row, first, min(first + BLOCK, row.end));
   let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
-  let safe = min(own, vec4u(max(end, 1u) - 1u));
+  let seen = queries_of_four(batch, row, own);
+  let safe = nearest(own, vec2u(row.first, row.end));
   let rows = (batch * params.key_stride + safe) * params.kv_heads + kv_head;
   var dk0 = Columns();
   var dk1 = Columns();
@@ -177,13 +168,9 @@ fn backward_key(
       let b = stats[stat.y];
       let c = stats[stat.z];
       let d = stats[stat.w];
-      let known = own < vec4u(end);
-      let at = params.past + i;
       let p = mat4x4f(
-        probability(s[0], a.xxxx, sees(at.xxxx, own) & known & vec4<bool>(i.x < span.y)),
-        probability(s[1], b.xxxx, sees(at.yyyy, own) & known & vec4<bool>(i.y < span.y)),
-        probability(s[2], c.xxxx, sees(at.zzzz, own) & known & vec4<bool>(i.z < span.y)),
-        probability(s[3], d.xxxx, sees(at.wwww, own) & known & vec4<bool>(i.w < span.y))
+        probability(s[0], a.xxxx, sees(seen, i.x)), probability(s[1], b.xxxx, sees(seen, i.y)),
+        probability(s[2], c.xxxx, sees(seen, i.z)), probability(s[3], d.xxxx, sees(seen, i.w))
       );
       share(p, id);
       workgroupBarrier();
@@ -205,15 +192,15 @@ fn backward_key(
       if (DV > 48u) { dk3 = add_rows(Q, dk3, query_rows, params.heads, count, 3u, id, lane); }
     }
   }
-  let valid = select(vec4f(), vec4f(1.0), own < vec4u(end));
+  let whole = vec4f(1.0);
   let count = min(4u, max(params.key_stride, own.x) - own.x);
   let out = key_row(batch, own.x, kv_head);
-  store_columns(K, out, params.kv_heads, count, dk0, valid, 0u, id.x);
-  store_columns(V, out, params.kv_heads, count, dv0, valid, 0u, id.x);
-  if (DV > 16u) { store_columns(K, out, params.kv_heads, count, dk1, valid, 1u, id.x); }
-  if (DV > 16u) { store_columns(V, out, params.kv_heads, count, dv1, valid, 1u, id.x); }
-  if (DV > 32u) { store_columns(K, out, params.kv_heads, count, dk2, valid, 2u, id.x); }
-  if (DV > 32u) { store_columns(V, out, params.kv_heads, count, dv2, valid, 2u, id.x); }
-  if (DV > 48u) { store_columns(K, out, params.kv_heads, count, dk3, valid, 3u, id.x); }
-  if (DV > 48u) { store_columns(V, out, params.kv_heads, count, dv3, valid, 3u, id.x); }
+  store_columns(K, out, params.kv_heads, count, dk0, whole, 0u, id.x);
+  store_columns(V, out, params.kv_heads, count, dv0, whole, 0u, id.x);
+  if (DV > 16u) { store_columns(K, out, params.kv_heads, count, dk1, whole, 1u, id.x); }
+  if (DV > 16u) { store_columns(V, out, params.kv_heads, count, dv1, whole, 1u, id.x); }
+  if (DV > 32u) { store_columns(K, out, params.kv_heads, count, dk2, whole, 2u, id.x); }
+  if (DV > 32u) { store_columns(V, out, params.kv_heads, count, dv2, whole, 2u, id.x); }
+  if (DV > 48u) { store_columns(K, out, params.kv_heads, count, dk3, whole, 3u, id.x); }
+  if (DV > 48u) { store_columns(V, out, params.kv_heads, count, dv3, whole, 3u, id.x); }
 }

@@ -26,7 +26,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let head = group.x;
   let batch = group.y;
   let kv_head = head / (params.heads / params.kv_heads);
-  let span = key_span(batch, 0u, query_end(batch));
+  let span = keys_of(batch, row_of(batch), 0u);
   let row = query_row(batch, 0u, head);
   let column = lane % COLUMNS;
   var m = LEAST;

@@ -23,20 +23,12 @@ fn put(output: u32, i: u32, value: vec4f) {
   if (output == V) { dv[i] = value; } else { d_own[i] = value; }
 }
 
-// P of four owned rows with one row of the other side, from the query's logsumexp.
-fn weigh(s: vec4f, own: u32, own_end: u32, other: u32, other_end: u32, logsum: vec4f) -> vec4f {
-  let rows = own + vec4u(0u, 1u, 2u, 3u);
-  let inside = (rows < vec4u(own_end)) & vec4<bool>(other < other_end);
-  let queries = params.past + select(vec4u(other), rows, BY_QUERY);
-  let keys = select(rows, vec4u(other), BY_QUERY);
-  return probability(s, logsum, sees(queries, keys) & inside);
-}
-
-// The same for all owned rows from `own`.
-fn weigh_all(s: PerRow, own: u32, own_end: u32, other: u32, other_end: u32, logsum: PerRow) -> PerRow {
+// P of the owned rows with one row of the other side, from the queries' logsumexp.
+fn weigh_all(s: PerRow, seen: Seen16, other: u32, logsum: PerRow) -> PerRow {
+  let at = f32(other);
   return PerRow(
-    weigh(s[0], own, own_end, other, other_end, logsum[0]), weigh(s[1], own + 4u, own_end, other, other_end, logsum[1]),
-    weigh(s[2], own + 8u, own_end, other, other_end, logsum[2]), weigh(s[3], own + 12u, own_end, other, other_end, logsum[3])
+    probability(s[0], logsum[0], hold(seen.first[0], seen.end[0], at)), probability(s[1], logsum[1], hold(seen.first[1], seen.end[1], at)),
+    probability(s[2], logsum[2], hold(seen.first[2], seen.end[2], at)), probability(s[3], logsum[3], hold(seen.first[3], seen.end[3], at))
   );
 }
 
@@ -55,15 +47,6 @@ fn all_rows(x: f32) -> PerRow {
   return PerRow(vec4f(x), vec4f(x), vec4f(x), vec4f(x));
 }
 
-// Queries [x, y) that see any of the keys [first, last).
-fn query_span(batch: u32, first: u32, last: u32) -> vec2u {
-  let reach = params.past + params.ahead;
-  var span = vec2u(max(first, reach) - reach, query_end(batch));
-  if (params.window > 0u) { span.y = min(span.y, max(last - 1u + params.window, params.past) - params.past); }
-  if (first >= last) { span.y = 0u; }
-  return span;
-}
-
 @compute @workgroup_size(SG)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
@@ -77,12 +60,21 @@ fn backward(
   let kv_head = select(group.y, group.y / heads, BY_QUERY);
   let first_head = select(kv_head * heads, group.y, BY_QUERY);
   let last_head = select(first_head + heads, first_head + 1u, BY_QUERY);
-  let own_end = select(key_end(batch), query_end(batch), BY_QUERY);
-  let end = min(first + ROWS, own_end);
-  let span = select(query_span(batch, first, end), key_span(batch, first, end), BY_QUERY);
-  let last_own = max(own_end, 1u) - 1u;
+  let row = row_of(batch);
+  let real = select(vec2u(row.first, row.end), tokens_of(row), BY_QUERY);
+  let end = min(first + ROWS, real.y);
+  let loaded = first + loaded_rows(lane);
+  let own = nearest(loaded, real);
+  var span = vec2u();
+  var seen = Seen16();
+  if (BY_QUERY) {
+    span = key_span(batch, row, first, end);
+    seen = of_all(keys_of_four(batch, row, loaded));
+  } else {
+    span = query_span(batch, row, first, end);
+    seen = of_all(queries_of_four(batch, row, loaded));
+  }
   let last_other = max(span.y, 1u) - 1u;
-  let own = min(first + loaded_rows(lane), vec4u(last_own));
   let own_source = select(K, Q, BY_QUERY);
   let own_other = select(V, DO, BY_QUERY); // of the same rows, for dp
   let other_source = select(Q, K, BY_QUERY);
@@ -123,9 +115,7 @@ fn backward(
       let rows = other_base + near * other_step;
       let product = products(own_source, own_rows, other_source, rows);
       let s = Scores(capped_all(product.c0), capped_all(product.c1));
-      let p = Scores(
-        weigh_all(s.c0, first, own_end, mine.x, span.y, l0), weigh_all(s.c1, first, own_end, mine.y, span.y, l1)
-      );
+      let p = Scores(weigh_all(s.c0, seen, mine.x, l0), weigh_all(s.c1, seen, mine.y, l1));
       let stop = min(other + OTHERS, span.y);
       if (!BY_QUERY) { dv_sums = accumulate(dv_sums, p, DO, other_base, other_step, other, stop, lane); }
       let dp = products(own_other, own_rows, other_other, rows);
@@ -133,7 +123,7 @@ fn backward(
       sums = accumulate(sums, ds, other_source, other_base, other_step, other, stop, lane);
     }
   }
-  // Weights of rows past the end are 0, and so are their sums.
+  // Weights of padding are 0, and so are its sums.
   let out = select(key_base, query_row(batch, 0u, first_head), BY_QUERY);
   let rows = select(params.key_stride, params.queries, BY_QUERY);
   store_rows(own_source, sums, out, own_step, first, min(first + ROWS, rows), lane);

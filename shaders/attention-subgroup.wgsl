@@ -20,15 +20,15 @@ fn put(output: u32, i: u32, value: vec4f) {
   o[i] = value;
 }
 
-fn masked(s: vec4f, position: u32, key: u32, end: u32) -> vec4f {
-  let positions = position + vec4u(0u, 1u, 2u, 3u);
-  return select(vec4f(HIDDEN), capped(s), sees(positions, vec4u(key)) & vec4<bool>(key < end));
+fn masked(s: vec4f, first: vec4f, end: vec4f, key: f32) -> vec4f {
+  return select(vec4f(HIDDEN), capped(s), hold(first, end, key));
 }
 
-fn masked_all(s: PerRow, position: u32, key: u32, end: u32) -> PerRow {
+fn masked_all(s: PerRow, seen: Seen16, key: u32) -> PerRow {
+  let at = f32(key);
   return PerRow(
-    masked(s[0], position, key, end), masked(s[1], position + 4u, key, end),
-    masked(s[2], position + 8u, key, end), masked(s[3], position + 12u, key, end)
+    masked(s[0], seen.first[0], seen.end[0], at), masked(s[1], seen.first[1], seen.end[1], at),
+    masked(s[2], seen.first[2], seen.end[2], at), masked(s[3], seen.first[3], seen.end[3], at)
   );
 }
 
@@ -68,13 +68,13 @@ fn forward(
   let head = group.y;
   let batch = group.z;
   let kv_head = head / (params.heads / params.kv_heads);
-  let queries = query_end(batch);
-  let span = key_span(batch, first, min(first + ROWS, queries));
-  // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
-  let own = min(first + loaded_rows(lane), vec4u(max(queries, 1u) - 1u));
-  let own_rows = query_row(batch, 0u, head) + own * params.heads;
+  let row = row_of(batch);
+  let real = tokens_of(row);
+  let span = key_span(batch, row, first, min(first + ROWS, real.y));
+  let own = first + loaded_rows(lane);
+  let seen = of_all(keys_of_four(batch, row, own));
+  let own_rows = query_row(batch, 0u, head) + nearest(own, real) * params.heads;
   let key_base = key_row(batch, 0u, kv_head);
-  let position = params.past + first;
   let low = vec4f(LEAST);
   var m = PerRow(low, low, low, low);
   var l = PerRow(); // over this lane's keys until the end
@@ -82,8 +82,8 @@ fn forward(
   for (var key = span.x; key < span.y; key += OTHERS) {
     let mine = key + lane + vec2u(0u, SG);
     let s = products(Q, own_rows, K, key_base + min(mine, vec2u(span.y - 1u)) * params.kv_heads);
-    let s0 = masked_all(s.c0, position, mine.x, span.y);
-    let s1 = masked_all(s.c1, position, mine.y, span.y);
+    let s0 = masked_all(s.c0, seen, mine.x);
+    let s1 = masked_all(s.c1, seen, mine.y);
     var top = max_all(s0, s1);
     for (var mask = 1u; mask < SG; mask *= 2u) {
       top = max_all(top, swapped(top, mask));
@@ -99,8 +99,7 @@ fn forward(
   for (var mask = 1u; mask < SG; mask *= 2u) {
     l += swapped(l, mask);
   }
-  // Queries in the padding and queries that see nothing give zeros.
-  l = times(l, first_rows(max(queries, first) - first));
+  // Queries that see nothing, such as those in the padding, give zeros.
   let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
   let end = min(first + ROWS, params.queries);
   store_rows(O, rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);

@@ -16,8 +16,8 @@ fn load(source: u32, row: u32, column: u32) -> vec4f {
   return load_v(row, column);
 }
 
-fn masked(s: vec4f, positions: vec4u, key: u32, end: u32) -> vec4f {
-  return select(vec4f(HIDDEN), capped(s), sees(positions, vec4u(key)) & vec4<bool>(key < end));
+fn masked(s: vec4f, seen: Seen, key: u32) -> vec4f {
+  return select(vec4f(HIDDEN), capped(s), sees(seen, key));
 }
 
 // shrink sums + weights^T v, for one chunk.
@@ -43,13 +43,13 @@ fn forward(
   let head = group.y;
   let batch = group.z;
   let kv_head = head / (params.heads / params.kv_heads);
-  let queries = query_end(batch);
-  let span = key_span(batch, first, min(first + BLOCK, queries));
+  let row = row_of(batch);
+  let real = tokens_of(row);
+  let span = key_span(batch, row, first, min(first + BLOCK, real.y));
   let last_key_row = key_row(batch, max(span.y, 1u) - 1u, kv_head);
   let own = first + 4u * id.y + vec4u(0u, 1u, 2u, 3u);
-  // Rows past the end are computed from the last one and not stored: what lies there may be NaN.
-  let safe = min(own, vec4u(max(queries, 1u) - 1u));
-  let rows = (batch * params.queries + safe) * params.heads + head;
+  let seen = keys_of_four(batch, row, own);
+  let rows = (batch * params.queries + nearest(own, real)) * params.heads + head;
   var m = vec4f(LEAST);
   var l = vec4f(); // of this invocation's own keys until the end
   var o0 = Columns();
@@ -66,12 +66,11 @@ fn forward(
       workgroupBarrier();
       s += products(Q, rows, chunk, id.x);
     }
-    let positions = params.past + own;
     let mine = key + id.x;
-    let s0 = masked(s[0], positions, mine, span.y);
-    let s1 = masked(s[1], positions, mine + 8u, span.y);
-    let s2 = masked(s[2], positions, mine + 16u, span.y);
-    let s3 = masked(s[3], positions, mine + 24u, span.y);
+    let s0 = masked(s[0], seen, mine);
+    let s1 = masked(s[1], seen, mine + 8u);
+    let s2 = masked(s[2], seen, mine + 16u);
+    let s3 = masked(s[3], seen, mine + 24u);
     partial[lane] = max(max(s0, s1), max(s2, s3));
     workgroupBarrier();
     var top = m;
@@ -95,8 +94,7 @@ fn forward(
   for (var i = 0u; i < 8u; i++) {
     l += partial[8u * id.y + i];
   }
-  // Queries in the padding and queries that see nothing give zeros.
-  let alive = (l > vec4f()) & (own < vec4u(queries));
+  let alive = l > vec4f(); // queries that see nothing, such as those in the padding, give zeros
   let factors = select(vec4f(), 1.0 / max(l, vec4f(1e-30)), alive);
   let count = min(4u, max(params.queries, own.x) - own.x);
   let out = query_row(batch, own.x, head);

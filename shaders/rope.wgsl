@@ -1,4 +1,4 @@
-// y[i] = x[i] cos - x[i + half] sin,  y[i + half] = x[i + half] cos + x[i] sin,  angle = position * frequency[i]
+// y[i] = x[i] cos - x[i + half] sin,  y[i + half] = x[i + half] cos + x[i] sin,  angle = positions[token] * frequency[i]
 // Each workgroup goes through a run of pairs (i, i + half) and of what follows the rotated part, in vectors of four where
 // they fit. Su et al. 2021, arXiv 2104.09864, in the rotate_half layout of Hugging Face.
 struct Params {
@@ -6,8 +6,7 @@ struct Params {
   count2: u32, // of the second tensor
   slots: u32,  // of a head: half pairs, then cols - 2 half elements that are copied
   half: u32, cols: u32, // in units of elem
-  heads: u32, heads2: u32, tokens: u32,
-  offset: u32, // position of the first token
+  heads: u32, heads2: u32,
   direction: f32 // -1 turns back: the transpose, which is the backward pass; else 1
 }
 
@@ -18,6 +17,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<elem>;  // like x
 @group(0) @binding(5) var<storage, read> x2: array<elem>;       // [batch, tokens, heads2, cols]
 @group(0) @binding(6) var<storage, read_write> y2: array<elem>; // like x2
+@group(0) @binding(7) var<storage, read> positions: array<u32>; // [batch, tokens]
 
 alias elem = vec4f; // f32 where half or cols is not a multiple of four
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
@@ -28,8 +28,7 @@ const WG: u32 = 64u;
 fn place(i: u32, heads: u32) -> vec2u {
   let row = i / params.slots;
   let slot = i % params.slots;
-  let position = params.offset + (row / heads) % params.tokens;
-  return vec2u(row * params.cols + slot, position * params.half + slot);
+  return vec2u(row * params.cols + slot, positions[row / heads] * params.half + slot);
 }
 
 fn is_rotated(i: u32) -> bool {

@@ -67,6 +67,14 @@ export type {
   TextClassifier,
 } from "./models/model.ts";
 export type { KvCache } from "./nn/cache.ts";
+export {
+  type CachedRow,
+  type Document,
+  type Geometry,
+  type Layout,
+  placeTokens,
+  wholeRows,
+} from "./nn/geometry.ts";
 export { isLinear, type Linear } from "./nn/linear.ts";
 export type { Mirror, Snapshot } from "./nn/mirror.ts";
 export {
@@ -99,7 +107,7 @@ export {
 export { generateTokens, type TokenOptions } from "./train/generate.ts";
 export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
-export type { Counted, Objective } from "./train/objective.ts";
+export type { Counted, Objective, PassContext } from "./train/objective.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName } from "./train/schedule.ts";
 export {

@@ -15,6 +15,7 @@ import { rope, ropeBackward } from "../../src/kernels/rope.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { openModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
+import { placeTokens, wholeRows } from "../../src/nn/geometry.ts";
 import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { encodeBf16 } from "../../src/util/half.ts";
@@ -113,7 +114,8 @@ function matrixProduct(device: Device, n: number, variant: Variant): Recorder {
 function recordAttention(device: Device, { tokens, heads, headDim, direction }: Of<"attention">): Recorder {
   const shape = [1, tokens, heads, headDim];
   const [q, k, v, dO] = [1, 2, 3, 4].map((seed) => upload(device, input(shape, seed))) as Tensor[];
-  const options = { scale: 1 / Math.sqrt(headDim) };
+  const { spans } = placeTokens(device, wholeRows(1, tokens));
+  const options = { scale: 1 / Math.sqrt(headDim), spans };
   const forward = () => attention(q!, k!, v!, options);
   if (direction === "forward") return () => [forward().o];
   return () => {
@@ -147,10 +149,11 @@ function recordRope(device: Device, { tokens, heads, headDim, direction }: Of<"r
   const [x, dy] = [1, 2].map((seed) => upload(device, input([1, tokens, heads, headDim], seed))) as Tensor[];
   const { cos, sin } = ropeTables(tokens, headDim);
   const table = { cos: upload(device, cos), sin: upload(device, sin) };
-  if (direction === "forward") return () => [rope(x!, table)];
+  const { positions } = placeTokens(device, wholeRows(1, tokens));
+  if (direction === "forward") return () => [rope(x!, table, positions)];
   return () => {
-    rope(x!, table);
-    return [ropeBackward(dy!, table)];
+    rope(x!, table, positions);
+    return [ropeBackward(dy!, table, positions)];
   };
 }
 

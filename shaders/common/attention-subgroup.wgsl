@@ -28,19 +28,21 @@ fn per_row(x: vec4f) -> PerRow {
   );
 }
 
+// From where and to where the owned rows see the other side, as f32, which has each place that fits in memory.
+struct Seen16 { first: PerRow, end: PerRow }
+
+fn of_all(seen: Seen) -> Seen16 {
+  return Seen16(per_row(vec4f(seen.first)), per_row(vec4f(seen.end)));
+}
+
+// Whether four owned rows see a row of the other side.
+fn hold(first: vec4f, end: vec4f, other: f32) -> vec4<bool> {
+  return (first <= vec4f(other)) & (vec4f(other) < end);
+}
+
 // The owned rows that this lane loads: as many as it takes all lanes to have each row; see per_row.
 fn loaded_rows(lane: u32) -> vec4u {
   return lane % ROWS + SG * vec4u(0u, 1u, 2u, 3u);
-}
-
-// 1 for the first n owned rows, else 0.
-fn first_rows(n: u32) -> PerRow {
-  let rows = vec4u(0u, 1u, 2u, 3u);
-  return PerRow(ones(rows < vec4u(n)), ones(rows + 4u < vec4u(n)), ones(rows + 8u < vec4u(n)), ones(rows + 12u < vec4u(n)));
-}
-
-fn ones(here: vec4<bool>) -> vec4f {
-  return select(vec4f(), vec4f(1.0), here);
 }
 
 // Inner products of the owned rows of a source with this lane's two rows of another.

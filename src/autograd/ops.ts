@@ -22,11 +22,11 @@ import {
 } from "../kernels/layer-norm.ts";
 import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
 import {
+  type MeanKind,
   maxPoolBackward,
   maxPool as maxPoolKernel,
   meanPoolBackward,
   meanPool as meanPoolKernel,
-  type PoolOptions,
 } from "../kernels/pooling.ts";
 import {
   type RmsNormOptions,
@@ -39,7 +39,6 @@ import {
 import {
   type RopeTensors,
   ropeBackward,
-  rope as ropeKernel,
   ropePairBackward,
   ropePair as ropePairKernel,
 } from "../kernels/rope.ts";
@@ -123,34 +122,26 @@ function recordRmsNorm(tape: Tape | undefined, y: Tensor, saved: RmsNormSaved): 
   });
 }
 
-/** Rotary position embedding of `[B, T, H, D]`; the first token is at `position`. Saves the table. */
-export function rope(tape: Tape | undefined, x: Tensor, table: RopeTensors, position = 0): Tensor {
-  const y = ropeKernel(x, table, { positionOffset: position });
-  return (
-    tape?.record(y, [x], [table.cos, table.sin], (dy, give) => {
-      give(x, (into) => ropeBackward(dy, table, { positionOffset: position }, into));
-    }) ?? y
-  );
-}
-
-/** {@link rope} of queries and keys in one dispatch each way. */
+/**
+ * Rotary position embedding of queries and keys `[B, T, H, D]` in one dispatch each way, tokens being at `positions`
+ * (u32 `[B, T]`). Saves the table and these.
+ */
 export function ropePair(
   tape: Tape | undefined,
   q: Tensor,
   k: Tensor,
   table: RopeTensors,
-  position = 0,
+  positions: Tensor,
 ): [q: Tensor, k: Tensor] {
-  const at = { positionOffset: position };
-  const rotated = ropePairKernel(q, k, table, at);
-  tape?.recordAll(rotated, [q, k], [table.cos, table.sin], ([dq, dk], give) => {
+  const rotated = ropePairKernel(q, k, table, positions);
+  tape?.recordAll(rotated, [q, k], [table.cos, table.sin, positions], ([dq, dk], give) => {
     if (dq && dk && tape.tracks(q) && tape.tracks(k)) {
-      const [q0, k0] = ropePairBackward(dq, dk, table, at);
+      const [q0, k0] = ropePairBackward(dq, dk, table, positions);
       give(q, (into) => passOn(q0, into));
       give(k, (into) => passOn(k0, into));
     } else {
-      if (dq) give(q, (into) => ropeBackward(dq, table, at, into));
-      if (dk) give(k, (into) => ropeBackward(dk, table, at, into));
+      if (dq) give(q, (into) => ropeBackward(dq, table, positions, into));
+      if (dk) give(k, (into) => ropeBackward(dk, table, positions, into));
     }
   });
   return rotated;
@@ -184,17 +175,12 @@ export function attention(
   if (!tape && q.shape[1] === 1) return kernels.attentionDecode(q, k, v, options);
   const { o, logsumexp } = kernels.attention(q, k, v, options);
   return (
-    tape?.record(
-      o,
-      [q, k, v],
-      [q, k, v, o, logsumexp, ...(options.lengths ? [options.lengths] : [])],
-      (dO, give) => {
-        const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
-        give(q, (into) => passOn(dq, into));
-        give(k, (into) => passOn(dk, into));
-        give(v, (into) => passOn(dv, into));
-      },
-    ) ?? o
+    tape?.record(o, [q, k, v], [q, k, v, o, logsumexp, options.spans], (dO, give) => {
+      const { dq, dk, dv } = kernels.attentionBackward(dO, { q, k, v, o, logsumexp, ...options });
+      give(q, (into) => passOn(dq, into));
+      give(k, (into) => passOn(dk, into));
+      give(v, (into) => passOn(dv, into));
+    }) ?? o
   );
 }
 
@@ -256,23 +242,30 @@ export function scatterRows(tape: Tape | undefined, x: Tensor, index: Tensor, ro
   );
 }
 
-/** Mean of x `[B, T, cols]` over each sequence's valid tokens, weighted as `kind` says: `[B, cols]`. */
-export function meanPool(tape: Tape | undefined, x: Tensor, options: PoolOptions = {}): Tensor {
-  const { lengths } = options;
-  const y = meanPoolKernel(x, options);
+/**
+ * Mean of x `[B, T, cols]` over the tokens of each document, weighted as `kind` says: `[N, cols]`.
+ * @param documents see `meanPool` of the kernels
+ */
+export function meanPool(
+  tape: Tape | undefined,
+  x: Tensor,
+  documents: Tensor,
+  kind: MeanKind = "mean",
+): Tensor {
+  const y = meanPoolKernel(x, documents, kind);
   return (
-    tape?.record(y, [x], lengths ? [lengths] : [], (dy, give) => {
-      give(x, (into) => meanPoolBackward(dy, x.shape, options, into));
+    tape?.record(y, [x], [documents], (dy, give) => {
+      give(x, (into) => meanPoolBackward(dy, x.shape, documents, kind, into));
     }) ?? y
   );
 }
 
-/** Largest value of each column of x `[B, T, cols]` over each sequence's valid tokens: `[B, cols]`. */
-export function maxPool(tape: Tape | undefined, x: Tensor, lengths?: Tensor): Tensor {
-  const y = maxPoolKernel(x, lengths);
+/** Largest value of each column of x `[B, T, cols]` over the tokens of each document: `[N, cols]`. */
+export function maxPool(tape: Tape | undefined, x: Tensor, documents: Tensor): Tensor {
+  const y = maxPoolKernel(x, documents);
   return (
-    tape?.record(y, [x], lengths ? [x, lengths] : [x], (dy, give) => {
-      give(x, (into) => maxPoolBackward(dy, x, lengths, into));
+    tape?.record(y, [x], [x, documents], (dy, give) => {
+      give(x, (into) => maxPoolBackward(dy, x, documents, into));
     }) ?? y
   );
 }

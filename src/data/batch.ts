@@ -1,15 +1,12 @@
+import type { Document, Layout } from "../nn/geometry.ts";
 import { largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
 
-/** Rows of tokens side by side, padded on the right to one length; `[batchSize, length]`, row by row. */
-export interface TokenBatch {
+/** Rows of documents side by side, padded to one length; `[batchSize, length]`, row by row. */
+export interface TokenBatch extends Layout {
   readonly inputIds: Uint32Array;
-  /** The length of each row before padding. */
-  readonly lengths: readonly number[];
-  readonly batchSize: number;
-  readonly length: number;
   /** Tokens without padding. */
   readonly tokens: number;
   /** Segment of each token where rows are pairs of texts, `[batchSize, length]`; 0 in padding. */
@@ -55,31 +52,80 @@ export interface PaddingOptions {
   padTokenId?: number;
   /** Rounds lengths up, 8 unless given, so that few shapes occur: buffers and bind groups are kept by shape. */
   padToMultipleOf?: number;
+  /** Where the padding lies, behind the documents unless given; it makes no difference either. */
+  paddingSide?: "left" | "right";
 }
 
-/** Pads rows of tokens on the right to one length. */
-export function padRows(
+/** Where documents of these lengths lie, those of a row one after the other. */
+function layOut(
   rows: readonly (readonly number[])[],
-  { padTokenId = 0, padToMultipleOf = 8 }: PaddingOptions = {},
-): TokenBatch {
-  const lengths = rows.map(({ length }) => length);
-  const length = Math.ceil(largest(lengths) / padToMultipleOf) * padToMultipleOf;
-  const inputIds = new Uint32Array(rows.length * length).fill(padTokenId);
-  for (const [i, row] of rows.entries()) inputIds.set(row, i * length);
-  const tokens = lengths.reduce((sum, n) => sum + n, 0);
-  return { inputIds, lengths, batchSize: rows.length, length, tokens };
+  { padToMultipleOf = 8, paddingSide = "right" }: PaddingOptions,
+): Layout {
+  const widths = rows.map((lengths) => lengths.reduce((sum, n) => sum + n, 0));
+  const length = Math.ceil(largest(widths) / padToMultipleOf) * padToMultipleOf;
+  const documents: Document[] = [];
+  for (const [row, lengths] of rows.entries()) {
+    let first = paddingSide === "left" ? length - (widths[row] as number) : 0;
+    for (const n of lengths) {
+      documents.push({ row, first, length: n });
+      first += n;
+    }
+  }
+  return { batchSize: rows.length, length, documents };
 }
 
-/** Pads sequences on the right into one batch. */
-export function collate(sequences: readonly LabelledTokens[], options: PaddingOptions): Batch {
-  const batch = padRows(
-    sequences.map(({ inputIds }) => inputIds),
+/** Writes a value for each token of the documents, which are given in their order, into an array `[batchSize, length]`. */
+export function fillDocuments<T extends Uint32Array | Int32Array>(
+  into: T,
+  { length, documents }: Layout,
+  values: readonly (readonly number[])[],
+): T {
+  for (const [i, { row, first }] of documents.entries()) into.set(values[i] ?? [], row * length + first);
+  return into;
+}
+
+/** Rows of documents, each of which sees itself alone, padded to one length. */
+export function packRows(
+  rows: readonly (readonly (readonly number[])[])[],
+  options: PaddingOptions = {},
+): TokenBatch {
+  const layout = layOut(
+    rows.map((documents) => documents.map(({ length }) => length)),
     options,
   );
-  const labels = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
-  for (const [row, sequence] of sequences.entries()) labels.set(sequence.labels, row * batch.length);
+  const { batchSize, length, documents } = layout;
+  const ids = new Uint32Array(batchSize * length).fill(options.padTokenId ?? 0);
+  const tokens = documents.reduce((sum, document) => sum + document.length, 0);
+  return { ...layout, inputIds: fillDocuments(ids, layout, rows.flat()), tokens };
+}
+
+/** Rows of one document each, padded to one length. */
+export function padRows(rows: readonly (readonly number[])[], options: PaddingOptions = {}): TokenBatch {
+  return packRows(
+    rows.map((row) => [row]),
+    options,
+  );
+}
+
+/** Sequences as one batch, some in each row: a packed batch. */
+export function collateRows(rows: readonly (readonly LabelledTokens[])[], options: PaddingOptions): Batch {
+  const batch = packRows(
+    rows.map((sequences) => sequences.map(({ inputIds }) => inputIds)),
+    options,
+  );
+  const unlabelled = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
+  const given = rows.flat().map((sequence) => sequence.labels);
+  const labels = fillDocuments(unlabelled, batch, given);
   const terms = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
   return { ...batch, labels, terms };
+}
+
+/** Sequences as one batch, each in a row of its own. */
+export function collate(sequences: readonly LabelledTokens[], options: PaddingOptions): Batch {
+  return collateRows(
+    sequences.map((sequence) => [sequence]),
+    options,
+  );
 }
 
 /** A group of items and its place in the run. */

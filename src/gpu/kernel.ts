@@ -24,7 +24,7 @@ export interface Launch {
   /** Workgroups: x, y, z. */
   grid: readonly [number, number?, number?];
   /**
-   * The parameters are others at each launch, such as the position of a token: they are bound by an offset that is given
+   * The parameters are others at each launch, such as the seed of a dropout mask: they are bound by an offset that is given
    * with the dispatch. That takes 1 µs longer than what is bound once, and saves a new bind group each time.
    */
   changing?: boolean;

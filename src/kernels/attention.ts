@@ -23,18 +23,18 @@ const FAR_AHEAD = 2 ** 30;
 export interface AttentionOptions {
   /** Factor of q·k, usually 1/√D. */
   scale: number;
-  /** Query i, at position `past + i`, sees keys up to that position; true unless given. */
+  /**
+   * For each token the first key that it may see and the end of the keys of its document, u32 `[B, T, 2]`, in rows of k.
+   * Documents are contiguous, the tokens' own keys are the last ones of a row, and padding is a document of length 0: `(s, s)`
+   * before the documents, which begin at s; `(E, e)` after them, where E is the end of the row's keys and e the documents'.
+   */
+  spans: Tensor;
+  /** A query sees no key after its own; true unless given. */
   causal?: boolean;
-  /** Position of query 0; `keys - T` unless given. */
-  past?: number;
-  /** Keys S that hold something, from row 0 of each sequence; all rows of k unless given. */
-  keys?: number;
-  /** A query sees this many positions up to and including its own; 0 (the default): all. */
+  /** A query sees this many keys up to and including its own; 0 (the default): all. */
   window?: number;
   /** Scores become softcap · tanh(s / softcap); 0 (the default): unchanged. */
   softcap?: number;
-  /** Positions of each sequence that are not right padding, u32 `[B]`: padded keys are not seen, padded queries give 0. */
-  lengths?: Tensor;
   /** Takes the kernels that run everywhere even where others are faster; for tests and comparisons. */
   portable?: boolean;
 }
@@ -78,7 +78,6 @@ export function attentionDecode(q: Tensor, k: Tensor, v: Tensor, options: Attent
     bind: { ...inputs(q, k, v, options), o },
     params,
     constants: { ...constants, COLUMNS: columnLanes(q.columns) },
-    changing: true, // the length of the cache
     grid: [heads, batch],
   });
   return o;
@@ -157,9 +156,8 @@ function subgroupLanes(q: Tensor, { portable = false }: AttentionOptions): numbe
   return fits && !profile.sharesWork && !portable ? SG : 0;
 }
 
-/** Without lengths the shader never reads that binding, but it must be something: q is at hand. */
-function inputs(q: Tensor, k: Tensor, v: Tensor, { lengths = q }: AttentionOptions): Launch["bind"] {
-  return { q, k, v, lengths };
+function inputs(q: Tensor, k: Tensor, v: Tensor, { spans }: AttentionOptions): Launch["bind"] {
+  return { q, k, v, spans };
 }
 
 /** Params and constants that all the attention shaders share. */
@@ -170,26 +168,15 @@ function settings(
   SG = 0,
 ): Required<Pick<Launch, "params" | "constants">> {
   const { queries, heads, kvHeads, capacity, headDim } = sizes(q, k);
-  const {
-    scale,
-    causal = true,
-    keys = capacity,
-    past = keys - queries,
-    window = 0,
-    softcap = 0,
-    lengths,
-  } = options;
+  const { scale, causal = true, window = 0, softcap = 0 } = options;
   return {
     params: {
       queries,
-      keys,
       key_stride: capacity,
       heads,
       kv_heads: kvHeads,
-      past,
       window,
       ahead: causal ? 0 : FAR_AHEAD,
-      padded: lengths ? 1 : 0,
       scale,
       vectors: Math.ceil(headDim / 4),
     },
@@ -220,7 +207,7 @@ function sizes(q: Tensor, k: Tensor): Sizes {
 function checkInputs(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Sizes {
   const known = sizes(q, k);
   const { batch, queries, heads, kvHeads, capacity, headDim } = known;
-  const { keys = capacity, past = keys - queries, lengths } = options;
+  const { spans } = options;
   const got = `q [${q.shape}], k [${k.shape}], v [${v.shape}]`;
   if (q.shape.length !== 4 || k.shape.length !== 4 || q.size === 0 || k.size === 0) {
     fail("attention", `got ${got}`, "q is [B, T, H, D], k and v are [B, S, Hkv, D]");
@@ -229,11 +216,9 @@ function checkInputs(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions)
   if (k.shape[0] !== batch || k.shape[3] !== headDim || heads % kvHeads !== 0)
     fail("attention", `${got} do not fit`);
   if (headDim > MAX_HEAD_DIM) fail("attention", `heads of ${headDim} columns exceed ${MAX_HEAD_DIM}`);
-  if (keys > capacity) fail("attention", `${keys} keys exceed the ${capacity} rows of k`);
-  if (past < 0)
-    fail("attention", `${queries} queries for ${keys} keys`, "give past: the position of the first query");
-  if (lengths && (lengths.dtype !== "u32" || lengths.size !== batch)) {
-    fail("attention", `lengths is ${lengths.dtype} [${lengths.shape}], expected u32 [${batch}]`);
-  }
+  if (queries > capacity)
+    fail("attention", `${queries} queries for ${capacity} keys`, "each token has a key of its own");
+  if (spans.dtype !== "u32" || spans.size !== 2 * batch * queries)
+    fail("attention", `spans is ${spans.dtype} [${spans.shape}], expected u32 [${batch}, ${queries}, 2]`);
   return known;
 }

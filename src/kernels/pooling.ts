@@ -1,5 +1,6 @@
 import shader from "../../shaders/pooling.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
+import type { Specialization } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { perElement } from "./launch.ts";
 
@@ -9,96 +10,76 @@ const WEIGHTS = { mean: 0, mean_sqrt_len_tokens: 1, weightedmean: 2 } as const;
 /** A weighted sum of the states of a sequence's tokens. */
 export type MeanKind = keyof typeof WEIGHTS;
 
-/** Which tokens are pooled, and how. */
-export interface PoolOptions {
-  /** A plain mean unless given. */
-  kind?: MeanKind;
-  /** Valid tokens of each right-padded sequence, u32 `[B]`; all are valid unless given. */
-  lengths?: Tensor | undefined;
-}
-
 /**
- * y[b] = Σ w[t] · x[b, t] over the n valid tokens; w is 1/n, 1/√n, or (t + 1) / (1 + … + n).
+ * y[n] = Σ w[t] · x[first + t] over the tokens of document n; w is 1/count, 1/√count, or (t + 1) / (1 + … + count).
  * @param x `[B, T, cols]` f32
- * @returns `[B, cols]`
+ * @param documents u32 `[N, 2]`: first token of each, counted over all rows, and how many it has, at least 1; in order
+ * @returns `[N, cols]`
  */
-export function meanPool(x: Tensor, { kind = "mean", lengths }: PoolOptions = {}): Tensor {
-  const [batch, tokens, cols] = checkShapes(x.shape, lengths);
-  const y = empty(x.device, [batch, cols]);
-  const { width, count, elem, WG, grid } = perElement(x.device, y.size, cols);
-  x.device.run(shader, "forward", {
-    bind: { x, lengths: lengths ?? x, y },
-    params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem, WG, WEIGHTS: WEIGHTS[kind] },
-    grid,
-  });
+export function meanPool(x: Tensor, documents: Tensor, kind: MeanKind = "mean"): Tensor {
+  const y = empty(x.device, [documents.rows, x.columns]);
+  run("forward", x.shape, documents, { size: y.size, bind: { x, y }, constants: { WEIGHTS: WEIGHTS[kind] } });
   return y;
 }
 
 /**
  * dL/dx of {@link meanPool}, added to `into` where given.
- * @param dy `[B, cols]`
+ * @param dy `[N, cols]`
  * @param shape of x
  */
 export function meanPoolBackward(
   dy: Tensor,
   shape: readonly number[],
-  { kind = "mean", lengths }: PoolOptions = {},
+  documents: Tensor,
+  kind: MeanKind = "mean",
   into?: Tensor,
 ): Tensor {
-  const [, tokens, cols] = checkShapes(shape, lengths);
   const dx = into ?? empty(dy.device, shape);
-  const { width, count, elem, WG, grid } = perElement(dy.device, dx.size, cols);
-  dy.device.run(shader, "backward", {
-    bind: { dy, lengths: lengths ?? dy, dx },
-    params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem, WG, WEIGHTS: WEIGHTS[kind], ACCUMULATE: into !== undefined },
-    grid,
-  });
+  const constants = { WEIGHTS: WEIGHTS[kind], ACCUMULATE: into !== undefined };
+  run("backward", shape, documents, { size: dx.size, bind: { dy, dx }, constants });
   return dx;
 }
 
 /**
- * y[b] = the largest of x[b, t] over the valid tokens, for each column on its own.
+ * y[n] = the largest of x over the tokens of document n, for each column on its own.
  * @param x `[B, T, cols]` f32
- * @param lengths see {@link PoolOptions}; at least 1
- * @returns `[B, cols]`
+ * @param documents see {@link meanPool}
+ * @returns `[N, cols]`
  */
-export function maxPool(x: Tensor, lengths?: Tensor): Tensor {
-  const [batch, tokens, cols] = checkShapes(x.shape, lengths);
-  const y = empty(x.device, [batch, cols]);
-  const { width, count, elem, WG, grid } = perElement(x.device, y.size, cols);
-  x.device.run(shader, "max_forward", {
-    bind: { x, lengths: lengths ?? x, y },
-    params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem, WG },
-    grid,
-  });
+export function maxPool(x: Tensor, documents: Tensor): Tensor {
+  const y = empty(x.device, [documents.rows, x.columns]);
+  run("max_forward", x.shape, documents, { size: y.size, bind: { x, y } });
   return y;
 }
 
 /**
  * dL/dx of {@link maxPool}, added to `into` where given: of equal tokens the first gets all.
- * @param dy `[B, cols]`
+ * @param dy `[N, cols]`
  */
-export function maxPoolBackward(dy: Tensor, x: Tensor, lengths?: Tensor, into?: Tensor): Tensor {
-  const [, tokens, cols] = checkShapes(x.shape, lengths);
+export function maxPoolBackward(dy: Tensor, x: Tensor, documents: Tensor, into?: Tensor): Tensor {
   const dx = into ?? empty(dy.device, x.shape);
-  const { width, count, elem, WG, grid } = perElement(dy.device, dy.size, cols);
-  dy.device.run(shader, "max_backward", {
-    bind: { x, dy, lengths: lengths ?? dy, dx },
-    params: { count, tokens, cols: cols / width, padded: lengths ? 1 : 0 },
-    constants: { elem, WG, ACCUMULATE: into !== undefined },
-    grid,
-  });
+  const constants = { ACCUMULATE: into !== undefined };
+  run("max_backward", x.shape, documents, { size: dy.size, bind: { x, dy, dx }, constants });
   return dx;
 }
 
-function checkShapes(shape: readonly number[], lengths: Tensor | undefined): [number, number, number] {
-  const [batch = 0, tokens = 0, cols = 0] = shape;
+/** @param shape of x */
+function run(
+  entry: string,
+  shape: readonly number[],
+  documents: Tensor,
+  { size, bind, constants }: { size: number; bind: Record<string, Tensor>; constants?: Specialization },
+): void {
+  const [batch = 0, length = 0, cols = 0] = shape;
   if (shape.length !== 3) fail("pooling", `x is [${shape}], expected [B, T, cols]`);
-  if (lengths && (lengths.dtype !== "u32" || lengths.size !== batch)) {
-    fail("pooling", `lengths is ${lengths.dtype} [${lengths.shape}], expected u32 [${batch}]`);
-  }
-  return [batch, tokens, cols];
+  if (documents.dtype !== "u32" || documents.shape.length !== 2 || documents.columns !== 2)
+    fail("pooling", `documents is ${documents.dtype} [${documents.shape}], expected u32 [N, 2]`);
+  const { device } = documents;
+  const { width, count, elem, WG, grid } = perElement(device, size, cols);
+  device.run(shader, entry, {
+    bind: { ...bind, documents },
+    params: { count, tokens: batch * length, cols: cols / width, documents: documents.rows },
+    constants: { elem, WG, ...constants },
+    grid,
+  });
 }

@@ -47,29 +47,19 @@ export function uploadRopeTable(device: Device, { cos, sin, length }: RopeTable)
   return { cos: fromArray(device, cos, shape), sin: fromArray(device, sin, shape) };
 }
 
-/** Where the tokens stand. */
-export interface RopePosition {
-  /** Position of the first token: the length of the key-value cache. */
-  positionOffset?: number;
-}
-
 /**
  * Rotates the pairs (i, i + rotaryDim/2) of every head by its token's angles: Hugging Face's `rotate_half`.
  * @param x `[batch, tokens, heads, headDim]` f32
+ * @param positions of the tokens, u32 `[batch, tokens]`: rows of the table
  * @returns a new tensor like x.
  */
-export function rope(x: Tensor, table: RopeTensors, position: RopePosition = {}): Tensor {
-  return rotate(x, table, position, 1, undefined);
+export function rope(x: Tensor, table: RopeTensors, positions: Tensor): Tensor {
+  return rotate(x, table, positions, 1, undefined);
 }
 
 /** dL/dx: the rotation by the opposite angles, added to `into` where given. */
-export function ropeBackward(
-  dy: Tensor,
-  table: RopeTensors,
-  position: RopePosition = {},
-  into?: Tensor,
-): Tensor {
-  return rotate(dy, table, position, -1, into);
+export function ropeBackward(dy: Tensor, table: RopeTensors, positions: Tensor, into?: Tensor): Tensor {
+  return rotate(dy, table, positions, -1, into);
 }
 
 /** {@link rope} of queries and keys in one dispatch: tensors that differ in their number of heads only. */
@@ -77,9 +67,9 @@ export function ropePair(
   q: Tensor,
   k: Tensor,
   table: RopeTensors,
-  position: RopePosition = {},
+  positions: Tensor,
 ): [q: Tensor, k: Tensor] {
-  return rotatePair(q, k, table, position, 1);
+  return rotatePair(q, k, table, positions, 1);
 }
 
 /** The gradients of {@link ropePair}. */
@@ -87,28 +77,27 @@ export function ropePairBackward(
   dq: Tensor,
   dk: Tensor,
   table: RopeTensors,
-  position: RopePosition = {},
+  positions: Tensor,
 ): [dq: Tensor, dk: Tensor] {
-  return rotatePair(dq, dk, table, position, -1);
+  return rotatePair(dq, dk, table, positions, -1);
 }
 
 function rotatePair(
   x: Tensor,
   x2: Tensor,
   table: RopeTensors,
-  position: RopePosition,
+  positions: Tensor,
   direction: number,
 ): [Tensor, Tensor] {
-  const [first, second] = [settings(x, table, position), settings(x2, table, position)];
-  if (x.shape[1] !== x2.shape[1] || x.columns !== x2.columns)
+  const [first, second] = [settings(x, table, positions), settings(x2, table, positions)];
+  if (x.columns !== x2.columns)
     fail("ropePair", `q [${x.shape}] and k [${x2.shape}] differ in more than their heads`);
   const [y, y2] = [empty(x.device, x.shape), empty(x.device, x2.shape)];
   x.device.run(shader, "forward_pair", {
-    bind: { x, x2, cosines: table.cos, sines: table.sin, y, y2 },
+    bind: { x, x2, cosines: table.cos, sines: table.sin, positions, y, y2 },
     params: { ...first.params, count2: second.params.count, heads2: second.params.heads, direction },
     constants: first.constants,
     grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
-    changing: first.changing,
   });
   return [y, y2];
 }
@@ -116,43 +105,38 @@ function rotatePair(
 function rotate(
   x: Tensor,
   table: RopeTensors,
-  position: RopePosition,
+  positions: Tensor,
   direction: number,
   into: Tensor | undefined,
 ): Tensor {
-  const { params, constants, grid, changing } = settings(x, table, position);
+  const { params, constants, grid } = settings(x, table, positions);
   const y = into ?? empty(x.device, x.shape);
   x.device.run(shader, "forward", {
-    bind: { x, cosines: table.cos, sines: table.sin, y },
+    bind: { x, cosines: table.cos, sines: table.sin, positions, y },
     params: { ...params, direction },
     constants: { ...constants, ACCUMULATE: into !== undefined },
     grid,
-    changing,
   });
   return y;
 }
 
-function settings(x: Tensor, { cos }: RopeTensors, { positionOffset = 0 }: RopePosition) {
-  const [, tokens = 0, heads = 0, cols = 0] = x.shape;
-  checkShapes(x, cos, positionOffset);
+function settings(x: Tensor, { cos }: RopeTensors, positions: Tensor) {
+  const [, , heads = 0, cols = 0] = x.shape;
+  checkShapes(x, cos, positions);
   const slots = cols - cos.columns; // one for each pair, one for each element that is not rotated
   const vectorizable = cos.columns % 4 === 0 ? cols : 1;
   const { width, count, elem, WG, grid } = perElement(x.device, x.rows * slots, vectorizable);
   const lengths = { slots: slots / width, half: cos.columns / width, cols: cols / width };
-  const params = { count, count2: 0, heads, heads2: 0, tokens, offset: positionOffset, ...lengths };
-  return { params, constants: { elem, WG }, grid, changing: positionOffset > 0 };
+  return { params: { count, count2: 0, heads, heads2: 0, ...lengths }, constants: { elem, WG }, grid };
 }
 
-function checkShapes(x: Tensor, cos: Tensor, offset: number): void {
+function checkShapes(x: Tensor, cos: Tensor, positions: Tensor): void {
+  const [batch = 0, tokens = 0] = x.shape;
   if (x.shape.length !== 4) fail("rope", `x is [${x.shape}], expected [batch, tokens, heads, headDim]`);
   if (2 * cos.columns > x.columns)
     fail("rope", `the table rotates ${2 * cos.columns} of ${x.columns} dimensions`);
-  const last = offset + (x.shape[1] as number);
-  if (last > cos.rows) {
-    fail(
-      "rope",
-      `positions up to ${last} are needed, the table has ${cos.rows}`,
-      "make it with a larger length",
-    );
+  if (positions.dtype !== "u32" || positions.size !== batch * tokens) {
+    const got = `positions is ${positions.dtype} [${positions.shape}]`;
+    fail("rope", `${got}, expected u32 [${batch}, ${tokens}]`);
   }
 }

@@ -116,7 +116,7 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
     encode(ids, context) {
       const { tape } = context;
       const x = ops.embedding(tape, words, ids);
-      const y = ops.add(tape, x, positionEmbedding(places, ids.shape, context, c.firstPosition));
+      const y = ops.add(tape, x, positionEmbedding(places, context, c.firstPosition));
       if (!types) return call(layers, y, context);
       return call(layers, ops.add(tape, y, typeEmbedding(types, ids, context)), context);
     },

@@ -9,7 +9,7 @@ import { type Built, type Family, family } from "./family.ts";
 import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
 import { buildGpt2, type Gpt2Config } from "./gpt2.ts";
 import { buildOpt, type OptConfig } from "./opt.ts";
-import { readRope } from "./rope-config.ts";
+import { readRope, stretchedPositions } from "./rope-config.ts";
 
 /** What a family's models have in common, whatever their head. */
 interface ClassicFamily<C> {
@@ -107,6 +107,7 @@ function readGpt2(c: ConfigReader): Gpt2Config {
 function readGptNeox(c: ConfigReader): GptNeoxConfig {
   const hiddenSize = c.size("hidden_size");
   const numHeads = c.heads("num_attention_heads", hiddenSize);
+  const rope = readNeoxRope(c, hiddenSize / numHeads);
   c.ignore("is_decoder");
   return {
     vocabSize: c.size("vocab_size"),
@@ -114,12 +115,12 @@ function readGptNeox(c: ConfigReader): GptNeoxConfig {
     intermediateSize: c.size("intermediate_size"),
     numLayers: c.layers("num_hidden_layers"),
     numHeads,
-    maxPositions: c.size("max_position_embeddings", 2048),
+    maxPositions: stretchedPositions(c.size("max_position_embeddings", 2048), rope),
     normEps: c.nonNegative("layer_norm_eps", 1e-5),
     activation: readActivation(c, "hidden_act", "gelu"),
     attentionBias: c.boolean("attention_bias", true),
     parallelResidual: c.boolean("use_parallel_residual", true),
-    rope: readNeoxRope(c, hiddenSize / numHeads),
+    rope,
     tied: c.boolean("tie_word_embeddings", false),
   };
 }

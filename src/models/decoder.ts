@@ -164,7 +164,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     headOptions,
     hidden: encode,
     logits: (hidden, tape) => headLogits(tape, hidden, head, headOptions),
-    newCache: (capacity) => new KvCache(device, { ...c, numLayers, capacity }),
+    newCache: (capacity, batchSize) => new KvCache(device, { ...c, numLayers, capacity, batchSize }),
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
     release,
   };

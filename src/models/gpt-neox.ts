@@ -1,10 +1,9 @@
 import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
-import { attend } from "../nn/attention.ts";
+import { attend, rotate } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { linear } from "../nn/linear.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
@@ -42,14 +41,12 @@ function attention(weights: Weights, c: GptNeoxConfig, layer: number, rope: Rope
     path: weights.path,
     children: [qkv, out],
     forward(x, context) {
-      const { tape, cache } = context;
+      const { tape } = context;
       const [batch = 0, length = 0] = x.shape;
       const heads = call(qkv, x, context).reshape([batch, length, numHeads, 3 * width]);
       const part = (i: number) => ops.sliceColumns(tape, heads, i * width, (i + 1) * width);
-      const first = cache?.length ?? 0;
-      const rotate = (y: Tensor) => ops.rope(tape, y, rope.upTo(first + length), first);
       const options = { queryScale: 1 / Math.sqrt(width), layer };
-      const mixed = attend(options, rotate(part(0)), rotate(part(1)), part(2), context);
+      const mixed = attend(options, ...rotate(rope, part(0), part(1), context), part(2), context);
       return call(out, mixed.reshape(x.shape), context);
     },
   };
@@ -95,7 +92,7 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     head,
     hidden: (ids, context: Context) => call(root, ops.embedding(context.tape, words, ids), context),
     logits: (hidden, tape) => headLogits(tape, hidden, head),
-    newCache: (capacity) => new KvCache(device, { ...cacheSizes, capacity }),
+    newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),
     release: () => rope.release(),
   };

@@ -71,7 +71,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
   const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
     const x = ops.embedding(context.tape, words, ids);
-    return ops.add(context.tape, x, positionEmbedding(places, ids.shape, context));
+    return ops.add(context.tape, x, positionEmbedding(places, context));
   };
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
   return {
@@ -83,7 +83,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
     logits: (hidden, tape) => headLogits(tape, hidden, head),
-    newCache: (capacity) => new KvCache(device, { ...cacheSizes, capacity }),
+    newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };
 }

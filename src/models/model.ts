@@ -93,7 +93,7 @@ export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
   logits(hidden: Tensor, tape?: Tape): Tensor;
 }
 
-/** A classifier of whole texts (logits `[B, C]`) or of each of their tokens (`[B, T, C]`). */
+/** A classifier of whole texts (logits `[N, C]`, a row for each document) or of each of their tokens (`[B, T, C]`). */
 export interface TextClassifier<T extends string> extends TextModel<T>, Classifier {
   /** ids `[B, T]` → logits. */
   logits(ids: Tensor, context: Context): Tensor;
@@ -104,14 +104,14 @@ export interface ImageClassifier extends BaseModel<"image-classification">, Clas
   /** Size of the images that it takes, in pixels. */
   readonly image: { channels: number; height: number; width: number };
   /** pixels f32 `[B, channels, height, width]`, normalised → logits `[B, C]`. */
-  logits(pixels: Tensor, context: Context): Tensor;
+  logits(pixels: Tensor, context: Omit<Context, "geometry">): Tensor;
 }
 
 /** A model that gives texts a vector each. */
 export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
   /** How the tokens' states become one vector. */
   readonly pooling: PoolingMode;
-  /** ids `[B, T]` → vectors of length 1, `[B, hidden]`. */
+  /** ids `[B, T]` → vectors of length 1, one for each document, `[N, hidden]`. */
   embed(ids: Tensor, context: Context): Tensor;
   /** The same with another pooling, to be put in the place of these. */
   withPooling(mode: PoolingMode): Pick<SentenceEncoder, "pooling" | "embed" | "withPooling">;
@@ -129,8 +129,8 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   hidden(ids: Tensor, context: Context): Tensor;
   /** Hidden states `[..., hidden]` → logits `[..., V]`. */
   logits(hidden: Tensor, tape?: Tape): Tensor;
-  /** A cache for generating one sequence of at most `capacity` tokens. */
-  newCache(capacity: number): KvCache;
+  /** A cache for generating `batchSize` sequences (1 unless given) of at most `capacity` tokens. */
+  newCache(capacity: number, batchSize?: number): KvCache;
   /**
    * Whether keys cached when the sequence had `past` tokens are right for one of `length` tokens; always, unless given.
    * Where they are not, the whole sequence has to pass again.

@@ -107,7 +107,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
   const embed = (ids: Tensor, context: Context) => {
     const x = ops.embedding(context.tape, words, ids);
     const y = projectIn.reduce((y, module) => call(module, y, context), x);
-    return ops.add(context.tape, y, positionEmbedding(places, ids.shape, context, POSITION_OFFSET));
+    return ops.add(context.tape, y, positionEmbedding(places, context, POSITION_OFFSET));
   };
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
   return {
@@ -119,7 +119,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
     logits: (hidden, tape) => headLogits(tape, hidden, head),
-    newCache: (capacity) => new KvCache(device, { ...cacheSizes, capacity }),
+    newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };
 }

@@ -3,9 +3,11 @@ import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
+import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import { linear } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
+import { firstTokens } from "../nn/pooling.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
@@ -54,10 +56,14 @@ function block(weights: Weights, c: VitConfig): Module {
   };
 }
 
+function patchCount({ image, patchSize }: VitConfig): number {
+  return (image.height / patchSize) * (image.width / patchSize);
+}
+
 /** pixels `[B, C, H, W]` → a vector for the image, then one for each patch: `[B, 1 + N, d]`. */
 function embeddings(weights: Weights, c: VitConfig): (pixels: Tensor, context: Context) => Tensor {
   const { hiddenSize: d, patchSize, image } = c;
-  const count = (image.height / patchSize) * (image.width / patchSize);
+  const count = patchCount(c);
   const pixelsOfPatch = image.channels * patchSize ** 2;
   const projection = weights.at("patch_embeddings.projection");
   // A convolution whose stride is its size: its weight, seen as a matrix, maps patches to vectors.
@@ -79,7 +85,7 @@ function embeddings(weights: Weights, c: VitConfig): (pixels: Tensor, context: C
     const placed = ops.scatterRows(tape, patches.reshape([rows.length, d]), index, ids.length);
     const first = ops.embedding(tape, whole, fromArray(pixels.device, ids, shape));
     const x = ops.add(tape, first, placed.reshape([...shape, d]));
-    return ops.add(tape, x, positionEmbedding(places, shape, context));
+    return ops.add(tape, x, positionEmbedding(places, context));
   };
 }
 
@@ -96,13 +102,12 @@ export function buildVit(device: Device, weights: Weights, c: VitConfig): Built<
     path: weights.path,
     children: [layers, out],
     forward(x, context) {
-      const [batch = 0, length = 0] = x.shape;
-      const first = Uint32Array.from({ length: batch }, (_, b) => b * length);
-      const y = call(layers, x, context);
-      const images = ops.gatherRows(context.tape, y, fromArray(x.device, first, [batch]));
-      return call(out, images, context);
+      return call(out, firstTokens(call(layers, x, context), context), context);
     },
   };
+  /** Each image is a row of its patches, after the vector for the whole. */
+  const place = (pixels: Tensor) =>
+    placeTokens(device, wholeRows(pixels.shape[0] as number, 1 + patchCount(c)));
   return {
     task: "image-classification",
     device,
@@ -110,7 +115,10 @@ export function buildVit(device: Device, weights: Weights, c: VitConfig): Built<
     config: c,
     labels,
     image: c.image,
-    logits: (pixels, context) => call(root, embed(pixels, context), context),
+    logits(pixels, options) {
+      const context = { ...options, geometry: place(pixels) };
+      return call(root, embed(pixels, context), context);
+    },
     release() {},
   };
 }

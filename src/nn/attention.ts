@@ -1,7 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
-import { largest } from "../util/arrays.ts";
 import { linear } from "./linear.ts";
 import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
 import { rmsNorm } from "./norm.ts";
@@ -41,13 +40,6 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
 
-  function rotate(q: Tensor, k: Tensor, { tape, cache, counts }: Context): [q: Tensor, k: Tensor] {
-    if (!rope) return [q, k];
-    const position = cache?.length ?? 0;
-    const longest = counts && largest(counts);
-    return ops.ropePair(tape, q, k, rope.upTo(position + (q.shape[1] as number), longest), position);
-  }
-
   return {
     path: weights.path,
     children: [...projection.siblings.members, o, ...qNorm.modules, ...kNorm.modules],
@@ -57,11 +49,22 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
       const [q, k, v] = projection.project(x, context);
       const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
       const normed = heads(qNorm.apply(q, context), numHeads);
-      const [queries, keys] = rotate(normed, heads(kNorm.apply(k, context), numKvHeads), context);
+      const normedKeys = heads(kNorm.apply(k, context), numKvHeads);
+      const [queries, keys] = rope ? rotate(rope, normed, normedKeys, context) : [normed, normedKeys];
       const mixed = attend(config, queries, keys, heads(v, numKvHeads), context);
       return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
     },
   };
+}
+
+/** Queries and keys `[B, T, H, D]`, rotated by their places. */
+export function rotate(
+  rope: RopeAngles,
+  q: Tensor,
+  k: Tensor,
+  { tape, geometry: { longest, positions } }: Context,
+): [q: Tensor, k: Tensor] {
+  return ops.ropePair(tape, q, k, rope.upTo(longest), positions);
 }
 
 /** Queries, keys and values of x `[B, T, d]` by projections of equal size, each `[B, T, H, d / H]`. */
@@ -86,20 +89,18 @@ export interface AttendOptions extends Pick<AttentionConfig, "queryScale" | "lay
   causal?: boolean;
 }
 
-/** Attention of `[B, T, H, D]` to the keys of the sequence, and to those in the cache where there is one. */
+/** Attention of `[B, T, H, D]` to the keys of each token's document, and to those in the cache where there is one. */
 export function attend(
   { queryScale: scale, window = 0, softcap = 0, causal = true, layer }: AttendOptions,
   queries: Tensor,
   keys: Tensor,
   values: Tensor,
-  { tape, cache, lengths }: Context,
+  { tape, cache, geometry: { spans } }: Context,
 ): Tensor {
-  const options = { scale, window, softcap, causal };
-  if (!cache) return ops.attention(tape, queries, keys, values, { ...options, lengths });
-  const past = cache.length;
+  const options = { scale, window, softcap, causal, spans };
+  if (!cache) return ops.attention(tape, queries, keys, values, options);
   const all = cache.append(layer, keys, values);
-  const valid = past + (keys.shape[1] as number);
-  return ops.attention(undefined, queries, all.k, all.v, { ...options, past, keys: valid });
+  return ops.attention(undefined, queries, all.k, all.v, options);
 }
 
 /** How queries, keys and values `[B, T, heads · D]` come from x. */

@@ -3,6 +3,7 @@ import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { KvCache } from "./cache.ts";
+import type { Geometry } from "./geometry.ts";
 
 /** What travels with the activations through a forward pass. */
 export interface Context {
@@ -12,12 +13,10 @@ export interface Context {
   training: boolean;
   /** Seeds every random choice of this pass; the same seed repeats the pass exactly. */
   seed: number;
-  /** Valid tokens of each sequence of a right-padded batch, u32 `[B]`; absent where all are valid. */
-  lengths?: Tensor | undefined;
+  /** Where the tokens stand: which document each belongs to, and its place in it. */
+  geometry: Geometry;
   /** Kinds of segments of the tokens, u32 `[B, T]`, for encoders that tell them apart; all are 0 where it is absent. */
   tokenTypes?: Tensor | undefined;
-  /** `lengths` on the host, for what is decided before the device computes. */
-  counts?: readonly number[] | undefined;
   /** Keys and values of earlier tokens; absent while training. */
   cache?: KvCache | undefined;
   /** Told the output of every module as soon as it is recorded. */

@@ -1,6 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import { fail } from "../util/fail.ts";
+import { type Document, endOf } from "./geometry.ts";
 import type { Context } from "./module.ts";
 
 /** How the states of a text's tokens become one vector, by the names of sentence-transformers. */
@@ -9,32 +9,36 @@ export const POOLING_MODES = [
 ];
 export type PoolingMode = (typeof POOLING_MODES)[number];
 
-/** States `[B, T, d]` → `[B, d]`; rows are padded on the right. */
+/** States `[B, T, d]` → a vector for each document, in their order: `[N, d]`. */
 export function pool(mode: PoolingMode, x: Tensor, context: Context): Tensor {
-  const { tape, lengths } = context;
-  switch (mode) {
-    case "cls":
-      return firstTokens(x, context);
-    case "lasttoken":
-      return lastTokens(x, context);
-    case "max":
-      return ops.maxPool(tape, x, lengths);
-    default:
-      return ops.meanPool(tape, x, { kind: mode, lengths });
-  }
+  const { tape, geometry } = context;
+  if (mode === "cls") return firstTokens(x, context);
+  if (mode === "lasttoken") return lastTokens(x, context);
+  const [, length = 0] = x.shape;
+  const ranges = geometry.documents.flatMap(({ row, first, length: tokens }) => [
+    row * length + first,
+    tokens,
+  ]);
+  const documents = fromArray(x.device, Uint32Array.from(ranges), [geometry.documents.length, 2]);
+  return mode === "max" ? ops.maxPool(tape, x, documents) : ops.meanPool(tape, x, documents, mode);
 }
 
-/** States of the first token of each text: `[B, T, d]` → `[B, d]`. */
-export function firstTokens(x: Tensor, { tape }: Context): Tensor {
-  const [batch = 0, length = 0] = x.shape;
-  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length);
-  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
+/** States of the first token of each document: `[B, T, d]` → `[N, d]`. */
+export function firstTokens(x: Tensor, context: Context): Tensor {
+  return tokenOfEach(x, context, ({ first }) => first);
 }
 
-/** States of the last token of each text: `[B, T, d]` → `[B, d]`. */
-export function lastTokens(x: Tensor, { tape, lengths, counts }: Context): Tensor {
-  if (lengths && !counts) fail("lastTokens", "lengths are given without counts", "which token is the last?");
-  const [batch = 0, length = 0] = x.shape;
-  const rows = Uint32Array.from({ length: batch }, (_, b) => b * length + (counts?.[b] ?? length) - 1);
-  return ops.gatherRows(tape, x, fromArray(x.device, rows, [batch]));
+/** States of the last token of each document: `[B, T, d]` → `[N, d]`. */
+export function lastTokens(x: Tensor, context: Context): Tensor {
+  return tokenOfEach(x, context, (document) => endOf(document) - 1);
+}
+
+function tokenOfEach(
+  x: Tensor,
+  { tape, geometry }: Context,
+  placeIn: (document: Document) => number,
+): Tensor {
+  const [, length = 0] = x.shape;
+  const rows = Uint32Array.from(geometry.documents, (document) => document.row * length + placeIn(document));
+  return ops.gatherRows(tape, x, fromArray(x.device, rows, [rows.length]));
 }

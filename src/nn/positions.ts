@@ -3,17 +3,17 @@ import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Context } from "./module.ts";
 
 /**
- * Learned position vectors of `[B, T]` tokens: the row of each token's place in `table [P, d]`.
+ * Learned position vectors of `[B, T]` tokens: the row of each token's place in its document, out of `table [P, d]`.
  * @param first row of position 0: some tables begin with rows that mean something else
- * @returns `[B, T, d]`; zeros for padding that lies beyond the table
+ * @returns `[B, T, d]`; zeros beyond the table, where only a last token may lie that predicts nothing
  */
-export function positionEmbedding(
-  table: Tensor,
-  [batch = 0, length = 0]: readonly number[],
-  { tape, cache }: Context,
-  first = 0,
-): Tensor {
-  const start = first + (cache?.length ?? 0);
-  const rows = Uint32Array.from({ length: batch * length }, (_, i) => start + (i % length));
-  return ops.embedding(tape, table, fromArray(table.device, rows, [batch, length]));
+export function positionEmbedding(table: Tensor, { tape, geometry }: Context, first = 0): Tensor {
+  const { places, positions } = geometry;
+  const rows = () =>
+    fromArray(
+      table.device,
+      places.map((place) => first + place),
+      positions.shape,
+    );
+  return ops.embedding(tape, table, first === 0 ? positions : rows());
 }

@@ -25,20 +25,16 @@ export class RopeAngles {
   }
 
   /**
-   * Tables that reach to the end of a sequence of `length` tokens.
-   * @param sequenceLength the tokens of these that are not padding: frequencies may depend on their number
+   * Tables that reach to the end of a document of `length` tokens, the longest of a batch: frequencies may depend on it.
    * @throws LoraError for more tokens than the model has positions
    */
-  upTo(length: number, sequenceLength = length): RopeTensors {
+  upTo(length: number): RopeTensors {
     const max = this.#maxPositions;
-    if (sequenceLength > max) {
-      const needed = `positions up to ${sequenceLength} are needed`;
-      fail("rope", `${needed}, the model has ${max}`, "shorten the sequences");
-    }
-    // Padding may follow the last position.
-    const rows = Math.max(length, Math.min(max, Math.max(SHORTEST, 2 ** Math.ceil(Math.log2(length)))));
-    const key = `${ropeRegime(this.#options, sequenceLength)}/${rows}`;
-    const table = this.#tables.get(key) ?? this.#make(rows, sequenceLength);
+    if (length > max)
+      fail("rope", `positions up to ${length} are needed, the model has ${max}`, "shorten the sequences");
+    const rows = Math.min(max, Math.max(SHORTEST, 2 ** Math.ceil(Math.log2(length))));
+    const key = `${ropeRegime(this.#options, length)}/${rows}`;
+    const table = this.#tables.get(key) ?? this.#make(rows, length);
     this.#tables.delete(key); // to the end: the oldest is the one used longest ago
     this.#tables.set(key, table);
     return table;

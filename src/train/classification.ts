@@ -1,5 +1,5 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, collate, padRows, type TokenBatch } from "../data/batch.ts";
+import { type Batch, collate, fillDocuments, padRows, type TokenBatch } from "../data/batch.ts";
 import {
   checkItems,
   type ItemJudge,
@@ -11,17 +11,17 @@ import {
 import type { LabelledTokens } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
-import { type Context, checkModel } from "../nn/module.ts";
+import { checkModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { uploadTokens } from "./language-modelling.ts";
-import type { Counted, Objective } from "./objective.ts";
+import type { Counted, Objective, PassContext } from "./objective.ts";
 
 /** Objective of a classifier, whose scores can be looked at too. */
 export interface ClassifierObjective<Item, B extends Counted> extends Objective<Item, B> {
   /** Names of the classes, by index. */
   readonly labelNames: readonly string[];
   /** Scores `[..., C]`, a row for each label of the batch. */
-  logits(batch: B, context: Context): Tensor;
+  logits(batch: B, context: PassContext): Tensor;
   /** Class of each row of the scores; −100: none. */
   labelsOf(batch: B): Int32Array;
 }
@@ -36,7 +36,7 @@ export interface LabelledText {
   readonly label: number;
 }
 
-/** Texts and their classes, side by side. */
+/** Texts and their classes, side by side: one for each document, in their order. */
 export interface LabelledTexts extends TokenBatch, Counted {
   readonly labels: Int32Array;
 }
@@ -55,17 +55,17 @@ export function sequenceClassification(
     collate(items) {
       const rows = padRows(items.map(({ inputIds }) => inputIds));
       const labels = Int32Array.from(items, ({ label }) => label);
-      return { ...rows, ...segmentsOf(items), labels, terms: items.length };
+      return { ...rows, ...segmentsOf(items, rows), labels, terms: items.length };
     },
     logits: (batch, context) => textLogits(model, batch, context),
   });
 }
 
 /** The segments side by side as the tokens are, where there are any. */
-function segmentsOf(items: readonly LabelledText[]): Pick<TokenBatch, "segments"> {
+function segmentsOf(items: readonly LabelledText[], batch: TokenBatch): Pick<TokenBatch, "segments"> {
   if (items.every(({ segments }) => segments === undefined)) return {};
-  const rows = items.map(({ inputIds, segments }) => segments ?? inputIds.map(() => 0));
-  return { segments: padRows(rows).inputIds };
+  const given = items.map(({ segments }) => segments ?? []);
+  return { segments: fillDocuments(new Uint32Array(batch.inputIds.length), batch, given) };
 }
 
 /** Telling the class of each labelled token; `labels[i]` is the class of token i itself. */
@@ -133,10 +133,10 @@ function pixelsOf(item: LabelledImage, size: number): Float32Array {
 function textLogits(
   model: TextClassifier<"sequence-classification" | "token-classification">,
   batch: TokenBatch,
-  context: Context,
+  context: PassContext,
 ): Tensor {
-  const { ids, ...padding } = uploadTokens(model, batch);
-  return model.logits(ids, { ...context, ...padding });
+  const { ids, ...tokens } = uploadTokens(model, batch);
+  return model.logits(ids, { ...context, ...tokens });
 }
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(

@@ -59,11 +59,11 @@ export function contrastive(
     },
     loss({ first, second }, context, scale) {
       const embed = (batch: TokenBatch) => {
-        const { ids, ...padding } = uploadTokens(model, batch);
-        return model.embed(ids, { ...context, ...padding });
+        const { ids, ...tokens } = uploadTokens(model, batch);
+        return model.embed(ids, { ...context, ...tokens });
       };
       const [queries, keys] = [embed(first), embed(second)];
-      const partners = Int32Array.from({ length: first.batchSize }, (_, i) => i);
+      const partners = Int32Array.from({ length: queries.rows }, (_, i) => i);
       return linearCrossEntropy(context.tape, queries, keys, partners, { scale, logitScale });
     },
   };

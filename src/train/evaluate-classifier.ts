@@ -114,9 +114,8 @@ function evaluation(
 
 /** The tags of each text, without the tokens that have none. */
 function tagsOf({ batch, wanted, given }: Judged<Batch>, labels: readonly string[]): TaggedRow[] {
-  const { batchSize, length } = batch;
-  return Array.from({ length: batchSize }, (_, row) => {
-    const all = Array.from({ length }, (_, i) => row * length + i);
+  return batch.documents.map(({ row, first, length }) => {
+    const all = Array.from({ length }, (_, i) => row * batch.length + first + i);
     const labelled = all.filter((at) => (wanted[at] as number) >= 0);
     const names = (classes: ArrayLike<number>) => labelled.map((at) => labels[classes[at] as number] ?? "O");
     return { wanted: names(wanted), given: names(given) };

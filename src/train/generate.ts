@@ -4,6 +4,7 @@ import { gatherRows } from "../kernels/rows.ts";
 import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
+import { wholeRows } from "../nn/geometry.ts";
 import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, integer, listOf, type Rules, withDefaults } from "../util/options.ts";
@@ -60,8 +61,8 @@ export async function* generateTokens(
   try {
     let next: readonly number[] = promptIds;
     while (history.length < capacity) {
-      if (model.keepsCache?.(cache.length, history.length) === false) {
-        cache.length = 0;
+      if (model.keepsCache?.(history.length - next.length, history.length) === false) {
+        cache.clear();
         next = [...history];
       }
       const token = await nextToken(
@@ -123,8 +124,9 @@ async function nextToken(
 function lastLogits(model: LanguageModel, ids: readonly number[], cache: KvCache): Tensor {
   const { device, config } = model;
   const input = fromArray(device, Uint32Array.from(ids), [1, ids.length]);
-  const hidden = model.hidden(input, { training: false, seed: 0, cache });
-  cache.length += ids.length;
+  const geometry = cache.place(wholeRows(1, ids.length));
+  const hidden = model.hidden(input, { training: false, seed: 0, cache, geometry });
+  cache.extend(geometry);
   const last = fromArray(device, Uint32Array.of(ids.length - 1), [1]);
   const row = ids.length === 1 ? hidden : gatherRows(hidden.reshape([ids.length, config.hiddenSize]), last);
   return model.logits(row.reshape([1, config.hiddenSize]));

@@ -4,7 +4,8 @@ import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
-import { checkModel } from "../nn/module.ts";
+import { placeTokens } from "../nn/geometry.ts";
+import { type Context, checkModel } from "../nn/module.ts";
 import type { Random } from "../util/random.ts";
 import type { Objective } from "./objective.ts";
 
@@ -24,8 +25,8 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
       return collate(items.map(predictable), { padTokenId: 0 });
     },
     loss(batch, context, scale) {
-      const { ids, ...padding } = uploadTokens(model, batch);
-      const hidden = model.hidden(ids, { ...context, ...padding });
+      const { ids, ...tokens } = uploadTokens(model, batch);
+      const hidden = model.hidden(ids, { ...context, ...tokens });
       return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
     },
   };
@@ -59,8 +60,8 @@ export function maskedLanguageModelling(
       return collate(masked, {});
     },
     loss(batch, context, scale) {
-      const { ids, ...padding } = uploadTokens(model, batch);
-      const hidden = model.hidden(ids, { ...context, ...padding });
+      const { ids, ...tokens } = uploadTokens(model, batch);
+      const hidden = model.hidden(ids, { ...context, ...tokens });
       return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
     },
   };
@@ -75,25 +76,26 @@ function tokensProblem(
   return idsProblem(inputIds, limits) ?? labelsProblem(labels, inputIds.length, head.rows);
 }
 
-/** ids u32 `[B, T]`, the number of valid ones of each row, u32 `[B]` and on the host; segments where there are any. */
-export function uploadTokens(
-  { device }: Pick<TextModel, "device">,
-  { inputIds, lengths, batchSize, length, segments }: TokenBatch,
-): { ids: Tensor; lengths: Tensor; counts: readonly number[]; tokenTypes?: Tensor } {
+/** ids u32 `[B, T]` and where they stand; segments where there are any. */
+export function uploadTokens({ device }: Pick<TextModel, "device">, batch: TokenBatch): UploadedTokens {
+  const { inputIds, batchSize, length, segments } = batch;
   return {
     ...(segments && { tokenTypes: fromArray(device, segments, [batchSize, length]) }),
     ids: fromArray(device, inputIds, [batchSize, length]),
-    lengths: fromArray(device, Uint32Array.from(lengths), [batchSize]),
-    counts: lengths,
+    geometry: placeTokens(device, batch),
   };
 }
 
-/** The label of position t is the token at t + 1: shifts every row to the left by one. */
-function nextTokens({ labels, batchSize, length }: Batch): Int32Array {
+interface UploadedTokens extends Pick<Context, "geometry" | "tokenTypes"> {
+  ids: Tensor;
+}
+
+/** The label of position t is the token at t + 1 of its document: shifts every document to the left by one. */
+function nextTokens({ labels, length, documents }: Batch): Int32Array {
   const shifted = new Int32Array(labels.length).fill(IGNORE_INDEX);
-  for (let row = 0; row < batchSize; row++) {
-    const start = row * length;
-    shifted.set(labels.subarray(start + 1, start + length), start);
+  for (const { row, first, length: tokens } of documents) {
+    const start = row * length + first;
+    shifted.set(labels.subarray(start + 1, start + tokens), start);
   }
   return shifted;
 }

@@ -5,6 +5,9 @@ import { type Context, type Module, requireLive } from "../nn/module.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
+/** What a pass decides; the batch adds where its tokens stand. */
+export type PassContext = Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch">;
+
 /** What every batch counts. */
 export interface Counted {
   /** Tokens that were read, without padding; images and their like count one each. */
@@ -22,11 +25,7 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   /** Puts the items of a micro-batch together; `random` belongs to this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
   /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
-  loss(
-    batch: B,
-    context: Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch">,
-    scale: number,
-  ): Tensor;
+  loss(batch: B, context: PassContext, scale: number): Tensor;
 }
 
 const OBJECTIVE = required(

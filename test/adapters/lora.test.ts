@@ -3,6 +3,7 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
 import { call } from "../../src/nn/module.ts";
 import { createRandom } from "../../src/util/random.ts";
+import { contextOf } from "../support/context.ts";
 import { floats } from "../support/device.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
 
@@ -18,7 +19,8 @@ async function identityBranches(options: LoraOptions) {
   const X = floats(model.device, x, [4, WIDTH]);
   return async (layer: number, training: boolean, seed: number) => {
     const { module } = adapter.sites[layer]!;
-    const [adapted, base] = [call(module, X, { training, seed }), module.forward(X, { training, seed })];
+    const context = { ...contextOf(X), training, seed };
+    const [adapted, base] = [call(module, X, context), module.forward(X, context)];
     const [y, y0] = [await adapted.read(), await base.read()];
     return y.map((value, i) => Math.round(value - y0[i]!));
   };

@@ -6,7 +6,7 @@ import { activationReference } from "../reference/activation.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { layerNormReference } from "../reference/layer-norm.ts";
 import { patchesReference } from "../reference/patches.ts";
-import { maxPoolReference, meanPoolReference } from "../reference/pooling.ts";
+import { maxPoolReference, meanPoolReference, type Range } from "../reference/pooling.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const shape = [2, 3, 8] as const;
@@ -23,7 +23,11 @@ interface Case {
 const index = (X: Tensor) => fromArray(X.device, Uint32Array.from(picked), [3]);
 const rows = (x: ArrayLike<number>) =>
   Float64Array.from({ length: 24 }, (_, i) => x[picked[Math.floor(i / 8)]! * 8 + (i % 8)] as number);
-const lengths = [2, 3];
+const documents: readonly Range[] = [
+  [0, 2],
+  [3, 3],
+];
+const ranges = (X: Tensor) => fromArray(X.device, Uint32Array.from(documents.flat()), [2, 2]);
 
 const cases: Record<string, Case> = {
   scale: {
@@ -54,12 +58,12 @@ const cases: Record<string, Case> = {
     },
   },
   meanPool: {
-    run: (tape, X) => ops.meanPool(tape, X, { lengths: fromArray(X.device, Uint32Array.from(lengths), [2]) }),
-    reference: (x) => meanPoolReference(x, shape, lengths),
+    run: (tape, X) => ops.meanPool(tape, X, ranges(X)),
+    reference: (x) => meanPoolReference(x, 8, documents),
   },
   maxPool: {
-    run: (tape, X) => ops.maxPool(tape, X, fromArray(X.device, Uint32Array.from(lengths), [2])),
-    reference: (x) => maxPoolReference(x, shape, lengths),
+    run: (tape, X) => ops.maxPool(tape, X, ranges(X)),
+    reference: (x) => maxPoolReference(x, 8, documents),
   },
   patches: {
     run: (tape, X) => ops.patches(tape, X.reshape([1, 3, 4, 4]), 2),

@@ -61,7 +61,7 @@ test("200 000 rows are one batch, and as many bad ones one error", () => {
   checkItems("train", rows, judge(LIMITS));
   const batch = collate(rows, { padToMultipleOf: 2 });
   expect(batch).toMatchObject({ batchSize: 200_000, length: 2, tokens: 400_000, terms: 200_000 });
-  expect(padRows(rows.map(({ inputIds }) => inputIds)).lengths).toHaveLength(200_000);
+  expect(padRows(rows.map(({ inputIds }) => inputIds)).documents).toHaveLength(200_000);
   expect(() => checkItems("train", rows, judge({ ...LIMITS, maxPositions: 1 }))).toThrow(
     /row 1 has 2 tokens[\s\S]*and 199980 more/,
   );

@@ -12,6 +12,10 @@ import {
   type AttentionProblem,
   attentionGradients,
   attentionReference,
+  type RowLayout,
+  type Span,
+  spansOf,
+  spansOfRow,
 } from "../reference/attention.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -20,13 +24,28 @@ interface Case extends Partial<AttentionProblem> {
   name: string;
   /** Also tested with the portable kernels, where the device has faster ones. */
   portable?: boolean;
+  /** The rows of the batch; one document each, as long as the row, unless given. */
+  rows?: RowLayout[];
 }
 
-function problemOf(given: Partial<AttentionProblem>): AttentionProblem {
+function problemOf({ rows, ...given }: Omit<Case, "name" | "portable">): AttentionProblem {
   const { queries = 3, headDim = 8, heads = 2 } = given;
   const scale = 1 / Math.sqrt(headDim);
-  return { batch: 1, queries, heads, kvHeads: heads, headDim, keyStride: queries, scale, ...given };
+  const spans = rows?.flatMap((row) => spansOf(queries, row));
+  const batch = rows?.length ?? 1;
+  return { batch, queries, heads, kvHeads: heads, headDim, keyStride: queries, scale, ...given, spans };
 }
+
+/** Rows with one document each, padded on the right. */
+const lengths = (...all: number[]): RowLayout[] => all.map((n) => ({ documents: n > 0 ? [n] : [] }));
+
+/** Packed rows, one of them padded on both sides, and documents that begin and end within a block or at its edge. */
+const PACKED: RowLayout[] = [
+  { documents: [1, 15, 16, 5, 32, 1] },
+  { left: 3, documents: [30, 7, 20] },
+  { left: 33, documents: [37] },
+  { documents: [64] },
+];
 
 function inputsOf(p: AttentionProblem): AttentionInputs & { dO: Float64Array } {
   const queryValues = p.batch * p.queries * p.heads * p.headDim;
@@ -42,42 +61,46 @@ function inputsOf(p: AttentionProblem): AttentionInputs & { dO: Float64Array } {
 function upload(device: Device, p: AttentionProblem, inputs: AttentionInputs & { dO: ArrayLike<number> }) {
   const keyShape = [p.batch, p.keyStride, p.kvHeads, p.headDim];
   const queryShape = [p.batch, p.queries, p.heads, p.headDim];
-  const { batch, queries, keyStride, heads, kvHeads, headDim, lengths, ...rest } = p;
-  const options = {
-    ...rest,
-    ...(lengths && { lengths: fromArray(device, Uint32Array.from(lengths), [batch]) }),
+  const { batch, queries, keyStride, heads, kvHeads, headDim, spans: _, ...rest } = p;
+  const spans = Array.from({ length: batch }, (_, b) => spansOfRow(p, b).spans);
+  const options: AttentionOptions = {
+    ...(rest as Omit<AttentionOptions, "spans">),
+    spans: fromArray(device, Uint32Array.from(spans.flat(2)), [batch, queries, 2]),
   };
   return {
     q: floats(device, inputs.q, queryShape),
     k: floats(device, inputs.k, keyShape),
     v: floats(device, inputs.v, keyShape),
     dO: floats(device, inputs.dO, queryShape),
-    options: options as AttentionOptions,
+    options,
   };
 }
 
 /** Padding and the unused rows of a cache may hold anything: here NaN, which must reach no result. */
 function withGarbage(p: AttentionProblem, inputs: AttentionInputs & { dO: Float64Array }) {
-  const { keys = p.keyStride, past = keys - p.queries } = p;
-  const limit = (b: number) => p.lengths?.[b] ?? Number.POSITIVE_INFINITY;
+  const rows = Array.from({ length: p.batch }, (_, b) => spansOfRow(p, b));
+  const isQuery = (b: number, t: number) => {
+    const [first, end] = rows[b]!.spans[t] as Span;
+    return first < end;
+  };
+  const isKey = (b: number, key: number) =>
+    rows[b]?.spans.some(([first, end]) => first <= key && key < end) === true;
   const spoil = (
     values: ArrayLike<number>,
-    rows: number,
+    rowsOf: number,
     width: number,
-    first: number,
-    end: (b: number) => number,
+    isReal: (b: number, row: number) => boolean,
   ) =>
     Float64Array.from(values, (value, i) => {
       const row = Math.floor(i / width);
-      return first + (row % rows) < end(Math.floor(row / rows)) ? value : Number.NaN;
+      return isReal(Math.floor(row / rowsOf), row % rowsOf) ? value : Number.NaN;
     });
-  const keyEnd = (b: number) => Math.min(keys, limit(b));
   const [queryWidth, keyWidth] = [p.heads * p.headDim, p.kvHeads * p.headDim];
   return {
-    q: spoil(inputs.q, p.queries, queryWidth, past, limit),
-    k: spoil(inputs.k, p.keyStride, keyWidth, 0, keyEnd),
-    v: spoil(inputs.v, p.keyStride, keyWidth, 0, keyEnd),
-    dO: spoil(inputs.dO, p.queries, queryWidth, past, limit),
+    q: spoil(inputs.q, p.queries, queryWidth, isQuery),
+    k: spoil(inputs.k, p.keyStride, keyWidth, isKey),
+    v: spoil(inputs.v, p.keyStride, keyWidth, isKey),
+    dO: spoil(inputs.dO, p.queries, queryWidth, isQuery),
   };
 }
 
@@ -93,42 +116,50 @@ const cases: Case[] = [
   { name: "GQA 6/2", queries: 70, headDim: 12, heads: 6, kvHeads: 2, portable: true },
   { name: "window 9", queries: 70, headDim: 12, window: 9, portable: true },
   { name: "window 40, not causal", queries: 70, headDim: 12, window: 40, causal: false, portable: true },
-  { name: "lengths inside a block of rows", queries: 20, batch: 4, lengths: [3, 6, 10, 13], portable: true },
-  { name: "lengths 37, 70, 0", queries: 70, headDim: 12, batch: 3, lengths: [37, 70, 0], portable: true },
+  { name: "lengths inside a block of rows", queries: 20, rows: lengths(3, 6, 10, 13), portable: true },
+  { name: "lengths 37, 70, 0", queries: 70, headDim: 12, rows: lengths(37, 70, 0), portable: true },
   {
     name: "lengths, not causal",
-    queries: 37,
-    headDim: 12,
-    batch: 2,
-    lengths: [5, 36],
-    causal: false,
-    portable: true,
+    ...{ queries: 37, headDim: 12, rows: lengths(5, 36), causal: false, portable: true },
+  },
+  { name: "packed", queries: 70, headDim: 12, rows: PACKED, portable: true },
+  {
+    name: "packed, window 9, GQA 4/2",
+    ...{ queries: 70, headDim: 12, heads: 4, kvHeads: 2, rows: PACKED, window: 9, portable: true },
+  },
+  { name: "packed, not causal", queries: 70, headDim: 12, rows: PACKED, causal: false, portable: true },
+  {
+    name: "packed, not causal, window 9",
+    ...{ queries: 70, headDim: 12, rows: PACKED, causal: false, window: 9, portable: true },
   },
   {
-    name: "a cache",
-    queries: 37,
-    headDim: 12,
-    keys: 70,
-    keyStride: 80,
-    batch: 2,
-    heads: 4,
-    kvHeads: 2,
-    portable: true,
-  },
-  {
-    name: "no key in the window",
-    queries: 40,
-    headDim: 12,
-    keys: 30,
-    past: 10,
-    window: 5,
-    keyStride: 30,
-    portable: true,
+    name: "a cache, each row of its own length",
+    ...{ queries: 37, headDim: 12, keyStride: 80, heads: 4, kvHeads: 2, portable: true },
+    rows: [
+      { past: 33, begin: 0, documents: [37] },
+      { past: 40, begin: 0, documents: [20] }, // padded
+      { past: 20, begin: 7, documents: [37] }, // begun with padding
+      { past: 9, begin: 0, documents: [] }, // ended
+      { left: 5, documents: [32] }, // begins
+    ],
   },
   {
     name: "everything at once",
-    ...{ queries: 37, headDim: 12, keys: 70, keyStride: 75, batch: 2, heads: 4, kvHeads: 2 },
-    ...{ window: 20, softcap: 1.5, lengths: [70, 50], portable: true },
+    ...{
+      queries: 37,
+      headDim: 12,
+      keyStride: 75,
+      heads: 4,
+      kvHeads: 2,
+      window: 20,
+      softcap: 1.5,
+      portable: true,
+    },
+    rows: [
+      { past: 33, begin: 0, documents: [37] },
+      { past: 33, begin: 5, documents: [17] },
+      { left: 4, documents: [10, 20] },
+    ],
   },
 ];
 
@@ -160,8 +191,11 @@ describe.each(cases)("attention $name", ({ name: _, portable, ...given }) => {
 test("attention gradients of the device and of the reference are central differences of the forward", async () => {
   const device = await testDevice();
   const p = problemOf({
-    ...{ queries: 5, headDim: 12, keys: 7, keyStride: 8, batch: 2, heads: 4, kvHeads: 2 },
-    ...{ window: 4, softcap: 1.5, lengths: [6, 7] },
+    ...{ queries: 5, headDim: 12, keyStride: 8, heads: 4, kvHeads: 2, window: 4, softcap: 1.5 },
+    rows: [
+      { past: 2, begin: 0, documents: [4] },
+      { left: 1, documents: [1, 3] },
+    ],
   });
   const inputs = inputsOf(p);
   const forward = (changed: Partial<AttentionInputs>) => attentionReference({ ...inputs, ...changed }, p).o;
@@ -204,16 +238,21 @@ describe("attention with scores around ±1000", () => {
 });
 
 const decodeCases: Case[] = [
-  { name: "first token", headDim: 12, keys: 1, keyStride: 40 },
-  { name: "D 64, 1200 keys of 1300", headDim: 64, keys: 1200, keyStride: 1300 },
+  { name: "first token", headDim: 12, rows: [{ documents: [1] }], keyStride: 40 },
   {
-    name: "GQA 4/2, lengths",
-    headDim: 12,
-    heads: 4,
-    kvHeads: 2,
-    batch: 3,
-    keyStride: 90,
-    lengths: [90, 89, 0],
+    name: "D 64, 1200 keys of 1300",
+    headDim: 64,
+    rows: [{ past: 1199, begin: 0, documents: [1] }],
+    keyStride: 1300,
+  },
+  {
+    name: "GQA 4/2, each row of its own length",
+    ...{ headDim: 12, heads: 4, kvHeads: 2, keyStride: 90 },
+    rows: [
+      { past: 89, begin: 0, documents: [1] },
+      { past: 40, begin: 10, documents: [1] },
+      { past: 40, documents: [] },
+    ],
   },
   { name: "window and softcap", headDim: 12, keyStride: 90, window: 17, softcap: 1.5 },
   { name: "D 3", headDim: 3, keyStride: 70 },
@@ -222,7 +261,7 @@ const decodeCases: Case[] = [
 
 test.each(decodeCases)("attentionDecode $name", async ({ name: _, ...given }) => {
   const device = await testDevice();
-  const p = problemOf({ ...given, queries: 1, past: (given.keys ?? given.keyStride ?? 1) - 1 });
+  const p = problemOf({ ...given, queries: 1 });
   const clean = inputsOf(p);
   const { q, k, v, options } = upload(device, p, withGarbage(p, clean));
   expect(await attentionDecode(q, k, v, options).read()).toBeClose(attentionReference(clean, p).o);
@@ -235,7 +274,8 @@ test("attentionDecode of the last token is the last row of attention", async () 
   const all = await attention(q, k, v, options).o.read();
   const row = p.heads * p.headDim;
   const last = floats(device, (await q.read()).subarray(69 * row), [1, 1, p.heads, p.headDim]);
-  expect(await attentionDecode(last, k, v, options).read()).toBeClose(all.subarray(69 * row));
+  const spans = fromArray(device, Uint32Array.of(0, 70), [1, 1, 2]);
+  expect(await attentionDecode(last, k, v, { ...options, spans }).read()).toBeClose(all.subarray(69 * row));
 });
 
 test("attention needs memory linear in T", async () => {
@@ -249,7 +289,12 @@ test("attention needs memory linear in T", async () => {
         empty(device, shape),
         empty(device, shape),
       ];
-      const options = { scale: 0.125 };
+      const spans = fromArray(device, Uint32Array.from(spansOf(queries, { documents: [queries] }).flat()), [
+        1,
+        queries,
+        2,
+      ]);
+      const options = { scale: 0.125, spans };
       device.memory.resetPeak();
       const before = device.memory.stats.used;
       attentionBackward(dO, { q, k, v, ...attention(q, k, v, options), ...options });
@@ -268,13 +313,14 @@ test("attention needs memory linear in T", async () => {
 test("attention names what does not fit", async () => {
   const device = await testDevice();
   const at = (...shape: number[]) => empty(device, shape);
-  const options = { scale: 1 };
+  const options = { scale: 1, spans: fromArray(device, new Uint32Array(8), [1, 4, 2]) };
   const q = at(1, 4, 6, 8);
   expect(() => attention(q, at(1, 4, 4, 8), at(1, 4, 4, 8), options)).toThrow(/attention: .*do not fit/);
   expect(() => attention(q, at(1, 4, 2, 8), at(1, 5, 2, 8), options)).toThrow(/k and v differ/);
-  expect(() => attention(q, at(1, 3, 2, 8), at(1, 3, 2, 8), options)).toThrow(/give past/);
-  expect(() => attention(q, at(1, 4, 2, 8), at(1, 4, 2, 8), { ...options, keys: 5 })).toThrow(
-    /5 keys exceed/,
+  expect(() => attention(q, at(1, 3, 2, 8), at(1, 3, 2, 8), options)).toThrow(/4 queries for 3 keys/);
+  const spans = fromArray(device, new Uint32Array(4), [1, 4]);
+  expect(() => attention(q, at(1, 4, 2, 8), at(1, 4, 2, 8), { ...options, spans })).toThrow(
+    /spans is u32 \[1,4\], expected u32 \[1, 4, 2\]/,
   );
   expect(() => attentionDecode(q, at(1, 4, 2, 8), at(1, 4, 2, 8), options)).toThrow(/use attention/);
 });

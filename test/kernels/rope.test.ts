@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { fromArray } from "../../src/gpu/tensor.ts";
 import {
   rope,
   ropeBackward,
@@ -14,27 +15,29 @@ import { type RopeCase, ropeReference } from "../reference/rope.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const theta = 10_000;
-const cases: { shape: RopeCase["shape"]; rotaryDim: number; offset: number }[] = [
-  { shape: [1, 1, 1, 2], rotaryDim: 2, offset: 0 },
-  { shape: [2, 3, 1, 6], rotaryDim: 6, offset: 5 },
-  { shape: [1, 5, 3, 16], rotaryDim: 16, offset: 1000 },
-  { shape: [2, 4, 2, 16], rotaryDim: 8, offset: 1 }, // partial, in vectors
-  { shape: [1, 127, 1, 7], rotaryDim: 4, offset: 0 }, // partial, odd
+/** Positions of so many tokens in a row, from `first` on. */
+const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
+const cases: { shape: RopeCase["shape"]; rotaryDim: number; positions: number[] }[] = [
+  { shape: [1, 1, 1, 2], rotaryDim: 2, positions: [0] },
+  { shape: [2, 3, 1, 6], rotaryDim: 6, positions: [...from(5, 3), ...from(2, 3)] },
+  { shape: [1, 5, 3, 16], rotaryDim: 16, positions: from(1000, 5) },
+  { shape: [2, 4, 2, 16], rotaryDim: 8, positions: [0, 0, 1, 2, 0, 0, 1, 0] }, // partial, in vectors
+  { shape: [1, 127, 1, 7], rotaryDim: 4, positions: from(0, 127) }, // partial, odd
 ];
 
-describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, rotaryDim, offset }) => {
+describe.each(cases)("rope $shape rotating $rotaryDim", ({ shape, rotaryDim, positions }) => {
   const size = shape.reduce((a, b) => a * b);
   const options = { headDim: shape[3], rotaryDim, theta };
   const reference = (v: ArrayLike<number>) =>
-    ropeReference(v, { shape, frequencies: ropeFrequencies(options), offset });
+    ropeReference(v, { shape, frequencies: ropeFrequencies(options), positions });
   const x = randomValues(size, 1);
   const dy = randomValues(size, 2);
-  const position = { positionOffset: offset };
-  const table = ropeTable({ ...options, length: offset + shape[1] });
+  const at = async () => fromArray(await testDevice(), Uint32Array.from(positions), shape.slice(0, 2));
+  const table = ropeTable({ ...options, length: Math.max(...positions) + 1 });
 
   test("forward", async () => {
     const device = await testDevice();
-    const y = rope(floats(device, x, shape), uploadRopeTable(device, table), position);
+    const y = rope(floats(device, x, shape), uploadRopeTable(device, table), await at());
     expect(await y.read()).toBeClose(reference(x));
   });
 
@@ -42,7 +45,7 @@ describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, r
     const device = await testDevice();
     const tensors = uploadRopeTable(device, table);
     const kShape = [shape[0], shape[1], 2 * shape[2], shape[3]] as const;
-    const k = randomValues(2 * size, 3);
+    const [k, position] = [randomValues(2 * size, 3), await at()];
     const [X, K] = [floats(device, x, shape), floats(device, k, kShape)];
     for (const [pair, single] of [
       [ropePair(X, K, tensors, position), rope],
@@ -56,6 +59,7 @@ describe.each(cases)("rope $shape rotating $rotaryDim from $offset", ({ shape, r
   test("backward", async () => {
     const device = await testDevice();
     const [dY, tensors] = [floats(device, dy, shape), uploadRopeTable(device, table)];
+    const position = await at();
     const dx = ropeBackward(dY, tensors, position);
     const wanted = centralDifferences(reference, x, dy);
     expect(await dx.read()).toBeClose(wanted, 1e-4);
@@ -116,10 +120,11 @@ describe("transformers' values", async () => {
   });
 });
 
-test("a table that is too short is refused", async () => {
+test("positions of another batch are refused", async () => {
   const device = await testDevice();
   const tensors = uploadRopeTable(device, ropeTable({ headDim: 4, theta, length: 8 }));
-  expect(() =>
-    rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, { positionOffset: 7 }),
-  ).toThrow("up to 9");
+  const positions = fromArray(device, Uint32Array.of(1), [1, 1]);
+  expect(() => rope(floats(device, new Float32Array(8), [1, 2, 1, 4]), tensors, positions)).toThrow(
+    "expected u32 [1, 2]",
+  );
 });

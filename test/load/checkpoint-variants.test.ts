@@ -17,6 +17,7 @@ import {
   stripped,
 } from "../support/checkpoint-edits.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
 import { testDevice } from "../support/device.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 import { wholeFiles } from "../support/merged-cases.ts";
@@ -105,9 +106,9 @@ async function open(files: FileSource): Promise<{ model: LoadedModel; warnings: 
 
 /** The first scores of the last row, as make_checkpoints.py takes them. */
 async function scoresOf(model: LoadedModel): Promise<number[]> {
-  const context = { training: false, seed: 0 };
   const scores = scoped(model.device, () => {
     const input = fromArray(model.device, Uint32Array.from(ids), [1, ids.length]);
+    const context = contextOf(input);
     if (model.task === "image-classification") throw new Error("reads no tokens");
     if (model.task === "sentence-embedding") return model.embed(input, context);
     if (!("hidden" in model)) return model.logits(input, context);

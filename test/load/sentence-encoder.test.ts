@@ -9,6 +9,7 @@ import { unitLength } from "../../src/nn/norm.ts";
 import { type PoolingMode, pool } from "../../src/nn/pooling.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
 import { floats, testDevice } from "../support/device.ts";
 import { fixturePath, type JsonTensor, readJsonFile } from "../support/fixtures.ts";
 
@@ -48,10 +49,7 @@ async function open(files: FileSource) {
   return { model, warnings };
 }
 
-async function padding() {
-  const counts = rows.map((row) => row.length);
-  return { counts, lengths: fromArray(await testDevice(), Uint32Array.from(counts), [batch]) };
-}
+const lengths = rows.map((row) => row.length);
 
 describe.each(Object.keys(cases))("pooling: %s", (name) => {
   const { config, vectors, gradient } = cases[name] as Golden["cases"][string];
@@ -60,7 +58,7 @@ describe.each(Object.keys(cases))("pooling: %s", (name) => {
     const { model, warnings } = await open(encoderFiles(config));
     const ids = rows.flatMap((row) => [...row, ...Array<number>(length - row.length).fill(0)]);
     const input = fromArray(model.device, Uint32Array.from(ids), [batch, length]);
-    const y = model.embed(input, { training: false, seed: 0, ...(await padding()) });
+    const y = model.embed(input, contextOf(input, lengths));
     expect(relativeNormError(await y.read(), vectors)).toBeLessThan(1e-4);
     expect(warnings).toEqual([]);
     model.release();
@@ -74,7 +72,7 @@ describe.each(Object.keys(cases))("pooling: %s", (name) => {
     const x = floats(device, states.data, states.shape);
     const tape = new Tape();
     tape.watch(x);
-    const y = pool(mode, x, { tape, training: true, seed: 0, ...(await padding()) });
+    const y = pool(mode, x, { ...contextOf(x, lengths), tape, training: true });
     const direction = Float32Array.from({ length: batch * width }, (_, i) => Math.sin(i));
     const gradients = tape.backward(y, floats(device, direction, [batch, width]));
     expect(relativeNormError(await gradients.get(x)!.read(), gradient)).toBeLessThan(1e-5);
@@ -140,13 +138,7 @@ describe.each(readdirSync(fixturePath("families")))("a decoder as sentence encod
     const language = await openTaskModel(files, device, { task: "causal-lm" });
     const encoder = await openTaskModel(files, device, { task: "sentence-embedding", onWarning });
     const ids = fromArray(device, Uint32Array.from([3, 7, 5, 4, 9, 6, 0, 0]), [2, 4]);
-    const counts = [4, 2];
-    const context = {
-      training: false,
-      seed: 0,
-      counts,
-      lengths: fromArray(device, Uint32Array.from(counts), [2]),
-    };
+    const context = contextOf(ids, [4, 2]);
     const lastToken = encoder.withPooling("lasttoken").embed(ids, context);
     const wanted = unitLength(undefined, pool("lasttoken", language.hidden(ids, context), context));
     expect(relativeNormError(await lastToken.read(), await wanted.read())).toBeLessThan(1e-6);

@@ -10,6 +10,7 @@ import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients, evaluateBatch } from "../../src/train/pass.ts";
 import { type StepMetrics, trainSequences } from "../../src/train/trainer.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
 import {
   fixturePath,
   type Golden,
@@ -38,13 +39,12 @@ describe.each(["llama-gqa", "llama-tied", ...families])("%s", (name) => {
   test("logits with and without the adapter", async () => {
     const tensors = await readTensors(folder, "golden.safetensors");
     const { model, adapter } = await openAdapted();
-    const { inputIds, lengths, batchSize, length } = goldenBatch(golden);
+    const { inputIds, batchSize, length } = goldenBatch(golden);
     const ids = fromArray(model.device, inputIds, [batchSize, length]);
-    const valid = fromArray(model.device, Uint32Array.from(lengths), [batchSize]);
     const logits = async () => {
-      const all = await model.logits(model.hidden(ids, { training: false, seed: 0, lengths: valid })).read();
+      const all = await model.logits(model.hidden(ids, contextOf(ids, golden.lengths))).read();
       const V = model.config.vocabSize;
-      return lengths.flatMap((n, row) => [...all.subarray(row * length * V, (row * length + n) * V)]);
+      return golden.lengths.flatMap((n, row) => [...all.subarray(row * length * V, (row * length + n) * V)]);
     };
     expect(worst(await logits(), tensors.get("adapter_logits")!)).toBeLessThan(1e-4);
     adapter.enable(false);

@@ -7,6 +7,7 @@ import type { Model } from "../../src/load/model.ts";
 import { call } from "../../src/nn/module.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
 import { openTestModel, readJsonFile, sharedPath } from "../support/fixtures.ts";
 
 interface Sorter {
@@ -17,7 +18,6 @@ interface Sorter {
 }
 
 const folder = sharedPath("models/nano-gpt-sort");
-const CONTEXT = { training: false, seed: 0 };
 /** Every sequence of six digits 0, 1, 2. */
 const INPUTS = Array.from({ length: 729 }, (_, n) => [...n.toString(3).padStart(6, "0")].map(Number));
 const ascending = (digits: readonly number[]) => [...digits].sort();
@@ -31,7 +31,7 @@ async function score(model: Model, wanted: (digits: readonly number[]) => number
   const rows = INPUTS.map((digits) => [...digits, ...wanted(digits).slice(0, 5)]);
   const next = scoped(model.device, (): Tensor => {
     const ids = fromArray(model.device, Uint32Array.from(rows.flat()), [rows.length, 11]);
-    return argmax(model.logits(model.hidden(ids, CONTEXT)));
+    return argmax(model.logits(model.hidden(ids, contextOf(ids))));
   });
   const best = await next.readIntegers();
   model.device.memory.release(next.storage);
@@ -48,7 +48,8 @@ describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
   test("activations after the first block, the last norm and the head are PyTorch's", async () => {
     const model = await openTestModel(folder as string);
     const ids = fromArray(model.device, Uint32Array.from(golden.input_ids.flat()), [3, 11]);
-    const last = model.hidden(ids, CONTEXT);
+    const context = contextOf(ids);
+    const last = model.hidden(ids, context);
     expect(relativeNormError(await last.read(), golden.ln_f.flat(2))).toBeLessThan(2e-6);
     const logits = await model.logits(last).read();
     expect(relativeNormError(logits, golden.logits.flat(2))).toBeLessThan(2e-6);
@@ -60,19 +61,18 @@ describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
       model.device.memory.hold(block0.storage);
       return block0;
     };
-    model.hidden(ids, CONTEXT);
+    model.hidden(ids, context);
     first!.wrap = undefined;
     expect(relativeNormError(await block0!.read(), golden.block0.flat(2))).toBeLessThan(2e-6);
-    expect(call(first!, last, CONTEXT).shape).toEqual([3, 11, 48]);
+    expect(call(first!, last, context).shape).toEqual([3, 11, 48]);
   });
 
   test("sorts 729 of 729 inputs; LoRA teaches it to sort downwards, and comes off without a trace", async () => {
     const model = await openTestModel(folder as string);
     expect(await score(model, ascending)).toBe(729);
-    const before = Uint32Array.from(golden.input_ids.flat());
-    const untouched = await model
-      .logits(model.hidden(fromArray(model.device, before, [3, 11]), CONTEXT))
-      .read();
+    const before = fromArray(model.device, Uint32Array.from(golden.input_ids.flat()), [3, 11]);
+    const logits = () => model.logits(model.hidden(before, contextOf(before))).read();
+    const untouched = await logits();
     const targetModules = ["c_attn", "c_fc", "c_proj"];
     const adapter = attach(model, lora({ r: 16, alpha: 32, targetModules }));
     const sequences = INPUTS.map((digits) => {
@@ -88,7 +88,6 @@ describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
     expect(last).toBeLessThan(0.05);
     expect(await score(model, descending)).toBeGreaterThanOrEqual(722); // 99 %
     adapter.release();
-    const again = await model.logits(model.hidden(fromArray(model.device, before, [3, 11]), CONTEXT)).read();
-    expect(again).toEqual(untouched);
+    expect(await logits()).toEqual(untouched);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { generateTokens } from "../../src/train/generate.ts";
 import { generate } from "../../src/train/text.ts";
+import { contextOf } from "../support/context.ts";
 import { testDevice } from "../support/device.ts";
 import { openTestModel, readJsonFile, sharedPath } from "../support/fixtures.ts";
 
@@ -32,7 +33,7 @@ describe.skipIf(!folder)("stories260K", () => {
     const model = await openTestModel(folder as string);
     const ids = golden.greedy_ids;
     const input = fromArray(device, Uint32Array.from(ids), [1, ids.length]);
-    const logits = await model.logits(model.hidden(input, { training: false, seed: 0 })).read();
+    const logits = await model.logits(model.hidden(input, contextOf(input))).read();
     const V = model.config.vocabSize;
     const worst = (at: number, want: number[]) =>
       Math.max(...want.map((value, i) => Math.abs(value - (logits[at * V + i] as number))));

@@ -11,6 +11,7 @@ import { accumulateGradients } from "../../src/train/pass.ts";
 import { trainObjective } from "../../src/train/trainer.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
 import { fixturePath, readJsonFile, readTensors } from "../support/fixtures.ts";
 import { openTestTask, type TaskGolden, taskCase } from "../support/task-fixtures.ts";
 
@@ -97,7 +98,7 @@ describe.each(readdirSync(fixturePath("tasks")))("%s", (name) => {
     const whole = [...prompt];
     while (whole.length < prompt.length + 8) {
       const ids = fromArray(model.device, Uint32Array.from(whole), [1, whole.length]);
-      const best = argmax(model.logits(model.hidden(ids, { training: false, seed: 0 })));
+      const best = argmax(model.logits(model.hidden(ids, contextOf(ids))));
       whole.push((await best.readIntegers())[whole.length - 1] as number);
     }
     expect(whole.slice(prompt.length)).toEqual(tokens);

@@ -9,11 +9,40 @@ export interface AttentionProblem {
   headDim: number;
   scale: number;
   causal?: boolean | undefined;
-  past?: number | undefined;
-  keys?: number | undefined;
   window?: number | undefined;
   softcap?: number | undefined;
-  lengths?: readonly number[] | undefined;
+  /** First key and end of the keys of each token's document, row by row; all keys of the row unless given. */
+  spans?: readonly Span[] | undefined;
+}
+
+/** First key, end of the keys. */
+export type Span = readonly [first: number, end: number];
+
+/** What a row of a batch consists of. */
+export interface RowLayout {
+  /** Tokens of padding before the documents. */
+  left?: number;
+  /** Lengths of the documents. */
+  documents: readonly number[];
+  /** Keys of earlier tokens, and which of them is the first of the (only) document. */
+  past?: number;
+  begin?: number;
+}
+
+/** Spans of a row of some tokens; see AttentionOptions. */
+export function spansOf(
+  tokens: number,
+  { left = 0, documents, past = 0, begin = past + left }: RowLayout,
+): Span[] {
+  const spans: Span[] = Array.from({ length: left }, () => [begin, begin]);
+  let end = past + left;
+  for (const [i, length] of documents.entries()) {
+    const first = i === 0 ? begin : end;
+    end += length;
+    for (let t = 0; t < length; t++) spans.push([first, end]);
+  }
+  while (spans.length < tokens) spans.push([past + tokens, end]);
+  return spans;
 }
 
 /** q `[B, T, H, D]`, k and v `[B, S, Hkv, D]`. */
@@ -44,12 +73,21 @@ function product(a: ArrayLike<number>, at: number, b: ArrayLike<number>, bt: num
   return sum;
 }
 
+/** The spans of one row, and how many keys lie before those of its own tokens. */
+export function spansOfRow(p: AttentionProblem, batch: number): { spans: readonly Span[]; past: number } {
+  const { queries, keyStride } = p;
+  const spans =
+    p.spans?.slice(batch * queries, (batch + 1) * queries) ??
+    Array.from({ length: queries }, (): Span => [0, keyStride]);
+  return { spans, past: Math.max(...(spans.at(-1) as Span)) - queries };
+}
+
 function isSeen(p: AttentionProblem, batch: number, query: number, key: number): boolean {
-  const { keys = p.keyStride, past = keys - p.queries, causal = true, window = 0 } = p;
-  const length = p.lengths?.[batch] ?? Number.POSITIVE_INFINITY;
-  const position = past + query;
-  if (position >= length || key >= length || key >= keys) return false;
-  return !(causal && key > position) && !(window > 0 && key <= position - window);
+  const { causal = true, window = 0 } = p;
+  const { spans, past } = spansOfRow(p, batch);
+  const [first, end] = spans[query] as Span;
+  const own = past + query;
+  return first <= key && key < end && !(causal && key > own) && !(window > 0 && key <= own - window);
 }
 
 function rowOf({ q, k }: AttentionInputs, p: AttentionProblem, b: number, h: number, i: number): Row {

@@ -99,7 +99,7 @@ export function goldenBatch({ input_ids, labels, lengths, label_tokens }: Golden
   return {
     inputIds: Uint32Array.from(input_ids.data),
     labels: Int32Array.from(labels.data),
-    lengths,
+    documents: lengths.map((length, row) => ({ row, first: 0, length })),
     batchSize,
     length,
     tokens: lengths.reduce((a, b) => a + b, 0),

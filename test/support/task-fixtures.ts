@@ -11,6 +11,7 @@ import {
 import { contrastive } from "../../src/train/contrastive.ts";
 import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
 import type { Objective } from "../../src/train/objective.ts";
+import { contextOf } from "./context.ts";
 import { testDevice } from "./device.ts";
 import type { JsonTensor } from "./fixtures.ts";
 
@@ -45,15 +46,13 @@ export function taskCase(
   tensors: Map<string, Float32Array>,
 ): TaskCase {
   const rows = (golden.lengths ?? []).map((length, row) => cut(golden.input_ids, row, length));
-  const context = { training: false, seed: 0 };
   const labels = golden.labels.data;
   const perToken = () =>
     rows.map((inputIds, row) => ({ inputIds, labels: cut(golden.labels, row, inputIds.length) }));
   const all = () => {
     const [batch, length] = golden.input_ids.shape as [number, number];
     const ids = fromArray(model.device, Uint32Array.from(golden.input_ids.data), [batch, length]);
-    const lengths = fromArray(model.device, Uint32Array.from(golden.lengths), [batch]);
-    return { ids, lengths, counts: golden.lengths };
+    return { ids, context: contextOf(ids, golden.lengths) };
   };
   const make = <Item>(
     objective: Objective<Item>,
@@ -67,31 +66,31 @@ export function taskCase(
   switch (model.task) {
     case "causal-lm":
       return make(languageModelling(model), perToken(), () => {
-        const { ids, ...padding } = all();
-        return model.logits(model.hidden(ids, { ...context, ...padding }));
+        const { ids, context } = all();
+        return model.logits(model.hidden(ids, context));
       });
     case "masked-lm":
       return make(maskedLanguageModelling(model), perToken(), () => {
-        const { ids, ...padding } = all();
-        return model.logits(model.hidden(ids, { ...context, ...padding }));
+        const { ids, context } = all();
+        return model.logits(model.hidden(ids, context));
       });
     case "sequence-classification": {
       const items = rows.map((inputIds, row) => ({ inputIds, label: labels[row] as number }));
       return make(sequenceClassification(model), items, () => {
-        const { ids, ...padding } = all();
-        return model.logits(ids, { ...context, ...padding });
+        const { ids, context } = all();
+        return model.logits(ids, context);
       });
     }
     case "token-classification":
       return make(tokenClassification(model), perToken(), () => {
-        const { ids, ...padding } = all();
-        return model.logits(ids, { ...context, ...padding });
+        const { ids, context } = all();
+        return model.logits(ids, context);
       });
     case "sentence-embedding": {
       const pairs = [0, 1, 2].map((i) => ({ first: rows[i]!, second: rows[i + 3]! }));
       return make(contrastive(model), pairs, () => {
-        const { ids, ...padding } = all();
-        return model.embed(ids, { ...context, ...padding });
+        const { ids, context } = all();
+        return model.embed(ids, context);
       });
     }
     case "image-classification": {
@@ -103,7 +102,10 @@ export function taskCase(
         label,
       }));
       return make(imageClassification(model), items, () =>
-        model.logits(fromArray(model.device, pixels, [labels.length, channels, height, width]), context),
+        model.logits(fromArray(model.device, pixels, [labels.length, channels, height, width]), {
+          training: false,
+          seed: 0,
+        }),
       );
     }
   }

@@ -3,6 +3,7 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { LoadedModel, Model } from "../../src/load/model.ts";
 import { requireTask } from "../../src/models/model.ts";
+import { wholeRows } from "../../src/nn/geometry.ts";
 import {
   type ClassifierObjective,
   imageClassification,
@@ -189,10 +190,8 @@ test("120 000 labels of one batch are evaluated", async () => {
       labels,
       tokens: count,
       terms: count,
-      batchSize: count,
-      length: 1,
+      ...wholeRows(count, 1),
       inputIds: new Uint32Array(count),
-      lengths: [],
     }),
   };
   const tagged = await evaluateTagger(tagger, [{ inputIds: [0], labels: [0] }]);

@@ -11,6 +11,7 @@ import { modules } from "../../src/nn/module.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
+import { contextOf } from "../support/context.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
 
 const folder = fixturePath("llama-gqa");
@@ -24,7 +25,7 @@ function recordedNodes(model: Model, targetModules: string[]): number {
   let length = 0;
   scoped(model.device, () => {
     const ids = fromArray(model.device, Uint32Array.from(tokens(8)), [1, 8]);
-    const hidden = model.hidden(ids, { tape, training: true, seed: 0 });
+    const hidden = model.hidden(ids, { ...contextOf(ids), tape, training: true });
     const loss = linearCrossEntropy(tape, hidden, model.head, Int32Array.from(tokens(8)), { scale: 1 });
     for (const module of modules(model.root))
       if (isLinear(module)) expect(tape.tracks(module.weight)).toBe(false);
