@@ -52,7 +52,8 @@ export async function runSteps(run: Run): Promise<number> {
   try {
     await trainSteps(run, progress, reporter, { interrupt, uncaught }).catch(async (error) => {
       reporter.close();
-      for (const line of await saveAfter(run, progress)) terminal.note(line);
+      const isDiverged = error instanceof LoraError && error.kind === "diverged";
+      for (const line of isDiverged ? [DIVERGED] : await saveAfter(run, progress)) terminal.note(line);
       throw error;
     });
     if (progress.learnt > 0) {
@@ -67,6 +68,7 @@ export async function runSteps(run: Run): Promise<number> {
   return interrupt.exitCode ?? 0;
 }
 
+const DIVERGED = "The adapter computes no numbers any more, so it is not saved.";
 const NOTHING_LEARNT = "Nothing was learnt yet, so nothing is saved.";
 
 /** How far a run is. */

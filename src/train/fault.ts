@@ -28,7 +28,7 @@ export interface FaultyStep<B extends Counted> {
 export async function findFault<B extends Counted>(step: FaultyStep<B>): Promise<string> {
   for (const [i, batch] of step.batches.entries()) {
     const context = { training: true, seed: step.pass.seed + i };
-    const culprit = await firstBadOutput(step.objective, batch, context);
+    const culprit = await badOutput(step.objective, batch, context);
     if (culprit !== undefined) return `in ${listed(step.rows[i] ?? [])} ${culprit}`;
   }
   return `in ${listed(step.rows.flat())} the forward pass is finite, and ${await firstBadGradient(step)}`;
@@ -44,7 +44,7 @@ export async function failLoss<B extends Counted>(
   loss: number,
   rows: readonly string[],
 ): Promise<never> {
-  const culprit = await firstBadOutput(objective, batch, { training: false, seed: 0 });
+  const culprit = await badOutput(objective, batch, { training: false, seed: 0 });
   const where = culprit ?? "another try is finite: does the device compute right?";
   return fail("evaluate", `the loss is ${loss}: in ${listed(rows)} ${where}`, DAMAGED);
 }
@@ -52,8 +52,8 @@ export async function failLoss<B extends Counted>(
 /** What computes the loss of a batch. */
 type Forward<B extends Counted> = Pick<Objective<never, B>, "device" | "loss">;
 
-/** The first layer whose output is not finite, in the order in which they are computed. */
-async function firstBadOutput<B extends Counted>(
+/** The first layer whose output is not finite, in the order in which they are computed, as a part of a sentence. */
+export async function badOutput<B extends Counted>(
   { device, loss: lossOf }: Forward<B>,
   batch: B,
   context: Pick<Context, "training" | "seed">,

@@ -161,7 +161,7 @@ export async function* trainSequences(
  * device is lost, saving the adapter writes the newest copy; where the device has no memory for a step, the parameters
  * are put back to it, and training may go on with smaller batches. `parameters.mirror` says which step the copy is of.
  * @throws LoraError for options outside their range, where nothing is to be trained on, after ten skipped steps in a
- * row or a run of nothing else, and of kind `out-of-memory` or `device-lost`
+ * row or a run of nothing else, and of kind `diverged`, `out-of-memory` or `device-lost`
  */
 export async function* trainObjective<Item, B extends Counted>(
   objective: Objective<Item, B>,
@@ -180,7 +180,7 @@ export async function* trainObjective<Item, B extends Counted>(
   const mirror = await Mirror.open(parameters.flat);
   parameters.mirror = mirror;
   const batches = stepBatches(objective, items, options);
-  const skips = new Skips();
+  const skips = new Skips(objective);
   let trainedTerms = 0;
   try {
     for (let step = 0; step < totalSteps; step++) {
@@ -206,7 +206,7 @@ export async function* trainObjective<Item, B extends Counted>(
         seconds,
         peakBytes: peak,
       };
-      skips.add(result.fault, step + 1 === totalSteps);
+      await skips.add(micro.batches, result.fault, step + 1 === totalSteps);
     }
   } catch (error) {
     await mirror.close(); // a copy may be on its way

@@ -5,6 +5,7 @@ export type FailureKind =
   | "input"
   | "unsupported"
   | "no-adapter"
+  | "diverged"
   | "device-lost"
   | "out-of-memory"
   | "network";

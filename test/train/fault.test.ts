@@ -113,6 +113,27 @@ describe("a step without a finite gradient names its rows and", () => {
   });
 });
 
+describe("a training that diverges", () => {
+  // Each step multiplies the values by −10⁶, so that after some no number holds them.
+  const options = { learningRate: 1000, weightDecay: 1000, schedule: "constant" } as const;
+
+  test.each([
+    ["at its end", 12],
+    ["after ten skipped steps", 40],
+  ])("is no success: %s", async (_, maxSteps) => {
+    const { adapter, objective, release } = await open();
+    const { metrics, error } = await run(objective, adapter, [row], { ...options, maxSteps });
+    expect(metrics[0]?.skipped).toBe(false);
+    expect(metrics.at(-1)?.skipped).toBe(true);
+    expect(metrics.length).toBeLessThan(30);
+    expect(error).toMatchObject({ kind: "diverged" });
+    expect(error?.message).toMatch(
+      /has diverged: even in rows that were learnt the first output that .* lower learning rate/s,
+    );
+    release();
+  });
+});
+
 describe("images of which some are no numbers", () => {
   const images = (pattern: string, size: number): LabelledImage[] =>
     Array.from(pattern, (letter) => ({
