@@ -14,7 +14,7 @@ import { nearest } from "../../util/nearest.ts";
 import { byteCount, count, timeSpan } from "../format.ts";
 import type { Settled } from "../settings.ts";
 import type { CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS } from "../tables.ts";
-import type { Terminal } from "../terminal.ts";
+import { printLines, type Terminal } from "../terminal.ts";
 
 /**
  * `webgpu-lora cache list`: what was downloaded.
@@ -25,7 +25,7 @@ export async function runCacheList(
   terminal: Terminal,
 ): Promise<number> {
   const contents = await readCache(defaultCacheFolder());
-  if (settings.json) terminal.print(JSON.stringify(cacheReport(contents)));
+  if (settings.json) printLines(terminal.print, JSON.stringify(cacheReport(contents), null, 2));
   else for (const line of describeCache(contents, Date.now())) terminal.print(line);
   return 0;
 }
