@@ -25,6 +25,8 @@ export interface ModelSettings {
 export interface OpenModel<T extends Task = "causal-lm"> {
   readonly model: LoadedModel<T>;
   readonly parameters: number;
+  /** What it was loaded from: reading on refuses files that are others by now. */
+  readonly files: FileSource;
 }
 
 /** Which head the model gets, given the files of the model. */
@@ -57,7 +59,8 @@ export async function openCliTask<T extends Task>(
     announce(`The head starts at random: ${model.initialised.join(", ")}`);
   }
   const config = (await readJson(files, "config.json")) as HfConfig;
-  return { model, parameters: countParameters(device, withLabels(config, head.labels), head.task) };
+  const parameters = countParameters(device, withLabels(config, head.labels), head.task);
+  return { model, parameters, files };
 }
 
 /** A saved adapter. */

@@ -50,8 +50,7 @@ export function lockFolder(folder: string): FolderLock {
     },
     check() {
       if (existsSync(lock.owner)) return;
-      const message =
-        "another process has taken this folder, or it was removed: this one gave no sign of life";
+      const message = "its lock is gone: another process has taken the folder, or it was removed";
       fail(folder, message, "save again, or to another folder");
     },
     release() {

@@ -160,7 +160,9 @@ describe("whose lock counts", () => {
   test("a lock that somebody removed is taken anew by its process, unless another one has it", async () => {
     const lock = lockFolder(folder);
     rmSync(parent, { recursive: true });
-    expect(() => lock.check()).toThrow(/another process has taken this folder, or it was removed/);
+    expect(() => lock.check()).toThrow(
+      /its lock is gone: another process has taken the folder, or it was removed/,
+    );
     await folderWriter(folder).write(new Map([["a", "b"]]));
     expect(readFileSync(join(folder, "a"), "utf8")).toBe("b");
     rmSync(join(folder, LOCK), { recursive: true });

@@ -2,7 +2,6 @@ import { shownReference } from "../../io/files/address.ts";
 import { mergedFiles } from "../../load/merge.ts";
 import { folderWriter } from "../../platform/node-folder-writer.ts";
 import { checkMergedFolder, supersededIn } from "../../platform/node-merged-folder.ts";
-import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";
@@ -20,16 +19,15 @@ export async function runMerge(
   { settings }: Settled<typeof MERGE_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { model: reference, task, labels, output_dir, token, verify, revision, adapter_revision } = settings;
+  const { model: reference, task, labels, output_dir, token, verify, adapter_revision } = settings;
   const adapter = { reference: settings.adapter_path, revision: adapter_revision, token, verify };
   await checkMergedFolder(output_dir, reference);
   claimOutputFolder(output_dir);
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
   const note = (line: string) => terminal.note(line);
-  const { model } = await openCliTask(settings, note, head);
+  const { model, files } = await openCliTask(settings, note, head);
   const loaded = await openCliAdapter(model, adapter, note);
-  const files = await resolveModelFiles(reference, { revision, token });
   const merged = await mergedFiles(model, loaded, files);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
   const superseded = await supersededIn(output_dir);
