@@ -1,7 +1,9 @@
 import { join } from "node:path";
+import { type FileSource, readJson } from "../../../src/io/files/files.ts";
 import type { Tokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
-import type { JsonObject } from "../../../src/util/json.ts";
+import { fail } from "../../../src/util/fail.ts";
+import { isObject, type JsonObject } from "../../../src/util/json.ts";
 import type { Random } from "../../../src/util/random.ts";
 import { FIXTURES, jsonAt, textAt, treeAt } from "../corpus.ts";
 import { type JsonTree, textOf, treeOf } from "../json-tree.ts";
@@ -90,23 +92,21 @@ const TEXTS = [
 export const tokenizer: Target = {
   make: (random) => broken(random.pick(all()), random),
   async read(input) {
-    const opened = await openTokenizer(folderOf(input), {
+    const files = folderOf(input);
+    const opened = await openTokenizer(files, {
       config: { model_type: "llama" },
-      generationConfig: objectIn(input, "generation_config.json"),
+      generationConfig: await generationConfig(files),
     });
     ensure(opened !== undefined, () => "the folder has no tokenizer");
     if (opened) for (const text of TEXTS) check(opened, text);
   },
 };
 
-/** What checkpoints give as it is, where it is an object. */
-function objectIn(input: InputFiles, name: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(input.get(name)));
-    return typeof value === "object" && value !== null ? { ...value } : {};
-  } catch {
-    return {};
-  }
+/** As checkpoints read it. */
+async function generationConfig(files: FileSource): Promise<JsonObject> {
+  const name = "generation_config.json";
+  const json = (await files.size(name)) === undefined ? {} : await readJson(files, name);
+  return isObject(json) ? json : fail(name, "is no object", "give that of a model");
 }
 
 function check(tokenizer: Tokenizer, text: string): void {

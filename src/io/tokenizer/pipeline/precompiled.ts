@@ -58,7 +58,8 @@ const MOST_BYTES = 5;
 
 /** Rewrites by the map that a SentencePiece model ships: XLM-R's, T5's, mBART's and Gemma's kinds. */
 export function precompiled(charsmap: string): (text: string) => string {
-  const map = new CharacterMap(Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0)));
+  const padless = charsmap.replace(/={0,2}$/, ""); // of two, Rust lets one be missing, atob() does not
+  const map = new CharacterMap(Uint8Array.from(atob(padless), (character) => character.charCodeAt(0)));
   const isShort = (grapheme: string) =>
     grapheme.length === 1 || (grapheme.length <= MOST_BYTES && encodeUtf8(grapheme).length <= MOST_BYTES);
   return (text) => {
