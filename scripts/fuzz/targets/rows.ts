@@ -17,6 +17,8 @@ import { mutateJson } from "../mutate-json.ts";
 import { bytesOf, mutateText } from "../mutate-text.ts";
 import { ensure, type InputFiles, type Target } from "../target.ts";
 
+const user = (content: string) => ({ role: "user", content });
+
 /** What each task takes from a row, and a row that has it. */
 const KINDS: readonly (readonly [reader: () => RowReader<object>, row: JsonObject])[] = [
   [() => EXAMPLE_READER, { text: "a, b" }],
@@ -26,7 +28,18 @@ const KINDS: readonly (readonly [reader: () => RowReader<object>, row: JsonObjec
   [() => PAIRED_TEXTS_READER, { anchor: "a\tb", positive: "" }],
   [() => TEXT_READER, { text: "", meta: { a: [1, null] } }],
   [() => TAGGED_WORDS_READER, { tokens: ["a", "b"], tags: ["O", "B"] }],
+  [
+    () => EXAMPLE_READER,
+    { messages: [user("a"), { role: "assistant", content: "b", train: false }], tools: [{ name: "f" }] },
+  ],
+  [
+    () => EXAMPLE_READER,
+    { prompt: [user("a")], completion: [{ role: "assistant", content: null, tool_calls: [{ id: "1" }] }] },
+  ],
 ];
+
+/** The first kinds are for tables of cells, too, which hold no lists. */
+const CELL_KINDS = 6;
 
 /** Takes each row as it is, to compare it. */
 const WHOLE: RowReader<JsonObject> = { wanted: "anything", read: (values) => ({ ...values }) };
@@ -84,7 +97,7 @@ const QUOTED = (cell: string) => `"${cell.replaceAll('"', '""')}"`;
 /** Tables of cells: written again in quotation marks, rows read the same. */
 export const csv: Target = {
   make(random) {
-    const kind = random.integer(KINDS.length - 1); // a list is no cell
+    const kind = random.integer(CELL_KINDS);
     const row = KINDS[kind]?.[1] ?? {};
     const delimiter = random.pick([",", ",", "\t", ";", "|"]);
     const cells = (values: readonly unknown[]) => {
