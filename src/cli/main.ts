@@ -6,7 +6,7 @@ import { runBench } from "./commands/bench.ts";
 import { checkCacheRmSettings, runCacheList, runCacheRm } from "./commands/cache.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
-import { runGenerate } from "./commands/generate.ts";
+import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
 import { runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
@@ -102,7 +102,11 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     check: checkTrainSettings,
     run: runTrain,
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
-  add("generate", "continue a prompt", { table: GENERATE_OPTIONS, run: runGenerate });
+  add("generate", "continue a prompt, or answer a chat", {
+    table: GENERATE_OPTIONS,
+    check: checkGenerateSettings,
+    run: runGenerate,
+  });
   add("eval", "measure loss and perplexity on rows of text", {
     table: EVAL_OPTIONS,
     check: checkTaskSettings,

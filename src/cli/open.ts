@@ -3,6 +3,7 @@ import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import { refuseForeignFile } from "../io/formats/peft-foreign.ts";
+import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
@@ -93,13 +94,20 @@ export function adapterReference(
   );
 }
 
-/** Puts a saved adapter on a model, and notes what is odd about it. */
-export async function openCliAdapter(
-  model: LoadedModel,
-  adapter: AdapterReference,
+/**
+ * Puts a saved adapter on a model, and notes what is odd about it.
+ * @returns also the model with the chat templates of the adapter's folder, where there are some: it learnt them
+ */
+export async function openCliAdapter<T extends Task>(
+  model: LoadedModel<T>,
+  reference: AdapterReference,
   note: (line: string) => void,
-): Promise<Adapter<Lora>> {
-  return loadAdapter(model, await adapterSource(adapter, note), { onWarning: warner(note) });
+): Promise<{ adapter: Adapter<Lora>; model: LoadedModel<T> }> {
+  const files = await adapterSource(reference, note);
+  const adapter = await loadAdapter(model, files, { onWarning: warner(note) });
+  const own: ChatTemplateSources = model.task === "causal-lm" ? await readChatTemplates(files) : new Map();
+  const chatTemplates = new Map([...model.chatTemplates, ...own]);
+  return { adapter, model: { ...model, chatTemplates } };
 }
 
 /** The files of an adapter. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import type { FileContent } from "../io/files/files.ts";
+import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folder-writer.ts";
@@ -118,13 +119,10 @@ async function validate({ valid, settings }: Run, step: number, reporter: Report
 }
 
 /** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
-async function saveCheckpoint(
-  { adapter, model, settings }: Run,
-  step: number,
-  reporter: Reporter,
-): Promise<void> {
+async function saveCheckpoint(run: Run, step: number, reporter: Reporter): Promise<void> {
+  const { model, settings } = run;
   const folder = join(settings.output_dir, `checkpoint-${step}`); // the name that TRL gives
-  const files = await adapterFiles(adapter);
+  const files = await filesOf(run);
   await model.device.check(); // where it is lost the files are those of an earlier step
   try {
     await write(files, folder);
@@ -138,8 +136,9 @@ async function saveCheckpoint(
  * Saves the adapter as it is, or as it was when last copied to the host.
  * @throws LoraError where the folder cannot be written to; that it is saved elsewhere then
  */
-async function save({ adapter, settings }: Run, { last }: Progress): Promise<void> {
-  const files = await adapterFiles(adapter);
+async function save(run: Run, { last }: Progress): Promise<void> {
+  const files = await filesOf(run);
+  const { settings } = run;
   try {
     await write(files, settings.output_dir);
   } catch (error) {
@@ -166,6 +165,13 @@ async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
     `Saved the adapter as it was after step ${step} of ${progress.last.totalSteps} to ${settings.output_dir}.`,
     `--resume-adapter-file ${settings.output_dir} goes on from it.`,
   ];
+}
+
+/** PEFT's files, and the template that chats were trained with. */
+async function filesOf({ adapter, train }: Run): Promise<Map<string, FileContent>> {
+  const files = await adapterFiles(adapter);
+  if (train.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, train.chatTemplate);
+  return files;
 }
 
 async function write(files: ReadonlyMap<string, FileContent>, folder: string): Promise<void> {

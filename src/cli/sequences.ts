@@ -1,5 +1,6 @@
 import { basename } from "node:path";
-import type { Example } from "../data/examples.ts";
+import { templateChooser } from "../data/chat/chat-template.ts";
+import { type Example, isChat, usesTools } from "../data/examples.ts";
 import { defaultMaxLength, type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { LoraError } from "../util/fail.ts";
@@ -23,6 +24,8 @@ export interface SequenceFile {
   /** The place of each one's row in the file, from 0. */
   readonly places: readonly number[];
   readonly report: TokenizeReport;
+  /** The template that its chats are rendered with; absent where there are none. */
+  readonly chatTemplate?: string;
 }
 
 /**
@@ -45,12 +48,15 @@ export async function sequenceReader(
     ...(settings.chat_template !== undefined && { chatTemplate: settings.chat_template }),
   };
   const templates = await withTemplateFile(model, settings.chat_template);
+  const templateFor = templateChooser(templates, tokenizer, settings.chat_template);
   return ({ path, rows }) => {
     const result = inFile(path, () =>
       tokenizeExamples(rows, tokenizer, options, { ...templates, embeddingRows: model.config.vocabSize }),
     );
+    const chats = rows.filter(isChat);
+    const chatTemplate = chats.length > 0 ? templateFor(chats.every(usesTools)).source : undefined;
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
-    return result;
+    return { ...result, ...(chatTemplate !== undefined && { chatTemplate }) };
   };
 }
 

@@ -254,7 +254,12 @@ export const GENERATE_OPTIONS = {
   ...MODEL_OPTIONS,
   adapter_path: ADAPTER_PATH,
   adapter_revision: ADAPTER_REVISION,
-  prompt: text({ placeholder: "text", help: "the text to continue; - reads standard input" }),
+  prompt: optionalText({ placeholder: "text", help: "the text to continue; - reads standard input" }),
+  messages: optionalText({
+    placeholder: "file",
+    help: "a JSON file with the messages of a chat to answer, instead of a prompt; - reads standard input",
+  }),
+  chat_template: CHAT_TEMPLATE,
   max_tokens: integer({
     fallback: GENERATE_DEFAULTS.maxNewTokens,
     min: 1,

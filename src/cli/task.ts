@@ -22,6 +22,8 @@ export interface TaskEvaluation {
 export interface BoundRows {
   /** What became of the rows, for `eval --json`. */
   readonly report: object;
+  /** The template that chats among them are rendered with; absent where there are none. */
+  readonly chatTemplate?: string;
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
   evaluate(batchSize: number): Promise<TaskEvaluation>;
@@ -48,6 +50,7 @@ export interface Prepared<I> {
   /** The place of each item's row in the file, from 0. */
   readonly places: readonly number[];
   readonly report?: object;
+  readonly chatTemplate?: string;
 }
 
 /** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
@@ -82,10 +85,11 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     async bind(loaded, settings, note) {
       requireTask(loaded, parts.task);
       const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
-      const { items, places, report = {} } = await parts.prepare(model, file, settings, note);
+      const { items, places, report = {}, chatTemplate } = await parts.prepare(model, file, settings, note);
       const nameRow = (item: number) => file.nameOf(places[item] as number);
       return {
         report,
+        ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>
           trainObjective(parts.objective(model), parameters, items, { ...options, nameRow }),
         evaluate: (batchSize) => parts.evaluate(model, items, { batchSize, nameRow }),

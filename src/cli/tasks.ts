@@ -58,8 +58,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
     ...tables(() => EXAMPLE_READER),
     async prepare(model, file, settings, note) {
       const read = await sequenceReader(model, settings, note);
-      const { sequences: items, places, report } = read(file);
-      return { items, places, report: { report } };
+      const { sequences: items, report, ...more } = read(file);
+      return { items, report: { report }, ...more };
     },
     objective: languageModelling,
     async evaluate(model, items, options) {

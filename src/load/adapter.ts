@@ -9,6 +9,7 @@ import {
   peftLoraConfig,
   readPeftAdapter,
 } from "../io/formats/peft.ts";
+import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { taskOfArchitecture } from "../models/families.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -32,11 +33,12 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
 /** Names of a classifier's classes, in order: beside PEFT's files, which have no place for them. */
 export const LABELS_FILE = "labels.json";
 
-/** All that {@link adapterFiles} may give. */
+/** All that {@link adapterFiles} may give, and the template by which chats were trained, which transformers looks for. */
 export const ADAPTER_FILES: readonly string[] = [
   "adapter_config.json",
   "adapter_model.safetensors",
   LABELS_FILE,
+  CHAT_TEMPLATE_FILE,
 ];
 
 /** What must not stay of an adapter whose place another one takes. */

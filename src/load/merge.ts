@@ -6,6 +6,7 @@ import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts"
 import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writer.ts";
 import { editJson } from "../io/json/edit.ts";
 import { pythonJson } from "../io/json/python-json.ts";
+import { CHAT_TEMPLATE_FILE, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
@@ -60,6 +61,9 @@ export async function mergedFiles(
   const result = new Map<string, FileContent>([["config.json", config], ...shards]);
   if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));
   for (const [name, content] of await companionFiles(files, model.task)) result.set(name, content);
+  const chat = model.chatTemplates.get("default");
+  const isOther = chat?.source !== (await readChatTemplates(files)).get("default")?.source;
+  if (chat && isOther) result.set(CHAT_TEMPLATE_FILE, chat.source); // what the adapter was trained with
   return result;
 }
 

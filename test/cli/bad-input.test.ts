@@ -21,7 +21,11 @@ describe("usage: exit code 2", () => {
     ["an unknown flag", ["train", "--itrs", "3"], /unknown option '--itrs'\n\(Did you mean --iters\?\)/],
     ["a missing value", ["train", "--model"], /argument missing/],
     ["missing options", ["train"], /2 problems:\n.*model is missing; give --model REF\n.*data is missing/],
-    ["no prompt", ["generate", "--model", MODEL], /prompt is missing; give --prompt TEXT/],
+    [
+      "no prompt",
+      ["generate", "--model", MODEL],
+      /prompt is missing\n.*give --prompt TEXT, or a chat with --messages FILE/,
+    ],
     [
       "values out of range",
       ["train", "--model", MODEL, "--data", "x", "--lora-r", "0", "--lora_dropout", "1"],

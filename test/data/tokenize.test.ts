@@ -187,7 +187,7 @@ describe("chats", () => {
       "{{ raise_exception('only ' ~ messages|length ~ ' messages') if messages|length < 4 }}a";
     const rows = [{ messages: [user] }, { messages }, { messages: [user, assistant] }];
     expect(() => tokenize(rows, { chatTemplate })).toThrow(
-      /2 problems:\n.*row 1: chatTemplate: refuses these messages: only 1 messages\n.*row 3: .*only 2 messages/,
+      /2 problems:\n.*row 1: chatTemplate: refuses these messages: only 1 messages\n[\s\S]*row 3: .*only 2 messages/,
     );
   });
 

@@ -19,8 +19,8 @@ export async function runEval(
   const note = (line: string) => terminal.note(line);
   const data = await TASKS[task].readTest(settings.data);
   const head = chooseHead({ task, given, adapter, data: data.labels, seed: 0 });
-  const { model } = await openCliTask(settings, note, head);
-  if (adapter !== undefined) await openCliAdapter(model, adapter, note);
+  const { model: base } = await openCliTask(settings, note, head);
+  const { model } = adapter === undefined ? { model: base } : await openCliAdapter(base, adapter, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
   if (json) {

@@ -1,6 +1,12 @@
 import { text as readAll } from "node:stream/consumers";
+import { type ChatExample, checkChat } from "../../data/chat/chat-rows.ts";
+import type { Message } from "../../data/chat/messages.ts";
+import { parseJson } from "../../io/json/parse.ts";
 import { type Model, requireTokenizer } from "../../load/model.ts";
+import { readTextFile } from "../../platform/node-text.ts";
 import { type GenerateOptions, generate } from "../../train/text.ts";
+import { fail } from "../../util/fail.ts";
+import { withTemplateFile } from "../chat-template.ts";
 import { adapterReference, openCliAdapter, openCliModel } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { GENERATE_OPTIONS } from "../tables.ts";
@@ -15,15 +21,16 @@ export async function runGenerate(
   terminal: Terminal,
 ): Promise<number> {
   const { settings } = settled;
-  const prompt = settings.prompt === "-" ? await readAll(process.stdin) : settings.prompt;
+  const prompt = await readPrompt(settings);
   const note = (line: string) => terminal.note(line);
   const adapter = adapterReference(settings.adapter_path, settings);
-  const { model } = await openCliModel(settings, note);
-  if (adapter !== undefined) await openCliAdapter(model, adapter, note);
+  const { model: base } = await openCliModel(settings, note);
+  const { model } = adapter === undefined ? { model: base } : await openCliAdapter(base, adapter, note);
+  const templates = await withTemplateFile(model, settings.chat_template);
   const options = generateOptions(settled);
   const sampling = describeSampling(model.generation, options);
   if (sampling !== undefined) note(sampling);
-  const { counted, counts } = countTokens(model);
+  const { counted, counts } = countTokens({ ...model, ...templates });
   const started = performance.now();
   for await (const piece of generate(counted, prompt, options)) {
     terminal.write(piece);
@@ -34,6 +41,30 @@ export async function runGenerate(
   terminal.note(`Peak memory: ${(model.device.memory.stats.peak / 1e9).toFixed(3)} GB`);
   return 0;
 }
+
+/** @throws LoraError unless there is a prompt or a chat, and not both */
+export function checkGenerateSettings({ settings }: Settled<typeof GENERATE_OPTIONS>): void {
+  const { prompt, messages } = settings;
+  if (prompt === undefined && messages === undefined) {
+    fail("generate", "prompt is missing", "give --prompt TEXT, or a chat with --messages FILE");
+  }
+  if (prompt !== undefined && messages !== undefined) {
+    fail("generate", "prompt and messages are both given", "leave out --prompt or --messages");
+  }
+}
+
+/** The prompt, or the chat of a file, which may be a list of messages. */
+async function readPrompt({ prompt, messages }: GenerateSettings): Promise<string | ChatExample> {
+  if (messages === undefined) return prompt === "-" ? readAll(process.stdin) : (prompt ?? "");
+  const name = messages === "-" ? "the chat" : messages;
+  const json = parseJson(
+    messages === "-" ? await readAll(process.stdin) : await readTextFile(messages),
+    name,
+  );
+  return checkChat(name, Array.isArray(json) ? { messages: json as Message[] } : (json as ChatExample));
+}
+
+type GenerateSettings = Settled<typeof GENERATE_OPTIONS>["settings"];
 
 /** What is not given on the command line stays away: the model's own sampling counts then. */
 function generateOptions({ settings, given }: Settled<typeof GENERATE_OPTIONS>): GenerateOptions {
@@ -47,6 +78,7 @@ function generateOptions({ settings, given }: Settled<typeof GENERATE_OPTIONS>):
     ...(given.has("repetition_penalty") && { repetitionPenalty: repetition_penalty }),
     stop: settings.stop,
     seed: settings.seed,
+    ...(settings.chat_template !== undefined && { chatTemplate: settings.chat_template }),
   };
 }
 

@@ -26,8 +26,8 @@ export async function runMerge(
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
   const note = (line: string) => terminal.note(line);
-  const { model, files } = await openCliTask(settings, note, head);
-  const loaded = await openCliAdapter(model, adapter, note);
+  const { model: base, files } = await openCliTask(settings, note, head);
+  const { model, adapter: loaded } = await openCliAdapter(base, adapter, note);
   const merged = await mergedFiles(model, loaded, files);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
   const superseded = await supersededIn(output_dir);

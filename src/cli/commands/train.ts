@@ -41,8 +41,10 @@ export async function runTrain(
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
   const head = chooseHead({ task, given, adapter: resumed, data: labels, seed });
-  const { model, parameters } = await openCliTask(settings, print, head);
-  const adapter = resumed ? await openCliAdapter(model, resumed, print) : attach(model, method, { seed });
+  const { model: base, parameters } = await openCliTask(settings, print, head);
+  const { model, adapter } = resumed
+    ? await openCliAdapter(base, resumed, print)
+    : { model: base, adapter: attach(base, method, { seed }) };
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
   for (const line of uselessPatterns(adapter)) print(`warning: ${line}`);

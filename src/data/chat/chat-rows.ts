@@ -1,3 +1,4 @@
+import { fail } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { shown } from "../../util/shown.ts";
 import { type Message, messagesProblem } from "./messages.ts";
@@ -24,6 +25,14 @@ export interface ChatCompletionExample extends ChatContext {
   readonly prompt: readonly Message[];
   /** How it goes on. */
   readonly completion: readonly Message[];
+}
+
+/** A chat as a caller gave it. @throws LoraError where it is none */
+export function checkChat(where: string, chat: ChatExample): ChatExample {
+  const read = isObject(chat)
+    ? readChat(chat)
+    : `prompt is ${shown(chat)}, wanted a text, or an object with messages`;
+  return typeof read === "string" ? fail(where, read, "messages have a role and content each") : read;
 }
 
 /** A row with `messages`, or what is wrong with it. */

@@ -4,7 +4,7 @@ import type { ChatCompletionExample, ChatContext, ChatExample } from "./chat-row
 import type { ChatTemplate } from "./chat-template.ts";
 import { endOfTurnText, endOfTurnToken } from "./end-of-turn.ts";
 import type { Message } from "./messages.ts";
-import type { RenderOptions } from "./render.ts";
+import { type RenderOptions, renderChat } from "./render.ts";
 import { tokensInSpans } from "./token-mask.ts";
 import { answerSpans, answersOf, prefixLength, renderWhole, turnSpan, type WholeChat } from "./turns.ts";
 
@@ -54,6 +54,13 @@ export function encodeChat(
     straddling: straddling && chat.rendered.text.slice(...straddling),
     isOpen: isOpen(ids, trained, template, tokenizer),
   };
+}
+
+/** A chat as what comes before the assistant's answer, or before the rest of it where it ends with one. */
+export function renderPrompt(chat: ChatExample, template: ChatTemplate): string {
+  const isAnswered = chat.messages.at(-1)?.role === "assistant";
+  const open = isAnswered ? { continueFinalMessage: true } : { addGenerationPrompt: true };
+  return renderChat(chat.messages, template, { ...contextOf(chat), ...open }).text;
 }
 
 function contextOf({ tools, documents, chat_template_kwargs }: ChatContext): RenderOptions {
