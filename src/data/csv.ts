@@ -1,5 +1,5 @@
 import { fail, failAll } from "../util/fail.ts";
-import { shortList } from "../util/group-lines.ts";
+import { firstOf } from "../util/group-lines.ts";
 import type { Row } from "./rows.ts";
 
 /** What stands between two cells. */
@@ -24,7 +24,7 @@ export function* csvRows(lines: Iterable<string>, label: string, delimiter: Deli
   )) {
     if (columns === undefined) {
       columns = cells;
-      names = shortList(columns, COLUMNS_SHOWN);
+      names = firstOf(columns);
       checkColumns(columns, label);
       continue;
     }
@@ -40,9 +40,6 @@ function withNames(columns: readonly string[], cells: readonly string[]): Record
   const entries = columns.map((name, i) => [name, cells[i] as string] as const);
   return Object.fromEntries(entries.filter(([name]) => name !== ""));
 }
-
-/** Columns that a message names. */
-const COLUMNS_SHOWN = 20;
 
 function describeLength({ length }: readonly string[], columns: number, names: string): string {
   return `has ${length} cells, the first line names ${columns}: ${names} (a cell with a delimiter in it stands in quotation marks)`;

@@ -1,5 +1,4 @@
 import { fail, failAll, Problems } from "../util/fail.ts";
-import { shortList } from "../util/group-lines.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
 import { splitLines } from "../util/lines.ts";
 import { nearest } from "../util/nearest.ts";
@@ -10,7 +9,7 @@ import {
   readChat,
   readChatCompletion,
 } from "./chat/chat-rows.ts";
-import { textProblem } from "./fields.ts";
+import { keysOf, textProblem } from "./fields.ts";
 import { jsonRows } from "./json-lines.ts";
 import { collectRows, type RowReader } from "./rows.ts";
 
@@ -88,15 +87,11 @@ function readExample(values: JsonObject): Example | string {
   return wrongKeys(Object.keys(values));
 }
 
-/** Keys of a row that a message names. */
-const KEYS_SHOWN = 20;
-
 function wrongKeys(keys: readonly string[]): string {
-  const quoted = keys.map((key) => `"${key}"`);
-  const has = keys.length === 0 ? "no keys" : `keys ${shortList(quoted, KEYS_SHOWN)}`;
+  const has = keys.length === 0 ? "no keys" : `keys ${keysOf(keys)}`;
   const known = ["text", "prompt", "completion", "messages"];
   const missing = known.filter((key) => !keys.includes(key));
-  const hints = keys.slice(0, KEYS_SHOWN).flatMap((key) => {
+  const hints = keys.slice(0, 20).flatMap((key) => {
     const meant = known.includes(key) ? undefined : nearest(key, missing);
     return meant === undefined ? [] : [`"${meant}" for "${key}"`];
   });

@@ -1,4 +1,3 @@
-import { shortList } from "../util/group-lines.ts";
 import type { JsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
 import { shown } from "../util/shown.ts";
@@ -24,7 +23,12 @@ export function labelOf(value: unknown): string | undefined {
   return isName || Number.isSafeInteger(value) ? String(value) : undefined;
 }
 
-/** Keys of a row that a message names. */
+/** Keys of a row for a message: the first ones, and how many more. */
+export function keysOf(keys: readonly string[]): string {
+  const rest = keys.length > KEYS_SHOWN ? ` and ${keys.length - KEYS_SHOWN} more` : "";
+  return keys.slice(0, KEYS_SHOWN).map(shown).join(", ") + rest;
+}
+
 const KEYS_SHOWN = 20;
 
 /** Says what a row has in place of a field of the wanted kind. */
@@ -34,7 +38,7 @@ export function fieldProblem(values: JsonObject, key: string, wanted: string): s
   }
   const keys = Object.keys(values);
   const meant = nearest(key, keys);
-  const has = shortList(keys.map(shown), KEYS_SHOWN) || "nothing";
+  const has = keysOf(keys) || "nothing";
   return `has no ${JSON.stringify(key)}, but ${has}${meant ? `; is ${JSON.stringify(meant)} meant?` : ""}`;
 }
 

@@ -34,6 +34,9 @@ export function collectRows<T extends object>(rows: Iterable<Row>, label: string
   return collectPlacedRows(rows, label, reader).items;
 }
 
+/** After so many bad rows it is certain that the file is of another kind. */
+const MOST_PROBLEMS = 100_000;
+
 /** The same, with the lines. */
 export function collectPlacedRows<T extends object>(
   rows: Iterable<Row>,
@@ -45,11 +48,14 @@ export function collectPlacedRows<T extends object>(
   const problems = new Problems();
   for (const { line, values } of rows) {
     const item = typeof values === "string" ? values : read(values);
-    if (typeof item === "string") problems.push(`${label}:${line}: ${item}`);
-    else {
+    if (typeof item !== "string") {
       items.push(item);
       lines.push(line);
+      continue;
     }
+    problems.push(`${label}:${line}: ${item}`);
+    if (problems.length < MOST_PROBLEMS) continue;
+    failAll(label, problems, `each row needs ${wanted}; reading stopped at line ${line}`);
   }
   failAll(label, problems, `each row needs ${wanted}`);
   if (items.length === 0) fail(label, "has no rows", `each row needs ${wanted}`);

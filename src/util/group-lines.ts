@@ -15,6 +15,12 @@ export function groupLines(lines: readonly string[]): string[] {
   );
 }
 
+/** Names in one line: the first ones as they are, and how many more. */
+export function firstOf(names: readonly string[], most = 20): string {
+  const more = names.length > most ? ` and ${names.length - most} more` : "";
+  return names.slice(0, most).join(", ") + more;
+}
+
 /** Names in one line: the first few, grouped as {@link groupLines} does, and how many more. */
 export function shortList(names: readonly string[], most = 5): string {
   const groups = groupLines(names);

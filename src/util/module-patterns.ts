@@ -17,8 +17,11 @@ export function patternMatcher(pattern: Pattern): PatternMatcher {
   return (path) => entries.filter(({ matches }) => matches(path)).map(({ value }) => value);
 }
 
-/** Steps that all keys of a pattern may take together: some seconds. */
-const STEPS = 100_000_000;
+/** Steps that all keys of a pattern may take together: a second. */
+const STEPS = 30_000_000;
+
+/** The path or name that a key stands for, where it is nothing but that: most are, as PEFT and we write them. */
+const PLAIN = /^(\^?)((?:\w|\\\.)+)$/;
 
 /**
  * Gives for each key of a pattern what says whether it matches a path.
@@ -27,6 +30,9 @@ const STEPS = 100_000_000;
 export function keyMatchers(): (key: string) => (path: string) => boolean {
   const budget: Budget = { steps: STEPS };
   return (key) => {
+    const [plain, anchor, escaped = ""] = PLAIN.exec(key) ?? [];
+    const name = escaped.replaceAll("\\.", ".");
+    if (plain !== undefined) return (path) => path === name || (anchor === "" && path.endsWith(`.${name}`));
     const match = pythonMatch(`(.*\\.)?(${key})$`, key, budget);
     return (path) => match(path) !== undefined;
   };

@@ -1,6 +1,7 @@
 import { attempt, fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { checkRange, existing, type FileSource, leavesFolder, readJson } from "../files/files.ts";
+import { show } from "../json/shape.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor of a checkpoint and the file it lies in. */
@@ -145,15 +146,15 @@ function readWeightMap(index: Record<string, unknown>, where: string): Map<strin
   const map = index.weight_map;
   if (!isObject(map))
     return fail(where, "weight_map is missing or no object of tensor name → file name", COPY);
-  const entries = Object.entries(map);
-  failAll(
-    where,
-    entries
-      .filter(([, file]) => typeof file !== "string")
-      .map(([name, file]) => `weight_map.${name} is ${JSON.stringify(file)}, expected a file name`),
-    COPY,
-  );
-  return new Map(entries as [string, string][]);
+  const problems = new Problems();
+  const files = new Map<string, string>();
+  for (const name of Object.keys(map)) {
+    const file = map[name];
+    if (typeof file === "string") files.set(name, file);
+    else problems.push(() => `weight_map.${name} is ${show(file)}, expected a file name`);
+  }
+  failAll(where, problems, COPY);
+  return files;
 }
 
 const FOREIGN_FILES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.safetensors"];

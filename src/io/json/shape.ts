@@ -55,7 +55,7 @@ export class Place {
 
   /** Notes that what stands here `is …` or `has …`. */
   invalid(what: string): typeof INVALID {
-    this.problems.push(`${this.path} ${what}`.trim());
+    this.problems.push(() => `${this.path} ${what}`.trim());
     return INVALID;
   }
 

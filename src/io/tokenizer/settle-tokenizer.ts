@@ -125,8 +125,13 @@ function newTokens(
   traits: TokenizerClass,
 ): NamedToken[] {
   const named = new Set([...roles.values()].map(({ content }) => content));
+  const before = new Map(present.map((token) => [token.content, token]));
+  const isSame = (token: NamedToken) => {
+    const old = before.get(token.content);
+    return old !== undefined && sameToken(old, token);
+  };
   const changed = listed
-    .filter((token) => !present.some((old) => sameToken(old, token)))
+    .filter((token) => !isSame(token))
     .map((token) => ({ ...token, special: token.special || named.has(token.content) }));
   const seen = new Set([...present, ...changed].map(({ content }) => content));
   const special = [...roles.values(), ...extra];

@@ -6,7 +6,7 @@ import { byteTokens, type Model, modelOf, unknownId, type Vocabulary, vocabulary
 type BpeJson = Extract<ModelJson, { readonly type: "BPE" }>;
 
 /** Two ids make one key that a double holds exactly. */
-const MOST_IDS = 2 ** 26;
+export const MOST_IDS = 2 ** 26;
 
 /** Words that have been split are kept, up to this many of at most this length. */
 const CACHED_WORDS = 10_000;

@@ -1,6 +1,7 @@
 import type { DecoderJson } from "../schema/decoders.ts";
 import { decodeBytes, fromByteLevel, tokenByte } from "./bytes.ts";
 import { type Makers, make, unsupported } from "./component.ts";
+import { checkGrowth, totalLength } from "./growth.ts";
 import { readPattern } from "./pattern.ts";
 import { replaceSpans } from "./spans.ts";
 
@@ -18,8 +19,13 @@ const DECODERS: Makers<DecoderJson, Decoder> = {
   Metaspace: metaspace,
   Replace: replace,
   Sequence: (json, path) => {
-    const decoders = json.decoders.map((part, i) => makeDecoder(part, `${path}.decoders[${i}]`));
-    return (tokens) => decoders.reduce((pieces, decoder) => decoder(pieces), tokens);
+    const decoders = flat(json, path);
+    return (tokens) =>
+      decoders.reduce((pieces, [decoder, at]) => {
+        const decoded = decoder(pieces);
+        checkGrowth(totalLength(tokens), totalLength(decoded), at);
+        return decoded;
+      }, tokens);
   },
   Strip: strip,
   WordPiece: wordPiece,
@@ -28,6 +34,12 @@ const DECODERS: Makers<DecoderJson, Decoder> = {
 /** A decoder as its JSON describes it. */
 export function makeDecoder(json: DecoderJson, path: string): Decoder {
   return make(DECODERS, json, path);
+}
+
+/** The decoders of a sequence and of those in it, with their places. */
+function flat(json: DecoderJson, path: string): [Decoder, string][] {
+  if (json.type !== "Sequence") return [[makeDecoder(json, path), path]];
+  return json.decoders.flatMap((part, i) => flat(part, `${path}.decoders[${i}]`));
 }
 
 /** Without a decoder tokens are written with spaces between them. */
@@ -67,7 +79,7 @@ function metaspace({ replacement, prepend_scheme: scheme }: Json<"Metaspace">): 
 
 function replace({ pattern: source, content }: Json<"Replace">, path: string): Decoder {
   const pattern = readPattern(source, path);
-  return (tokens) => tokens.map((token) => replaceSpans(token, pattern(token), content));
+  return (tokens) => tokens.map((token) => replaceSpans(token, pattern(token), content, path));
 }
 
 /** Takes up to `start` and `stop` times the character off both ends of every token. */

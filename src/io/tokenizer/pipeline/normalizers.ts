@@ -1,6 +1,7 @@
 import type { NormalizerJson } from "../schema/normalizers.ts";
 import { toByteLevel } from "./bytes.ts";
 import { type Makers, make } from "./component.ts";
+import { checkGrowth } from "./growth.ts";
 import { readPattern } from "./pattern.ts";
 import { precompiled } from "./precompiled.ts";
 import { replaceSpans } from "./spans.ts";
@@ -32,11 +33,13 @@ const NORMALIZERS: Makers<NormalizerJson, Normalizer> = {
   NFKC: () => form("NFKC"),
   NFKD: () => form("NFKD"),
   Nmt: () => characterwise(nmt),
-  Precompiled: (json) => ({ normalize: precompiled(json.precompiled_charsmap), expands: true }),
-  Prepend: ({ prepend }) => ({ normalize: (text) => (text === "" ? "" : prepend + text), expands: true }),
+  Precompiled: (json, path) => ({ normalize: precompiled(json.precompiled_charsmap, path), expands: true }),
+  Prepend: ({ prepend }) => ({
+    normalize: (text) => (text === "" ? "" : prepend + text),
+    expands: true,
+  }),
   Replace: replace,
-  Sequence: (json, path) =>
-    sequence(json.normalizers.map((part, i) => makeNormalizer(part, `${path}.normalizers[${i}]`))),
+  Sequence: (json, path) => sequence(flat(json, path)),
   Strip: strip,
   StripAccents: () => characterwise((text) => text.replace(MARKS, "")),
 };
@@ -58,11 +61,23 @@ function characterwise(normalize: (text: string) => string): Normalizer {
 
 const firstCharacter = (text: string) => String.fromCodePoint(text.codePointAt(0) ?? 0);
 
-function sequence(normalizers: readonly Normalizer[]): Normalizer {
+/** The normalizers of a sequence and of those in it, with their places. */
+function flat(json: NormalizerJson, path: string): [Normalizer, string][] {
+  if (json.type !== "Sequence") return [[makeNormalizer(json, path), path]];
+  return json.normalizers.flatMap((part, i) => flat(part, `${path}.normalizers[${i}]`));
+}
+
+function sequence(parts: readonly [Normalizer, string][]): Normalizer {
+  const normalizers = parts.map(([normalizer]) => normalizer);
   const firstExpands = normalizers.findIndex(({ expands }) => expands);
   const lastDrops = normalizers.findLastIndex(({ dropsStart }) => dropsStart);
   return {
-    normalize: (text) => normalizers.reduce((normal, next) => next.normalize(normal), text),
+    normalize: (text) =>
+      parts.reduce((normal, [next, path]) => {
+        const result = next.normalize(normal);
+        checkGrowth(text.length, result.length, path);
+        return result;
+      }, text),
     dropsStart(text) {
       let [normal, dropped] = [text, false];
       for (const next of normalizers) {
@@ -80,7 +95,7 @@ function sequence(normalizers: readonly Normalizer[]): Normalizer {
 function replace({ pattern: source, content }: Json<"Replace">, path: string): Normalizer {
   const pattern = readPattern(source, path);
   const normalizer = {
-    normalize: (text: string) => replaceSpans(text, pattern(text), content),
+    normalize: (text: string) => replaceSpans(text, pattern(text), content, path),
     expands: true,
   };
   // Metaspace asks nothing where a text begins with its own "▁" (T5's rule for several spaces).

@@ -1,6 +1,7 @@
 import { fail } from "../../../util/fail.ts";
 import type { TokenizerJson } from "../schema/schema.ts";
 import { AddedTokens, type TextPart } from "./added-tokens.ts";
+import { MOST_IDS } from "./bpe.ts";
 import { unsupported } from "./component.ts";
 import { type Decoder, makeDecoder, spaced } from "./decoders.ts";
 import type { Model } from "./model.ts";
@@ -61,6 +62,7 @@ export class Pipeline {
     this.postProcessor = post_processor ? makePostProcessor(post_processor, "post_processor") : undefined;
     this.decoder = decoder ? makeDecoder(decoder, "decoder") : spaced;
     this.added = new AddedTokens(json.added_tokens, this.normalizer);
+    if (this.highestId >= MOST_IDS) unsupported("model.vocab", `the token id ${this.highestId}`);
   }
 
   /** The ids of one text or two, with their segments. */

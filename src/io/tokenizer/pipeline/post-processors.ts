@@ -1,3 +1,4 @@
+import { largest } from "../../../util/arrays.ts";
 import type { PostProcessorJson } from "../schema/post-processors.ts";
 import { type Makers, make, unsupported } from "./component.ts";
 
@@ -61,7 +62,12 @@ export function joined(parts: readonly Encoding[]): Encoding {
   return { ids: parts.flatMap(({ ids }) => ids), segments: parts.flatMap(({ segments }) => segments) };
 }
 
-function template(json: Json<"TemplateProcessing">): PostProcessor {
+/** How often a template may have a text. */
+const MOST_TEXTS = 10;
+
+function template(json: Json<"TemplateProcessing">, path: string): PostProcessor {
+  const texts = [json.single, json.pair].map((pieces) => pieces.filter(({ Sequence }) => Sequence).length);
+  if (largest(texts) > MOST_TEXTS) unsupported(path, `a template with a text ${largest(texts)} times`);
   return (texts, special) =>
     (texts.length > 1 ? json.pair : json.single).flatMap(({ Sequence, SpecialToken }) => {
       if (SpecialToken && special) {

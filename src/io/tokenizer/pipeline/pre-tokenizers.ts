@@ -1,6 +1,7 @@
 import type { PreTokenizerJson } from "../schema/pre-tokenizers.ts";
 import { toByteLevel } from "./bytes.ts";
 import { type Makers, make, unsupported } from "./component.ts";
+import { checkGrowth, totalLength } from "./growth.ts";
 import { oniguruma, readPattern } from "./pattern.ts";
 import { type Behavior, expression, type Pattern, type Span, splitSpans } from "./spans.ts";
 import { asOfUnicode16, tableClass, WHITE_SPACE, WORD } from "./unicode.ts";
@@ -25,15 +26,18 @@ export interface PreTokenizer {
 type Json<Name extends PreTokenizerJson["type"]> = Extract<PreTokenizerJson, { readonly type: Name }>;
 
 const PRE_TOKENIZERS: Makers<PreTokenizerJson, PreTokenizer> = {
-  BertPreTokenizer: () => chain([splitter(SPACE, "Removed"), splitter(MARK, "Isolated")]),
+  BertPreTokenizer: (_, path) =>
+    chain([
+      [splitter(SPACE, "Removed"), path],
+      [splitter(MARK, "Isolated"), path],
+    ]),
   ByteLevel: byteLevel,
   CharDelimiterSplit: ({ delimiter }) => splitter((text) => occurrences(text, delimiter), "Removed"),
   Digits: (json) => splitter(NUMBER, json.individual_digits ? "Isolated" : "Contiguous"),
   FixedLength: fixedLength,
   Metaspace: metaspace,
   Punctuation: ({ behavior }) => splitter(MARK, behavior),
-  Sequence: (json, path) =>
-    chain(json.pretokenizers.map((part, i) => makePreTokenizer(part, `${path}.pretokenizers[${i}]`))),
+  Sequence: (json, path) => chain(flat(json, path)),
   Split: ({ pattern, behavior, invert }, path) => splitter(readPattern(pattern, path), behavior, invert),
   UnicodeScripts: (_, path) =>
     unsupported(path, "UnicodeScripts", "no model on the Hugging Face hub is known to need it"),
@@ -71,14 +75,33 @@ function cut(piece: Piece, spans: readonly Span[]): Piece[] {
   }));
 }
 
-function chain(parts: readonly PreTokenizer[]): PreTokenizer {
+/** The pre-tokenizers of a sequence and of those in it, with their places. */
+function flat(json: PreTokenizerJson, path: string): [PreTokenizer, string][] {
+  if (json.type !== "Sequence") return [[makePreTokenizer(json, path), path]];
+  return json.pretokenizers.flatMap((part, i) => flat(part, `${path}.pretokenizers[${i}]`));
+}
+
+function chain(places: readonly [PreTokenizer, string][]): PreTokenizer {
+  const parts = places.map(([part]) => part);
   return {
-    split: (piece) => parts.reduce((pieces, part) => pieces.flatMap((each) => part.split(each)), [piece]),
+    split: (piece) =>
+      places.reduce(
+        (pieces, [part, path]) => {
+          const next = pieces.flatMap((each) => part.split(each));
+          checkGrowth(piece.text.length, totalLength(textsOf(next)), path);
+          return next;
+        },
+        [piece],
+      ),
     needsStart: parts.some(({ needsStart }) => needsStart),
     needsStartOfParts: parts.some(
       ({ needsStart, needsStartOfParts }, i) => needsStartOfParts || (needsStart && i > 0),
     ),
   };
+}
+
+function* textsOf(pieces: readonly Piece[]): Generator<string> {
+  for (const { text } of pieces) yield text;
 }
 
 function occurrences(text: string, part: string): Span[] {

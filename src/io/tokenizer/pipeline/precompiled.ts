@@ -1,4 +1,5 @@
 import { encodeUtf8 } from "./bytes.ts";
+import { checkGrowth } from "./growth.ts";
 
 /**
  * The character map of a SentencePiece model (`precompiled_charsmap`), read as Rust's `spm_precompiled` 0.1 reads it:
@@ -56,8 +57,11 @@ const offsetOf = (unit: number) => (unit >>> 10) << ((unit & 0x200) >>> 6);
 /** A grapheme of more bytes is looked up character by character. */
 const MOST_BYTES = 5;
 
-/** Rewrites by the map that a SentencePiece model ships: XLM-R's, T5's, mBART's and Gemma's kinds. */
-export function precompiled(charsmap: string): (text: string) => string {
+/**
+ * Rewrites by the map that a SentencePiece model ships: XLM-R's, T5's, mBART's and Gemma's kinds.
+ * @param path where it stands, for messages
+ */
+export function precompiled(charsmap: string, path: string): (text: string) => string {
   const padless = charsmap.replace(/={0,2}$/, ""); // of two, Rust lets one be missing, atob() does not
   const map = new CharacterMap(Uint8Array.from(atob(padless), (character) => character.charCodeAt(0)));
   const isShort = (grapheme: string) =>
@@ -68,6 +72,7 @@ export function precompiled(charsmap: string): (text: string) => string {
       const whole = isShort(grapheme) ? map.transform(grapheme) : undefined;
       if (whole !== undefined) normal += whole;
       else for (const character of grapheme) normal += map.transform(character) ?? character;
+      checkGrowth(text.length, normal.length, path);
     }
     return normal;
   };

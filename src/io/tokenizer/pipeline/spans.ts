@@ -1,4 +1,5 @@
 import type { Span } from "../../../util/regexp/finder.ts";
+import { checkGrowth } from "./growth.ts";
 
 export type { Span };
 
@@ -80,9 +81,14 @@ function joined(parts: readonly Segment[], joins: (part: Segment, before: Segmen
   return spans;
 }
 
-/** A text with its spans, in order, replaced by the same content. */
-export function replaceSpans(text: string, spans: readonly Span[], content: string): string {
+/**
+ * A text with its spans, in order, replaced by the same content.
+ * @param path what replaces them, for messages
+ * @throws LoraError where the text grows beyond measure
+ */
+export function replaceSpans(text: string, spans: readonly Span[], content: string, path: string): string {
   if (spans.length === 0) return text;
+  checkGrowth(text.length, spans.length * content.length, path);
   const parts: string[] = [];
   let position = 0;
   for (const [start, end] of spans) {

@@ -1,5 +1,6 @@
 import type { ModelJson } from "../schema/models.ts";
 import { type Model, modelOf, unknownId, vocabularyOf } from "./model.ts";
+import { PrefixIndex } from "./prefix-index.ts";
 
 type Json<Name extends ModelJson["type"]> = Extract<ModelJson, { readonly type: Name }>;
 
@@ -13,15 +14,16 @@ export function wordLevel({ vocab, unk_token: unknown }: Json<"WordLevel">): Mod
 export function wordPiece(json: Json<"WordPiece">): Model {
   const { unk_token: unknown, continuing_subword_prefix: prefix, max_input_chars_per_word: most } = json;
   const vocabulary = vocabularyOf(Object.entries(json.vocab));
-  let longest = 0;
-  for (const token of vocabulary.ids.keys()) longest = Math.max(longest, token.length);
+  const whole = new PrefixIndex(vocabulary.ids);
+  const parts = [...vocabulary.ids].filter(([token]) => token.startsWith(prefix));
+  const continuing = new PrefixIndex(parts.map(([token, id]) => [token.slice(prefix.length), id]));
 
   const longestAt = (piece: string, start: number): [id: number, end: number] | undefined => {
-    for (let end = Math.min(piece.length, start + longest); end > start; end--) {
-      const id = vocabulary.ids.get((start > 0 ? prefix : "") + piece.slice(start, end));
-      if (id !== undefined) return [id, end];
-    }
-    return undefined;
+    let longest: [id: number, end: number] | undefined;
+    (start > 0 ? continuing : whole).search(piece, start, (end, id) => {
+      longest = [id, end];
+    });
+    return longest;
   };
 
   return modelOf(vocabulary, (piece) => {

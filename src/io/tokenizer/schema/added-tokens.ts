@@ -1,11 +1,11 @@
-import { boolean, INVALID, object, type Place, type Shaped, show, string } from "../../json/shape.ts";
-import { u32 } from "./fields.ts";
+import { boolean, INVALID, object, type Place, type Shaped, show } from "../../json/shape.ts";
+import { text, u32 } from "./fields.ts";
 import { type ModelJson, vocabularyLookup } from "./models.ts";
 
 /** A token that is found in the text before all else. */
 export const addedToken = object({
   id: u32,
-  content: string,
+  content: text,
   /** Found only where no letter or digit stands beside it. */
   single_word: boolean,
   /** Takes the blanks before it. */

@@ -1,13 +1,13 @@
-import { boolean, character, list, object, type Shape, string } from "../../json/shape.ts";
+import { boolean, character, list, object, type Shape } from "../../json/shape.ts";
 import { type ComponentOf, component } from "./component.ts";
-import { byteLevel, metaspace, nothing, replace, usize } from "./fields.ts";
+import { byteLevel, metaspace, nothing, replace, text, usize } from "./fields.ts";
 
 const COMPONENTS = {
-  BPEDecoder: object({ suffix: string }),
+  BPEDecoder: object({ suffix: text }),
   ByteLevel: byteLevel,
-  WordPiece: object({ prefix: string, cleanup: boolean }),
+  WordPiece: object({ prefix: text, cleanup: boolean }),
   Metaspace: metaspace,
-  CTC: object({ pad_token: string, word_delimiter_token: string, cleanup: boolean }),
+  CTC: object({ pad_token: text, word_delimiter_token: text, cleanup: boolean }),
   Replace: replace,
   Fuse: nothing,
   Strip: object({ content: character, start: usize, stop: usize }),

@@ -15,6 +15,16 @@ import {
 
 /** What several parts of `tokenizer.json` have in common. */
 
+/** Characters of a text that is put into others, and of an expression. */
+const LONGEST = 10_000;
+
+/** A text of a component. */
+export const text: Shape<string> = (value, at) => {
+  const read = string(value, at);
+  if (read === INVALID || read.length <= LONGEST) return read;
+  return at.invalid(`has ${read.length} characters; a component's text may have ${LONGEST}`);
+};
+
 /** Ids are Rust's `u32`. */
 export const HIGHEST_ID = 2 ** 32 - 1;
 
@@ -28,8 +38,8 @@ export const usize = whole(Number.MAX_SAFE_INTEGER);
 export const nothing = object({});
 
 /** Puts `content` where `pattern` is found: a text as it stands, or a regular expression in Oniguruma's syntax. */
-export const pattern = oneField({ String: string, Regex: string });
-export const replace = object({ pattern, content: string });
+export const pattern = oneField({ String: text, Regex: text });
+export const replace = object({ pattern, content: text });
 
 export const byteLevel = object({
   add_prefix_space: boolean,

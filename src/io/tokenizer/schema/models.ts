@@ -12,7 +12,7 @@ import {
   withDefault,
 } from "../../json/shape.ts";
 import { type ComponentOf, component } from "./component.ts";
-import { usize } from "./fields.ts";
+import { text, usize } from "./fields.ts";
 import { checkMerges, merges, scoredVocabulary, vocabulary } from "./vocabulary.ts";
 
 /** A flag that is off where it is missing or null. */
@@ -24,8 +24,8 @@ const bpeFields = object({
   /** Probability with which a merge is skipped in training. */
   dropout: nullable(numberIn(0, 1)),
   unk_token: nullable(string),
-  continuing_subword_prefix: nullable(string),
-  end_of_word_suffix: nullable(string),
+  continuing_subword_prefix: nullable(text),
+  end_of_word_suffix: nullable(text),
   fuse_unk: flag,
   byte_fallback: flag,
   ignore_merges: flag,
@@ -59,7 +59,7 @@ const COMPONENTS = {
   BPE: bpe,
   WordPiece: object({
     unk_token: string,
-    continuing_subword_prefix: string,
+    continuing_subword_prefix: text,
     max_input_chars_per_word: usize,
     vocab: vocabulary,
   }),

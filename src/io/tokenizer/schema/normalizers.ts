@@ -1,7 +1,7 @@
-import { boolean, list, nullable, object, type Shape, string } from "../../json/shape.ts";
+import { boolean, list, nullable, object, type Shape } from "../../json/shape.ts";
 import { charsmap } from "./charsmap.ts";
 import { type ComponentOf, component } from "./component.ts";
-import { nothing, replace } from "./fields.ts";
+import { nothing, replace, text } from "./fields.ts";
 
 const COMPONENTS = {
   BertNormalizer: object({
@@ -21,7 +21,7 @@ const COMPONENTS = {
   Nmt: nothing,
   Precompiled: object({ precompiled_charsmap: charsmap }),
   Replace: replace,
-  Prepend: object({ prepend: string }),
+  Prepend: object({ prepend: text }),
   ByteLevel: nothing,
 };
 

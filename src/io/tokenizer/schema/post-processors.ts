@@ -23,12 +23,23 @@ const piece = oneField({
   SpecialToken: object({ id: string, type_id: u32 }),
 });
 
+/** Pieces of a template, and tokens that one of them stands for: published ones have ten. */
+const MOST_PIECES = 1000;
+
+function short<T>(item: Shape<T>): Shape<readonly T[]> {
+  const read = list(item);
+  return (value, at) =>
+    Array.isArray(value) && value.length > MOST_PIECES
+      ? at.invalid(`has ${value.length} entries; it may have ${MOST_PIECES}`)
+      : read(value, at);
+}
+
 /** What stands for a special token of a template: mostly the one token of that name. */
-const specialToken = object({ id: string, ids: list(u32), tokens: list(string) });
+const specialToken = object({ id: string, ids: short(u32), tokens: short(string) });
 
 const templateFields = object({
-  single: list(piece),
-  pair: list(piece),
+  single: short(piece),
+  pair: short(piece),
   special_tokens: record(specialToken),
 });
 

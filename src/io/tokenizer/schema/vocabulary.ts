@@ -2,6 +2,13 @@ import { isObject } from "../../../util/json.ts";
 import { INVALID, isWhole, numberIn, type Place, pair, type Shape, show, string } from "../../json/shape.ts";
 import { HIGHEST_ID, u32 } from "./fields.ts";
 
+/** Characters of a token: texts are searched for the longest one that they go on with. */
+const LONGEST = 10_000;
+
+function tooLong(token: string, at: Place): void {
+  at.invalid(`has a token of ${token.length} characters; one may have ${LONGEST}`);
+}
+
 /** Token → id. */
 export type VocabularyJson = { readonly [token: string]: number };
 
@@ -15,6 +22,7 @@ export const vocabulary: Shape<VocabularyJson> = (value, at) => {
   const tokens = new Map<number, string>();
   for (const token of Object.keys(value)) {
     const id = value[token];
+    if (token.length > LONGEST) tooLong(token, at);
     if (!isWhole(id, HIGHEST_ID)) u32(id, at.at(token));
     else if (!tokens.has(id)) tokens.set(id, token);
     else at.at(token).invalid(`is ${id}, which is the id of ${show(tokens.get(id))} as well`);
@@ -33,7 +41,10 @@ const scoredToken: Shape<ScoredToken> = pair(string, numberIn());
 export const scoredVocabulary: Shape<readonly ScoredToken[]> = (value, at) => {
   if (!Array.isArray(value)) return at.expected("a list of [token, score]", value);
   const before = at.problems.length;
-  for (const [id, item] of value.entries()) scoredToken(item, at.at(id));
+  for (const [id, item] of value.entries()) {
+    const token = scoredToken(item, at.at(id));
+    if (token !== INVALID && token[0].length > LONGEST) tooLong(token[0], at);
+  }
   return at.problems.length > before ? INVALID : value;
 };
 
@@ -45,12 +56,11 @@ export const merges: Shape<readonly Merge[]> = (value, at) => {
   if (!Array.isArray(value)) return at.expected("a list of pairs of tokens", value);
   const before = at.problems.length;
   const lines = value.every((merge) => typeof merge === "string");
-  const used = lines ? value.filter((line) => !line.startsWith("#version")) : value;
-  const read = used.map((merge, i) => {
+  const wanted = lines ? "two tokens with one space between them" : "a list of two tokens";
+  const read = value.flatMap((merge, i): (Merge | typeof INVALID)[] => {
+    if (lines && merge.startsWith("#version")) return [];
     const pieces: unknown = lines ? merge.split(" ") : merge;
-    if (isMerge(pieces)) return pieces;
-    const wanted = lines ? "two tokens with one space between them" : "a list of two tokens";
-    return at.at(lines ? value.indexOf(merge) : i).expected(wanted, merge);
+    return isMerge(pieces) ? [pieces] : [at.at(i).expected(wanted, merge)];
   });
   return at.problems.length > before ? INVALID : (read as readonly Merge[]);
 };
