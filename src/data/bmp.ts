@@ -1,4 +1,4 @@
-import { failImage } from "./image-format.ts";
+import { checkPixelCount, failImage } from "./image-format.ts";
 import type { RgbImage } from "./images.ts";
 
 /** Bits of a pixel that are read: indices into a palette, or blue, green, red and perhaps a byte of opacity. */
@@ -27,6 +27,7 @@ interface BmpHeader {
  */
 export function decodeBmp(bytes: Uint8Array, where: string): RgbImage {
   const { width, height, isTopDown, depth, pixelStart, ...palette } = readHeader(bytes, where);
+  checkPixelCount(width, height, where);
   const stride = 4 * Math.ceil((width * depth) / 32);
   if (bytes.length < pixelStart + stride * height) {
     failCutOff(where);

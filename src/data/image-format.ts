@@ -30,6 +30,16 @@ export const COPY_IMAGE = "copy the file again, or leave it out";
 
 const READ = `read are PNG, JPEG, GIF, WebP, TIFF and BMP: ${COPY_IMAGE}`;
 
+/** Pixels that are decoded: as many as Pillow takes without a warning, 268 MB of colours. A small file can hold many more. */
+const MOST_PIXELS = 89_478_485;
+
+/** @throws LoraError for an image that would take too much memory */
+export function checkPixelCount(width: number, height: number, where: string): void {
+  if (width * height <= MOST_PIXELS) return;
+  const message = `has ${width} × ${height} pixels, and ${MOST_PIXELS} are read at most`;
+  fail(where, message, "make it smaller: models see some hundred pixels of each side");
+}
+
 /** A command that makes a PNG of any picture that Pillow opens. */
 const TO_PNG =
   "python -c \"import sys; from PIL import Image, ImageOps; ImageOps.exif_transpose(Image.open(sys.argv[1])).convert('RGB').save(sys.argv[2])\" FILE NEW.png";

@@ -1,7 +1,7 @@
 import type { Metadata, Sharp } from "sharp";
 import { decodeBmp } from "../data/bmp.ts";
 import { opaqueGif } from "../data/gif.ts";
-import { COPY_IMAGE, failImage, imageFormat } from "../data/image-format.ts";
+import { COPY_IMAGE, checkPixelCount, failImage, imageFormat } from "../data/image-format.ts";
 import { type DecodeImage, type RgbImage, rgbOfCmyk, rgbOfGrey16 } from "../data/images.ts";
 import { fail } from "../util/fail.ts";
 
@@ -18,6 +18,7 @@ export const decodeNodeImage: DecodeImage = async (bytes, where) => {
   const file = format === "gif" ? opaqueGif(bytes, where) : bytes;
   const image = makeSharp(file, { ignoreIcc: true, autoOrient: true });
   const metadata = await attempt(image.metadata(), where);
+  checkPixelCount(metadata.width, metadata.height, where);
   const read = pixelReader(metadata);
   if (read === undefined) {
     const { space, depth, channels } = metadata;

@@ -1,6 +1,6 @@
 import { decodeBmp } from "../data/bmp.ts";
 import { opaqueGif } from "../data/gif.ts";
-import { COPY_IMAGE, failImage, imageFormat } from "../data/image-format.ts";
+import { COPY_IMAGE, checkPixelCount, failImage, imageFormat } from "../data/image-format.ts";
 import { browserProblem } from "../data/image-header.ts";
 import type { DecodeImage } from "../data/images.ts";
 import { fail } from "../util/fail.ts";
@@ -18,6 +18,7 @@ export const decodeWebImage: DecodeImage = async (bytes, where) => {
   if (problem !== undefined) failImage(where, `${problem}, which browsers do not show as it is`);
   const bitmap = await openBitmap(format === "gif" ? opaqueGif(bytes, where) : bytes, where);
   const { width, height } = bitmap;
+  checkPixelCount(width, height, where);
   const rgba = paintedPixels(bitmap, where);
   const isOpaque = rgba.every((value, i) => i % 4 !== 3 || value === 255);
   const pixels = isOpaque ? rgba : texturePixels(bitmap, where);

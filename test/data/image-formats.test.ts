@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { browserProblem } from "../../src/data/image-header.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
@@ -65,6 +66,19 @@ describe("damaged files", () => {
       await expect(changed(length, 0)).rejects.toThrow("the bitmap is cut off\n  → ");
     await expect(changed(200, height, 0, 0, 0, 0)).rejects.toThrow("is a bitmap of 17 × 0 pixels\n  → ");
     await expect(changed(200, masks, 1)).rejects.toThrow("with compression 3, which is not read");
+  });
+
+  test("a small file of too many pixels is refused before they are decoded", async () => {
+    const png = await sharp({ create: { width: 9460, height: 9460, channels: 3, background: "black" } })
+      .png()
+      .toBuffer();
+    expect(png.length).toBeLessThan(2 ** 20);
+    await expect(decodeNodeImage(png, "x.png")).rejects.toThrow(
+      /x\.png: has 9460 × 9460 pixels, .*\n {2}→ make it smaller/,
+    );
+    const bitmap = new Uint8Array(readFileSync(`${folder}/1.bmp`));
+    new DataView(bitmap.buffer).setInt32(18, 2 ** 30, true);
+    await expect(decodeNodeImage(bitmap, "x.bmp")).rejects.toThrow("x.bmp: has 1073741824 × ");
   });
 
   test("EXIF data too short for a direction are upright", () => {
