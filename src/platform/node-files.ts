@@ -1,4 +1,3 @@
-import type { Stats } from "node:fs";
 import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files/files.ts";
@@ -66,7 +65,11 @@ function stateKeeper(folder: string): (file: string) => Promise<FileState | unde
 }
 
 /** What tells a file from another one that has taken its place. */
-type FileState = Pick<Stats, "size" | "ino" | "mtimeMs">;
+interface FileState {
+  readonly size: number;
+  readonly ino: number;
+  readonly mtimeMs: number;
+}
 
 function requireSame(file: string, before: FileState, now: FileState | undefined): void {
   const { size, ino, mtimeMs } = before;
