@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildLosingDriver } from "./driver.ts";
-import { type Ending, type Loss, lostRun, moments, wholeRun } from "./moments.ts";
+import { type Ending, type Loss, lostRun, moments, STEPS, wholeRun } from "./moments.ts";
 
 const words = process.argv.slice(2);
 const count = Number(words.find((word) => /^\d+$/.test(word)) ?? 60);
@@ -33,11 +33,16 @@ for (const at of moments(whole, count)) {
   );
 }
 const learnt = endings.filter(({ finished }) => finished > 0);
-const newest = learnt.filter(({ finished, kept }) => kept === finished);
 const bad = endings.filter(({ problems }) => problems.length > 0);
 console.log(
-  `${learnt.length} of ${count} after a finished step: the last one was kept ${newest.length} times`,
+  `${learnt.length} of ${count} after a finished step; steps between that and the one that was kept:`,
 );
+for (let behind = 0; behind <= STEPS; behind++) {
+  const times = learnt.filter(
+    ({ finished, kept }) => kept !== undefined && finished - kept === behind,
+  ).length;
+  if (times > 0) console.log(`  ${behind}: ${times} times`);
+}
 console.log(`${bad.length} of ${count} with a problem`);
 process.exit(bad.length > 0 ? 1 : 0);
 

@@ -13,7 +13,8 @@ import { evaluate } from "../../src/train/evaluate.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { LoraError } from "../../src/util/fail.ts";
 
-const STEPS = 6;
+/** Steps of a run. */
+export const STEPS = 6;
 const EVALUATED = 3;
 
 /** What is trained, on what. */
