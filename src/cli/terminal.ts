@@ -22,8 +22,10 @@ export interface Terminal {
 }
 
 /** The process's own terminal. */
-export function processTerminal(): Terminal {
-  const { stdout, stderr } = process;
+export function processTerminal({
+  stdout,
+  stderr,
+}: Pick<NodeJS.Process, "stdout" | "stderr"> = process): Terminal {
   const isScreen = stdout.isTTY === true;
   let closed = false;
   let loss: string | undefined;

@@ -214,15 +214,15 @@ function findings(config: PeftLoraConfig): { problems: string[]; obstacles: Obst
 }
 
 /** Modules of a head, which PEFT trains whole for a task whatever `modules_to_save` names (`peft_model.py`). */
-const HEADS: Readonly<Record<string, readonly string[]>> = {
-  SEQ_CLS: ["classifier", "score"],
-  TOKEN_CLS: ["classifier", "score"],
-  QUESTION_ANS: ["qa_outputs"],
-};
+const HEADS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["SEQ_CLS", ["classifier", "score"]],
+  ["TOKEN_CLS", ["classifier", "score"]],
+  ["QUESTION_ANS", ["qa_outputs"]],
+]);
 
 /** The names of all modules that are trained whole: those of `modules_to_save`, and the head's; each once. */
 export function trainedWhole({ modules_to_save, task_type }: PeftLoraConfig): string[] {
-  return [...new Set([...(modules_to_save ?? []), ...(HEADS[task_type ?? ""] ?? [])])];
+  return [...new Set([...(modules_to_save ?? []), ...(HEADS.get(task_type ?? "") ?? [])])];
 }
 
 /** Combinations that PEFT refuses. */

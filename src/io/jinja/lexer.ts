@@ -1,6 +1,6 @@
 import { append } from "../../util/arrays.ts";
 import { TemplateError } from "./errors.ts";
-import { PYTHON_SPACE } from "./python-text.ts";
+import { PYTHON_SPACE, strip } from "./python-text.ts";
 
 /** A token of the kinds that the parser of @huggingface/jinja knows. */
 export interface Token {
@@ -232,12 +232,11 @@ function floatLiteral(text: string): string {
   return /[.]/.test(written) ? written : written.replace(/^\d+/, "$&.0");
 }
 
-const SPACES_AT_END = new RegExp(`[${PYTHON_SPACE}]+$`);
 const LAST_LINE_BLANK = new RegExp(`^[${PYTHON_SPACE}]*$`);
 
 /** The text before a tag without what the tag takes away. */
 function stripped(text: string, opening: string, startsLine: boolean): string {
-  if (opening.endsWith("-")) return text.replace(SPACES_AT_END, "");
+  if (opening.endsWith("-")) return strip(text, { left: false, right: true });
   if (opening.endsWith("+") || opening.startsWith("{{")) return text;
   const lineStart = text.lastIndexOf("\n") + 1;
   const begins = lineStart > 0 || startsLine;
