@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import {
   DTYPE_BYTES,
   readHeader,
@@ -8,6 +9,7 @@ import {
 import { type TensorEntry, writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
 import { concatBytes } from "../../../src/util/bytes.ts";
 import type { Random } from "../../../src/util/random.ts";
+import { bytesAt, FIXTURES } from "../corpus.ts";
 import { type JsonTree, textOf, treeOf } from "../json-tree.ts";
 import { mutateJson } from "../mutate-json.ts";
 import { bytesOf, mutateBytes } from "../mutate-text.ts";
@@ -18,8 +20,18 @@ const NAMES = ["w", "a.b", "model.layers.0.mlp.weight", "", "0", "é", "__proto_
 const LENGTH_BYTES = 8;
 const NAME = "model.safetensors";
 
-/** A small valid file: up to four tensors, of which some are scalars and some are empty. */
+let written: readonly Uint8Array[] | undefined;
+
+/** Files that Python wrote: an adapter, and one of every type and of names that are easy to get wrong. */
+function pythons(): readonly Uint8Array[] {
+  const names = ["adapter", "dtypes"];
+  written ??= names.map((name) => bytesAt(join(FIXTURES, "safetensors", `${name}.safetensors`)));
+  return written;
+}
+
+/** A small valid file: up to four tensors, of which some are scalars and some are empty; now and then a longer one. */
 export function validFile(random: Random): Uint8Array {
+  if (random.integer(16) === 0) return random.pick(pythons());
   const names = random.shuffle([...NAMES]).slice(0, random.integer(5));
   const tensors = names.map((name): TensorEntry => {
     const dtype = random.pick(DTYPES);

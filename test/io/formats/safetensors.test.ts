@@ -1,6 +1,6 @@
 import { SafeTensor } from "safetensors";
 import { describe, expect, test } from "vitest";
-import { byteLength, parseHeader, readHeader, type TensorInfo } from "../../../src/io/formats/safetensors.ts";
+import { parseHeader, readHeader, type TensorInfo } from "../../../src/io/formats/safetensors.ts";
 import {
   planSafetensors,
   type TensorEntry,
@@ -8,7 +8,7 @@ import {
 } from "../../../src/io/formats/safetensors-writer.ts";
 import { uint16View } from "../../../src/util/bytes.ts";
 import { decodeF16 } from "../../../src/util/half.ts";
-import { errorOf, filesOf, fixture, safetensorsOf, seeded, utf8 } from "../helpers.ts";
+import { errorOf, filesOf, fixture, safetensorsOf, utf8 } from "../helpers.ts";
 
 const ADAPTER = "safetensors/adapter.safetensors";
 const DTYPES = "safetensors/dtypes.safetensors";
@@ -209,78 +209,6 @@ describe("writer", () => {
     expect(message).toContain("shape [-1]");
     expect(message).toContain("x: 4 bytes of data, but F32 [2] takes 8");
   });
-});
-
-describe("mutated headers", () => {
-  type Mutation = (file: Uint8Array, random: () => number) => Uint8Array;
-  const pick = (random: () => number, below: number) => Math.floor(random() * below);
-  const headerBytes = (file: Uint8Array) => parse(file).dataStart;
-
-  const mutations: Record<string, Mutation> = {
-    "bit flips": (file, random) => {
-      const copy = file.slice();
-      for (let n = 1 + pick(random, 4); n > 0; n--)
-        copy[pick(random, headerBytes(file))]! ^= 1 << pick(random, 8);
-      return copy;
-    },
-    truncation: (file, random) => file.slice(0, pick(random, file.length)),
-    "number edits": (file, random) => {
-      const end = headerBytes(file);
-      const text = new TextDecoder().decode(file.subarray(8, end));
-      const numbers = [...text.matchAll(/\d+/g)];
-      const { index, 0: digits } = numbers[pick(random, numbers.length)]!;
-      const choices = [
-        "-1",
-        "0",
-        "1e400",
-        "9007199254740993",
-        "0.5",
-        "null",
-        "[]",
-        String(pick(random, 1e4)),
-      ];
-      const edited =
-        text.slice(0, index) + choices[pick(random, choices.length)] + text.slice(index + digits.length);
-      return safetensorsOf(edited, file.slice(end));
-    },
-    "byte insertion": (file, random) => {
-      const end = headerBytes(file);
-      const at = 8 + pick(random, end - 8);
-      const text = Uint8Array.of(...file.subarray(8, at), pick(random, 256), ...file.subarray(at, end));
-      return safetensorsOf(text, file.slice(end));
-    },
-  };
-
-  test.each(Object.entries(mutations))("%s give a LoraError or a sound table", async (_, mutate) => {
-    const random = seeded(20240607);
-    const originals = [fixture(ADAPTER), fixture(DTYPES)];
-    let accepted = 0;
-    for (let round = 0; round < 1500; round++) {
-      const file = mutate(originals[round % 2]!, random);
-      const tensors = await parseOrRefuse(file);
-      if (!tensors) continue;
-      accepted++;
-      for (const { dtype, shape, begin, end } of tensors.values()) {
-        expect(begin).toBeGreaterThanOrEqual(8);
-        expect(end).toBeLessThanOrEqual(file.length);
-        expect(end - begin).toBe(byteLength(dtype, shape));
-      }
-    }
-    expect(accepted).toBeLessThan(1500);
-  });
-
-  async function parseOrRefuse(file: Uint8Array) {
-    let tensors: Map<string, TensorInfo> | undefined;
-    const parseFile = () => {
-      tensors = parse(file).tensors;
-    };
-    try {
-      await errorOf(parseFile);
-    } catch (error) {
-      if (!tensors) throw error;
-    }
-    return tensors;
-  }
 });
 
 test.each([
