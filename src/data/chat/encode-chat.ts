@@ -5,6 +5,7 @@ import type { ChatTemplate } from "./chat-template.ts";
 import { endOfTurnText, endOfTurnToken } from "./end-of-turn.ts";
 import type { Message } from "./messages.ts";
 import { type RenderOptions, renderChat } from "./render.ts";
+import { checkRoles } from "./roles.ts";
 import { tokensInSpans } from "./token-mask.ts";
 import { answerSpans, answersOf, prefixLength, renderWhole, turnSpan, type WholeChat } from "./turns.ts";
 
@@ -43,6 +44,7 @@ export function encodeChat(
   const isSplit = "completion" in example;
   const messages = isSplit ? [...example.prompt, ...example.completion] : example.messages;
   const chat = renderWhole(messages, template, contextOf(example));
+  checkRoles(messages, template, chat.options);
   const start = isSplit && mask.completionOnlyLoss ? promptLength(chat, example.prompt) : 0;
   const spans = learntSpans(chat, mask).flatMap((span) => from(start, span));
   const { ids, offsets } = tokenizer.encodeWithOffsets(chat.rendered.text);
@@ -60,7 +62,9 @@ export function encodeChat(
 export function renderPrompt(chat: ChatExample, template: ChatTemplate): string {
   const isAnswered = chat.messages.at(-1)?.role === "assistant";
   const open = isAnswered ? { continueFinalMessage: true } : { addGenerationPrompt: true };
-  return renderChat(chat.messages, template, { ...contextOf(chat), ...open }).text;
+  const { text } = renderChat(chat.messages, template, { ...contextOf(chat), ...open });
+  checkRoles(chat.messages, template, contextOf(chat));
+  return text;
 }
 
 function contextOf({ tools, documents, chat_template_kwargs }: ChatContext): RenderOptions {

@@ -157,6 +157,20 @@ describe("a template that renders the beginning of a chat otherwise than the who
   });
 });
 
+test("messages of a role that the template leaves out, without a word, are refused", () => {
+  const picky = templateOf(
+    "{% for m in messages if m.role in ['user', 'assistant', 'ipython'] %}{{ m.role[0] }}:{{ m.content }}{% endfor %}",
+  );
+  const encode = (role: string, content = "x") =>
+    encodeChat({ messages: [user("a"), { role, content }, assistant("b")] }, picky, gpt2, mask());
+  expect(() => encode("narrator")).toThrow(
+    't.jinja: leaves out message 2, which has the role "narrator"\n  → give it a role that the template knows',
+  );
+  expect(() => encode("ipython")).not.toThrow();
+  expect(() => encode("narrator", " ")).not.toThrow();
+  expect(() => encode("tool")).not.toThrow(); // a template may have its reasons
+});
+
 describe("the seam", () => {
   // "▁ab" is one token: what ends the prompt and what begins the completion.
   const seam = templateOf(
