@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
-import type { Sequence } from "../../src/data/tokenize.ts";
+import type { Sequence } from "../../src/data/sequence.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { adapterFiles } from "../../src/load/adapter.ts";

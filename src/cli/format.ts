@@ -1,5 +1,5 @@
 // What the command line prints, as text. The lines of a training run are those of mlx-lm up to 0.31, which scripts parse.
-import type { TokenizeReport } from "../data/tokenize.ts";
+import type { TokenizeReport } from "../data/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import type { StepMetrics } from "../train/trainer.ts";
 

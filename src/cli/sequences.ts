@@ -1,7 +1,10 @@
 import { basename } from "node:path";
 import { templateChooser } from "../data/chat/chat-template.ts";
 import { type Example, isChat, usesTools } from "../data/examples.ts";
-import { defaultMaxLength, type Sequence, type TokenizeReport, tokenizeExamples } from "../data/tokenize.ts";
+import type { Sequence } from "../data/sequence.ts";
+import { tokenizeExamples } from "../data/tokenize.ts";
+import { defaultMaxLength } from "../data/tokenize-options.ts";
+import type { TokenizeReport } from "../data/tokenize-report.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { LoraError } from "../util/fail.ts";
 import { withTemplateFile } from "./chat-template.ts";

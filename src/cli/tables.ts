@@ -1,7 +1,7 @@
 // Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 import { LORA_DEFAULTS } from "../adapters/lora.ts";
-import { TOKENIZE_DEFAULTS } from "../data/tokenize.ts";
+import { TOKENIZE_DEFAULTS } from "../data/tokenize-options.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
 import { GENERATE_DEFAULTS } from "../train/generate.ts";

@@ -2,7 +2,7 @@ import type { Document, Layout } from "../nn/geometry.ts";
 import { largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
-import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
+import { IGNORE_INDEX, type LabelledTokens } from "./sequence.ts";
 
 /** Rows of documents side by side, padded to one length; `[batchSize, length]`, row by row. */
 export interface TokenBatch extends Layout {

@@ -1,7 +1,7 @@
 import { fail, failAll, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 import { describe } from "../util/options.ts";
-import { IGNORE_INDEX } from "./tokenize.ts";
+import { IGNORE_INDEX } from "./sequence.ts";
 
 /** What messages call an item, by its place from 0, where nobody names it otherwise. */
 export const rowName = (place: number): string => `row ${place + 1}`;

@@ -2,6 +2,7 @@ import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { fail } from "../util/fail.ts";
 import type { ChatTemplate } from "./chat/chat-template.ts";
 import { type ChatMask, encodeChat } from "./chat/encode-chat.ts";
+import type { ChatPart } from "./chat/shown-parts.ts";
 import { type CompletionExample, type Example, isChat, type TextExample, usesTools } from "./examples.ts";
 import { specialFrame } from "./special-frame.ts";
 
@@ -10,10 +11,14 @@ export interface EncodedExample {
   readonly ids: readonly number[];
   /** Whether a token gives a loss, by its place. */
   readonly isTrained: (at: number) => boolean;
-  /** Whether what is learnt begins within a token, because its text is tokenised with what is before it. */
-  readonly straddles?: boolean;
-  /** Whether an answer is learnt without the token that ends it. */
+  /** The place of a token within which what is learnt begins, because its text is tokenised with what is before it. */
+  readonly straddler?: number | undefined;
+  /** Tokens that end what is learnt, beside those that end every text. */
+  readonly endings: readonly number[];
+  /** Of a chat, whether an answer is learnt without what ends it. */
   readonly isOpen?: boolean;
+  /** Of a chat, which messages the template wrote. */
+  readonly parts?: readonly ChatPart[];
   /** Whether these are the first ids only, one more than are kept. */
   readonly isCut?: boolean;
 }
@@ -38,8 +43,9 @@ export function exampleEncoder(
       return encodeText(example as TextExample | CompletionExample);
     }
     const template = options.templateFor(usesTools(example));
-    const { ids, trained, straddling, isOpen } = encodeChat(example, template, tokenizer, options);
-    return { ids, isTrained: (at) => trained[at] === true, straddles: straddling !== undefined, isOpen };
+    const { trained, ending, ...encoded } = encodeChat(example, template, tokenizer, options);
+    const endings = ending === undefined ? [] : [ending];
+    return { ...encoded, isTrained: (at) => trained[at] === true, endings };
   };
 }
 
@@ -56,20 +62,22 @@ function textEncoder(
     fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
   }
   const { before, after } = specialFrame(tokenizer);
+  const endings = eosTokenId === undefined ? [] : [eosTokenId];
   const end = (ids: number[]) => (appendEos && ids.at(-1) !== eosTokenId ? [...ids, eosTokenId!] : ids);
   return (example) => {
     if ("text" in example) {
       const { text } = example;
       const isLong = text.length > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
       const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
-      return { ids: end(ids), isTrained: () => true, isCut: isLong && ids.length > maxLength };
+      return { ids: end(ids), isTrained: () => true, endings, isCut: isLong && ids.length > maxLength };
     }
-    const { ids, promptLength, straddles } = encodeCompletion(example, tokenizer);
+    const { ids, promptLength, goesOver } = encodeCompletion(example, tokenizer);
     const first = completionOnlyLoss ? before.length + promptLength : 0;
     return {
       ids: end([...before, ...ids, ...after]),
       isTrained: (at) => at >= first,
-      straddles: completionOnlyLoss && straddles,
+      straddler: completionOnlyLoss && goesOver ? first : undefined,
+      endings,
     };
   };
 }
@@ -81,9 +89,9 @@ function textEncoder(
 function encodeCompletion(
   { prompt, completion }: CompletionExample,
   tokenizer: Tokenizer,
-): { ids: number[]; promptLength: number; straddles: boolean } {
+): { ids: number[]; promptLength: number; goesOver: boolean } {
   const promptIds = tokenizer.encode(prompt, { addSpecialTokens: false });
   const ids = tokenizer.encode(prompt + completion, { addSpecialTokens: false });
   const differs = promptIds.findIndex((id, i) => ids[i] !== id);
-  return { ids, promptLength: differs < 0 ? promptIds.length : differs, straddles: differs >= 0 };
+  return { ids, promptLength: differs < 0 ? promptIds.length : differs, goesOver: differs >= 0 };
 }

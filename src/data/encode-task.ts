@@ -4,8 +4,8 @@ import { checkOptions, integer, listOf, number, type Rules, required } from "../
 import type { Random } from "../util/random.ts";
 import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "./labelled.ts";
+import { IGNORE_INDEX, type LabelledTokens } from "./sequence.ts";
 import { specialFrame } from "./special-frame.ts";
-import { IGNORE_INDEX, type LabelledTokens } from "./tokenize.ts";
 
 /** Turns texts into tokens of at most `maxLength`, framed by the tokenizer's special tokens. */
 export interface TextEncoder {

@@ -8,7 +8,7 @@ import {
   labelsProblem,
   segmentsProblem,
 } from "../data/check-items.ts";
-import type { LabelledTokens } from "../data/tokenize.ts";
+import type { LabelledTokens } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
 import { checkModel } from "../nn/module.ts";

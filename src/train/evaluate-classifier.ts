@@ -1,7 +1,7 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, makeGroups } from "../data/batch.ts";
 import { checkItems } from "../data/check-items.ts";
-import type { LabelledTokens } from "../data/tokenize.ts";
+import type { LabelledTokens } from "../data/sequence.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
 import { append } from "../util/arrays.ts";

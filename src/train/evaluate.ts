@@ -1,6 +1,6 @@
 import { makeGroups } from "../data/batch.ts";
 import { checkItems, rowName } from "../data/check-items.ts";
-import type { Sequence } from "../data/tokenize.ts";
+import type { Sequence } from "../data/sequence.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";

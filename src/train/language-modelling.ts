@@ -1,7 +1,7 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
-import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/tokenize.ts";
+import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
 import { placeTokens } from "../nn/geometry.ts";

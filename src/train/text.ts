@@ -6,13 +6,9 @@ import { endOfTurnToken } from "../data/chat/end-of-turn.ts";
 import { rowName } from "../data/check-items.ts";
 import { type Example, usesTools } from "../data/examples.ts";
 import { encodePrompt } from "../data/special-frame.ts";
-import {
-  defaultMaxLength,
-  TOKENIZE_RULES,
-  type TokenizeOptions,
-  type TokenizeReport,
-  tokenizeExamples,
-} from "../data/tokenize.ts";
+import { tokenizeExamples } from "../data/tokenize.ts";
+import { defaultMaxLength, TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize-options.ts";
+import type { TokenizeReport } from "../data/tokenize-report.ts";
 import { alienToken, REMEDY } from "../data/vocabulary.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { requireModel } from "../nn/module.ts";

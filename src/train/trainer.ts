@@ -1,7 +1,7 @@
 import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
 import { checkItems, rowName } from "../data/check-items.ts";
-import type { Sequence } from "../data/tokenize.ts";
+import type { Sequence } from "../data/sequence.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { Mirror } from "../nn/mirror.ts";

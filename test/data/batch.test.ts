@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { collate, groupStream, makeGroups } from "../../src/data/batch.ts";
-import { IGNORE_INDEX } from "../../src/data/tokenize.ts";
+import { IGNORE_INDEX } from "../../src/data/sequence.ts";
 
 const sequence = (length: number, id: number) => ({
   inputIds: new Array<number>(length).fill(id),

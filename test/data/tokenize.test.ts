@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { IGNORE_INDEX, tokenizeExamples } from "../../src/data/tokenize.ts";
+import { IGNORE_INDEX } from "../../src/data/sequence.ts";
+import { tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
 

@@ -1,7 +1,7 @@
 // Packed, left-padded, right-padded and single rows give the same losses and gradients, in every architecture.
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { LabelledTokens } from "../../src/data/tokenize.ts";
+import type { LabelledTokens } from "../../src/data/sequence.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";
 import type { Task } from "../../src/models/model.ts";

@@ -1,6 +1,6 @@
 // The same items as batches that lie differently: what a model makes of them must not depend on it.
 import { collateRows, type PaddingOptions, packRows } from "../../src/data/batch.ts";
-import type { LabelledTokens } from "../../src/data/tokenize.ts";
+import type { LabelledTokens } from "../../src/data/sequence.ts";
 import type { Task } from "../../src/models/model.ts";
 import type { LabelledText } from "../../src/train/classification.ts";
 import type { TextPair } from "../../src/train/contrastive.ts";

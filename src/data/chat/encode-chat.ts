@@ -6,6 +6,7 @@ import { endOfTurnText, endOfTurnToken } from "./end-of-turn.ts";
 import type { Message } from "./messages.ts";
 import { type RenderOptions, renderChat } from "./render.ts";
 import { checkRoles } from "./roles.ts";
+import { type ChatPart, shownParts } from "./shown-parts.ts";
 import { tokensInSpans } from "./token-mask.ts";
 import { answerSpans, answersOf, prefixLength, renderWhole, turnSpan, type WholeChat } from "./turns.ts";
 
@@ -24,10 +25,14 @@ export interface EncodedChat {
   readonly ids: readonly number[];
   /** Which of them give a loss. */
   readonly trained: readonly boolean[];
-  /** The text of a token that belongs to what is learnt and to what is before it; undefined where there is none. */
-  readonly straddling: string | undefined;
+  /** The place of a token that belongs to what is learnt and to what is before it; undefined where there is none. */
+  readonly straddler: number | undefined;
   /** Whether an answer is learnt without the token that ends it. */
   readonly isOpen: boolean;
+  /** The token that ends an answer, where the template writes one. */
+  readonly ending: number | undefined;
+  /** Which messages the template wrote. */
+  readonly parts: readonly ChatPart[];
 }
 
 /**
@@ -49,12 +54,16 @@ export function encodeChat(
   const spans = learntSpans(chat, mask).flatMap((span) => from(start, span));
   const { ids, offsets } = tokenizer.encodeWithOffsets(chat.rendered.text);
   const trained = tokensInSpans(offsets, spans);
-  const straddling = offsets.find(([first, end]) => spans.some(([begin]) => first < begin && begin < end));
+  const straddler = offsets.findIndex(([first, end]) =>
+    spans.some(([begin]) => first < begin && begin < end),
+  );
   return {
     ids,
     trained,
-    straddling: straddling && chat.rendered.text.slice(...straddling),
+    straddler: straddler < 0 ? undefined : straddler,
     isOpen: isOpen(ids, trained, template, tokenizer),
+    ending: endOfTurnToken(template, tokenizer)?.id,
+    parts: shownParts(messages, chat.rendered.text),
   };
 }
 

@@ -179,15 +179,15 @@ describe("the seam", () => {
   const example = { prompt: [user("c ")], completion: [assistant("ab")] };
 
   test("is tokenised together, and the token that straddles it is learnt and told", () => {
-    const { ids, trained, straddling } = encodeChat(example, seam, llama, mask());
+    const { ids, trained, straddler } = encodeChat(example, seam, llama, mask());
     expect(ids).toEqual(llama.encode("c ab", { addSpecialTokens: false }));
-    expect(straddling).toBe(" ab");
+    expect(straddler).toBe(2);
     expect(trained).toEqual([false, false, true]);
   });
 
   test("is silent where tokens part", () => {
     const parted = { prompt: [user("c")], completion: [assistant(" ab")] };
-    expect(encodeChat(parted, seam, llama, mask()).straddling).toBeUndefined();
+    expect(encodeChat(parted, seam, llama, mask()).straddler).toBeUndefined();
   });
 });
 
