@@ -49,18 +49,17 @@ export async function runSteps(run: Run): Promise<number> {
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
   const uncaught = watchUncaught();
-  const progress: Progress = { learnt: 0, last: undefined };
+  const progress: Progress = { learnt: 0, last: undefined, hasSaved: false, kept: undefined };
   try {
-    await trainSteps(run, progress, reporter, { interrupt, uncaught }).catch(async (error) => {
-      reporter.close();
-      const isDiverged = error instanceof LoraError && error.kind === "diverged";
-      for (const line of isDiverged ? [DIVERGED] : await saveAfter(run, progress)) terminal.note(line);
-      throw error;
-    });
-    if (progress.learnt > 0) {
-      await save(run, progress);
-      reporter.note(`Saved final weights to ${settings.output_dir}.`);
-    } else reporter.note(NOTHING_LEARNT);
+    await trainSteps(run, progress, reporter, { interrupt, uncaught });
+    await save(run, progress);
+    await run.model.device.check(); // where it is lost, an earlier step's adapter was saved
+    reporter.note(progress.kept ? `Saved final weights to ${progress.kept.folder}.` : NOTHING_LEARNT);
+  } catch (error) {
+    reporter.close();
+    const isDiverged = error instanceof LoraError && error.kind === "diverged";
+    for (const line of isDiverged ? [DIVERGED] : await saveAfter(run, progress)) terminal.note(line);
+    throw error;
   } finally {
     reporter.close();
     interrupt.release();
@@ -77,6 +76,10 @@ interface Progress {
   /** Steps that changed the adapter. */
   learnt: number;
   last: StepMetrics | undefined;
+  /** It was tried to save the adapter at the end. */
+  hasSaved: boolean;
+  /** What was saved then: of which step, and where. */
+  kept: { readonly step: number; readonly folder: string } | undefined;
 }
 
 async function trainSteps(
@@ -133,37 +136,48 @@ async function saveCheckpoint(run: Run, step: number, reporter: Reporter): Promi
 }
 
 /**
- * Saves the adapter as it is, or as it was when last copied to the host.
- * @throws LoraError where the folder cannot be written to; that it is saved elsewhere then
+ * Saves the adapter as it is, or as it was when last copied to the host, unless nothing was learnt until then.
+ * @throws LoraError where the folder cannot be written to; the adapter is in another one then
  */
-async function save(run: Run, { last }: Progress): Promise<void> {
+async function save(run: Run, progress: Progress): Promise<void> {
+  progress.hasSaved = true;
+  if (progress.learnt === 0) return;
+  const { adapter, settings } = run;
   const files = await filesOf(run);
-  const { settings } = run;
+  const step = adapter.parameters.mirror?.newest?.step ?? 0;
+  if (step === 0) {
+    progress.learnt = 0; // it went with the device
+    return;
+  }
   try {
     await write(files, settings.output_dir);
+    progress.kept = { step, folder: settings.output_dir };
   } catch (error) {
-    const elsewhere = await mkdtemp(join(tmpdir(), "webgpu-lora-adapter-"));
-    await write(files, elsewhere).catch(() => {
-      throw error;
-    });
-    const help = `the adapter of step ${last?.step} is saved in ${elsewhere}: move it from there`;
-    throw new LoraError("input", "train", error instanceof LoraError ? error : String(error), help);
+    const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-adapter-"));
+    const isWritten = await write(files, folder).then(
+      () => true,
+      () => false,
+    );
+    if (isWritten) progress.kept = { step, folder };
+    throw error;
   }
 }
 
 /** Saves after an error, which must not be hidden by another one. Returns what to say of it. */
 async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
-  const { adapter, settings } = run;
-  if (progress.learnt === 0 || !progress.last) return [NOTHING_LEARNT];
-  try {
-    await save(run, progress);
-  } catch (error) {
-    return [`error: ${describe(error)}`];
+  let problem: unknown;
+  if (!progress.hasSaved) {
+    await save(run, progress).catch((error) => {
+      problem = error;
+    });
   }
-  const step = adapter.parameters.mirror?.newest?.step ?? progress.last.step;
+  const { learnt, last, kept } = progress;
+  const lines = problem === undefined ? [] : [`error: ${describe(problem)}`];
+  if (!kept) return learnt === 0 ? [...lines, NOTHING_LEARNT] : lines;
   return [
-    `Saved the adapter as it was after step ${step} of ${progress.last.totalSteps} to ${settings.output_dir}.`,
-    `--resume-adapter-file ${settings.output_dir} goes on from it.`,
+    ...lines,
+    `Saved the adapter as it was after step ${kept.step} of ${last?.totalSteps} to ${kept.folder}.`,
+    `--resume-adapter-file ${kept.folder} goes on from it.`,
   ];
 }
 
