@@ -44,7 +44,7 @@ export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tok
 export { castToFloat } from "./kernels/cast.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
-export { adapterFiles, type LoadAdapterOptions } from "./load/adapter.ts";
+export { adapterFiles, type LoadAdapterOptions, type SaveAdapterOptions } from "./load/adapter.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
 export { mergedFiles } from "./load/merge.ts";
 export {

@@ -1,7 +1,7 @@
 // The package in Node.
 import { type Adapter, requireAdapterOf } from "./adapters/adapter.ts";
 import type { Lora } from "./adapters/lora.ts";
-import { adapterFiles, isSupersededByAdapter } from "./load/adapter.ts";
+import { adapterFiles, isSupersededByAdapter, type SaveAdapterOptions } from "./load/adapter.ts";
 import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
@@ -36,9 +36,13 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
  * @throws LoraError where the folder cannot be written to, another process writes into it or the disk is full; what was
  * there is then as before
  */
-export async function saveAdapter(adapter: Adapter<Lora>, folder: string): Promise<void> {
+export async function saveAdapter(
+  adapter: Adapter<Lora>,
+  folder: string,
+  options: SaveAdapterOptions = {},
+): Promise<void> {
   checkFolder("saveAdapter", folder);
-  await folderWriter(folder).write(await adapterFiles(adapter), isSupersededByAdapter);
+  await folderWriter(folder).write(await adapterFiles(adapter, options), isSupersededByAdapter);
 }
 
 /**

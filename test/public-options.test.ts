@@ -66,6 +66,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   LoadAdapterOptions: (options) => node.loadAdapter(model, `${FOLDER}/adapter`, options),
   "LoadAdapterOptions on the web": (options) => web.loadAdapter(model, "./none", options),
   SourceOptions: (options) => node.saveMerged(model, adapter, "/nowhere/at/all", options),
+  SaveAdapterOptions: (options) => node.saveAdapter(adapter, "/nowhere/at/all", options),
   DeviceOptions: (options) => node.openDevice(options),
 };
 

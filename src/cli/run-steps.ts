@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Lora } from "../adapters/lora.ts";
 import type { FileContent } from "../io/files/files.ts";
-import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folder-writer.ts";
@@ -183,9 +182,8 @@ async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
 
 /** PEFT's files, and the template that chats were trained with. */
 async function filesOf({ adapter, train }: Run): Promise<Map<string, FileContent>> {
-  const files = await adapterFiles(adapter);
-  if (train.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, train.chatTemplate);
-  return files;
+  const { chatTemplate } = train;
+  return adapterFiles(adapter, chatTemplate === undefined ? {} : { chatTemplate });
 }
 
 async function write(files: ReadonlyMap<string, FileContent>, folder: string): Promise<void> {

@@ -18,6 +18,7 @@ import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
 import { asText } from "../util/json.ts";
+import { checkOptions, type Rules, text } from "../util/options.ts";
 import { checkFits, withoutUnused } from "./adapter-fit.ts";
 import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
@@ -33,7 +34,15 @@ const TASK_TYPES: Readonly<Record<string, string>> = {
 /** Names of a classifier's classes, in order: beside PEFT's files, which have no place for them. */
 export const LABELS_FILE = "labels.json";
 
-/** All that {@link adapterFiles} may give, and the template by which chats were trained, which transformers looks for. */
+/** What is saved with an adapter. */
+export interface SaveAdapterOptions {
+  /** The Jinja template that it learnt chats by, for `chat_template.jinja`, where transformers looks for it. */
+  chatTemplate?: string;
+}
+
+const SAVE_RULES: Rules<SaveAdapterOptions> = { chatTemplate: text("chat_template") };
+
+/** All that {@link adapterFiles} may give. */
 export const ADAPTER_FILES: readonly string[] = [
   "adapter_config.json",
   "adapter_model.safetensors",
@@ -48,12 +57,16 @@ export function isSupersededByAdapter(name: string): boolean {
 
 /**
  * The two files that PEFT's `save_pretrained` writes for this adapter, `adapter_config.json` and
- * `adapter_model.safetensors`, and for a classifier `labels.json`, the names of its classes. Where the device is lost
+ * `adapter_model.safetensors`, for a classifier `labels.json`, the names of its classes, and `chat_template.jinja`. Where the device is lost
  * they hold what training has last copied to the host; `adapter.parameters.mirror` says of which step that is.
  * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
-export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, FileContent>> {
+export async function adapterFiles(
+  adapter: Adapter<Lora>,
+  options: SaveAdapterOptions = {},
+): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
+  checkOptions("saveAdapter", options, SAVE_RULES);
   const { type }: Method = adapter.method; // a caller without types may bring another
   if (type !== "LORA")
     fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
@@ -78,6 +91,7 @@ export async function adapterFiles(adapter: Adapter<Lora>): Promise<Map<string, 
   const files = peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
   const { labels } = adapter.base;
   if (labels) files.set(LABELS_FILE, `${JSON.stringify(labels, null, 2)}\n`);
+  if (options.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, options.chatTemplate);
   return files;
 }
 

@@ -50,6 +50,12 @@ describe("an adapter file", () => {
     expect(Buffer.from(bytes).equals(readFileSync(`${folder}/adapter/adapter_model.safetensors`))).toBe(true);
   });
 
+  test("takes the chat template along that is given", async () => {
+    const adapter = await loadAdapter(await openTestModel(folder), folderFiles(`${folder}/adapter`));
+    const files = await adapterFiles(adapter, { chatTemplate: "{{ messages }}" });
+    expect(files.get("chat_template.jinja")).toBe("{{ messages }}");
+  });
+
   test("is not written from values that are no numbers, and not loaded: each such tensor is named", async () => {
     const model = await openTestModel(folder);
     const adapter = attach(model, lora({ r: 2, targetModules: ["q_proj"] }));
