@@ -54,13 +54,20 @@ export function imagePixels(
   return pixels;
 }
 
+const RESIZE = "let size and crop_size in preprocessor_config.json be those of the model";
+
 /** @throws LoraError where the model takes other images */
 export function checkImageSize(
   { width, height }: RgbImage,
   wanted: { channels: number; height: number; width: number },
   where: string,
 ): void {
-  if (wanted.channels !== 3) fail(where, `has colours, the model takes ${wanted.channels} channels`);
+  if (wanted.channels !== 3)
+    fail(where, `has colours, the model takes ${wanted.channels} channels`, "take a model of colours");
   if (width === wanted.width && height === wanted.height) return;
-  fail(where, `becomes ${width} × ${height} pixels, the model takes ${wanted.width} × ${wanted.height}`);
+  fail(
+    where,
+    `becomes ${width} × ${height} pixels, the model takes ${wanted.width} × ${wanted.height}`,
+    RESIZE,
+  );
 }

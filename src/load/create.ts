@@ -44,7 +44,7 @@ export function initializerRange({ initializer_range: given, init_std: std }: Hf
   const range = given ?? std ?? 0.02;
   if (isWithin(range, RANGE)) return range as number;
   const got = `${given === undefined ? "init_std" : "initializer_range"} is ${shown(range)}`;
-  return fail("config.json", `${got}, expected a number${inWords(RANGE)}`);
+  return fail("config.json", `${got}, expected a number${inWords(RANGE)}`, "correct the field");
 }
 
 /** Number of parameters of the model that a config describes, counted from shapes alone. */

@@ -102,7 +102,7 @@ async function sentenceNames(files: FileSource): Promise<string[]> {
   const outside = paths
     .filter(leavesFolder)
     .map((path) => `the path ${JSON.stringify(path)} leaves the folder`);
-  failAll(`${files.label}/${MODULES}`, outside);
+  failAll(`${files.label}/${MODULES}`, outside, "name folders below that of the file");
   const inFolders = paths.flatMap((path) => MODULE_FILES.map((name) => `${path}/${name}`));
   return [MODULES, ...SENTENCE_FILES, ...inFolders];
 }

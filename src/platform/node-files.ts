@@ -5,6 +5,8 @@ import { fail } from "../util/fail.ts";
 import { OWN_PREFIX } from "./node-folder-changes.ts";
 import { awaitOneState } from "./node-folder-lock.ts";
 
+const AGAIN = "read the folder again when nothing writes to it";
+
 /** Longest single read: Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 2 ** 30;
 
@@ -74,11 +76,12 @@ interface FileState {
 function requireSame(file: string, before: FileState, now: FileState | undefined): void {
   const { size, ino, mtimeMs } = before;
   if (size === now?.size && ino === now.ino && mtimeMs === now.mtimeMs) return;
-  fail(file, "has changed since it was first looked at", "read the folder again when nothing writes to it");
+  fail(file, "has changed since it was first looked at", AGAIN);
 }
 
 function inside(path: string, name: string): string {
-  if (leavesFolder(name)) fail(path, `the file name ${JSON.stringify(name)} leaves the folder`);
+  if (leavesFolder(name))
+    fail(path, `the file name ${JSON.stringify(name)} leaves the folder`, "name a file below it");
   return join(path, name);
 }
 
@@ -121,7 +124,7 @@ export async function readRange(
     while (at < bytes.length) {
       const length = Math.min(bytes.length - at, MAX_READ_BYTES);
       const { bytesRead } = await handle.read(bytes, at, length, start + at);
-      if (bytesRead === 0) fail(file, `the file ends at byte ${start + at}, expected at least ${end}`);
+      if (bytesRead === 0) fail(file, `the file ends at byte ${start + at}, expected at least ${end}`, AGAIN);
       at += bytesRead;
     }
     return bytes;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type LoadedModel, openTaskModel } from "../../../src/load/model.ts";
+import { TASKS } from "../../../src/models/model.ts";
 import { isLeaf, modules } from "../../../src/nn/module.ts";
 import { FIXTURES, filesBelow, jsonAt, modelFolders } from "../corpus.ts";
 import { idleDevice } from "../idle-device.ts";
@@ -49,6 +50,9 @@ function treeIn(files: ReadonlyMap<string, Uint8Array>, name: string): JsonTree 
   return treeOf(JSON.parse(new TextDecoder().decode(files.get(name))));
 }
 
+/** Holds the task that is asked for: a head that the weights lack is made then. */
+const TASK = "task";
+
 /** Files that are changed: mostly JSON beside the weights, of which others have a target of their own. */
 function isJson(name: string): boolean {
   return name.endsWith(".json");
@@ -59,6 +63,8 @@ export const model: Target = {
   make(random) {
     const files = new Map(random.pick(all()));
     const name = random.pick([...files.keys()]);
+    const task = random.integer(4) === 0 ? random.pick(TASKS) : undefined;
+    if (task !== undefined) files.set(TASK, new TextEncoder().encode(task));
     const bytes = files.get(name) as Uint8Array;
     if (!isJson(name)) return files.set(name, mutateSafetensors(bytes, random));
     const donor = random.pick(all());
@@ -68,7 +74,8 @@ export const model: Target = {
   async read(input) {
     let loaded: LoadedModel | undefined;
     try {
-      loaded = await openTaskModel(folderOf(input), device);
+      const task = TASKS.find((name) => name === new TextDecoder().decode(input.get(TASK)));
+      loaded = await openTaskModel(folderOf(input), device, { ...(task && { task }) });
       const leaves = [...modules(loaded.root)].filter(isLeaf);
       const sizes = leaves.flatMap(({ tensors }) => Object.values(tensors).map(({ size }) => size));
       ensure(sizes.length > 0 && sizes.every((size) => size > 0), () => "it has no weights");

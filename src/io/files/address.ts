@@ -16,7 +16,11 @@ export interface Address {
  */
 export function readAddress(text: string, where: string): Address {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
-    fail(where, `${JSON.stringify(shownAddress(text))} is no http(s) address`);
+    fail(
+      where,
+      `${JSON.stringify(shownAddress(text))} is no http(s) address`,
+      "write it with https:// before it",
+    );
   const { protocol, host, pathname, search, username, password } = new URL(text);
   const base = `${protocol}//${host}${pathname}`.replace(/\/+$/, "");
   return { base, query: search, authorization: username || password ? basic(username, password) : undefined };

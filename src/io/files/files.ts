@@ -143,5 +143,9 @@ export function checkRange(range: {
   const { label, name, size, start, end } = range;
   const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
   if (whole && 0 <= start && start <= end && end <= size) return;
-  fail(`${label}/${name}`, `cannot read bytes [${start}, ${end}) of a file of ${size} bytes`);
+  fail(
+    `${label}/${name}`,
+    `cannot read bytes [${start}, ${end}) of a file of ${size} bytes`,
+    "has it changed? read it again",
+  );
 }

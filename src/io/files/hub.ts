@@ -43,7 +43,12 @@ export async function hubCommit(options: HubOptions, name: string): Promise<stri
 
 function hubSource(options: HubOptions): RemoteSource {
   const { repo, revision = "main", endpoint = DEFAULT_ENDPOINT } = options;
-  if (!isHubId(repo)) fail("hubFiles", `repo is ${JSON.stringify(repo)}, expected owner/name`);
+  if (!isHubId(repo))
+    fail(
+      "hubFiles",
+      `repo is ${JSON.stringify(repo)}, expected owner/name`,
+      "name the repository as the hub does",
+    );
   const { base, authorization } = readAddress(endpoint, "HF_ENDPOINT");
   const address: Address = {
     base: `${base}/${repo}/resolve/${encodeURIComponent(revision)}`,
@@ -148,7 +153,11 @@ export function settleRevision(
   asked: string | undefined,
 ): string | undefined {
   if (asked && revision && asked !== revision)
-    fail("model", `${repo}@${revision} names the revision ${revision}, but ${asked} was asked for`);
+    fail(
+      "model",
+      `${repo}@${revision} names the revision ${revision}, but ${asked} was asked for`,
+      "give one of them",
+    );
   return revision ?? (asked || undefined);
 }
 
