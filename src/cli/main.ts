@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { isatty } from "node:tty";
 import { Command, CommanderError } from "commander";
 import { readTextFile } from "../platform/node-text.ts";
 import { type FailureKind, LoraError } from "../util/fail.ts";
@@ -45,12 +46,22 @@ Whatever ends train after its first step, it saves the adapter; where the device
 One that has diverged is not saved: it would take the place of a good one.
 A closed or full standard output does not end train. Ctrl-C twice ends at once, without saving.`;
 
+const EXIT_HANGUP = 128 + 1;
+
+/** Where its terminal is gone, Node crashes while it ends in order: it ends as the signal ends a process, locks dropped. */
+function endByHangup(): void {
+  process.emit("exit", EXIT_HANGUP);
+  process.kill(process.pid, "SIGHUP");
+}
+
 /** Commands that leave files behind: what they print is beside that. */
 const FILE_COMMANDS = ["train", "merge"];
 
+const hasTerminal = [0, 1, 2].some(isatty);
 const terminal = processTerminal();
 const exitCode = await run(process.argv.slice(2), terminal);
 await terminal.flush();
+if (exitCode === EXIT_HANGUP && hasTerminal) endByHangup();
 process.exit(exitCode || lossCode(process.argv[2], terminal)); // whatever is still open, such as the terminal or a request
 
 async function run(words: readonly string[], terminal: Terminal): Promise<number> {

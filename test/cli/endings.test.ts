@@ -66,6 +66,11 @@ describe("signals", () => {
   });
 });
 
+test("each command's help says what the exit codes mean", async () => {
+  const { stdout } = await cli.run(["train", "--help"]);
+  expect(stdout).toMatch(/Exit codes: 0 done, [\s\S]*4 device lost, 5 out of memory, [\s\S]*141/);
+});
+
 describe("output that nobody can read", () => {
   test("closed standard output and error do not end the training", async () => {
     const onOutput = when("", (child) => {

@@ -2,7 +2,12 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { watchInterrupt, writeUnlessInterrupted } from "../../src/cli/interrupt.ts";
+import {
+  unlessInterrupted,
+  watchInterrupt,
+  watchUncaught,
+  writeUnlessInterrupted,
+} from "../../src/cli/interrupt.ts";
 import { folderWriter } from "../../src/platform/node-folder-writer.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -26,6 +31,24 @@ test("the first signal is a wish, its echo is ignored, a later one ends the proc
   expect(exit).toHaveBeenCalledWith(130);
   interrupt.release();
   expect(process.listeners("SIGINT")).toEqual(others);
+});
+
+test("a task is waited for to its end or error, or to a signal", async () => {
+  const never = { came: new Promise<void>(() => {}) };
+  await expect(unlessInterrupted(Promise.reject(new Error("broken")), never)).rejects.toThrow("broken");
+  await unlessInterrupted(Promise.resolve(), never);
+  await unlessInterrupted(new Promise(() => {}), { came: Promise.resolve() });
+});
+
+test("an error that nobody caught is kept for who is at work, then left to the system again", () => {
+  const others = process.listeners("uncaughtException");
+  const uncaught = watchUncaught();
+  const [own] = process.listeners("uncaughtException").filter((listener) => !others.includes(listener));
+  uncaught.check();
+  for (const message of ["the first", "another"]) own!(new Error(message), "uncaughtException");
+  expect(() => uncaught.check()).toThrow("the first");
+  uncaught.release();
+  expect(process.listeners("uncaughtException")).toEqual(others);
 });
 
 test.each([
