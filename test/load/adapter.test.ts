@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
+import { saveAdapter } from "../../src/index.node.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
 import type { TensorEntry } from "../../src/io/formats/safetensors-writer.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
@@ -139,6 +142,30 @@ test("an adapter for which there is no memory is not left on the model", async (
   const adapter = await loadAdapter(model, files);
   expect(adapter.attached).toBe(true);
   model.release();
+});
+
+describe("the names of a classifier's classes", () => {
+  test("are saved with the adapter, and go where an adapter without any takes its place", async () => {
+    const out = mkdtempSync(join(tmpdir(), "webgpu-lora-labels-"));
+    const names = () =>
+      readdirSync(out)
+        .filter((name) => name.endsWith(".json"))
+        .sort();
+    try {
+      const classifier = await openTestTask(fixturePath("tasks/bert-sequence"));
+      const own = attach(classifier, lora({ r: 2, targetModules: ["query"] }));
+      await saveAdapter(own, out);
+      expect(names()).toEqual(["adapter_config.json", "labels.json"]);
+      const { labels } = classifier as unknown as { labels: string[] };
+      expect(JSON.parse(readFileSync(join(out, "labels.json"), "utf8"))).toEqual(labels);
+      const model = await openTestModel(folder);
+      await saveAdapter(attach(model, lora({ r: 2 })), out);
+      expect(names()).toEqual(["adapter_config.json"]);
+      for (const { release } of [classifier, model]) release();
+    } finally {
+      rmSync(out, { recursive: true });
+    }
+  });
 });
 
 describe("attach", () => {
