@@ -72,7 +72,7 @@ export function explainMissing({ unused, tensors, family, absent, names }: Layou
 }
 
 /** Names that are listed at most. */
-const MOST = 10;
+const MOST = 5;
 
 /** A remark about tensors that are there and not read, where there are any. */
 export function describeUnused({ unused }: Layout): string | undefined {

@@ -15,6 +15,12 @@ export function groupLines(lines: readonly string[]): string[] {
   );
 }
 
+/** Lines, or the first of them and how many more. */
+export function firstLines(lines: readonly string[], most: number): readonly string[] {
+  if (lines.length <= most) return lines;
+  return [...lines.slice(0, most - 1), `and ${lines.length - most + 1} more`];
+}
+
 /** Names in one line: the first ones as they are, and how many more. */
 export function firstOf(names: readonly string[], most = 20): string {
   const more = names.length > most ? ` and ${names.length - most} more` : "";

@@ -9,6 +9,8 @@ export interface Case {
   /** Where in a folder of its own it stands; the reader gets its path, or the folder's where that reads folders. */
   readonly name: string;
   readonly content: () => string | Uint8Array;
+  /** Another file of the folder. */
+  readonly beside?: readonly [name: string, content: () => string];
   /** Bytes to which it is lengthened, with a hole that takes no room on the disk. */
   readonly length?: number;
   /** What becomes of it. */
@@ -56,13 +58,13 @@ export const CASES: Readonly<Record<string, Case>> = {
       safetensorsOf(
         `{${listed(MILLION, (i) => `"model.layers.${i}.weight":{"dtype":"X","shape":[1],"data_offsets":[0,4]}`)}}`,
       ),
-    message: /the header describes 1000000 tensors; the limit is 262144/,
+    message: /the header describes 1000000 tensors; the limit is 65536/,
   },
-  "a hundred thousand bad tensors": {
+  "sixty thousand bad tensors": {
     reader: "header",
     name: "model.safetensors",
     content: () =>
-      safetensorsOf(`{${listed(100_000, (i) => `"${i}":{"dtype":"X","shape":[1],"data_offsets":[0,4]}`)}}`),
+      safetensorsOf(`{${listed(60_000, (i) => `"${i}":{"dtype":"X","shape":[1],"data_offsets":[0,4]}`)}}`),
     message: /: \d+ problems:\n(?: {2}- .*\n){20} {2}- and \d+ more\n {2}→/,
   },
   "a weight map of a million numbers": {
@@ -193,6 +195,13 @@ export const CASES: Readonly<Record<string, Case>> = {
     },
     /post_processor.single has 1000000 entries; it may have 1000/,
   ),
+  "a million added tokens": {
+    ...tokenizer(
+      {},
+      /added_tokens.json: (?:has \d+ bytes|lists 1000000 added tokens); (?:such a file|there) may/,
+    ),
+    beside: ["added_tokens.json", () => `{${listed(MILLION, (i) => `"x${i}":${259 + i}`)}}`],
+  },
   "an adapter's expression that takes for ever": {
     reader: "expression",
     name: "expression.txt",

@@ -19,11 +19,12 @@ const FOLDERS = ["checkpoint", "tokenizer"];
 
 test.each(Object.entries(CASES))(
   "%s: cannot hold the process",
-  (_, { reader, name, content, length, message }) => {
+  (_, { reader, name, content, beside, length, message }) => {
     const place = mkdtempSync(join(folder, "case-"));
     mkdirSync(place, { recursive: true });
     const file = join(place, name);
     writeFileSync(file, content());
+    if (beside) writeFileSync(join(place, beside[0]), beside[1]());
     if (length !== undefined) truncateSync(file, length);
     const path = FOLDERS.includes(reader) ? place : file;
     const output = execFileSync(process.execPath, [program, reader, path], {

@@ -82,7 +82,7 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
 }
 
 /** Files that list a vocabulary or all tensors: the largest that are published have half of this. Others are small. */
-const LARGE = /(?:^|\/)(?:tokenizer\.json|vocab\.\w+|merges\.txt|added_tokens\.json|.*\.index\.json)$/;
+const LARGE = /(?:^|\/)(?:tokenizer\.json|vocab\.\w+|merges\.txt|.*\.index\.json)$/;
 const LARGE_BYTES = 2 ** 26;
 const SMALL_BYTES = 2 ** 24;
 

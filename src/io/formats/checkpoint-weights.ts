@@ -4,7 +4,7 @@ import { initialValues } from "../../nn/initial-weights.ts";
 import { joinPath, type TensorRequest, type Weights } from "../../nn/weights.ts";
 import { failAll } from "../../util/fail.ts";
 import { type FloatFormat, nonFinite } from "../../util/finite.ts";
-import { groupLines } from "../../util/group-lines.ts";
+import { firstLines, groupLines } from "../../util/group-lines.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import type { Random } from "../../util/random.ts";
 import { transposeBand } from "../../util/transpose.ts";
@@ -12,6 +12,9 @@ import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 
 /** Bytes that are read and uploaded at a time: what loading needs on the host, whatever the model's size. */
 const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** Kinds of problems that are told, and remarks on what is there instead. */
+const MOST_TOLD = 20;
 
 /** Bytes in flight after which loading waits: an implementation copies every write until the device has taken it. */
 const IN_FLIGHT_BYTES = 8 * CHUNK_BYTES;
@@ -81,7 +84,9 @@ export class CheckpointWeights {
   } = {}): Promise<void> {
     try {
       const problems = groupLines(this.#problems);
-      if (problems.length > 0) failAll(this.#checkpoint.label, [...problems, ...remarks], help);
+      const room = MOST_TOLD - remarks.length;
+      if (problems.length > 0)
+        failAll(this.#checkpoint.label, [...firstLines(problems, room), ...remarks], help);
       const order = ({ source: a }: Upload, { source: b }: Upload) =>
         a.file === b.file ? a.begin - b.begin : a.file < b.file ? -1 : 1;
       for (const upload of this.#uploads.sort(order)) await this.#stream(upload);

@@ -52,7 +52,7 @@ export interface SafetensorsHeader {
 const MAX_HEADER_BYTES = 100_000_000;
 
 /** Tensors of one file, counted by the braces of the header: to read a million takes half a gigabyte. */
-const MAX_TENSORS = 2 ** 18;
+const MAX_TENSORS = 2 ** 16;
 
 const OPEN_OBJECT = 0x7b;
 

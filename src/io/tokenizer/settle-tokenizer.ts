@@ -79,7 +79,11 @@ function listedTokens(
 
 function readVocabulary(model: ModelJson): Vocabulary {
   const size = Object.keys(model.vocab).length;
-  const ids = () => new Set(model.type === "Unigram" ? [] : Object.values(model.vocab));
+  let known: ReadonlySet<number> | undefined;
+  const ids = () => {
+    known ??= new Set(model.type === "Unigram" ? [] : Object.values(model.vocab));
+    return known;
+  };
   return { idOf: vocabularyLookup(model), size, ids };
 }
 

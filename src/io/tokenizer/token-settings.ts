@@ -3,6 +3,7 @@ import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { type NamedToken, readToken } from "./added-tokens.ts";
 import { SAVE_IT } from "./remedy.ts";
+import { MOST_ADDED } from "./schema/added-tokens.ts";
 
 /** The parsed files beside the vocabulary that say which tokens there are and what they are for. */
 export interface TokenFiles {
@@ -119,9 +120,16 @@ function isFilled(value: unknown): boolean {
       : Boolean(value);
 }
 
+/** The entries of a list of added tokens. @throws LoraError where they are more than any tokenizer has */
+function entriesOf(listed: JsonObject, file: string): [string, unknown][] {
+  const { length } = Object.keys(listed);
+  if (length > MOST_ADDED) fail(file, `lists ${length} added tokens; there may be ${MOST_ADDED}`, SAVE_IT);
+  return Object.entries(listed);
+}
+
 function readDecoder(listed: JsonObject): Map<number, NamedToken> {
   const tokens = new Map<number, NamedToken>();
-  for (const [id, value] of Object.entries(listed)) {
+  for (const [id, value] of entriesOf(listed, CONFIG)) {
     const field = `added_tokens_decoder.${id}`;
     if (!/^\d+$/.test(id) || !isObject(value)) {
       fail(CONFIG, `${field} is ${JSON.stringify(value)}, expected a token's object under its id`, SAVE_IT);
@@ -134,7 +142,7 @@ function readDecoder(listed: JsonObject): Map<number, NamedToken> {
 
 function readAddedTokens(ids: JsonObject, special: ReadonlySet<string>): Map<number, NamedToken> {
   const tokens = new Map<number, NamedToken>();
-  for (const [content, id] of Object.entries(ids)) {
+  for (const [content, id] of entriesOf(ids, ADDED)) {
     if (!Number.isInteger(id) || (id as number) < 0) {
       fail(ADDED, `${JSON.stringify(content)} is ${JSON.stringify(id)}, expected its id`, SAVE_IT);
     }

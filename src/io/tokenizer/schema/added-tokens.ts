@@ -19,6 +19,9 @@ export const addedToken = object({
 
 export type AddedTokenJson = Shaped<typeof addedToken>;
 
+/** Added tokens: four times as many as models that speak or draw have. */
+export const MOST_ADDED = 2 ** 18;
+
 /**
  * The added tokens that Rust takes: one without content is none, and each has an id that is its own.
  * Rust doesn't read `id`: a token has the id of the vocabulary, or else the next one from the vocabulary's size on, in
@@ -29,6 +32,7 @@ export function usedTokens(
   model: ModelJson,
   at: Place,
 ): readonly AddedTokenJson[] | typeof INVALID {
+  if (tokens.length > MOST_ADDED) return at.invalid(`has ${tokens.length} tokens; it may have ${MOST_ADDED}`);
   const before = at.problems.length;
   const known = vocabularyLookup(model);
   const taken = new Set(model.type === "Unigram" ? [] : Object.values(model.vocab));
