@@ -1,15 +1,13 @@
 // Our half of the comparison on SST-2: the model, the adapter and the data of scripts/sst2/oracle.py, trained here.
 //   node build.mjs --run scripts/sst2/main.ts FOLDER [SUMMARY.json]
 import { readFileSync, writeFileSync } from "node:fs";
+import { readTable } from "../../src/cli/data-files.ts";
 import { encodeLabelledTexts, textEncoder } from "../../src/data/encode-task.ts";
-import { jsonRows } from "../../src/data/json-lines.ts";
 import { labelledTextReader } from "../../src/data/labelled.ts";
-import { collectRows } from "../../src/data/rows.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { openTaskModel, requireTokenizer } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
-import { fileLines } from "../../src/platform/node-text.ts";
 import { sequenceClassification } from "../../src/train/classification.ts";
 import { evaluateClassifier } from "../../src/train/evaluate-classifier.ts";
 import { trainObjective } from "../../src/train/trainer.ts";
@@ -35,12 +33,12 @@ const adapter = await loadAdapter(model, folderFiles(`${folder}/adapter`));
 const objective = sequenceClassification(model);
 const encoder = textEncoder(requireTokenizer(model), torch.max_length);
 
-function items(name: string) {
-  const rows = jsonRows(fileLines(`${folder}/${name}.jsonl`), name);
-  return encodeLabelledTexts(collectRows(rows, name, labelledTextReader()), encoder, model.labels);
+async function items(name: string) {
+  const { rows } = await readTable(`${folder}/${name}.jsonl`, labelledTextReader());
+  return encodeLabelledTexts(rows, encoder, model.labels);
 }
 
-const [train, dev] = [items("train"), items("dev")];
+const [train, dev] = [await items("train"), await items("dev")];
 const accuracy = async () => (await evaluateClassifier(objective, dev, { batchSize: 64 })).accuracy;
 const curve = [{ step: 0, torch: torch.curve[0]?.accuracy ?? Number.NaN, ours: await accuracy() }];
 const losses: number[] = [];

@@ -1,9 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
-import { extname, join } from "node:path";
-import { csvRows } from "../data/csv.ts";
-import { jsonRows } from "../data/json-lines.ts";
+import { join } from "node:path";
+import { ENDINGS, formatOf, openRows } from "../data/files/read-rows.ts";
 import { collectPlacedRows, type RowReader } from "../data/rows.ts";
-import { fileLines } from "../platform/node-text.ts";
+import { nodeDataFile } from "../platform/node-data-file.ts";
 import { fail, failAll, LoraError } from "../util/fail.ts";
 
 /** What a folder calls its parts, as mlx-lm or as Hugging Face's data sets; of several the first. */
@@ -13,7 +12,12 @@ export const PARTS = {
   test: ["test", "valid", "validation", "dev"],
 } as const;
 
-const EXTENSIONS = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
+const EXTENSIONS = Object.keys(ENDINGS);
+/** Whether a file's name is one of the folder's parts with an ending of a table. */
+const isTable = (file: string, name: string) => {
+  const plain = file.toLowerCase().replace(/\.gz$/, "");
+  return EXTENSIONS.some((extension) => plain === name + extension);
+};
 
 /** Rows of one file. */
 export interface RowFile<R> {
@@ -44,20 +48,17 @@ export async function findTestTable(path: string, option = "data"): Promise<stri
   return (await isFolder(path, option)) ? requireTable(path, PARTS.test) : path;
 }
 
-/** What a task takes from the rows of a file: cells in `.csv` and `.tsv`, else JSON Lines. */
-export function readTable<T extends object>(path: string, reader: RowReader<T>): RowFile<T> {
-  const lines = fileLines(path);
-  const extension = extname(path).toLowerCase();
-  const rows = isTableOfCells(path)
-    ? csvRows(lines, path, extension === ".tsv" ? "\t" : ",")
-    : jsonRows(lines, path);
-  const { items, lines: numbers } = collectPlacedRows(rows, path, reader);
-  return { path, rows: items, nameOf: (place) => `${path}:${numbers[place]}` };
+/** What a task takes from the rows of a file. */
+export async function readTable<T extends object>(path: string, reader: RowReader<T>): Promise<RowFile<T>> {
+  const { groups, nameOf } = await openRows(await nodeDataFile(path));
+  const { items, lines } = await collectPlacedRows(groups, path, reader, nameOf);
+  return { path, rows: items, nameOf: (place) => nameOf(lines[place] as number) };
 }
 
 /** Whether a file's rows are lines of cells, which are texts, and not JSON. */
 export function isTableOfCells(path: string): boolean {
-  return [".csv", ".tsv"].includes(extname(path).toLowerCase());
+  const format = formatOf(path);
+  return format === "csv" || format === "tsv";
 }
 
 /** Reads the files of training data, all of them before it complains: one run shows everything that is to be mended. */
@@ -93,9 +94,7 @@ async function visibleNames(folder: string): Promise<string[]> {
 async function findTable(folder: string, names: readonly string[]): Promise<string | undefined> {
   const there = await visibleNames(folder);
   for (const name of names) {
-    const found = there.filter((file) =>
-      EXTENSIONS.some((extension) => file.toLowerCase() === name + extension),
-    );
+    const found = there.filter((file) => isTable(file, name));
     if (found.length > 1) {
       fail(
         "data",
@@ -113,7 +112,7 @@ async function requireTable(folder: string, names: readonly string[]): Promise<s
   if (found !== undefined) return found;
   const there = await visibleNames(folder);
   const holds = there.length > 0 ? `it holds ${there.slice(0, 20).join(", ")}` : "it is empty";
-  const wanted = `${names.join(" or ")} with one of the endings ${EXTENSIONS.join(", ")}`;
+  const wanted = `${names.join(" or ")} with one of the endings ${EXTENSIONS.join(", ")} (also with .gz)`;
   return fail(
     "data",
     `the folder ${folder} has no ${names[0]}${EXTENSIONS[0]}; ${holds}`,

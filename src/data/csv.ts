@@ -1,6 +1,7 @@
 import { fail, failAll } from "../util/fail.ts";
 import { firstOf } from "../util/group-lines.ts";
-import type { Row } from "./rows.ts";
+import { LineJoiner, MAX_ROW_CHARACTERS } from "./files/text-pieces.ts";
+import type { Row, RowParser } from "./rows.ts";
 
 /** What stands between two cells. */
 export type Delimiter = "," | "\t" | ";" | "|";
@@ -16,22 +17,50 @@ export type Delimiter = "," | "\t" | ";" | "|";
  * @throws LoraError where two columns have one name, or a quotation mark does not end
  */
 export function* csvRows(lines: Iterable<string>, label: string, delimiter: Delimiter): Generator<Row> {
-  let columns: readonly string[] | undefined;
-  let names = "";
-  let surplus: number | undefined;
-  for (const { line, cells } of csvRecords(lines, label, (first) =>
-    chooseDelimiter(first, label, delimiter),
-  )) {
-    if (columns === undefined) {
-      columns = cells;
-      names = firstOf(columns);
-      checkColumns(columns, label);
-      continue;
+  const parser = new CsvRows(label, delimiter);
+  for (const line of lines) yield* parser.push(line);
+  yield* parser.end();
+}
+
+/** The rows of a table of cells that comes in pieces. */
+export class CsvRows implements RowParser {
+  readonly #label: string;
+  readonly #lines: LineJoiner;
+  readonly #records: RecordJoiner;
+  #columns: readonly string[] | undefined;
+  #names = "";
+  #surplus: number | undefined;
+
+  constructor(label: string, delimiter: Delimiter) {
+    this.#label = label;
+    this.#lines = new LineJoiner(label);
+    this.#records = new RecordJoiner(label, (first) => chooseDelimiter(first, label, delimiter));
+  }
+
+  *push(piece: string): Generator<Row> {
+    for (const line of this.#lines.push(piece)) yield* this.#row(this.#records.push(line));
+  }
+
+  *end(): Generator<Row> {
+    for (const line of this.#lines.end()) yield* this.#row(this.#records.push(line));
+    this.#records.end();
+  }
+
+  *#row(record: TableRecord | undefined): Generator<Row> {
+    if (record === undefined) return;
+    const { line, cells } = record;
+    if (this.#columns === undefined) {
+      this.#columns = cells;
+      this.#names = firstOf(cells);
+      checkColumns(cells, this.#label);
+      return;
     }
+    const columns = this.#columns;
     // A delimiter at the end of every row makes one empty cell more; at the end of some it may be part of a text.
-    surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
-    const fits = cells.length === columns.length + surplus && (surplus === 0 || cells.at(-1) === "");
-    const values = fits ? withNames(columns, cells) : describeLength(cells, columns.length, names);
+    this.#surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
+    const fits =
+      cells.length === columns.length + this.#surplus && (this.#surplus === 0 || cells.at(-1) === "");
+    const values = fits ? withNames(columns, cells) : describeLength(cells, columns.length, this.#names);
     yield { line, values };
   }
 }
@@ -68,34 +97,54 @@ export function* csvRecords(
   label: string,
   delimiterOf: (line: string) => Delimiter,
 ): Generator<TableRecord> {
-  let parser: RowParser | undefined;
-  let number = 0;
-  let begin: number | undefined;
-  for (const raw of lines) {
-    const line = number++ === 0 ? raw.replace(/^\uFEFF/, "") : raw;
-    if (begin === undefined && withoutEnd(line) === "") continue;
-    parser ??= new RowParser(delimiterOf(line));
-    begin ??= number;
-    const cells = parser.push(line);
-    if (parser.size > MAX_ROW_CHARACTERS) {
-      fail(`${label}:${begin}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
-    }
-    if (cells === undefined) continue;
-    yield { line: begin, cells };
-    begin = undefined;
+  const joiner = new RecordJoiner(label, delimiterOf);
+  for (const line of lines) {
+    const record = joiner.push(line);
+    if (record) yield record;
   }
-  if (begin !== undefined) {
-    fail(`${label}:${begin}`, "a cell of this row has a quotation mark that does not end", QUOTED);
+  joiner.end();
+}
+
+/** Puts the rows of a table together from its lines, and counts these. */
+class RecordJoiner {
+  readonly #label: string;
+  readonly #delimiterOf: (line: string) => Delimiter;
+  #cells: CellJoiner | undefined;
+  #number = 0;
+  #begin: number | undefined;
+
+  constructor(label: string, delimiterOf: (line: string) => Delimiter) {
+    this.#label = label;
+    this.#delimiterOf = delimiterOf;
+  }
+
+  /** The row that ends with this line, if one does. */
+  push(raw: string): TableRecord | undefined {
+    const line = this.#number++ === 0 ? raw.replace(/^\uFEFF/, "") : raw;
+    if (this.#begin === undefined && withoutEnd(line) === "") return undefined;
+    this.#cells ??= new CellJoiner(this.#delimiterOf(line));
+    this.#begin ??= this.#number;
+    const begin = this.#begin;
+    const cells = this.#cells.push(line);
+    if (this.#cells.size > MAX_ROW_CHARACTERS) {
+      fail(`${this.#label}:${begin}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
+    }
+    if (cells === undefined) return undefined;
+    this.#begin = undefined;
+    return { line: begin, cells };
+  }
+
+  end(): void {
+    if (this.#begin === undefined) return;
+    const what = "a cell of this row has a quotation mark that does not end";
+    fail(`${this.#label}:${this.#begin}`, what, QUOTED);
   }
 }
 
 const QUOTED = 'a quotation mark that is text is doubled (""), and its cell stands in quotation marks';
 
-/** Characters of one row, over all its lines. */
-const MAX_ROW_CHARACTERS = 2 ** 26;
-
 /** Puts rows together from lines. States and transitions are those of `Modules/_csv.c`, CPython 3.11, not strict. */
-class RowParser {
+class CellJoiner {
   readonly #delimiter: Delimiter;
   #cells: string[] = [];
   #cell = "";
@@ -157,7 +206,7 @@ function chooseDelimiter(line: string, label: string, usual: Delimiter): Delimit
   if (/^sep=.\s*$/i.test(line)) {
     fail(`${label}:1`, `is ${JSON.stringify(line.trim())}, a hint for Excel`, "take this line out");
   }
-  const count = (delimiter: Delimiter) => new RowParser(delimiter).push(line)?.length ?? 1;
+  const count = (delimiter: Delimiter) => new CellJoiner(delimiter).push(line)?.length ?? 1;
   if (count(usual) > 1) return usual;
   return DELIMITERS.find((delimiter) => count(delimiter) > 1) ?? usual;
 }

@@ -9,6 +9,14 @@ export interface Row {
   readonly values: JsonObject | string;
 }
 
+/** Makes rows of a text that comes in pieces, which end neither within a character nor within a line end. */
+export interface RowParser {
+  /** The rows that end in this piece. */
+  push(piece: string): Iterable<Row>;
+  /** The rows that nothing else ends; throws where the text is cut off. */
+  end(): Iterable<Row>;
+}
+
 /** What a task takes from a row. */
 export interface RowReader<T extends object> {
   /** What each row needs, for messages. */
@@ -24,6 +32,9 @@ export interface PlacedRows<T> {
   readonly lines: readonly number[];
 }
 
+/** What messages call the row that begins on a line. */
+export type RowNamer = (line: number) => string;
+
 /**
  * What a task takes from the rows of a file, one after the other: of a file that is read piece by piece no more is in
  * memory than that.
@@ -31,33 +42,61 @@ export interface PlacedRows<T> {
  * @throws LoraError naming the rows that cannot be used, or saying that there are no rows
  */
 export function collectRows<T extends object>(rows: Iterable<Row>, label: string, reader: RowReader<T>): T[] {
-  return collectPlacedRows(rows, label, reader).items;
+  const collector = new RowCollector(label, reader, (line) => `${label}:${line}`);
+  collector.add(rows);
+  return collector.finish().items;
+}
+
+/** The same of rows that come in groups, with the lines. */
+export async function collectPlacedRows<T extends object>(
+  groups: AsyncIterable<Iterable<Row>>,
+  label: string,
+  reader: RowReader<T>,
+  nameOf: RowNamer,
+): Promise<PlacedRows<T>> {
+  const collector = new RowCollector(label, reader, nameOf);
+  for await (const rows of groups) collector.add(rows);
+  return collector.finish();
 }
 
 /** After so many bad rows it is certain that the file is of another kind. */
 const MOST_PROBLEMS = 100_000;
 
-/** The same, with the lines. */
-export function collectPlacedRows<T extends object>(
-  rows: Iterable<Row>,
-  label: string,
-  { read, wanted }: RowReader<T>,
-): PlacedRows<T> {
-  const items: T[] = [];
-  const lines: number[] = [];
-  const problems = new Problems();
-  for (const { line, values } of rows) {
-    const item = typeof values === "string" ? values : read(values);
-    if (typeof item !== "string") {
-      items.push(item);
-      lines.push(line);
-      continue;
-    }
-    problems.push(`${label}:${line}: ${item}`);
-    if (problems.length < MOST_PROBLEMS) continue;
-    failAll(label, problems, `each row needs ${wanted}; reading stopped at line ${line}`);
+class RowCollector<T extends object> {
+  readonly #label: string;
+  readonly #reader: RowReader<T>;
+  readonly #nameOf: RowNamer;
+  readonly #items: T[] = [];
+  readonly #lines: number[] = [];
+  readonly #problems = new Problems();
+
+  constructor(label: string, reader: RowReader<T>, nameOf: RowNamer) {
+    this.#label = label;
+    this.#reader = reader;
+    this.#nameOf = nameOf;
   }
-  failAll(label, problems, `each row needs ${wanted}`);
-  if (items.length === 0) fail(label, "has no rows", `each row needs ${wanted}`);
-  return { items, lines };
+
+  add(rows: Iterable<Row>): void {
+    for (const { line, values } of rows) {
+      const item = typeof values === "string" ? values : this.#reader.read(values);
+      if (typeof item !== "string") {
+        this.#items.push(item);
+        this.#lines.push(line);
+        continue;
+      }
+      this.#problems.push(`${this.#nameOf(line)}: ${item}`);
+      if (this.#problems.length < MOST_PROBLEMS) continue;
+      failAll(this.#label, this.#problems, `${this.#help}; reading stopped at line ${line}`);
+    }
+  }
+
+  finish(): PlacedRows<T> {
+    failAll(this.#label, this.#problems, this.#help);
+    if (this.#items.length === 0) fail(this.#label, "has no rows", this.#help);
+    return { items: this.#items, lines: this.#lines };
+  }
+
+  get #help(): string {
+    return `each row needs ${this.#reader.wanted}`;
+  }
 }

@@ -47,19 +47,21 @@ describe("tables", () => {
     await expect(findTables(join(folder, "none"))).rejects.toThrow(/none is not there/);
   });
 
-  test("the ending says what a file is: every task reads every kind", () => {
+  test("the ending says what a file is: every task reads every kind", async () => {
     const path = (name: string, text: string) => {
       writeFileSync(join(folder, name), text);
       return join(folder, name);
     };
     const rows = [{ prompt: "a", completion: "b" }];
-    expect(readTable(path("a.csv", "prompt,completion\r\na,b"), EXAMPLE_READER).rows).toEqual(rows);
-    expect(readTable(path("a.TSV", "prompt\tcompletion\na\tb\n"), EXAMPLE_READER).rows).toEqual(rows);
-    expect(readTable(path("a.ndjson", '{"prompt":"a","completion":"b"}'), EXAMPLE_READER).rows).toEqual(rows);
-    expect(() => readTable(path("b.csv", "text,lable\na,b\n"), labelledTextReader())).toThrow(
+    expect((await readTable(path("a.csv", "prompt,completion\r\na,b"), EXAMPLE_READER)).rows).toEqual(rows);
+    expect((await readTable(path("a.TSV", "prompt\tcompletion\na\tb\n"), EXAMPLE_READER)).rows).toEqual(rows);
+    expect(
+      (await readTable(path("a.ndjson", '{"prompt":"a","completion":"b"}'), EXAMPLE_READER)).rows,
+    ).toEqual(rows);
+    await expect(readTable(path("b.csv", "text,lable\na,b\n"), labelledTextReader())).rejects.toThrow(
       /b\.csv:2: has no "label", but "text", "lable"; is "lable" meant\?/,
     );
-    expect(() => readTable(path("c.csv", "text,label\n"), labelledTextReader())).toThrow(
+    await expect(readTable(path("c.csv", "text,label\n"), labelledTextReader())).rejects.toThrow(
       /c\.csv: has no rows/,
     );
   });

@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readExamples } from "../../src/data/examples.ts";
+import { JsonRows } from "../../src/data/json-lines.ts";
 
 function messageOf(action: () => unknown): string {
   try {
@@ -33,22 +34,68 @@ test("of a million bad rows the first are named and the others counted", () => {
 
 test("a file of another kind is named in one sentence", () => {
   expect(messageOf(() => readExamples("\nno json\n".repeat(5000), "d.txt"))).toMatch(
-    /^d\.txt: is not JSON Lines: no line begins with \{, the first is "no json"\n {2}→ .*jq -R -c '\{text: \.\}'/,
+    /^d\.txt: is no JSON: no line begins with \{, the first is "no json"\n {2}→ .*plain text \.txt/,
   );
   expect(messageOf(() => readExamples("text,label\na,b\n", "d.jsonl"))).toContain(
     "name a table of cells .csv",
   );
 });
 
-test("JSON that is not one object a line is recognised", () => {
-  const objects = [{ text: "a" }, { text: "b" }];
-  for (const array of [JSON.stringify(objects, null, 2), JSON.stringify(objects), "[\r\n]"]) {
-    expect(messageOf(() => readExamples(array, "d.json"))).toContain("is one JSON array");
-  }
-  const spread = objects.map((object) => JSON.stringify(object, null, 2)).join("\n");
-  expect(messageOf(() => readExamples(spread, "d.json"))).toMatch(
-    /objects over several lines[\s\S]*jq -c \. FILE/,
-  );
+describe("JSON that is not one object a line", () => {
+  const objects = [{ text: "a,]}\\" }, { text: 'b"[{' }, { text: "c", more: [{ a: [1, {}] }] }];
+  const texts = ["a,]}\\", 'b"[{', "c"].map((text) => ({ text }));
+
+  test("one list, and objects over several lines, are read", () => {
+    const spread = objects.map((object) => JSON.stringify(object, null, 2));
+    for (const json of [
+      JSON.stringify(objects, null, 2),
+      JSON.stringify(objects),
+      `\uFEFF\r\n [\r\n${spread.join("\r,\r")}]\n\n`,
+      spread.join("\n"),
+      spread.join(""),
+    ]) {
+      expect(readExamples(json, "d.json"), json).toEqual(texts);
+    }
+  });
+
+  test("it may come in any pieces", () => {
+    for (const json of [
+      JSON.stringify(objects, null, 1),
+      objects.map((o) => JSON.stringify(o, null, 1)).join("\n"),
+    ]) {
+      for (let size = 1; size < 40; size++) {
+        const parser = new JsonRows("d.json");
+        const pieces = json.match(new RegExp(`[^]{1,${size}}`, "g")) ?? [];
+        const rows = [...pieces.flatMap((piece) => [...parser.push(piece)]), ...parser.end()];
+        expect(
+          rows.map(({ values }) => values),
+          json,
+        ).toEqual(objects);
+      }
+    }
+  });
+
+  test("bad rows are named by the lines on which they begin", () => {
+    const message = messageOf(() =>
+      readExamples('[\n{"text":"a"},\n\n{"text":\n1},,\n"b",{"text":"c"} {},{bad},\n]', "d.json"),
+    );
+    expect(message).toContain("6 problems");
+    expect(message).toMatch(
+      /d\.json:4: "text" is 1.*\n.*d\.json:5: is empty: there is a comma too many\n.*d\.json:6: is a string.*\n.*d\.json:6: .*\n.*d\.json:6: .*\n.*d\.json:7: is empty/,
+    );
+  });
+
+  test.each([
+    ['[{"text":"a"},{"text":"b', /d\.json:1: the JSON list does not end: the file is cut off/],
+    ['[{"text":"a"}', /the JSON list does not end/],
+    ['[{"text":"a"}]\n[{"text":"b"}]', /d\.json:2: goes on behind the end of its JSON list/],
+    ['{\n"text":"a"\n}\n{\n"text":', /d\.json:4: the JSON object does not end/],
+    ["[]", /d\.json: has no rows/],
+    ["", /d\.json: has no rows/],
+    [`[${"[".repeat(1000)}${"]".repeat(1000)}]`, /nested deeper than 500/],
+  ])("%s is refused", (json, message) => {
+    expect(messageOf(() => readExamples(json, "d.json"))).toMatch(message);
+  });
 });
 
 test("line ends are \\n, \\r\\n and \\r, mixed, and nothing else; numbers count all of them", () => {

@@ -128,7 +128,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     name: "train.jsonl",
     content: () => '{"text":"',
     length: 1e9,
-    message: /train.jsonl:1: has \d+ bytes or more without a line end; a row may have 67108864/,
+    message: /train.jsonl:1: has a row of more than 67108864 characters/,
   },
   "a million columns of one name": {
     reader: "rows",
@@ -145,8 +145,39 @@ export const CASES: Readonly<Record<string, Case>> = {
   "a million rows that are none": {
     reader: "rows",
     name: "train.jsonl",
-    content: () => "{\n".repeat(MILLION),
+    content: () => "{bad\n".repeat(MILLION),
     message: /100000 problems:[\s\S]*and 99980 more\n.*reading stopped at line 100000/,
+  },
+  "a million rows in each other": {
+    reader: "rows",
+    name: "train.jsonl",
+    content: () => "{\n".repeat(MILLION),
+    message: /train.jsonl:1: the JSON object does not end/,
+  },
+  "a million empty rows of a list": {
+    reader: "rows",
+    name: "train.json",
+    content: () => `[${",".repeat(MILLION)}]`,
+    message: /100000 problems:[\s\S]*is empty: there is a comma too many/,
+  },
+  "a list of a gigabyte in one row": {
+    reader: "rows",
+    name: "train.json",
+    content: () => '[{"text":"',
+    length: 1e9,
+    message: /train.json:1: has a row of more than 67108864 characters/,
+  },
+  "a gigabyte of zeros in a megabyte of gzip": {
+    reader: "rows",
+    name: "train.jsonl.gz",
+    content: () => Buffer.concat(Array(10).fill(gzipSync(new Uint8Array(1e8)))),
+    message: /train.jsonl.gz:1: has a row of more than 67108864 characters/,
+  },
+  "ten million blank lines in ten kilobytes of gzip": {
+    reader: "rows",
+    name: "train.csv.gz",
+    content: () => gzipSync(new Uint8Array(1e7).fill(10)),
+    message: /train.csv.gz: has no rows/,
   },
   "a row of a million keys": {
     reader: "rows",

@@ -63,7 +63,7 @@ function kindOf(files: InputFiles) {
   return KINDS[(files.get("kind") ?? [])[0] ?? 0] as (typeof KINDS)[number];
 }
 
-/** JSON Lines for every task: rows are those of JSON.parse, line by line. */
+/** JSON Lines for every task: rows are those of JSON.parse, of each line or of one list. */
 export const jsonl: Target = {
   make(random) {
     const kind = random.integer(KINDS.length);
@@ -83,7 +83,8 @@ export const jsonl: Target = {
     const rows = readAs("data.jsonl", bytes, WHOLE);
     const text = new TextDecoder().decode(bytes); // without a byte-order mark
     const lines = text.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "");
-    const parsed = lines.map((line) => JSON.parse(line) as unknown);
+    const isList = text.trim().startsWith("[");
+    const parsed = isList ? JSON.parse(text) : lines.map((line) => JSON.parse(line) as unknown);
     ensure(
       JSON.stringify(rows) === JSON.stringify(parsed),
       () => `${JSON.stringify(rows)}, and JSON.parse has ${JSON.stringify(parsed)}`,

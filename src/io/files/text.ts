@@ -8,11 +8,15 @@ export const MAX_TEXT_BYTES = 2 ** 29 - 24;
 /**
  * The text of UTF-8 bytes, with a byte-order mark if there is one.
  * @param path the file, for messages
- * @param line the line of the file with which the bytes begin
+ * @param begin the line of the file with which the bytes begin, and whether they are its first
  * @throws LoraError where they are something else: says what, or which byte on which line is no UTF-8
  */
-export function decodeText(bytes: Uint8Array, path: string, line = 1): string {
-  const foreign = line === 1 ? foreignFile(bytes, path) : undefined;
+export function decodeText(
+  bytes: Uint8Array,
+  path: string,
+  { line, isStart }: { readonly line: number; readonly isStart: boolean } = { line: 1, isStart: true },
+): string {
+  const foreign = isStart ? foreignFile(bytes, path) : undefined;
   if (foreign) fail(path, foreign.what, foreign.help);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

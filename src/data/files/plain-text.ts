@@ -1,0 +1,41 @@
+import type { Row, RowParser } from "../rows.ts";
+
+/** Characters of a row, about: far more than a window has tokens. */
+const ROW_CHARACTERS = 2 ** 16;
+
+/**
+ * A plain text as rows with `text`, of whole lines wherever it has lines: texts that go on in each other, to be cut into
+ * windows of tokens. None is empty or blank.
+ */
+export class PlainTextRows implements RowParser {
+  #begun = "";
+  #line = 1;
+  #isStart = true;
+
+  *push(piece: string): Generator<Row> {
+    this.#begun += this.#isStart ? piece.replace(/^\uFEFF/, "") : piece;
+    this.#isStart = false;
+    while (this.#begun.length >= 1.5 * ROW_CHARACTERS) yield* this.#row(cutAt(this.#begun));
+  }
+
+  *end(): Generator<Row> {
+    if (this.#begun !== "") yield* this.#row(this.#begun.length);
+  }
+
+  *#row(end: number): Generator<Row> {
+    const text = this.#begun.slice(0, end);
+    if (text.trim() !== "") yield { line: this.#line, values: { text } };
+    this.#line += text.match(/\r\n?|\n/g)?.length ?? 0;
+    this.#begun = this.#begun.slice(end);
+  }
+}
+
+/** Behind the last line end, else the last blank, that is near enough; else between two characters. */
+function cutAt(text: string): number {
+  const start = text.slice(0, ROW_CHARACTERS);
+  const line = start.lastIndexOf("\n") + 1;
+  const blank = start.lastIndexOf(" ");
+  const at = line > 0 ? line : blank > 0 ? blank : ROW_CHARACTERS;
+  const isHalf = (text.charCodeAt(at - 1) & 0xfc00) === 0xd800; // a surrogate pair stays together
+  return isHalf ? at + 1 : at;
+}

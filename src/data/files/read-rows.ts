@@ -1,0 +1,86 @@
+import { fail } from "../../util/fail.ts";
+import { CsvRows } from "../csv.ts";
+import { JsonRows } from "../json-lines.ts";
+import type { Row, RowNamer, RowParser } from "../rows.ts";
+import type { DataFile } from "./data-file.ts";
+import { isParquet, parquetRows } from "./parquet.ts";
+import { PlainTextRows } from "./plain-text.ts";
+import { textPieces } from "./text-pieces.ts";
+import { isGzip, unpacked } from "./unpack.ts";
+
+/** What the rows of a file are written in. */
+export type RowFormat = "json" | "csv" | "tsv" | "txt" | "parquet";
+
+/** The endings of files with rows; each may be followed by `.gz`. */
+export const ENDINGS: Readonly<Record<string, RowFormat>> = {
+  ".jsonl": "json",
+  ".ndjson": "json",
+  ".json": "json",
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".txt": "txt",
+  ".parquet": "parquet",
+};
+
+/** The rows of a file, which are read while they are taken. */
+export interface RowSource {
+  readonly format: RowFormat;
+  /** In order; no more than one group is in memory. */
+  readonly groups: AsyncIterable<Iterable<Row>>;
+  readonly nameOf: RowNamer;
+}
+
+/**
+ * The rows of a file: JSON Lines, a JSON list, a table of cells (CSV, TSV), Parquet or plain text. The content tells
+ * Parquet and gzip, which any of the others may be packed with; the ending tells the others apart, and JSON is what has
+ * none of theirs.
+ * @throws LoraError while it is read where it is cut off, damaged or something else
+ */
+export async function openRows(file: DataFile): Promise<RowSource> {
+  const { head, pieces, close } = await peek(file.pieces());
+  const { name } = file;
+  const byLine: RowNamer = (line) => `${name}:${line}`;
+  if (isParquet(head)) {
+    await close();
+    return { format: "parquet", groups: parquetRows(file), nameOf: (row) => `${name}: row ${row}` };
+  }
+  const format = formatOf(name) ?? "json";
+  if (format === "parquet") {
+    await close();
+    const what = "is no Parquet file: it does not begin with PAR1";
+    return fail(name, what, "download or write it again, without gzip around it");
+  }
+  const bytes = isGzip(head) ? unpacked(file, pieces) : pieces;
+  return { format, groups: parsed(textPieces(bytes, name), parserOf(format, name)), nameOf: byLine };
+}
+
+/** What a file's ending says of its content. */
+export function formatOf(name: string): RowFormat | undefined {
+  const plain = name.toLowerCase().replace(/\.gz$/, "");
+  return ENDINGS[/\.[^./\\]*$/.exec(plain)?.[0] ?? ""];
+}
+
+function parserOf(format: Exclude<RowFormat, "parquet">, name: string): RowParser {
+  if (format === "txt") return new PlainTextRows();
+  return format === "json" ? new JsonRows(name) : new CsvRows(name, format === "tsv" ? "\t" : ",");
+}
+
+async function* parsed(pieces: AsyncIterable<string>, parser: RowParser): AsyncGenerator<Iterable<Row>> {
+  for await (const piece of pieces) yield parser.push(piece);
+  yield parser.end();
+}
+
+/** The first piece of some bytes, and all of them; who does not take these closes them. */
+async function peek(bytes: AsyncIterable<Uint8Array>) {
+  const iterator = bytes[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  const close = async () => void (await iterator.return?.());
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    try {
+      for (let next = first; !next.done; next = await iterator.next()) yield next.value;
+    } finally {
+      await close();
+    }
+  }
+  return { head: first.done ? new Uint8Array() : first.value, pieces: pieces(), close };
+}

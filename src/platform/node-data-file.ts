@@ -1,0 +1,47 @@
+import { open, stat } from "node:fs/promises";
+import { pipeline, Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import type { DataFile } from "../data/files/data-file.ts";
+import { fail } from "../util/fail.ts";
+import { readRange } from "./node-files.ts";
+
+const PIECE_BYTES = 2 ** 22;
+
+/** A file of data on disk, or a pipe. @throws LoraError where there is none */
+export async function nodeDataFile(path: string): Promise<DataFile> {
+  const found = await stat(path).catch(() => fail(path, "no such file", "check the path"));
+  return {
+    name: path,
+    size: found.isFile() ? found.size : undefined,
+    pieces: () => filePieces(path),
+    read: (start, end) => readRange(path, start, end),
+    gunzip,
+  };
+}
+
+async function* filePieces(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(PIECE_BYTES));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Node's own `DecompressionStream` (20) does not end where its reader stops early. */
+async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const iterator = packed[Symbol.asyncIterator]();
+  const source = Readable.from({ [Symbol.asyncIterator]: () => iterator }, { objectMode: true });
+  const unpacked = createGunzip();
+  pipeline(source, unpacked, () => {}); // an error reaches whoever reads
+  try {
+    yield* unpacked;
+  } finally {
+    unpacked.destroy();
+    await iterator.return?.();
+  }
+}
