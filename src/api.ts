@@ -29,6 +29,7 @@ export type { Example } from "./data/examples.ts";
 export { readExamples } from "./data/examples.ts";
 export { fitImage } from "./data/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
+export { PACKING_STRATEGIES, type PackingReport, type PackingStrategy } from "./data/packing.ts";
 export { resampleImage } from "./data/resample.ts";
 export type { TokenizeOptions } from "./data/tokenize-options.ts";
 export type { TokenizeReport } from "./data/tokenize-report.ts";

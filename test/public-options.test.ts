@@ -162,6 +162,9 @@ describe("library and command line have the same defaults", () => {
     weight_decay: TRAINER_DEFAULTS.weightDecay,
     max_grad_norm: TRAINER_DEFAULTS.maxGradNorm,
     gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
+    packing: TRAINER_DEFAULTS.packing,
+    packing_strategy: "bfd", // what true stands for
+    group_by_length: TRAINER_DEFAULTS.groupByLength,
     seed: TRAINER_DEFAULTS.seed,
     truncation: "truncate",
     completion_only_loss: TOKENIZE_DEFAULTS.maskPrompt,

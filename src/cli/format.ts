@@ -1,4 +1,5 @@
 // What the command line prints, as text. The lines of a training run are those of mlx-lm up to 0.31, which scripts parse.
+import type { PackingReport } from "../data/packing.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import type { StepMetrics } from "../train/trainer.ts";
@@ -71,6 +72,12 @@ export function describeData(label: string, report: TokenizeReport, maxLength: n
   );
   mention(openEnds, "learnt without a token that ends an answer: the model will not learn to stop");
   return lines;
+}
+
+/** How full packed sequences are. */
+export function describePacking({ rows, sequences, maxLength, fill }: PackingReport): string {
+  const share = (100 * fill).toFixed(1);
+  return `packed ${count(rows)} rows into ${count(sequences)} sequences of max_length ${maxLength}: fill ${share} %`;
 }
 
 /** A number with a comma after each thousand. */

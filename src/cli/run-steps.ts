@@ -205,6 +205,8 @@ function trainerOptions(settings: TrainSettings): TrainerOptions {
     weightDecay: settings.weight_decay,
     maxGradNorm: settings.max_grad_norm,
     gradientCheckpointing: settings.gradient_checkpointing,
+    packing: settings.packing && settings.packing_strategy,
+    groupByLength: settings.group_by_length,
     seed: settings.seed,
   };
 }

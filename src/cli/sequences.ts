@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { templateChooser } from "../data/chat/chat-template.ts";
 import { type Example, isChat, usesTools } from "../data/examples.ts";
+import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { tokenizeExamples } from "../data/tokenize.ts";
 import { defaultMaxLength } from "../data/tokenize-options.ts";
@@ -19,6 +20,8 @@ export interface DataSettings {
   readonly assistant_only_loss: boolean;
   readonly mask_history: boolean;
   readonly chat_template: string | undefined;
+  readonly packing?: boolean;
+  readonly packing_strategy?: PackingStrategy;
 }
 
 /** The rows of a file as tokens. */
@@ -27,6 +30,8 @@ export interface SequenceFile {
   /** The place of each one's row in the file, from 0. */
   readonly places: readonly number[];
   readonly report: TokenizeReport;
+  /** Tokens that a row, or a packed sequence, has at most. */
+  readonly maxLength: number;
   /** The template that its chats are rendered with; absent where there are none. */
   readonly chatTemplate?: string;
 }
@@ -42,9 +47,11 @@ export async function sequenceReader(
 ): Promise<(file: RowFile<Example>) => SequenceFile> {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
+  const { truncation, packing_strategy = "bfd" } = settings;
+  const packing = settings.packing === true && packing_strategy;
   const options = {
-    maxLength,
-    truncation: settings.truncation,
+    maxLength: lengthToKeep(maxLength, { packing, truncation }),
+    truncation,
     maskPrompt: settings.completion_only_loss,
     assistantOnlyLoss: settings.assistant_only_loss,
     maskHistory: settings.mask_history,
@@ -59,7 +66,7 @@ export async function sequenceReader(
     const chats = rows.filter(isChat);
     const chatTemplate = chats.length > 0 ? templateFor(chats.every(usesTools)).source : undefined;
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
-    return { ...result, ...(chatTemplate !== undefined && { chatTemplate }) };
+    return { ...result, maxLength, ...(chatTemplate !== undefined && { chatTemplate }) };
   };
 }
 

@@ -1,6 +1,7 @@
 // Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 import { LORA_DEFAULTS } from "../adapters/lora.ts";
+import { PACKING_STRATEGIES } from "../data/packing.ts";
 import { TOKENIZE_DEFAULTS } from "../data/tokenize-options.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
@@ -102,7 +103,7 @@ const ADAPTER_REVISION = optionalText({
   placeholder: "name",
   help: "branch, tag or commit of the adapter, where that is a hub repository",
 });
-const TRAIN_BATCH = "sequences in a micro-batch: more need more memory";
+const TRAIN_BATCH = "rows in a micro-batch, or packed sequences: more need more memory";
 
 /** `webgpu-lora train`. */
 export const TRAIN_OPTIONS = {
@@ -223,6 +224,20 @@ export const TRAIN_OPTIONS = {
     help: "gradients are clipped to this norm; 0: never",
   }),
   ...DATA_OPTIONS,
+  packing: flag({
+    fallback: Boolean(TRAINER_DEFAULTS.packing),
+    help: "put several rows into one sequence of max_length, none of which sees another: nothing is padded",
+    aliases: ["sample_packing"],
+  }),
+  packing_strategy: choice({
+    choices: PACKING_STRATEGIES,
+    fallback: "bfd",
+    help: "bfd packs whole rows; bfd_split splits those longer than max_length, wrapped cuts wherever a sequence is full",
+  }),
+  group_by_length: flag({
+    fallback: TRAINER_DEFAULTS.groupByLength,
+    help: "draw rows of like lengths into a batch, so that little is padded",
+  }),
   gradient_checkpointing: flag({
     fallback: TRAINER_DEFAULTS.gradientCheckpointing,
     help: "recompute activations in the backward pass: less memory, a third more time",

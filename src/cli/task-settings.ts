@@ -7,6 +7,18 @@ export function hasLabels(task: Task): boolean {
   return task.endsWith("classification");
 }
 
+/** Whether rows may share a sequence: pairs are told apart from the others of their batch, which packing would change. */
+function canPack(task: Task): boolean {
+  return PACKED.has(task);
+}
+
+const PACKED: ReadonlySet<Task> = new Set([
+  "causal-lm",
+  "masked-lm",
+  "sequence-classification",
+  "token-classification",
+]);
+
 /** Settings that only some tasks have a use for. */
 const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   completion_only_loss: (task) => task === "causal-lm",
@@ -15,6 +27,9 @@ const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   chat_template: (task) => task === "causal-lm",
   max_length: (task) => task !== "image-classification",
   truncation: (task) => task !== "image-classification",
+  packing: canPack,
+  packing_strategy: canPack,
+  group_by_length: (task) => task === "sentence-embedding" || canPack(task),
   labels: hasLabels,
 };
 

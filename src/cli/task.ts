@@ -5,6 +5,7 @@ import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
 import type { RowFile } from "./data-files.ts";
+import { describePacking } from "./format.ts";
 import type { DataSettings } from "./sequences.ts";
 
 /** How a model does on some rows, as numbers and as text. */
@@ -51,6 +52,8 @@ export interface Prepared<I> {
   readonly places: readonly number[];
   readonly report?: object;
   readonly chatTemplate?: string;
+  /** Tokens that an item has at most; absent where it has none. */
+  readonly maxLength?: number;
 }
 
 /** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
@@ -85,13 +88,19 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     async bind(loaded, settings, note) {
       requireTask(loaded, parts.task);
       const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
-      const { items, places, report = {}, chatTemplate } = await parts.prepare(model, file, settings, note);
+      const prepared = await parts.prepare(model, file, settings, note);
+      const { items, places, report = {}, chatTemplate, maxLength } = prepared;
       const nameRow = (item: number) => file.nameOf(places[item] as number);
       return {
         report,
         ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>
-          trainObjective(parts.objective(model), parameters, items, { ...options, nameRow }),
+          trainObjective(parts.objective(model), parameters, items, {
+            ...options,
+            ...(maxLength !== undefined && { maxLength }),
+            nameRow,
+            onPacking: (packed) => note(describePacking(packed)),
+          }),
         evaluate: (batchSize) => parts.evaluate(model, items, { batchSize, nameRow }),
       };
     },

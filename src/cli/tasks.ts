@@ -210,7 +210,7 @@ function openTexts<R extends TextRow>(
     const check = new RowCheck({ tokenizer, rows: model.config.vocabSize });
     for (const [i, item] of items.entries()) check.add((places[i] as number) + 1, idsOf(item));
     check.finish(path);
-    return { items, places };
+    return { items, places, maxLength };
   };
   return { kept, encoder: textEncoder(tokenizer, maxLength), known };
 }

@@ -1,5 +1,5 @@
 import type { Document, Layout } from "../nn/geometry.ts";
-import { largest } from "../util/arrays.ts";
+import { append, largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import { IGNORE_INDEX, type LabelledTokens } from "./sequence.ts";
@@ -21,29 +21,55 @@ export interface Batch extends TokenBatch {
 }
 
 /** How items are grouped. */
-export interface GroupOptions {
+export interface GroupOptions<T> {
   /** Items in a group; the last group of an epoch may have fewer. */
   batchSize: number;
   /** Shuffles by this seed and the epoch; the order stays as given without it. */
   shuffleSeed?: number;
   /** Which pass over the data this is, from 0. */
   epoch?: number;
+  /** Tokens of an item: where it is given, a group holds items of like lengths, so that little is padded. */
+  lengthOf?: (item: T) => number;
 }
 
 /** Cuts the items of one epoch into groups. Equal seed and epoch give equal groups. */
 export function makeGroups<T>(
   items: readonly T[],
-  { batchSize, shuffleSeed, epoch = 0 }: GroupOptions,
+  { batchSize, shuffleSeed, epoch = 0, lengthOf }: GroupOptions<T>,
 ): T[][] {
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     fail("makeGroups", `batchSize is ${batchSize}, wanted 1 or more`);
   }
   if (items.length === 0) fail("makeGroups", "there are no items");
-  const ordered = [...items];
-  if (shuffleSeed !== undefined) createRandom(shuffleSeed).fork("batches").fork(epoch).shuffle(ordered);
+  const given = [...items];
+  if (shuffleSeed !== undefined) createRandom(shuffleSeed).fork("batches").fork(epoch).shuffle(given);
+  const ordered = lengthOf ? groupByLength(given, batchSize, lengthOf) : given;
   const groups: T[][] = [];
   for (let at = 0; at < ordered.length; at += batchSize) groups.push(ordered.slice(at, at + batchSize));
   return groups;
+}
+
+/** Groups of which items are sorted together; transformers' number. */
+const GROUPS_SORTED = 50;
+
+/**
+ * Sorts the items of so many groups at a time by falling length: neighbours are alike, and still others in each epoch. The longest
+ * of all comes first, so that a lack of memory shows at once. transformers' `LengthGroupedSampler`.
+ */
+function groupByLength<T>(items: readonly T[], batchSize: number, lengthOf: (item: T) => number): T[] {
+  const groups = Math.max(1, Math.min(GROUPS_SORTED, Math.floor(items.length / (4 * batchSize))));
+  const sorted: T[] = [];
+  for (let at = 0; at < items.length; at += groups * batchSize) {
+    const together = items.slice(at, at + groups * batchSize);
+    append(
+      sorted,
+      together.sort((a, b) => lengthOf(b) - lengthOf(a)),
+    );
+  }
+  const most = largest(sorted.map(lengthOf));
+  const longest = sorted.findIndex((item) => lengthOf(item) === most);
+  [sorted[0], sorted[longest]] = [sorted[longest] as T, sorted[0] as T];
+  return sorted;
 }
 
 /** How rows are padded. */
@@ -107,8 +133,8 @@ export function padRows(rows: readonly (readonly number[])[], options: PaddingOp
   );
 }
 
-/** Sequences as one batch, some in each row: a packed batch. */
-export function collateRows(rows: readonly (readonly LabelledTokens[])[], options: PaddingOptions): Batch {
+/** Sequences as one batch, one or more in each row. */
+export function collateRows(rows: readonly (readonly LabelledTokens[])[], options?: PaddingOptions): Batch {
   const batch = packRows(
     rows.map((sequences) => sequences.map(({ inputIds }) => inputIds)),
     options,
@@ -118,14 +144,6 @@ export function collateRows(rows: readonly (readonly LabelledTokens[])[], option
   const labels = fillDocuments(unlabelled, batch, given);
   const terms = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
   return { ...batch, labels, terms };
-}
-
-/** Sequences as one batch, each in a row of its own. */
-export function collate(sequences: readonly LabelledTokens[], options: PaddingOptions): Batch {
-  return collateRows(
-    sequences.map((sequence) => [sequence]),
-    options,
-  );
 }
 
 /** A group of items and its place in the run. */
@@ -144,7 +162,7 @@ export interface StreamedGroup<T> {
  */
 export function* groupStream<T>(
   items: readonly T[],
-  { epoch = 0, index = 0, ...options }: GroupOptions & { index?: number },
+  { epoch = 0, index = 0, ...options }: GroupOptions<T> & { index?: number },
 ): Generator<StreamedGroup<T>, never, undefined> {
   for (let first = index; ; epoch++, first = 0) {
     const groups = makeGroups(items, { ...options, epoch });

@@ -8,8 +8,11 @@ export const rowName = (place: number): string => `row ${place + 1}`;
 
 /** What knows which items can be used. */
 export interface ItemJudge<Item> {
-  /** What is wrong with an item, to follow its number in a message; undefined where it can be used. */
-  problemOf?(item: Item): string | undefined;
+  /**
+   * What is wrong with an item, to follow its number in a message; undefined where it can be used.
+   * @param isSplit it may be of any length, for it is split; only for items of which parts can be used
+   */
+  problemOf?(item: Item, isSplit?: boolean): string | undefined;
 }
 
 /**
@@ -18,12 +21,19 @@ export interface ItemJudge<Item> {
  * @param where the function, for messages
  * @throws LoraError naming the items that cannot be used by their numbers, from 1
  */
-export function checkItems<Item>(where: string, items: readonly Item[], judge: ItemJudge<Item>): void {
+export function checkItems<Item>(
+  where: string,
+  items: readonly Item[],
+  judge: ItemJudge<Item>,
+  isSplit = false,
+): void {
   if (!Array.isArray(items)) fail(where, `the rows are ${describe(items)}, wanted a list`);
   if (!judge.problemOf) return;
   const problems = new Problems();
   for (const [i, item] of items.entries()) {
-    const problem = isObject(item) ? judge.problemOf(item as Item) : `is ${describe(item)}, wanted an object`;
+    const problem = isObject(item)
+      ? judge.problemOf(item as Item, isSplit)
+      : `is ${describe(item)}, wanted an object`;
     if (problem !== undefined) problems.push(`${rowName(i)} ${problem}`);
   }
   failAll(where, problems, "leave these rows out, or mend what makes them");

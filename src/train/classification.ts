@@ -1,20 +1,13 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, collate, fillDocuments, padRows, type TokenBatch } from "../data/batch.ts";
-import {
-  checkItems,
-  type ItemJudge,
-  idsProblem,
-  labelProblem,
-  labelsProblem,
-  segmentsProblem,
-} from "../data/check-items.ts";
+import { type Batch, collateRows, fillDocuments, packRows, type TokenBatch } from "../data/batch.ts";
+import { checkItems, idsProblem, labelProblem, labelsProblem, segmentsProblem } from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";
 import { checkModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { uploadTokens } from "./language-modelling.ts";
-import type { Counted, Objective, PassContext } from "./objective.ts";
+import { type Counted, inRows, type Objective, type PassContext } from "./objective.ts";
 
 /** Objective of a classifier, whose scores can be looked at too. */
 export interface ClassifierObjective<Item, B extends Counted> extends Objective<Item, B> {
@@ -47,16 +40,19 @@ export function sequenceClassification(
 ): ClassifierObjective<LabelledText, LabelledTexts> {
   checkModel("sequenceClassification", model);
   const { config, labels: classes } = model;
+  const problemOf = ({ inputIds, segments, label }: LabelledText) =>
+    idsProblem(inputIds, config) ??
+    segmentsProblem(segments, inputIds.length, config) ??
+    labelProblem(label, classes.length);
   return classifier(model, {
-    problemOf: ({ inputIds, segments, label }) =>
-      idsProblem(inputIds, config) ??
-      segmentsProblem(segments, inputIds.length, config) ??
-      labelProblem(label, classes.length),
-    collate(items) {
-      const rows = padRows(items.map(({ inputIds }) => inputIds));
+    problemOf,
+    lengthOf: ({ inputIds }) => inputIds.length,
+    ...inRows({ problemOf }, (rows: readonly (readonly LabelledText[])[]) => {
+      const batch = packRows(rows.map((row) => row.map(({ inputIds }) => inputIds)));
+      const items = rows.flat();
       const labels = Int32Array.from(items, ({ label }) => label);
-      return { ...rows, ...segmentsOf(items, rows), labels, terms: items.length };
-    },
+      return { ...batch, ...segmentsOf(items, batch), labels, terms: items.length };
+    }),
     logits: (batch, context) => textLogits(model, batch, context),
   });
 }
@@ -74,10 +70,12 @@ export function tokenClassification(
 ): ClassifierObjective<LabelledTokens, Batch> {
   checkModel("tokenClassification", model);
   const { config, labels: classes } = model;
+  const problemOf = ({ inputIds, labels }: LabelledTokens) =>
+    idsProblem(inputIds, config) ?? labelsProblem(labels, inputIds.length, classes.length);
   return classifier(model, {
-    problemOf: ({ inputIds, labels }) =>
-      idsProblem(inputIds, config) ?? labelsProblem(labels, inputIds.length, classes.length),
-    collate: (items) => collate(items, {}),
+    problemOf,
+    lengthOf: ({ inputIds }) => inputIds.length,
+    ...inRows({ problemOf }, (rows: readonly (readonly LabelledTokens[])[]) => collateRows(rows)),
     logits: (batch, context) => textLogits(model, batch, context),
   });
 }
@@ -104,9 +102,11 @@ export function imageClassification(
   checkModel("imageClassification", model);
   const { channels, height, width } = model.image;
   const size = channels * height * width;
+  const problemOf = ({ label }: LabelledImage) => labelProblem(label, model.labels.length);
   return classifier(model, {
-    problemOf: ({ label }) => labelProblem(label, model.labels.length),
+    problemOf,
     collate(items) {
+      checkItems("collate", items, { problemOf });
       const pixels = new Float32Array(items.length * size);
       for (const [i, item] of items.entries()) pixels.set(pixelsOf(item, size), i * size);
       const labels = Int32Array.from(items, ({ label }) => label);
@@ -141,14 +141,10 @@ function textLogits(
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
   { device, root, labels: labelNames }: Pick<ImageClassifier, "device" | "root" | "labels">,
-  parts: Pick<ClassifierObjective<Item, B>, "collate" | "logits"> & Required<ItemJudge<Item>>,
+  parts: Omit<ClassifierObjective<Item, B>, "device" | "root" | "labelNames" | "labelsOf" | "loss">,
 ): ClassifierObjective<Item, B> {
   return {
     ...parts,
-    collate(items, random) {
-      checkItems("collate", items, parts);
-      return parts.collate(items, random);
-    },
     device,
     root,
     labelNames,

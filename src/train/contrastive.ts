@@ -51,6 +51,7 @@ export function contrastive(
     device,
     root,
     problemOf,
+    lengthOf: ({ first, second }) => first.length + second.length,
     collate(items) {
       checkItems("collate", items, { problemOf });
       const first = padRows(items.map(({ first }) => first));

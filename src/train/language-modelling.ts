@@ -1,5 +1,5 @@
 import { linearCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, collate, type TokenBatch } from "../data/batch.ts";
+import { type Batch, collateRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
@@ -7,7 +7,7 @@ import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/mo
 import { placeTokens } from "../nn/geometry.ts";
 import { type Context, checkModel } from "../nn/module.ts";
 import type { Random } from "../util/random.ts";
-import type { Objective } from "./objective.ts";
+import { inRows, type Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
@@ -15,14 +15,19 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   const { device, root, config, head, headOptions } = model;
   // A row's last token is predicted and predicts nothing, so that it may be one more than the model has positions.
   const limits = { ...config, maxPositions: config.maxPositions + 1 };
-  const problemOf = (item: Sequence) => tokensProblem(item, limits, head);
+  const anyLength = { ...config, maxPositions: Number.POSITIVE_INFINITY };
+  const problemOf = (item: Sequence, isSplit = false) =>
+    tokensProblem(item, isSplit ? anyLength : limits, head);
   return {
     device,
     root,
     problemOf,
-    collate(items) {
-      checkItems("collate", items, { problemOf });
-      return collate(items.map(predictable), { padTokenId: 0 });
+    lengthOf,
+    ...inRows({ problemOf }, (rows) => collateRows(rows.map((row) => row.map(predictable)))),
+    slice(item, from, to) {
+      const labels = item.labels.slice(from, to);
+      const isLearnt = labels.some((label, i) => i > 0 && label !== IGNORE_INDEX);
+      return isLearnt ? { inputIds: item.inputIds.slice(from, to), labels } : undefined;
     },
     loss(batch, context, scale) {
       const { ids, ...tokens } = uploadTokens(model, batch);
@@ -31,6 +36,8 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     },
   };
 }
+
+const lengthOf = ({ inputIds }: LabelledTokens) => inputIds.length;
 
 /** Nothing predicts the first token: its label must not count, though `labels` may be a copy of `inputIds`. */
 function predictable(sequence: Sequence): Sequence {
@@ -54,11 +61,13 @@ export function maskedLanguageModelling(
     root,
     // A mask gives the labels; what it makes is checked when it is made.
     problemOf: mask ? ({ inputIds }) => idsProblem(inputIds, config) : problemOf,
-    collate(items, random) {
-      const masked = mask ? items.map((item, i) => mask(item, random.fork(i))) : items;
-      checkItems("collate", masked, { problemOf });
-      return collate(masked, {});
-    },
+    lengthOf,
+    ...inRows({}, (rows, random) => {
+      let i = 0;
+      const masked = mask ? rows.map((row) => row.map((item) => mask(item, random.fork(i++)))) : rows;
+      checkItems("collate", masked.flat(), { problemOf });
+      return collateRows(masked);
+    }),
     loss(batch, context, scale) {
       const { ids, ...tokens } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...tokens });

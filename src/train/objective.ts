@@ -1,4 +1,4 @@
-import type { ItemJudge } from "../data/check-items.ts";
+import { checkItems, type ItemJudge } from "../data/check-items.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Context, type Module, requireLive } from "../nn/module.ts";
@@ -24,8 +24,34 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   readonly root?: Module | undefined;
   /** Puts the items of a micro-batch together; `random` belongs to this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
+  /** Tokens of an item. Absent where all are alike, as images are. */
+  lengthOf?(item: Item): number;
+  /** The same with several items in each row, none of which sees another. Absent where items cannot share a row. */
+  pack?(rows: readonly (readonly Item[])[], random: Random): B;
+  /** Some tokens of an item, as an item; undefined where nothing is learnt of them. Absent where a part makes no sense. */
+  slice?(item: Item, from: number, to: number): Item | undefined;
   /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
   loss(batch: B, context: PassContext, scale: number): Tensor;
+}
+
+/** How items that may share a row are put together: packed, or each in a row of its own. */
+export function inRows<Item, B>(
+  judge: ItemJudge<Item>,
+  pack: (rows: readonly (readonly Item[])[], random: Random) => B,
+) {
+  return {
+    pack(rows: readonly (readonly Item[])[], random: Random): B {
+      checkItems("collate", rows.flat(), judge);
+      return pack(rows, random);
+    },
+    collate(items: readonly Item[], random: Random): B {
+      checkItems("collate", items, judge);
+      return pack(
+        items.map((item) => [item]),
+        random,
+      );
+    },
+  };
 }
 
 const OBJECTIVE = required(

@@ -5,8 +5,9 @@ import { renderPrompt } from "../data/chat/encode-chat.ts";
 import { endOfTurnToken } from "../data/chat/end-of-turn.ts";
 import { rowName } from "../data/check-items.ts";
 import { type Example, usesTools } from "../data/examples.ts";
+import { lengthToKeep } from "../data/packing.ts";
 import { encodePrompt } from "../data/special-frame.ts";
-import { tokenizeExamples } from "../data/tokenize.ts";
+import { type Tokenized, tokenizeExamples } from "../data/tokenize.ts";
 import { defaultMaxLength, TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
 import { alienToken, REMEDY } from "../data/vocabulary.ts";
@@ -68,9 +69,9 @@ export async function* train(
   requireModel("train", model);
   checkOptions("train", { adapter }, { adapter: TRAINABLE });
   requireTrainable("train", adapter.parameters, model.root);
-  const { sequences, report, nameRow } = tokenize(model, examples, options);
+  const { sequences, report, nameRow, maxLength } = tokenize(model, examples, options);
   options.onData?.(report);
-  const settings = { ...pickOptions(options, TRAINER_RULES), nameRow };
+  const settings = { ...pickOptions(options, TRAINER_RULES), nameRow, maxLength };
   yield* trainSequences(model, adapter.parameters, sequences, settings);
 }
 
@@ -98,21 +99,21 @@ export async function evaluate(
 function tokenize(
   model: Model,
   examples: readonly Example[],
-  options: Partial<TokenizeOptions> & Pick<EvaluationOptions, "nameRow">,
-): ReturnType<typeof tokenizeExamples> & Required<Pick<EvaluationOptions, "nameRow">> {
+  options: Partial<TokenizeOptions> & Pick<TrainerOptions, "nameRow" | "packing">,
+): Tokenized & Required<Pick<TrainerOptions, "nameRow" | "maxLength">> {
   const { maxPositions, vocabSize } = model.config;
   const { maxLength = defaultMaxLength(maxPositions), nameRow = rowName } = options;
   if (maxLength > maxPositions) {
     const got = `maxLength is ${maxLength}, more than the model's ${maxPositions} positions`;
     fail("maxLength", got, `give at most ${maxPositions}, or leave it out`);
   }
-  const settled = { ...pickOptions(options, TOKENIZE_RULES), maxLength };
+  const settled = { ...pickOptions(options, TOKENIZE_RULES), maxLength: lengthToKeep(maxLength, options) };
   const tokens = tokenizeExamples(examples, requireTokenizer(model), settled, {
     name: model.name,
     chatTemplates: model.chatTemplates,
     embeddingRows: vocabSize,
   });
-  return { ...tokens, nameRow: (sequence) => nameRow(tokens.places[sequence] as number) };
+  return { ...tokens, maxLength, nameRow: (sequence) => nameRow(tokens.places[sequence] as number) };
 }
 
 /** Options of {@link generate}. */

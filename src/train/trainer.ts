@@ -1,7 +1,9 @@
 import { requireTrainable } from "../adapters/adapter.ts";
 import { groupStream } from "../data/batch.ts";
 import { checkItems, rowName } from "../data/check-items.ts";
+import { PACKING_STRATEGIES, splitsItems } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
+import { TOKENIZE_RULES } from "../data/tokenize-options.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { Mirror } from "../nn/mirror.ts";
@@ -12,6 +14,7 @@ import {
   type Bounds,
   callback,
   checkOptions,
+  either,
   FACTOR,
   flag,
   integer,
@@ -27,17 +30,18 @@ import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
+import { type PackingOptions, packRun } from "./packed.ts";
 import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
 import { Skips } from "./skips.ts";
 
 /** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
-export interface TrainerOptions extends AdamWOptions {
+export interface TrainerOptions extends AdamWOptions, PackingOptions {
   /** Optimiser steps; wins over `epochs`. */
   maxSteps?: number;
   /** Passes over the data where `maxSteps` is not given; 1 unless given. */
   epochs?: number;
-  /** Sequences in a micro-batch; 4 unless given. */
+  /** Sequences in a micro-batch, packed ones where rows are packed; 4 unless given. */
   batchSize?: number;
   /** Micro-batches in an optimiser step, 1 unless given; the last step of an epoch has those that are left, as in transformers. */
   gradientAccumulationSteps?: number;
@@ -53,8 +57,8 @@ export interface TrainerOptions extends AdamWOptions {
   seed?: number;
   /** Draw the rows in another order each epoch; true unless given. */
   shuffle?: boolean;
-  /** What messages call an item, by its place from 0; `row 1` and so on unless given. */
-  nameRow?: (place: number) => string;
+  /** Draws rows of like lengths into a batch, so that little is padded; false unless given. */
+  groupByLength?: boolean;
 }
 
 /** What one optimiser step did. */
@@ -88,8 +92,9 @@ export interface StepMetrics {
 }
 
 /** Options that have a value where none is given. */
-type Defaults = Required<Omit<TrainerOptions, "maxSteps" | "nameRow">>;
-type RunSettings = Defaults & Pick<TrainerOptions, "maxSteps" | "nameRow">;
+type Defaults = Required<Omit<TrainerOptions, Absent>>;
+type Absent = "maxSteps" | "nameRow" | "maxLength" | "onPacking";
+type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
 
 /** What holds where nothing is said, here and on the command line. */
 export const TRAINER_DEFAULTS: Defaults = {
@@ -102,6 +107,8 @@ export const TRAINER_DEFAULTS: Defaults = {
   gradientCheckpointing: false,
   seed: 0,
   shuffle: true,
+  groupByLength: false,
+  packing: false,
   ...ADAMW_DEFAULTS,
 };
 
@@ -129,6 +136,10 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   gradientCheckpointing: flag("grad_checkpoint"),
   seed: integer({ min: 0 }),
   shuffle: flag(),
+  groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
+  packing: either(flag("sample_packing"), oneOf(PACKING_STRATEGIES), "packing_strategy", "packingStrategy"),
+  maxLength: TOKENIZE_RULES.maxLength,
+  onPacking: callback(),
   nameRow: callback(),
   betas: {
     wanted: `a list of two numbers${inWords(BETA)}`,
@@ -172,9 +183,27 @@ export async function* trainObjective<Item, B extends Counted>(
   checkOptions("train", given, TRAINER_RULES);
   const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
   requireObjective("train", objective);
-  checkItems("train", items, objective);
+  checkItems("train", items, objective, splitsItems(options.packing));
   if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   requireTrainable("train", parameters, objective.root);
+  if (options.groupByLength) checkGroups(objective, options);
+  if (options.packing) {
+    const { objective: packed, packs, nameRow } = packRun(objective, items, options);
+    yield* trainItems(packed, parameters, packs, { ...options, nameRow });
+  } else yield* trainItems(objective, parameters, items, options);
+}
+
+function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: RunSettings): void {
+  if (packing) fail("groupByLength", "packed sequences are all of like lengths", "leave it out, or packing");
+  if (!lengthOf) fail("groupByLength", "the items of this objective have no lengths", "leave it out");
+}
+
+async function* trainItems<Item, B extends Counted>(
+  objective: Objective<Item, B>,
+  parameters: Parameters,
+  items: readonly Item[],
+  options: RunSettings,
+): AsyncGenerator<StepMetrics> {
   const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
   const optimizer = new AdamW(parameters, options);
   const mirror = await Mirror.open(parameters.flat);
@@ -237,12 +266,16 @@ interface StepBatches<B> {
 
 /** The micro-batches of one optimiser step after another. */
 function* stepBatches<Item, B extends Counted>(
-  { collate }: Objective<Item, B>,
+  { collate, lengthOf }: Objective<Item, B>,
   items: readonly Item[],
   options: RunSettings,
 ): Generator<StepBatches<B> & { epoch: number }, never> {
-  const { batchSize, gradientAccumulationSteps, seed, shuffle } = options;
-  const stream = groupStream([...items.keys()], { batchSize, ...(shuffle && { shuffleSeed: seed }) });
+  const { batchSize, gradientAccumulationSteps, seed, shuffle, groupByLength } = options;
+  const stream = groupStream([...items.keys()], {
+    batchSize,
+    ...(shuffle && { shuffleSeed: seed }),
+    ...(groupByLength && lengthOf && { lengthOf: (place: number) => lengthOf(items[place] as Item) }),
+  });
   const random = createRandom(seed).fork("collate");
   for (;;) {
     const micro = [stream.next().value];

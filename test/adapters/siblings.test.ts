@@ -2,13 +2,13 @@
 import { expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
-import { collate } from "../../src/data/batch.ts";
 import { modules, type Siblings } from "../../src/nn/module.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { collate } from "../support/layouts.ts";
 import { openTestTask } from "../support/task-fixtures.ts";
 
 async function adapted(options: LoraOptions) {

@@ -1,6 +1,8 @@
-import { expect, test } from "vitest";
-import { collate, groupStream, makeGroups } from "../../src/data/batch.ts";
+import { describe, expect, test } from "vitest";
+import { groupStream, makeGroups } from "../../src/data/batch.ts";
 import { IGNORE_INDEX } from "../../src/data/sequence.ts";
+import { createRandom } from "../../src/util/random.ts";
+import { collate } from "../support/layouts.ts";
 
 const sequence = (length: number, id: number) => ({
   inputIds: new Array<number>(length).fill(id),
@@ -55,6 +57,41 @@ test("the stream goes over the epochs and can begin anywhere", () => {
     [2, 1],
   ]);
   expect(take({ epoch: 1, index: 1 }, 4)).toEqual(all.slice(4));
+});
+
+describe("groups of like lengths", () => {
+  const random = createRandom(5);
+  const lengths = Array.from({ length: 1000 }, () => 1 + random.integer(100));
+  const group = (options: object, items: readonly number[] = lengths) =>
+    makeGroups([...items.keys()], { batchSize: 8, lengthOf: (i) => items[i]!, ...options });
+  const padded = (groups: number[][]) =>
+    groups.reduce((sum, places) => sum + places.length * Math.max(...places.map((i) => lengths[i]!)), 0);
+  const all = lengths.reduce((a, b) => a + b, 0);
+
+  test("hold every item once, and little padding", () => {
+    const groups = group({ shuffleSeed: 1 });
+    expect(groups.flat().sort((a, b) => a - b)).toEqual([...lengths.keys()]);
+    expect(padded(groups)).toBeLessThan(1.08 * all);
+    expect(padded(makeGroups([...lengths.keys()], { batchSize: 8, shuffleSeed: 1 }))).toBeGreaterThan(
+      1.6 * all,
+    );
+  });
+
+  test("begin with the longest item, and are others in each epoch", () => {
+    const [first, second] = [group({ shuffleSeed: 1 }), group({ shuffleSeed: 1, epoch: 1 })];
+    for (const groups of [first, second]) expect(lengths[groups[0]![0]!]).toBe(Math.max(...lengths));
+    const sets = (groups: number[][]) => groups.map((places) => String([...places].sort((a, b) => a - b)));
+    expect(new Set([...sets(first), ...sets(second)]).size).toBeGreaterThan(1.9 * first.length);
+    expect(group({ shuffleSeed: 1 })).toEqual(first);
+  });
+
+  test("of fewer items than fill a few groups too", () => {
+    for (let n = 1; n < 40; n++) {
+      const groups = group({ shuffleSeed: n }, lengths.slice(0, n));
+      expect(groups.flat().sort((a, b) => a - b)).toEqual([...new Array(n).keys()]);
+      expect(groups).toHaveLength(Math.ceil(n / 8));
+    }
+  });
 });
 
 test("refuses nonsense", () => {

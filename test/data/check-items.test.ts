@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { collate, padRows } from "../../src/data/batch.ts";
+import { padRows } from "../../src/data/batch.ts";
 import { checkItems, idsProblem, labelProblem, labelsProblem } from "../../src/data/check-items.ts";
+import { collate } from "../support/layouts.ts";
 
 const LIMITS = { vocabSize: 10, maxPositions: 4 };
 const WHOLE = /wanted a whole number from 0 to 9/;

@@ -1,5 +1,5 @@
 // The same items as batches that lie differently: what a model makes of them must not depend on it.
-import { collateRows, type PaddingOptions, packRows } from "../../src/data/batch.ts";
+import { type Batch, collateRows, type PaddingOptions, packRows } from "../../src/data/batch.ts";
 import type { LabelledTokens } from "../../src/data/sequence.ts";
 import type { Task } from "../../src/models/model.ts";
 import type { LabelledText } from "../../src/train/classification.ts";
@@ -9,6 +9,14 @@ import type { Counted } from "../../src/train/objective.ts";
 /** How items become rows: the items of each, by index, and how these are padded. */
 export interface RowsOfItems extends PaddingOptions {
   rows: readonly (readonly number[])[];
+}
+
+/** Sequences as one batch, each in a row of its own. */
+export function collate(sequences: readonly LabelledTokens[], options?: PaddingOptions): Batch {
+  return collateRows(
+    sequences.map((sequence) => [sequence]),
+    options,
+  );
 }
 
 /** Ways to lay out three items. The first is the usual one. */

@@ -3,7 +3,6 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { linearCrossEntropy } from "../../src/autograd/loss.ts";
 import { Tape } from "../../src/autograd/tape.ts";
-import { collate } from "../../src/data/batch.ts";
 import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
 import { isLinear } from "../../src/nn/linear.ts";
@@ -13,6 +12,7 @@ import { AdamW } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { contextOf } from "../support/context.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { collate } from "../support/layouts.ts";
 
 const folder = fixturePath("llama-gqa");
 const tokens = (length: number) => Array.from({ length }, (_, i) => (i * 7 + 3) % 97);

@@ -2,6 +2,7 @@ import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { isExcluded } from "../../adapters/targets.ts";
 import { labelNames } from "../../data/labelled.ts";
+import { splitsItems } from "../../data/packing.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";
@@ -52,7 +53,7 @@ export async function runTrain(
   print(describeParameters(trainableCount(adapter), parameters));
 
   const train = await data.train.bind(model, settings, print);
-  const valid = await data.valid?.bind(model, settings, print);
+  const valid = await data.valid?.bind(model, { ...settings, packing: false }, print);
   return runSteps({ model, adapter, train, valid, settings, terminal });
 }
 
@@ -79,10 +80,24 @@ export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void
     const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
     fail("per_device_train_batch_size", message, "give 2 or more");
   }
+  checkPacking(settled);
   if (settings.resume_adapter_file === undefined) return;
   const settledBefore = ADAPTER_KEYS.filter((key) => given.has(key));
   const problems = settledBefore.map((key) => `${key} comes from the adapter that is resumed`);
   failAll("resume_adapter_file", problems, `leave out ${settledBefore.map(flagName).join(", ")}`);
+}
+
+function checkPacking({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
+  const { packing, packing_strategy, group_by_length, task } = settings;
+  if (!packing && given.has("packing_strategy")) {
+    fail("packing_strategy", "nothing is packed", "give --packing too");
+  }
+  if (packing && splitsItems(packing_strategy) && task !== "causal-lm") {
+    fail("packing_strategy", `${packing_strategy} splits rows, and those of ${task} are wholes`, "give bfd");
+  }
+  if (packing && group_by_length) {
+    fail("group_by_length", "packed sequences are all of like lengths", "leave it out, or packing");
+  }
 }
 
 /** PEFT's fields; what is not given stays away, for an empty list of layers would mean something else. */
