@@ -18,7 +18,7 @@ export function patternMatcher(pattern: Pattern): PatternMatcher {
 }
 
 /** Steps that all keys of a pattern may take together: a second. */
-const STEPS = 30_000_000;
+const STEPS = 20_000_000;
 
 /** The path or name that a key stands for, where it is nothing but that: most are, as PEFT and we write them. */
 const PLAIN = /^(\^?)((?:\w|\\\.)+)$/;

@@ -37,6 +37,6 @@ test.each(Object.entries(CASES))(
     if (process.env.HOSTILE_TIMES)
       console.log(`${_}: ${result.seconds.toFixed(2)} s, ${result.megabytes.toFixed(0)} MB`);
     expect(result.message).toMatch(message);
-    expect(result.megabytes).toBeLessThan(250);
+    expect(result.megabytes).toBeLessThan(230);
   },
 );

@@ -1,3 +1,18 @@
+const known = new Map<string, CharacterSet>();
+
+/** Sets that are kept: expressions have the same ones over and over. */
+const MOST_KEPT = 1000;
+
+/** The set that a source stands for. */
+export function characterSet(source: string): CharacterSet {
+  const found = known.get(source);
+  if (found) return found;
+  if (known.size >= MOST_KEPT) known.clear();
+  const set = new CharacterSet(source);
+  known.set(source, set);
+  return set;
+}
+
 /** Characters that an expression of one character matches, each looked up once. */
 export class CharacterSet {
   readonly #expression: RegExp;

@@ -1,4 +1,4 @@
-import { CharacterSet } from "./character-set.ts";
+import { type CharacterSet, characterSet } from "./character-set.ts";
 import { type Expression, ExpressionError } from "./expression.ts";
 import { compile, OP, type Program } from "./program.ts";
 
@@ -21,7 +21,7 @@ export class Matcher {
   /** @throws ExpressionError where the expression is too large */
   constructor(expression: Expression, budget: Budget = { steps: Infinity }) {
     this.#program = compile(expression);
-    this.#sets = this.#program.sets.map((source) => new CharacterSet(source));
+    this.#sets = this.#program.sets.map(characterSet);
     this.#budget = budget;
   }
 
