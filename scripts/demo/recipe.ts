@@ -47,3 +47,15 @@ export const DEMO = {
   learningRate: 8e-3,
   warmupSteps: 5,
 };
+
+/** What the demo of chats does with it. */
+export const CHAT_DEMO = {
+  train: 200,
+  test: 20,
+  r: 8,
+  alpha: 16,
+  epochs: 5,
+  batchSize: 8,
+  learningRate: 5e-3,
+  warmupSteps: 5,
+};

@@ -2,7 +2,7 @@ import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */
-const ECHO_MILLISECONDS = 1000;
+export const ECHO_MILLISECONDS = 1000;
 
 /** Whether the user, or the machine's owner, wants the process to end. */
 export interface Interrupt {

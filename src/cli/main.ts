@@ -3,8 +3,10 @@ import { isatty } from "node:tty";
 import { Command, CommanderError } from "commander";
 import { readTextFile } from "../platform/node-text.ts";
 import { type FailureKind, LoraError } from "../util/fail.ts";
+import { CHAT_OPTIONS, GENERATE_OPTIONS } from "./answer-tables.ts";
 import { runBench } from "./commands/bench.ts";
 import { checkCacheRmSettings, runCacheList, runCacheRm } from "./commands/cache.ts";
+import { runChat } from "./commands/chat.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
@@ -20,7 +22,6 @@ import {
   CACHE_RM_OPTIONS,
   ENV_OPTIONS,
   EVAL_OPTIONS,
-  GENERATE_OPTIONS,
   MERGE_OPTIONS,
   TRAIN_OPTIONS,
 } from "./tables.ts";
@@ -117,6 +118,10 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     table: GENERATE_OPTIONS,
     check: checkGenerateSettings,
     run: runGenerate,
+  });
+  add("chat", "answer questions at the terminal, by the model and its adapters side by side", {
+    table: CHAT_OPTIONS,
+    run: runChat,
   });
   add("eval", "measure loss and perplexity on rows of text", {
     table: EVAL_OPTIONS,

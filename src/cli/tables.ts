@@ -1,12 +1,10 @@
-// Every option of every command, once: flags are these names in kebab case, configuration keys in snake_case.
+// Every option of every command, those of answers in answer-tables.ts, once: flags are these names in kebab case, configuration keys in snake_case.
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 import { LORA_DEFAULTS } from "../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../data/packing.ts";
 import { TOKENIZE_DEFAULTS } from "../data/tokenize-options.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
-import { GENERATE_DEFAULTS } from "../train/generate.ts";
-import { SAMPLING_BOUNDS } from "../train/sample.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../train/trainer.ts";
 import { FACTOR, inWords, isWithin } from "../util/options.ts";
@@ -24,7 +22,8 @@ import {
   texts,
 } from "./options.ts";
 
-const MODEL_OPTIONS = {
+/** Which model. */
+export const MODEL_OPTIONS = {
   model: text({
     placeholder: "ref",
     help: "folder, URL or hub id owner/name[@revision] of the model",
@@ -55,7 +54,8 @@ const LABELS = texts({
   help: "names of the classes, in order; by default those of the adapter, the model or the data",
 });
 
-const CHAT_TEMPLATE = optionalText({
+/** What chats are rendered with. */
+export const CHAT_TEMPLATE = optionalText({
   placeholder: "file|name",
   help: "what chats are rendered with: a .jinja file, or the name of one of the model's templates",
   aliases: ["chat_template_path"],
@@ -89,17 +89,20 @@ const DATA_OPTIONS = {
   chat_template: CHAT_TEMPLATE,
 };
 
-const SEED = integer({
+/** Of all that is random. */
+export const SEED = integer({
   fallback: TRAINER_DEFAULTS.seed,
   min: 0,
   help: "the same seed on the same device gives the same result",
 });
-const ADAPTER_PATH = optionalText({
+/** Which adapter. */
+export const ADAPTER_PATH = optionalText({
   placeholder: "ref",
   help: "folder, URL or hub id of a PEFT LoRA adapter",
   aliases: ["adapter"],
 });
-const ADAPTER_REVISION = optionalText({
+/** Which version of it. */
+export const ADAPTER_REVISION = optionalText({
   placeholder: "name",
   help: "branch, tag or commit of the adapter, where that is a hub repository",
 });
@@ -262,49 +265,6 @@ export const TRAIN_OPTIONS = {
     help: "steps between two saved checkpoint-N folders; 0: none",
     aliases: ["save_every"],
   }),
-};
-
-/** `webgpu-lora generate`. */
-export const GENERATE_OPTIONS = {
-  ...MODEL_OPTIONS,
-  adapter_path: ADAPTER_PATH,
-  adapter_revision: ADAPTER_REVISION,
-  prompt: optionalText({ placeholder: "text", help: "the text to continue; - reads standard input" }),
-  messages: optionalText({
-    placeholder: "file",
-    help: "a JSON file with the messages of a chat to answer, instead of a prompt; - reads standard input",
-  }),
-  chat_template: CHAT_TEMPLATE,
-  max_tokens: integer({
-    fallback: GENERATE_DEFAULTS.maxNewTokens,
-    min: 1,
-    help: "tokens at most",
-    aliases: ["max_new_tokens"],
-  }),
-  temperature: number({
-    fallback: GENERATE_DEFAULTS.temperature,
-    ...SAMPLING_BOUNDS.temperature,
-    help: "0 takes the most likely token; this and what follows: by default as the model's generation_config.json says",
-    aliases: ["temp"],
-  }),
-  top_k: integer({ fallback: GENERATE_DEFAULTS.topK, min: 0, help: "only the k most likely tokens; 0: all" }),
-  top_p: number({
-    fallback: GENERATE_DEFAULTS.topP,
-    ...SAMPLING_BOUNDS.topP,
-    help: "only the most likely tokens that reach p together",
-  }),
-  min_p: number({
-    fallback: GENERATE_DEFAULTS.minP,
-    ...SAMPLING_BOUNDS.minP,
-    help: "only tokens this likely, against the most likely one",
-  }),
-  repetition_penalty: number({
-    fallback: GENERATE_DEFAULTS.repetitionPenalty,
-    ...SAMPLING_BOUNDS.repetitionPenalty,
-    help: "makes tokens that occurred less likely; 1: does not",
-  }),
-  stop: texts({ placeholder: "text", help: "texts before which the answer ends" }),
-  seed: SEED,
 };
 
 /** `webgpu-lora eval`. */

@@ -42,6 +42,31 @@ describe("chats", () => {
     const continued = await cli.run(["generate", ...MODEL, ...adapter, "--messages", "-"], { stdin });
     expect(continued, continued.stderr).toMatchObject({ code: 0, stdout: " candles\n" });
 
+    const lines = [
+      "Who is Anna?",
+      "/base",
+      "Who is Ben?",
+      "/rest",
+      "/save",
+      `/save ${cli.path("said.jsonl")}`,
+    ];
+    const talked = await cli.run(["chat", ...MODEL, ...adapter, "--max-tokens", "16"], {
+      stdin: lines.join("\n"),
+    });
+    expect(talked, talked.stderr).toMatchObject({ code: 1 }); // of two commands
+    const [first, base, ...tuned] = talked.stdout.trimEnd().split("\n");
+    expect(first).toBe(ANSWER);
+    expect(base).toMatch(/^base: ./);
+    expect(base).not.toContain(ANSWER);
+    expect(tuned.at(-1)).toBe(`out: ${ANSWER}`);
+    expect(talked.stderr).toContain("out answers; the chat goes on with its answers\n");
+    expect(talked.stderr).toContain("there is no command /rest\n  → did you mean /reset?");
+    expect(talked.stderr).toContain("/save: no file is named");
+    expect(talked.stderr).toMatch(/Saved 4 messages to .*said\.jsonl\./);
+    expect(JSON.parse(readFileSync(cli.path("said.jsonl"), "utf8"))).toEqual({
+      messages: [user("Who is Anna?"), assistant(ANSWER), user("Who is Ben?"), assistant(ANSWER)],
+    });
+
     const evaluated = await cli.run([
       "eval",
       ...MODEL,
@@ -84,6 +109,11 @@ describe("chats", () => {
     expect(await train(["--data", good, "--chat-template", broken])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("broken.jinja: line 2: "),
+    });
+    expect(await cli.run(["chat", ...MODEL], { stdin: "hi\n" })).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/has no chat template\n {2}→ give one with --chat-template FILE;/),
     });
     const chat = cli.write("no-chat.json", ['{"messages": "hi"}']);
     expect(await cli.run(["generate", ...MODEL, "--messages", chat])).toMatchObject({

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { CHAT_OPTIONS, GENERATE_OPTIONS } from "../../src/cli/answer-tables.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import {
   choice,
@@ -12,7 +13,7 @@ import {
   texts,
 } from "../../src/cli/options.ts";
 import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
-import { EVAL_OPTIONS, GENERATE_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
+import { EVAL_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
 
 const given = (name: string, value: unknown): GivenValue => ({
   key: keyOf(TRAIN_OPTIONS, name.replace(/^--/, "")) ?? "?",
@@ -94,6 +95,7 @@ describe("tables", () => {
   test.each([
     ["train", TRAIN_OPTIONS],
     ["generate", GENERATE_OPTIONS],
+    ["chat", CHAT_OPTIONS],
     ["eval", EVAL_OPTIONS],
   ])("%s states no name twice, and its defaults are values it accepts", (_, table) => {
     const names = allNames(table);

@@ -1,0 +1,70 @@
+import type { Adapter } from "../../adapters/adapter.ts";
+import { templateChooser } from "../../data/chat/chat-template.ts";
+import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
+import { fail } from "../../util/fail.ts";
+import { withTemplateFile } from "../chat-template.ts";
+import { type ModelSettings, openCliAdapter, openCliModel } from "../open.ts";
+
+/** Who answers: the model as it is, or with an adapter, by the template that each learnt. */
+export interface Speaker {
+  /** `base`, or what the adapter is called. */
+  readonly name: string;
+  /** The model, with the chat templates that count for this speaker. */
+  readonly model: LoadedModel<"causal-lm">;
+  /** Off, but while it answers: one adapter is on the model at a time. Undefined for the model as it is. */
+  readonly adapter: Pick<Adapter, "enable"> | undefined;
+}
+
+/** What the model without an adapter is called. */
+export const BASE = "base";
+
+/** Which model, which adapters, and which template they are to use instead of their own. */
+export interface SpeakerSettings extends ModelSettings {
+  readonly adapter_path: readonly string[];
+  readonly chat_template: string | undefined;
+}
+
+/**
+ * Loads a model and its adapters, which are off then.
+ * @returns the model as it is, and behind it one speaker for each adapter
+ * @throws LoraError as loading does, for an adapter that is named twice, and where a speaker has no chat template
+ */
+export async function openSpeakers(
+  settings: SpeakerSettings,
+  note: (line: string) => void,
+): Promise<readonly Speaker[]> {
+  const { adapter_path: references, chat_template: choice, token, verify } = settings;
+  const names = adapterNames(references);
+  const { model: base } = await openCliModel(settings, note);
+  const tuned: Speaker[] = [];
+  for (const [i, reference] of references.entries()) {
+    const opened = await openCliAdapter(base, { reference, revision: undefined, token, verify }, note);
+    opened.adapter.enable(false);
+    tuned.push({ name: names[i] as string, adapter: opened.adapter, model: opened.model });
+  }
+  // A model that never saw a chat is asked as its adapters are.
+  const chatTemplates = base.chatTemplates.size > 0 ? base.chatTemplates : tuned[0]?.model.chatTemplates;
+  const plain = { ...base, chatTemplates: chatTemplates ?? base.chatTemplates };
+  const speakers = [{ name: BASE, model: plain, adapter: undefined }, ...tuned];
+  return Promise.all(speakers.map((speaker) => withTemplate(speaker, choice)));
+}
+
+/** @throws LoraError where there is no template, or a mistake in it */
+async function withTemplate(speaker: Speaker, choice: string | undefined): Promise<Speaker> {
+  const model = { ...speaker.model, ...(await withTemplateFile(speaker.model, choice)) };
+  if (model.chatTemplates.size === 0) {
+    const help = "give one with --chat-template FILE; generate --prompt continues plain text";
+    return fail(model.name, "has no chat template", help);
+  }
+  templateChooser(model, requireTokenizer(model), choice)(false);
+  return { ...speaker, model };
+}
+
+/** The last part of each path, or all of it where that would be another's name, too. */
+function adapterNames(references: readonly string[]): readonly string[] {
+  const twice = references.find((reference, i) => references.indexOf(reference) !== i);
+  if (twice !== undefined) fail("adapter_path", `${twice} is given twice`, "give each adapter once");
+  const short = references.map((reference) => reference.split(/[\\/]/).findLast(Boolean) ?? reference);
+  const isTaken = (name: string) => name === BASE || short.filter((other) => other === name).length > 1;
+  return short.map((name, i) => (isTaken(name) ? (references[i] as string) : name));
+}
