@@ -48,7 +48,6 @@ export function describeParameters(trainable: number, base: number): string {
 /** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */
 export function describeData(label: string, report: TokenizeReport, maxLength: number): string[] {
   const { rows, truncated, dropped, droppedNoLabels, droppedEmpty, longest, tokens, labelTokens } = report;
-  const { straddling, openEnds } = report;
   const least = report.longestIsLeast ? "at least " : "";
   const kept = rows - dropped - droppedNoLabels - droppedEmpty;
   const of = kept === rows ? "" : ` of ${count(rows)}`;
@@ -66,11 +65,6 @@ export function describeData(label: string, report: TokenizeReport, maxLength: n
     "left out: nothing to learn (the prompt fills max_length, or the completion is empty)",
   );
   mention(droppedEmpty, "left out: the text is empty");
-  mention(
-    straddling,
-    "whose prompt ends within a token, which is learnt: texts are tokenised with what follows",
-  );
-  mention(openEnds, "learnt without a token that ends an answer: the model will not learn to stop");
   return lines;
 }
 

@@ -10,6 +10,7 @@ import { runChat } from "./commands/chat.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
+import { runInspect } from "./commands/inspect.ts";
 import { runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
@@ -22,6 +23,7 @@ import {
   CACHE_RM_OPTIONS,
   ENV_OPTIONS,
   EVAL_OPTIONS,
+  INSPECT_OPTIONS,
   MERGE_OPTIONS,
   TRAIN_OPTIONS,
 } from "./tables.ts";
@@ -127,6 +129,10 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     table: EVAL_OPTIONS,
     check: checkTaskSettings,
     run: runEval,
+  });
+  add("inspect", "show rows as the model reads them, and what is wrong with them; needs no GPU", {
+    table: INSPECT_OPTIONS,
+    run: runInspect,
   });
   add("merge", "write the model with an adapter merged into its weights", {
     table: MERGE_OPTIONS,

@@ -1,15 +1,20 @@
 import { basename } from "node:path";
-import { templateChooser } from "../data/chat/chat-template.ts";
+import { type ChatTemplates, templateChooser } from "../data/chat/chat-template.ts";
+import { encodeRows } from "../data/encode-rows.ts";
 import { type Example, isChat, usesTools } from "../data/examples.ts";
+import { DataInspector } from "../data/inspect/inspector.ts";
 import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { tokenizeExamples } from "../data/tokenize.ts";
-import { defaultMaxLength } from "../data/tokenize-options.ts";
+import { defaultMaxLength, type TokenizeFor, type TokenizeOptions } from "../data/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
-import { type Model, requireTokenizer } from "../load/model.ts";
+import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
+import { requireTokenizer } from "../load/model.ts";
+import type { ModelText } from "../load/model-text.ts";
 import { LoraError } from "../util/fail.ts";
 import { withTemplateFile } from "./chat-template.ts";
 import type { RowFile } from "./data-files.ts";
+import { refuseErrors, shortFindings } from "./findings.ts";
 import { describeData } from "./format.ts";
 
 /** Settings that say what becomes of the rows. */
@@ -22,6 +27,8 @@ export interface DataSettings {
   readonly chat_template: string | undefined;
   readonly packing?: boolean;
   readonly packing_strategy?: PackingStrategy;
+  /** Stop where training would be useless. */
+  readonly check_data?: boolean;
 }
 
 /** The rows of a file as tokens. */
@@ -36,18 +43,25 @@ export interface SequenceFile {
   readonly chatTemplate?: string;
 }
 
-/**
- * Tokenises files for a model.
- * @param note called with what became of the rows of each
- */
-export async function sequenceReader(
-  model: Model,
+/** How rows become tokens of a model. */
+export interface RowEncoding {
+  readonly tokenizer: Tokenizer;
+  /** Tokens of a sequence at most. */
+  readonly maxLength: number;
+  readonly options: TokenizeOptions;
+  readonly model: ChatTemplates & Required<Pick<TokenizeFor, "embeddingRows">>;
+}
+
+/** What settings say about rows for a model; what they say too much is noted. */
+export async function rowEncoding(
+  model: ModelText,
   settings: DataSettings,
   note: (line: string) => void,
-): Promise<(file: RowFile<Example>) => SequenceFile> {
-  const tokenizer = requireTokenizer(model);
-  const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
+): Promise<RowEncoding> {
+  const { maxPositions, vocabSize: embeddingRows } = model.config;
   const { truncation, packing_strategy = "bfd" } = settings;
+  const templates = await withTemplateFile(model, settings.chat_template);
+  const maxLength = settleMaxLength(maxPositions, settings.max_length, note);
   const packing = settings.packing === true && packing_strategy;
   const options = {
     maxLength: lengthToKeep(maxLength, { packing, truncation }),
@@ -57,17 +71,63 @@ export async function sequenceReader(
     maskHistory: settings.mask_history,
     ...(settings.chat_template !== undefined && { chatTemplate: settings.chat_template }),
   };
-  const templates = await withTemplateFile(model, settings.chat_template);
-  const templateFor = templateChooser(templates, tokenizer, settings.chat_template);
-  return ({ path, rows }) => {
-    const result = inFile(path, () =>
-      tokenizeExamples(rows, tokenizer, options, { ...templates, embeddingRows: model.config.vocabSize }),
-    );
+  return { tokenizer: requireTokenizer(model), maxLength, options, model: { ...templates, embeddingRows } };
+}
+
+/** Looks at rows that are encoded so. */
+export function rowInspector(
+  { tokenizer, options, model }: RowEncoding,
+  judged?: ReadonlySet<number>,
+): DataInspector {
+  const { maxLength } = options;
+  const { embeddingRows } = model;
+  return new DataInspector({ tokenizer, maxLength, embeddingRows, ...(judged && { judged }) });
+}
+
+/**
+ * Tokenises files for a model.
+ * @param note called with what became of the rows of each, and what is odd about them
+ */
+export async function sequenceReader(
+  model: ModelText,
+  settings: DataSettings,
+  note: (line: string) => void,
+): Promise<(file: RowFile<Example>) => SequenceFile> {
+  const encoding = await rowEncoding(model, settings, note);
+  const { tokenizer, maxLength, options } = encoding;
+  const templateFor = templateChooser(encoding.model, tokenizer, settings.chat_template);
+  return (file) => {
+    const { path, rows } = file;
+    const inspector = rowInspector(encoding);
+    const result = inFile(path, () => {
+      if (settings.check_data) checkSample(file, encoding);
+      return tokenizeExamples(rows, tokenizer, options, encoding.model, (row) => inspector.add(row));
+    });
     const chats = rows.filter(isChat);
     const chatTemplate = chats.length > 0 ? templateFor(chats.every(usesTools)).source : undefined;
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
+    const report = inspector.report(file.nameOf);
+    if (settings.check_data) refuseErrors(path, report);
+    shortFindings(report).forEach(note);
     return { ...result, maxLength, ...(chatTemplate !== undefined && { chatTemplate }) };
   };
+}
+
+/** Rows that are looked at before the others, where there are many: what is wrong with all of them is told at once. */
+const SAMPLE = 500;
+
+/** @throws LoraError where a sample of many rows shows that training would be useless */
+function checkSample({ path, rows, nameOf }: RowFile<Example>, encoding: RowEncoding): void {
+  if (rows.length < 4 * SAMPLE) return;
+  const places = Array.from({ length: SAMPLE }, (_, i) => Math.floor((i * rows.length) / SAMPLE));
+  const sample = places.map((place) => rows[place] as Example);
+  const inspector = rowInspector(encoding);
+  const { tokenizer, options, model } = encoding;
+  for (const row of encodeRows("tokenizeExamples", sample, tokenizer, options, model)) inspector.add(row);
+  refuseErrors(
+    `${path}, a sample of ${SAMPLE} rows`,
+    inspector.report((at) => nameOf(places[at] as number)),
+  );
 }
 
 /** Tokens a row has at most: what is asked for, or 1024, and never more than the model takes. */

@@ -89,6 +89,11 @@ const DATA_OPTIONS = {
   chat_template: CHAT_TEMPLATE,
 };
 
+const CHECK_DATA = flag({
+  fallback: true,
+  help: "stop where the rows would teach nothing, or no end; what inspect calls errors",
+});
+
 /** Of all that is random. */
 export const SEED = integer({
   fallback: TRAINER_DEFAULTS.seed,
@@ -241,6 +246,7 @@ export const TRAIN_OPTIONS = {
     fallback: TRAINER_DEFAULTS.groupByLength,
     help: "draw rows of like lengths into a batch, so that little is padded",
   }),
+  check_data: CHECK_DATA,
   gradient_checkpointing: flag({
     fallback: TRAINER_DEFAULTS.gradientCheckpointing,
     help: "recompute activations in the backward pass: less memory, a third more time",
@@ -282,6 +288,23 @@ export const EVAL_OPTIONS = {
     aliases: ["per_device_eval_batch_size"],
   }),
   ...DATA_OPTIONS,
+  json: flag({ fallback: false, help: "print one JSON object" }),
+};
+
+/** `webgpu-lora inspect`. */
+export const INSPECT_OPTIONS = {
+  ...MODEL_OPTIONS,
+  data: text({
+    placeholder: "path",
+    help: "what train is to be given: a file, or a folder with train.jsonl and, if wanted, valid.jsonl",
+  }),
+  eval_data: optionalText({
+    placeholder: "file",
+    help: "a file whose rows should not be in the data, instead of the folder's valid.jsonl",
+  }),
+  row: integers({ min: 1, help: "show these rows, by their numbers from 1, with all their tokens" }),
+  ...DATA_OPTIONS,
+  html: optionalText({ placeholder: "file", help: "write a page of it, too, that needs nothing else" }),
   json: flag({ fallback: false, help: "print one JSON object" }),
 };
 

@@ -1,5 +1,12 @@
 import { createInterface } from "node:readline/promises";
+import { styleText } from "node:util";
 import { printable, printableText } from "../util/printable.ts";
+
+/** A part of a line, and its colour on a screen that has some. */
+export interface PaintedText {
+  readonly text: string;
+  readonly colour?: "red" | "yellow" | "green" | "dim" | "bold";
+}
 
 /** Where a command writes: results to standard output, what is beside the point to standard error. */
 export interface Terminal {
@@ -13,6 +20,8 @@ export interface Terminal {
   write(text: string): void;
   /** Writes a line to standard output. Names in it come from files: what a screen would obey is escaped. */
   print(line: string): void;
+  /** Writes a line of parts to standard output, as {@link Terminal.print} does: in colours, unless it is no screen or NO_COLOR is set. */
+  paint(parts: readonly PaintedText[]): void;
   /** Writes a line to standard error, as {@link Terminal.print} does. */
   note(line: string): void;
   /** Asks a question that yes or no answers; undefined where nobody is there to be asked. */
@@ -50,6 +59,7 @@ export function processTerminal({
     },
     write: (text) => write(isScreen ? printableText(text) : text),
     print: (line) => write(`${printable(line)}\n`),
+    paint: (parts) => write(`${parts.map(isScreen && stdout.hasColors() ? painted : unpainted).join("")}\n`),
     note: (line) => stderr.write(`${printable(line)}\n`),
     confirm: (question) => confirm(printable(question)),
     flush: async () => {
@@ -57,6 +67,12 @@ export function processTerminal({
       await drained(stderr);
     },
   };
+}
+
+const unpainted = ({ text }: PaintedText) => printable(text);
+
+function painted({ text, colour }: PaintedText): string {
+  return colour === undefined ? printable(text) : styleText(colour, printable(text));
 }
 
 /** Prints a text of several lines. */

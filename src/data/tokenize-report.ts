@@ -13,6 +13,8 @@ export interface TokenizeReport {
   droppedNoLabels: number;
   /** Rows left out because their `text` is empty. */
   droppedEmpty: number;
+  /** Rows that the template refuses, or of which it leaves open which tokens are whose. */
+  refused: number;
   /** Rows of which what is learnt begins within a token: texts are tokenised with what is before them. */
   straddling: number;
   /** Rows of which the last token that is learnt ends neither a text nor a turn: from those alone a model never stops. */
@@ -35,6 +37,7 @@ export function emptyReport(): TokenizeReport {
     dropped: 0,
     droppedNoLabels: 0,
     droppedEmpty: 0,
+    refused: 0,
     straddling: 0,
     openEnds: 0,
     longest: 0,
@@ -47,7 +50,10 @@ export function emptyReport(): TokenizeReport {
 /** Counts what became of a row. */
 export function countRow(report: TokenizeReport, row: EncodedRow): void {
   report.rows++;
-  if (row.fate === "refused") return;
+  if (row.fate === "refused") {
+    report.refused++;
+    return;
+  }
   if (row.fate === "empty") {
     report.droppedEmpty++;
     return;

@@ -228,6 +228,6 @@ async function openImageConfig(files: FileSource, { image }: ImageClassifier): P
 }
 
 /** The model's tokenizer. @throws LoraError where there is none. */
-export function requireTokenizer({ tokenizer, name }: ModelFiles): Tokenizer {
+export function requireTokenizer({ tokenizer, name }: Pick<ModelFiles, "tokenizer" | "name">): Tokenizer {
   return tokenizer ?? fail(name, "has no tokenizer.json", "add it, or work with token ids");
 }

@@ -33,6 +33,8 @@ export interface ModelPlan {
   /** Name of the class in transformers. */
   readonly architecture: string;
   readonly family: Family;
+  /** The architecture's own config. */
+  readonly ownConfig: object;
   build(device: Device, weights: Weights): AnyModel;
 }
 
@@ -44,7 +46,7 @@ export interface ModelPlan {
 export function planModel(config: HfConfig, task?: Task): ModelPlan {
   const [architecture, family] = findFamily(config, task);
   const reader = new ConfigReader(config);
-  const build = family.prepare(reader);
+  const { config: own, build } = family.prepare(reader);
   reader.finish(architecture);
   const { defaultTargets, modelType, renames } = family;
   const headModules = HEAD_MODULES[family.task] ?? [];
@@ -52,6 +54,7 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
   return {
     architecture,
     family,
+    ownConfig: own,
     build(device, weights) {
       const names: string[] = [];
       const built = build(device, listing(weights, names));

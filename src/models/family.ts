@@ -24,8 +24,15 @@ export interface Family {
   readonly leftovers?: RegExp | undefined;
   /** PEFT's default target modules of this model type. */
   readonly defaultTargets: readonly string[];
-  /** Reads the config; returns what builds the model, once {@link ConfigReader.finish} has found nothing wrong. */
-  prepare(config: ConfigReader): (device: Device, weights: Weights) => BuiltModel;
+  /** Reads the config; what it gives can be used once {@link ConfigReader.finish} has found nothing wrong. */
+  prepare(config: ConfigReader): PreparedModel;
+}
+
+/** What a family read in a config. */
+export interface PreparedModel {
+  /** The architecture's own config, as the built model has it. */
+  readonly config: object;
+  build(device: Device, weights: Weights): BuiltModel;
 }
 
 /** The tensor of an output layer, and the one that it shares. */
@@ -44,7 +51,7 @@ export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;
 export type BuiltModel = { [T in Task]: Built<T> }[Task];
 
 /** Joins a family's reader with the builder of an architecture, whose own kind of config stays between the two. */
-export function family<C>(parts: {
+export function family<C extends object>(parts: {
   modelType: string;
   task?: Task;
   renames?: Renames;
@@ -67,7 +74,7 @@ export function family<C>(parts: {
     ...rest,
     prepare(reader) {
       const config = read(reader);
-      return (device, weights) => build(device, weights, config);
+      return { config, build: (device, weights) => build(device, weights, config) };
     },
   };
 }

@@ -85,6 +85,7 @@ describe("what is said before the first step", () => {
       dropped: 2,
       droppedNoLabels: 3,
       droppedEmpty: 4,
+      refused: 0,
       straddling: 5,
       openEnds: 6,
       longest: 999,
@@ -98,8 +99,6 @@ describe("what is said before the first step", () => {
       "  2 rows left out: longer than max_length 512",
       "  3 rows left out: nothing to learn (the prompt fills max_length, or the completion is empty)",
       "  4 rows left out: the text is empty",
-      "  5 rows whose prompt ends within a token, which is learnt: texts are tokenised with what follows",
-      "  6 rows learnt without a token that ends an answer: the model will not learn to stop",
     ]);
   });
 });

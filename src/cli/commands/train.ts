@@ -53,7 +53,7 @@ export async function runTrain(
   print(describeParameters(trainableCount(adapter), parameters));
 
   const train = await data.train.bind(model, settings, print);
-  const valid = await data.valid?.bind(model, { ...settings, packing: false }, print);
+  const valid = await data.valid?.bind(model, { ...settings, packing: false, check_data: false }, print);
   return runSteps({ model, adapter, train, valid, settings, terminal });
 }
 

@@ -40,6 +40,8 @@ export interface Tokenizer extends SpecialTokens {
   encodePair(first: string, second: string): { ids: number[]; segments: number[] };
   /** The text of token ids; ids outside the vocabulary are left out. */
   decode(ids: readonly number[], options?: DecodeOptions): string;
+  /** A token as the vocabulary writes it, such as `Ġthe`; undefined for an id that it has not. */
+  tokenOf(id: number): string | undefined;
   /** The text of a special token, which decoded text leaves out; undefined for any other. */
   specialToken(id: number): string | undefined;
   /** Starts decoding token by token. */
@@ -91,6 +93,7 @@ export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: J
       return { ids: [...ids], segments: [...segments] };
     },
     decode,
+    tokenOf: (id) => pipeline.tokenOf(id),
     specialToken: (id) => pipeline.specialToken(id),
     decodeStream(options) {
       const { after, skipSpecialTokens } = streamOptions(options);
