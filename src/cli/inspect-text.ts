@@ -1,6 +1,7 @@
 import { highestBar, type LengthBin } from "../data/inspect/lengths.ts";
 import type { DataReport } from "../data/inspect/report.ts";
 import type { RowView, TokenRole, TokenView } from "../data/inspect/row-view.ts";
+import { largest } from "../util/arrays.ts";
 import { describeFinding } from "./findings.ts";
 import { count, describeData } from "./format.ts";
 import type { PaintedText } from "./terminal.ts";
@@ -43,7 +44,7 @@ const BAR = 40;
 function histogramLines(histogram: readonly LengthBin[]): string[] {
   const highest = highestBar(histogram);
   const names = histogram.map(binName);
-  const width = Math.max(0, ...names.map((name) => name.length));
+  const width = largest(names.map((name) => name.length));
   return histogram.map(({ rows }, i) => {
     const bar = "█".repeat(rows === 0 ? 0 : Math.max(1, Math.round((BAR * rows) / highest)));
     return `  ${(names[i] ?? "").padStart(width)}  ${bar === "" ? "" : `${bar} `}${count(rows)}`;

@@ -17,18 +17,10 @@ import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
-import {
-  BENCH_OPTIONS,
-  CACHE_LIST_OPTIONS,
-  CACHE_RM_OPTIONS,
-  ENV_OPTIONS,
-  EVAL_OPTIONS,
-  INSPECT_OPTIONS,
-  MERGE_OPTIONS,
-  TRAIN_OPTIONS,
-} from "./tables.ts";
+import { EVAL_OPTIONS, INSPECT_OPTIONS, MERGE_OPTIONS, TRAIN_OPTIONS } from "./tables.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { printLines, processTerminal, type Terminal } from "./terminal.ts";
+import { BENCH_OPTIONS, CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS, ENV_OPTIONS } from "./tool-tables.ts";
 import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;

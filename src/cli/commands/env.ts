@@ -5,8 +5,8 @@ import { defaultCacheFolder } from "../../platform/node-byte-cache.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
 import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
 import type { Settled } from "../settings.ts";
-import type { ENV_OPTIONS } from "../tables.ts";
 import { printLines, type Terminal } from "../terminal.ts";
+import type { ENV_OPTIONS } from "../tool-tables.ts";
 import { installedVersion, packageVersion } from "../version.ts";
 
 /** What a bug report needs. */

@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { encodeRows } from "../../data/encode-rows.ts";
 import { EXAMPLE_READER, type Example } from "../../data/examples.ts";
@@ -8,6 +9,7 @@ import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { failAll } from "../../util/fail.ts";
 import { findTables, type RowFile, readBoth, readTable } from "../data-files.ts";
 import { count } from "../format.ts";
+import { inspectPage } from "../inspect-page.ts";
 import { describeReport, describeRow } from "../inspect-text.ts";
 import { type RowEncoding, rowEncoding, rowInspector } from "../sequences.ts";
 import type { Settled } from "../settings.ts";
@@ -30,14 +32,20 @@ export async function runInspect(
   const { revision, token, verify } = settings;
   const files = await resolveModelFiles(settings.model, { revision, token, verify, onWarning });
   const encoding = await rowEncoding(await openModelText(files), settings, note);
-  const limits = settings.row.length > 0 ? settings.row : { first: 3, perKind: 1 };
-  const { report, rows } = inspect(train, valid, encoding, limits);
+  const isPage = settings.html !== undefined;
+  const some = isPage ? { first: 20, perKind: 3 } : { first: 3, perKind: 1 };
+  const shown = settings.row.length > 0 ? settings.row : some;
+  const { report, rows } = inspect(train, valid, encoding, shown);
+  const subject = { model: files.label, data: train.path };
+  if (settings.html !== undefined) {
+    await writeFile(settings.html, inspectPage(subject, report, rows));
+    note(`Wrote ${settings.html}`);
+  }
   if (settings.json) {
-    const subject = { model: files.label, data: train.path };
     printLines(terminal.print, JSON.stringify({ ...subject, ...report, shown: rows }, null, 2));
   } else {
     for (const line of describeReport(basename(train.path), report)) terminal.paint(line);
-    for (const row of rows) {
+    for (const row of isPage ? [] : rows) {
       terminal.print("");
       for (const line of describeRow(row, settings.row.length > 0)) terminal.paint(line);
     }
