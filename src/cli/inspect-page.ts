@@ -140,6 +140,6 @@ ${tokens && `<p class="tokens">${tokens}</p>`}
 
 /** A new line begins behind each token that ends one; between tokens a line may break. */
 function token({ id, text, role, isSpecial }: TokenView): string {
-  const end = text.endsWith("␊") ? "<br>" : "<wbr>";
+  const end = text.endsWith("↵") ? "<br>" : "<wbr>";
   return `<span class="${role}${isSpecial ? " special" : ""}" title="id ${id}, ${role}">${escapeHtml(text)}</span>${end}`;
 }

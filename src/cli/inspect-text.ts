@@ -116,7 +116,7 @@ function describeRun({ role, tokens }: Run): PaintedLine[] {
   for (const token of tokens) {
     const text = typeof token === "number" ? ` … ${count(token)} more … ` : token.text;
     lines.at(-1)?.push(text);
-    if (text.endsWith("␊")) lines.push([]);
+    if (text.endsWith("↵")) lines.push([]);
   }
   return lines
     .filter((line) => line.length > 0)

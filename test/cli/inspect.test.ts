@@ -133,7 +133,7 @@ rows.jsonl:1: 11 tokens, 8 trained, ends with <|endoftext|>
 
 rows.jsonl:2: 14 tokens, 13 trained, ends with <|endoftext|>
   masked   <|endoftext|>
-  trained  Ben│·found│·9│.│␊
+  trained  Ben│·found│·9│.│↵
            Tom│·hid│·│\\xF0│\\x9F│\\x99│\\x82│<|endoftext|>
 
 rows.jsonl:3: 12 tokens, 6 trained, ·counted goes over the end of the prompt, ends with <|endoftext|>

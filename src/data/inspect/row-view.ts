@@ -11,7 +11,7 @@ export type TokenRole = "trained" | "masked" | "cut";
 /** A token as people see it. */
 export interface TokenView {
   readonly id: number;
-  /** What it writes; what cannot be seen is shown by signs: `·` a space, `␊` a line end, `\xE2` a byte of a character. */
+  /** What it writes; what cannot be seen is shown by signs: `·` a space, `↵` a line end, `\xE2` a byte of a character. */
   readonly text: string;
   readonly role: TokenRole;
   readonly isSpecial: boolean;
@@ -53,7 +53,7 @@ export function rowViewer(
       ...cut.map((id) => view(id, "cut")),
     ];
     const learnt = tokens.filter(({ role }) => role === "trained");
-    const last = learnt.findLast(({ text, isSpecial }) => isSpecial || /[^·␊␉␍]/.test(text)) ?? learnt.at(-1);
+    const last = learnt.findLast(({ text, isSpecial }) => isSpecial || /[^·↵⇥]/.test(text)) ?? learnt.at(-1);
     return {
       ...{ name, fate, tokens, trained: learnt.length, findings },
       ...(last && { end: { text: last.text, endsTurn } }),
@@ -65,16 +65,15 @@ export function rowViewer(
 
 const SIGNS: ReadonlyMap<string, string> = new Map([
   [" ", "·"],
-  ["\n", "␊"],
-  ["\r", "␍"],
-  ["\t", "␉"],
+  ["\n", "↵"],
+  ["\t", "⇥"],
 ]);
 
 /** What a token writes, with signs for what cannot be seen. */
 export function visible(piece: TokenPiece): string {
   if ("bytes" in piece) return piece.bytes.map(visibleByte).join("");
   if (piece.text === "") return "∅";
-  return printable(piece.text.replace(/[ \n\r\t]/g, (character) => SIGNS.get(character) ?? character));
+  return printable(piece.text.replace(/[ \n\t]/g, (character) => SIGNS.get(character) ?? character));
 }
 
 function visibleByte(byte: number): string {

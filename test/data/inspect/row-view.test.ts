@@ -49,7 +49,7 @@ test("a first space is there, though a decoder strips it", () => {
 });
 
 test("what cannot be seen is shown by signs, parts of a character as bytes", () => {
-  expect(texts(view({ text: "a\n\t\u001b" }))).toEqual(["<s>", "·a", "␊", "␉", "\\u001b", "</s>"]);
+  expect(texts(view({ text: "a\n\t\u001b" }))).toEqual(["<s>", "·a", "↵", "⇥", "\\u001b", "</s>"]);
   expect(texts(view({ text: "é" }))).toEqual(["<s>", "·", "\\xC3", "\\xA9", "</s>"]);
   expect(texts(view({ text: "é b" }, gpt2))).toEqual(["\\xC3", "\\xA9", "·b", "<|endoftext|>"]);
 });
