@@ -60,21 +60,24 @@ function runFrom(gpu: string, step: number): Promise<Run> {
 }
 
 /**
- * All steps. The shim's memory becomes fragmented until a large allocation fails, which the driver does not survive: then
- * the rest is done by a new process, as long as that gets on.
+ * All steps. The shim's memory becomes fragmented until a large allocation fails, which the driver does not always survive:
+ * then the rest is done by a new process, as long as that gets on.
  */
 async function runAll(gpu: string): Promise<Run> {
   const run = await runFrom(gpu, 0);
   let { code, stderr } = run;
   const done = [...run.done];
-  while (code === null) {
-    const next = await runFrom(gpu, done.length);
-    done.push(...next.done);
-    stderr += next.stderr;
-    code = next.done.length === 0 ? -1 : next.code;
+  const isOutOfMemory = (ended: Run) => ended.code === null || ended.stderr.includes(OUT_OF_MEMORY);
+  for (let last = run; code !== 0 && isOutOfMemory(last) && last.done.length > 0; ) {
+    last = await runFrom(gpu, done.length);
+    done.push(...last.done);
+    stderr += last.stderr;
+    code = last.code;
   }
   return { ...run, code, done, stderr };
 }
+
+const OUT_OF_MEMORY = "VK_ERROR_OUT_OF_DEVICE_MEMORY";
 
 /** Labels of the pipelines that have not enough registers. */
 function spilling(stderr: string): string[] {
