@@ -54,7 +54,7 @@ export const CHAT_DEMO = {
   test: 20,
   r: 8,
   alpha: 16,
-  epochs: 5,
+  epochs: 8,
   batchSize: 8,
   learningRate: 5e-3,
   warmupSteps: 5,

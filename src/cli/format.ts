@@ -2,6 +2,7 @@
 import type { PackingReport } from "../data/packing.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
+import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";
 
 /** mlx-lm's line on the steps since the last one: means over them, and their total time. */
@@ -43,6 +44,17 @@ export function describeDevice({ name, software }: DeviceInfo): string {
 export function describeParameters(trainable: number, base: number): string {
   const all = base + trainable;
   return `Trainable parameters: ${((100 * trainable) / all).toFixed(3)}% (${count(trainable)} / ${count(all)})`;
+}
+
+/** Which learning rate is taken where none is given, and the best that was measured for a model of the hub. */
+export function describeLearningRate(repository: string | undefined): string {
+  const best = sweptLearningRate(repository);
+  const measured =
+    best === undefined
+      ? ""
+      : `; the best measured for ${repository} is ${best.toExponential()}, at ${SWEPT_BATCH} rows a step`;
+  const rate = LORA_LEARNING_RATE.toExponential();
+  return `Learning rate: ${rate}, ten times what is usual without LoRA (--learning-rate gives another)${measured}`;
 }
 
 /** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */

@@ -28,6 +28,7 @@ import {
 import { createRandom } from "../util/random.ts";
 import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
+import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
 import { type PackingOptions, packRun } from "./packed.ts";
@@ -101,7 +102,7 @@ export const TRAINER_DEFAULTS: Defaults = {
   epochs: 1,
   batchSize: 4,
   gradientAccumulationSteps: 1,
-  learningRate: 2e-4,
+  learningRate: LORA_LEARNING_RATE,
   schedule: "linear",
   warmupSteps: 0,
   gradientCheckpointing: false,

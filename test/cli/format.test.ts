@@ -4,6 +4,7 @@ import { dashedFlags } from "../../src/cli/flags.ts";
 import {
   describeData,
   describeDevice,
+  describeLearningRate,
   describeParameters,
   formatExponent,
   formatTestLine,
@@ -70,6 +71,15 @@ describe("what is said before the first step", () => {
       /^Device: llvmpipe \(software: no GPU/,
     );
     expect(describeDevice({ ...info, name: "H200", software: false })).toBe("Device: H200");
+  });
+
+  test("the learning rate, and what was measured for the model", () => {
+    const line = "Learning rate: 2e-4, ten times what is usual without LoRA (--learning-rate gives another)";
+    expect(describeLearningRate(undefined)).toBe(line);
+    expect(describeLearningRate("someone/Llama-3.2-1B")).toBe(line);
+    expect(describeLearningRate("meta-llama/Llama-3.2-1B")).toBe(
+      `${line}; the best measured for meta-llama/Llama-3.2-1B is 1e-3, at 128 rows a step`,
+    );
   });
 
   test("parameters", () => {

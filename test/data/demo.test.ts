@@ -2,9 +2,13 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { trainBpe } from "../../scripts/demo/bpe.ts";
+import { CHAT_TEMPLATE, chatExamples } from "../../scripts/demo/chats.ts";
 import { makeCorpus } from "../../scripts/demo/corpus.ts";
 import { PRETRAINING, VOCABULARY } from "../../scripts/demo/recipe.ts";
 import { exactMatch, skillExamples } from "../../scripts/demo/skill.ts";
+import type { ChatExample } from "../../src/data/chat/chat-rows.ts";
+import { readChatTemplate } from "../../src/data/chat/chat-template.ts";
+import { encodeChat } from "../../src/data/chat/encode-chat.ts";
 import { IGNORE_INDEX } from "../../src/data/sequence.ts";
 import { tokenizeExamples } from "../../src/data/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
@@ -141,4 +145,32 @@ describe("the tokenizer", () => {
     const files = trainBpe(texts, { vocabSize: 280 });
     expect(createTokenizer(files.tokenizerJson).encode(GOLDEN_TEXT)).toEqual(GOLDEN_IDS);
   });
+});
+
+test("the chats have two questions each, told from those that are held out by their scenes", () => {
+  const chats = chatExamples({ seed: 7, count: 200, split: "train" });
+  expect(chats).toEqual(chatExamples({ seed: 7, count: 200, split: "train" }));
+  const scenes = (split: "train" | "test") =>
+    chatExamples({ seed: 3, count: 300, split }).map(({ messages }) => String(messages[0]?.content));
+  const known = new Set(scenes("train"));
+  expect(scenes("test").filter((scene) => known.has(scene))).toEqual([]);
+  for (const { messages } of chats) {
+    const [question, answer, next, last] = messages.map(({ content }) => String(content));
+    expect(messages.map(({ role }) => role)).toEqual(["user", "assistant", "user", "assistant"]);
+    expect(question).toContain(answer);
+    expect(question).toContain(last);
+    expect(question?.endsWith(next as string)).toBe(false);
+  }
+});
+
+test("a chat's answers alone are learnt, with the token that ends each", () => {
+  const template = readChatTemplate({ source: CHAT_TEMPLATE, place: "t.jinja" }, tokenizer);
+  const [chat] = chatExamples({ seed: 7, count: 1, split: "test" });
+  const mask = { completionOnlyLoss: true, assistantOnlyLoss: true, maskHistory: false };
+  const { ids, trained } = encodeChat(chat as ChatExample, template, tokenizer, mask);
+  const learnt = ids.filter((_, i) => trained[i]);
+  const [, first, , second] = (chat as ChatExample).messages.map(({ content }) => content);
+  expect(tokenizer.decode(learnt, { skipSpecialTokens: false })).toBe(
+    ` ${first}<|endoftext|> ${second}<|endoftext|>`,
+  );
 });

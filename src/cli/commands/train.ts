@@ -7,7 +7,7 @@ import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";
 import { fail, failAll } from "../../util/fail.ts";
-import { describeParameters } from "../format.ts";
+import { describeLearningRate, describeParameters } from "../format.ts";
 import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
@@ -23,11 +23,11 @@ import type { Terminal } from "../terminal.ts";
  * @returns the exit code
  */
 export async function runTrain(
-  { settings }: Settled<typeof TRAIN_OPTIONS>,
+  { settings, given }: Settled<typeof TRAIN_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
   const method = lora(loraOptions(settings));
-  const { task, labels: given, seed } = settings;
+  const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings.data, settings.eval_data);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
@@ -41,7 +41,7 @@ export async function runTrain(
   if (unseen.length > 0) {
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
-  const head = chooseHead({ task, given, adapter: resumed, data: labels, seed });
+  const head = chooseHead({ task, given: names, adapter: resumed, data: labels, seed });
   const { model: base, parameters } = await openCliTask(settings, print, head);
   const { model, adapter } = resumed
     ? await openCliAdapter(base, resumed, print)
@@ -51,6 +51,7 @@ export async function runTrain(
   for (const line of uselessPatterns(adapter)) print(`warning: ${line}`);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
+  if (!given.has("learning_rate")) print(describeLearningRate(model.hub?.repo));
 
   const train = await data.train.bind(model, settings, print);
   const valid = await data.valid?.bind(model, { ...settings, packing: false, check_data: false }, print);
