@@ -52,7 +52,12 @@ export async function findTestTable(path: string, option = "data"): Promise<stri
 export async function readTable<T extends object>(path: string, reader: RowReader<T>): Promise<RowFile<T>> {
   const { groups, nameOf } = await openRows(await nodeDataFile(path));
   const { items, lines } = await collectPlacedRows(groups, path, reader, nameOf);
-  return { path, rows: items, nameOf: (place) => nameOf(lines[place] as number) };
+  return {
+    path,
+    rows: items,
+    nameOf: (place) => nameOf(lines[place] as number),
+    notes: reader.notes?.() ?? [],
+  };
 }
 
 /** Whether a file's rows are lines of cells, which are texts, and not JSON. */

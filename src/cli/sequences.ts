@@ -97,7 +97,7 @@ export async function sequenceReader(
   const { tokenizer, maxLength, options } = encoding;
   const templateFor = templateChooser(encoding.model, tokenizer, settings.chat_template);
   return (file) => {
-    const { path, rows } = file;
+    const { path, rows, notes = [] } = file;
     const inspector = rowInspector(encoding);
     const result = inFile(path, () => {
       if (settings.check_data) checkSample(file, encoding);
@@ -106,6 +106,7 @@ export async function sequenceReader(
     const chats = rows.filter(isChat);
     const chatTemplate = chats.length > 0 ? templateFor(chats.every(usesTools)).source : undefined;
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
+    notes.forEach(note);
     const report = inspector.report(file.nameOf);
     if (settings.check_data) refuseErrors(path, report);
     shortFindings(report).forEach(note);

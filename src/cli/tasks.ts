@@ -7,7 +7,7 @@ import {
   textEncoder,
   tokenMasker,
 } from "../data/encode-task.ts";
-import { EXAMPLE_READER } from "../data/examples.ts";
+import { exampleReader } from "../data/examples.ts";
 import { fitImage } from "../data/fit-image.ts";
 import { checkImageSize, imagePixels } from "../data/images.ts";
 import {
@@ -55,7 +55,7 @@ import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "causal-lm": taskCommand({
     task: "causal-lm",
-    ...tables(() => EXAMPLE_READER),
+    ...tables(exampleReader),
     async prepare(model, file, settings, note) {
       const read = await sequenceReader(model, settings, note);
       const { sequences: items, report, ...more } = read(file);

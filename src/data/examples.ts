@@ -11,6 +11,7 @@ import {
 } from "./chat/chat-rows.ts";
 import { keysOf, textProblem } from "./fields.ts";
 import { jsonRows } from "./json-lines.ts";
+import { inTrlKeys, rowKind } from "./row-kinds.ts";
 import { collectRows, type RowReader } from "./rows.ts";
 
 /** A whole text to learn. */
@@ -37,14 +38,15 @@ export function usesTools({ tools }: ChatContext): boolean {
   return (tools ?? []).length > 0;
 }
 
-const WANTED = '"text", "prompt" and "completion", or "messages"';
+const WANTED =
+  '"text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", or Alpaca\'s "instruction" and "output")';
 
 /** What language modelling takes from a row. */
 export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readExample };
 
 /**
  * Reads training examples from JSON Lines: each row has `text`, `prompt` and `completion` (two texts, or two lists of
- * messages), or `messages`; other keys are ignored, but for `tools` and the like of chats, and the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * messages), `messages`, or ShareGPT's or Alpaca's keys; other keys are ignored, but for `tools` and the like of chats, and the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
  * @param source the file's text, or its lines one by one, of which no more than the examples stays in memory
  * @param label the file, for messages
  * @throws LoraError that names every bad line as `label:line: reason`, or says that there are no rows.
@@ -72,7 +74,27 @@ export function checkExamples(where: string, examples: readonly Example[]): Exam
   return read;
 }
 
-function readExample(values: JsonObject): Example | string {
+/** What language modelling takes from the rows of a file, whose kinds it counts. */
+export function exampleReader(): RowReader<Example> {
+  const counts = new Map<string, number>();
+  return {
+    wanted: WANTED,
+    read(values) {
+      const example = readExample(values);
+      const kind = rowKind(values);
+      if (typeof example !== "string") counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      return example;
+    },
+    notes: () => [`  rows of ${Array.from(counts, ([kind, count]) => `${kind}: ${count}`).join(", ")}`],
+  };
+}
+
+function readExample(row: JsonObject): Example | string {
+  const values = inTrlKeys(row);
+  return typeof values === "string" ? values : readTrl(values);
+}
+
+function readTrl(values: JsonObject): Example | string {
   const { text, prompt, completion, messages } = values;
   if (messages !== undefined && text === undefined && completion === undefined) return readChat(values);
   if (messages !== undefined) return wrongKeys(Object.keys(values));
@@ -89,7 +111,7 @@ function readExample(values: JsonObject): Example | string {
 
 function wrongKeys(keys: readonly string[]): string {
   const has = keys.length === 0 ? "no keys" : `keys ${keysOf(keys)}`;
-  const known = ["text", "prompt", "completion", "messages"];
+  const known = ["text", "prompt", "completion", "messages", "conversations", "instruction", "output"];
   const missing = known.filter((key) => !keys.includes(key));
   const hints = keys.slice(0, 20).flatMap((key) => {
     const meant = known.includes(key) ? undefined : nearest(key, missing);

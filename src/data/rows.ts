@@ -23,6 +23,8 @@ export interface RowReader<T extends object> {
   readonly wanted: string;
   /** The item, or what is wrong with the row. */
   read(values: JsonObject): T | string;
+  /** What is to be told of the rows that were read. */
+  notes?(): readonly string[];
 }
 
 /** What a task takes from the rows of a file. */
