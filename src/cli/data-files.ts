@@ -23,6 +23,8 @@ const isTable = (file: string, name: string) => {
 export interface RowFile<R> {
   readonly path: string;
   readonly rows: readonly R[];
+  /** Whether they are pieces of one text, which go on in each other. */
+  readonly isPlainText?: boolean;
   /** What messages call a row, by its place from 0: its file and line, mostly. */
   nameOf(place: number): string;
   /** What was left out, to be reported when the rows are used. */
@@ -50,11 +52,12 @@ export async function findTestTable(path: string, option = "data"): Promise<stri
 
 /** What a task takes from the rows of a file. */
 export async function readTable<T extends object>(path: string, reader: RowReader<T>): Promise<RowFile<T>> {
-  const { groups, nameOf } = await openRows(await nodeDataFile(path));
+  const { format, groups, nameOf } = await openRows(await nodeDataFile(path));
   const { items, lines } = await collectPlacedRows(groups, path, reader, nameOf);
   return {
     path,
     rows: items,
+    isPlainText: format === "txt",
     nameOf: (place) => nameOf(lines[place] as number),
     notes: reader.notes?.() ?? [],
   };

@@ -4,7 +4,7 @@ import { encodeRows } from "../data/encode-rows.ts";
 import { type Example, isChat, usesTools } from "../data/examples.ts";
 import { DataInspector } from "../data/inspect/inspector.ts";
 import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
-import type { Sequence } from "../data/sequence.ts";
+import { labelTokens, type Sequence, windowsOf } from "../data/sequence.ts";
 import { tokenizeExamples } from "../data/tokenize.ts";
 import { defaultMaxLength, type TokenizeFor, type TokenizeOptions } from "../data/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
@@ -15,7 +15,7 @@ import { LoraError } from "../util/fail.ts";
 import { withTemplateFile } from "./chat-template.ts";
 import type { RowFile } from "./data-files.ts";
 import { refuseErrors, shortFindings } from "./findings.ts";
-import { describeData } from "./format.ts";
+import { count, describeData } from "./format.ts";
 
 /** Settings that say what becomes of the rows. */
 export interface DataSettings {
@@ -97,6 +97,7 @@ export async function sequenceReader(
   const { tokenizer, maxLength, options } = encoding;
   const templateFor = templateChooser(encoding.model, tokenizer, settings.chat_template);
   return (file) => {
+    if (file.isPlainText) return inFile(file.path, () => textWindows(file, encoding, note));
     const { path, rows, notes = [] } = file;
     const inspector = rowInspector(encoding);
     const result = inFile(path, () => {
@@ -112,6 +113,25 @@ export async function sequenceReader(
     shortFindings(report).forEach(note);
     return { ...result, maxLength, ...(chatTemplate !== undefined && { chatTemplate }) };
   };
+}
+
+/** A plain text in windows of tokens: its rows go on in each other, so that none is cut or ends with the EOS token. */
+function textWindows(
+  { path, rows }: RowFile<Example>,
+  { tokenizer, maxLength, options, model }: RowEncoding,
+  note: (line: string) => void,
+): SequenceFile {
+  const whole = { ...options, maxLength: lengthToKeep(maxLength, { packing: "wrapped" }), appendEos: false };
+  const result = tokenizeExamples(rows, tokenizer, whole, model);
+  const windows = result.sequences.map((sequence) => windowsOf(sequence, maxLength));
+  const sequences = windows.flat();
+  const places = windows.flatMap((of, i) => of.map(() => result.places[i] as number));
+  const trained = sequences.reduce((sum, sequence) => sum + labelTokens(sequence), 0);
+  const { tokens } = result.report;
+  note(
+    `${basename(path)}: plain text in ${count(sequences.length)} windows of max_length ${maxLength}, ${count(tokens)} tokens, ${count(trained)} of them trained`,
+  );
+  return { sequences, places, report: { ...result.report, labelTokens: trained }, maxLength };
 }
 
 /** Rows that are looked at before the others, where there are many: what is wrong with all of them is told at once. */

@@ -108,7 +108,9 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "masked-lm": taskCommand({
     task: "masked-lm",
     ...tables(() => TEXT_READER),
-    prepare(model, { path, rows }, settings, note) {
+    prepare(model, { path, rows, isPlainText }, settings, note) {
+      if (isPlainText)
+        fail(path, "is plain text, which masked-lm does not cut into windows", PLAIN_TEXT_HELP);
       const { kept, encoder, known } = openTexts(model, path, rows, settings, note);
       return known(kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })));
     },
@@ -158,6 +160,8 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       describeClassifier(await evaluateClassifier(imageClassification(model), items, options)),
   }),
 };
+
+const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}';
 
 /** How tasks on tables read their files; `noCells` says why it cannot be a table of cells, where it cannot. */
 function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) {

@@ -17,3 +17,13 @@ export type Sequence = LabelledTokens;
 export function labelTokens({ labels }: LabelledTokens): number {
   return labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
 }
+
+/** A sequence in parts of at most `length` tokens, without such as have nothing to learn. */
+export function windowsOf({ inputIds, labels }: Sequence, length: number): Sequence[] {
+  const starts = Array.from({ length: Math.ceil(inputIds.length / length) }, (_, i) => i * length);
+  const windows = starts.map((start) => ({
+    inputIds: inputIds.slice(start, start + length),
+    labels: [IGNORE_INDEX, ...labels.slice(start + 1, start + length)], // nothing predicts the first token
+  }));
+  return windows.filter((window) => labelTokens(window) > 0);
+}
