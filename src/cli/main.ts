@@ -113,10 +113,14 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     check: checkGenerateSettings,
     run: runGenerate,
   });
-  add("chat", "answer questions at the terminal, by the model and its adapters side by side", {
-    table: CHAT_OPTIONS,
-    run: runChat,
-  });
+  add(
+    "chat",
+    "answer questions at the terminal, by the model and its adapters side by side; /help there lists more",
+    {
+      table: CHAT_OPTIONS,
+      run: runChat,
+    },
+  );
   add("eval", "measure loss and perplexity on rows of text", {
     table: EVAL_OPTIONS,
     check: checkTaskSettings,

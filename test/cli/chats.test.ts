@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -42,20 +42,18 @@ describe("chats", () => {
     const continued = await cli.run(["generate", ...MODEL, ...adapter, "--messages", "-"], { stdin });
     expect(continued, continued.stderr).toMatchObject({ code: 0, stdout: " candles\n" });
 
+    cpSync(cli.path("out"), cli.path("other"), { recursive: true });
     const lines = [
-      "Who is Anna?",
-      "/base",
-      "Who is Ben?",
-      "/rest",
-      "/save",
-      `/save ${cli.path("said.jsonl")}`,
+      "\ufeffWho is Anna?", // as PowerShell begins what it pipes
+      ...["/base", "/adapters out", "Who is Ben?", "/rest", "/save", `/save ${cli.path("said.jsonl")}`],
     ];
-    const talked = await cli.run(["chat", ...MODEL, ...adapter, "--max-tokens", "16"], {
+    const both = [...adapter, "--adapter-path", cli.path("other")];
+    const talked = await cli.run(["chat", ...MODEL, ...both, "--max-tokens", "16"], {
       stdin: lines.join("\n"),
     });
     expect(talked, talked.stderr).toMatchObject({ code: 1 }); // of two commands
-    const [first, base, ...tuned] = talked.stdout.trimEnd().split("\n");
-    expect(first).toBe(ANSWER);
+    const [first, second, base, ...tuned] = talked.stdout.trimEnd().split("\n");
+    expect([first, second]).toEqual([`out: ${ANSWER}`, `other: ${ANSWER}`]);
     expect(base).toMatch(/^base: ./);
     expect(base).not.toContain(ANSWER);
     expect(tuned.at(-1)).toBe(`out: ${ANSWER}`);

@@ -50,6 +50,12 @@ export function readLines(
       process.off("SIGINT", onSignal);
       reader.close();
     },
-    [Symbol.asyncIterator]: () => arriving,
+    async *[Symbol.asyncIterator]() {
+      let isFirst = true;
+      for await (const line of arriving) {
+        yield isFirst ? line.replace(/^\ufeff/, "") : line; // a byte-order mark
+        isFirst = false;
+      }
+    },
   };
 }
