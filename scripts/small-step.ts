@@ -6,7 +6,7 @@ import { createModel } from "../src/load/create.ts";
 import { type StepMetrics, trainSequences } from "../src/train/trainer.ts";
 
 const TOKENS = 128;
-const config = {
+export const SMALL_CONFIG = {
   architectures: ["LlamaForCausalLM"],
   vocab_size: 1024,
   hidden_size: 256,
@@ -18,12 +18,17 @@ const config = {
   rms_norm_eps: 1e-5,
   rope_theta: 10_000,
 };
-const inputIds = Array.from({ length: TOKENS }, (_, i) => (7 * i) % config.vocab_size);
+const inputIds = Array.from({ length: TOKENS }, (_, i) => (7 * i) % SMALL_CONFIG.vocab_size);
 const sequences = [{ inputIds, labels: inputIds }];
+
+/** That model for rows of up to so many tokens, freshly initialised. */
+export function createSmallModel(device: Device, tokens = TOKENS) {
+  return createModel(device, { ...SMALL_CONFIG, max_position_embeddings: tokens });
+}
 
 /** A run whose steps are asked for one by one: of all weights, or of LoRA r 8 on all linears. */
 export function smallRun(device: Device, adapted: boolean, maxSteps: number): AsyncGenerator<StepMetrics> {
-  const { model, parameters } = createModel(device, config);
+  const { model, parameters } = createSmallModel(device);
   const trained = adapted
     ? attach(model, lora({ r: 8, targetModules: "all-linear" })).parameters
     : parameters;
