@@ -37,6 +37,7 @@ export function buildLosingDriver(
     const environment = {
       VK_ICD_FILENAMES: manifest,
       VK_DRIVER_FILES: manifest,
+      WEBGPU_LORA_ADAPTER: "", // which would choose another one
       REAL_DRIVER: ICD.library_path.includes("/") ? real : ICD.library_path,
       ...triggers,
     };

@@ -51,14 +51,18 @@ describe("where the device is lost", () => {
 
   test("by its driver, too", async ({ skip }) => {
     const place = await mkdtemp(join(tmpdir(), "webgpu-lora-driver-"));
-    const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
+    const { VK_ICD_FILENAMES, VK_DRIVER_FILES, WEBGPU_LORA_ADAPTER } = process.env;
     try {
       const built = buildLosingDriver(place);
       if (!built) return skip("lavapipe and a C compiler are needed");
       Object.assign(process.env, built.environment);
       await expectKept(10, { lose: built.driver.lose, after: built.driver.recover });
     } finally {
-      for (const [name, value] of Object.entries({ VK_ICD_FILENAMES, VK_DRIVER_FILES })) {
+      for (const [name, value] of Object.entries({
+        VK_ICD_FILENAMES,
+        VK_DRIVER_FILES,
+        WEBGPU_LORA_ADAPTER,
+      })) {
         if (value === undefined) delete process.env[name];
         else process.env[name] = value;
       }
