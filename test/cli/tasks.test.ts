@@ -56,6 +56,15 @@ describe("sequence classification", () => {
     label: i % 2 ? "pos" : "neg",
   }));
 
+  test("packed rows are learnt one by one", async () => {
+    const model = modelFolder("bert-masked");
+    const data = cli.write("packed.jsonl", rows);
+    const more = ["--packing", "--max-length", "12"];
+    const { out, lines } = await train("sequence-classification", model, data, more);
+    expect(lines).toContain("packed 12 rows into 6 sequences of max_length 12: fill 83.3 %");
+    expect(await evaluation("sequence-classification", model, data, out)).toMatchObject({ accuracy: 1 });
+  });
+
   test("from CSV, with a new head for the data's classes; eval finds the classes again", async () => {
     const model = modelFolder("bert-masked");
     const csv = ["text,label", ...rows.map(({ text, label }) => `"${text}, ""x""",${label}`)];

@@ -14,6 +14,7 @@ import {
 import { contrastive } from "../../src/train/contrastive.ts";
 import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
 import type { Objective } from "../../src/train/objective.ts";
+import { packRun } from "../../src/train/packed.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath } from "../support/fixtures.ts";
@@ -167,6 +168,11 @@ describe("other tasks", () => {
   test("classes of texts", async () => {
     const model = await as("tasks/bert-sequence", "sequence-classification");
     await both(model as unknown as LoadedModel, sequenceClassification(model), labelled);
+    const pairs = labelled.map((item) => ({
+      ...item,
+      segments: item.inputIds.map((_, i) => (i < 2 ? 0 : 1)),
+    }));
+    await both(model as unknown as LoadedModel, sequenceClassification(model), pairs);
     const decoder = await as("tasks/llama-sequence", "sequence-classification");
     await both(decoder as unknown as LoadedModel, sequenceClassification(decoder), labelled);
   });
@@ -211,6 +217,17 @@ test("steps and epochs are those of the packs, which are drawn in another order 
   expect(new Set(epochs.map(String)).size).toBeGreaterThan(1);
   const again = await run(model, objective, ROWS, options);
   expect(again.metrics.map(({ loss }) => loss)).toEqual(metrics.map(({ loss }) => loss));
+});
+
+test("a pack is called by its rows", async () => {
+  const { objective } = await decoder("llama-gqa");
+  const { packs, nameRow } = packRun(objective, ROWS, {
+    packing: true,
+    maxLength: 64,
+    nameRow: (i) => `line ${i}`,
+  });
+  expect(packs).toHaveLength(1);
+  expect(nameRow(0)).toBe("line 2 + line 0 + line 6 + line 4 + 4 packed with them");
 });
 
 test("rows of like lengths are drawn together, and are learnt once each", async () => {
