@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -55,6 +56,18 @@ describe("inspect", () => {
       shown: expect.arrayContaining([
         expect.objectContaining({ name: `${data}:1`, findings: ["double-bos"] }),
       ]),
+    });
+  });
+
+  test("writes a page beside the report, and says so where it cannot", async () => {
+    const data = cli.write("page.jsonl", ROWS);
+    const run = await inspect(["--data", data, "--html", cli.path("page.html")]);
+    expect(run).toMatchObject({ code: 0, stderr: `Wrote ${cli.path("page.html")}\n` });
+    expect(readFileSync(cli.path("page.html"), "utf8").match(/<article>/g)).toHaveLength(5);
+    expect(run.stdout).not.toContain("masked");
+    expect(await inspect(["--data", data, "--html", cli.path("none/page.html")])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("html: "),
     });
   });
 

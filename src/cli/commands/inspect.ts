@@ -6,7 +6,7 @@ import type { DataReport, FindingKind } from "../../data/inspect/report.ts";
 import { type RowView, rowViewer } from "../../data/inspect/row-view.ts";
 import { openModelText } from "../../load/model-text.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
-import { failAll } from "../../util/fail.ts";
+import { fail, failAll } from "../../util/fail.ts";
 import { findTables, type RowFile, readBoth, readTable } from "../data-files.ts";
 import { count } from "../format.ts";
 import { inspectPage } from "../inspect-page.ts";
@@ -38,7 +38,7 @@ export async function runInspect(
   const { report, rows } = inspect(train, valid, encoding, shown);
   const subject = { model: files.label, data: train.path };
   if (settings.html !== undefined) {
-    await writeFile(settings.html, inspectPage(subject, report, rows));
+    await writePage(settings.html, inspectPage(subject, report, rows));
     note(`Wrote ${settings.html}`);
   }
   if (settings.json) {
@@ -51,6 +51,15 @@ export async function runInspect(
     }
   }
   return report.findings.some(({ level }) => level === "error") ? 1 : 0;
+}
+
+async function writePage(path: string, page: string): Promise<void> {
+  try {
+    await writeFile(path, page);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    fail("html", `${path} cannot be written: ${why}`, "give the path of a file in a folder that is there");
+  }
 }
 
 function checkRows(numbers: readonly number[], { rows, path }: RowFile<Example>): void {

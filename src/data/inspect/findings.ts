@@ -19,6 +19,8 @@ export interface Counted {
   readonly counts: TokenizeReport;
   readonly lengths: Lengths;
   readonly maxLength: number;
+  /** Rows that teach an end: one of which nothing else is learnt teaches the end of nothing. */
+  readonly ended: number;
   readonly kinds: ReadonlyMap<FindingKind, RowTally>;
   /** By the role of a message, or what it has beside its content. */
   readonly roles: ReadonlyMap<string, RoleTally>;
@@ -32,10 +34,9 @@ const CUT_AT_MOST = 0.5;
 export function findingsOf(counted: Counted): Finding[] {
   const { counts, kinds, roles } = counted;
   const found: Finding[] = [];
-  const kept = keptRows(counts);
-  if (kept === 0) found.push(nothingTrained(counted));
+  if (keptRows(counts) === 0) found.push(nothingTrained(counted));
   for (const [kind, tally] of kinds) {
-    const isAllOpen = kind === "open-end" && tally.rows === kept;
+    const isAllOpen = kind === "open-end" && counted.ended === 0;
     found.push(describe(isAllOpen ? "no-end" : kind, tally, counted));
   }
   for (const [name, role] of roles) {

@@ -36,6 +36,7 @@ export class DataInspector {
   readonly #keys = new Set<number>();
   readonly #lengths: number[] = [];
   #longestPlace: number | undefined;
+  #ended = 0;
 
   constructor(options: InspectorOptions) {
     this.#options = options;
@@ -72,7 +73,15 @@ export class DataInspector {
       maxLength,
       lengths,
       ...(this.#longestPlace !== undefined && { longestRow: nameOf(this.#longestPlace) }),
-      findings: findingsOf({ counts, lengths, maxLength, kinds: this.#kinds, roles: this.#roles, nameOf }),
+      findings: findingsOf({
+        counts,
+        lengths,
+        maxLength,
+        ended: this.#ended,
+        kinds: this.#kinds,
+        roles: this.#roles,
+        nameOf,
+      }),
     };
   }
 
@@ -111,7 +120,9 @@ export class DataInspector {
   *#kindsOfKept(row: EncodedRow): Generator<FindingKind> {
     if (row.cut.length > 0) yield "cut";
     if (!row.endsTurn) yield "open-end";
-    if (this.#isNearEmpty(row)) yield "near-empty";
+    const isNearEmpty = this.#isNearEmpty(row);
+    if (isNearEmpty) yield "near-empty";
+    if (row.endsTurn && !isNearEmpty) this.#ended++;
     if (row.straddler !== undefined) yield "seam";
     const key = rowKey(row);
     if (this.#keys.has(key)) yield "duplicate";

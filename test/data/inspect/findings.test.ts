@@ -63,6 +63,12 @@ describe("errors", () => {
       "error no-end 2 d:1,d:2",
     ],
     [
+      "the only row that ends says nothing",
+      [{ text: "a b c d e f" }, { prompt: "a", completion: "" }],
+      { maxLength: 4 },
+      "error no-end 1 d:1",
+    ],
+    [
       "the template writes nothing behind an answer",
       [chat],
       { chatTemplate: "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}{% endfor %}" },

@@ -1,0 +1,70 @@
+import { expect, test } from "vitest";
+import { inspectPage } from "../../src/cli/inspect-page.ts";
+import { encodeRows } from "../../src/data/encode-rows.ts";
+import type { Example } from "../../src/data/examples.ts";
+import { DataInspector } from "../../src/data/inspect/inspector.ts";
+import { rowViewer } from "../../src/data/inspect/row-view.ts";
+import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
+import { LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
+
+const tokenizer = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
+
+function pageOf(rows: readonly Example[], subject = { model: "m", data: "d" }): string {
+  const inspector = new DataInspector({ tokenizer, maxLength: 12 });
+  const view = rowViewer(tokenizer);
+  const shown = [...encodeRows("test", rows, tokenizer, { maxLength: 12 })].map((row) =>
+    view(row, `${subject.data}:${row.place + 1}`, inspector.add(row)),
+  );
+  return inspectPage(
+    subject,
+    inspector.report((place) => `${subject.data}:${place + 1}`),
+    shown,
+  );
+}
+
+/** Tags that are opened and not closed, or the other way round; elements without content have no end. */
+function unbalanced(page: string): string[] {
+  const open: string[] = [];
+  const wrong: string[] = [];
+  for (const [, slash, name = ""] of page.matchAll(/<(\/?)([a-z][a-z0-9]*)[^>]*>/gi)) {
+    if (["meta", "br", "wbr"].includes(name)) continue;
+    if (slash === "") open.push(name);
+    else if (open.pop() !== name) wrong.push(name);
+  }
+  return [...wrong, ...open];
+}
+
+const ROWS: Example[] = [
+  { prompt: "ab", completion: " c" },
+  { text: "<s>a\nb" },
+  { text: "" },
+  { text: "a b c d e f g h i j" },
+  { prompt: "c ", completion: "ab" },
+];
+
+test("a page says what the report says, and shows each token with its part", () => {
+  const page = pageOf(ROWS);
+  expect(unbalanced(page)).toEqual([]);
+  expect(page).toContain("<dt>rows trained</dt><dd><b>4</b><span>of 5</span>");
+  expect(page).toContain('<li class="error"><p><b>error</b> 1 of 5 rows begin with BOS twice');
+  expect(page).toContain('<span class="masked special" title="id 1, masked">&lt;s&gt;</span><wbr>');
+  expect(page).toContain('<span class="trained" title="id 13, trained">↵</span><br>');
+  expect(page).toMatch(/<span class="cut" title="id 26\d, cut">/);
+  expect(page.match(/<rect /g)?.length).toBeGreaterThan(3);
+  expect(page.match(/<article>/g)).toHaveLength(5);
+});
+
+test("nothing is loaded, and nothing of the data is markup", () => {
+  const evil = `<script src="https://x.example">"'&</script><img onerror=a>`;
+  const page = pageOf([{ text: evil }, { text: evil }], { model: evil, data: evil });
+  expect(unbalanced(page)).toEqual([]);
+  expect(page).not.toMatch(
+    /<(?:script|img|link|iframe|object|a|base|form)\b|\b(?:src|href|on\w+)=["']|url\(|@import/i,
+  );
+  expect(page).toContain("default-src 'none'");
+});
+
+test("rows without any length, and without findings", () => {
+  expect(unbalanced(pageOf([{ text: "" }]))).toEqual([]);
+  expect(pageOf([{ text: "ab" }])).toContain("Nothing is odd.");
+});
