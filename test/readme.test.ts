@@ -30,7 +30,9 @@ test.each(families)("$name generates where the README says so", ({ generates, fi
   expect(texts.some((text) => text !== undefined)).toBe(generates);
 });
 
-const docs = readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`);
+const docs = readdirSync(join(ROOT, "docs"))
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => `docs/${name}`);
 const pages = ["README.md", ...docs].map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }));
 
 test.each(pages)("every file, folder and script that $path names is there", ({ path, text }) => {

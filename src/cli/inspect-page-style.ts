@@ -29,7 +29,9 @@ h3 { margin: 0; font-size: .95rem; font-weight: 600; overflow-wrap: anywhere; }
 header p, .fate, .help, .where, .axis, figcaption { margin: 0; color: var(--quiet); font-size: .9rem; }
 header p { overflow-wrap: anywhere; }
 code, .tokens { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; margin: 1.2rem 0 0; }
+.figures { display: grid; grid-template-columns: repeat(2, 1fr); gap: .6rem; margin: 1.2rem 0 0; }
+@media (min-width: 34rem) { .figures { grid-template-columns: repeat(3, 1fr); } }
+@media (min-width: 56rem) { .figures { grid-template-columns: repeat(6, 1fr); } }
 .figures div, article, .findings li, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
 .figures div { padding: .6rem .8rem; }
 dt { color: var(--quiet); font-size: .85rem; }

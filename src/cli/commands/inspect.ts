@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { encodeRows } from "../../data/encode-rows.ts";
-import { EXAMPLE_READER, type Example } from "../../data/examples.ts";
+import { type Example, exampleReader } from "../../data/examples.ts";
 import type { DataReport, FindingKind } from "../../data/inspect/report.ts";
 import { type RowView, rowViewer } from "../../data/inspect/row-view.ts";
 import { openModelText } from "../../load/model-text.ts";
@@ -25,9 +25,10 @@ export async function runInspect(
   terminal: Terminal,
 ): Promise<number> {
   const note = (line: string) => terminal.note(line);
-  const read = async (path: string) => readTable<Example>(path, EXAMPLE_READER);
+  const read = async (path: string) => readTable<Example>(path, exampleReader());
   const { train, valid } = await readBoth(await findTables(settings.data, settings.eval_data), read);
   checkRows(settings.row, train);
+  train.notes?.forEach(note);
   const onWarning = (warning: string) => note(`warning: ${warning}`);
   const { revision, token, verify } = settings;
   const files = await resolveModelFiles(settings.model, { revision, token, verify, onWarning });
