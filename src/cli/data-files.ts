@@ -1,9 +1,13 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { withColumns } from "../data/columns.ts";
 import { ENDINGS, formatOf, openRows } from "../data/files/read-rows.ts";
 import { collectPlacedRows, type RowReader } from "../data/rows.ts";
+import { isHeldOut } from "../data/valid-split.ts";
 import { nodeDataFile } from "../platform/node-data-file.ts";
-import { fail, failAll, LoraError } from "../util/fail.ts";
+import { fail, failAll, LoraError, type Problems } from "../util/fail.ts";
+import { printable } from "../util/printable.ts";
+import { count } from "./format.ts";
 
 /** What a folder calls its parts, as mlx-lm or as Hugging Face's data sets; of several the first. */
 export const PARTS = {
@@ -50,17 +54,64 @@ export async function findTestTable(path: string, option = "data"): Promise<stri
   return (await isFolder(path, option)) ? requireTable(path, PARTS.test) : path;
 }
 
+/** Settings that say how rows are read. */
+export interface ReadSettings {
+  /** The column for each name that a task knows. */
+  readonly columns: Readonly<Record<string, string>>;
+  readonly on_bad_row: "error" | "skip";
+}
+
+const AS_IT_IS: ReadSettings = { columns: {}, on_bad_row: "error" };
+
 /** What a task takes from the rows of a file. */
-export async function readTable<T extends object>(path: string, reader: RowReader<T>): Promise<RowFile<T>> {
+export async function readTable<T extends object>(
+  path: string,
+  reader: RowReader<T>,
+  { columns, on_bad_row: onBadRow } = AS_IT_IS,
+): Promise<RowFile<T>> {
   const { format, groups, nameOf } = await openRows(await nodeDataFile(path));
-  const { items, lines } = await collectPlacedRows(groups, path, reader, nameOf);
+  const renamed = withColumns(reader, columns);
+  const options = { nameOf, onBadRow };
+  const { items, lines, skipped } = await collectPlacedRows(groups, path, renamed, options);
   return {
     path,
     rows: items,
     isPlainText: format === "txt",
     nameOf: (place) => nameOf(lines[place] as number),
-    notes: reader.notes?.() ?? [],
+    notes: [...(reader.notes?.() ?? []), ...describeSkipped(skipped)],
   };
+}
+
+/** Rows that were left out and that are named. */
+const SKIPPED_SHOWN = 5;
+
+function describeSkipped({ length, shown }: Problems): string[] {
+  if (length === 0) return [];
+  const first = shown.slice(0, SKIPPED_SHOWN).map((problem) => `    ${printable(String(problem))}`);
+  const more = length > first.length ? [`    and ${count(length - first.length)} more`] : [];
+  return [`  ${count(length)} bad ${length === 1 ? "row" : "rows"} left out:`, ...first, ...more];
+}
+
+/**
+ * The rows in two parts, of which the second is to judge by.
+ * @param share of the rows that are held out, about
+ * @throws LoraError where one of them would be empty
+ */
+export function splitRows<R extends object>(file: RowFile<R>, share: number): [RowFile<R>, RowFile<R>] {
+  const [held, rest]: [number[], number[]] = [[], []];
+  for (const [place, row] of file.rows.entries()) (isHeldOut(row, share) ? held : rest).push(place);
+  if (held.length === 0 || rest.length === 0) {
+    const message = `${share} of the ${count(file.rows.length)} rows of ${file.path} leaves ${count(rest.length)} to learn from and ${count(held.length)} to judge by`;
+    fail("valid_split", message, "give another share, or a file with --eval-data");
+  }
+  const part = (places: readonly number[], more: Partial<RowFile<R>>): RowFile<R> => ({
+    ...file,
+    ...more,
+    rows: places.map((place) => file.rows[place] as R),
+    nameOf: (place) => file.nameOf(places[place] as number),
+  });
+  const split = `  ${count(held.length)} of ${count(file.rows.length)} rows held out to judge by`;
+  return [part(rest, { notes: [...(file.notes ?? []), split] }), part(held, { notes: [] })];
 }
 
 /** Whether a file's rows are lines of cells, which are texts, and not JSON. */

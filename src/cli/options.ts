@@ -186,6 +186,26 @@ export function numbersByName(
   });
 }
 
+/** A text for each of some names: `name=text` words, or such with commas between, or a mapping in a configuration. */
+export function textsByName(given: Common & { wanted: string }): Option<Readonly<Record<string, string>>> {
+  return option<Readonly<Record<string, string>>>({
+    ...given,
+    placeholder: "name=text",
+    fallback: {},
+    several: true,
+    read(value) {
+      const words: unknown[] = Array.isArray(value) ? value : [value];
+      const entries = isObject(value)
+        ? Object.entries(value)
+        : readPairs(words.flatMap((word) => splitNames(plainText(word))));
+      const isGood = ([name, text]: readonly [string, unknown]) =>
+        name !== "" && readText(text) !== undefined;
+      const isAll = entries !== undefined && entries.length > 0 && entries.every(isGood);
+      return isAll ? (Object.fromEntries(entries) as Readonly<Record<string, string>>) : undefined;
+    },
+  });
+}
+
 /** The entries of `name=number` words, or of one JSON object; undefined where a name is there twice. */
 function readPairs(value: unknown): [string, unknown][] | undefined {
   const words: unknown[] = Array.isArray(value) ? value : [value];

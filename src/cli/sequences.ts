@@ -98,7 +98,7 @@ export async function sequenceReader(
   const templateFor = templateChooser(encoding.model, tokenizer, settings.chat_template);
   return (file) => {
     if (file.isPlainText) return inFile(file.path, () => textWindows(file, encoding, note));
-    const { path, rows, notes = [] } = file;
+    const { path, rows } = file;
     const inspector = rowInspector(encoding);
     const result = inFile(path, () => {
       if (settings.check_data) checkSample(file, encoding);
@@ -107,7 +107,6 @@ export async function sequenceReader(
     const chats = rows.filter(isChat);
     const chatTemplate = chats.length > 0 ? templateFor(chats.every(usesTools)).source : undefined;
     for (const line of describeData(basename(path), result.report, maxLength)) note(line);
-    notes.forEach(note);
     const report = inspector.report(file.nameOf);
     if (settings.check_data) refuseErrors(path, report);
     shortFindings(report).forEach(note);

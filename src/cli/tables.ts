@@ -19,6 +19,7 @@ import {
   targets,
   text,
   texts,
+  textsByName,
 } from "./options.ts";
 
 /** Which model. */
@@ -61,6 +62,15 @@ export const CHAT_TEMPLATE = optionalText({
 });
 
 const DATA_OPTIONS = {
+  columns: textsByName({
+    wanted: "a column for each name (prompt=question,completion=answer)",
+    help: "the columns of the data, where they have other names: prompt=question,completion=answer",
+  }),
+  on_bad_row: choice({
+    choices: ["error", "skip"],
+    fallback: "error",
+    help: "what a row is that cannot be used: an error, or left out and told",
+  }),
   max_length: integer({
     fallback: undefined,
     min: 2,
@@ -118,12 +128,18 @@ export const TRAIN_OPTIONS = {
   task: TASK,
   data: text({
     placeholder: "path",
-    help: "a .jsonl (other tasks: also .csv, .tsv) file, or a folder with train.jsonl and, if wanted, valid.jsonl; for images a folder for each class",
+    help: "a file (.jsonl, .json, .csv, .tsv, .parquet or .txt, also with .gz), or a folder with train.jsonl or the like and, if wanted, valid.jsonl; for images a folder for each class",
   }),
   labels: LABELS,
   eval_data: optionalText({
     placeholder: "file",
-    help: "a .jsonl file to evaluate on, instead of the folder's valid.jsonl",
+    help: "a file to evaluate on, instead of the folder's valid.jsonl",
+  }),
+  valid_split: number({
+    fallback: 0,
+    min: 0,
+    below: 1,
+    help: "share of the rows that is held out to evaluate on, by what they hold: the same rows every time",
   }),
   output_dir: text({
     placeholder: "folder",
@@ -279,7 +295,10 @@ export const EVAL_OPTIONS = {
   labels: LABELS,
   adapter_path: ADAPTER_PATH,
   adapter_revision: ADAPTER_REVISION,
-  data: text({ placeholder: "path", help: "a .jsonl file, or a folder with test.jsonl or valid.jsonl" }),
+  data: text({
+    placeholder: "path",
+    help: "a file as for train, or a folder with test.jsonl or valid.jsonl",
+  }),
   batch_size: integer({
     fallback: EVALUATION_DEFAULTS.batchSize,
     min: 1,

@@ -4,7 +4,7 @@ import type { Parameters } from "../nn/parameters.ts";
 import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
-import type { RowFile } from "./data-files.ts";
+import type { ReadSettings, RowFile } from "./data-files.ts";
 import { describePacking } from "./format.ts";
 import type { DataSettings } from "./sequences.ts";
 
@@ -39,10 +39,22 @@ export interface TaskRows {
   bind(model: LoadedModel, settings: DataSettings, note: (line: string) => void): Promise<BoundRows>;
 }
 
+/** Settings that say what a model is judged by, and how it is read. */
+export interface TestData extends ReadSettings {
+  readonly data: string;
+}
+
+/** Settings that say what a model learns from. */
+export interface TrainingData extends TestData {
+  readonly eval_data: string | undefined;
+  /** Share of the rows that is held out to judge by. */
+  readonly valid_split: number;
+}
+
 /** What a task is on the command line. */
 export interface TaskCommand {
-  readTraining(path: string, evalPath?: string): Promise<{ train: TaskRows; valid: TaskRows | undefined }>;
-  readTest(path: string): Promise<TaskRows>;
+  readTraining(data: TrainingData): Promise<{ train: TaskRows; valid: TaskRows | undefined }>;
+  readTest(data: TestData): Promise<TaskRows>;
 }
 
 /** Items, and what became of the rows they were made of. */
@@ -59,11 +71,8 @@ export interface Prepared<I> {
 /** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
 export interface TaskParts<T extends Task, R, I> {
   task: T;
-  readTraining(
-    path: string,
-    evalPath?: string,
-  ): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }>;
-  readTest(path: string): Promise<RowFile<R>>;
+  readTraining(data: TrainingData): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }>;
+  readTest(data: TestData): Promise<RowFile<R>>;
   labels?: (rows: readonly R[]) => readonly string[];
   /** Rows → items of the objective; reports what became of them. */
   prepare(
@@ -89,6 +98,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       requireTask(loaded, parts.task);
       const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
       const prepared = await parts.prepare(model, file, settings, note);
+      file.notes?.forEach(note);
       const { items, places, report = {}, chatTemplate, maxLength } = prepared;
       const nameRow = (item: number) => file.nameOf(places[item] as number);
       return {
@@ -106,10 +116,10 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     },
   });
   return {
-    async readTraining(path, evalPath) {
-      const { train, valid } = await parts.readTraining(path, evalPath);
+    async readTraining(data) {
+      const { train, valid } = await parts.readTraining(data);
       return { train: rowsOf(train), valid: valid && rowsOf(valid) };
     },
-    readTest: async (path) => rowsOf(await parts.readTest(path)),
+    readTest: async (data) => rowsOf(await parts.readTest(data)),
   };
 }

@@ -41,15 +41,17 @@ import {
   findTables,
   findTestTable,
   isTableOfCells,
+  type ReadSettings,
   type RowFile,
   readBoth,
   readTable,
+  splitRows,
 } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
-import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
+import { type Prepared, type TaskCommand, type TestData, type TrainingData, taskCommand } from "./task.ts";
 
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
@@ -142,17 +144,17 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "image-classification": taskCommand({
     task: "image-classification",
-    readTraining: async (path, evalPath) => readBoth(await findImageFolders(path, evalPath), readImages),
-    readTest: async (path) => readImages(await findTestImages(path)),
+    readTraining: async ({ data, eval_data }) =>
+      readBoth(await findImageFolders(data, eval_data), readImages),
+    readTest: async ({ data }) => readImages(await findTestImages(data)),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
-    async prepare(model, { path, rows, notes = [] }, _, note) {
+    async prepare(model, { path, rows }, _, note) {
       checkLabels(
         rows.map(({ label }) => label),
         model.labels,
         path,
       );
       note(`${basename(path)}: ${count(rows.length)} images`);
-      notes.forEach(note);
       return { items: await openImages(model, path, rows), places: [...rows.keys()] };
     },
     objective: imageClassification,
@@ -165,14 +167,23 @@ const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}
 
 /** How tasks on tables read their files; `noCells` says why it cannot be a table of cells, where it cannot. */
 function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) {
-  const readRows = async (path: string): Promise<RowFile<R>> => {
-    if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
-    return readTable(path, reader());
-  };
+  const reads =
+    (settings: ReadSettings) =>
+    async (path: string): Promise<RowFile<R>> => {
+      if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
+      return readTable(path, reader(), settings);
+    };
   return {
-    readTraining: async (path: string, evalPath?: string) =>
-      readBoth(await findTables(path, evalPath), readRows),
-    readTest: async (path: string) => readRows(await findTestTable(path)),
+    async readTraining(settings: TrainingData) {
+      const { data, eval_data, valid_split } = settings;
+      const paths = await findTables(data, eval_data);
+      if (valid_split === 0) return readBoth(paths, reads(settings));
+      const { valid } = paths;
+      if (valid !== undefined) fail("valid_split", `${valid} is there to judge by`, "leave one of them out");
+      const [train, held] = splitRows(await reads(settings)(paths.train), valid_split);
+      return { train, valid: held };
+    },
+    readTest: async (settings: TestData) => reads(settings)(await findTestTable(settings.data)),
   };
 }
 

@@ -32,6 +32,8 @@ export interface PlacedRows<T> {
   readonly items: T[];
   /** The line of each, from 1. */
   readonly lines: readonly number[];
+  /** The rows that could not be used, where that is no error. */
+  readonly skipped: Problems;
 }
 
 /** What messages call the row that begins on a line. */
@@ -44,9 +46,19 @@ export type RowNamer = (line: number) => string;
  * @throws LoraError naming the rows that cannot be used, or saying that there are no rows
  */
 export function collectRows<T extends object>(rows: Iterable<Row>, label: string, reader: RowReader<T>): T[] {
-  const collector = new RowCollector(label, reader, (line) => `${label}:${line}`);
+  const collector = new RowCollector(label, reader, {
+    nameOf: (line) => `${label}:${line}`,
+    onBadRow: "error",
+  });
   collector.add(rows);
   return collector.finish().items;
+}
+
+/** How rows are collected. */
+export interface CollectOptions {
+  readonly nameOf: RowNamer;
+  /** What a row that cannot be used is: an error, or left out. */
+  readonly onBadRow: "error" | "skip";
 }
 
 /** The same of rows that come in groups, with the lines. */
@@ -54,9 +66,9 @@ export async function collectPlacedRows<T extends object>(
   groups: AsyncIterable<Iterable<Row>>,
   label: string,
   reader: RowReader<T>,
-  nameOf: RowNamer,
+  options: CollectOptions,
 ): Promise<PlacedRows<T>> {
-  const collector = new RowCollector(label, reader, nameOf);
+  const collector = new RowCollector(label, reader, options);
   for await (const rows of groups) collector.add(rows);
   return collector.finish();
 }
@@ -67,15 +79,15 @@ const MOST_PROBLEMS = 100_000;
 class RowCollector<T extends object> {
   readonly #label: string;
   readonly #reader: RowReader<T>;
-  readonly #nameOf: RowNamer;
+  readonly #options: CollectOptions;
   readonly #items: T[] = [];
   readonly #lines: number[] = [];
   readonly #problems = new Problems();
 
-  constructor(label: string, reader: RowReader<T>, nameOf: RowNamer) {
+  constructor(label: string, reader: RowReader<T>, options: CollectOptions) {
     this.#label = label;
     this.#reader = reader;
-    this.#nameOf = nameOf;
+    this.#options = options;
   }
 
   add(rows: Iterable<Row>): void {
@@ -86,16 +98,20 @@ class RowCollector<T extends object> {
         this.#lines.push(line);
         continue;
       }
-      this.#problems.push(`${this.#nameOf(line)}: ${item}`);
-      if (this.#problems.length < MOST_PROBLEMS) continue;
+      this.#problems.push(`${this.#options.nameOf(line)}: ${item}`);
+      if (this.#problems.length < MOST_PROBLEMS || this.#skips) continue;
       failAll(this.#label, this.#problems, `${this.#help}; reading stopped at line ${line}`);
     }
   }
 
   finish(): PlacedRows<T> {
-    failAll(this.#label, this.#problems, this.#help);
+    if (!this.#skips || this.#items.length === 0) failAll(this.#label, this.#problems, this.#help);
     if (this.#items.length === 0) fail(this.#label, "has no rows", this.#help);
-    return { items: this.#items, lines: this.#lines };
+    return { items: this.#items, lines: this.#lines, skipped: this.#problems };
+  }
+
+  get #skips(): boolean {
+    return this.#options.onBadRow === "skip";
   }
 
   get #help(): string {

@@ -2,7 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { findTables, findTestTable, readTable } from "../../src/cli/data-files.ts";
+import {
+  findTables,
+  findTestTable,
+  type ReadSettings,
+  readTable,
+  splitRows,
+} from "../../src/cli/data-files.ts";
 import { findImageFolders, findTestImages, listImages } from "../../src/cli/image-folders.ts";
 import { EXAMPLE_READER } from "../../src/data/examples.ts";
 import { labelledTextReader } from "../../src/data/labelled.ts";
@@ -63,6 +69,74 @@ describe("tables", () => {
     );
     await expect(readTable(path("c.csv", "text,label\n"), labelledTextReader())).rejects.toThrow(
       /c\.csv: has no rows/,
+    );
+  });
+});
+
+describe("how tables are read", () => {
+  const write = (rows: readonly unknown[]) => {
+    const path = join(folder, "a.jsonl");
+    writeFileSync(path, rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n"));
+    return path;
+  };
+  const read = (path: string, settings: Partial<ReadSettings> = {}) =>
+    readTable(path, EXAMPLE_READER, { columns: {}, on_bad_row: "error", ...settings });
+
+  test("columns may have other names, also each other's", async () => {
+    const path = write([
+      { question: "a", answer: "b", text: "c" },
+      { question: "d", answer: "e", text: "f" },
+    ]);
+    const columns = { prompt: "question", completion: "answer" };
+    await expect(read(path, { columns })).rejects.toThrow(/has keys "text", "prompt", "completion"/);
+    expect((await read(path, { columns: { text: "question" } })).rows).toEqual([
+      { text: "a" },
+      { text: "d" },
+    ]);
+    await expect(read(path, { columns: { prompt: "querstion", completion: "answer" } })).rejects.toThrow(
+      /a\.jsonl:1: has no "querstion", but .*is "question" meant\?/,
+    );
+    const swapped = write([{ prompt: "a", completion: "b" }]);
+    expect((await read(swapped, { columns: { prompt: "completion", completion: "prompt" } })).rows).toEqual([
+      { prompt: "b", completion: "a" },
+    ]);
+  });
+
+  test("bad rows are left out and told where that is wanted, unless all are bad", async () => {
+    const path = write([{ text: "a" }, "{bad", { text: 1 }, { text: "b" }, ...Array(6).fill({})]);
+    const { rows, notes, nameOf } = await read(path, { on_bad_row: "skip" });
+    expect(rows).toEqual([{ text: "a" }, { text: "b" }]);
+    expect(nameOf(1)).toBe(`${path}:4`);
+    expect(notes?.slice(0, 3)).toEqual([
+      "  8 bad rows left out:",
+      expect.stringContaining("a.jsonl:2: "),
+      expect.stringContaining('a.jsonl:3: "text" is 1'),
+    ]);
+    expect(notes?.slice(5)).toEqual([expect.stringContaining("a.jsonl:7: has no keys"), "    and 3 more"]);
+    await expect(read(path)).rejects.toThrow("8 problems");
+    await expect(read(write([{}, {}]), { on_bad_row: "skip" })).rejects.toThrow("2 problems");
+  });
+
+  test("rows are held out by what they hold, in their order and with their names", async () => {
+    const rows = Array.from({ length: 4000 }, (_, i) => ({ text: `row ${i % 2000}` }));
+    const [train, held] = splitRows(await read(write(rows)), 0.05);
+    expect(held.rows.length).toBeGreaterThan(120); // 200 ± 4 standard deviations of pairs
+    expect(held.rows.length).toBeLessThan(280);
+    expect(train.rows.length + held.rows.length).toBe(4000);
+    const texts = new Set(held.rows.map((row) => JSON.stringify(row)));
+    expect(texts.size * 2).toBe(held.rows.length); // equal rows are on one side
+    expect(train.rows.some((row) => texts.has(JSON.stringify(row)))).toBe(false);
+    const line = Number(held.nameOf(0).split(":").at(-1));
+    expect(rows[line - 1]).toEqual(held.rows[0]);
+    const [, again] = splitRows(await read(write([...rows].reverse().slice(1000))), 0.05);
+    expect(again.rows.every((row) => texts.has(JSON.stringify(row)))).toBe(true);
+    expect(train.notes).toEqual([`  ${held.rows.length} of 4,000 rows held out to judge by`]);
+  });
+
+  test("a split that leaves nothing on one side is refused", async () => {
+    const file = await read(write([{ text: "a" }]));
+    expect(() => splitRows(file, 0.01)).toThrow(
+      /valid_split: 0\.01 of the 1 rows of .*leaves 1 to learn from and 0 to judge by/,
     );
   });
 });

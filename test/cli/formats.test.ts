@@ -61,3 +61,31 @@ test("what is cut off is refused before anything is loaded", async () => {
   expect(code).not.toBe(0);
   expect(stderr).toContain("the packed file ends too early: the file is cut off");
 });
+
+test("train holds rows out, renames columns and leaves bad rows out", async () => {
+  const rows = Array.from({ length: 24 }, (_, i) => ({
+    question: `Tom put ${i} pink candles`,
+    answer: " there.",
+  }));
+  const data = cli.write("rows.jsonl", [...rows, { question: 1 }]);
+  const out = [
+    "--output-dir",
+    cli.path("out"),
+    "--max-steps",
+    "2",
+    "--columns",
+    "prompt=question,completion=answer",
+  ];
+  const words = ["train", "--model", BUNDLED_MODEL, "--data", data, ...out, "--valid-split", "0.25"];
+  const { code, stdout, stderr } = await cli.run([...words, "--on-bad-row", "skip"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/^ {2}1 bad row left out:\n {4}.*rows\.jsonl:25: has no "answer"/m);
+  expect(stdout).toMatch(/^ {2}\d of 24 rows held out to judge by$/m);
+  expect(stdout).toMatch(/Iter 2: Val loss/);
+  const both = await cli.run([...words, "--eval-data", data]);
+  expect(both.code).not.toBe(0);
+  expect(both.stderr).toContain("valid_split: ");
+  const bad = await cli.run(words);
+  expect(bad.code).not.toBe(0);
+  expect(bad.stderr).toContain('rows.jsonl:25: has no "answer"');
+});

@@ -11,6 +11,7 @@ import {
   targets,
   text,
   texts,
+  textsByName,
 } from "../../src/cli/options.ts";
 import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
 import { EVAL_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
@@ -258,4 +259,15 @@ describe("options of several numbers", () => {
     [['{"a": 1, "a": 2}'], undefined],
     [["{"], undefined],
   ])("ranks %j", (value, wanted) => expect(ranks.read(value)).toEqual(wanted));
+});
+
+test("texts by name are pairs with commas or blanks between, or a mapping", () => {
+  const { read } = textsByName({ help: "", wanted: "a column for each name" });
+  const want = { prompt: "a question", completion: "b" };
+  expect(read("prompt=a question,completion=b")).toEqual(want);
+  expect(read(["prompt=a question", "completion=b"])).toEqual(want);
+  expect(read(want)).toEqual(want);
+  for (const bad of ["prompt", "=a", "prompt=", ["a=b", "a=c"], { a: 1 }, {}, ""]) {
+    expect(read(bad), JSON.stringify(bad)).toBeUndefined();
+  }
 });

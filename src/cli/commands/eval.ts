@@ -17,7 +17,7 @@ export async function runEval(
   const { task, labels: given, batch_size, json } = settings;
   const adapter = adapterReference(settings.adapter_path, settings);
   const note = (line: string) => terminal.note(line);
-  const data = await TASKS[task].readTest(settings.data);
+  const data = await TASKS[task].readTest(settings);
   const head = chooseHead({ task, given, adapter, data: data.labels, seed: 0 });
   const { model: base } = await openCliTask(settings, note, head);
   const { model } = adapter === undefined ? { model: base } : await openCliAdapter(base, adapter, note);

@@ -25,7 +25,7 @@ export async function runInspect(
   terminal: Terminal,
 ): Promise<number> {
   const note = (line: string) => terminal.note(line);
-  const read = async (path: string) => readTable<Example>(path, exampleReader());
+  const read = async (path: string) => readTable<Example>(path, exampleReader(), settings);
   const { train, valid } = await readBoth(await findTables(settings.data, settings.eval_data), read);
   checkRows(settings.row, train);
   train.notes?.forEach(note);

@@ -29,7 +29,7 @@ export async function runTrain(
   const method = lora(loraOptions(settings));
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
-  const data = await TASKS[task].readTraining(settings.data, settings.eval_data);
+  const data = await TASKS[task].readTraining(settings);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
   if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
