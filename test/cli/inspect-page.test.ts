@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright-core";
 import { expect, test } from "vitest";
 import { inspectPage } from "../../src/cli/inspect-page.ts";
 import { encodeRows } from "../../src/data/encode-rows.ts";
@@ -6,6 +8,7 @@ import { DataInspector } from "../../src/data/inspect/inspector.ts";
 import { rowViewer } from "../../src/data/inspect/row-view.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
+import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "../platform/chromium.ts";
 
 const tokenizer = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
 
@@ -68,3 +71,41 @@ test("rows without any length, and without findings", () => {
   expect(unbalanced(pageOf([{ text: "" }]))).toEqual([]);
   expect(pageOf([{ text: "ab" }])).toContain("Nothing is odd.");
 });
+
+const executablePath = CHROMIUM_CANDIDATES.find((path) => path && existsSync(path));
+
+test.runIf(executablePath)(
+  "in a browser it asks the network for nothing, fits on a phone, and is dark where the reader's system is",
+  async () => {
+    const browser = await chromium.launch({ executablePath: executablePath as string, args: CHROMIUM_FLAGS });
+    try {
+      const long = { text: "ab".repeat(400) };
+      const html = pageOf([...ROWS, long], { model: "m".repeat(200), data: `d/${"e".repeat(200)}` });
+      const light = await look(browser, html, { width: 390, height: 844, colour: "light" });
+      const dark = await look(browser, html, { width: 1100, height: 900, colour: "dark" });
+      expect(light).toMatchObject({ fits: true, requests: [], said: [], background: "rgb(251, 251, 250)" });
+      expect(dark).toMatchObject({ fits: true, requests: [], said: [], background: "rgb(20, 21, 23)" });
+    } finally {
+      await browser.close();
+    }
+  },
+  60_000,
+);
+
+interface Window {
+  readonly width: number;
+  readonly height: number;
+  readonly colour: "light" | "dark";
+}
+
+async function look(browser: Browser, html: string, { colour: colorScheme, ...viewport }: Window) {
+  const page = await browser.newPage({ viewport, colorScheme });
+  const requests: string[] = [];
+  const said: string[] = [];
+  page.on("request", (request) => requests.push(request.url()));
+  page.on("console", (message) => said.push(message.text()));
+  await page.setContent(html);
+  const fits = await page.evaluate("document.documentElement.scrollWidth <= innerWidth");
+  const background = await page.evaluate("getComputedStyle(document.body).backgroundColor");
+  return { fits, background, requests, said };
+}
