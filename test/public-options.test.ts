@@ -182,7 +182,10 @@ describe("library and command line have the same defaults", () => {
     verify: false, // as loaders have it
   };
   /** Flags of the command line alone: files, reports, what is printed. */
-  const OWN = ["output_dir", "logging_steps", "eval_steps", "save_steps", "json"];
+  const OWN = [
+    ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json"],
+    ...["columns", "on_bad_row", "valid_split", "check_data"],
+  ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(
     "%s",

@@ -71,6 +71,7 @@ export function describeData(label: string, report: TokenizeReport, maxLength: n
     if (rows > 0) lines.push(`  ${count(rows)} ${rows === 1 ? "row" : "rows"} ${what}`);
   };
   mention(truncated, `cut to max_length ${maxLength}`);
+  mention(report.cutAtStart, `cut to max_length ${maxLength} at the beginning`);
   mention(dropped, `left out: longer than max_length ${maxLength}`);
   mention(
     droppedNoLabels,

@@ -8,6 +8,7 @@ import { labelTokens, type Sequence, windowsOf } from "../data/sequence.ts";
 import { tokenizeExamples } from "../data/tokenize.ts";
 import { defaultMaxLength, type TokenizeFor, type TokenizeOptions } from "../data/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize-report.ts";
+import type { Truncation } from "../data/truncation.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { requireTokenizer } from "../load/model.ts";
 import type { ModelText } from "../load/model-text.ts";
@@ -20,7 +21,7 @@ import { count, describeData } from "./format.ts";
 /** Settings that say what becomes of the rows. */
 export interface DataSettings {
   readonly max_length: number | undefined;
-  readonly truncation: "truncate" | "drop";
+  readonly truncation: Truncation;
   readonly completion_only_loss: boolean;
   readonly assistant_only_loss: boolean;
   readonly mask_history: boolean;

@@ -3,6 +3,7 @@
 import { LORA_DEFAULTS } from "../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../data/packing.ts";
 import { TOKENIZE_DEFAULTS } from "../data/tokenize-options.ts";
+import { TRUNCATIONS } from "../data/truncation.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
 import { SCHEDULES } from "../train/schedule.ts";
@@ -78,9 +79,9 @@ const DATA_OPTIONS = {
     aliases: ["max_seq_length"],
   }),
   truncation: choice({
-    choices: ["truncate", "drop"],
+    choices: TRUNCATIONS,
     fallback: TOKENIZE_DEFAULTS.truncation,
-    help: "what to do with a longer row: keep its start, or leave it out",
+    help: "what to do with a longer row: keep its start, its end, or its completion whole with the prompt's end, or leave it out",
   }),
   completion_only_loss: flag({
     fallback: TOKENIZE_DEFAULTS.maskPrompt,

@@ -208,6 +208,9 @@ function openTexts<R extends TextRow>(
 ): { kept: R[]; encoder: TextEncoder; known<I extends TextItem>(items: I[]): Prepared<I> } {
   const tokenizer = requireTokenizer(model);
   const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
+  const { truncation } = settings;
+  if (truncation.startsWith("keep"))
+    fail("truncation", `${truncation} is for causal-lm`, "truncate, or drop");
   const filled = rows.filter(({ text }) => text.trim() !== "");
   if (filled.length === 0) fail(path, "no row has a text", "give each row some words");
   const lengthOf = ({ text, textPair }: TextRow) =>

@@ -27,6 +27,8 @@ export interface EncodedExample {
 export interface EncodeOptions extends ChatMask {
   readonly maxLength: number;
   readonly appendEos: boolean;
+  /** Whether the ids of a long text are needed to its end. */
+  readonly needsEnd: boolean;
   /** The template of chats, with tools and without. */
   readonly templateFor: (hasTools: boolean) => ChatTemplate;
 }
@@ -55,7 +57,7 @@ const CHARACTERS_COUNTED_PER_TOKEN = 64;
 
 function textEncoder(
   tokenizer: Tokenizer,
-  { maxLength, appendEos, completionOnlyLoss }: EncodeOptions,
+  { maxLength, appendEos, needsEnd, completionOnlyLoss }: EncodeOptions,
 ): (example: TextExample | CompletionExample) => EncodedExample {
   const { eosTokenId } = tokenizer;
   if (appendEos && eosTokenId === undefined) {
@@ -67,7 +69,8 @@ function textEncoder(
   return (example) => {
     if ("text" in example) {
       const { text } = example;
-      const isLong = text.length > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
+      const most = Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
+      const isLong = !needsEnd && text.length > most;
       const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
       return { ids: end(ids), isTrained: () => true, endings, isCut: isLong && ids.length > maxLength };
     }

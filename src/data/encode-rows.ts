@@ -6,12 +6,15 @@ import type { ChatPart } from "./chat/shown-parts.ts";
 import { type EncodedExample, exampleEncoder } from "./encode-example.ts";
 import { checkExamples, type Example, isChat, usesTools } from "./examples.ts";
 import { IGNORE_INDEX, type Sequence } from "./sequence.ts";
+import { specialFrame } from "./special-frame.ts";
 import {
   TOKENIZE_DEFAULTS,
   TOKENIZE_RULES,
   type TokenizeFor,
   type TokenizeOptions,
 } from "./tokenize-options.ts";
+import { cutOut, type Lengths, type Truncation } from "./truncation.ts";
+
 /** What becomes of a row. */
 export type RowFate =
   | "kept"
@@ -29,8 +32,10 @@ export interface EncodedRow extends Sequence {
   /** Its place among the rows that were given, from 0. */
   readonly place: number;
   readonly fate: RowFate;
-  /** The ids behind `maxLength`, which are cut off. */
+  /** The ids that are cut off: those behind `maxLength`, or as many at the beginning. */
   readonly cut: readonly number[];
+  /** Whether they are cut off at the beginning, but for special tokens there. */
+  readonly isCutAtStart: boolean;
   /** Whether what gives a loss begins only in what is cut off. */
   readonly isCutBefore: boolean;
   /** Whether these are not all of its tokens: a very long text is not tokenised to its end. */
@@ -69,9 +74,10 @@ export function* encodeRows(
   const encode = exampleEncoder(tokenizer, {
     ...settled,
     completionOnlyLoss: settled.maskPrompt,
+    needsEnd: settled.truncation === "keep_end",
     templateFor,
   });
-  const cutter: Cutter = { ...settled, tokenizer };
+  const cutter: Cutter = { ...settled, tokenizer, before: specialFrame(tokenizer).before };
   for (const [place, example] of checked.entries()) {
     if ("text" in example && example.text === "") yield { ...NOTHING, place, fate: "empty" };
     else yield { ...encodeRow(() => encode(example), cutter), place };
@@ -82,6 +88,7 @@ const NOTHING: Omit<EncodedRow, "place" | "fate"> = {
   inputIds: [],
   labels: [],
   cut: [],
+  isCutAtStart: false,
   isCutBefore: false,
   isLonger: false,
   endsTurn: false,
@@ -92,7 +99,9 @@ const NOTHING: Omit<EncodedRow, "place" | "fate"> = {
 interface Cutter {
   readonly tokenizer: Tokenizer;
   readonly maxLength: number;
-  readonly truncation: "truncate" | "drop";
+  readonly truncation: Truncation;
+  /** Special tokens with which a text begins. */
+  readonly before: readonly number[];
 }
 
 function encodeRow(encode: () => EncodedExample, cutter: Cutter): Omit<EncodedRow, "place"> {
@@ -106,23 +115,37 @@ function encodeRow(encode: () => EncodedExample, cutter: Cutter): Omit<EncodedRo
 
 function cutRow(encoded: EncodedExample, cutter: Cutter): Omit<EncodedRow, "place"> {
   const { ids, isTrained, straddler, isCut = false, parts = [] } = encoded;
-  const { maxLength, truncation } = cutter;
-  const inputIds = ids.slice(0, maxLength);
-  const cut = ids.slice(maxLength);
+  const { start, end } = cutOut(lengthsOf(encoded, cutter), cutter.truncation);
+  const isTooLong = end - start === ids.length;
+  const keptTo = isTooLong ? cutter.maxLength : start; // what is left out is shown, too
+  const cut = isTooLong ? ids.slice(keptTo) : ids.slice(start, end);
+  const inputIds = [...ids.slice(0, keptTo), ...(isTooLong ? [] : ids.slice(end))];
+  const placeOf = (at: number) => (at < keptTo ? at : at + end - start);
   // Nothing predicts the first token.
-  const labels = inputIds.map((id, i) => (i > 0 && isTrained(i) ? id : IGNORE_INDEX));
+  const labels = inputIds.map((id, i) => (i > 0 && isTrained(placeOf(i)) ? id : IGNORE_INDEX));
   const hasLabels = labels.some((label) => label !== IGNORE_INDEX);
-  const isTooLong = cut.length > 0 && truncation === "drop";
+  const straddling = inputIds.findIndex((_, i) => placeOf(i) === straddler);
   return {
     inputIds,
     labels,
     fate: isTooLong ? "too long" : hasLabels ? "kept" : "no labels",
     cut,
-    isCutBefore: !hasLabels && cut.some((_, i) => isTrained(maxLength + i)),
+    isCutAtStart: !isTooLong && end < ids.length,
+    isCutBefore: !hasLabels && cut.some((_, i) => isTrained(keptTo + i)),
     isLonger: isCut,
-    straddler: straddler !== undefined && straddler < maxLength ? straddler : undefined,
+    straddler: straddling < 0 ? undefined : straddling,
     endsTurn: endsTurn({ inputIds, labels }, encoded, cutter),
     parts,
+  };
+}
+
+function lengthsOf({ ids, isTrained }: EncodedExample, { maxLength, before }: Cutter): Lengths {
+  const isFramed = before.length < maxLength && before.every((id, i) => ids[i] === id);
+  return {
+    length: ids.length,
+    maxLength,
+    head: isFramed ? before.length : 0,
+    firstTrained: ids.findIndex((_, i) => isTrained(i)),
   };
 }
 

@@ -1,5 +1,6 @@
 import { failAll, Problems } from "../util/fail.ts";
 import { rowName } from "./check-items.ts";
+import type { Truncation } from "./truncation.ts";
 
 /**
  * How rows are packed into sequences; names and meaning are TRL's.
@@ -23,7 +24,7 @@ const ALL = 2 ** 31;
 /** Tokens that are kept of a row before it is packed. */
 export function lengthToKeep(
   maxLength: number,
-  { packing = false, truncation }: { packing?: boolean | PackingStrategy; truncation?: "truncate" | "drop" },
+  { packing = false, truncation }: { packing?: boolean | PackingStrategy; truncation?: Truncation },
 ): number {
   return splitsItems(packing) && truncation !== "drop" ? ALL : maxLength;
 }

@@ -1,12 +1,13 @@
 import { flag, integer, oneOf, type Rules, text } from "../util/options.ts";
 import type { ChatTemplates } from "./chat/chat-template.ts";
+import { TRUNCATIONS, type Truncation } from "./truncation.ts";
 
 /** Options of {@link tokenizeExamples}. */
 export interface TokenizeOptions {
   /** Tokens a sequence has at most. */
   maxLength: number;
-  /** What to do with a longer row: keep its start, or leave it out. */
-  truncation?: "truncate" | "drop";
+  /** What to do with a longer row; see {@link Truncation}. */
+  truncation?: Truncation;
   /** Learn the completion only. */
   maskPrompt?: boolean;
   /** Of chats learn what the assistant writes only, with the token that ends its turn. */
@@ -32,7 +33,7 @@ export const TOKENIZE_DEFAULTS: Required<Omit<TokenizeOptions, "chatTemplate">> 
 /** What the options have to be. */
 export const TOKENIZE_RULES: Rules<TokenizeOptions> = {
   maxLength: integer({ min: 2 }, "max_seq_length", "maxSeqLength"),
-  truncation: oneOf(["truncate", "drop"]),
+  truncation: oneOf(TRUNCATIONS),
   maskPrompt: flag("completion_only_loss", "completionOnlyLoss"),
   assistantOnlyLoss: flag("assistant_only_loss", "train_on_responses_only"),
   maskHistory: flag("mask_history"),

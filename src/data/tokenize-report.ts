@@ -5,8 +5,10 @@ import { labelTokens } from "./sequence.ts";
 export interface TokenizeReport {
   /** Rows that were given. */
   rows: number;
-  /** Rows cut to `maxLength`. */
+  /** Rows cut to `maxLength`, of which the start is kept. */
   truncated: number;
+  /** Rows cut to `maxLength` at their beginning. */
+  cutAtStart: number;
   /** Rows left out because they are longer than `maxLength`. */
   dropped: number;
   /** Rows left out because no label remains, mostly a prompt that fills `maxLength`. */
@@ -34,6 +36,7 @@ export function emptyReport(): TokenizeReport {
   return {
     rows: 0,
     truncated: 0,
+    cutAtStart: 0,
     dropped: 0,
     droppedNoLabels: 0,
     droppedEmpty: 0,
@@ -65,7 +68,8 @@ export function countRow(report: TokenizeReport, row: EncodedRow): void {
     report.dropped++;
     return;
   }
-  if (row.cut.length > 0) report.truncated++;
+  if (row.isCutAtStart) report.cutAtStart++;
+  else if (row.cut.length > 0) report.truncated++;
   if (row.fate === "no labels") {
     report.droppedNoLabels++;
     return;

@@ -92,6 +92,7 @@ describe("what is said before the first step", () => {
     const report: TokenizeReport = {
       rows: 1200,
       truncated: 1,
+      cutAtStart: 0,
       dropped: 2,
       droppedNoLabels: 3,
       droppedEmpty: 4,

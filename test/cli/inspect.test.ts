@@ -101,9 +101,9 @@ describe("train", () => {
     const kinds = "  rows of prompt and completion: 3, text: 2";
     expect(ofTrain.split("\n").slice(1, 5)).toEqual([
       "  1 row left out: the text is empty",
-      kinds,
       seam,
       twice,
+      kinds,
     ]);
     expect(run.stdout).not.toContain("→");
   });

@@ -99,7 +99,7 @@ function wordsOf(kind: FindingKind, { lengths, maxLength, counts }: Counted): Wo
       message: "hold a token for which the model has no row in its embedding",
       help: "take the token out of the text, or give the model a row for it",
     },
-    cut: { message: `are cut to max_length ${maxLength}: what is behind is not learnt`, help: lengthHelp },
+    cut: { message: `are cut to max_length ${maxLength}: what is cut off is not learnt`, help: lengthHelp },
     "too-long": { message: `are longer than max_length ${maxLength} and left out`, help: lengthHelp },
     empty: { message: "have an empty text and are left out", help: "nothing needs to be done" },
     "near-empty": {

@@ -46,18 +46,17 @@ export function rowViewer(
       return { id, text: visible(piece), role, isSpecial: "text" in piece && piece.isSpecial };
     };
     const isLeftOut = fate === "too long";
-    const tokens = [
-      ...inputIds.map((id, i) =>
-        view(id, isLeftOut ? "cut" : labels[i] === IGNORE_INDEX ? "masked" : "trained"),
-      ),
-      ...cut.map((id) => view(id, "cut")),
-    ];
+    const kept = inputIds.map((id, i) =>
+      view(id, isLeftOut ? "cut" : labels[i] === IGNORE_INDEX ? "masked" : "trained"),
+    );
+    const lost = cut.map((id) => view(id, "cut"));
+    const tokens = row.isCutAtStart ? [...lost, ...kept] : [...kept, ...lost];
     const learnt = tokens.filter(({ role }) => role === "trained");
     const last = learnt.findLast(({ text, isSpecial }) => isSpecial || /[^·↵⇥]/.test(text)) ?? learnt.at(-1);
     return {
       ...{ name, fate, tokens, trained: learnt.length, findings },
       ...(last && { end: { text: last.text, endsTurn } }),
-      ...(straddler !== undefined && { straddler: tokens[straddler]?.text ?? "" }),
+      ...(straddler !== undefined && { straddler: kept[straddler]?.text ?? "" }),
       ...(problem && { problem: problem.message }),
     };
   };
