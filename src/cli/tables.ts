@@ -99,6 +99,13 @@ const DATA_OPTIONS = {
   chat_template: CHAT_TEMPLATE,
 };
 
+const VALID_SPLIT = number({
+  fallback: 0,
+  min: 0,
+  below: 1,
+  help: "share of the rows that is held out to evaluate on, by what they hold: the same rows every time",
+});
+
 const CHECK_DATA = flag({
   fallback: true,
   help: "stop where the rows would teach nothing, or no end; what inspect calls errors",
@@ -136,12 +143,7 @@ export const TRAIN_OPTIONS = {
     placeholder: "file",
     help: "a file to evaluate on, instead of the folder's valid.jsonl",
   }),
-  valid_split: number({
-    fallback: 0,
-    min: 0,
-    below: 1,
-    help: "share of the rows that is held out to evaluate on, by what they hold: the same rows every time",
-  }),
+  valid_split: VALID_SPLIT,
   output_dir: text({
     placeholder: "folder",
     fallback: "adapters",
@@ -321,6 +323,7 @@ export const INSPECT_OPTIONS = {
     placeholder: "file",
     help: "a file whose rows should not be in the data, instead of the folder's valid.jsonl",
   }),
+  valid_split: VALID_SPLIT,
   row: integers({ min: 1, help: "show these rows, by their numbers from 1, with all their tokens" }),
   ...DATA_OPTIONS,
   html: optionalText({ placeholder: "file", help: "write a page of it, too, that needs nothing else" }),

@@ -53,11 +53,14 @@ import { findImageFolders, findTestImages, type ImageFile, listImages } from "./
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
 import { type Prepared, type TaskCommand, type TestData, type TrainingData, taskCommand } from "./task.ts";
 
+/** How rows of language modelling are read. */
+export const EXAMPLE_TABLES = tables(exampleReader);
+
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "causal-lm": taskCommand({
     task: "causal-lm",
-    ...tables(exampleReader),
+    ...EXAMPLE_TABLES,
     async prepare(model, file, settings, note) {
       const read = await sequenceReader(model, settings, note);
       const { sequences: items, report, ...more } = read(file);

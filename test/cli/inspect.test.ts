@@ -79,6 +79,14 @@ describe("inspect", () => {
     cli.write("both/valid.jsonl", ROWS.slice(2, 3));
     const both = await inspect(["--data", cli.path("both")]);
     expect(both.stdout).toMatch(/warning: 1 of 3 rows are in the evaluation data, too, .*train\.jsonl:3\)/);
+    const named = cli.write("named.jsonl", [{ question: "Tom put", answer: " 9 pink candles" }, ...ROWS]);
+    const columns = ["--columns", "prompt=question,completion=answer", "--on-bad-row", "skip"];
+    const renamed = await inspect(["--data", named, ...columns]);
+    expect(renamed.stdout).toMatch(/^named\.jsonl: 1 rows, /);
+    const many = Array.from({ length: 60 }, (_, i) => ({ text: `Tom put ${i}` }));
+    const split = await inspect(["--data", cli.write("split.jsonl", many), "--valid-split", "0.5"]);
+    expect(split.stderr).toMatch(/\d+ of 60 rows held out to judge by/);
+    expect(split.stdout).toMatch(/^split\.jsonl: [1-5]\d rows, /);
     const bad = cli.write("bad.jsonl", [ROWS[0], '{"prompt": "a"', { prompts: "a" }]);
     expect(await inspect(["--data", bad])).toMatchObject({
       code: 1,
@@ -98,13 +106,7 @@ describe("train", () => {
     const seam = `warning: 1 of 5 rows have a token that goes over the end of the prompt, and is learnt whole (${data}:3)`;
     const twice = `warning: 1 of 5 rows are the same as an earlier one, token for token (${data}:5)`;
     const [, ofTrain = ""] = run.stdout.split("odd.jsonl: ");
-    const kinds = "  rows of prompt and completion: 3, text: 2";
-    expect(ofTrain.split("\n").slice(1, 5)).toEqual([
-      "  1 row left out: the text is empty",
-      seam,
-      twice,
-      kinds,
-    ]);
+    expect(ofTrain.split("\n").slice(1, 4)).toEqual(["  1 row left out: the text is empty", seam, twice]);
     expect(run.stdout).not.toContain("→");
   });
 

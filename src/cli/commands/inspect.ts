@@ -1,19 +1,20 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { encodeRows } from "../../data/encode-rows.ts";
-import { type Example, exampleReader } from "../../data/examples.ts";
+import type { Example } from "../../data/examples.ts";
 import type { DataReport, FindingKind } from "../../data/inspect/report.ts";
 import { type RowView, rowViewer } from "../../data/inspect/row-view.ts";
 import { openModelText } from "../../load/model-text.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { fail, failAll } from "../../util/fail.ts";
-import { findTables, type RowFile, readBoth, readTable } from "../data-files.ts";
+import type { RowFile } from "../data-files.ts";
 import { count } from "../format.ts";
 import { inspectPage } from "../inspect-page.ts";
 import { describeReport, describeRow } from "../inspect-text.ts";
 import { type RowEncoding, rowEncoding, rowInspector } from "../sequences.ts";
 import type { Settled } from "../settings.ts";
 import type { INSPECT_OPTIONS } from "../tables.ts";
+import { EXAMPLE_TABLES } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 
 /**
@@ -25,8 +26,7 @@ export async function runInspect(
   terminal: Terminal,
 ): Promise<number> {
   const note = (line: string) => terminal.note(line);
-  const read = async (path: string) => readTable<Example>(path, exampleReader(), settings);
-  const { train, valid } = await readBoth(await findTables(settings.data, settings.eval_data), read);
+  const { train, valid } = await EXAMPLE_TABLES.readTraining(settings);
   checkRows(settings.row, train);
   train.notes?.forEach(note);
   const onWarning = (warning: string) => note(`warning: ${warning}`);
