@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, failAll } from "../util/fail.ts";
+import { firstOf } from "../util/group-lines.ts";
 import { type DataPaths, isFolder, PARTS } from "./data-files.ts";
 import { count } from "./format.ts";
 
@@ -85,8 +86,9 @@ export async function listImages(folder: string): Promise<ImageFolder> {
 
 function noteOn(names: readonly string[], what: string, noun = "image"): string[] {
   if (names.length === 0) return [];
-  const some = names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
-  return [`  ${count(names.length)} ${noun}${names.length === 1 ? "" : "s"} left out, ${what}: ${some}`];
+  return [
+    `  ${count(names.length)} ${noun}${names.length === 1 ? "" : "s"} left out, ${what}: ${firstOf(names, 3)}`,
+  ];
 }
 
 /** In a folder within a class torchvision sees the outer folder's class, Hugging Face's data sets the inner one's. */
@@ -97,7 +99,7 @@ async function refuseNested(
   const inner = classes.flatMap(({ label, folders }) => folders.map((name) => join(label, name)));
   const holdImages = await Promise.all(inner.map((path) => hasImages(join(folder, path))));
   const nested = inner.filter((_, i) => holdImages[i]);
-  const problems = nested.slice(0, 20).map((path) => `${path} holds images inside the folder of a class`);
+  const problems = nested.map((path) => `${path} holds images inside the folder of a class`);
   failAll(folder, problems, "put all images of a class directly into its folder");
 }
 

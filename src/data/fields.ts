@@ -1,3 +1,4 @@
+import { firstOf } from "../util/group-lines.ts";
 import type { JsonObject } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
 import { shown } from "../util/shown.ts";
@@ -25,11 +26,8 @@ export function labelOf(value: unknown): string | undefined {
 
 /** Keys of a row for a message: the first ones, and how many more. */
 export function keysOf(keys: readonly string[]): string {
-  const rest = keys.length > KEYS_SHOWN ? ` and ${keys.length - KEYS_SHOWN} more` : "";
-  return keys.slice(0, KEYS_SHOWN).map(shown).join(", ") + rest;
+  return firstOf(keys.map(shown));
 }
-
-const KEYS_SHOWN = 20;
 
 /** Says what a row has in place of a field of the wanted kind. */
 export function fieldProblem(values: JsonObject, key: string, wanted: string): string {

@@ -2,6 +2,7 @@ import { duplicateKeys } from "../io/json/duplicate-keys.ts";
 import { DEEPEST, nestsTooDeep } from "../io/json/nesting.ts";
 import { fail } from "../util/fail.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
+import { startOf } from "../util/shown.ts";
 import { JsonSplitter } from "./files/json-values.ts";
 import { LineJoiner } from "./files/text-pieces.ts";
 import type { Row, RowParser } from "./rows.ts";
@@ -116,7 +117,7 @@ class JsonLines implements RowParser {
 }
 
 function failNoJson(first: string, label: string): never {
-  const start = JSON.stringify(first.length > 60 ? `${first.slice(0, 60)}…` : first);
+  const start = JSON.stringify(startOf(first));
   const help = "name a table of cells .csv or .tsv, and plain text .txt";
   return fail(label, `is no JSON: no line begins with {, the first is ${start}`, help);
 }

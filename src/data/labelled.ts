@@ -1,4 +1,5 @@
 import { fail } from "../util/fail.ts";
+import { firstOf } from "../util/group-lines.ts";
 import { fieldProblem, labelOf, labelProblem, textProblem } from "./fields.ts";
 import type { RowReader } from "./rows.ts";
 
@@ -111,7 +112,6 @@ export function checkLabels(labels: Iterable<string>, names: readonly string[], 
   const index = labelIndex(names);
   const alien = labelNames(labels).filter((label) => index(label) < 0);
   if (alien.length === 0) return;
-  const has = names.length > 20 ? `${names.slice(0, 20).join(", ")} … (${names.length})` : names.join(", ");
-  const message = `the labels ${alien.slice(0, 20).join(", ")} are outside the head, which has ${has}`;
+  const message = `the labels ${firstOf(alien)} are outside the head, which has ${firstOf(names)}`;
   fail(where, message, "a label is one of these names, or where they are no numbers an index from 0");
 }

@@ -5,7 +5,7 @@ import { type ModelPlan, planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { failAll } from "../util/fail.ts";
-import { groupLines, shortList } from "../util/group-lines.ts";
+import { firstLines, groupLines, shortList } from "../util/group-lines.ts";
 import { explainNames, findTensors, type StoredTensors } from "./stored-tensors.ts";
 import { settleTies } from "./ties.ts";
 
@@ -53,13 +53,11 @@ function shapeOf(device: Device, { build }: ModelPlan): { names: Set<string>; ti
 
 /** What to say where tensors are missing: what is there instead, and what may have happened. */
 export function explainMissing({ unused, tensors, family, absent, names }: Layout): {
-  remarks: string[];
+  remarks: readonly string[];
   help?: string;
 } {
-  const alien =
-    unused.length > 0 ? groupLines(unused.map((name) => `${name} is there, and no tensor of the model`)) : [];
-  const remarks =
-    alien.length > MOST ? [...alien.slice(0, MOST), `and ${alien.length - MOST} more like that`] : alien;
+  const alien = groupLines(unused.map((name) => `${name} is there, and no tensor of the model`));
+  const remarks = firstLines(alien, LINES);
   const wrapped = explainNames(unused);
   if (wrapped !== undefined) return { remarks, help: wrapped };
   if ([...absent.keys()].some((name) => names.has(name) && !tensors.has(name))) {
@@ -71,8 +69,8 @@ export function explainMissing({ unused, tensors, family, absent, names }: Layou
   return { remarks, help };
 }
 
-/** Names that are listed at most. */
-const MOST = 5;
+/** Lines on tensors that are not asked for, the count of the others among them. */
+const LINES = 6;
 
 /** A remark about tensors that are there and not read, where there are any. */
 export function describeUnused({ unused }: Layout): string | undefined {

@@ -1,6 +1,7 @@
 import { LoraError, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 import { type Bounds, inWords, isWithin } from "../util/options.ts";
+import { shown } from "../util/shown.ts";
 
 /** A `config.json` as Hugging Face writes it. */
 export type HfConfig = Readonly<Record<string, unknown>>;
@@ -264,11 +265,6 @@ function isWhole(value: unknown, bounds: Bounds): value is number {
 /** Whether a value is a number within bounds that is finite as one of 32 bits, too, which is what the device computes with. */
 function isFloat(value: unknown, bounds: Bounds): value is number {
   return isWithin(value, bounds) && Number.isFinite(Math.fround(value as number));
-}
-
-/** A value as the file has it: JSON.stringify makes null of NaN and Infinity. */
-function shown(value: unknown): string {
-  return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
 
 /** Ends of messages about fields of which nobody here knows what they mean, and about two that contradict each other. */

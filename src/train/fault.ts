@@ -4,6 +4,7 @@ import type { Context, Module } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { nonFinite } from "../util/finite.ts";
+import { firstOf } from "../util/group-lines.ts";
 import type { Counted, Objective } from "./objective.ts";
 import type { PassOptions } from "./pass.ts";
 import { DAMAGED } from "./sample.ts";
@@ -29,9 +30,9 @@ export async function findFault<B extends Counted>(step: FaultyStep<B>): Promise
   for (const [i, batch] of step.batches.entries()) {
     const context = { training: true, seed: step.pass.seed + i };
     const culprit = await badOutput(step.objective, batch, context);
-    if (culprit !== undefined) return `in ${listed(step.rows[i] ?? [])} ${culprit}`;
+    if (culprit !== undefined) return `in ${firstOf(step.rows[i] ?? [], ROWS_SHOWN)} ${culprit}`;
   }
-  return `in ${listed(step.rows.flat())} the forward pass is finite, and ${await firstBadGradient(step)}`;
+  return `in ${firstOf(step.rows.flat(), ROWS_SHOWN)} the forward pass is finite, and ${await firstBadGradient(step)}`;
 }
 
 /**
@@ -46,7 +47,7 @@ export async function failLoss<B extends Counted>(
 ): Promise<never> {
   const culprit = await badOutput(objective, batch, { training: false, seed: 0 });
   const where = culprit ?? "another try is finite: does the device compute right?";
-  return fail("evaluate", `the loss is ${loss}: in ${listed(rows)} ${where}`, DAMAGED);
+  return fail("evaluate", `the loss is ${loss}: in ${firstOf(rows, ROWS_SHOWN)} ${where}`, DAMAGED);
 }
 
 /** What computes the loss of a batch. */
@@ -95,8 +96,3 @@ async function firstBadGradient<B extends Counted>({
 
 /** Rows that a message names; the others are counted. */
 const ROWS_SHOWN = 8;
-
-function listed(rows: readonly string[]): string {
-  const more = rows.length - ROWS_SHOWN;
-  return rows.slice(0, ROWS_SHOWN).join(", ") + (more > 0 ? ` and ${more} more rows` : "");
-}

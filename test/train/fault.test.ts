@@ -107,7 +107,7 @@ describe("a step without a finite gradient names its rows and", () => {
     const options = { batchSize: 12, nameRow: (index: number) => `rows.jsonl:${2 * index + 1}` };
     const { metrics } = await run(objective, adapter, new Array(12).fill(row), options);
     expect(metrics[0]?.fault).toMatch(
-      /^in rows\.jsonl:1, rows\.jsonl:3, .*, rows\.jsonl:15 and 4 more rows the first/,
+      /^in rows\.jsonl:1, rows\.jsonl:3, .*, rows\.jsonl:15 and 4 more the first/,
     );
     release();
   });

@@ -1,7 +1,9 @@
 import { attempt, fail, failAll, Problems } from "../../util/fail.ts";
+import { firstOf } from "../../util/group-lines.ts";
 import { isObject } from "../../util/json.ts";
+import { shown } from "../../util/shown.ts";
 import { checkRange, existing, type FileSource, leavesFolder, readJson } from "../files/files.ts";
-import { show } from "../json/shape.ts";
+
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor of a checkpoint and the file it lies in. */
@@ -151,7 +153,7 @@ function readWeightMap(index: Record<string, unknown>, where: string): Map<strin
   for (const name of Object.keys(map)) {
     const file = map[name];
     if (typeof file === "string") files.set(name, file);
-    else problems.push(() => `weight_map.${name} is ${show(file)}, expected a file name`);
+    else problems.push(() => `weight_map.${name} is ${shown(file)}, expected a file name`);
   }
   failAll(where, problems, COPY);
   return files;
@@ -168,7 +170,7 @@ async function failWithoutWeights(files: FileSource): Promise<never> {
     fail(files.label, `${wanted}; this is an adapter`, "load the base model here, then the adapter onto it");
   }
   if (foreign.length > 0) fail(files.label, `${wanted}, only ${foreign.join(", ")}`, CONVERT);
-  const there = names.length > 0 ? `; the files there are ${names.slice(0, 20).join(", ")}` : "";
+  const there = names.length > 0 ? `; the files there are ${firstOf(names)}` : "";
   const help = files.absence ?? "give the folder or repository of a model in safetensors format";
   return fail(files.label, wanted + there, help);
 }

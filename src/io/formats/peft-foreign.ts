@@ -1,4 +1,5 @@
 import { fail } from "../../util/fail.ts";
+import { firstOf } from "../../util/group-lines.ts";
 import { isObject } from "../../util/json.ts";
 import { existing, type FileSource, readText } from "../files/files.ts";
 
@@ -128,7 +129,7 @@ export async function failWithoutWeights(files: FileSource): Promise<never> {
     const help = `give one of them, such as ${files.label}/${folders.at(-1)}`;
     fail(where, `no such file; adapters lie in the folders ${folders.join(", ")}`, help);
   }
-  const there = names.length > 0 ? `; the files there are ${names.slice(0, 20).join(", ")}` : "";
+  const there = names.length > 0 ? `; the files there are ${firstOf(names)}` : "";
   return fail(where, `no such file${there}`, "give the folder that PEFT's save_pretrained wrote");
 }
 

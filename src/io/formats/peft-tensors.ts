@@ -1,4 +1,5 @@
 import { append } from "../../util/arrays.ts";
+import { firstOf } from "../../util/group-lines.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { type PeftLoraConfig, trainedWhole } from "./peft-config.ts";
 import { DIFFUSERS, describeForeignTensor } from "./peft-foreign-tensors.ts";
@@ -186,8 +187,7 @@ function withShape({ name, shape }: TensorInfo): string {
   return `${name} [${shape}]`;
 }
 
-/** Up to eight names, and how many more there are. */
+/** Names of tensors or modules in one line: they are long, so few of them. */
 export function listed(names: readonly string[]): string {
-  const rest = names.length - 8;
-  return names.slice(0, 8).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+  return firstOf(names, 8);
 }

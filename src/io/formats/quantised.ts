@@ -1,5 +1,6 @@
 import { LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
+import { shown } from "../../util/shown.ts";
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 
 /**
@@ -31,7 +32,7 @@ function methodOfConfig(config: JsonObject): Finding | undefined {
     const value = parts.map((part) => part[name]).find((field) => isObject(field) && !isEmpty(field));
     if (!isObject(value)) continue;
     const method = methodName(name, value);
-    return { method, reason: `config.json has ${name} ${shortened(JSON.stringify(value))}` };
+    return { method, reason: `config.json has ${name} ${shown(value)}` };
   }
   return undefined;
 }
@@ -44,8 +45,6 @@ function methodName(field: string, value: JsonObject): string {
   if (field === "quantization") return "MLX";
   return field === "compression_config" ? "compressed-tensors" : "a method without a name";
 }
-
-const shortened = (text: string) => (text.length > 120 ? `${text.slice(0, 120)}…` : text);
 
 /** What the tensors of each method are called, beside the layers' own. */
 const MARKS: readonly (readonly [method: string, mark: RegExp])[] = [

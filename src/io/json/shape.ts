@@ -1,5 +1,6 @@
 import { failAll, Problems } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
+import { shown } from "../../util/shown.ts";
 
 /**
  * Reads JSON of a declared shape. A {@link Shape} checks a value and gives it with its type; what is wrong goes to a
@@ -50,7 +51,7 @@ export class Place {
     if (typeof this.#step === "string" && /^[A-Za-z_]\w*$/.test(this.#step)) {
       return outer === "" ? this.#step : `${outer}.${this.#step}`;
     }
-    return `${outer}[${show(this.#step)}]`;
+    return `${outer}[${shown(this.#step)}]`;
   }
 
   /** Notes that what stands here `is …` or `has …`. */
@@ -62,15 +63,9 @@ export class Place {
   /** Notes what stands here and what was expected. */
   expected(what: string, value: unknown): typeof INVALID {
     return this.invalid(
-      value === undefined ? `is missing, expected ${what}` : `is ${show(value)}, expected ${what}`,
+      value === undefined ? `is missing, expected ${what}` : `is ${shown(value)}, expected ${what}`,
     );
   }
-}
-
-/** A value as JSON, cut where it is long. */
-export function show(value: unknown): string {
-  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
-  return text.length <= 60 ? text : `${text.slice(0, 60)}…`;
 }
 
 /**
@@ -118,7 +113,7 @@ export function numberIn(lowest = -Infinity, highest = Infinity): Shape<number> 
 export function literal<const T extends string>(...names: readonly T[]): Shape<T> {
   const known: readonly unknown[] = names;
   return (value, at) =>
-    known.includes(value) ? (value as T) : at.expected(`one of ${names.map(show).join(", ")}`, value);
+    known.includes(value) ? (value as T) : at.expected(`one of ${names.map(shown).join(", ")}`, value);
 }
 
 /** The shape, or nothing: a field that is missing or null is null. */
@@ -192,7 +187,7 @@ export function oneField<F extends Fields>(fields: F): Shape<Choice<F>> {
   return (value, at) => {
     const [key, ...others] = isObject(value) ? Object.keys(value) : [];
     if (!isObject(value) || key === undefined || others.length > 0 || !Object.hasOwn(fields, key)) {
-      return at.expected(`an object with one of ${names.map(show).join(", ")}`, value);
+      return at.expected(`an object with one of ${names.map(shown).join(", ")}`, value);
     }
     return readFields([key], () => fields[key]!, value, at) as Choice<F> | typeof INVALID;
   };

@@ -1,5 +1,6 @@
 import type { JsonObject } from "../../util/json.ts";
-import { type Place, show } from "./shape.ts";
+import { shown } from "../../util/shown.ts";
+import type { Place } from "./shape.ts";
 
 /** serde_json reads no deeper. */
 const DEEPEST = 127;
@@ -13,7 +14,7 @@ export function checkStrict(root: unknown, file: Place): void {
   const here = () => steps.reduce((place, step) => place.at(step), file);
 
   const visitText = (text: string) => {
-    if (HALF_PAIR.test(text)) here().invalid(`has ${show(text)}, expected whole characters`);
+    if (HALF_PAIR.test(text)) here().invalid(`has ${shown(text)}, expected whole characters`);
   };
   const visitInner = (step: string | number, value: unknown) => {
     steps.push(step);

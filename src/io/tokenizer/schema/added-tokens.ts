@@ -1,4 +1,5 @@
-import { boolean, INVALID, object, type Place, type Shaped, show } from "../../json/shape.ts";
+import { shown } from "../../../util/shown.ts";
+import { boolean, INVALID, object, type Place, type Shaped } from "../../json/shape.ts";
 import { text, u32 } from "./fields.ts";
 import { type ModelJson, vocabularyLookup } from "./models.ts";
 
@@ -42,7 +43,7 @@ export function usedTokens(
     if (content === "") continue;
     const place = at.at(i);
     if (seen.has(content)) {
-      place.at("content").invalid(`is ${show(content)}, which is added twice`);
+      place.at("content").invalid(`is ${shown(content)}, which is added twice`);
       continue;
     }
     seen.add(content);
@@ -52,7 +53,7 @@ export function usedTokens(
       place
         .at("id")
         .invalid(
-          `is ${id}, but tokenizers gives ${show(content)} the id ${given}, and writes that when it saves`,
+          `is ${id}, but tokenizers gives ${shown(content)} the id ${given}, and writes that when it saves`,
         );
     } else if (inVocabulary === undefined && taken.has(id)) {
       place.at("id").invalid(`is ${id}, which is the id of a token of the vocabulary as well`);

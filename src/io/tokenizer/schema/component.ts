@@ -1,5 +1,6 @@
 import { isObject } from "../../../util/json.ts";
-import { INVALID, type Place, type Shape, type Shaped, show } from "../../json/shape.ts";
+import { shown } from "../../../util/shown.ts";
+import { INVALID, type Place, type Shape, type Shaped } from "../../json/shape.ts";
 
 /** A part's components by name: the shape of each, without its `type`. */
 export type ComponentTable = { readonly [name: string]: Shape<object> };
@@ -47,6 +48,6 @@ export function component<T>(
     const earlier = ignoresType ? untyped.slice(0, rank < 0 ? undefined : rank) : [];
     const other = fitting(earlier, value, at);
     if (known === INVALID || other === undefined) return known;
-    return at.at("type").invalid(`is ${show(name)}, but tokenizers takes this for ${other} by its fields`);
+    return at.at("type").invalid(`is ${shown(name)}, but tokenizers takes this for ${other} by its fields`);
   };
 }

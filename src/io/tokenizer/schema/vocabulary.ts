@@ -1,5 +1,6 @@
 import { isObject } from "../../../util/json.ts";
-import { INVALID, isWhole, numberIn, type Place, pair, type Shape, show, string } from "../../json/shape.ts";
+import { shown } from "../../../util/shown.ts";
+import { INVALID, isWhole, numberIn, type Place, pair, type Shape, string } from "../../json/shape.ts";
 import { HIGHEST_ID, u32 } from "./fields.ts";
 
 /** Characters of a token: texts are searched for the longest one that they go on with. */
@@ -25,7 +26,7 @@ export const vocabulary: Shape<VocabularyJson> = (value, at) => {
     if (token.length > LONGEST) tooLong(token, at);
     if (!isWhole(id, HIGHEST_ID)) u32(id, at.at(token));
     else if (!tokens.has(id)) tokens.set(id, token);
-    else at.at(token).invalid(`is ${id}, which is the id of ${show(tokens.get(id))} as well`);
+    else at.at(token).invalid(`is ${id}, which is the id of ${shown(tokens.get(id))} as well`);
   }
   return at.problems.length > before ? INVALID : (value as VocabularyJson);
 };
@@ -78,11 +79,11 @@ export function checkMerges(list: readonly Merge[], vocab: VocabularyJson, prefi
     const rest = withoutPrefix(right, prefix);
     if (rest === undefined)
       at.at(i).invalid(
-        `is ${show(merge)}, but continuing_subword_prefix ${show(prefix)} is longer than ${show(right)}`,
+        `is ${shown(merge)}, but continuing_subword_prefix ${shown(prefix)} is longer than ${shown(right)}`,
       );
     else if (!tokens.has(left) || !tokens.has(right) || !tokens.has(left + rest)) {
       const missing = [left, right, left + rest].find((token) => !tokens.has(token));
-      at.at(i).invalid(`is ${show(merge)}, but the vocabulary has no ${show(missing)}`);
+      at.at(i).invalid(`is ${shown(merge)}, but the vocabulary has no ${shown(missing)}`);
     }
   }
 }
