@@ -12,6 +12,7 @@ import {
   saveAdapter,
   train,
 } from "../../src/index.node.ts";
+import { describeRows } from "./data.ts";
 import { DEMO } from "./recipe.ts";
 import { exactMatch, type SkillExample, skillExamples } from "./skill.ts";
 
@@ -63,8 +64,10 @@ const before = await examine(model, heldOut);
 const adapter = attach(model, lora({ r: DEMO.r, alpha: DEMO.alpha, targetModules: TARGETS }));
 const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
 console.log(
-  `Model    ${MODEL}, LoRA r ${DEMO.r} on ${adapter.sites.length} linear layers: ${trainable} trainable parameters\n`,
+  `Model    ${MODEL}, LoRA r ${DEMO.r} on ${adapter.sites.length} linear layers: ${trainable} trainable parameters`,
 );
+const [dataLine, ...rowLines] = describeRows(model, examples as [SkillExample, ...SkillExample[]]);
+console.log(`Data     ${dataLine}\n${rowLines.map((line) => `         ${line}\n`).join("")}`);
 
 const losses: number[] = [];
 const started = performance.now();
