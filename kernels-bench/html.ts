@@ -1,16 +1,5 @@
 // Small helpers for pages and plots that are written as text.
 
-/** Text as it may stand in HTML, attributes included. */
-export function escapeHtml(text: string): string {
-  const entities: Readonly<Record<string, string>> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-  };
-  return text.replace(/[&<>"]/g, (character) => entities[character] as string);
-}
-
 /** Families of kernels that share a colour; what no family names belongs to the last one. */
 export const FAMILIES = [
   { label: "matrix products", kernels: ["matmul"] },

@@ -1,6 +1,8 @@
 // A result as a page: one file, no script, nothing loaded from elsewhere.
+
+import { escapeHtml } from "../src/util/html.ts";
 import { type Change, compareReports, formatComparison } from "./compare.ts";
-import { escapeHtml, FAMILIES, familyOf, STYLE } from "./html.ts";
+import { FAMILIES, familyOf, STYLE } from "./html.ts";
 import { type BenchReport, type BenchResult, nameOf } from "./result.ts";
 import { rooflinePlot } from "./roofline.ts";
 import { digits, percent } from "./table.ts";

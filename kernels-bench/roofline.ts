@@ -1,6 +1,7 @@
 // The roofline plot: what each kernel reaches, against what its bytes and operations allow on this device.
 // Williams, Waterman, Patterson 2009, doi 10.1145/1498765.1498785.
-import { escapeHtml, familyOf } from "./html.ts";
+import { escapeHtml } from "../src/util/html.ts";
+import { familyOf } from "./html.ts";
 import { type BenchReport, type BenchResult, nameOf } from "./result.ts";
 import { digits, percent } from "./table.ts";
 

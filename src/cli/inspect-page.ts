@@ -1,6 +1,7 @@
 import { highestBar } from "../data/inspect/lengths.ts";
 import type { DataReport, Finding } from "../data/inspect/report.ts";
 import type { RowView, TokenRole, TokenView } from "../data/inspect/row-view.ts";
+import { escapeHtml } from "../util/html.ts";
 import { count } from "./format.ts";
 import { PAGE_STYLE } from "./inspect-page-style.ts";
 import { binName, describeFate, percent } from "./inspect-text.ts";
@@ -45,18 +46,6 @@ ${rows.map(row).join("\n")}
 </body>
 </html>
 `;
-}
-
-const SIGNS: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => SIGNS[sign] ?? sign);
 }
 
 function figures({ rows, tokens, labelTokens, lengths, ...report }: DataReport): string {

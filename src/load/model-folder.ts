@@ -1,4 +1,4 @@
-import { type FileContent, type FileSource, leavesFolder, readJson } from "../io/files/files.ts";
+import { type FileContent, type FileSource, leavesFolder, readOptionalJson } from "../io/files/files.ts";
 import {
   CHAT_TEMPLATE_FILE,
   CHAT_TEMPLATE_FOLDER,
@@ -84,7 +84,7 @@ export async function companionFiles(files: FileSource, task: Task): Promise<Map
 /** Python files that `auto_map` names: with `trust_remote_code`, transformers looks for them in the model's folder. */
 async function codeNames(files: FileSource): Promise<string[]> {
   const configs = await Promise.all(
-    ["config.json", "tokenizer_config.json"].map((name) => optionalJson(files, name)),
+    ["config.json", "tokenizer_config.json"].map((name) => readOptionalJson(files, name)),
   );
   const maps = configs.flatMap((config) =>
     isObject(config) && isObject(config.auto_map) ? [config.auto_map] : [],
@@ -96,7 +96,7 @@ async function codeNames(files: FileSource): Promise<string[]> {
 }
 
 async function sentenceNames(files: FileSource): Promise<string[]> {
-  const listed = await optionalJson(files, MODULES);
+  const listed = await readOptionalJson(files, MODULES);
   const modules = Array.isArray(listed) ? listed.filter(isObject) : [];
   const paths = modules.flatMap(({ path }) => (typeof path === "string" && path !== "" ? [path] : []));
   const outside = paths
@@ -105,8 +105,4 @@ async function sentenceNames(files: FileSource): Promise<string[]> {
   failAll(`${files.label}/${MODULES}`, outside, "name folders below that of the file");
   const inFolders = paths.flatMap((path) => MODULE_FILES.map((name) => `${path}/${name}`));
   return [MODULES, ...SENTENCE_FILES, ...inFolders];
-}
-
-async function optionalJson(files: FileSource, name: string): Promise<unknown> {
-  return (await files.size(name)) === undefined ? undefined : readJson(files, name);
 }

@@ -1,10 +1,8 @@
-import { type FileSource, readJson, requireFiles } from "../io/files/files.ts";
+import { type FileSource, readObject, readOptionalObject, requireFiles } from "../io/files/files.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import { planModel } from "../models/families.ts";
-import { fail } from "../util/fail.ts";
-import { isObject, type JsonObject } from "../util/json.ts";
 import type { Model } from "./model.ts";
 
 /** What makes tokens of rows for a language model. */
@@ -21,8 +19,7 @@ export interface ModelText extends Pick<Model, "name" | "tokenizer" | "chatTempl
 export async function openModelText(files: FileSource): Promise<ModelText> {
   requireFiles("openModelText", files);
   const config = await readObject(files, "config.json");
-  const isStated = (await files.size("generation_config.json")) !== undefined;
-  const generationConfig = isStated ? await readObject(files, "generation_config.json") : {};
+  const generationConfig = (await readOptionalObject(files, "generation_config.json")) ?? {};
   const { vocabSize, maxPositions } = planModel(config, "causal-lm").ownConfig as ModelText["config"];
   return {
     name: files.label,
@@ -30,9 +27,4 @@ export async function openModelText(files: FileSource): Promise<ModelText> {
     chatTemplates: await readChatTemplates(files),
     config: { vocabSize, maxPositions },
   };
-}
-
-async function readObject(files: FileSource, name: string): Promise<JsonObject> {
-  const json = await readJson(files, name);
-  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object");
 }

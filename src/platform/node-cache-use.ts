@@ -1,6 +1,7 @@
 // Which entries of a download cache are in use, so that nobody removes them from under a running process.
 import { appendFileSync, lstatSync, mkdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { tryTo } from "../util/fail.ts";
 import { namesIn } from "./node-drafts.ts";
 import {
   isRunning,
@@ -48,7 +49,10 @@ export function usersOf(cache: string): Map<string, ProcessId> {
   return users;
 }
 
-/** Gives signs of life for those who cannot look at this process, and removes its notes when it ends. */
+/**
+ * Gives signs of life for those who cannot look at this process, and removes its notes when it ends. What fails does so
+ * because the folder is gone, which is as good.
+ */
 function watchEnd(): void {
   const signs = setInterval(() => {
     const now = new Date();
@@ -58,12 +62,4 @@ function watchEnd(): void {
   process.on("exit", () => {
     for (const file of noted.keys()) tryTo(() => rmSync(file, { force: true }));
   });
-}
-
-function tryTo(action: () => void): void {
-  try {
-    action();
-  } catch {
-    // The folder is gone, which is as good.
-  }
 }

@@ -1,6 +1,6 @@
 import { existsSync, realpathSync, utimesSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { fail, LoraError } from "../util/fail.ts";
+import { fail, LoraError, tryTo } from "../util/fail.ts";
 import { isChanging, removeIfEmpty, settleFolder } from "./node-folder-changes.ts";
 import { dropLock, removeDrafts, runningHolder, takeLock } from "./node-lock-file.ts";
 import { failFolder, makeFolder, whyNoFolder } from "./node-make-folder.ts";
@@ -134,28 +134,19 @@ function settleInterrupted(folder: string): void {
 
 function giveSignOfLife({ owner }: Held): void {
   const now = new Date();
-  try {
-    utimesSync(owner, now, now);
-  } catch {
-    // The folder is gone, or the disk full: check() will tell.
-  }
+  tryTo(() => utimesSync(owner, now, now)); // where the folder is gone, or the disk full, check() will tell
 }
 
-/** Gives up a lock. Does as much as it can: the process may be about to end. */
+/**
+ * Gives up a lock. Does as much as it can: the process may be about to end, and the next one that takes the lock sees to
+ * the rest.
+ */
 function letGo({ folder, owner, made, signs }: Held): void {
   clearInterval(signs);
   held.delete(folder);
   if (held.size === 0) unwatchEnd();
   tryTo(() => dropLock(owner));
   made.forEach(removeIfEmpty);
-}
-
-function tryTo(action: () => void): void {
-  try {
-    action();
-  } catch {
-    // The next process that takes the lock sees to it.
-  }
 }
 
 /** The ends of a process that it can see coming. */

@@ -130,3 +130,12 @@ function line(text: string): string {
     text.length <= LONGEST ? text : text.slice(0, half) + middle + text.slice(text.length - half),
   );
 }
+
+/** Does what may fail without harm. */
+export function tryTo(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // The caller's comment says why that is no harm.
+  }
+}

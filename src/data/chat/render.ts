@@ -35,7 +35,7 @@ const OBJECTS = listOf(objectOf("an object"), "a list of objects");
 const NULL: Rule = { wanted: "null", accepts: (value) => value === null, aliases: [] };
 
 /** What the options have to be. */
-export const RENDER_RULES: Rules<RenderOptions> = {
+const RENDER_RULES: Rules<RenderOptions> = {
   addGenerationPrompt: flag("add_generation_prompt"),
   continueFinalMessage: either(flag(), text(), "continue_final_message"),
   tools: either(OBJECTS, NULL),

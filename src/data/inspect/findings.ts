@@ -47,7 +47,7 @@ export function findingsOf(counted: Counted): Finding[] {
 }
 
 /** Rows that are trained on. */
-export function keptRows({ rows, dropped, droppedNoLabels, droppedEmpty, refused }: TokenizeReport): number {
+function keptRows({ rows, dropped, droppedNoLabels, droppedEmpty, refused }: TokenizeReport): number {
   return rows - dropped - droppedNoLabels - droppedEmpty - refused;
 }
 

@@ -69,7 +69,7 @@ const SIGNS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What a token writes, with signs for what cannot be seen. */
-export function visible(piece: TokenPiece): string {
+function visible(piece: TokenPiece): string {
   if ("bytes" in piece) return piece.bytes.map(visibleByte).join("");
   if (piece.text === "") return "∅";
   return printable(piece.text.replace(/[ \n\t]/g, (character) => SIGNS.get(character) ?? character));

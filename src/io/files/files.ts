@@ -1,4 +1,5 @@
 import { fail } from "../../util/fail.ts";
+import { isObject, type JsonObject } from "../../util/json.ts";
 import { checkOptions, objectOf, required } from "../../util/options.ts";
 import { parseJson, parsePythonJson } from "../json/parse.ts";
 import { decodeText } from "./text.ts";
@@ -112,6 +113,26 @@ const RUSTS_FILE = "tokenizer.json";
 export async function readJson(files: FileSource, name: string): Promise<unknown> {
   const parse = name === RUSTS_FILE ? parseJson : parsePythonJson;
   return parse(await readText(files, name), `${files.label}/${name}`);
+}
+
+/** As {@link readJson}; undefined where there is no such file. */
+export async function readOptionalJson(files: FileSource, name: string): Promise<unknown> {
+  return (await files.size(name)) === undefined ? undefined : readJson(files, name);
+}
+
+/** As {@link readJson}, of a file that must hold an object. */
+export async function readObject(files: FileSource, name: string, help?: string): Promise<JsonObject> {
+  const json = await readJson(files, name);
+  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object", help);
+}
+
+/** As {@link readObject}; undefined where there is no such file. */
+export async function readOptionalObject(
+  files: FileSource,
+  name: string,
+  help?: string,
+): Promise<JsonObject | undefined> {
+  return (await files.size(name)) === undefined ? undefined : readObject(files, name, help);
 }
 
 /** Which of these files are there. */

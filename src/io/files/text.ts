@@ -2,9 +2,6 @@ import { fail } from "../../util/fail.ts";
 import { splitLines } from "../../util/lines.ts";
 import { foreignFile, recode } from "./foreign.ts";
 
-/** JavaScript engines hold no longer string (V8: 2^29 − 24 characters). */
-export const MAX_TEXT_BYTES = 2 ** 29 - 24;
-
 /**
  * The text of UTF-8 bytes, with a byte-order mark if there is one.
  * @param path the file, for messages

@@ -2,7 +2,14 @@ import { attempt, fail, failAll, Problems } from "../../util/fail.ts";
 import { firstOf } from "../../util/group-lines.ts";
 import { isObject } from "../../util/json.ts";
 import { shown } from "../../util/shown.ts";
-import { checkRange, existing, type FileSource, leavesFolder, readJson } from "../files/files.ts";
+import {
+  checkRange,
+  existing,
+  type FileSource,
+  leavesFolder,
+  readObject,
+  readOptionalObject,
+} from "../files/files.ts";
 
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
@@ -48,8 +55,8 @@ const INDEX = "model.safetensors.index.json";
 export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
   const problems = new Problems();
   const [config, generationConfig, stored] = await Promise.all([
-    attempt(problems, () => readObject(files, "config.json")),
-    attempt(problems, () => readOptionalObject(files, "generation_config.json")),
+    attempt(problems, () => readObject(files, "config.json", COPY)),
+    attempt(problems, () => readOptionalObject(files, "generation_config.json", COPY)),
     attempt(problems, () => readTensors(files, problems)),
   ]);
   failAll(files.label, problems);
@@ -71,18 +78,6 @@ async function readSlice(
   const { file, name, begin } = tensor;
   checkRange({ label: `${files.label}/${file}`, name, size: tensor.end - begin, start, end });
   return files.read(file, begin + start, begin + end);
-}
-
-async function readObject(files: FileSource, name: string): Promise<Record<string, unknown>> {
-  const json = await readJson(files, name);
-  return isObject(json) ? json : fail(`${files.label}/${name}`, "expected a JSON object", COPY);
-}
-
-async function readOptionalObject(
-  files: FileSource,
-  name: string,
-): Promise<Record<string, unknown> | undefined> {
-  return (await files.size(name)) === undefined ? undefined : readObject(files, name);
 }
 
 /** The tensors of a checkpoint's files, and where its index is not right about them. */
@@ -107,7 +102,7 @@ async function readFileTensors(files: FileSource, file: string): Promise<Map<str
  */
 async function readShards(files: FileSource, problems: Problems): Promise<Stored> {
   const where = `${files.label}/${INDEX}`;
-  const weightMap = readWeightMap(await readObject(files, INDEX), where);
+  const weightMap = readWeightMap(await readObject(files, INDEX, COPY), where);
   const names = [...new Set(weightMap.values())].sort();
   const outside = names.filter(leavesFolder);
   await attempt(problems, async () => {

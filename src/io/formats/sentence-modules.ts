@@ -1,7 +1,7 @@
 import { LoraError, Problems } from "../../util/fail.ts";
 import { asText, isObject, type JsonObject } from "../../util/json.ts";
 import { shown } from "../../util/shown.ts";
-import { type FileSource, leavesFolder, readJson } from "../files/files.ts";
+import { type FileSource, leavesFolder, readOptionalJson } from "../files/files.ts";
 
 /** What the files of sentence-transformers say about an encoder, as far as it is its own. */
 export interface SentenceModules {
@@ -48,7 +48,7 @@ export async function readSentenceModules(
   files: FileSource,
   hidden: number,
 ): Promise<SentenceModules | undefined> {
-  const listed = await optional(files, MODULES);
+  const listed = await readOptionalJson(files, MODULES);
   if (listed === undefined) return undefined;
   const problems: string[] = [];
   const modules = Array.isArray(listed) ? listed.filter(isObject) : [];
@@ -76,10 +76,6 @@ const isNormalize = (kind: string) => kind === "Normalize";
 
 const HELP = `supported are Transformer, Pooling of one mode (${FLAGS.map(([, mode]) => mode).join(", ")}) and Normalize; train another head or another encoder`;
 
-async function optional(files: FileSource, name: string): Promise<unknown> {
-  return (await files.size(name)) === undefined ? undefined : readJson(files, name);
-}
-
 async function readPooling(
   files: FileSource,
   folder: unknown,
@@ -91,7 +87,7 @@ async function readPooling(
     return "";
   }
   const path = `${folder}/config.json`;
-  const config = await optional(files, path);
+  const config = await readOptionalJson(files, path);
   if (!isObject(config)) {
     problems.push(`${path} is missing or no object`);
     return "";
@@ -125,7 +121,7 @@ async function readTransformer(
   problems: string[],
 ): Promise<Pick<SentenceModules, "maxTokens" | "lowerCase">> {
   for (const name of TRANSFORMER_CONFIGS) {
-    const config = await optional(files, name);
+    const config = await readOptionalJson(files, name);
     if (config === undefined) continue;
     if (!isObject(config)) {
       problems.push(`${name} is no object`);
@@ -144,7 +140,7 @@ async function readTransformer(
 /** Fields that sentence-transformers applies when it is used, and not when it trains. */
 async function readNotes(files: FileSource, isNormalised: boolean): Promise<string[]> {
   const name = "config_sentence_transformers.json";
-  const config = await optional(files, name);
+  const config = await readOptionalJson(files, name);
   if (!isObject(config)) return [];
   const { prompts, default_prompt_name: usual, similarity_fn_name: similarity } = config;
   const named = isObject(prompts) ? Object.entries(prompts).filter(([, text]) => text !== "") : [];

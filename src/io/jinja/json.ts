@@ -1,4 +1,4 @@
-import { compareCodePoints, pythonFloat, pythonString } from "../json/python-json.ts";
+import { bracket, compareCodePoints, pythonFloat, pythonString } from "../json/python-json.ts";
 import { refuse } from "./errors.ts";
 import { isTrue } from "./python-values.ts";
 import { toText } from "./show.ts";
@@ -48,13 +48,8 @@ function dump(value: Value, newline: string, style: Style): string {
   const inner = newline + (style.indent ?? "");
   if (isList(value) || value instanceof Tuple) {
     const items = isList(value) ? value : value.items;
-    return bracket(
-      "[",
-      items.map((item) => dump(item, inner, style)),
-      "]",
-      newline,
-      style,
-    );
+    const dumped = items.map((item) => dump(item, inner, style));
+    return bracket(["[", "]"], dumped, newline, style);
   }
   if (!isDict(value)) return refuse(`an object of type ${typeName(value)} is not JSON serializable`);
   const entries = [...value];
@@ -62,20 +57,7 @@ function dump(value: Value, newline: string, style: Style): string {
   const items = entries.map(
     ([key, item]) => style.string(keyText(key)) + style.colon + dump(item, inner, style),
   );
-  return bracket("{", items, "}", newline, style);
+  return bracket(["{", "}"], items, newline, style);
 }
 
 const keyText = (key: Key) => (typeof key === "string" ? key : JSON.stringify(key));
-
-function bracket(
-  open: string,
-  items: readonly string[],
-  close: string,
-  newline: string,
-  { indent, between }: Style,
-): string {
-  if (items.length === 0) return open + close;
-  if (indent === undefined) return open + items.join(between) + close;
-  const inner = newline + indent;
-  return open + inner + items.join(between + inner) + newline + close;
-}

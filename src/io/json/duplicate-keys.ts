@@ -1,3 +1,5 @@
+import { endOfString } from "./scan.ts";
+
 /** A key that an object of a JSON text has for the second time. */
 export interface DuplicateKey {
   /** The key after those of the objects around it, as `a.b`; of many the innermost four. */
@@ -40,8 +42,8 @@ export function* duplicateKeys(text: string): Generator<DuplicateKey> {
   }
 }
 
-const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA, QUOTE, BACKSLASH] = [
-  ...[0x7b, 0x7d, 0x5b, 0x5d, 0x2c, 0x22, 0x5c],
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA, QUOTE] = [
+  ...[0x7b, 0x7d, 0x5b, 0x5d, 0x2c, 0x22],
 ] as const;
 
 interface Scope {
@@ -53,20 +55,6 @@ interface Scope {
 
 function pathOf(scopes: readonly Scope[]): string {
   return scopes.flatMap(({ key }) => (key === undefined ? [] : [key])).join(".");
-}
-
-/** Index after the closing quote of the string that opens at `at`; the text's end where it does not close. */
-export function endOfString(text: string, at: number): number {
-  let end = text.indexOf('"', at + 1);
-  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
-  return end < 0 ? text.length : end + 1;
-}
-
-/** Whether an odd number of backslashes stands before a character. */
-function isEscaped(text: string, at: number): boolean {
-  let start = at;
-  while (text.charCodeAt(start - 1) === BACKSLASH) start--;
-  return (at - start) % 2 === 1;
 }
 
 function stringValue(text: string, at: number, end: number): string {

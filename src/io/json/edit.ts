@@ -1,5 +1,5 @@
 import { fail } from "../../util/fail.ts";
-import { endOfString } from "./duplicate-keys.ts";
+import { endOfString, skipBlanks } from "./scan.ts";
 
 /**
  * The text of a JSON object with some of its members set, or removed where the new value is undefined. All else stays
@@ -70,12 +70,6 @@ function splitObject(text: string): SplitObject {
     at = text[next] === "," ? skipBlanks(text, next + 1) : next;
   }
   return { head, members, tail: text.slice(members.length === 0 ? at : end) };
-}
-
-function skipBlanks(text: string, at: number): number {
-  let end = at;
-  while (end < text.length && " \t\n\r".includes(text[end] as string)) end++;
-  return end;
 }
 
 /** The offset behind the value that begins at `at`; of numbers and words only the end matters, so NaN is one, too. */

@@ -1,3 +1,5 @@
+import { skipBlanks } from "./scan.ts";
+
 const PUNCTUATION = "{}[],:";
 const LITERAL = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 const CHARACTER = /[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
@@ -21,18 +23,12 @@ export function jsonErrorOffset(text: string): number {
   return text.length;
 }
 
-function skipBlanks(text: string, at: number): number {
-  let end = at;
-  while (end < text.length && " \t\n\r".includes(text[end]!)) end++;
-  return end;
-}
-
 /** The token at `at` and the offset after it; its kind is empty where there is none. */
 function readToken(text: string, at: number, keyExpected: boolean): { kind: string; end: number } {
   const char = text[at]!;
   if (PUNCTUATION.includes(char)) return { kind: char, end: at + 1 };
   if (char === '"') {
-    const end = endOfString(text, at);
+    const end = endOfValidString(text, at);
     return end === undefined ? { kind: "", end: at } : { kind: keyExpected ? "k" : "s", end };
   }
   const end = matchEnd(LITERAL, text, at);
@@ -41,7 +37,7 @@ function readToken(text: string, at: number, keyExpected: boolean): { kind: stri
 
 /** Offset after the closing quote; undefined where the string is broken. Reads by the character: one pattern for
  * a whole string could exhaust the engine's stack. */
-function endOfString(text: string, at: number): number | undefined {
+function endOfValidString(text: string, at: number): number | undefined {
   let end: number | undefined = at + 1;
   while (end !== undefined && text[end] !== '"') end = matchEnd(CHARACTER, text, end);
   return end === undefined ? undefined : end + 1;

@@ -1,4 +1,4 @@
-import { endOfString } from "./duplicate-keys.ts";
+import { endOfString } from "./scan.ts";
 
 /** Lists and objects in each other: no file that is read here has ten, and Rust's reader takes 127. */
 export const DEEPEST = 500;

@@ -1,4 +1,4 @@
-import { endOfString } from "./duplicate-keys.ts";
+import { endOfString } from "./scan.ts";
 
 /** The numbers of a JSON text as they are spelled: JSON.parse does not tell `1.0` and `1e0` from `1`. `text` must be valid. */
 export function* numbersOf(text: string): Generator<string> {

@@ -1,8 +1,9 @@
 import { fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
-import { duplicateKeys, endOfString } from "./duplicate-keys.ts";
+import { duplicateKeys } from "./duplicate-keys.ts";
 import { jsonErrorOffset } from "./json-error.ts";
 import { DEEPEST, nestsTooDeep } from "./nesting.ts";
+import { endOfString } from "./scan.ts";
 
 /**
  * JSON.parse that takes no object with a key twice.

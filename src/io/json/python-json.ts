@@ -7,27 +7,42 @@ export function pythonJson(value: unknown, isFloat: (key: string) => boolean = (
   return dump(value, "\n", false, isFloat);
 }
 
+const LAYOUT = { indent: "  ", between: "," };
+
 /** `newline` carries the indentation; `float` says whether a number at this place is a float. */
 function dump(value: unknown, newline: string, float: boolean, isFloat: (key: string) => boolean): string {
   if (typeof value === "number")
     return float || !Number.isInteger(value) ? pythonFloat(value) : String(value);
   if (typeof value === "string") return pythonString(value);
   if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
-  const inner = `${newline}  `;
+  const inner = newline + LAYOUT.indent;
   if (Array.isArray(value)) {
     const items = value.map((item) => dump(item, inner, float, isFloat));
-    return bracket("[", items, "]", newline);
+    return bracket(["[", "]"], items, newline, LAYOUT);
   }
   const entries = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b));
   const items = entries.map(
     ([key, item]) => `${pythonString(key)}: ${dump(item, inner, isFloat(key), isFloat)}`,
   );
-  return bracket("{", items, "}", newline);
+  return bracket(["{", "}"], items, newline, LAYOUT);
 }
 
-function bracket(open: string, items: readonly string[], close: string, newline: string): string {
-  if (items.length === 0) return open + close;
-  return `${open}${newline}  ${items.join(`,${newline}  `)}${newline}${close}`;
+/**
+ * Items in brackets as `json.dumps` lays them out.
+ * @param newline a line end with the indentation around
+ * @param indent what one level is indented by; undefined where all is on one line
+ * @param between stands between two items
+ */
+export function bracket(
+  [open, close]: readonly [string, string],
+  items: readonly string[],
+  newline: string,
+  { indent, between }: { readonly indent: string | undefined; readonly between: string },
+): string {
+  if (items.length === 0) return `${open}${close}`;
+  if (indent === undefined) return open + items.join(between) + close;
+  const inner = newline + indent;
+  return open + inner + items.join(between + inner) + newline + close;
 }
 
 /** A float as Python's `repr` shows it: shortest digits, an exponent below 1e-4 and from 1e16, never a bare integer. */

@@ -1,6 +1,6 @@
 import { fail, LoraError } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
-import { type FileSource, readJson, readText } from "../files/files.ts";
+import { type FileSource, readJson, readOptionalObject, readText } from "../files/files.ts";
 import { SAVE_IT } from "./remedy.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
 import { settleTokenizer } from "./settle-tokenizer.ts";
@@ -42,7 +42,7 @@ export async function openTokenizer(
 async function readTokenFiles(files: FileSource): Promise<TokenFiles> {
   const [config, specialTokensMap, addedTokens] = await Promise.all(
     ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map((name) =>
-      readObject(files, name),
+      readOptionalObject(files, name, SAVE_IT),
     ),
   );
   return {
@@ -50,12 +50,6 @@ async function readTokenFiles(files: FileSource): Promise<TokenFiles> {
     ...(specialTokensMap && { specialTokensMap }),
     ...(addedTokens && { addedTokens }),
   };
-}
-
-async function readObject(files: FileSource, name: string): Promise<JsonObject | undefined> {
-  if ((await files.size(name)) === undefined) return undefined;
-  const json = await readJson(files, name);
-  return isObject(json) ? json : fail(`${files.label}/${name}`, "is not a JSON object", SAVE_IT);
 }
 
 interface Vocabulary {
@@ -104,7 +98,7 @@ export type VocabularyFiles =
  * The `tokenizer.json` that transformers would save for a vocabulary, before tokens are added to it.
  * @throws LoraError for a class of tokenizer that is not known, or files that are not what they should be
  */
-export function buildTokenizer(vocabulary: VocabularyFiles, files: TokenFiles): Vocabulary {
+function buildTokenizer(vocabulary: VocabularyFiles, files: TokenFiles): Vocabulary {
   const { config = {}, modelConfig = {} } = files;
   const { name, traits } = tokenizerClass(config, modelConfig);
   const [kind, madeOf] = "words" in vocabulary ? ["WordPiece", "vocab.txt"] : ["BPE", "vocab.json"];

@@ -150,7 +150,7 @@ describe("files that cannot be meant", () => {
       },
       /unk_token is "<x>", which the vocabulary lacks[\s\S]*such as \[UNK\]/,
     ],
-    ["no object", { "special_tokens_map.json": [] }, /special_tokens_map.json: is not a JSON object/],
+    ["no object", { "special_tokens_map.json": [] }, /special_tokens_map.json: expected a JSON object/],
     [
       "a class that splits otherwise",
       { "vocab.txt": "a\nb\n", [CONFIG]: { tokenizer_class: "BertJapaneseTokenizer" } },
