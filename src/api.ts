@@ -17,6 +17,12 @@ export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/cha
 export { type ChatTemplate, readChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
 export { type RenderedChat, type RenderOptions, renderChat } from "./data/chat/render.ts";
+export { fitImage } from "./data/images/fit-image.ts";
+export { type DecodeImage, imagePixels, type RgbImage } from "./data/images/images.ts";
+export { resampleImage } from "./data/images/resample.ts";
+export { PACKING_STRATEGIES, type PackingReport, type PackingStrategy } from "./data/packing.ts";
+export type { Example } from "./data/rows/examples.ts";
+export { readExamples } from "./data/rows/examples.ts";
 export {
   encodeLabelledTexts,
   encodeTaggedWords,
@@ -24,15 +30,9 @@ export {
   type TextEncoder,
   textEncoder,
   tokenMasker,
-} from "./data/encode-task.ts";
-export type { Example } from "./data/examples.ts";
-export { readExamples } from "./data/examples.ts";
-export { fitImage } from "./data/fit-image.ts";
-export { type DecodeImage, imagePixels, type RgbImage } from "./data/images.ts";
-export { PACKING_STRATEGIES, type PackingReport, type PackingStrategy } from "./data/packing.ts";
-export { resampleImage } from "./data/resample.ts";
-export type { TokenizeOptions } from "./data/tokenize-options.ts";
-export type { TokenizeReport } from "./data/tokenize-report.ts";
+} from "./data/tokenize/encode-task.ts";
+export type { TokenizeOptions } from "./data/tokenize/tokenize-options.ts";
+export type { TokenizeReport } from "./data/tokenize/tokenize-report.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";
 export { type DType, fromArray, scoped, Tensor } from "./gpu/tensor.ts";

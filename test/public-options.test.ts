@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { GENERATE_OPTIONS } from "../src/cli/answer-tables.ts";
 import { EVAL_OPTIONS, TRAIN_OPTIONS } from "../src/cli/tables.ts";
-import { TOKENIZE_DEFAULTS } from "../src/data/tokenize-options.ts";
+import { TOKENIZE_DEFAULTS } from "../src/data/tokenize/tokenize-options.ts";
 import * as node from "../src/index.node.ts";
 import * as web from "../src/index.web.ts";
 import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";

@@ -1,10 +1,10 @@
 import { describeData } from "../../src/cli/format.ts";
-import { describeRow } from "../../src/cli/inspect-text.ts";
-import { encodeRows } from "../../src/data/encode-rows.ts";
-import type { Example } from "../../src/data/examples.ts";
+import { describeRow } from "../../src/cli/inspect/text.ts";
 import { rowViewer } from "../../src/data/inspect/row-view.ts";
-import { tokenizeExamples } from "../../src/data/tokenize.ts";
-import { defaultMaxLength } from "../../src/data/tokenize-options.ts";
+import type { Example } from "../../src/data/rows/examples.ts";
+import { encodeRows } from "../../src/data/tokenize/encode-rows.ts";
+import { tokenizeExamples } from "../../src/data/tokenize/tokenize.ts";
+import { defaultMaxLength } from "../../src/data/tokenize/tokenize-options.ts";
 import type { Model } from "../../src/index.node.ts";
 import { requireTokenizer } from "../../src/load/model.ts";
 

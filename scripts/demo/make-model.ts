@@ -1,7 +1,7 @@
 // npm run make-demo-model: writes text, trains a tokenizer and a small Llama on it with this package, saves both.
 import { mkdir } from "node:fs/promises";
 import type { Sequence } from "../../src/data/sequence.ts";
-import { tokenizeExamples } from "../../src/data/tokenize.ts";
+import { tokenizeExamples } from "../../src/data/tokenize/tokenize.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";

@@ -2,8 +2,8 @@
 //   node build.mjs --run scripts/sst2/main.ts FOLDER [SUMMARY.json]
 import { readFileSync, writeFileSync } from "node:fs";
 import { readTable } from "../../src/cli/data-files.ts";
-import { encodeLabelledTexts, textEncoder } from "../../src/data/encode-task.ts";
-import { labelledTextReader } from "../../src/data/labelled.ts";
+import { labelledTextReader } from "../../src/data/rows/labelled.ts";
+import { encodeLabelledTexts, textEncoder } from "../../src/data/tokenize/encode-task.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { openTaskModel, requireTokenizer } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";

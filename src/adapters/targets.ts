@@ -1,6 +1,6 @@
 import { fail } from "../util/fail.ts";
 import { nearest } from "../util/nearest.ts";
-import { pythonFullMatch, pythonMatch } from "../util/python-regexp.ts";
+import { pythonFullMatch, pythonMatch } from "../util/regexp/python.ts";
 
 /** What narrows down a choice of modules; names and meaning as in PEFT's LoraConfig. */
 export interface TargetOptions {

@@ -1,6 +1,6 @@
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
-import { pythonMatch } from "../util/python-regexp.ts";
+import { pythonMatch } from "../util/regexp/python.ts";
 import type { Adaptable } from "./adapter.ts";
 import { suggestion } from "./targets.ts";
 import { unreachableModules } from "./unreachable.ts";

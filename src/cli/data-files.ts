@@ -1,9 +1,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { withColumns } from "../data/columns.ts";
 import { ENDINGS, formatOf, openRows } from "../data/files/read-rows.ts";
-import { collectPlacedRows, type RowReader } from "../data/rows.ts";
-import { isHeldOut } from "../data/valid-split.ts";
+import { withColumns } from "../data/rows/columns.ts";
+import { collectPlacedRows, type RowReader } from "../data/rows/rows.ts";
+import { isHeldOut } from "../data/rows/valid-split.ts";
 import { nodeDataFile } from "../platform/node-data-file.ts";
 import { fail, failAll, LoraError, type Problems } from "../util/fail.ts";
 import { printable } from "../util/printable.ts";

@@ -1,6 +1,6 @@
 // What the command line prints, as text. The lines of a training run are those of mlx-lm up to 0.31, which scripts parse.
 import type { PackingReport } from "../data/packing.ts";
-import type { TokenizeReport } from "../data/tokenize-report.ts";
+import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";

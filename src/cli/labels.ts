@@ -1,4 +1,4 @@
-import { checkLabels, labelIndex } from "../data/labelled.ts";
+import { checkLabels, labelIndex } from "../data/rows/labelled.ts";
 import { shownReference } from "../io/files/address.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import { LABELS_FILE } from "../load/adapter.ts";

@@ -1,14 +1,18 @@
 import { basename } from "node:path";
 import { type ChatTemplates, templateChooser } from "../data/chat/chat-template.ts";
-import { encodeRows } from "../data/encode-rows.ts";
-import { type Example, isChat, usesTools } from "../data/examples.ts";
 import { DataInspector } from "../data/inspect/inspector.ts";
 import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
+import { type Example, isChat, usesTools } from "../data/rows/examples.ts";
 import { labelTokens, type Sequence, windowsOf } from "../data/sequence.ts";
-import { tokenizeExamples } from "../data/tokenize.ts";
-import { defaultMaxLength, type TokenizeFor, type TokenizeOptions } from "../data/tokenize-options.ts";
-import type { TokenizeReport } from "../data/tokenize-report.ts";
-import type { Truncation } from "../data/truncation.ts";
+import { encodeRows } from "../data/tokenize/encode-rows.ts";
+import { tokenizeExamples } from "../data/tokenize/tokenize.ts";
+import {
+  defaultMaxLength,
+  type TokenizeFor,
+  type TokenizeOptions,
+} from "../data/tokenize/tokenize-options.ts";
+import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
+import type { Truncation } from "../data/tokenize/truncation.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { requireTokenizer } from "../load/model.ts";
 import type { ModelText } from "../load/model-text.ts";

@@ -2,8 +2,8 @@
 // Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 import { LORA_DEFAULTS } from "../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../data/packing.ts";
-import { TOKENIZE_DEFAULTS } from "../data/tokenize-options.ts";
-import { TRUNCATIONS } from "../data/truncation.ts";
+import { TOKENIZE_DEFAULTS } from "../data/tokenize/tokenize-options.ts";
+import { TRUNCATIONS } from "../data/tokenize/truncation.ts";
 import { TASKS } from "../models/model.ts";
 import { EVALUATION_DEFAULTS } from "../train/evaluate.ts";
 import { SCHEDULES } from "../train/schedule.ts";

@@ -1,15 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import {
-  encodeLabelledTexts,
-  encodeTaggedWords,
-  type TextEncoder,
-  textEncoder,
-  tokenMasker,
-} from "../data/encode-task.ts";
-import { exampleReader } from "../data/examples.ts";
-import { fitImage } from "../data/fit-image.ts";
-import { checkImageSize, imagePixels } from "../data/images.ts";
+import { fitImage } from "../data/images/fit-image.ts";
+import { checkImageSize, imagePixels } from "../data/images/images.ts";
+import { exampleReader } from "../data/rows/examples.ts";
 import {
   checkLabels,
   labelIndex,
@@ -18,10 +11,17 @@ import {
   PAIRED_TEXTS_READER,
   TAGGED_WORDS_READER,
   TEXT_READER,
-} from "../data/labelled.ts";
-import type { RowReader } from "../data/rows.ts";
-import { specialFrame } from "../data/special-frame.ts";
-import { alienToken, REMEDY, RowCheck } from "../data/vocabulary.ts";
+} from "../data/rows/labelled.ts";
+import type { RowReader } from "../data/rows/rows.ts";
+import {
+  encodeLabelledTexts,
+  encodeTaggedWords,
+  type TextEncoder,
+  textEncoder,
+  tokenMasker,
+} from "../data/tokenize/encode-task.ts";
+import { specialFrame } from "../data/tokenize/special-frame.ts";
+import { alienToken, REMEDY, RowCheck } from "../data/tokenize/vocabulary.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";

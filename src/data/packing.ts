@@ -1,6 +1,6 @@
 import { failAll, Problems } from "../util/fail.ts";
 import { rowName } from "./check-items.ts";
-import type { Truncation } from "./truncation.ts";
+import type { Truncation } from "./tokenize/truncation.ts";
 
 /**
  * How rows are packed into sequences; names and meaning are TRL's.

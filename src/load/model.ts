@@ -1,4 +1,4 @@
-import { describeAlienIds } from "../data/vocabulary.ts";
+import { describeAlienIds } from "../data/tokenize/vocabulary.ts";
 import { DEVICE, type Device } from "../gpu/device.ts";
 import { type FileSource, type HubRepository, readJson, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";

@@ -1,8 +1,8 @@
 import type { Metadata, Sharp } from "sharp";
-import { decodeBmp } from "../data/bmp.ts";
-import { opaqueGif } from "../data/gif.ts";
-import { COPY_IMAGE, checkPixelCount, failImage, imageFormat } from "../data/image-format.ts";
-import { type DecodeImage, type RgbImage, rgbOfCmyk, rgbOfGrey16 } from "../data/images.ts";
+import { decodeBmp } from "../data/images/bmp.ts";
+import { opaqueGif } from "../data/images/gif.ts";
+import { COPY_IMAGE, checkPixelCount, failImage, imageFormat } from "../data/images/image-format.ts";
+import { type DecodeImage, type RgbImage, rgbOfCmyk, rgbOfGrey16 } from "../data/images/images.ts";
 import { fail } from "../util/fail.ts";
 
 /**

@@ -3,7 +3,7 @@ import { groupStream } from "../data/batch.ts";
 import { checkItems, rowName } from "../data/check-items.ts";
 import { PACKING_STRATEGIES, splitsItems } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
-import { TOKENIZE_RULES } from "../data/tokenize-options.ts";
+import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { Mirror } from "../nn/mirror.ts";

@@ -1,4 +1,4 @@
-import { type Budget, pythonMatch } from "./python-regexp.ts";
+import { type Budget, pythonMatch } from "./regexp/python.ts";
 
 /** rank_pattern or alpha_pattern: a number for each expression. */
 export type Pattern = Readonly<Record<string, number>>;

@@ -10,8 +10,8 @@ import {
   splitRows,
 } from "../../src/cli/data-files.ts";
 import { findImageFolders, findTestImages, listImages } from "../../src/cli/image-folders.ts";
-import { EXAMPLE_READER } from "../../src/data/examples.ts";
-import { labelledTextReader } from "../../src/data/labelled.ts";
+import { EXAMPLE_READER } from "../../src/data/rows/examples.ts";
+import { labelledTextReader } from "../../src/data/rows/labelled.ts";
 
 const root = mkdtempSync(join(tmpdir(), "webgpu-lora-data-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

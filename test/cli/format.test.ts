@@ -12,7 +12,7 @@ import {
   formatValLine,
 } from "../../src/cli/format.ts";
 import { lineReporter } from "../../src/cli/reporter.ts";
-import type { TokenizeReport } from "../../src/data/tokenize-report.ts";
+import type { TokenizeReport } from "../../src/data/tokenize/tokenize-report.ts";
 import type { StepMetrics } from "../../src/train/trainer.ts";
 
 const metrics = (step: number, changes: Partial<StepMetrics> = {}): StepMetrics => ({

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 import { expect, test } from "vitest";
-import { inspectPage } from "../../src/cli/inspect-page.ts";
-import { encodeRows } from "../../src/data/encode-rows.ts";
-import type { Example } from "../../src/data/examples.ts";
+import { inspectPage } from "../../src/cli/inspect/page.ts";
 import { DataInspector } from "../../src/data/inspect/inspector.ts";
 import { rowViewer } from "../../src/data/inspect/row-view.ts";
+import type { Example } from "../../src/data/rows/examples.ts";
+import { encodeRows } from "../../src/data/tokenize/encode-rows.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "../platform/chromium.ts";

@@ -10,7 +10,7 @@ import type { ChatExample } from "../../src/data/chat/chat-rows.ts";
 import { readChatTemplate } from "../../src/data/chat/chat-template.ts";
 import { encodeChat } from "../../src/data/chat/encode-chat.ts";
 import { IGNORE_INDEX } from "../../src/data/sequence.ts";
-import { tokenizeExamples } from "../../src/data/tokenize.ts";
+import { tokenizeExamples } from "../../src/data/tokenize/tokenize.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { requireTokenizer } from "../../src/load/model.ts";
 import { evaluate } from "../../src/train/evaluate.ts";

@@ -9,7 +9,7 @@ import { matchesTarget } from "../../src/adapters/targets.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { readTable } from "../../src/cli/data-files.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables.ts";
-import { EXAMPLE_READER } from "../../src/data/examples.ts";
+import { EXAMPLE_READER } from "../../src/data/rows/examples.ts";
 import { readJson } from "../../src/io/files/files.ts";
 import { urlFiles } from "../../src/io/files/hub.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/cli/config.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables.ts";
-import { csvRows } from "../../src/data/csv.ts";
-import { readExamples } from "../../src/data/examples.ts";
-import { jsonRows } from "../../src/data/json-lines.ts";
+import { csvRows } from "../../src/data/rows/csv.ts";
+import { readExamples } from "../../src/data/rows/examples.ts";
+import { jsonRows } from "../../src/data/rows/json-lines.ts";
 import { parsePeftConfig } from "../../src/io/formats/peft-config.ts";
 import { parseHeader } from "../../src/io/formats/safetensors.ts";
 import { parsePythonJson } from "../../src/io/json/parse.ts";

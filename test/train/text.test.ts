@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { encodePrompt } from "../../src/data/special-frame.ts";
+import { encodePrompt } from "../../src/data/tokenize/special-frame.ts";
 import type { Tokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";

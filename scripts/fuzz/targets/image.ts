@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { decodeBmp } from "../../../src/data/bmp.ts";
-import { opaqueGif } from "../../../src/data/gif.ts";
-import { imageFormat } from "../../../src/data/image-format.ts";
-import { browserProblem } from "../../../src/data/image-header.ts";
+import { decodeBmp } from "../../../src/data/images/bmp.ts";
+import { opaqueGif } from "../../../src/data/images/gif.ts";
+import { imageFormat } from "../../../src/data/images/image-format.ts";
+import { browserProblem } from "../../../src/data/images/image-header.ts";
 import type { Random } from "../../../src/util/random.ts";
 import { bytesAt, FIXTURES } from "../corpus.ts";
 import { mutateBytes } from "../mutate-text.ts";

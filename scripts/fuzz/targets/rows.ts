@@ -1,13 +1,13 @@
-import { csvRows } from "../../../src/data/csv.ts";
-import { EXAMPLE_READER } from "../../../src/data/examples.ts";
-import { jsonRows } from "../../../src/data/json-lines.ts";
+import { csvRows } from "../../../src/data/rows/csv.ts";
+import { EXAMPLE_READER } from "../../../src/data/rows/examples.ts";
+import { jsonRows } from "../../../src/data/rows/json-lines.ts";
 import {
   labelledTextReader,
   PAIRED_TEXTS_READER,
   TAGGED_WORDS_READER,
   TEXT_READER,
-} from "../../../src/data/labelled.ts";
-import { collectRows, type RowReader } from "../../../src/data/rows.ts";
+} from "../../../src/data/rows/labelled.ts";
+import { collectRows, type RowReader } from "../../../src/data/rows/rows.ts";
 import { decodeText } from "../../../src/io/files/text.ts";
 import type { JsonObject } from "../../../src/util/json.ts";
 import { splitLines } from "../../../src/util/lines.ts";

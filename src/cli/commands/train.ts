@@ -1,8 +1,8 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { isExcluded } from "../../adapters/targets.ts";
-import { labelNames } from "../../data/labelled.ts";
 import { splitsItems } from "../../data/packing.ts";
+import { labelNames } from "../../data/rows/labelled.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";

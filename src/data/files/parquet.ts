@@ -1,7 +1,7 @@
 import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import { fail, LoraError } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
-import type { Row } from "../rows.ts";
+import type { Row } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
 
 /** First bytes of Parquet. */

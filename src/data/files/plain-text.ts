@@ -1,4 +1,4 @@
-import type { Row, RowParser } from "../rows.ts";
+import type { Row, RowParser } from "../rows/rows.ts";
 
 /** Characters of a row, about: far more than a window has tokens. */
 const ROW_CHARACTERS = 2 ** 16;

@@ -1,7 +1,7 @@
 import { fail } from "../../util/fail.ts";
-import { CsvRows } from "../csv.ts";
-import { JsonRows } from "../json-lines.ts";
-import type { Row, RowNamer, RowParser } from "../rows.ts";
+import { CsvRows } from "../rows/csv.ts";
+import { JsonRows } from "../rows/json-lines.ts";
+import type { Row, RowNamer, RowParser } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
 import { isParquet, parquetRows } from "./parquet.ts";
 import { PlainTextRows } from "./plain-text.ts";

@@ -1,9 +1,9 @@
 import { pieceReader, type TokenPiece } from "../../io/tokenizer/token-pieces.ts";
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
-import type { EncodedRow } from "../encode-rows.ts";
 import { IGNORE_INDEX } from "../sequence.ts";
-import { countRow, emptyReport } from "../tokenize-report.ts";
-import { alienToken } from "../vocabulary.ts";
+import type { EncodedRow } from "../tokenize/encode-rows.ts";
+import { countRow, emptyReport } from "../tokenize/tokenize-report.ts";
+import { alienToken } from "../tokenize/vocabulary.ts";
 import { findingsOf, type RoleTally, type RowTally } from "./findings.ts";
 import { summariseLengths } from "./lengths.ts";
 import type { DataReport, FindingKind } from "./report.ts";

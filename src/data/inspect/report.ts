@@ -1,4 +1,4 @@
-import type { TokenizeReport } from "../tokenize-report.ts";
+import type { TokenizeReport } from "../tokenize/tokenize-report.ts";
 import type { Lengths } from "./lengths.ts";
 
 /** What can be found. */

@@ -1,8 +1,8 @@
 import { pieceReader, type TokenPiece } from "../../io/tokenizer/token-pieces.ts";
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { printable } from "../../util/printable.ts";
-import type { EncodedRow, RowFate } from "../encode-rows.ts";
 import { IGNORE_INDEX } from "../sequence.ts";
+import type { EncodedRow, RowFate } from "../tokenize/encode-rows.ts";
 import type { FindingKind } from "./report.ts";
 
 /** What becomes of a token: it gives a loss, it is only read, or it is cut off. */

@@ -1,6 +1,6 @@
 import { LoraError } from "../../util/fail.ts";
 import { keyMatchers, type Pattern } from "../../util/module-patterns.ts";
-import { escapeRegExp } from "../../util/python-regexp.ts";
+import { escapeRegExp } from "../../util/regexp/python.ts";
 import { compareCodePoints } from "../json/python-json.ts";
 
 /** Rank and alpha of one module. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { tokenizeExamples } from "../../../src/data/tokenize.ts";
+import { tokenizeExamples } from "../../../src/data/tokenize/tokenize.ts";
 import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import { readJsonFile, sharedPath } from "../../support/fixtures.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { blobFile } from "../../../src/data/files/data-file.ts";
 import { openRows } from "../../../src/data/files/read-rows.ts";
-import type { Row } from "../../../src/data/rows.ts";
+import type { Row } from "../../../src/data/rows/rows.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
 
 const FOLDER = fixturePath("parquet");

@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { blobFile, type DataFile } from "../../../src/data/files/data-file.ts";
 import { openRows } from "../../../src/data/files/read-rows.ts";
-import type { Row } from "../../../src/data/rows.ts";
+import type { Row } from "../../../src/data/rows/rows.ts";
 import { nodeDataFile } from "../../../src/platform/node-data-file.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { encodeRows } from "../../../src/data/encode-rows.ts";
-import type { Example } from "../../../src/data/examples.ts";
 import { DataInspector } from "../../../src/data/inspect/inspector.ts";
 import type { DataReport } from "../../../src/data/inspect/report.ts";
-import type { TokenizeOptions } from "../../../src/data/tokenize-options.ts";
+import type { Example } from "../../../src/data/rows/examples.ts";
+import { encodeRows } from "../../../src/data/tokenize/encode-rows.ts";
+import type { TokenizeOptions } from "../../../src/data/tokenize/tokenize-options.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../../io/tokenizer/tiny-tokenizer.ts";
 

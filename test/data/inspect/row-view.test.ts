@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { encodeRows } from "../../../src/data/encode-rows.ts";
-import type { Example } from "../../../src/data/examples.ts";
 import { rowKey } from "../../../src/data/inspect/row-key.ts";
 import { rowViewer } from "../../../src/data/inspect/row-view.ts";
+import type { Example } from "../../../src/data/rows/examples.ts";
+import { encodeRows } from "../../../src/data/tokenize/encode-rows.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { createRandom } from "../../../src/util/random.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../../io/tokenizer/tiny-tokenizer.ts";

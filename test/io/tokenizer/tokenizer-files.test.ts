@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { pairEncoder } from "../../../src/data/encode-pair.ts";
+import { pairEncoder } from "../../../src/data/tokenize/encode-pair.ts";
 import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
 import { filesOf } from "../helpers.ts";

@@ -1,0 +1,134 @@
+import { highestBar } from "../../data/inspect/lengths.ts";
+import type { DataReport, Finding } from "../../data/inspect/report.ts";
+import type { RowView, TokenRole, TokenView } from "../../data/inspect/row-view.ts";
+import { escapeHtml } from "../../util/html.ts";
+import { count } from "../format.ts";
+import { PAGE_STYLE } from "./page-style.ts";
+import { binName, describeFate, percent } from "./text.ts";
+
+/** What a page is about. */
+export interface PageSubject {
+  readonly model: string;
+  readonly data: string;
+}
+
+/**
+ * A report as one HTML file that loads nothing: no script, no font, no picture. Light or dark as the reader's system, and
+ * as narrow as a phone.
+ */
+export function inspectPage(subject: PageSubject, report: DataReport, rows: readonly RowView[]): string {
+  const title = `${subject.data}, as ${subject.model} reads it`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escapeHtml(title)}</title>
+<style>${PAGE_STYLE}</style>
+</head>
+<body>
+<header>
+<h1>${escapeHtml(subject.data)}</h1>
+<p>as <b>${escapeHtml(subject.model)}</b> reads it</p>
+</header>
+<main>
+${figures(report)}
+${findings(report.findings)}
+${histogram(report)}
+<section>
+<h2>Rows</h2>
+<p class="legend">${(["trained", "masked", "cut"] as const).map(legend).join(" ")}</p>
+${rows.map(row).join("\n")}
+</section>
+</main>
+</body>
+</html>
+`;
+}
+
+function figures({ rows, tokens, labelTokens, lengths, ...report }: DataReport): string {
+  const gone = [
+    ["empty", report.droppedEmpty],
+    ["too long", report.dropped],
+    ["nothing to learn", report.droppedNoLabels],
+    ["refused", report.refused],
+  ] as const;
+  const out = gone.filter(([, n]) => n > 0);
+  const kept = rows - gone.reduce((sum, [, n]) => sum + n, 0);
+  const least = report.longestIsLeast ? "at least " : "";
+  const tiles = [
+    ["rows trained", count(kept), `of ${count(rows)}`],
+    ["left out", count(rows - kept), out.map(([why, n]) => `${count(n)} ${why}`).join(", ") || "none"],
+    ["cut", count(report.truncated), `to max_length ${count(report.maxLength)}`],
+    ["tokens trained", percent(labelTokens, tokens), `${count(labelTokens)} of ${count(tokens)}`],
+    ["median length", count(lengths.median), `99 % up to ${count(lengths.p99)}`],
+    ["longest row", `${least}${count(report.longest)}`, report.longestRow ?? ""],
+  ];
+  const items = tiles.map(
+    ([name = "", value = "", more = ""]) =>
+      `<div><dt>${escapeHtml(name)}</dt><dd><b>${escapeHtml(value)}</b><span>${escapeHtml(more)}</span></dd></div>`,
+  );
+  return `<dl class="figures">${items.join("\n")}</dl>`;
+}
+
+function findings(list: readonly Finding[]): string {
+  if (list.length === 0) return `<section><h2>Findings</h2><p class="fine">Nothing is odd.</p></section>`;
+  const items = list.map(({ level, message, help, examples, rows }) => {
+    const more = rows > examples.length && examples.length > 0 ? " …" : "";
+    const where = examples.map((name) => `<code>${escapeHtml(name)}</code>`).join(" ") + more;
+    return `<li class="${level}"><p><b>${level}</b> ${escapeHtml(message)}</p><p class="help">${escapeHtml(help)}</p>${where && `<p class="where">${where}</p>`}</li>`;
+  });
+  return `<section><h2>Findings</h2><ul class="findings">${items.join("\n")}</ul></section>`;
+}
+
+const [WIDTH, HEIGHT, GAP] = [640, 160, 2];
+
+function histogram({ lengths }: DataReport): string {
+  const bins = lengths.histogram;
+  const [first, last] = [bins[0], bins.at(-1)];
+  if (!first || !last) return "";
+  const highest = highestBar(bins);
+  const step = WIDTH / bins.length;
+  const bars = bins.map((bin, i) => {
+    const height = bin.rows === 0 ? 0 : Math.max(2, (HEIGHT * bin.rows) / highest);
+    const place = `x="${(i * step).toFixed(1)}" y="${(HEIGHT - height).toFixed(1)}"`;
+    const size = `width="${Math.max(1, step - GAP).toFixed(1)}" height="${height.toFixed(1)}"`;
+    const title = `${binName(bin)} tokens: ${count(bin.rows)} ${bin.rows === 1 ? "row" : "rows"}`;
+    return `<rect ${place} ${size}><title>${title}</title></rect>`;
+  });
+  const middle = bins[Math.floor(bins.length / 2)] ?? last;
+  const ends = [first, middle, last].slice(0, bins.length).map((bin) => `<span>${binName(bin)}</span>`);
+  return `<section><h2>Lengths</h2>
+<figure>
+<p class="axis"><span>${count(highest)} ${highest === 1 ? "row" : "rows"}</span></p>
+<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="How many rows have how many tokens">${bars.join("")}</svg>
+<figcaption>${ends.join("")}</figcaption>
+<p class="axis"><span>tokens in a row, before any cut</span></p>
+</figure></section>`;
+}
+
+const LEGENDS: Readonly<Record<TokenRole, string>> = {
+  trained: "trained: it gives a loss",
+  masked: "masked: only read",
+  cut: "cut off or left out",
+};
+
+const legend = (role: TokenRole) => `<span class="${role}">${LEGENDS[role]}</span>`;
+
+function row(view: RowView): string {
+  const marks = view.findings.map((kind) => `<i>${escapeHtml(kind.replaceAll("-", " "))}</i>`).join(" ");
+  const tokens = view.tokens.map(token).join("");
+  return `<article>
+<h3><code>${escapeHtml(view.name)}</code> ${marks}</h3>
+<p class="fate">${escapeHtml(describeFate(view))}</p>
+${tokens && `<p class="tokens">${tokens}</p>`}
+</article>`;
+}
+
+/** A new line begins behind each token that ends one; between tokens a line may break. */
+function token({ id, text, role, isSpecial }: TokenView): string {
+  const end = text.endsWith("↵") ? "<br>" : "<wbr>";
+  return `<span class="${role}${isSpecial ? " special" : ""}" title="id ${id}, ${role}">${escapeHtml(text)}</span>${end}`;
+}

@@ -1,0 +1,212 @@
+import { fail, failAll } from "../../util/fail.ts";
+import { firstOf } from "../../util/group-lines.ts";
+import { LineJoiner, MAX_ROW_CHARACTERS } from "../files/text-pieces.ts";
+import type { Row, RowParser } from "./rows.ts";
+
+/** What stands between two cells. */
+export type Delimiter = "," | "\t" | ";" | "|";
+
+/**
+ * The rows of a table of cells, whose first line names the columns. Cells are texts, columns without a name are left
+ * out, and so are blank lines and a byte-order mark. What a cell is goes by Python's `csv` module, as pandas has it too:
+ * a row ends with `\n`, `\r\n` or `\r`, whatever the others end with; a cell that begins with `"` goes on to the next
+ * single `"`, over line ends too, and `""` in it is a quotation mark; quotation marks elsewhere are text.
+ * @param lines with their ends
+ * @param label the file, for messages
+ * @param delimiter where the first line has none of these, but another one, that is taken
+ * @throws LoraError where two columns have one name, or a quotation mark does not end
+ */
+export function* csvRows(lines: Iterable<string>, label: string, delimiter: Delimiter): Generator<Row> {
+  const parser = new CsvRows(label, delimiter);
+  for (const line of lines) yield* parser.push(line);
+  yield* parser.end();
+}
+
+/** The rows of a table of cells that comes in pieces. */
+export class CsvRows implements RowParser {
+  readonly #label: string;
+  readonly #lines: LineJoiner;
+  readonly #records: RecordJoiner;
+  #columns: readonly string[] | undefined;
+  #names = "";
+  #surplus: number | undefined;
+
+  constructor(label: string, delimiter: Delimiter) {
+    this.#label = label;
+    this.#lines = new LineJoiner(label);
+    this.#records = new RecordJoiner(label, (first) => chooseDelimiter(first, label, delimiter));
+  }
+
+  *push(piece: string): Generator<Row> {
+    for (const line of this.#lines.push(piece)) yield* this.#row(this.#records.push(line));
+  }
+
+  *end(): Generator<Row> {
+    for (const line of this.#lines.end()) yield* this.#row(this.#records.push(line));
+    this.#records.end();
+  }
+
+  *#row(record: TableRecord | undefined): Generator<Row> {
+    if (record === undefined) return;
+    const { line, cells } = record;
+    if (this.#columns === undefined) {
+      this.#columns = cells;
+      this.#names = firstOf(cells);
+      checkColumns(cells, this.#label);
+      return;
+    }
+    const columns = this.#columns;
+    // A delimiter at the end of every row makes one empty cell more; at the end of some it may be part of a text.
+    this.#surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
+    const fits =
+      cells.length === columns.length + this.#surplus && (this.#surplus === 0 || cells.at(-1) === "");
+    const values = fits ? withNames(columns, cells) : describeLength(cells, columns.length, this.#names);
+    yield { line, values };
+  }
+}
+
+function withNames(columns: readonly string[], cells: readonly string[]): Record<string, string> {
+  const entries = columns.map((name, i) => [name, cells[i] as string] as const);
+  return Object.fromEntries(entries.filter(([name]) => name !== ""));
+}
+
+function describeLength({ length }: readonly string[], columns: number, names: string): string {
+  return `has ${length} cells, the first line names ${columns}: ${names} (a cell with a delimiter in it stands in quotation marks)`;
+}
+
+function checkColumns(columns: readonly string[], label: string): void {
+  const seen = new Set<string>();
+  const twice = new Set<string>();
+  for (const name of columns) if (name !== "") (seen.has(name) ? twice : seen).add(name);
+  const problems = Array.from(twice, (name) => `the column ${name} is there twice`);
+  failAll(label, problems, "give each column a name of its own");
+}
+
+/** The cells of one row, and the line on which it begins. */
+export interface TableRecord {
+  readonly line: number;
+  readonly cells: readonly string[];
+}
+
+/**
+ * The rows of a table without their meaning; lines without any character are skipped.
+ * @param delimiterOf called with the first row's first line
+ */
+export function* csvRecords(
+  lines: Iterable<string>,
+  label: string,
+  delimiterOf: (line: string) => Delimiter,
+): Generator<TableRecord> {
+  const joiner = new RecordJoiner(label, delimiterOf);
+  for (const line of lines) {
+    const record = joiner.push(line);
+    if (record) yield record;
+  }
+  joiner.end();
+}
+
+/** Puts the rows of a table together from its lines, and counts these. */
+class RecordJoiner {
+  readonly #label: string;
+  readonly #delimiterOf: (line: string) => Delimiter;
+  #cells: CellJoiner | undefined;
+  #number = 0;
+  #begin: number | undefined;
+
+  constructor(label: string, delimiterOf: (line: string) => Delimiter) {
+    this.#label = label;
+    this.#delimiterOf = delimiterOf;
+  }
+
+  /** The row that ends with this line, if one does. */
+  push(raw: string): TableRecord | undefined {
+    const line = this.#number++ === 0 ? raw.replace(/^\uFEFF/, "") : raw;
+    if (this.#begin === undefined && withoutEnd(line) === "") return undefined;
+    this.#cells ??= new CellJoiner(this.#delimiterOf(line));
+    this.#begin ??= this.#number;
+    const begin = this.#begin;
+    const cells = this.#cells.push(line);
+    if (this.#cells.size > MAX_ROW_CHARACTERS) {
+      fail(`${this.#label}:${begin}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
+    }
+    if (cells === undefined) return undefined;
+    this.#begin = undefined;
+    return { line: begin, cells };
+  }
+
+  end(): void {
+    if (this.#begin === undefined) return;
+    const what = "a cell of this row has a quotation mark that does not end";
+    fail(`${this.#label}:${this.#begin}`, what, QUOTED);
+  }
+}
+
+const QUOTED = 'a quotation mark that is text is doubled (""), and its cell stands in quotation marks';
+
+/** Puts rows together from lines. States and transitions are those of `Modules/_csv.c`, CPython 3.11, not strict. */
+class CellJoiner {
+  readonly #delimiter: Delimiter;
+  #cells: string[] = [];
+  #cell = "";
+  #isQuoted = false;
+  #size = 0;
+
+  constructor(delimiter: Delimiter) {
+    this.#delimiter = delimiter;
+  }
+
+  /** Characters of the row that is under way, or that has just ended. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes the next line with its end; gives the cells of the row that ends with it, if one does. */
+  push(line: string): string[] | undefined {
+    if (this.#cells.length === 0 && !this.#isQuoted) this.#size = 0;
+    this.#size += line.length;
+    const content = withoutEnd(line);
+    let at = this.#isQuoted ? 0 : this.#open(content, 0);
+    while (this.#isQuoted || at <= content.length) {
+      if (this.#isQuoted) {
+        const quote = line.indexOf('"', at);
+        this.#cell += line.slice(at, quote < 0 ? undefined : quote);
+        if (quote < 0) return undefined;
+        const isDoubled = line[quote + 1] === '"';
+        if (isDoubled) this.#cell += '"';
+        this.#isQuoted = isDoubled;
+        at = quote + (isDoubled ? 2 : 1);
+      } else {
+        const next = content.indexOf(this.#delimiter, at);
+        this.#cells.push(this.#cell + content.slice(at, next < 0 ? undefined : next));
+        this.#cell = "";
+        at = next < 0 ? content.length + 1 : this.#open(content, next + 1);
+      }
+    }
+    const cells = this.#cells;
+    this.#cells = [];
+    return cells;
+  }
+
+  /** Begins a cell; gives the offset of its text. */
+  #open(content: string, at: number): number {
+    this.#isQuoted = content[at] === '"';
+    return this.#isQuoted ? at + 1 : at;
+  }
+}
+
+function withoutEnd(line: string): string {
+  return line.replace(/\r?\n$|\r$/, "");
+}
+
+/** Programs write `;` and `|` into files called .csv as well. */
+const DELIMITERS = [",", "\t", ";", "|"] as const;
+
+/** The usual delimiter, unless the line that names the columns has none of it, but another. */
+function chooseDelimiter(line: string, label: string, usual: Delimiter): Delimiter {
+  if (/^sep=.\s*$/i.test(line)) {
+    fail(`${label}:1`, `is ${JSON.stringify(line.trim())}, a hint for Excel`, "take this line out");
+  }
+  const count = (delimiter: Delimiter) => new CellJoiner(delimiter).push(line)?.length ?? 1;
+  if (count(usual) > 1) return usual;
+  return DELIMITERS.find((delimiter) => count(delimiter) > 1) ?? usual;
+}
