@@ -13,15 +13,24 @@ import { awaitOneState } from "./node-folder-lock.ts";
  * the merged model once more
  */
 export async function checkMergedFolder(folder: string, model: string): Promise<void> {
-  const [from, to] = await Promise.all([model, folder].map((path) => stat(path).catch(() => undefined)));
-  if (from && to && from.ino === to.ino && from.dev === to.dev) {
-    fail("output_dir", `${folder} is the model's own folder`, "choose another: the base model is kept");
-  }
+  await checkIsNotModel(folder, model);
   await awaitOneState(folder);
   const name = "adapter_config.json";
   if (await stat(join(folder, name)).catch(() => undefined)) {
     const effect = "transformers would put it on the merged model, too";
     fail("output_dir", `${folder} holds an adapter (${name}): ${effect}`, "choose another folder");
+  }
+}
+
+/**
+ * Checks that a folder is not the base model's own: a merged model would take its place, and an adapter's configuration
+ * beside its files would make transformers put the adapter on it whenever the model alone is opened.
+ * @throws LoraError where it is
+ */
+export async function checkIsNotModel(folder: string, model: string): Promise<void> {
+  const [from, to] = await Promise.all([model, folder].map((path) => stat(path).catch(() => undefined)));
+  if (from && to && from.ino === to.ino && from.dev === to.dev) {
+    fail("output_dir", `${folder} is the model's own folder`, "choose another: the base model is kept");
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -48,6 +48,19 @@ describe("an output folder", () => {
     expect(code, stderr).toBe(0);
     expect(readlinkSync(cli.path("link"))).toBe("real");
     expect(readdirSync(cli.path("real"))).toContain("config.json");
+  });
+
+  test("that is the model's own folder, or a link to it, takes no adapter", async () => {
+    const model = cli.path("model");
+    cpSync(BUNDLED_MODEL, model, { recursive: true });
+    symlinkSync("model", cli.path("model-link"));
+    const before = readdirSync(model);
+    for (const out of [model, `${model}/`, cli.path("model-link")]) {
+      const { code, stderr } = await cli.run([...train(out), "--model", model]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(`error: output_dir: ${out} is the model's own folder\n`);
+    }
+    expect(readdirSync(model)).toEqual(before);
   });
 
   test("that is a link to nowhere is named", async () => {

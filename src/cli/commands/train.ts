@@ -6,6 +6,7 @@ import { labelNames } from "../../data/rows/labelled.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";
+import { checkIsNotModel } from "../../platform/node-merged-folder.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { chooseHead } from "../labels.ts";
@@ -30,6 +31,7 @@ export async function runTrain(
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings);
+  await checkIsNotModel(settings.output_dir, settings.model);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
   if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
