@@ -5,7 +5,7 @@ import { watchInterrupt } from "../src/cli/interrupt.ts";
 import { checkWritable } from "../src/cli/output-folder.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import type { Device } from "../src/gpu/device.ts";
-import { folderWriter } from "../src/platform/node-folder-writer.ts";
+import { folderWriter } from "../src/platform/node-folders/folder-writer.ts";
 import { readTextFile } from "../src/platform/node-text.ts";
 import { REGISTRY } from "./cases.ts";
 import { formatComparison } from "./compare.ts";

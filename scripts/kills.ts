@@ -5,7 +5,7 @@
 // SUBJECT: adapter, weights, model, checkpoints, download; train and merge run dist/cli.js on models/demo (npm run build).
 import { parseArgs } from "node:util";
 import { claimOutputFolder } from "../src/cli/output-folder.ts";
-import { nodeByteCache } from "../src/platform/node-byte-cache.ts";
+import { nodeByteCache } from "../src/platform/node-cache/byte-cache.ts";
 import { campaign, type Tally } from "./kills/campaign.ts";
 import { mergeSubject, trainSubject } from "./kills/commands.ts";
 import { downloadForEver, downloadSubject } from "./kills/download.ts";

@@ -6,9 +6,9 @@ import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from ".
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
 import { requireModel } from "./nn/module.ts";
-import { folderWriter } from "./platform/node-folder-writer.ts";
+import { folderWriter } from "./platform/node-folders/folder-writer.ts";
+import { checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
-import { checkMergedFolder, supersededIn } from "./platform/node-merged-folder.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
 import { checkOptions, required, words } from "./util/options.ts";

@@ -6,7 +6,7 @@ import { describeDevice } from "../../src/cli/format.ts";
 import { checkWritable } from "../../src/cli/output-folder.ts";
 import { installedVersion, packageVersion } from "../../src/cli/version.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { folderWriter } from "../../src/platform/node-folders/folder-writer.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { waitAsleep } from "../../src/platform/node-wait.ts";
 import { fail, LoraError } from "../../src/util/fail.ts";

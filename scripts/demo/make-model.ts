@@ -5,7 +5,7 @@ import { tokenizeExamples } from "../../src/data/tokenize/tokenize.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { folderWriter } from "../../src/platform/node-folders/folder-writer.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { trainSequences } from "../../src/train/trainer.ts";

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { nodeByteCache } from "../../src/platform/node-byte-cache.ts";
-import { USE_FOLDER } from "../../src/platform/node-cache-use.ts";
+import { nodeByteCache } from "../../src/platform/node-cache/byte-cache.ts";
+import { USE_FOLDER } from "../../src/platform/node-cache/cache-use.ts";
 import { isRunning, processOfName } from "../../src/platform/node-process.ts";
 import { resolveModelFiles } from "../../src/platform/node-sources.ts";
 import { LoraError } from "../../src/util/fail.ts";

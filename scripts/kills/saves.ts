@@ -6,7 +6,7 @@ import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readPeftAdapter } from "../../src/io/formats/peft.ts";
 import { isModelFile } from "../../src/load/model-folder.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { folderWriter } from "../../src/platform/node-folders/folder-writer.ts";
 import { adapterState, isOfSave, modelState, namesIn, type States, stateOf, weightsState } from "./states.ts";
 import { type Subject, says, type Verdict } from "./subject.ts";
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { peftFiles, peftLoraConfig } from "../../src/io/formats/peft.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
-import { OWN_PREFIX } from "../../src/platform/node-folder-changes.ts";
+import { OWN_PREFIX } from "../../src/platform/node-folders/folder-changes.ts";
 
 /** Files by name, the configuration first. */
 export type Files = Map<string, string | Uint8Array>;

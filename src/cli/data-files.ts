@@ -6,6 +6,7 @@ import { collectPlacedRows, type RowReader } from "../data/rows/rows.ts";
 import { isHeldOut } from "../data/rows/valid-split.ts";
 import { nodeDataFile } from "../platform/node-data-file.ts";
 import { fail, failAll, LoraError, type Problems } from "../util/fail.ts";
+import { firstOf } from "../util/group-lines.ts";
 import { printable } from "../util/printable.ts";
 import { count } from "./format.ts";
 
@@ -43,7 +44,7 @@ export interface DataPaths {
 
 /** The files of a path: a file itself, or a folder with `train` and, if wanted, `valid`, `validation` or `dev`. */
 export async function findTables(path: string, evalPath?: string): Promise<DataPaths> {
-  const isWhole = !(await isFolder(path, "data"));
+  const isWhole = !(await isGivenFolder(path, "data"));
   const train = isWhole ? path : await requireTable(path, PARTS.train);
   if (evalPath !== undefined) return { train, valid: await findTestTable(evalPath, "eval_data") };
   return { train, valid: isWhole ? undefined : await findTable(path, PARTS.valid) };
@@ -51,7 +52,7 @@ export async function findTables(path: string, evalPath?: string): Promise<DataP
 
 /** The file to evaluate on: the path itself, or `test`, else `valid`, of a folder. */
 export async function findTestTable(path: string, option = "data"): Promise<string> {
-  return (await isFolder(path, option)) ? requireTable(path, PARTS.test) : path;
+  return (await isGivenFolder(path, option)) ? requireTable(path, PARTS.test) : path;
 }
 
 /** Settings that say how rows are read. */
@@ -137,8 +138,11 @@ export async function readBoth<R>(
   return { train: first as RowFile<R>, valid: second };
 }
 
-/** @throws LoraError where there is nothing */
-export async function isFolder(path: string, option: string): Promise<boolean> {
+/**
+ * Whether a path that was given is a folder.
+ * @throws LoraError where there is nothing
+ */
+export async function isGivenFolder(path: string, option: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found) fail(option, `${path} is not there`, "give a file, or a folder that holds train and valid");
   return found.isDirectory();
@@ -170,7 +174,7 @@ async function requireTable(folder: string, names: readonly string[]): Promise<s
   const found = await findTable(folder, names);
   if (found !== undefined) return found;
   const there = await visibleNames(folder);
-  const holds = there.length > 0 ? `it holds ${there.slice(0, 20).join(", ")}` : "it is empty";
+  const holds = there.length > 0 ? `it holds ${firstOf(there)}` : "it is empty";
   const wanted = `${names.join(" or ")} with one of the endings ${EXTENSIONS.join(", ")} (also with .gz)`;
   return fail(
     "data",

@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, failAll } from "../util/fail.ts";
 import { firstOf } from "../util/group-lines.ts";
-import { type DataPaths, isFolder, PARTS } from "./data-files.ts";
+import { type DataPaths, isGivenFolder, PARTS } from "./data-files.ts";
 import { count } from "./format.ts";
 
 /** An image file and the name of its folder, which is its class. */
@@ -39,7 +39,7 @@ export async function findTestImages(path: string): Promise<string> {
 }
 
 async function requireFolder(path: string, option: string): Promise<void> {
-  if (!(await isFolder(path, option))) fail(option, `${path} is no folder`, HELP);
+  if (!(await isGivenFolder(path, option))) fail(option, `${path} is no folder`, HELP);
 }
 
 /** The first of the names that is a folder of folders; one of images alone is a class (a train among cars). */

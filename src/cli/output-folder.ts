@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { placeProblem, removeIfEmpty } from "../platform/node-folder-changes.ts";
-import { type FolderLock, lockFolder } from "../platform/node-folder-lock.ts";
+import { placeProblem, removeIfEmpty } from "../platform/node-folders/folder-changes.ts";
+import { type FolderLock, lockFolder } from "../platform/node-folders/folder-lock.ts";
 import { fail, failAll, LoraError } from "../util/fail.ts";
 
 /** What a command is going to write into its output folder. */

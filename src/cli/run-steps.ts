@@ -6,7 +6,7 @@ import type { Lora } from "../adapters/lora.ts";
 import type { FileContent } from "../io/files/files.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
-import { folderWriter } from "../platform/node-folder-writer.ts";
+import { folderWriter } from "../platform/node-folders/folder-writer.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
 import { formatValLine } from "./format.ts";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ChoiceStore, choiceKey } from "../gpu/choices.ts";
-import { defaultCacheFolder, makePrivateFolder, writePrivateFile } from "./node-byte-cache.ts";
+import { defaultCacheFolder, makePrivateFolder, writePrivateFile } from "./node-cache/byte-cache.ts";
 
 /** Choices in `choices/<device>.json` of the cache folder. One that cannot be read is one that does not exist. */
 export function nodeChoices(cache = defaultCacheFolder()): ChoiceStore {

@@ -2,8 +2,8 @@ import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files/files.ts";
 import { fail } from "../util/fail.ts";
-import { OWN_PREFIX } from "./node-folder-changes.ts";
-import { awaitOneState } from "./node-folder-lock.ts";
+import { OWN_PREFIX } from "./node-folders/folder-changes.ts";
+import { awaitOneState } from "./node-folders/folder-lock.ts";
 
 const AGAIN = "read the folder again when nothing writes to it";
 

@@ -12,10 +12,8 @@ import {
 import { firstLine, isOutage, type RemoteOptions } from "../io/files/remote.ts";
 import type { TimeLimits } from "../io/files/time-limits.ts";
 import { fail, LoraError } from "../util/fail.ts";
-import { defaultCacheFolder, nodeByteCache } from "./node-byte-cache.ts";
-import { type CheckOptions, checkedFiles, hasDigests } from "./node-checked-files.ts";
-import { fileStat, folderFiles, isFolder } from "./node-files.ts";
-import { nodeHash } from "./node-hash.ts";
+import { defaultCacheFolder, nodeByteCache } from "./node-cache/byte-cache.ts";
+import { type CheckOptions, checkedFiles, hasDigests } from "./node-cache/checked-files.ts";
 import {
   type CachedRepository,
   cachedRepository,
@@ -27,7 +25,9 @@ import {
   offlineVariable,
   repositoryAt,
   type Snapshot,
-} from "./node-hf-cache.ts";
+} from "./node-cache/hf-cache.ts";
+import { fileStat, folderFiles, isFolder } from "./node-files.ts";
+import { nodeHash } from "./node-hash.ts";
 
 /** Where {@link resolveModelFiles} looks, beyond the reference itself. */
 export interface ResolveOptions extends Pick<RemoteOptions, "fetch" | "delay" | "limits" | "onWarning"> {

@@ -6,9 +6,9 @@ import { constants as os, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { defaultCacheFolder, PRIVATE_FOLDER } from "./node-byte-cache.ts";
+import { defaultCacheFolder, PRIVATE_FOLDER } from "./node-cache/byte-cache.ts";
 import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
-import { makeFolder } from "./node-make-folder.ts";
+import { makeFolder } from "./node-folders/make-folder.ts";
 
 const decompress = promisify(brotliDecompress);
 

@@ -8,7 +8,7 @@ import {
   watchUncaught,
   writeUnlessInterrupted,
 } from "../../src/cli/interrupt.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { folderWriter } from "../../src/platform/node-folders/folder-writer.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

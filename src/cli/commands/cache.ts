@@ -1,13 +1,13 @@
 import { readAddress } from "../../io/files/address.ts";
-import { defaultCacheFolder } from "../../platform/node-byte-cache.ts";
+import { defaultCacheFolder } from "../../platform/node-cache/byte-cache.ts";
 import {
   type CacheContents,
   type KeptFile,
   type KeptSource,
   readCache,
   removeFromCache,
-} from "../../platform/node-cache-contents.ts";
-import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
+} from "../../platform/node-cache/cache-contents.ts";
+import { hfCacheFolder } from "../../platform/node-cache/hf-cache.ts";
 import { largest } from "../../util/arrays.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { nearest } from "../../util/nearest.ts";

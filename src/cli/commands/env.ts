@@ -1,9 +1,9 @@
 import { release, type } from "node:os";
 import type { Device } from "../../gpu/device.ts";
 import { shownAddress } from "../../io/files/address.ts";
-import { defaultCacheFolder } from "../../platform/node-byte-cache.ts";
+import { defaultCacheFolder } from "../../platform/node-cache/byte-cache.ts";
+import { hfCacheFolder } from "../../platform/node-cache/hf-cache.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
-import { hfCacheFolder } from "../../platform/node-hf-cache.ts";
 import type { Settled } from "../settings.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 import type { ENV_OPTIONS } from "../tool-tables.ts";

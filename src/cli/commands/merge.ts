@@ -1,7 +1,7 @@
 import { shownReference } from "../../io/files/address.ts";
 import { mergedFiles } from "../../load/merge.ts";
-import { folderWriter } from "../../platform/node-folder-writer.ts";
-import { checkMergedFolder, supersededIn } from "../../platform/node-merged-folder.ts";
+import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
+import { checkMergedFolder, supersededIn } from "../../platform/node-folders/merged-folder.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";

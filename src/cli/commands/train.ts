@@ -6,7 +6,7 @@ import { labelNames } from "../../data/rows/labelled.ts";
 import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { modules } from "../../nn/module.ts";
-import { checkIsNotModel } from "../../platform/node-merged-folder.ts";
+import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { chooseHead } from "../labels.ts";

@@ -3,12 +3,12 @@ import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
-import { fail, LoraError } from "../util/fail.ts";
-import { noteUse, usersOf } from "./node-cache-use.ts";
-import { draftOf, removeDeadDrafts } from "./node-drafts.ts";
-import { fileStat, noneIfMissing, readRange } from "./node-files.ts";
-import { makeFolder } from "./node-make-folder.ts";
+import type { ByteCache, CacheEntry } from "../../io/files/byte-cache.ts";
+import { fail, LoraError } from "../../util/fail.ts";
+import { draftOf, removeDeadDrafts } from "../node-drafts.ts";
+import { fileStat, noneIfMissing, readRange } from "../node-files.ts";
+import { makeFolder } from "../node-folders/make-folder.ts";
+import { noteUse, usersOf } from "./cache-use.ts";
 
 /** Of what the cache makes, nobody else may read what it is or that it is there; folders that were there stay as they are. */
 export const PRIVATE_FOLDER = 0o700;

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts";
-import { fail, failAll } from "../util/fail.ts";
+import type { FileContent, FolderWriter, Superseded } from "../../io/files/files.ts";
+import { fail, failAll } from "../../util/fail.ts";
 import {
   applyChanges,
   type Change,
@@ -10,9 +10,9 @@ import {
   placeProblem,
   settleFolder,
   stagedFile,
-} from "./node-folder-changes.ts";
-import { lockFolder } from "./node-folder-lock.ts";
-import { writingRemedy } from "./node-make-folder.ts";
+} from "./folder-changes.ts";
+import { lockFolder } from "./folder-lock.ts";
+import { writingRemedy } from "./make-folder.ts";
 
 /**
  * Writes files into a folder on disk, which is made if need be and locked meanwhile. All are written beside their places

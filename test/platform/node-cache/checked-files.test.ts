@@ -12,10 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { readText } from "../../src/io/files/files.ts";
-import { type ResolveOptions, resolveModelFiles } from "../../src/platform/node-sources.ts";
-import { gitBlobId, serveHub } from "../io/files/hub-server.ts";
-import { errorOf, utf8 } from "../io/helpers.ts";
+import { readText } from "../../../src/io/files/files.ts";
+import { type ResolveOptions, resolveModelFiles } from "../../../src/platform/node-sources.ts";
+import { gitBlobId, serveHub } from "../../io/files/hub-server.ts";
+import { errorOf, utf8 } from "../../io/helpers.ts";
 
 const COMMIT = "1".repeat(40);
 const WEIGHTS = "not really weights";

@@ -11,25 +11,25 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
-import { type FileSource, readText } from "../../src/io/files/files.ts";
-import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
-import { adapterFiles } from "../../src/load/adapter.ts";
-import { openModel } from "../../src/load/model.ts";
-import { folderFiles } from "../../src/platform/node-files.ts";
+import { attach } from "../../../src/adapters/adapter.ts";
+import { lora } from "../../../src/adapters/lora.ts";
+import { type FileSource, readText } from "../../../src/io/files/files.ts";
+import { openCheckpoint } from "../../../src/io/formats/checkpoint.ts";
+import { adapterFiles } from "../../../src/load/adapter.ts";
+import { openModel } from "../../../src/load/model.ts";
 import {
   cachedRepository,
   hfCacheFolder,
   hfTimeLimit,
   hfToken,
   offlineVariable,
-} from "../../src/platform/node-hf-cache.ts";
-import { resolveModelFiles } from "../../src/platform/node-sources.ts";
-import { type HubServer, serveHub } from "../io/files/hub-server.ts";
-import { errorOf } from "../io/helpers.ts";
-import { testDevice } from "../support/device.ts";
-import { fixturePath } from "../support/fixtures.ts";
+} from "../../../src/platform/node-cache/hf-cache.ts";
+import { folderFiles } from "../../../src/platform/node-files.ts";
+import { resolveModelFiles } from "../../../src/platform/node-sources.ts";
+import { type HubServer, serveHub } from "../../io/files/hub-server.ts";
+import { errorOf } from "../../io/helpers.ts";
+import { testDevice } from "../../support/device.ts";
+import { fixturePath } from "../../support/fixtures.ts";
 
 type Tree = Record<string, string | { link: string }>;
 

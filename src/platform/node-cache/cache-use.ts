@@ -1,8 +1,8 @@
 // Which entries of a download cache are in use, so that nobody removes them from under a running process.
 import { appendFileSync, lstatSync, mkdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { tryTo } from "../util/fail.ts";
-import { namesIn } from "./node-drafts.ts";
+import { tryTo } from "../../util/fail.ts";
+import { namesIn } from "../node-drafts.ts";
 import {
   isRunning,
   nameOfProcess,
@@ -10,7 +10,7 @@ import {
   processOfName,
   SIGN_OF_LIFE_MILLISECONDS,
   thisProcess,
-} from "./node-process.ts";
+} from "../node-process.ts";
 
 /** Holds a file for each process, named after it, with the entries that it has opened, one a line. */
 export const USE_FOLDER = "in-use";

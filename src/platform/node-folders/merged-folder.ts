@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Superseded } from "../io/files/files.ts";
-import { isModelFile, isWeightsFile } from "../load/model-folder.ts";
-import { fail } from "../util/fail.ts";
-import { awaitOneState } from "./node-folder-lock.ts";
+import type { Superseded } from "../../io/files/files.ts";
+import { isModelFile, isWeightsFile } from "../../load/model-folder.ts";
+import { fail } from "../../util/fail.ts";
+import { awaitOneState } from "./folder-lock.ts";
 
 /**
  * Checks that a merged model can lie in a folder.

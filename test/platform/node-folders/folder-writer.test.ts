@@ -2,10 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, type Stats, statSync, w
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { folderFiles } from "../../src/platform/node-files.ts";
-import { isChanging } from "../../src/platform/node-folder-changes.ts";
-import { lockFolder } from "../../src/platform/node-folder-lock.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
+import { folderFiles } from "../../../src/platform/node-files.ts";
+import { isChanging } from "../../../src/platform/node-folders/folder-changes.ts";
+import { lockFolder } from "../../../src/platform/node-folders/folder-lock.ts";
+import { folderWriter } from "../../../src/platform/node-folders/folder-writer.ts";
 
 /** How many changes on disk happen before nothing happens any more, as after `kill -9`. */
 const life = vi.hoisted(() => {
@@ -46,7 +46,7 @@ vi.mock("node:fs", async (importOriginal) => life.wrap(await importOriginal()));
 vi.mock("node:fs/promises", async (importOriginal) => life.wrap(await importOriginal()));
 
 // The dead process of these tests has the id of this one.
-vi.mock("../../src/platform/node-process.ts", async (importOriginal) => ({
+vi.mock("../../../src/platform/node-process.ts", async (importOriginal) => ({
   ...(await importOriginal<object>()),
   isRunning: () => false,
 }));

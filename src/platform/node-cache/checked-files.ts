@@ -1,13 +1,13 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { ByteCache } from "../io/files/byte-cache.ts";
-import { readSealNote, type SealNote } from "../io/files/cache-notes.ts";
-import { type Digest, digestOf, etagDigest } from "../io/files/digest.ts";
-import { type FileSource, leavesFolder } from "../io/files/files.ts";
-import { fail } from "../util/fail.ts";
-import { fileEntry } from "./node-byte-cache.ts";
-import { noneIfMissing } from "./node-files.ts";
-import { nodeHash } from "./node-hash.ts";
+import type { ByteCache } from "../../io/files/byte-cache.ts";
+import { readSealNote, type SealNote } from "../../io/files/cache-notes.ts";
+import { type Digest, digestOf, etagDigest } from "../../io/files/digest.ts";
+import { type FileSource, leavesFolder } from "../../io/files/files.ts";
+import { fail } from "../../util/fail.ts";
+import { noneIfMissing } from "../node-files.ts";
+import { nodeHash } from "../node-hash.ts";
+import { fileEntry } from "./byte-cache.ts";
 
 /** How files are checked. */
 export interface CheckOptions {

@@ -14,11 +14,11 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { folderFiles } from "../../src/platform/node-files.ts";
-import { lockFolder } from "../../src/platform/node-folder-lock.ts";
-import { folderWriter } from "../../src/platform/node-folder-writer.ts";
-import { nameOfProcess, type ProcessId, thisProcess } from "../../src/platform/node-process.ts";
-import { bundleForNode } from "../support/bundle.ts";
+import { folderFiles } from "../../../src/platform/node-files.ts";
+import { lockFolder } from "../../../src/platform/node-folders/folder-lock.ts";
+import { folderWriter } from "../../../src/platform/node-folders/folder-writer.ts";
+import { nameOfProcess, type ProcessId, thisProcess } from "../../../src/platform/node-process.ts";
+import { bundleForNode } from "../../support/bundle.ts";
 
 const PROGRAM = resolve(`node_modules/.cache/webgpu-lora/lock-test-${process.pid}/lock-child.js`);
 const LOCK = ".webgpu-lora.lock";
@@ -26,7 +26,9 @@ const children: ChildProcess[] = [];
 let parent: string;
 let folder: string;
 
-beforeAll(() => bundleForNode({ entryPoints: ["test/platform/lock-child.ts"], outfile: PROGRAM }));
+beforeAll(() =>
+  bundleForNode({ entryPoints: ["test/platform/node-folders/lock-child.ts"], outfile: PROGRAM }),
+);
 afterAll(() => rmSync(join(PROGRAM, ".."), { recursive: true, force: true }));
 
 beforeEach(() => {

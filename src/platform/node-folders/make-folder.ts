@@ -1,7 +1,7 @@
 // Folders that are made, and why the system lets nobody do so or write to one.
 import { lstatSync, mkdirSync, readlinkSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { fail } from "../util/fail.ts";
+import { fail } from "../../util/fail.ts";
 
 /**
  * Makes a folder and those above it, by the system's mode or the given one; returns what had to be made, the deepest

@@ -2,9 +2,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { type FileSource, leavesFolder } from "../io/files/files.ts";
-import { fail, LoraError } from "../util/fail.ts";
-import { fileStat, folderFiles, isFolder } from "./node-files.ts";
+import { type FileSource, leavesFolder } from "../../io/files/files.ts";
+import { fail, LoraError } from "../../util/fail.ts";
+import { fileStat, folderFiles, isFolder } from "../node-files.ts";
 
 /** Variables of a process. */
 export type Variables = Readonly<Record<string, string | undefined>>;

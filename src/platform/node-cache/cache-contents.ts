@@ -1,12 +1,12 @@
 // What a download cache holds, and what goes.
 import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { readAnswerNote, readEntryNote, readSealNote } from "../io/files/cache-notes.ts";
-import type { Digest } from "../io/files/digest.ts";
-import { fileEntry, NOTE_ENDING } from "./node-byte-cache.ts";
-import { USE_FOLDER, usersOf } from "./node-cache-use.ts";
-import { namesIn, removeDeadDrafts } from "./node-drafts.ts";
-import { nameOfProcess, type ProcessId, thisProcess } from "./node-process.ts";
+import { readAnswerNote, readEntryNote, readSealNote } from "../../io/files/cache-notes.ts";
+import type { Digest } from "../../io/files/digest.ts";
+import { namesIn, removeDeadDrafts } from "../node-drafts.ts";
+import { nameOfProcess, type ProcessId, thisProcess } from "../node-process.ts";
+import { fileEntry, NOTE_ENDING } from "./byte-cache.ts";
+import { USE_FOLDER, usersOf } from "./cache-use.ts";
 
 /** A file that was downloaded, or a part of it. */
 export interface KeptFile {

@@ -7,10 +7,10 @@
  */
 import { lstatSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fail } from "../util/fail.ts";
-import { draftOf, namesIn, removeDeadDrafts } from "./node-drafts.ts";
-import { OWN_PREFIX, removeIfEmpty } from "./node-folder-changes.ts";
-import { isRunning, nameOfProcess, type ProcessId, processOfName, thisProcess } from "./node-process.ts";
+import { fail } from "../../util/fail.ts";
+import { draftOf, namesIn, removeDeadDrafts } from "../node-drafts.ts";
+import { isRunning, nameOfProcess, type ProcessId, processOfName, thisProcess } from "../node-process.ts";
+import { OWN_PREFIX, removeIfEmpty } from "./folder-changes.ts";
 
 const LOCK = `${OWN_PREFIX}lock`;
 

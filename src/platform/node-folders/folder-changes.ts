@@ -28,9 +28,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { leavesFolder } from "../io/files/files.ts";
-import { fail } from "../util/fail.ts";
-import { isObject } from "../util/json.ts";
+import { leavesFolder } from "../../io/files/files.ts";
+import { fail } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
 
 /** What the names begin with that belong to no file of the user. */
 export const OWN_PREFIX = ".webgpu-lora.";

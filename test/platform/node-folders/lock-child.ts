@@ -1,5 +1,5 @@
 // A process that tries to lock a folder at a given moment: node lock-child.js FOLDER MILLISECONDS [keep|signal|throw|exit]
-import { lockFolder } from "../../src/platform/node-folder-lock.ts";
+import { lockFolder } from "../../../src/platform/node-folders/folder-lock.ts";
 
 const [folder = "", moment = "0", then = "keep"] = process.argv.slice(2);
 while (Date.now() < Number(moment)); // all at once

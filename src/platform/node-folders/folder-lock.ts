@@ -1,10 +1,10 @@
 import { existsSync, realpathSync, utimesSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { fail, LoraError, tryTo } from "../util/fail.ts";
-import { isChanging, removeIfEmpty, settleFolder } from "./node-folder-changes.ts";
-import { dropLock, removeDrafts, runningHolder, takeLock } from "./node-lock-file.ts";
-import { failFolder, makeFolder, whyNoFolder } from "./node-make-folder.ts";
-import { SIGN_OF_LIFE_MILLISECONDS } from "./node-process.ts";
+import { fail, LoraError, tryTo } from "../../util/fail.ts";
+import { SIGN_OF_LIFE_MILLISECONDS } from "../node-process.ts";
+import { isChanging, removeIfEmpty, settleFolder } from "./folder-changes.ts";
+import { dropLock, removeDrafts, runningHolder, takeLock } from "./lock-file.ts";
+import { failFolder, makeFolder, whyNoFolder } from "./make-folder.ts";
 
 /** How often a folder is looked for that another process may just have removed, having made it. */
 const ATTEMPTS = 100;
