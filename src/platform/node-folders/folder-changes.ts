@@ -31,6 +31,7 @@ import { dirname, join } from "node:path";
 import { leavesFolder } from "../../io/files/files.ts";
 import { fail } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
+import { failFolder } from "./make-folder.ts";
 
 /** What the names begin with that belong to no file of the user. */
 export const OWN_PREFIX = ".webgpu-lora.";
@@ -54,9 +55,13 @@ function formerFile(folder: string, i: number): string {
   return join(folder, STAGING, `old-${i}`);
 }
 
-/** Makes the folder for {@link stagedFile}. */
+/** Makes the folder for {@link stagedFile}. @throws LoraError where the system lets nobody write there */
 export function makeStaging(folder: string): void {
-  mkdirSync(join(folder, STAGING));
+  try {
+    mkdirSync(join(folder, STAGING));
+  } catch (error) {
+    failFolder(folder, error as NodeJS.ErrnoException);
+  }
 }
 
 /** Whether files of two states may lie in a folder. */

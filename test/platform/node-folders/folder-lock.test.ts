@@ -254,6 +254,16 @@ describe("a folder in the middle of a save", () => {
 });
 
 describe("what is in the way of a folder is named", () => {
+  test("also where it comes while a process has the folder", async () => {
+    const lock = lockFolder(folder);
+    writeFileSync(join(folder, ".webgpu-lora.save"), "");
+    const files = new Map([["adapter_config.json", "{}"]]);
+    await expect(folderWriter(folder).write(files)).rejects.toThrow(
+      /: cannot be written to: EEXIST[\s\S]*choose another folder/,
+    );
+    lock.release();
+  });
+
   test("a file, a file above it, a link that leads nowhere, a link to a file", () => {
     writeFileSync(join(parent, "file"), "");
     symlinkSync("nowhere", join(parent, "dangling"));
