@@ -150,6 +150,7 @@ export interface ParsedPeftConfig {
  */
 export function parsePeftConfig(json: unknown, where: string): ParsedPeftConfig {
   refuseOtherTypes(json, where);
+  failAll(where, oversized(json), CORRECT);
   const known = NAMES_OF_FIELDS.filter((name) => Object.hasOwn(json, name));
   const given = Object.fromEntries(known.map((name) => [name, withoutNull(name, json[name])]));
   const config = peftLoraConfig(given);
@@ -180,6 +181,16 @@ function refuseOtherTypes(json: unknown, where: string): asserts json is Record<
 
 const CORRECT = "correct the fields, or take the file that PEFT's save_pretrained wrote";
 const NO_CONFIG = "this is no PEFT adapter configuration; PEFT's save_pretrained writes one";
+
+/** What a list of modules or a pattern may hold; each entry is compared with each layer. */
+const MAX_ENTRIES = 2 ** 16;
+
+function oversized(json: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(json).flatMap(([name, value]) => {
+    const entries = typeof value === "object" && value !== null ? Object.keys(value).length : 0;
+    return entries > MAX_ENTRIES ? [`${name} has ${entries} entries; the limit is ${MAX_ENTRIES}`] : [];
+  });
+}
 
 /** Older writers leave a flag or an object null: Python takes that for false or empty. */
 function withoutNull(name: keyof PeftLoraConfig, value: unknown): unknown {

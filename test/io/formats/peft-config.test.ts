@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { peftConfigText, peftLoraConfig, readPeftAdapter } from "../../../src/io/formats/peft.ts";
+import { parsePeftConfig } from "../../../src/io/formats/peft-config.ts";
 import { pythonFloat, pythonJson } from "../../../src/io/json/python-json.ts";
 import { fixture } from "../helpers.ts";
 import { adapterFiles, messageOf } from "./peft-helpers.ts";
@@ -16,6 +17,15 @@ describe("adapter_config.json", () => {
     expect(peftConfigText(config)).toBe(new TextDecoder().decode(fixture("peft-config.json")));
     expect(peftConfigText({ ...config, inference_mode: false, peft_version: null })).toBe(
       peftConfigText(config),
+    );
+  });
+
+  test("a list or a pattern of more than 65 536 entries is refused before it is compared with the layers", () => {
+    const names = Array.from({ length: 65_537 }, (_, i) => `layer${i}`);
+    const pattern = Object.fromEntries(names.map((name) => [name, 1]));
+    const json = { peft_type: "LORA", target_modules: names, rank_pattern: pattern };
+    expect(() => parsePeftConfig(json, "adapter_config.json")).toThrow(
+      "target_modules has 65537 entries; the limit is 65536\n  - rank_pattern has 65537",
     );
   });
 
