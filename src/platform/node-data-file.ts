@@ -1,6 +1,4 @@
 import { open, stat } from "node:fs/promises";
-import { pipeline, Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 import type { DataFile } from "../data/files/data-file.ts";
 import { fail } from "../util/fail.ts";
 import { readRange } from "./node-files.ts";
@@ -15,7 +13,6 @@ export async function nodeDataFile(path: string): Promise<DataFile> {
     size: found.isFile() ? found.size : undefined,
     pieces: () => filePieces(path),
     read: (start, end) => readRange(path, start, end),
-    gunzip,
   };
 }
 
@@ -29,19 +26,5 @@ async function* filePieces(path: string): AsyncGenerator<Uint8Array> {
     }
   } finally {
     await file.close();
-  }
-}
-
-/** Node's own `DecompressionStream` (20) does not end where its reader stops early. */
-async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const iterator = packed[Symbol.asyncIterator]();
-  const source = Readable.from({ [Symbol.asyncIterator]: () => iterator }, { objectMode: true });
-  const unpacked = createGunzip();
-  pipeline(source, unpacked, () => {}); // an error reaches whoever reads
-  try {
-    yield* unpacked;
-  } finally {
-    unpacked.destroy();
-    await iterator.return?.();
   }
 }

@@ -8,8 +8,6 @@ export interface DataFile {
   pieces(): AsyncIterable<Uint8Array>;
   /** The bytes [start, end), which lie inside the file. */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** How gzip is unpacked here; whoever stops early takes no more from `packed`. */
-  gunzip(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
 }
 
 /** A file that a page was given, or bytes in memory. */
@@ -19,7 +17,6 @@ export function blobFile(name: string, blob: Blob): DataFile {
     size: blob.size,
     pieces: () => blobPieces(blob),
     read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
-    gunzip: gunzipStream,
   };
 }
 
@@ -28,24 +25,5 @@ const PIECE_BYTES = 2 ** 20;
 async function* blobPieces(blob: Blob): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < blob.size; at += PIECE_BYTES) {
     yield new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
-  }
-}
-
-/** Not every browser can make a stream of what is iterated over, or iterate over a stream. */
-async function* gunzipStream(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const iterator = packed[Symbol.asyncIterator]();
-  const source = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      const { done, value } = await iterator.next();
-      if (done) controller.close();
-      else controller.enqueue(value as Uint8Array<ArrayBuffer>);
-    },
-  });
-  const reader = source.pipeThrough(new DecompressionStream("gzip")).getReader();
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
-  } finally {
-    reader.cancel().catch(() => {}); // not awaited: it waits for what nobody takes any more
-    await iterator.return?.();
   }
 }

@@ -50,7 +50,7 @@ export async function openRows(file: DataFile): Promise<RowSource> {
     const what = "is no Parquet file: it does not begin with PAR1";
     return fail(name, what, "download or write it again, without gzip around it");
   }
-  const bytes = isGzip(head) ? unpacked(file, pieces) : pieces;
+  const bytes = isGzip(head) ? unpacked(file.name, pieces) : pieces;
   return { format, groups: parsed(textPieces(bytes, name), parserOf(format, name)), nameOf: byLine };
 }
 

@@ -46,12 +46,13 @@ export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readEx
 
 /**
  * Reads training examples from JSON Lines: each row has `text`, `prompt` and `completion` (two texts, or two lists of
- * messages), `messages`, or ShareGPT's or Alpaca's keys; other keys are ignored, but for `tools` and the like of chats, and the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
+ * messages), `messages`, or ShareGPT's or Alpaca's keys; other keys are ignored, but for `tools` and the like of chats, and
+ * the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
  * @param source the file's text, or its lines one by one, of which no more than the examples stays in memory
  * @param label the file, for messages
  * @throws LoraError that names every bad line as `label:line: reason`, or says that there are no rows.
  */
-export function readExamples(source: string | Iterable<string>, label: string): Example[] {
+export function readExamples(source: string | Iterable<string>, label = "the rows"): Example[] {
   const lines = typeof source === "string" ? splitLines(source) : source;
   return collectRows(jsonRows(lines, label), label, EXAMPLE_READER);
 }

@@ -25,6 +25,10 @@ test("reports every bad line at once, broken JSON and wrong keys together, with 
   expect(message).toMatch(/d\.jsonl:1: "text" is 1, wanted.*\n.*d\.jsonl:2: .+\n.*d\.jsonl:4: has keys "a"/s);
 });
 
+test("rows of no named file are called so", () => {
+  expect(messageOf(() => readExamples('{"text":1}'))).toContain('the rows:1: "text" is 1');
+});
+
 test("of a million bad rows the first are named and the others counted", () => {
   const message = messageOf(() => readExamples("{no json\n".repeat(5000), "d.jsonl"));
   expect(message).toContain("d.jsonl:20:");
