@@ -63,7 +63,29 @@ function kindOf(files: InputFiles) {
   return KINDS[(files.get("kind") ?? [])[0] ?? 0] as (typeof KINDS)[number];
 }
 
-/** JSON Lines for every task: rows are those of JSON.parse, of each line or of one list. */
+/** JSON objects one after another: each is the shortest text that JSON.parse takes. */
+function objectsOf(text: string): unknown[] {
+  const objects: unknown[] = [];
+  const skipBlanks = (rest: string) => rest.replace(/^[ \t\r\n]+/, "");
+  for (let rest = skipBlanks(text); rest !== ""; ) {
+    const ends = [...rest.matchAll(/\}/g)].map(({ index }) => index + 1);
+    const end = ends.find((end) => isJson(rest.slice(0, end))) ?? rest.length;
+    objects.push(JSON.parse(rest.slice(0, end)));
+    rest = skipBlanks(rest.slice(end));
+  }
+  return objects;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** JSON Lines for every task: rows are those of JSON.parse, of one list or of objects one after another. */
 export const jsonl: Target = {
   make(random) {
     const kind = random.integer(KINDS.length);
@@ -82,9 +104,7 @@ export const jsonl: Target = {
     const items = readAs("data.jsonl", bytes, reader());
     const rows = readAs("data.jsonl", bytes, WHOLE);
     const text = new TextDecoder().decode(bytes); // without a byte-order mark
-    const lines = text.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "");
-    const isList = text.trim().startsWith("[");
-    const parsed = isList ? JSON.parse(text) : lines.map((line) => JSON.parse(line) as unknown);
+    const parsed = text.trim().startsWith("[") ? JSON.parse(text) : objectsOf(text);
     ensure(
       JSON.stringify(rows) === JSON.stringify(parsed),
       () => `${JSON.stringify(rows)}, and JSON.parse has ${JSON.stringify(parsed)}`,

@@ -8,6 +8,7 @@ export interface JsonPart {
 }
 
 const [QUOTE, BACKSLASH, COMMA, RETURN, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0d, 0x0a];
+const [SPACE, TAB] = [0x20, 0x09];
 const [OPEN_LIST, OPEN_OBJECT, CLOSE_LIST, CLOSE_OBJECT] = [0x5b, 0x7b, 0x5d, 0x7d];
 
 /**
@@ -49,7 +50,7 @@ export class JsonSplitter {
         else if (code === QUOTE) this.#isInString = false;
         continue;
       }
-      if (code <= 0x20) continue;
+      if (isBlank(code)) continue;
       if (this.#isOver) failGoesOn(`${this.#label}:${this.#line}`);
       if (this.#isList && this.#depth === 0) {
         this.#depth = 1; // the bracket that opens the list
@@ -108,6 +109,9 @@ export class JsonSplitter {
     if (text !== "") this.#begun.push(text);
   }
 }
+
+/** What JSON has for blanks; other control characters are none. */
+const isBlank = (code: number) => code === SPACE || code === TAB || code === RETURN || code === NEWLINE;
 
 function failGoesOn(where: string): never {
   const what = "goes on behind the end of its JSON list";

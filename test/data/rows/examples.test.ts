@@ -25,6 +25,13 @@ test("reports every bad line at once, broken JSON and wrong keys together, with 
   expect(message).toMatch(/d\.jsonl:1: "text" is 1, wanted.*\n.*d\.jsonl:2: .+\n.*d\.jsonl:4: has keys "a"/s);
 });
 
+test.each(['{"text":\n"a"}\0', '[{"text":"a"}]\0', '{"text":\n"a"}\0{"text":"b"}'])(
+  "a control character between rows is no blank: %j",
+  (text) => {
+    expect(messageOf(() => readExamples(text, "d.json"))).toMatch(/^d\.json/);
+  },
+);
+
 test("rows of no named file are called so", () => {
   expect(messageOf(() => readExamples('{"text":1}'))).toContain('the rows:1: "text" is 1');
 });
