@@ -3,8 +3,8 @@
 import { Command } from "commander";
 import { addFlags, givenFlags } from "../src/cli/flags.ts";
 import { settle } from "../src/cli/settings.ts";
+import { BENCH_OPTIONS } from "../src/cli/tables/bench.ts";
 import { processTerminal } from "../src/cli/terminal.ts";
-import { BENCH_OPTIONS } from "../src/cli/tool-tables.ts";
 import { openWebDevice } from "../src/platform/web-gpu.ts";
 import { LoraError } from "../src/util/fail.ts";
 import { benchProgram } from "./program.ts";

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { GENERATE_OPTIONS } from "../src/cli/answer-tables.ts";
-import { EVAL_OPTIONS, TRAIN_OPTIONS } from "../src/cli/tables.ts";
+import { EVAL_OPTIONS } from "../src/cli/tables/eval.ts";
+import { GENERATE_OPTIONS } from "../src/cli/tables/generate.ts";
+import { TRAIN_OPTIONS } from "../src/cli/tables/train.ts";
 import { TOKENIZE_DEFAULTS } from "../src/data/tokenize/tokenize-options.ts";
 import * as node from "../src/index.node.ts";
 import * as web from "../src/index.web.ts";

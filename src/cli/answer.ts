@@ -1,7 +1,7 @@
 import { type Model, requireTokenizer } from "../load/model.ts";
 import type { GenerateOptions } from "../train/text.ts";
-import type { ANSWER_OPTIONS } from "./answer-tables.ts";
 import type { Settings } from "./options.ts";
+import type { ANSWER_OPTIONS } from "./tables/answer.ts";
 
 /** How answers are written, and which of it the user gave. */
 export interface AnswerSettings {

@@ -19,7 +19,7 @@ import {
 } from "./interrupt.ts";
 import type { Settings } from "./options.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
-import type { TRAIN_OPTIONS } from "./tables.ts";
+import type { TRAIN_OPTIONS } from "./tables/train.ts";
 import type { BoundRows } from "./task.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { CHAT_OPTIONS, GENERATE_OPTIONS } from "../../src/cli/answer-tables.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import {
   choice,
@@ -14,7 +13,10 @@ import {
   textsByName,
 } from "../../src/cli/options.ts";
 import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
-import { EVAL_OPTIONS, TRAIN_OPTIONS } from "../../src/cli/tables.ts";
+import { CHAT_OPTIONS } from "../../src/cli/tables/chat.ts";
+import { EVAL_OPTIONS } from "../../src/cli/tables/eval.ts";
+import { GENERATE_OPTIONS } from "../../src/cli/tables/generate.ts";
+import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 
 const given = (name: string, value: unknown): GivenValue => ({
   key: keyOf(TRAIN_OPTIONS, name.replace(/^--/, "")) ?? "?",

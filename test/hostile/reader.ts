@@ -8,7 +8,7 @@ import { basename, dirname } from "node:path";
 import { matchesTarget } from "../../src/adapters/targets.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { readTable } from "../../src/cli/data-files.ts";
-import { TRAIN_OPTIONS } from "../../src/cli/tables.ts";
+import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 import { EXAMPLE_READER } from "../../src/data/rows/examples.ts";
 import { readJson } from "../../src/io/files/files.ts";
 import { urlFiles } from "../../src/io/files/hub.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/cli/config.ts";
-import { TRAIN_OPTIONS } from "../../src/cli/tables.ts";
+import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 import { csvRows } from "../../src/data/rows/csv.ts";
 import { readExamples } from "../../src/data/rows/examples.ts";
 import { jsonRows } from "../../src/data/rows/json-lines.ts";

@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import { checkTrainSettings } from "../../../src/cli/commands/train.ts";
 import { parseConfig } from "../../../src/cli/config.ts";
 import { type GivenValue, settle } from "../../../src/cli/settings.ts";
-import { TRAIN_OPTIONS } from "../../../src/cli/tables.ts";
+import { TRAIN_OPTIONS } from "../../../src/cli/tables/train.ts";
 import { readText } from "../../../src/io/files/files.ts";
 import type { Random } from "../../../src/util/random.ts";
 import { textOf, treeOf } from "../json-tree.ts";

@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { fail } from "../../util/fail.ts";
 import type { Settings } from "../options.ts";
 import type { Settled } from "../settings.ts";
+import type { BENCH_OPTIONS } from "../tables/bench.ts";
 import type { Terminal } from "../terminal.ts";
-import type { BENCH_OPTIONS } from "../tool-tables.ts";
 
 /** The settings of `webgpu-lora bench`. */
 export type BenchSettings = Settings<typeof BENCH_OPTIONS>;

@@ -13,8 +13,8 @@ import { fail, failAll } from "../../util/fail.ts";
 import { nearest } from "../../util/nearest.ts";
 import { byteCount, count, timeSpan } from "../format.ts";
 import type { Settled } from "../settings.ts";
+import type { CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS } from "../tables/cache.ts";
 import { printLines, type Terminal } from "../terminal.ts";
-import type { CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS } from "../tool-tables.ts";
 
 /**
  * `webgpu-lora cache list`: what was downloaded.

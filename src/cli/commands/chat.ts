@@ -1,12 +1,12 @@
 import { LoraError } from "../../util/fail.ts";
 import { printable } from "../../util/printable.ts";
 import { type AnswerSettings, describeSampling, generateOptions } from "../answer.ts";
-import type { CHAT_OPTIONS } from "../answer-tables.ts";
 import { ask, beginChat, type Chat, type Ending } from "../chat/chat.ts";
 import { isCommand, isExit, runCommand } from "../chat/commands.ts";
 import { readLines } from "../chat/lines.ts";
 import { openSpeakers, type Speaker } from "../chat/speakers.ts";
 import type { Settled } from "../settings.ts";
+import type { CHAT_OPTIONS } from "../tables/chat.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 
 /** As the system ends what Ctrl-C ends: 128 + the signal's number. */

@@ -5,8 +5,8 @@ import { defaultCacheFolder } from "../../platform/node-cache/byte-cache.ts";
 import { hfCacheFolder } from "../../platform/node-cache/hf-cache.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
 import type { Settled } from "../settings.ts";
+import type { ENV_OPTIONS } from "../tables/env.ts";
 import { printLines, type Terminal } from "../terminal.ts";
-import type { ENV_OPTIONS } from "../tool-tables.ts";
 import { installedVersion, packageVersion } from "../version.ts";
 
 /** What a bug report needs. */

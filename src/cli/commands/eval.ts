@@ -2,7 +2,7 @@ import { shownReference } from "../../io/files/address.ts";
 import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
-import type { EVAL_OPTIONS } from "../tables.ts";
+import type { EVAL_OPTIONS } from "../tables/eval.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 

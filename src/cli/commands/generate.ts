@@ -6,10 +6,10 @@ import { readTextFile } from "../../platform/node-text.ts";
 import { generate } from "../../train/text.ts";
 import { fail } from "../../util/fail.ts";
 import { type Counts, countTokens, describeSampling, generateOptions } from "../answer.ts";
-import type { GENERATE_OPTIONS } from "../answer-tables.ts";
 import { withTemplateFile } from "../chat-template.ts";
 import { adapterReference, openCliAdapter, openCliModel } from "../open.ts";
 import type { Settled } from "../settings.ts";
+import type { GENERATE_OPTIONS } from "../tables/generate.ts";
 import type { Terminal } from "../terminal.ts";
 
 /**

@@ -13,7 +13,7 @@ import { inspectPage } from "../inspect/page.ts";
 import { describeReport, describeRow } from "../inspect/text.ts";
 import { type RowEncoding, rowEncoding, rowInspector } from "../sequences.ts";
 import type { Settled } from "../settings.ts";
-import type { INSPECT_OPTIONS } from "../tables.ts";
+import type { INSPECT_OPTIONS } from "../tables/inspect.ts";
 import { EXAMPLE_TABLES } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 

@@ -7,7 +7,7 @@ import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
-import type { MERGE_OPTIONS } from "../tables.ts";
+import type { MERGE_OPTIONS } from "../tables/merge.ts";
 import { hasLabels } from "../task-settings.ts";
 import type { Terminal } from "../terminal.ts";
 

@@ -14,7 +14,7 @@ import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
 import { runSteps, type TrainSettings } from "../run-steps.ts";
 import { flagName, type Settled } from "../settings.ts";
-import type { TRAIN_OPTIONS } from "../tables.ts";
+import type { TRAIN_OPTIONS } from "../tables/train.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";

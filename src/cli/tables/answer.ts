@@ -1,8 +1,7 @@
-// The options of the commands that answer.
-import { GENERATE_DEFAULTS } from "../train/generate.ts";
-import { SAMPLING_BOUNDS } from "../train/sample.ts";
-import { integer, number, optionalText, texts } from "./options.ts";
-import { ADAPTER_PATH, ADAPTER_REVISION, CHAT_TEMPLATE, MODEL_OPTIONS, SEED } from "./tables.ts";
+import { GENERATE_DEFAULTS } from "../../train/generate.ts";
+import { SAMPLING_BOUNDS } from "../../train/sample.ts";
+import { integer, number, texts } from "../options.ts";
+import { CHAT_TEMPLATE, SEED } from "./model.ts";
 
 /** How an answer is written: what {@link generateOptions} reads. */
 export const ANSWER_OPTIONS = {
@@ -37,29 +36,4 @@ export const ANSWER_OPTIONS = {
   }),
   stop: texts({ placeholder: "text", help: "texts before which the answer ends" }),
   seed: SEED,
-};
-
-/** `webgpu-lora generate`. */
-export const GENERATE_OPTIONS = {
-  ...MODEL_OPTIONS,
-  adapter_path: ADAPTER_PATH,
-  adapter_revision: ADAPTER_REVISION,
-  prompt: optionalText({ placeholder: "text", help: "the text to continue; - reads standard input" }),
-  messages: optionalText({
-    placeholder: "file",
-    help: "a JSON file with the messages of a chat to answer, instead of a prompt; - reads standard input",
-  }),
-  ...ANSWER_OPTIONS,
-};
-
-/** `webgpu-lora chat`. */
-export const CHAT_OPTIONS = {
-  ...MODEL_OPTIONS,
-  adapter_path: texts({
-    placeholder: "ref",
-    help: "folder, URL or hub id owner/name[@revision] of a PEFT LoRA adapter; several answer side by side",
-    aliases: ["adapter"],
-  }),
-  system_prompt: optionalText({ placeholder: "text", help: "the system message", aliases: ["system"] }),
-  ...ANSWER_OPTIONS,
 };

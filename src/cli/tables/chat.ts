@@ -1,0 +1,15 @@
+import { optionalText, texts } from "../options.ts";
+import { ANSWER_OPTIONS } from "./answer.ts";
+import { MODEL_OPTIONS } from "./model.ts";
+
+/** `webgpu-lora chat`. */
+export const CHAT_OPTIONS = {
+  ...MODEL_OPTIONS,
+  adapter_path: texts({
+    placeholder: "ref",
+    help: "folder, URL or hub id owner/name[@revision] of a PEFT LoRA adapter; several answer side by side",
+    aliases: ["adapter"],
+  }),
+  system_prompt: optionalText({ placeholder: "text", help: "the system message", aliases: ["system"] }),
+  ...ANSWER_OPTIONS,
+};

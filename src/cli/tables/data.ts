@@ -1,0 +1,50 @@
+import { TOKENIZE_DEFAULTS } from "../../data/tokenize/tokenize-options.ts";
+import { TRUNCATIONS } from "../../data/tokenize/truncation.ts";
+import { choice, flag, integer, number, textsByName } from "../options.ts";
+import { CHAT_TEMPLATE } from "./model.ts";
+
+/** How rows are read, and what becomes of them. */
+export const DATA_OPTIONS = {
+  columns: textsByName({
+    wanted: "a column for each name (prompt=question,completion=answer)",
+    help: "the columns of the data, where they have other names: prompt=question,completion=answer",
+  }),
+  on_bad_row: choice({
+    choices: ["error", "skip"],
+    fallback: "error",
+    help: "what a row is that cannot be used: an error, or left out and told",
+  }),
+  max_length: integer({
+    fallback: undefined,
+    min: 2,
+    help: `tokens a row has at most; by default ${TOKENIZE_DEFAULTS.maxLength}, or what the model takes`,
+    aliases: ["max_seq_length"],
+  }),
+  truncation: choice({
+    choices: TRUNCATIONS,
+    fallback: TOKENIZE_DEFAULTS.truncation,
+    help: "what to do with a longer row: keep its start, its end, or its completion whole with the prompt's end, or leave it out",
+  }),
+  completion_only_loss: flag({
+    fallback: TOKENIZE_DEFAULTS.maskPrompt,
+    help: "learn the completions only, not the prompts",
+    aliases: ["mask_prompt"],
+  }),
+  assistant_only_loss: flag({
+    fallback: TOKENIZE_DEFAULTS.assistantOnlyLoss,
+    help: "of chats learn what the assistant writes only, with the token that ends its turn",
+  }),
+  mask_history: flag({
+    fallback: TOKENIZE_DEFAULTS.maskHistory,
+    help: "of what the assistant writes learn the last message only",
+  }),
+  chat_template: CHAT_TEMPLATE,
+};
+
+/** Rows that are held out. */
+export const VALID_SPLIT = number({
+  fallback: 0,
+  min: 0,
+  below: 1,
+  help: "share of the rows that is held out to evaluate on, by what they hold: the same rows every time",
+});

@@ -1,0 +1,25 @@
+import { EVALUATION_DEFAULTS } from "../../train/evaluate.ts";
+import { flag, integer, text } from "../options.ts";
+import { DATA_OPTIONS } from "./data.ts";
+import { ADAPTER_PATH, ADAPTER_REVISION, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
+
+/** `webgpu-lora eval`. */
+export const EVAL_OPTIONS = {
+  ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
+  adapter_path: ADAPTER_PATH,
+  adapter_revision: ADAPTER_REVISION,
+  data: text({
+    placeholder: "path",
+    help: "a file as for train, or a folder with test.jsonl or valid.jsonl",
+  }),
+  batch_size: integer({
+    fallback: EVALUATION_DEFAULTS.batchSize,
+    min: 1,
+    help: "sequences in a batch",
+    aliases: ["per_device_eval_batch_size"],
+  }),
+  ...DATA_OPTIONS,
+  json: flag({ fallback: false, help: "print one JSON object" }),
+};

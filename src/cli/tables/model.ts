@@ -1,0 +1,68 @@
+// Every option is stated once, in the table of its command or in one that tables share (model.ts, data.ts, answer.ts): flags are these
+// names in kebab case, configuration keys in snake_case. Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
+
+import { TASKS } from "../../models/model.ts";
+import { TRAINER_DEFAULTS } from "../../train/trainer.ts";
+import { choice, flag, integer, optionalText, text, texts } from "../options.ts";
+
+/** Which model. */
+export const MODEL_OPTIONS = {
+  model: text({
+    placeholder: "ref",
+    help: "folder, URL or hub id owner/name[@revision] of the model",
+    aliases: ["model_name_or_path"],
+  }),
+  revision: optionalText({
+    placeholder: "name",
+    help: "branch, tag or commit of a hub repository",
+    aliases: ["model_revision"],
+  }),
+  token: optionalText({
+    placeholder: "token",
+    help: "access token of the hub; by default that of HF_TOKEN, else of hf auth login",
+  }),
+  verify: flag({
+    fallback: false,
+    help: "check every byte of the model and the adapter against the hub's digests, also what was checked before",
+  }),
+};
+
+/** What the model learns. */
+export const TASK = choice({
+  choices: TASKS,
+  fallback: "causal-lm",
+  help: "what the model learns",
+});
+
+/** The classes of its head. */
+export const LABELS = texts({
+  placeholder: "name",
+  help: "names of the classes, in order; by default those of the adapter, the model or the data",
+});
+
+/** What chats are rendered with. */
+export const CHAT_TEMPLATE = optionalText({
+  placeholder: "file|name",
+  help: "what chats are rendered with: a .jinja file, or the name of one of the model's templates",
+  aliases: ["chat_template_path"],
+});
+
+/** Of all that is random. */
+export const SEED = integer({
+  fallback: TRAINER_DEFAULTS.seed,
+  min: 0,
+  help: "the same seed on the same device gives the same result",
+});
+
+/** Which adapter. */
+export const ADAPTER_PATH = optionalText({
+  placeholder: "ref",
+  help: "folder, URL or hub id of a PEFT LoRA adapter",
+  aliases: ["adapter"],
+});
+
+/** Which version of it. */
+export const ADAPTER_REVISION = optionalText({
+  placeholder: "name",
+  help: "branch, tag or commit of the adapter, where that is a hub repository",
+});

@@ -1,0 +1,183 @@
+import { LORA_DEFAULTS } from "../../adapters/lora.ts";
+import { PACKING_STRATEGIES } from "../../data/packing.ts";
+import { SCHEDULES } from "../../train/schedule.ts";
+import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer.ts";
+import { FACTOR, inWords, isWithin } from "../../util/options.ts";
+import {
+  choice,
+  flag,
+  integer,
+  integers,
+  number,
+  numbersByName,
+  optionalText,
+  targets,
+  text,
+  texts,
+} from "../options.ts";
+import { DATA_OPTIONS, VALID_SPLIT } from "./data.ts";
+import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, SEED, TASK } from "./model.ts";
+
+/** `webgpu-lora train`. */
+export const TRAIN_OPTIONS = {
+  ...MODEL_OPTIONS,
+  task: TASK,
+  data: text({
+    placeholder: "path",
+    help: "a file (.jsonl, .json, .csv, .tsv, .parquet or .txt, also with .gz), or a folder with train.jsonl or the like and, if wanted, valid.jsonl; for images a folder for each class",
+  }),
+  labels: LABELS,
+  eval_data: optionalText({
+    placeholder: "file",
+    help: "a file to evaluate on, instead of the folder's valid.jsonl",
+  }),
+  valid_split: VALID_SPLIT,
+  output_dir: text({
+    placeholder: "folder",
+    fallback: "adapters",
+    help: "where the adapter is saved",
+    aliases: ["adapter_path"],
+  }),
+  resume_adapter_file: optionalText({
+    placeholder: "ref",
+    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: AdamW begins anew)",
+  }),
+  adapter_revision: ADAPTER_REVISION,
+  lora_r: integer({ fallback: LORA_DEFAULTS.r, min: 1, help: "rank", aliases: ["rank"] }),
+  lora_alpha: number({
+    fallback: LORA_DEFAULTS.alpha,
+    above: 0,
+    max: FACTOR.max,
+    help: "the update is scaled by alpha / rank",
+  }),
+  lora_dropout: number({
+    fallback: LORA_DEFAULTS.dropout,
+    min: 0,
+    below: 1,
+    help: "dropout before the update",
+  }),
+  target_modules: targets({
+    fallback: LORA_DEFAULTS.targetModules,
+    help: "layers to adapt: names separated by commas, an expression for whole paths, or all-linear",
+    aliases: ["lora_target_modules"],
+  }),
+  exclude_modules: targets({
+    fallback: undefined,
+    help: "layers of these to leave alone: names separated by commas, or an expression for whole paths",
+  }),
+  layers_to_transform: integers({
+    min: 0,
+    help: "adapt these layers only, by their numbers; for target_modules that are names",
+  }),
+  layers_pattern: texts({
+    placeholder: "name",
+    help: "what the list of the layers is called, such as layers or h; by default the first number in a path counts",
+  }),
+  rank_pattern: numbersByName({
+    wanted: "a whole number of at least 1",
+    accepts: (x) => Number.isSafeInteger(x) && x >= 1,
+    help: "ranks other than lora_r, by names or expressions of layers; the first that matches counts",
+  }),
+  alpha_pattern: numbersByName({
+    wanted: `a number${inWords(FACTOR)}`,
+    accepts: (x) => isWithin(x, FACTOR),
+    help: "alphas other than lora_alpha, in the same way",
+  }),
+  use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
+  modules_to_save: texts({
+    placeholder: "name",
+    help: "modules that are trained whole and saved with the adapter, by the end of their paths; the head of the task always is",
+  }),
+  max_steps: integer({
+    fallback: undefined,
+    min: 1,
+    unset: -1,
+    help: "optimiser steps; wins over num_train_epochs",
+    aliases: ["iters"],
+  }),
+  num_train_epochs: number({
+    fallback: TRAINER_DEFAULTS.epochs,
+    ...TRAINER_BOUNDS.epochs,
+    help: "passes over the data",
+  }),
+  per_device_train_batch_size: integer({
+    fallback: TRAINER_DEFAULTS.batchSize,
+    min: 1,
+    help: "rows in a micro-batch, or packed sequences: more need more memory",
+    aliases: ["batch_size"],
+  }),
+  gradient_accumulation_steps: integer({
+    fallback: TRAINER_DEFAULTS.gradientAccumulationSteps,
+    min: 1,
+    help: "micro-batches in an optimiser step",
+    aliases: ["grad_accumulation_steps"],
+  }),
+  learning_rate: number({
+    fallback: TRAINER_DEFAULTS.learningRate,
+    ...TRAINER_BOUNDS.learningRate,
+    help: "peak learning rate",
+  }),
+  lr_scheduler_type: choice({
+    choices: SCHEDULES,
+    fallback: TRAINER_DEFAULTS.schedule,
+    help: "how the learning rate falls",
+  }),
+  warmup_steps: integer({
+    fallback: TRAINER_DEFAULTS.warmupSteps,
+    min: 0,
+    help: "steps in which the learning rate rises from 0",
+  }),
+  weight_decay: number({
+    fallback: TRAINER_DEFAULTS.weightDecay,
+    ...TRAINER_BOUNDS.weightDecay,
+    help: "AdamW's decoupled weight decay",
+  }),
+  max_grad_norm: number({
+    fallback: TRAINER_DEFAULTS.maxGradNorm,
+    ...TRAINER_BOUNDS.maxGradNorm,
+    help: "gradients are clipped to this norm; 0: never",
+  }),
+  ...DATA_OPTIONS,
+  packing: flag({
+    fallback: Boolean(TRAINER_DEFAULTS.packing),
+    help: "put several rows into one sequence of max_length, none of which sees another: nothing is padded",
+    aliases: ["sample_packing"],
+  }),
+  packing_strategy: choice({
+    choices: PACKING_STRATEGIES,
+    fallback: "bfd",
+    help: "bfd packs whole rows; bfd_split splits those longer than max_length, wrapped cuts wherever a sequence is full",
+  }),
+  group_by_length: flag({
+    fallback: TRAINER_DEFAULTS.groupByLength,
+    help: "draw rows of like lengths into a batch, so that little is padded",
+  }),
+  check_data: flag({
+    fallback: true,
+    help: "stop where the rows would teach nothing, or no end; what inspect calls errors",
+  }),
+  gradient_checkpointing: flag({
+    fallback: TRAINER_DEFAULTS.gradientCheckpointing,
+    help: "recompute activations in the backward pass: less memory, a third more time",
+    aliases: ["grad_checkpoint"],
+  }),
+  seed: SEED,
+  logging_steps: integer({
+    fallback: 10,
+    min: 1,
+    help: "steps between two reports",
+    aliases: ["steps_per_report"],
+  }),
+  eval_steps: integer({
+    fallback: 200,
+    min: 0,
+    help: "steps between two evaluations; 0: at start and end only",
+    aliases: ["steps_per_eval"],
+  }),
+  save_steps: integer({
+    fallback: 500,
+    min: 0,
+    help: "steps between two saved checkpoint-N folders; 0: none",
+    aliases: ["save_every"],
+  }),
+};
