@@ -1,6 +1,6 @@
 import { requireTrainable } from "../adapters/adapter.ts";
-import { groupStream } from "../data/batch.ts";
 import { checkItems, rowName } from "../data/check-items.ts";
+import { type Feed, listFeed } from "../data/feed/feed.ts";
 import { PACKING_STRATEGIES, splitsItems } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
@@ -9,6 +9,7 @@ import type { LanguageModel } from "../models/model.ts";
 import { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
+import { Ahead } from "../util/ahead.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import {
   type Bounds,
@@ -190,8 +191,18 @@ export async function* trainObjective<Item, B extends Counted>(
   if (options.groupByLength) checkGroups(objective, options);
   if (options.packing) {
     const { objective: packed, packs, nameRow } = packRun(objective, items, options);
-    yield* trainItems(packed, parameters, packs, { ...options, nameRow });
-  } else yield* trainItems(objective, parameters, items, options);
+    yield* trainFeed(packed, parameters, feedOf(packs, options, { nameRow }), options);
+  } else yield* trainFeed(objective, parameters, feedOf(items, options, objective), options);
+}
+
+function feedOf<Item>(
+  items: readonly Item[],
+  { batchSize, shuffle, seed, groupByLength, nameRow = rowName }: RunSettings,
+  of: Pick<Objective<Item>, "lengthOf"> & Pick<RunSettings, "nameRow">,
+): Feed<Item> {
+  const { lengthOf } = of;
+  const options = { batchSize, ...(shuffle && { shuffleSeed: seed }), ...(groupByLength && { lengthOf }) };
+  return listFeed(items, options, of.nameRow ?? nameRow);
 }
 
 function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: RunSettings): void {
@@ -199,28 +210,29 @@ function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: RunSettin
   if (!lengthOf) fail("groupByLength", "the items of this objective have no lengths", "leave it out");
 }
 
-async function* trainItems<Item, B extends Counted>(
+async function* trainFeed<Item, B extends Counted>(
   objective: Objective<Item, B>,
   parameters: Parameters,
-  items: readonly Item[],
+  feed: Feed<Item>,
   options: RunSettings,
 ): AsyncGenerator<StepMetrics> {
-  const totalSteps = options.maxSteps ?? stepsOf(options, items.length);
+  const totalSteps = options.maxSteps ?? stepsOf(options, feed);
   const optimizer = new AdamW(parameters, options);
   const mirror = await Mirror.open(parameters.flat);
   parameters.mirror = mirror;
-  const batches = stepBatches(objective, items, options);
+  const batches = new Ahead(stepBatches(objective, feed, options));
   const skips = new Skips(objective);
   let trainedTerms = 0;
   try {
     for (let step = 0; step < totalSteps; step++) {
       const started = performance.now();
-      const { epoch, ...micro } = batches.next().value;
+      const { epoch, ...micro } = (await batches.next()) as StepBatches<B>;
       const learningRate = learningRateAt(step, { ...options, totalSteps });
       const result = await runStep(objective, parameters, optimizer, micro, {
         ...options,
         learningRate,
         step,
+        whileComputing: () => step + 1 < totalSteps && batches.prepare(),
       });
       mirror.finish(step + 1);
       trainedTerms += result.terms;
@@ -244,6 +256,7 @@ async function* trainItems<Item, B extends Counted>(
   } finally {
     optimizer.release();
     mirror.close();
+    await batches.close();
   }
 }
 
@@ -254,45 +267,48 @@ function tellKept(error: unknown, { newest }: Mirror): unknown {
   return new LoraError(error.kind, "train", error, `what was learnt until step ${newest.step} can be saved`);
 }
 
-function stepsOf({ epochs, batchSize, gradientAccumulationSteps }: RunSettings, rows: number): number {
-  const stepsPerEpoch = Math.ceil(Math.ceil(rows / batchSize) / gradientAccumulationSteps);
+function stepsOf(
+  { epochs, gradientAccumulationSteps }: RunSettings,
+  { groupsPerEpoch }: Pick<Feed<unknown>, "groupsPerEpoch">,
+): number {
+  const stepsPerEpoch = Math.ceil(groupsPerEpoch / gradientAccumulationSteps);
   return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
 
-/** The micro-batches of an optimiser step, and the places of their items. */
+/** The micro-batches of an optimiser step. */
 interface StepBatches<B> {
-  batches: B[];
-  places: (readonly number[])[];
+  readonly epoch: number;
+  readonly batches: readonly B[];
+  /** What messages call the rows of each. */
+  names(): readonly (readonly string[])[];
 }
 
 /** The micro-batches of one optimiser step after another. */
-function* stepBatches<Item, B extends Counted>(
-  { collate, lengthOf }: Objective<Item, B>,
-  items: readonly Item[],
-  options: RunSettings,
-): Generator<StepBatches<B> & { epoch: number }, never> {
-  const { batchSize, gradientAccumulationSteps, seed, shuffle, groupByLength } = options;
-  const stream = groupStream([...items.keys()], {
-    batchSize,
-    ...(shuffle && { shuffleSeed: seed }),
-    ...(groupByLength && lengthOf && { lengthOf: (place: number) => lengthOf(items[place] as Item) }),
-  });
+async function* stepBatches<Item, B extends Counted>(
+  { collate }: Objective<Item, B>,
+  feed: Feed<Item>,
+  { gradientAccumulationSteps, seed }: RunSettings,
+): AsyncGenerator<StepBatches<B>, never> {
+  const groups = feed.groups();
   const random = createRandom(seed).fork("collate");
-  for (;;) {
-    const micro = [stream.next().value];
-    while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) micro.push(stream.next().value);
-    const places = micro.map(({ items }) => items);
-    const batches = micro.map(({ items: group, epoch, index }) => {
-      const chosen = group.map((place) => items[place] as Item);
-      return collate(chosen, random.fork(epoch).fork(index));
-    });
-    yield { epoch: micro[0]?.epoch ?? 0, batches, places };
+  try {
+    for (;;) {
+      const micro = [(await groups.next()).value];
+      while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) {
+        micro.push((await groups.next()).value);
+      }
+      const batches = micro.map(({ items, epoch, index }) => collate(items, random.fork(epoch).fork(index)));
+      yield { epoch: micro[0]?.epoch ?? 0, batches, names: () => micro.map((group) => group.names()) };
+    }
+  } finally {
+    await groups.return(undefined as never);
   }
 }
 
-interface StepOptions
-  extends Pick<RunSettings, "learningRate" | "seed" | "gradientCheckpointing" | "nameRow"> {
+interface StepOptions extends Pick<RunSettings, "learningRate" | "seed" | "gradientCheckpointing"> {
   step: number;
+  /** Called when the device has its work. */
+  whileComputing(): void;
 }
 
 type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "fault" | "tokens" | "terms">;
@@ -301,8 +317,8 @@ async function runStep<Item, B extends Counted>(
   objective: Objective<Item, B>,
   parameters: Parameters,
   optimizer: AdamW,
-  { batches, places }: StepBatches<B>,
-  { learningRate, step, seed, gradientCheckpointing, nameRow = rowName }: StepOptions,
+  { batches, names }: Omit<StepBatches<B>, "epoch">,
+  { learningRate, step, seed, gradientCheckpointing, whileComputing }: StepOptions,
 ): Promise<StepResult> {
   const terms = count(batches, "terms");
   if (terms === 0) {
@@ -317,6 +333,7 @@ async function runStep<Item, B extends Counted>(
     isUpdated = true;
     return [sum, optimizer.step(learningRate)];
   });
+  whileComputing();
   const [losses, norms] = await reading.catch(async (error) => {
     // A submission that was refused leaves an update from gradients that nobody has computed.
     if (isUpdated) await parameters.mirror?.restore();
@@ -328,8 +345,7 @@ async function runStep<Item, B extends Counted>(
   const result = { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
   if (Number.isFinite(sum) && !skipped) return result;
   const { gradients } = optimizer;
-  const rows = places.map((group) => group.map(nameRow));
-  const fault = await findFault({ objective, parameters, gradients, batches, rows, pass });
+  const fault = await findFault({ objective, parameters, gradients, batches, rows: names(), pass });
   if (!skipped) fail("train", `the loss of step ${step + 1} is ${sum}, of a finite gradient: ${fault}`);
   optimizer.takeBack();
   return { ...result, fault };
