@@ -34,6 +34,8 @@ export interface DataSettings {
   readonly packing_strategy?: PackingStrategy;
   /** Stop where training would be useless. */
   readonly check_data?: boolean;
+  /** Keys of the rows that the model is judged by, which should not be among these. */
+  readonly judged?: ReadonlySet<number>;
 }
 
 /** The rows of a file as tokens. */
@@ -46,6 +48,8 @@ export interface SequenceFile {
   readonly maxLength: number;
   /** The template that its chats are rendered with; absent where there are none. */
   readonly chatTemplate?: string;
+  /** A key for each row; absent for windows of a plain text. */
+  readonly keys?: ReadonlySet<number>;
 }
 
 /** How rows become tokens of a model. */
@@ -104,7 +108,7 @@ export async function sequenceReader(
   return (file) => {
     if (file.isPlainText) return inFile(file.path, () => textWindows(file, encoding, note));
     const { path, rows } = file;
-    const inspector = rowInspector(encoding);
+    const inspector = rowInspector(encoding, settings.judged);
     const result = inFile(path, () => {
       if (settings.check_data) checkSample(file, encoding);
       return tokenizeExamples(rows, tokenizer, options, encoding.model, (row) => inspector.add(row));
@@ -115,7 +119,12 @@ export async function sequenceReader(
     const report = inspector.report(file.nameOf);
     if (settings.check_data) refuseErrors(path, report);
     shortFindings(report).forEach(note);
-    return { ...result, maxLength, ...(chatTemplate !== undefined && { chatTemplate }) };
+    return {
+      ...result,
+      maxLength,
+      keys: inspector.keys,
+      ...(chatTemplate !== undefined && { chatTemplate }),
+    };
   };
 }
 

@@ -25,6 +25,8 @@ export interface BoundRows {
   readonly report: object;
   /** The template that chats among them are rendered with; absent where there are none. */
   readonly chatTemplate?: string;
+  /** A key for each row; rows that are equal to a model have equal keys. */
+  readonly keys: ReadonlySet<number>;
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
   evaluate(batchSize: number): Promise<TaskEvaluation>;
@@ -64,6 +66,7 @@ export interface Prepared<I> {
   readonly places: readonly number[];
   readonly report?: object;
   readonly chatTemplate?: string;
+  readonly keys?: ReadonlySet<number>;
   /** Tokens that an item has at most; absent where it has none. */
   readonly maxLength?: number;
 }
@@ -99,10 +102,11 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
       const prepared = await parts.prepare(model, file, settings, note);
       file.notes?.forEach(note);
-      const { items, places, report = {}, chatTemplate, maxLength } = prepared;
+      const { items, places, report = {}, chatTemplate, maxLength, keys = new Set() } = prepared;
       const nameRow = (item: number) => file.nameOf(places[item] as number);
       return {
         report,
+        keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>
           trainObjective(parts.objective(model), parameters, items, {

@@ -101,13 +101,27 @@ describe("train", () => {
 
   test("prints what is odd, once and in short", async () => {
     const data = cli.write("odd.jsonl", ROWS);
-    const run = await train(["--data", data, "--eval-data", data]);
+    const other = cli.write("other.jsonl", [{ prompt: "Eva put", completion: " 1 lamp in the hall." }]);
+    const run = await train(["--data", data, "--eval-data", other]);
     expect(run.code, run.stderr).toBe(0);
     const seam = `warning: 1 of 5 rows have a token that goes over the end of the prompt, and is learnt whole (${data}:3)`;
     const twice = `warning: 1 of 5 rows are the same as an earlier one, token for token (${data}:5)`;
     const [, ofTrain = ""] = run.stdout.split("odd.jsonl: ");
     expect(ofTrain.split("\n").slice(1, 4)).toEqual(["  1 row left out: the text is empty", seam, twice]);
-    expect(run.stdout).not.toContain("→");
+    expect(run.stdout).not.toMatch(/→|evaluation data/);
+  });
+
+  test("tells rows that it is judged by, too", async () => {
+    const rows = cli.write("learnt.jsonl", ROWS.slice(0, 3));
+    const judge = cli.write("judged.jsonl", [ROWS[2], { text: "Eva put 1 lamp in the hall." }]);
+    const run = await train(["--data", rows, "--eval-data", judge]);
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stdout).toMatch(
+      /warning: 1 of 3 rows are in the evaluation data, too, .*\(\S+learnt\.jsonl:3\)/,
+    );
+    expect(run.stdout.indexOf("learnt.jsonl: 3 rows")).toBeLessThan(
+      run.stdout.indexOf("judged.jsonl: 2 rows"),
+    );
   });
 
   test("stops before the first step where it would be useless, unless it is told not to look", async () => {

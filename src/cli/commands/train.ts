@@ -55,8 +55,12 @@ export async function runTrain(
   print(describeParameters(trainableCount(adapter), parameters));
   if (!given.has("learning_rate")) print(describeLearningRate(model.hub?.repo));
 
-  const train = await data.train.bind(model, settings, print);
-  const valid = await data.valid?.bind(model, { ...settings, packing: false, check_data: false }, print);
+  // What the model is judged by is read first, so that rows to learn from can be looked for in it; it is told last.
+  const ofValid: string[] = [];
+  const judging = { ...settings, packing: false, check_data: false };
+  const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
+  const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
+  ofValid.forEach(print);
   return runSteps({ model, adapter, train, valid, settings, terminal });
 }
 

@@ -2,11 +2,11 @@ import { pieceReader, type TokenPiece } from "../../io/tokenizer/token-pieces.ts
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { IGNORE_INDEX } from "../sequence.ts";
 import type { EncodedRow } from "../tokenize/encode-rows.ts";
-import { countRow, emptyReport } from "../tokenize/tokenize-report.ts";
+import { countRow, emptyReport, type TokenizeReport } from "../tokenize/tokenize-report.ts";
 import { alienToken } from "../tokenize/vocabulary.ts";
-import { findingsOf, type RoleTally, type RowTally } from "./findings.ts";
-import { summariseLengths } from "./lengths.ts";
-import type { DataReport, FindingKind } from "./report.ts";
+import { aboutRows, errorsFirst, findingsOf, inWords } from "./findings.ts";
+import { emptyTally, note, RowLedger, type RowTally } from "./ledger.ts";
+import type { DataReport, Finding, FindingKind, Inspector } from "./report.ts";
 import { rowKey } from "./row-key.ts";
 
 /** What rows are looked at for. */
@@ -20,22 +20,21 @@ export interface InspectorOptions {
   readonly judged?: ReadonlySet<number>;
 }
 
-/** Rows of a kind that are named. */
-const NAMED = 5;
+/** What a role's messages became: those that the template wrote, and those that it left out. */
+interface RoleTally {
+  shown: number;
+  readonly lost: RowTally;
+}
 
-/**
- * Looks at rows one after the other as a model will read them, and says what deserves attention. It keeps numbers only,
- * so that any number of rows can pass.
- */
-export class DataInspector {
+/** Looks at rows of language modelling as a model will read them. */
+export class DataInspector implements Inspector<EncodedRow, DataReport> {
   readonly #options: InspectorOptions;
   readonly #pieceOf: (id: number) => TokenPiece;
   readonly #counts = emptyReport();
-  readonly #kinds = new Map<FindingKind, RowTally>();
+  readonly #ledger = new RowLedger();
   readonly #roles = new Map<string, RoleTally>();
   readonly #keys = new Set<number>();
-  readonly #lengths: number[] = [];
-  #longestPlace: number | undefined;
+  /** Rows that teach an end: one of which nothing else is learnt teaches the end of nothing. */
   #ended = 0;
 
   constructor(options: InspectorOptions) {
@@ -43,59 +42,46 @@ export class DataInspector {
     this.#pieceOf = pieceReader(options.tokenizer);
   }
 
-  /** A key for each row so far; equal rows have equal keys. */
   get keys(): ReadonlySet<number> {
     return this.#keys;
   }
 
-  /** Takes the next row; gives what it is noted for. */
   add(row: EncodedRow): readonly FindingKind[] {
-    this.#addLength(row);
+    const { fate, inputIds, cut, place } = row;
+    if (fate !== "empty" && fate !== "refused") this.#ledger.addLength(inputIds.length + cut.length, place);
     countRow(this.#counts, row);
     const kinds = [...this.#kindsOf(row)];
-    for (const kind of kinds) note(this.#tally(kind), row.place);
+    this.#ledger.note(kinds, place);
     for (const { name, isShown } of row.parts) {
-      const role = this.#roles.get(name) ?? { shown: 0, lost: { rows: 0, places: [] } };
+      const role = this.#roles.get(name) ?? { shown: 0, lost: emptyTally() };
       this.#roles.set(name, role);
       if (isShown) role.shown++;
-      else note(role.lost, row.place);
+      else note(role.lost, place);
     }
     return kinds;
   }
 
-  /** @param nameOf what messages call a row, by its place */
   report(nameOf: (place: number) => string): DataReport {
     const { maxLength } = this.#options;
-    const lengths = summariseLengths(this.#lengths);
     const counts = { ...this.#counts };
+    const lengths = this.#ledger.lengths(nameOf);
+    const kinds = new Map(
+      Array.from(this.#ledger.kinds, ([kind, tally]): [FindingKind, RowTally] => [
+        kind === "open-end" && this.#ended === 0 ? "no-end" : kind,
+        tally,
+      ]),
+    );
+    const findings = [
+      ...(keptRows(counts) === 0 ? [nothingTrained(counts)] : []),
+      ...findingsOf({ kinds, counts, maxLength, nameOf, ...lengths }),
+      ...Array.from(this.#roles, ([name, role]) => lostRole(name, role, nameOf)),
+    ];
     return {
       ...counts,
       maxLength,
-      lengths,
-      ...(this.#longestPlace !== undefined && { longestRow: nameOf(this.#longestPlace) }),
-      findings: findingsOf({
-        counts,
-        lengths,
-        maxLength,
-        ended: this.#ended,
-        kinds: this.#kinds,
-        roles: this.#roles,
-        nameOf,
-      }),
+      ...lengths,
+      findings: errorsFirst(findings.filter((finding) => finding !== undefined)),
     };
-  }
-
-  #tally(kind: FindingKind): RowTally {
-    const tally = this.#kinds.get(kind) ?? { rows: 0, places: [] };
-    this.#kinds.set(kind, tally);
-    return tally;
-  }
-
-  #addLength({ fate, inputIds, cut, place }: EncodedRow): void {
-    if (fate === "empty" || fate === "refused") return;
-    const length = inputIds.length + cut.length;
-    if (length > this.#counts.longest) this.#longestPlace = place;
-    this.#lengths.push(length);
   }
 
   *#kindsOf(row: EncodedRow): Generator<FindingKind> {
@@ -146,7 +132,31 @@ export class DataInspector {
   }
 }
 
-function note(tally: RowTally, place: number): void {
-  if (tally.places.length < NAMED && tally.places.at(-1) !== place) tally.places.push(place);
-  tally.rows++;
+/** Rows that are trained on. */
+function keptRows({ rows, dropped, droppedNoLabels, droppedEmpty, refused }: TokenizeReport): number {
+  return rows - dropped - droppedNoLabels - droppedEmpty - refused;
+}
+
+function nothingTrained({ rows }: TokenizeReport): Finding {
+  return {
+    ...{ kind: "nothing-trained", level: "error", rows, examples: [] },
+    message: `none of the ${inWords(rows)} rows has a token that is learnt`,
+    help: "what became of the rows is said beside; inspect shows their tokens",
+  };
+}
+
+/** A role of which nothing is ever written is one that the template does not know. */
+function lostRole(
+  name: string,
+  { shown, lost }: RoleTally,
+  nameOf: (place: number) => string,
+): Finding | undefined {
+  if (lost.rows === 0) return undefined;
+  const isUnknown = shown === 0;
+  const what = isUnknown ? `leaves out everything of ${name}` : `leaves out something of ${name}`;
+  return {
+    ...aboutRows("lost-role", isUnknown ? "error" : "warning", lost, { nameOf }),
+    message: `the chat template ${what}, in ${inWords(lost.rows)} messages`,
+    help: "take a template that knows these messages, or rename or leave out what it does not know",
+  };
 }

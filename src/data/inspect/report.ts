@@ -35,8 +35,22 @@ export interface Finding {
   readonly examples: readonly string[];
 }
 
+/** What became of rows, whatever is learnt from them. */
+export type RowCounts = Pick<
+  TokenizeReport,
+  | "rows"
+  | "truncated"
+  | "dropped"
+  | "droppedNoLabels"
+  | "droppedEmpty"
+  | "refused"
+  | "longest"
+  | "longestIsLeast"
+  | "tokens"
+>;
+
 /** What rows are as a model reads them; plain JSON. */
-export interface DataReport extends TokenizeReport {
+export interface RowsReport extends RowCounts {
   /** Tokens that a row has at most. */
   readonly maxLength: number;
   /** Tokens of the rows before any cut. */
@@ -45,4 +59,17 @@ export interface DataReport extends TokenizeReport {
   readonly longestRow?: string;
   /** Errors first. */
   readonly findings: readonly Finding[];
+}
+
+/** The same of rows of language modelling. */
+export interface DataReport extends RowsReport, TokenizeReport {}
+
+/** Looks at rows one after the other, and says what deserves attention. */
+export interface Inspector<Row, Report extends RowsReport = RowsReport> {
+  /** A key for each row so far; rows that are equal to a model have equal keys. */
+  readonly keys: ReadonlySet<number>;
+  /** Takes the next row; gives what it is noted for. */
+  add(row: Row): readonly FindingKind[];
+  /** @param nameOf what messages call a row, by its place */
+  report(nameOf: (place: number) => string): Report;
 }
