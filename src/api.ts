@@ -58,6 +58,7 @@ export {
 } from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
 export { type TuneOptions, tune } from "./load/tune.ts";
+export type { Adaptive } from "./models/adaptable.ts";
 export type {
   AnyModel,
   ImageClassifier,
@@ -68,6 +69,7 @@ export type {
   Task,
   TextClassifier,
 } from "./models/model.ts";
+export { AdapterList, type NamedAdaptation } from "./nn/adapter-list.ts";
 export type { KvCache } from "./nn/cache.ts";
 export {
   type CachedRow,
@@ -80,12 +82,17 @@ export {
 export { isLinear, type Linear } from "./nn/linear.ts";
 export type { Mirror, Snapshot } from "./nn/mirror.ts";
 export {
+  type Adaptation,
   type Context,
+  type Forward,
   isLeaf,
+  type JointWrap,
   type Leaf,
+  type LeafTensors,
   type Module,
   modules,
   type Siblings,
+  tensorsOf,
   type Wrap,
 } from "./nn/module.ts";
 export type { Parameter, Parameters } from "./nn/parameters.ts";

@@ -39,7 +39,7 @@ const matches = (answers: readonly string[]) =>
   answers.filter((answer, i) => exactMatch(answer, wanted[i] as string)).length;
 
 console.log(`Device   ${device.info.name}${device.info.software ? " (a software device)" : ""}`);
-const before = await answersOf({ name: "base", model, adapter: undefined }, heldOut);
+const before = await answersOf({ name: "base", model, isTuned: false }, heldOut);
 const { r, alpha, epochs, batchSize, learningRate, warmupSteps } = CHAT_DEMO;
 const adapter = attach(base, lora({ r, alpha }));
 const options = {
@@ -53,8 +53,7 @@ const options = {
 for await (const { step, totalSteps, loss } of train(model, adapter, rows, options)) {
   if (step === 1 || step % 10 === 0) console.log(`Step ${step}/${totalSteps}  loss ${loss.toFixed(3)}`);
 }
-adapter.enable(false); // the speaker puts it on
-const after = await answersOf({ name: "tuned", model, adapter }, heldOut);
+const after = await answersOf({ name: "tuned", model, isTuned: true }, heldOut);
 await saveAdapter(adapter, OUT, { chatTemplate: CHAT_TEMPLATE });
 
 const questions = heldOut.flatMap(({ messages }) => messages.filter(({ role }) => role === "user"));

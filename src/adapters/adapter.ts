@@ -1,9 +1,12 @@
 import type { Device } from "../gpu/device.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
+import type { AdapterList, NamedAdaptation } from "../nn/adapter-list.ts";
 import {
   isLeaf,
+  type JointWrap,
   type Leaf,
+  type LeafTensors,
   type Module,
   modules,
   requireLive,
@@ -13,7 +16,7 @@ import {
 } from "../nn/module.ts";
 import { allocateParameters, isStackable, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
-import { checkOptions, integer, objectOf, type Rules, required } from "../util/options.ts";
+import { checkOptions, integer, objectOf, type Rules, required, words } from "../util/options.ts";
 import { createRandom, type Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
@@ -22,6 +25,8 @@ export interface Adaptable {
   readonly device: Device;
   /** The tree of modules; paths are those of the checkpoint. */
   readonly root: Module;
+  /** The adapters that its passes go through. */
+  readonly adapters: AdapterList;
   /** Linear layers that PEFT adapts where a configuration names none. */
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
@@ -47,7 +52,7 @@ export interface Adaptable {
 }
 
 /** Tensors of one site by their name in PEFT's files, such as `lora_A`. */
-export type SiteTensors = Readonly<Record<string, Tensor>>;
+export type SiteTensors = LeafTensors;
 
 /** One way of adapting a model: LoRA, and whatever comes next. A method is one file. */
 export interface Method {
@@ -81,7 +86,7 @@ export interface Together {
   /** Whether it can compute these, which are all the sites among some siblings. */
   accepts(sites: readonly Module[]): boolean;
   /** Computes siblings, among which are these sites, with the stacked tensor of all. */
-  wrap(siblings: Siblings, sites: readonly Site[], stack: Tensor): Siblings["wrap"];
+  wrap(siblings: Siblings, sites: readonly Site[], stack: Tensor): JointWrap;
 }
 
 /** A module that is adapted, and the tensors that adapt it. */
@@ -92,8 +97,8 @@ export interface Site {
   readonly tensors: SiteTensors;
 }
 
-/** A method applied to a model: the sites that it wrapped and its trainable tensors. */
-export interface Adapter<M extends Method = Method> {
+/** A method applied to a model: the sites that it wraps and its trainable tensors. */
+export interface Adapter<M extends Method = Method> extends NamedAdaptation {
   /** What was attached, with its options settled. */
   readonly method: M;
   /** The adapted layers, in the order of the model. */
@@ -104,13 +109,11 @@ export interface Adapter<M extends Method = Method> {
   readonly parameters: Parameters;
   /** The model that was adapted. */
   readonly base: Adaptable;
-  /** Whether the model runs through the adapter now. */
+  /** Whether it is on its model's list, so that passes go through it which choose no others. */
   readonly attached: boolean;
-  /** Whether its memory has been freed; it can't be used then. */
-  readonly released: boolean;
-  /** Takes the adapter off (the base model is unchanged) or puts it on again. */
+  /** Takes the adapter off its model's list, or puts it behind the others there. */
   enable(on: boolean): void;
-  /** Takes the adapter off and frees its memory. */
+  /** Takes the adapter off and frees its memory; it can't be used then. */
   release(): void;
 }
 
@@ -118,13 +121,16 @@ export interface Adapter<M extends Method = Method> {
 export interface AttachOptions {
   /** Of the initial values; the same seed gives the same bytes. 0 unless given. */
   seed?: number;
+  /** Tells it from the other adapters of the model's list; `default` unless given, as in PEFT. */
+  name?: string;
 }
 
-const RULES: Rules<AttachOptions> = { seed: integer({ min: 0 }) };
+const RULES: Rules<AttachOptions> = { seed: integer({ min: 0 }), name: words("adapter_name") };
 
 /**
- * Puts a method's adapters on a model. Only one adapter is on a module at a time.
- * @throws LoraError where a layer has an adapter already, and as the method does
+ * Makes a method's adapter for a model and puts it on the model's list, behind the adapters that are there: the model
+ * runs through all of them. `model.withAdapters` runs it with others, or without any.
+ * @throws LoraError where the list has an adapter of that name, and as the method does
  */
 export function attach<M extends Method>(
   model: Adaptable,
@@ -135,11 +141,13 @@ export function attach<M extends Method>(
   requireModel("attach", model);
   if (typeof method?.sites !== "function")
     fail("attach", "the method is none", "give one, such as lora({ r: 8 })");
-  const { seed = 0 } = options;
+  const { seed = 0, name = "default" } = options;
+  if (model.adapters.all.some((other) => other.name === name)) {
+    const help = "give this one a name, or release that one (or take it off) first";
+    fail("attach", `the model has an adapter ${JSON.stringify(name)} already`, help);
+  }
   const targets = method.sites(model);
   const leaves = leavesBelow(method.saved?.(model) ?? []);
-  const taken = [...targets, ...leaves].find((module) => module.wrap);
-  if (taken) fail("attach", `${taken.path} already has an adapter`, "release that one first");
   const wanted = targets.flatMap((module) => named(module, method.shapes(module)));
   const copies = leaves.flatMap((leaf) => named(leaf, shapesOf(leaf)));
   const groups = findGroups(model, method, targets);
@@ -158,7 +166,7 @@ export function attach<M extends Method>(
   for (const { module, tensors } of saved) copyTensors(module as Leaf, tensors);
   const { locked } = method;
   const lockable = locked ? { ...parameters, locked } : parameters;
-  return mount({ method, sites, saved, parameters: lockable, base: model }, groups);
+  return mount({ name, method, sites, saved, parameters: lockable, base: model }, groups);
 }
 
 /** Sites that a method computes together, among the siblings that they are. */
@@ -225,48 +233,40 @@ function siteTensors(
 }
 
 function mount<M extends Method>(
-  parts: Omit<Adapter<M>, "attached" | "released" | "enable" | "release">,
+  parts: Omit<Adapter<M>, keyof NamedAdaptation | "attached" | "enable" | "release"> & { name: string },
   groups: readonly Group[],
 ): Adapter<M> {
-  const { method, sites, saved, parameters } = parts;
-  const wraps: [Module, Wrap][] = [
-    ...sites.map(({ module, tensors }, i): [Module, Wrap] => [module, method.wrap(module, tensors, i)]),
-    ...saved.map(({ module, tensors }): [Module, Wrap] => [module, trainedCopy(tensors)]),
-  ];
-  const joint = groups.map(({ siblings, members }, i) => {
+  const { method, sites, saved, parameters, base } = parts;
+  const joint = groups.map(({ siblings, members }, i): [Siblings, JointWrap] => {
     const own = sites.filter(({ module }) => members.includes(module));
-    return { siblings, wrap: method.together?.wrap(siblings, own, parameters.stacks[i] as Tensor) };
+    const { wrap } = method.together as Together;
+    return [siblings, wrap(siblings, own, parameters.stacks[i] as Tensor)];
   });
-  let attached = false;
   let released = false;
-  const enable = (on: boolean) => {
-    if (released) fail("adapter", "it was released", "attach a new one");
-    const taken = wraps.find(([module, wrap]) => on && module.wrap && module.wrap !== wrap);
-    if (taken) fail("adapter", `${taken[0].path} has another adapter now`, "take that one off first");
-    // Another adapter may have come while this one was off: that one stays.
-    const put = <W>(place: { wrap?: W | undefined }, wrap: W) => {
-      if (on || place.wrap === wrap) place.wrap = on ? wrap : undefined;
-    };
-    for (const [module, wrap] of wraps) put(module, wrap);
-    for (const { siblings, wrap } of joint) put(siblings, wrap);
-    attached = on;
-  };
-  enable(true);
   const adapter: Adapter<M> = {
     ...parts,
+    wraps: new Map(sites.map(({ module, tensors }, i) => [module, method.wrap(module, tensors, i)])),
+    joint: new Map(joint),
+    copies: new Map(saved.map(({ module, tensors }) => [module as Leaf, tensors])),
     get attached() {
-      return attached;
+      return base.adapters.has(adapter);
     },
     get released() {
       return released;
     },
-    enable,
+    enable(on) {
+      if (released) fail("adapter", "it was released", "attach a new one");
+      if (on) base.adapters.add(adapter);
+      else base.adapters.remove(adapter);
+    },
     release() {
-      enable(false);
+      base.adapters.remove(adapter);
+      if (released) return;
       released = true;
       parameters.flat.device.memory.release(parameters.flat.storage);
     },
   };
+  base.adapters.add(adapter);
   owners.set(parameters, adapter);
   return adapter;
 }
@@ -299,21 +299,30 @@ export function requireAdapterOf(
   if (own !== root) fail(where, `the adapter is on another model (${name})`, "give one of this model");
 }
 
+/** What a run trains in: the modules, and the adapters that its passes go through. */
+export interface TrainedModel {
+  readonly root?: Module | undefined;
+  readonly adapters?: AdapterList | undefined;
+}
+
 /**
- * Checks that trainable tensors can be trained in a model: they are no adapter's at all, or those of one that is on it.
+ * Checks that trainable tensors can be trained in a model: they are no adapter's at all, or those of one that its passes
+ * go through.
  * @throws LoraError where they are none, or the adapter is off, was released, or is on another model
  */
-export function requireTrainable(where: string, parameters: Parameters, root: Module | undefined): void {
+export function requireTrainable(
+  where: string,
+  parameters: Parameters,
+  { root, adapters }: TrainedModel,
+): void {
   checkOptions(where, { parameters }, { parameters: PARAMETERS });
   const adapter = owners.get(parameters);
   if (!adapter) return;
   requireAdapterOf(where, adapter, root ?? adapter.base.root);
-  const help = "put it on: adapter.enable(true)";
-  if (!adapter.attached) fail(where, "the adapter is off, so the model would not learn", help);
-}
-
-function trainedCopy(tensors: SiteTensors): Wrap {
-  return (x, context, _, site) => (site as Leaf).forwardWith(tensors, x, context);
+  const help = "put it on: adapter.enable(true), or give model.withAdapters([adapter])";
+  if (adapters?.has(adapter) === false) {
+    fail(where, "the adapter is off, so the model would not learn", help);
+  }
 }
 
 /** All modules of a model that satisfy a predicate. */

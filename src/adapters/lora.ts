@@ -4,7 +4,7 @@ import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { type Context, call, type Module, type Siblings, type Wrap } from "../nn/module.ts";
+import { call, type JointWrap, type Module, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import {
@@ -218,33 +218,33 @@ interface WrapOptions {
   index: number;
 }
 
-/** Computes the layer and its branch in one kernel instead of calling `next`. */
+/** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */
 function loraWrap(
   site: Linear,
   { lora_A, lora_B }: SiteTensors,
   { scale, dropout, index }: WrapOptions,
 ): Wrap {
   if (!lora_A || !lora_B) fail(site.path, "lora_A or lora_B is missing");
-  return (x, { tape, training, seed }: Context) =>
-    ops.linear(tape, x, site.weight, {
-      bias: site.bias,
-      B: lora_B,
-      lora: { A: lora_A, scale, dropout: training ? dropout : 0, seed: siteSeed(seed, index) },
-    });
+  return (x, context, next) => {
+    const { tape, training } = context;
+    const drop = { p: training ? dropout : 0, seed: siteSeed(context.seed, index) };
+    if (next !== site.forward) {
+      const inner = ops.linear(tape, ops.dropout(tape, x, drop), lora_A);
+      return ops.add(tape, next(x, context), ops.linear(tape, inner, lora_B), scale);
+    }
+    const { weight, bias } = tensorsOf(site, context);
+    const lora = { A: lora_A, scale, dropout: drop.p, seed: drop.seed };
+    return ops.linear(tape, x, weight, { bias, B: lora_B, lora });
+  };
 }
 
 /** Computes the layers of one input together, sharing what their branches have in common; siblings without a branch run as usual. */
-function jointWrap(
-  { members }: Siblings,
-  sites: readonly Site[],
-  A: Tensor,
-  scale: number,
-): Siblings["wrap"] {
-  const layers = sites.map(({ module, tensors }) => {
-    const { weight, bias } = module as Linear;
-    return { weight, bias, B: tensors.lora_B };
-  });
+function jointWrap({ members }: Siblings, sites: readonly Site[], A: Tensor, scale: number): JointWrap {
   return (x, context) => {
+    const layers = sites.map(({ module, tensors }) => {
+      const { weight, bias } = tensorsOf(module as Linear, context);
+      return { weight, bias, B: tensors.lora_B };
+    });
     const ys = ops.linears(context.tape, x, layers, { A, scale, dropout: 0, seed: 0 });
     const adapted = new Map(sites.map(({ module }, i) => [module, ys[i] as Tensor]));
     return members.map((member) => adapted.get(member) ?? call(member, x, context));

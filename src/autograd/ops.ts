@@ -2,6 +2,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activateBackward, activate as activateKernel } from "../kernels/activation.ts";
 import * as kernels from "../kernels/attention.ts";
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
+import { type DropoutOptions, dropout as dropoutKernel } from "../kernels/dropout.ts";
 import {
   add as addKernel,
   biasGradient,
@@ -66,6 +67,17 @@ export function scale(tape: Tape | undefined, x: Tensor, factor: number): Tensor
   return (
     tape?.record(y, [x], [], (dy, give) => {
       give(x, (into) => scaleKernel(dy, factor, into));
+    }) ?? y
+  );
+}
+
+/** x with some elements dropped and the others scaled up; p = 0 leaves it as it is. Saves nothing. */
+export function dropout(tape: Tape | undefined, x: Tensor, options: DropoutOptions): Tensor {
+  if (options.p === 0) return x;
+  const y = dropoutKernel(x, options);
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => dropoutKernel(dy, options, into));
     }) ?? y
   );
 }

@@ -135,8 +135,10 @@ function autoMapping({ architecture, modelType }: Adaptable) {
 
 /** Options of {@link loadAdapter}. */
 export interface LoadAdapterOptions {
+  /** Tells it from the other adapters of the model; `default` unless given. */
+  name?: string | undefined;
   /** Called with what deserves attention but is no error, one line at a time. */
-  onWarning?: (warning: string) => void;
+  onWarning?: ((warning: string) => void) | undefined;
 }
 
 /**
@@ -147,14 +149,14 @@ export interface LoadAdapterOptions {
 export async function loadAdapter(
   model: LoadedModel,
   files: FileSource,
-  { onWarning }: LoadAdapterOptions = {},
+  { onWarning, name }: LoadAdapterOptions = {},
 ): Promise<Adapter<Lora>> {
   const stored = renamed(await readPeftAdapter(files), model);
   checkTask(model, stored.config, files.label);
   const { adapter: read, warnings } = withoutUnused(model, stored);
   for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
   checkFits(model, read, files.label);
-  const adapter = attach(model, methodOf(model, read));
+  const adapter = attach(model, methodOf(model, read), { ...(name !== undefined && { name }) });
   try {
     writeTensors(adapter, read);
     await model.device.check(); // there may be no memory for it

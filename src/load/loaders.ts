@@ -55,7 +55,10 @@ const LOAD_RULES: Rules<LoadOptions> = {
   device: DEVICE,
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
-const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = SOURCE_RULES;
+const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = {
+  ...SOURCE_RULES,
+  name: words("adapter_name"),
+};
 
 /** What differs from platform to platform. */
 export interface Platform {
@@ -120,8 +123,9 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       checkReference("loadAdapter", reference);
       checkOptions("loadAdapter", options, ADAPTER_RULES);
       requireModel("loadAdapter", model);
-      const { onWarning } = options;
-      return loadAdapter(model, await resolveFiles(reference, options), { ...(onWarning && { onWarning }) });
+      const { name, ...source } = options;
+      const files = await resolveFiles(reference, source);
+      return loadAdapter(model, files, { name, onWarning: source.onWarning });
     },
   };
 }

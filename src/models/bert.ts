@@ -222,7 +222,7 @@ function maskedHead(
       const inner = call(dense, encode(ids, context), context);
       return call(norm, ops.activate(context.tape, inner, names.activation), context);
     },
-    logits: (hidden, tape) => headLogits(tape, hidden, head, { bias }),
+    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head, { bias }),
   };
 }
 

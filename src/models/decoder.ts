@@ -96,7 +96,7 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
       const [first, second] = branches as [Module[], Module[]];
       const mixed = through(first, x);
       const [next, ...rest] = second;
-      if (c.residualScale === 1 && takesSum(next)) {
+      if (c.residualScale === 1 && takesSum(next, context)) {
         const { sum, y } = next.ofSum(x, mixed, context);
         return ops.add(context.tape, sum, through(rest, y));
       }
@@ -163,7 +163,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     head,
     headOptions,
     hidden: encode,
-    logits: (hidden, tape) => headLogits(tape, hidden, head, headOptions),
+    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head, headOptions),
     newCache: (capacity, batchSize) => new KvCache(device, { ...c, numLayers, capacity, batchSize }),
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
     release,

@@ -5,6 +5,7 @@ import { LoraError } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
 import { shown } from "../util/shown.ts";
+import { adaptive } from "./adaptable.ts";
 import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
@@ -60,7 +61,7 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
       const built = build(device, listing(weights, names));
       const owned = new Set([...modules(built.root)].filter(isLeaf).flatMap(tensorNames));
       const looseTensors = names.filter((name) => !owned.has(name));
-      return { ...built, ...identity, looseTensors } as AnyModel;
+      return adaptive({ ...built, ...identity, looseTensors }) as AnyModel;
     },
   };
 }

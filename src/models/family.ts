@@ -1,5 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import type { Renames, Weights } from "../nn/weights.ts";
+import type { Adaptive } from "./adaptable.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import type { BaseModel, ModelOf, Task } from "./model.ts";
 
@@ -39,10 +40,11 @@ export interface PreparedModel {
 export type Ties = readonly (readonly [copy: string, source: string])[];
 
 /** What the registry adds to a built model. */
-type Identity = Pick<
-  BaseModel,
-  "defaultTargets" | "headModules" | "looseTensors" | "architecture" | "modelType" | "renames"
->;
+type Identity = Adaptive &
+  Pick<
+    BaseModel,
+    "defaultTargets" | "headModules" | "looseTensors" | "architecture" | "modelType" | "renames"
+  >;
 
 /** A model of one task as its architecture's file builds it. */
 export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;

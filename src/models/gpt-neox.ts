@@ -91,7 +91,7 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     tied: c.tied,
     head,
     hidden: (ids, context: Context) => call(root, ops.embedding(context.tape, words, ids), context),
-    logits: (hidden, tape) => headLogits(tape, hidden, head),
+    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),
     release: () => rope.release(),

@@ -82,7 +82,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
     tied: c.tied,
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
-    logits: (hidden, tape) => headLogits(tape, hidden, head),
+    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };

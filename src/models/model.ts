@@ -1,5 +1,4 @@
 import type { HeadOptions } from "../autograd/loss.ts";
-import type { Tape } from "../autograd/tape.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "../nn/cache.ts";
@@ -7,6 +6,7 @@ import type { Context, Module } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
 import type { Renames } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
+import type { Adaptive } from "./adaptable.ts";
 
 /** What a model is for: which head it has, and which loss it is trained with. */
 export type Task = keyof ModelOf;
@@ -37,7 +37,7 @@ export const TASKS = Object.keys(NAMED) as readonly Task[];
 export type AnyModel = ModelOf[Task];
 
 /** What every model has. */
-export interface BaseModel<T extends string = Task> {
+export interface BaseModel<T extends string = Task> extends Adaptive {
   readonly task: T;
   readonly device: Device;
   readonly root: Module;
@@ -90,7 +90,7 @@ export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
   /** ids `[B, T]` → states `[B, T, hidden]` before the output layer. */
   hidden(ids: Tensor, context: Context): Tensor;
   /** States `[..., hidden]` → logits `[..., V]`. */
-  logits(hidden: Tensor, tape?: Tape): Tensor;
+  logits(hidden: Tensor, context?: Partial<Context>): Tensor;
 }
 
 /** A classifier of whole texts (logits `[N, C]`, a row for each document) or of each of their tokens (`[B, T, C]`). */
@@ -128,7 +128,7 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   /** ids, i32 or u32, `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */
   hidden(ids: Tensor, context: Context): Tensor;
   /** Hidden states `[..., hidden]` → logits `[..., V]`. */
-  logits(hidden: Tensor, tape?: Tape): Tensor;
+  logits(hidden: Tensor, context?: Partial<Context>): Tensor;
   /** A cache for generating `batchSize` sequences (1 unless given) of at most `capacity` tokens. */
   newCache(capacity: number, batchSize?: number): KvCache;
   /**

@@ -118,7 +118,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
     tied: c.tied,
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
-    logits: (hidden, tape) => headLogits(tape, hidden, head),
+    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };

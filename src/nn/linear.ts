@@ -1,6 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Leaf, Module } from "./module.ts";
+import { type Leaf, type Module, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x Wᵀ + b. The kind of module that LoRA adapts. */
@@ -17,6 +17,8 @@ export interface Linear extends Leaf {
   readonly bias: Tensor | undefined;
   /** The checkpoint stores the weight as `[in, out]` (`Conv1D` in transformers). */
   readonly fanInFanOut: boolean;
+  /** Weight and bias again, as every leaf has them. */
+  readonly tensors: { readonly weight: Tensor; readonly bias?: Tensor };
 }
 
 /** Options of {@link linear}. */
@@ -43,7 +45,7 @@ export function linear(
   const b = bias
     ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros", fresh })
     : undefined;
-  return {
+  const layer: Linear = {
     kind: "linear",
     path: weights.path,
     children: [],
@@ -53,9 +55,12 @@ export function linear(
     bias: b,
     fanInFanOut,
     tensors: { weight, ...(b && { bias: b }) },
-    forward: (x, { tape }) => ops.linear(tape, x, weight, { bias: b }),
-    forwardWith: ({ weight, bias }, x, { tape }) => ops.linear(tape, x, weight as Tensor, { bias }),
+    forward(x, context) {
+      const { weight, bias } = tensorsOf(layer, context);
+      return ops.linear(context.tape, x, weight, { bias });
+    },
   };
+  return layer;
 }
 
 /** Whether an adapter for linear layers can wrap this module. */

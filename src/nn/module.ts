@@ -23,6 +23,8 @@ export interface Context {
   watch?: ((module: Module, output: Tensor) => void) | undefined;
   /** Layers keep only their input and are run again by the backward pass. */
   checkpoint?: boolean | undefined;
+  /** The adapters that this pass goes through. A model's own functions put its list here where nothing is given. */
+  adapters?: Adaptation | undefined;
 }
 
 /** A piece of a model: a path in the checkpoint and a function of an activation. */
@@ -33,27 +35,37 @@ export interface Module {
   readonly children: readonly Module[];
   /** Children that compute from the same input. */
   readonly siblings?: Siblings;
-  /** Set by an adapter; see {@link Wrap}. */
-  wrap?: Wrap | undefined;
-  /** The module's own function, without any adapter. */
+  /** The module's own function, which no adapter wraps. */
   forward(x: Tensor, context: Context): Tensor;
 }
 
+/** The function of a module, or of one with adapters around it. */
+export type Forward = Module["forward"];
+
 /**
  * An adapter at one module: middleware around its function.
- * `next` runs the module itself; a wrap that can do better (a fused kernel) may compute from `site` instead.
+ * @param next the module with the adapters of the list before this one; `site.forward` itself where there are none, and
+ * then a wrap that can do better (a fused kernel) may compute from `site`'s tensors ({@link tensorsOf}) instead
  */
-export type Wrap = (
-  x: Tensor,
-  context: Context,
-  next: (x: Tensor, context: Context) => Tensor,
-  site: Module,
-) => Tensor;
+export type Wrap = (x: Tensor, context: Context, next: Forward, site: Module) => Tensor;
 
-/** Runs a module through its adapter, if it has one. The only way in which models run modules. */
+/** An adapter at modules of one input: computes the outputs of all of them, in order. */
+export type JointWrap = (x: Tensor, context: Context) => Tensor[];
+
+/** What an adapter does in a pass, or several of them in a row: looked up, never changed. */
+export interface Adaptation {
+  /** What surrounds the modules. */
+  readonly wraps: ReadonlyMap<Module, Wrap>;
+  /** What computes siblings together; such an adapter has a wrap at each of them, too. */
+  readonly joint: ReadonlyMap<Siblings, JointWrap>;
+  /** Tensors that modules compute with in place of their own: trained copies. */
+  readonly copies: ReadonlyMap<Leaf, LeafTensors>;
+}
+
+/** Runs a module through the adapters of the pass. The only way in which models run modules. */
 export function call(module: Module, x: Tensor, context: Context): Tensor {
-  const next = (x: Tensor, context: Context) => module.forward(x, context);
-  const y = module.wrap ? module.wrap(x, context, next, module) : next(x, context);
+  const wrap = context.adapters?.wraps.get(module);
+  const y = wrap ? wrap(x, context, module.forward, module) : module.forward(x, context);
   context.watch?.(module, y);
   return y;
 }
@@ -62,14 +74,14 @@ export function call(module: Module, x: Tensor, context: Context): Tensor {
 export interface Siblings {
   /** The modules, in the order of their outputs. */
   readonly members: readonly Module[];
-  /** Set by an adapter that computes them together: their outputs, in order. */
-  wrap?: ((x: Tensor, context: Context) => Tensor[]) | undefined;
 }
 
-/** Runs modules of the same input through their adapters. */
-export function callAll({ members, wrap }: Siblings, x: Tensor, context: Context): Tensor[] {
-  if (!wrap) return members.map((member) => call(member, x, context));
-  const ys = wrap(x, context);
+/** Runs modules of the same input through the adapters of the pass. */
+export function callAll(siblings: Siblings, x: Tensor, context: Context): Tensor[] {
+  const { members } = siblings;
+  const joint = context.adapters?.joint.get(siblings);
+  if (!joint) return members.map((member) => call(member, x, context));
+  const ys = joint(x, context);
   members.forEach((member, i) => {
     context.watch?.(member, ys[i] as Tensor);
   });
@@ -118,12 +130,19 @@ export function requireModel(where: string, model: { readonly root: Module }): v
   requireLive(where, model.root);
 }
 
-/** A module with tensors of its own, which can compute with others in their place: a trained copy, say. */
+/** A module's own tensors by their names in the checkpoint, such as `weight`. */
+export type LeafTensors = Readonly<Record<string, Tensor>>;
+
+/** A module with tensors of its own. Its function takes them from {@link tensorsOf}, since a pass may have others. */
 export interface Leaf extends Module {
-  /** By their names in the checkpoint, such as `weight`. */
-  readonly tensors: Readonly<Record<string, Tensor>>;
-  /** The module's function with these tensors. */
-  forwardWith(tensors: Readonly<Record<string, Tensor>>, x: Tensor, context: Context): Tensor;
+  /** The module's own, frozen or not. */
+  readonly tensors: LeafTensors;
+}
+
+/** The tensors that a module computes with in this pass: its own, or trained copies of them. */
+export function tensorsOf<L extends Leaf>(leaf: L, { adapters }: Pick<Context, "adapters">): L["tensors"] {
+  const copies = adapters?.copies.get(leaf);
+  return copies ? { ...leaf.tensors, ...copies } : leaf.tensors;
 }
 
 /** Whether a module owns tensors. */

@@ -3,18 +3,20 @@ import type { Tape } from "../autograd/tape.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LayerNormOptions } from "../kernels/layer-norm.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
-import type { Context, Leaf, Module } from "./module.ts";
+import { type Context, type Leaf, type Module, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** A norm that can take the residual connection before it into its own pass. */
 export interface Norm extends Leaf {
+  /** `[size]` f32 */
+  readonly tensors: { readonly weight: Tensor };
   /** sum = x + branch, and the norm of the sum. */
   ofSum(x: Tensor, branch: Tensor, context: Context): { sum: Tensor; y: Tensor };
 }
 
-/** Whether a module is a norm with a fused sum, and no adapter wants to see its input. */
-export function takesSum(module: Module | undefined): module is Norm {
-  return module !== undefined && !module.wrap && "ofSum" in module;
+/** Whether a module is a norm with a fused sum, and no adapter of the pass wants to see its input. */
+export function takesSum(module: Module | undefined, { adapters }: Context): module is Norm {
+  return module !== undefined && "ofSum" in module && !adapters?.wraps.has(module);
 }
 
 /** RMSNorm over the last axis, of `size` features. */
@@ -23,14 +25,15 @@ export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions)
     storage: "f32",
     init: options.offset ? "zeros" : "ones",
   });
-  return {
+  const norm: Norm = {
     path: weights.path,
     children: [],
     tensors: { weight },
-    forward: (x, { tape }) => ops.rmsNorm(tape, x, weight, options),
-    forwardWith: ({ weight }, x, { tape }) => ops.rmsNorm(tape, x, weight as Tensor, options),
-    ofSum: (x, branch, { tape }) => ops.rmsNormOfSum(tape, x, branch, weight, options),
+    forward: (x, context) => ops.rmsNorm(context.tape, x, tensorsOf(norm, context).weight, options),
+    ofSum: (x, branch, context) =>
+      ops.rmsNormOfSum(context.tape, x, branch, tensorsOf(norm, context).weight, options),
   };
+  return norm;
 }
 
 /** LayerNorm over the last axis, of `size` features, with weight and bias. */
@@ -41,14 +44,14 @@ export function layerNorm(
 ): Leaf {
   const weight = weights.tensor("weight", [size], { storage: "f32", init: "ones", fresh });
   const bias = weights.tensor("bias", [size], { storage: "f32", init: "zeros", fresh });
-  return {
+  const norm = {
     path: weights.path,
     children: [],
     tensors: { weight, bias },
-    forward: (x, { tape }) => ops.layerNorm(tape, x, { weight, bias }, options),
-    forwardWith: (tensors, x, { tape }) =>
-      ops.layerNorm(tape, x, tensors as { weight: Tensor; bias: Tensor }, options),
+    forward: (x: Tensor, context: Context): Tensor =>
+      ops.layerNorm(context.tape, x, tensorsOf(norm, context), options),
   };
+  return norm;
 }
 
 /** x / ‖x‖, row by row: RMSNorm with the weight 1/√cols, since ‖x‖ = √cols · √mean(x²). A row of zeros stays. */

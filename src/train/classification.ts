@@ -140,13 +140,22 @@ function textLogits(
 }
 
 function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
-  { device, root, labels: labelNames }: Pick<ImageClassifier, "device" | "root" | "labels">,
-  parts: Omit<ClassifierObjective<Item, B>, "device" | "root" | "labelNames" | "labelsOf" | "loss">,
+  {
+    device,
+    root,
+    adapters,
+    labels: labelNames,
+  }: Pick<ImageClassifier, "device" | "root" | "adapters" | "labels">,
+  parts: Omit<
+    ClassifierObjective<Item, B>,
+    "device" | "root" | "adapters" | "labelNames" | "labelsOf" | "loss"
+  >,
 ): ClassifierObjective<Item, B> {
   return {
     ...parts,
     device,
     root,
+    adapters,
     labelNames,
     labelsOf: ({ labels }) => labels,
     loss: (batch, context, scale) =>

@@ -44,12 +44,13 @@ export function contrastive(
   checkOptions("contrastive", options, RULES);
   checkModel("contrastive", model);
   const { scale: logitScale = SCALE } = options;
-  const { device, root, config } = model;
+  const { device, root, adapters, config } = model;
   const problemOf = ({ first, second }: TextPair) =>
     idsProblem(first, config, "first") ?? idsProblem(second, config, "second");
   return {
     device,
     root,
+    adapters,
     problemOf,
     lengthOf: ({ first, second }) => first.length + second.length,
     collate(items) {

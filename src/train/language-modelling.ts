@@ -12,7 +12,7 @@ import { inRows, type Objective } from "./objective.ts";
 /** Predicting each labelled token from those before it. */
 export function languageModelling(model: LanguageModel): Objective<Sequence, Batch> {
   checkModel("languageModelling", model);
-  const { device, root, config, head, headOptions } = model;
+  const { device, root, adapters, config, head, headOptions } = model;
   // A row's last token is predicted and predicts nothing, so that it may be one more than the model has positions.
   const limits = { ...config, maxPositions: config.maxPositions + 1 };
   const anyLength = { ...config, maxPositions: Number.POSITIVE_INFINITY };
@@ -21,6 +21,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   return {
     device,
     root,
+    adapters,
     problemOf,
     lengthOf,
     ...inRows({ problemOf }, (rows) => collateRows(rows.map((row) => row.map(predictable)))),
@@ -54,11 +55,12 @@ export function maskedLanguageModelling(
   mask?: (item: LabelledTokens, random: Random) => LabelledTokens,
 ): Objective<LabelledTokens, Batch> {
   checkModel("maskedLanguageModelling", model);
-  const { device, root, config, head, headOptions } = model;
+  const { device, root, adapters, config, head, headOptions } = model;
   const problemOf = (item: LabelledTokens) => tokensProblem(item, config, head);
   return {
     device,
     root,
+    adapters,
     // A mask gives the labels; what it makes is checked when it is made.
     problemOf: mask ? ({ inputIds }) => idsProblem(inputIds, config) : problemOf,
     lengthOf,

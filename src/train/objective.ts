@@ -1,12 +1,13 @@
 import { checkItems, type ItemJudge } from "../data/check-items.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { AdapterList } from "../nn/adapter-list.ts";
 import { type Context, type Module, requireLive } from "../nn/module.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
 /** What a pass decides; the batch adds where its tokens stand. */
-export type PassContext = Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch">;
+export type PassContext = Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch" | "adapters">;
 
 /** What every batch counts. */
 export interface Counted {
@@ -22,6 +23,8 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   readonly device: Device;
   /** The model's modules: parameters of an adapter on another are refused. Absent where there are none to compare. */
   readonly root?: Module | undefined;
+  /** The adapters that its passes go through: parameters of another one are refused. */
+  readonly adapters?: AdapterList | undefined;
   /** Puts the items of a micro-batch together; `random` belongs to this micro-batch alone. */
   collate(items: readonly Item[], random: Random): B;
   /** Tokens of an item. Absent where all are alike, as images are. */

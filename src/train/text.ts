@@ -68,7 +68,7 @@ export async function* train(
   checkOptions("train", options, TRAIN_RULES);
   requireModel("train", model);
   checkOptions("train", { adapter }, { adapter: TRAINABLE });
-  requireTrainable("train", adapter.parameters, model.root);
+  requireTrainable("train", adapter.parameters, model);
   const { sequences, report, nameRow, maxLength } = tokenize(model, examples, options);
   options.onData?.(report);
   const settings = { ...pickOptions(options, TRAINER_RULES), nameRow, maxLength };

@@ -187,7 +187,7 @@ export async function* trainObjective<Item, B extends Counted>(
   requireObjective("train", objective);
   checkItems("train", items, objective, splitsItems(options.packing));
   if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
-  requireTrainable("train", parameters, objective.root);
+  requireTrainable("train", parameters, objective);
   if (options.groupByLength) checkGroups(objective, options);
   if (options.packing) {
     const { objective: packed, packs, nameRow } = packRun(objective, items, options);

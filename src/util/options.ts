@@ -126,11 +126,11 @@ export function text(...aliases: string[]): Rule {
 }
 
 /** A text with something in it. */
-export function words(): Rule {
+export function words(...aliases: string[]): Rule {
   return {
     wanted: "a text",
     accepts: (value) => typeof value === "string" && value.trim() !== "",
-    aliases: [],
+    aliases,
   };
 }
 

@@ -19,7 +19,7 @@ async function identityBranches(options: LoraOptions) {
   const X = floats(model.device, x, [4, WIDTH]);
   return async (layer: number, training: boolean, seed: number) => {
     const { module } = adapter.sites[layer]!;
-    const context = { ...contextOf(X), training, seed };
+    const context = { ...contextOf(X), training, seed, adapters: model.adapters.active };
     const [adapted, base] = [call(module, X, context), module.forward(X, context)];
     const [y, y0] = [await adapted.read(), await base.read()];
     return y.map((value, i) => Math.round(value - y0[i]!));

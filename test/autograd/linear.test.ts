@@ -129,3 +129,21 @@ test("a frozen layer hands on the gradient of x and computes no other", async ()
   const { t, gradients } = await run(["x"], all);
   expect([...gradients.keys()]).toEqual([t.x]);
 });
+
+test("a weight that was computed for the pass lives until its gradient has been", async () => {
+  const device = await testDevice();
+  const t = Object.fromEntries(
+    ["x", "W0", "A", "B0"].map((name) => [name, floats(device, values[name]!, shapes[name]!)]),
+  ) as Record<Name, Tensor>;
+  const gradientOf = async (weightOf: (tape: Tape) => Tensor) => {
+    const tape = new Tape();
+    tape.watch(t.x!);
+    const branch = { A: t.A!.slice(0, 4), scale: SCALE, dropout: 0, seed: 0 };
+    const y = scoped(device, () => ops.linear(tape, t.x!, weightOf(tape), { B: t.B0!, lora: branch }));
+    leaveNaN(device); // takes the memory of what the scope has freed
+    const dy = floats(device, randomValues(y.size, 9), y.shape);
+    return tape.backward(y, dy).get(t.x!)!.read();
+  };
+  const stored = await gradientOf(() => t.W0!);
+  expect(await gradientOf((tape) => ops.scale(tape, ops.scale(tape, t.W0!, 2), 0.5))).toEqual(stored);
+});

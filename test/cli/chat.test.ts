@@ -15,8 +15,7 @@ const cli = useCli();
 const folder = mkdtempSync(join(tmpdir(), "chat-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const speaker = (name: string, isTuned = true): Speaker =>
-  ({ name, adapter: isTuned ? { enable: () => {} } : undefined }) as Speaker;
+const speaker = (name: string, isTuned = true): Speaker => ({ name, isTuned }) as Speaker;
 const SPEAKERS = [speaker("base", false), speaker("one"), speaker("two")];
 const active = ({ active }: Chat) => active.map(({ name }) => name);
 
@@ -88,11 +87,10 @@ describe("commands", () => {
 test("a question that the model has no place for is dropped, and the next is answered", async () => {
   const model = await openTestModel(BUNDLED_MODEL);
   const chatTemplates = new Map([["default", { source: CHAT_TEMPLATE, place: "t.jinja" }]]);
-  const enabled: boolean[] = [];
   const tuned = {
     name: "tuned",
     model: { ...model, chatTemplates },
-    adapter: { enable: (on: boolean) => enabled.push(on) },
+    isTuned: true,
   };
   const chat = beginChat([tuned]);
   const put = async (question: string, maxNewTokens: number) => {
@@ -103,7 +101,7 @@ test("a question that the model has no place for is dropped, and the next is ans
   expect(await put("Anna ".repeat(300), 3)).toMatchObject([
     { piece: "", ending: { kind: "too-long", positions: 256 } },
   ]);
-  expect([chat.messages, enabled]).toEqual([[], [true, false]]);
+  expect(chat.messages).toEqual([]);
   expect((await put("Where is Anna?", 3)).at(-1)).toMatchObject({ ending: { kind: "cut" } });
   expect(chat.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
   const before = chat.messages;
@@ -117,7 +115,6 @@ test("a question that the model has no place for is dropped, and the next is ans
   chat.messages = [];
   for await (const { piece } of ask(chat, "Who was it?", { maxNewTokens: 20 })) if (piece !== "") break;
   expect(chat.messages[1]?.content).toMatch(/^\S/); // an answer that was stopped stays
-  expect(enabled.at(-1)).toBe(false);
 });
 
 test("an adapter that is given twice is refused before anything is loaded", async () => {

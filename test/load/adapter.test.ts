@@ -198,7 +198,7 @@ describe("attach", () => {
       /"query" matches no module[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
     );
     attach(model, lora());
-    expect(() => attach(model, lora())).toThrow("already has an adapter");
+    expect(() => attach(model, lora())).toThrow('the model has an adapter "default" already');
   });
 
   test("release puts the base model back and frees the memory", async () => {

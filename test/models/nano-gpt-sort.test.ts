@@ -4,7 +4,7 @@ import { lora } from "../../src/adapters/lora.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
 import { argmax } from "../../src/kernels/sampling.ts";
 import type { Model } from "../../src/load/model.ts";
-import { call } from "../../src/nn/module.ts";
+import { call, type Module } from "../../src/nn/module.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { relativeNormError } from "../support/compare.ts";
 import { contextOf } from "../support/context.ts";
@@ -56,13 +56,12 @@ describe.skipIf(!folder)("nano-gpt-sort", { timeout: 600_000 }, () => {
 
     let block0: Tensor | undefined;
     const [first] = model.root.children;
-    first!.wrap = (x, context, next) => {
-      block0 ??= next(x, context);
-      model.device.memory.hold(block0.storage);
-      return block0;
+    const watch = (module: Module, output: Tensor) => {
+      if (module !== first) return;
+      model.device.memory.hold(output.storage);
+      block0 = output;
     };
-    model.hidden(ids, context);
-    first!.wrap = undefined;
+    model.hidden(ids, { ...context, watch });
     expect(relativeNormError(await block0!.read(), golden.block0.flat(2))).toBeLessThan(2e-6);
     expect(call(first!, last, context).shape).toEqual([3, 11, 48]);
   });

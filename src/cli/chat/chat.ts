@@ -26,7 +26,7 @@ export type Said = { readonly speaker: Speaker; readonly piece: string; readonly
 
 /** Begins a chat: the adapters answer, or the model where there are none. */
 export function beginChat(speakers: readonly Speaker[], system?: string): Chat {
-  const tuned = speakers.filter(({ adapter }) => adapter !== undefined);
+  const tuned = speakers.filter(({ isTuned }) => isTuned);
   return {
     speakers,
     active: tuned.length > 0 ? tuned : speakers,
@@ -36,7 +36,7 @@ export function beginChat(speakers: readonly Speaker[], system?: string): Chat {
 
 /** Whose answers the chat goes on with: the first adapter's that answers, else the model's. */
 export function leader({ active }: Chat): Speaker | undefined {
-  return active.find(({ adapter }) => adapter !== undefined) ?? active[0];
+  return active.find(({ isTuned }) => isTuned) ?? active[0];
 }
 
 /**
@@ -78,11 +78,10 @@ async function* speak(
   messages: readonly Message[],
   options: GenerateOptions,
 ): AsyncGenerator<Said> {
-  const { model, adapter } = speaker;
+  const { model } = speaker;
   const { counted, counts } = countTokens(model);
   const { maxPositions: positions } = model.config;
   let begun = false;
-  adapter?.enable(true);
   try {
     for await (const text of generate(counted, { messages }, options)) {
       const piece: string = begun ? text : text.trimStart();
@@ -96,8 +95,6 @@ async function* speak(
     const ending: Ending = isTooLong ? { kind: "too-long", tokens, positions } : { kind: "refused", error };
     yield { speaker, piece: "", ending };
     return;
-  } finally {
-    adapter?.enable(false);
   }
   const isFull = counts.prompt + counts.generated >= positions;
   const isCut = counts.generated >= (options.maxNewTokens ?? Number.POSITIVE_INFINITY);

@@ -49,7 +49,7 @@ export async function runCommand(chat: Chat, line: string): Promise<readonly str
 }
 
 function toggleBase(chat: Chat): readonly string[] {
-  const isBase = ({ adapter }: Speaker) => adapter === undefined;
+  const isBase = ({ isTuned }: Speaker) => !isTuned;
   const wanted = chat.active.some(isBase)
     ? chat.active.filter((speaker) => !isBase(speaker))
     : [...chat.speakers.filter(isBase), ...chat.active];
@@ -57,9 +57,9 @@ function toggleBase(chat: Chat): readonly string[] {
 }
 
 function chooseAdapters(chat: Chat, words: string): readonly string[] {
-  const tuned = chat.speakers.filter(({ adapter }) => adapter !== undefined);
+  const tuned = chat.speakers.filter(({ isTuned }) => isTuned);
   if (words === "") return describeSpeakers(chat);
-  const base = chat.active.filter(({ adapter }) => adapter === undefined);
+  const base = chat.active.filter(({ isTuned }) => !isTuned);
   if (words === "all") return activate(chat, [...base, ...tuned]);
   if (words === "none") return activate(chat, base);
   const names = words.split(/[\s,]+/).filter(Boolean);

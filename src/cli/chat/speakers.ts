@@ -1,4 +1,3 @@
-import type { Adapter } from "../../adapters/adapter.ts";
 import { templateChooser } from "../../data/chat/chat-template.ts";
 import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
 import { fail } from "../../util/fail.ts";
@@ -9,10 +8,10 @@ import { type ModelSettings, openCliAdapter, openCliModel } from "../open.ts";
 export interface Speaker {
   /** `base`, or what the adapter is called. */
   readonly name: string;
-  /** The model, with the chat templates that count for this speaker. */
+  /** The model with this speaker's adapter, if it has one, and the chat templates that count for it. */
   readonly model: LoadedModel<"causal-lm">;
-  /** Off, but while it answers: one adapter is on the model at a time. Undefined for the model as it is. */
-  readonly adapter: Pick<Adapter, "enable"> | undefined;
+  /** It answers through an adapter. */
+  readonly isTuned: boolean;
 }
 
 /** What the model without an adapter is called. */
@@ -25,7 +24,7 @@ export interface SpeakerSettings extends ModelSettings {
 }
 
 /**
- * Loads a model and its adapters, which are off then.
+ * Loads a model and its adapters.
  * @returns the model as it is, and behind it one speaker for each adapter
  * @throws LoraError as loading does, for an adapter that is named twice, and where a speaker has no chat template
  */
@@ -38,14 +37,14 @@ export async function openSpeakers(
   const { model: base } = await openCliModel(settings, note);
   const tuned: Speaker[] = [];
   for (const [i, reference] of references.entries()) {
-    const opened = await openCliAdapter(base, { reference, revision: undefined, token, verify }, note);
-    opened.adapter.enable(false);
-    tuned.push({ name: names[i] as string, adapter: opened.adapter, model: opened.model });
+    const own = base.withAdapters([]);
+    const { model } = await openCliAdapter(own, { reference, revision: undefined, token, verify }, note);
+    tuned.push({ name: names[i] as string, model, isTuned: true });
   }
   // A model that never saw a chat is asked as its adapters are.
   const chatTemplates = base.chatTemplates.size > 0 ? base.chatTemplates : tuned[0]?.model.chatTemplates;
   const plain = { ...base, chatTemplates: chatTemplates ?? base.chatTemplates };
-  const speakers = [{ name: BASE, model: plain, adapter: undefined }, ...tuned];
+  const speakers = [{ name: BASE, model: plain, isTuned: false }, ...tuned];
   return Promise.all(speakers.map((speaker) => withTemplate(speaker, choice)));
 }
 

@@ -1,0 +1,112 @@
+import { fail } from "../util/fail.ts";
+import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
+
+/** An adapter as a model knows it: what it does in a pass, and whether it still can. */
+export interface NamedAdaptation extends Adaptation {
+  /** What it is called, in messages and among the adapters of a model. */
+  readonly name: string;
+  /** Its memory has been freed. */
+  readonly released: boolean;
+}
+
+/**
+ * The adapters that a model's passes go through, in order: the first is nearest the module, each later one sees what
+ * those before it give. Deltas of LoRA add up so, as those of PEFT's active adapters do.
+ */
+export class AdapterList {
+  #all: readonly NamedAdaptation[] = [];
+  /** What they do together: settled when the list changes, so that a pass only looks it up. */
+  #together: Adaptation = NOTHING;
+
+  /** @throws LoraError where two are of one name, or train the same tensor whole */
+  constructor(adapters: readonly NamedAdaptation[] = []) {
+    this.#set(adapters);
+  }
+
+  /** The adapters, nearest the modules first. */
+  get all(): readonly NamedAdaptation[] {
+    return this.#all;
+  }
+
+  /** What the adapters of a pass do. @throws LoraError where one of them was released */
+  get active(): Adaptation {
+    const gone = this.#all.find(({ released }) => released);
+    if (gone) fail("adapter", `${gone.name} was released`, "leave it out, or attach a new one");
+    return this.#together;
+  }
+
+  /** Whether passes go through this adapter. */
+  has(adapter: NamedAdaptation): boolean {
+    return this.#all.includes(adapter);
+  }
+
+  /** Puts an adapter behind the others. @throws LoraError as the constructor does */
+  add(adapter: NamedAdaptation): void {
+    if (!this.has(adapter)) this.#set([...this.#all, adapter]);
+  }
+
+  /** Takes an adapter off; the others stay. */
+  remove(adapter: NamedAdaptation): void {
+    this.#set(this.#all.filter((other) => other !== adapter));
+  }
+
+  #set(adapters: readonly NamedAdaptation[]): void {
+    checkNames(adapters);
+    this.#together = compose(adapters);
+    this.#all = adapters;
+  }
+}
+
+const NOTHING: Adaptation = { wraps: new Map(), joint: new Map(), copies: new Map() };
+
+function checkNames(adapters: readonly NamedAdaptation[]): void {
+  const twice = adapters.find(({ name }, i) => adapters.some((other, j) => j < i && other.name === name));
+  if (!twice) return;
+  const help = "give each a name of its own, or take the other off first";
+  fail("adapter", `${JSON.stringify(twice.name)} is the name of two adapters`, help);
+}
+
+/** What adapters do one around the other. */
+function compose(adapters: readonly NamedAdaptation[]): Adaptation {
+  if (adapters.length <= 1) return adapters[0] ?? NOTHING;
+  const wraps = new Map<Module, Wrap[]>();
+  for (const adapter of adapters) {
+    for (const [module, wrap] of adapter.wraps) wraps.set(module, [...(wraps.get(module) ?? []), wrap]);
+  }
+  return {
+    wraps: new Map([...wraps].map(([module, all]) => [module, nested(all)])),
+    joint: new Map(
+      adapters.flatMap(({ joint }) => [...joint].filter(([siblings]) => isAlone(siblings, wraps))),
+    ),
+    copies: joinCopies(adapters),
+  };
+}
+
+/** The later wraps around the earlier ones. */
+function nested(wraps: readonly Wrap[]): Wrap {
+  const [only] = wraps;
+  if (only && wraps.length === 1) return only;
+  return (x, context, next, site) =>
+    wraps.reduce<Forward>((inner, wrap) => (x, context) => wrap(x, context, inner, site), next)(x, context);
+}
+
+/** Whether no member has a second adapter, so that what computes them together is all there is. */
+function isAlone({ members }: Siblings, wraps: ReadonlyMap<Module, readonly Wrap[]>): boolean {
+  return members.every((member) => (wraps.get(member)?.length ?? 0) <= 1);
+}
+
+function joinCopies(adapters: readonly NamedAdaptation[]): Map<Leaf, LeafTensors> {
+  const joined = new Map<Leaf, LeafTensors>();
+  for (const { copies, name } of adapters) {
+    for (const [leaf, tensors] of copies) {
+      const before = joined.get(leaf) ?? {};
+      const twice = Object.keys(tensors).find((tensor) => Object.hasOwn(before, tensor));
+      if (twice !== undefined) {
+        const got = `${leaf.path}.${twice} is trained whole by ${name} and by another adapter of the list`;
+        fail("adapter", got, "a tensor has one trained copy at a time: leave one of them out");
+      }
+      joined.set(leaf, { ...before, ...tensors });
+    }
+  }
+  return joined;
+}
