@@ -1,7 +1,7 @@
 import { open, stat } from "node:fs/promises";
 import type { DataFile } from "../data/files/data-file.ts";
 import { fail } from "../util/fail.ts";
-import { readRange } from "./node-files.ts";
+import { readRanges } from "./node-files.ts";
 
 const PIECE_BYTES = 2 ** 22;
 
@@ -12,7 +12,7 @@ export async function nodeDataFile(path: string): Promise<DataFile> {
     name: path,
     size: found.isFile() ? found.size : undefined,
     pieces: () => filePieces(path),
-    read: (start, end) => readRange(path, start, end),
+    read: (parts) => readRanges(path, parts, found),
   };
 }
 

@@ -1,11 +1,12 @@
-import { lstat, open, readdir, readlink, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { ByteRange } from "../data/files/data-file.ts";
 import { checkRange, type FileSource, failMissing, leavesFolder } from "../io/files/files.ts";
 import { fail } from "../util/fail.ts";
 import { OWN_PREFIX } from "./node-folders/folder-changes.ts";
 import { awaitOneState } from "./node-folders/folder-lock.ts";
 
-const AGAIN = "read the folder again when nothing writes to it";
+const AGAIN = "read it again when nothing writes to it";
 
 /** Longest single read: Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 2 ** 30;
@@ -67,7 +68,7 @@ function stateKeeper(folder: string): (file: string) => Promise<FileState | unde
 }
 
 /** What tells a file from another one that has taken its place. */
-interface FileState {
+export interface FileState {
   readonly size: number;
   readonly ino: number;
   readonly mtimeMs: number;
@@ -113,22 +114,38 @@ export async function readRange(
   end: number,
   seen?: FileState,
 ): Promise<Uint8Array> {
+  const [bytes] = await readRanges(file, [{ start, end }], seen);
+  return bytes as Uint8Array;
+}
+
+/** The same of several parts, for which the file is opened once. */
+export async function readRanges(
+  file: string,
+  ranges: readonly ByteRange[],
+  seen?: FileState,
+): Promise<Uint8Array[]> {
   const handle = await open(file, "r").catch((error) => {
     if (seen && noneIfMissing(error) === undefined) requireSame(file, seen, undefined);
     throw error;
   });
   try {
     if (seen) requireSame(file, seen, await handle.stat());
-    const bytes = new Uint8Array(end - start);
-    let at = 0;
-    while (at < bytes.length) {
-      const length = Math.min(bytes.length - at, MAX_READ_BYTES);
-      const { bytesRead } = await handle.read(bytes, at, length, start + at);
-      if (bytesRead === 0) fail(file, `the file ends at byte ${start + at}, expected at least ${end}`, AGAIN);
-      at += bytesRead;
-    }
-    return bytes;
+    const parts: Uint8Array[] = [];
+    for (const range of ranges) parts.push(await readPart(handle, file, range));
+    return parts;
   } finally {
     await handle.close();
   }
+}
+
+async function readPart(handle: FileHandle, file: string, { start, end }: ByteRange): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end - start);
+  let at = 0;
+  while (at < bytes.length) {
+    const length = Math.min(bytes.length - at, MAX_READ_BYTES);
+    const { bytesRead } = await handle.read(bytes, at, length, start + at);
+    if (bytesRead === 0) fail(file, `the file ends at byte ${start + at}, expected at least ${end}`, AGAIN);
+    at += bytesRead;
+  }
+  return bytes;
 }

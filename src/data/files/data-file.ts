@@ -6,8 +6,17 @@ export interface DataFile {
   readonly size: number | undefined;
   /** All bytes from the first on, in pieces of any length. */
   pieces(): AsyncIterable<Uint8Array>;
-  /** The bytes [start, end), which lie inside the file. */
-  read(start: number, end: number): Promise<Uint8Array>;
+  /**
+   * The bytes of parts, which lie inside the file.
+   * @throws LoraError where the file has changed since it was opened
+   */
+  read(parts: readonly ByteRange[]): Promise<Uint8Array[]>;
+}
+
+/** The bytes from `start` until before `end`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** A file that a page was given, or bytes in memory. */
@@ -16,7 +25,10 @@ export function blobFile(name: string, blob: Blob): DataFile {
     name,
     size: blob.size,
     pieces: () => blobPieces(blob),
-    read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
+    read: (parts) =>
+      Promise.all(
+        parts.map(async ({ start, end }) => new Uint8Array(await blob.slice(start, end).arrayBuffer())),
+      ),
   };
 }
 

@@ -5,6 +5,8 @@ import { MAX_ROW_CHARACTERS } from "./text-pieces.ts";
 export interface JsonPart {
   readonly text: string;
   readonly line: number;
+  /** Characters of the whole text until the end of this one. */
+  readonly end: number;
 }
 
 const [QUOTE, BACKSLASH, COMMA, RETURN, NEWLINE] = [0x22, 0x5c, 0x2c, 0x0d, 0x0a];
@@ -28,6 +30,8 @@ export class JsonSplitter {
   #beginLine: number | undefined;
   #parts = 0;
   #isOver = false;
+  /** Characters of the pieces before. */
+  #before = 0;
 
   /** @param isList whether it is one list, or objects one after another */
   constructor(label: string, isList: boolean) {
@@ -59,10 +63,12 @@ export class JsonSplitter {
       }
       const ended = this.#take(code);
       if (ended === undefined) continue;
-      yield* this.#part(piece.slice(start, ended === "with" ? at + 1 : at));
+      const end = ended === "with" ? at + 1 : at;
+      yield* this.#part(piece.slice(start, end), this.#before + end);
       start = at + 1;
     }
     this.#keep(piece.slice(start));
+    this.#before += piece.length;
   }
 
   /** @throws LoraError where the list, or an object, does not end */
@@ -90,10 +96,10 @@ export class JsonSplitter {
     return undefined;
   }
 
-  *#part(rest: string): Generator<JsonPart> {
+  *#part(rest: string, end: number): Generator<JsonPart> {
     this.#keep(rest);
     const isNone = this.#beginLine === undefined && this.#isOver && this.#parts === 0; // []
-    if (!isNone) yield { text: this.#begun.join(""), line: this.#beginLine ?? this.#line };
+    if (!isNone) yield { text: this.#begun.join(""), line: this.#beginLine ?? this.#line, end };
     this.#parts++;
     this.#begun = [];
     this.#size = 0;

@@ -28,7 +28,8 @@ export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
     async slice(start, end = size) {
       const isInside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end;
       if (!isInside || end > size) throw new Error(`bytes ${start} to ${end} of ${size} are wanted`);
-      return (await file.read(start, end)).buffer as ArrayBuffer;
+      const [bytes] = await file.read([{ start, end }]);
+      return bytes?.buffer as ArrayBuffer;
     },
   };
   const metadata = await inParquet(name, () => parquetMetadataAsync(buffer));

@@ -8,25 +8,48 @@ const ROW_CHARACTERS = 2 ** 16;
  * windows of tokens. None is empty or blank.
  */
 export class PlainTextRows implements RowParser {
+  readonly #parts = new TextParts();
+
+  *push(piece: string): Generator<Row> {
+    yield* rowsOf(this.#parts.push(piece));
+  }
+
+  *end(): Generator<Row> {
+    yield* rowsOf(this.#parts.end());
+  }
+}
+
+function* rowsOf(parts: Iterable<TextPart>): Generator<Row> {
+  for (const { text, line } of parts) if (text.trim() !== "") yield { line, values: { text } };
+}
+
+/** A part of a text, and the line on which it begins. */
+export interface TextPart {
+  readonly text: string;
+  readonly line: number;
+}
+
+/** Cuts a text that comes in pieces into parts, which together are all of it but for the byte-order mark. */
+export class TextParts {
   #begun = "";
   #line = 1;
   #isStart = true;
 
-  *push(piece: string): Generator<Row> {
+  *push(piece: string): Generator<TextPart> {
     this.#begun += this.#isStart ? piece.replace(/^\uFEFF/, "") : piece;
     this.#isStart = false;
-    while (this.#begun.length >= 1.5 * ROW_CHARACTERS) yield* this.#row(cutAt(this.#begun));
+    while (this.#begun.length >= 1.5 * ROW_CHARACTERS) yield this.#part(cutAt(this.#begun));
   }
 
-  *end(): Generator<Row> {
-    if (this.#begun !== "") yield* this.#row(this.#begun.length);
+  *end(): Generator<TextPart> {
+    if (this.#begun !== "") yield this.#part(this.#begun.length);
   }
 
-  *#row(end: number): Generator<Row> {
-    const text = this.#begun.slice(0, end);
-    if (text.trim() !== "") yield { line: this.#line, values: { text } };
-    this.#line += text.match(/\r\n?|\n/g)?.length ?? 0;
+  #part(end: number): TextPart {
+    const part = { text: this.#begun.slice(0, end), line: this.#line };
+    this.#line += part.text.match(/\r\n?|\n/g)?.length ?? 0;
     this.#begun = this.#begun.slice(end);
+    return part;
   }
 }
 

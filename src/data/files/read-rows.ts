@@ -1,5 +1,5 @@
 import { fail } from "../../util/fail.ts";
-import { CsvRows } from "../rows/csv.ts";
+import { CsvRows, type Delimiter } from "../rows/csv.ts";
 import { JsonRows } from "../rows/json-lines.ts";
 import type { Row, RowNamer, RowParser } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
@@ -37,12 +37,34 @@ export interface RowSource {
  * @throws LoraError while it is read where it is cut off, damaged or something else
  */
 export async function openRows(file: DataFile): Promise<RowSource> {
+  const { name } = file;
+  const opened = await openBytes(file);
+  const { format, nameOf } = opened;
+  if (format === "parquet") return { format, groups: parquetRows(file), nameOf };
+  return { format, groups: parsed(textPieces(opened.bytes, name), parserOf(format, name)), nameOf };
+}
+
+/** What a file is, and its bytes as they are to be read. */
+export type OpenedBytes = { readonly nameOf: RowNamer } & (
+  | { readonly format: "parquet" }
+  | {
+      readonly format: TextFormat;
+      /** Unpacked; who does not take them closes them. */
+      readonly bytes: AsyncIterable<Uint8Array>;
+      readonly isPacked: boolean;
+      close(): Promise<void>;
+    }
+);
+
+type TextFormat = Exclude<RowFormat, "parquet">;
+
+/** What a file is: the content tells Parquet and gzip. */
+export async function openBytes(file: DataFile): Promise<OpenedBytes> {
   const { head, pieces, close } = await peek(file.pieces());
   const { name } = file;
-  const byLine: RowNamer = (line) => `${name}:${line}`;
   if (isParquet(head)) {
     await close();
-    return { format: "parquet", groups: parquetRows(file), nameOf: (row) => `${name}: row ${row}` };
+    return { format: "parquet", nameOf: (row) => `${name}: row ${row}` };
   }
   const format = formatOf(name) ?? "json";
   if (format === "parquet") {
@@ -50,8 +72,9 @@ export async function openRows(file: DataFile): Promise<RowSource> {
     const what = "is no Parquet file: it does not begin with PAR1";
     return fail(name, what, "download or write it again, without gzip around it");
   }
-  const bytes = isGzip(head) ? unpacked(file.name, pieces) : pieces;
-  return { format, groups: parsed(textPieces(bytes, name), parserOf(format, name)), nameOf: byLine };
+  const isPacked = isGzip(head);
+  const bytes = isPacked ? unpacked(name, pieces) : pieces;
+  return { format, bytes, isPacked, close, nameOf: (line) => `${name}:${line}` };
 }
 
 /** What a file's ending says of its content. */
@@ -60,9 +83,14 @@ export function formatOf(name: string): RowFormat | undefined {
   return ENDINGS[/\.[^./\\]*$/.exec(plain)?.[0] ?? ""];
 }
 
-function parserOf(format: Exclude<RowFormat, "parquet">, name: string): RowParser {
+function parserOf(format: TextFormat, name: string): RowParser {
   if (format === "txt") return new PlainTextRows();
-  return format === "json" ? new JsonRows(name) : new CsvRows(name, format === "tsv" ? "\t" : ",");
+  return format === "json" ? new JsonRows(name) : new CsvRows(name, delimiterOf(format));
+}
+
+/** What stands between the cells of a table, unless its first line shows another one. */
+export function delimiterOf(format: "csv" | "tsv"): Delimiter {
+  return format === "tsv" ? "\t" : ",";
 }
 
 async function* parsed(pieces: AsyncIterable<string>, parser: RowParser): AsyncGenerator<Iterable<Row>> {

@@ -30,7 +30,8 @@ export async function* textPieces(bytes: AsyncIterable<Uint8Array>, label: strin
 /** The first piece tells what a file is: it has as much of it as that takes. */
 const HEAD_BYTES = 4096;
 
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+/** Bytes one behind another. */
+export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = new Uint8Array(a.length + b.length);
   joined.set(a);
   joined.set(b, a.length);
@@ -101,7 +102,8 @@ export class LineJoiner {
   }
 }
 
-function failTooLong(where: string): never {
+/** @throws LoraError in any case */
+export function failTooLong(where: string): never {
   const what = `has a row of more than ${MAX_ROW_CHARACTERS} characters`;
   return fail(where, what, "write each row on a line of its own, and split what is so long");
 }

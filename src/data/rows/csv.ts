@@ -25,30 +25,25 @@ export function* csvRows(lines: Iterable<string>, label: string, delimiter: Deli
 /** The rows of a table of cells that comes in pieces. */
 export class CsvRows implements RowParser {
   readonly #label: string;
-  readonly #lines: LineJoiner;
-  readonly #records: RecordJoiner;
+  readonly #records: TableRecords;
   #columns: readonly string[] | undefined;
   #names = "";
   #surplus: number | undefined;
 
   constructor(label: string, delimiter: Delimiter) {
     this.#label = label;
-    this.#lines = new LineJoiner(label);
-    this.#records = new RecordJoiner(label, (first) => chooseDelimiter(first, label, delimiter));
+    this.#records = new TableRecords(label, delimiter);
   }
 
   *push(piece: string): Generator<Row> {
-    for (const line of this.#lines.push(piece)) yield* this.#row(this.#records.push(line));
+    for (const record of this.#records.push(piece)) yield* this.#row(record);
   }
 
   *end(): Generator<Row> {
-    for (const line of this.#lines.end()) yield* this.#row(this.#records.push(line));
-    this.#records.end();
+    for (const record of this.#records.end()) yield* this.#row(record);
   }
 
-  *#row(record: TableRecord | undefined): Generator<Row> {
-    if (record === undefined) return;
-    const { line, cells } = record;
+  *#row({ line, cells }: TableRecord): Generator<Row> {
     if (this.#columns === undefined) {
       this.#columns = cells;
       this.#names = firstOf(cells);
@@ -82,10 +77,14 @@ function checkColumns(columns: readonly string[], label: string): void {
   failAll(label, problems, "give each column a name of its own");
 }
 
-/** The cells of one row, and the line on which it begins. */
+/** The cells of one row, and where it stands. */
 export interface TableRecord {
+  /** On which it begins. */
   readonly line: number;
   readonly cells: readonly string[];
+  /** Characters of the table before it, and until its end. */
+  readonly start: number;
+  readonly end: number;
 }
 
 /**
@@ -105,13 +104,39 @@ export function* csvRecords(
   joiner.end();
 }
 
+/** The rows of a table that comes in pieces, without their meaning. */
+export class TableRecords {
+  readonly #lines: LineJoiner;
+  readonly #records: RecordJoiner;
+
+  constructor(label: string, delimiter: Delimiter) {
+    this.#lines = new LineJoiner(label);
+    this.#records = new RecordJoiner(label, (first) => chooseDelimiter(first, label, delimiter));
+  }
+
+  *push(piece: string): Generator<TableRecord> {
+    for (const line of this.#lines.push(piece)) yield* this.#ended(line);
+  }
+
+  *end(): Generator<TableRecord> {
+    for (const line of this.#lines.end()) yield* this.#ended(line);
+    this.#records.end();
+  }
+
+  *#ended(line: string): Generator<TableRecord> {
+    const record = this.#records.push(line);
+    if (record) yield record;
+  }
+}
+
 /** Puts the rows of a table together from its lines, and counts these. */
 class RecordJoiner {
   readonly #label: string;
   readonly #delimiterOf: (line: string) => Delimiter;
   #cells: CellJoiner | undefined;
   #number = 0;
-  #begin: number | undefined;
+  #at = 0;
+  #begin: { readonly line: number; readonly start: number } | undefined;
 
   constructor(label: string, delimiterOf: (line: string) => Delimiter) {
     this.#label = label;
@@ -121,23 +146,25 @@ class RecordJoiner {
   /** The row that ends with this line, if one does. */
   push(raw: string): TableRecord | undefined {
     const line = this.#number++ === 0 ? raw.replace(/^\uFEFF/, "") : raw;
+    const start = this.#at;
+    this.#at += raw.length;
     if (this.#begin === undefined && withoutEnd(line) === "") return undefined;
     this.#cells ??= new CellJoiner(this.#delimiterOf(line));
-    this.#begin ??= this.#number;
+    this.#begin ??= { line: this.#number, start };
     const begin = this.#begin;
     const cells = this.#cells.push(line);
     if (this.#cells.size > MAX_ROW_CHARACTERS) {
-      fail(`${this.#label}:${begin}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
+      fail(`${this.#label}:${begin.line}`, `has a row of more than ${MAX_ROW_CHARACTERS} characters`, QUOTED);
     }
     if (cells === undefined) return undefined;
     this.#begin = undefined;
-    return { line: begin, cells };
+    return { ...begin, cells, end: this.#at };
   }
 
   end(): void {
     if (this.#begin === undefined) return;
     const what = "a cell of this row has a quotation mark that does not end";
-    fail(`${this.#label}:${this.#begin}`, what, QUOTED);
+    fail(`${this.#label}:${this.#begin.line}`, what, QUOTED);
   }
 }
 

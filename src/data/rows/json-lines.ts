@@ -37,25 +37,38 @@ export class JsonRows implements RowParser {
     if (this.#parser) return yield* this.#parser.push(piece);
     this.#head += piece;
     const text = this.#head.replace(/^\uFEFF/, "");
-    const first = /[^ \t\r\n]/.exec(text)?.index; // what JSON has for blanks
-    if (first === undefined && text.length < HEAD_CHARACTERS) return;
-    const isClear =
-      text.length >= HEAD_CHARACTERS || text[first ?? 0] === "[" || /[\r\n]/.test(text.slice(first));
-    if (isClear) yield* this.#begin(text);
+    const shape = jsonShape(text);
+    if (shape) yield* this.#begin(text, shape);
   }
 
   *end(): Generator<Row> {
-    if (!this.#parser) yield* this.#begin(this.#head.replace(/^\uFEFF/, ""));
+    const text = this.#head.replace(/^\uFEFF/, "");
+    if (!this.#parser) yield* this.#begin(text, jsonShape(text, true) ?? "lines");
     yield* this.#parser?.end() ?? [];
   }
 
-  *#begin(text: string): Generator<Row> {
+  *#begin(text: string, shape: JsonShape): Generator<Row> {
     this.#head = "";
-    const isList = /^[ \t\r\n]*\[/.test(text);
-    const isSpread = isList || opensOnly(/^[ \t\r\n]*([^\r\n]*)/.exec(text)?.[1] ?? "");
-    this.#parser = isSpread ? new SpreadJson(this.#label, isList) : new JsonLines(this.#label);
+    this.#parser =
+      shape === "lines" ? new JsonLines(this.#label) : new SpreadJson(this.#label, shape === "list");
     yield* this.#parser.push(text);
   }
+}
+
+/** How the objects of a file are written: one a line, in one list, or one after another over any number of lines. */
+export type JsonShape = "lines" | "list" | "objects";
+
+/**
+ * What the beginning of a file shows of it; undefined where more is needed.
+ * @param isAll whether it is the whole file
+ */
+export function jsonShape(text: string, isAll = false): JsonShape | undefined {
+  const first = /[^ \t\r\n]/.exec(text)?.index; // what JSON has for blanks
+  if (first !== undefined && text[first] === "[") return "list";
+  const isClear =
+    isAll || text.length >= HEAD_CHARACTERS || (first !== undefined && /[\r\n]/.test(text.slice(first)));
+  if (!isClear) return undefined;
+  return opensOnly(/^[ \t\r\n]*([^\r\n]*)/.exec(text)?.[1] ?? "") ? "objects" : "lines";
 }
 
 /** Whether a line is the beginning of an object that goes on: `{`, `{"a": 1,` or `{"a": [`. */
@@ -74,9 +87,7 @@ class SpreadJson implements RowParser {
   }
 
   *push(piece: string): Generator<Row> {
-    for (const { text, line } of this.#splitter.push(piece)) {
-      yield { line, values: text.trim() === "" ? "is empty: there is a comma too many" : parseRow(text) };
-    }
+    for (const { text, line } of this.#splitter.push(piece)) yield { line, values: parseRow(text) };
   }
 
   end(): Row[] {
@@ -112,18 +123,21 @@ class JsonLines implements RowParser {
     const text = line.trim();
     this.#first ??= text;
     this.#looksLikeJson ||= text.startsWith("{");
-    yield { line: this.#number, values: parseRow(line.replace(/[\r\n]+$/, "")) };
+    yield { line: this.#number, values: parseRow(line) };
   }
 }
 
-function failNoJson(first: string, label: string): never {
+/** @throws LoraError in any case: the first line is shown */
+export function failNoJson(first: string, label: string): never {
   const start = JSON.stringify(startOf(first));
   const help = "name a table of cells .csv or .tsv, and plain text .txt";
   return fail(label, `is no JSON: no line begins with {, the first is ${start}`, help);
 }
 
 /** The object of a text, or what is wrong with it. */
-function parseRow(text: string): JsonObject | string {
+export function parseRow(given: string): JsonObject | string {
+  const text = given.replace(/[\r\n]+$/, "");
+  if (/^[ \t\r\n]*$/.test(text)) return "is empty: there is a comma too many";
   if (nestsTooDeep(text)) return `is nested deeper than ${DEEPEST} levels`;
   let value: unknown;
   try {
