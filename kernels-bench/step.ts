@@ -25,7 +25,7 @@ export function recordStep(
     optimizer.zeroGradients();
     const objective = languageModelling(model);
     const loss = accumulateGradients(objective, parameters, optimizer.gradients, [batch], { seed: 0 });
-    optimizer.step(learningRate);
+    optimizer.step(loss, batch.terms, learningRate);
     return loss;
   });
 }
@@ -34,7 +34,10 @@ export function recordStep(
 export function batchOf(ids: readonly number[]): Batch {
   return {
     inputIds: Uint32Array.from(ids),
-    labels: Int32Array.from(ids),
+    targets: {
+      positions: Uint32Array.from(ids.slice(1), (_, at) => at),
+      labels: Int32Array.from(ids).slice(1),
+    },
     ...wholeRows(1, ids.length),
     tokens: ids.length,
     terms: ids.length - 1,

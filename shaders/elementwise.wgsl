@@ -1,4 +1,4 @@
-// y = a + factor * b,  y = factor * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
+// y = a + factor * b,  y = factor * a,  y = scalar * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
 // Each workgroup goes through a run of elements (vectors of four where the size allows); column sums: see bias_gradient.
 struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 
@@ -8,6 +8,7 @@ struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 @group(0) @binding(3) var<storage, read_write> y: array<elem>;
 @group(0) @binding(4) var<storage, read> dy: array<f32>;       // [rows, cols]
 @group(0) @binding(5) var<storage, read_write> db: array<f32>; // [cols]
+@group(0) @binding(6) var<storage, read> scalar: array<f32>;   // [1]
 
 alias elem = vec4f; // f32 where a size is not a multiple of four
 const ACCUMULATE: bool = false; // add to the output instead of overwriting it
@@ -31,6 +32,14 @@ fn scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid
   let own = own_elements(id.x, grid.x, params.count);
   for (var i = own.first; i < own.end; i += WG) {
     if (ACCUMULATE) { y[i] += params.factor * a[i]; } else { y[i] = params.factor * a[i]; }
+  }
+}
+
+@compute @workgroup_size(WG)
+fn scale_by(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) {
+    if (ACCUMULATE) { y[i] += scalar[0] * a[i]; } else { y[i] = scalar[0] * a[i]; }
   }
 }
 

@@ -5,7 +5,7 @@ import { type Columns, canPadSum, matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
-import { passOn, type Tape } from "./tape.ts";
+import { passOnTimes, type Tape } from "./tape.ts";
 
 /** Bytes of logits that exist at a time. */
 const LOGIT_BYTES = 16 * 2 ** 20;
@@ -42,13 +42,21 @@ export function headLogits(
 
 /** Options of {@link linearCrossEntropy}. */
 export interface LossOptions extends HeadOptions {
-  /**
-   * Factor of the summed loss in the gradient: 1 / number of predicted tokens of the whole optimiser step,
-   * so that micro-batches of unequal length weigh as their tokens do.
-   */
-  scale: number;
   /** Most bytes of logits at a time; tests lower it. */
   logitBytes?: number;
+}
+
+/** What is predicted of the rows of hidden states, and where. */
+export interface Targets {
+  /** Rows with a label, rising. */
+  readonly positions: Uint32Array;
+  /** The label of each of them. */
+  readonly labels: Int32Array;
+}
+
+/** Targets of all rows. */
+export function targetsOfAll(labels: Int32Array): Targets {
+  return { positions: Uint32Array.from(labels, (_, i) => i), labels };
 }
 
 /**
@@ -57,41 +65,40 @@ export interface LossOptions extends HeadOptions {
  * Unlabelled positions are dropped before the output layer, and the rest passes it in chunks: each chunk's logits
  * become their own gradient in place and are multiplied back at once, so all logits never exist together
  * (the order of Liger-Kernel's fused linear cross-entropy, arXiv 2410.10989).
- * @param hidden `[B, T, d]`
+ * @param hidden `[..., d]`
  * @param head `[V, d]`, frozen words or trainable f32
- * @param labels of position t: the token at t + 1, or {@link IGNORED_LABEL}; B·T of them
- * @returns a scalar `[1]`: the sum, not the mean. Its backward pass ignores dy and applies `scale`.
+ * @returns a scalar `[1]`: the sum, not the mean
  */
 export function linearCrossEntropy(
   tape: Tape | undefined,
   hidden: Tensor,
   head: Tensor,
-  labels: Int32Array,
-  { scale, logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions,
+  targets: Targets,
+  { logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions = {},
 ): Tensor {
   const { device } = hidden;
-  checkLabels("linearCrossEntropy", labels, head.rows);
-  const { rows, targets, index } = labelledRows(hidden, labels);
-  if (targets.length === 0) return zeros(device, [1]);
+  checkLabels("linearCrossEntropy", targets.labels, head.rows);
+  if (targets.labels.length === 0) return zeros(device, [1]);
+  const { rows, labels, index } = labelledRows(hidden, targets);
   const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
   const [wantsHead, wantsBias] = [wants(head), wants(bias)];
   const wantsRows = wantsHead || wantsBias || wants(hidden);
-  const all = fromArray(device, targets, [targets.length]);
-  const options = { scale, logitScale, logitSoftcap, bias };
-  const given = { rows, head, targets: all, ...options, wantsRows, wantsHead, wantsBias };
+  const all = fromArray(device, labels, [labels.length]);
+  const options = { logitScale, logitSoftcap, bias };
+  const given = { rows, head, labels: all, ...options, wantsRows, wantsHead, wantsBias };
   const chunk = chunkRows(head.rows, logitBytes);
   // One chunk makes its results; several add theirs to what begins as zeros.
-  const sums = chunkSums(given, chunk < targets.length ? emptySums(given) : {}, chunk);
+  const sums = chunkSums(given, chunk < labels.length ? emptySums(given) : {}, chunk);
   const { loss, dRows, dHead, dBias } = sums;
   if (!tape || !dRows) return loss as Tensor;
   const saved = [dRows, index, dHead, dBias].filter((tensor) => tensor !== undefined);
-  return tape.record(loss as Tensor, [hidden, head, ...(bias ? [bias] : [])], saved, (_, give) => {
+  return tape.record(loss as Tensor, [hidden, head, ...(bias ? [bias] : [])], saved, (dy, give) => {
     give(hidden, (into) => {
-      if (index) return scatterRows(dRows, index, hidden.rows, into).reshape(hidden.shape);
-      return passOn(dRows.reshape(hidden.shape), into);
+      if (!index) return passOnTimes(dRows.reshape(hidden.shape), dy, into);
+      return scatterRows(passOnTimes(dRows, dy, undefined), index, hidden.rows, into).reshape(hidden.shape);
     });
-    if (dHead) give(head, (into) => passOn(dHead, into));
-    if (bias && dBias) give(bias, (into) => passOn(dBias, into));
+    if (dHead) give(head, (into) => passOnTimes(dHead, dy, into));
+    if (bias && dBias) give(bias, (into) => passOnTimes(dBias, dy, into));
   });
 }
 
@@ -100,23 +107,17 @@ export function linearCrossEntropy(
  * Where a gradient is wanted, the logits are **overwritten** by it.
  * @param logits `[..., C]`
  * @param labels one for each row, each below C, or {@link IGNORED_LABEL}
- * @param scale factor of the summed loss in the gradient
- * @returns a scalar `[1]`: the sum, not the mean. Its backward pass ignores dy and applies `scale`.
+ * @returns a scalar `[1]`: the sum, not the mean
  */
-export function softmaxCrossEntropy(
-  tape: Tape | undefined,
-  logits: Tensor,
-  labels: Int32Array,
-  { scale }: { scale: number },
-): Tensor {
+export function softmaxCrossEntropy(tape: Tape | undefined, logits: Tensor, labels: Int32Array): Tensor {
   checkLabels("softmaxCrossEntropy", labels, logits.columns);
   const targets = fromArray(logits.device, labels, [labels.length]);
   const flat = logits.reshape([logits.rows, logits.columns]);
   const wanted = tape?.tracks(logits) ?? false;
-  const loss = sumLosses(crossEntropy(flat, targets, wanted ? { scale } : {}));
+  const loss = sumLosses(crossEntropy(flat, targets, wanted ? { scale: 1 } : {}));
   return (
-    tape?.record(loss, [logits], [logits], (_, give) => {
-      give(logits, (into) => passOn(logits, into));
+    tape?.record(loss, [logits], [logits], (dy, give) => {
+      give(logits, (into) => passOnTimes(logits, dy, into));
     }) ?? loss
   );
 }
@@ -130,28 +131,29 @@ function checkLabels(where: string, labels: Int32Array, classes: number): void {
 /** Rows that pass the output layer, and the label of each. Without an index they are all there are. */
 interface LabelledRows {
   rows: Tensor;
-  targets: Int32Array;
+  labels: Int32Array;
   index?: Tensor;
 }
 
 /** Where nearly all positions have a label, dropping the others costs more than computing them. */
 const NEARLY_ALL = 7 / 8;
 
-function labelledRows(hidden: Tensor, labels: Int32Array): LabelledRows {
+function labelledRows(hidden: Tensor, { positions, labels }: Targets): LabelledRows {
   const whole = hidden.reshape([hidden.rows, hidden.columns]);
-  const positions = labelledPositions(labels);
-  if (positions.length === 0) return { rows: whole, targets: new Int32Array() };
-  if (positions.length >= NEARLY_ALL * labels.length) return { rows: whole, targets: labels };
+  if (positions.length === hidden.rows) return { rows: whole, labels };
+  if (positions.length >= NEARLY_ALL * hidden.rows) {
+    const all = new Int32Array(hidden.rows).fill(IGNORED_LABEL);
+    for (let i = 0; i < positions.length; i++) all[positions[i] as number] = labels[i] as number;
+    return { rows: whole, labels: all };
+  }
   const index = fromArray(hidden.device, positions, [positions.length]);
-  const targets = Int32Array.from(positions, (at) => labels[at] as number);
-  return { rows: gatherRows(whole, index), targets, index };
+  return { rows: gatherRows(whole, index), labels, index };
 }
 
 interface Chunked extends HeadOptions {
   rows: Tensor;
   head: Tensor;
-  targets: Tensor;
-  scale: number;
+  labels: Tensor;
   wantsRows: boolean;
   wantsHead: boolean;
   wantsBias: boolean;
@@ -189,11 +191,11 @@ function chunkSums(given: Chunked, initial: Sums, chunk: number): Sums {
 
 /** Adds the loss of rows [start, end) and, where wanted, their part of the gradients to `sums`, or makes them. */
 function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Sums {
-  const { rows, head, targets, scale, wantsRows, wantsHead, wantsBias } = given;
+  const { rows, head, labels, wantsRows, wantsHead, wantsBias } = given;
   const { logitScale: alpha = 1, logitSoftcap: softcap = 0 } = given;
   const part = rows.slice(start, end);
   const { logits, ofVocab, isPadded } = scoresOf(part, head, given);
-  const losses = crossEntropy(logits, targets.slice(start, end), { softcap, ...(wantsRows && { scale }) });
+  const losses = crossEntropy(logits, labels.slice(start, end), { softcap, ...(wantsRows && { scale: 1 }) });
   const loss = sumLosses(losses, sums.loss);
   if (!wantsRows) return { loss };
   const add = (into: Tensor | undefined) => into && { into };
@@ -231,15 +233,6 @@ function scoresOf(
   const ofVocab = { of: logits, first: 0, count: vocab };
   matmul(part, head, { layout: "NT", alpha, out: ofVocab });
   return { logits, ofVocab, isPadded: true };
-}
-
-function labelledPositions(labels: Int32Array): Uint32Array {
-  const positions = new Uint32Array(labels.length);
-  let count = 0;
-  labels.forEach((label, at) => {
-    if (label !== IGNORED_LABEL) positions[count++] = at;
-  });
-  return positions.slice(0, count);
 }
 
 /** Rows of logits that fit, a multiple of 64 so that every chunk starts at an aligned offset. */

@@ -1,5 +1,6 @@
-import { scoped, type Tensor } from "../gpu/tensor.ts";
-import { addInto, add as sum } from "../kernels/elementwise.ts";
+import type { Device } from "../gpu/device.ts";
+import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { addInto, scaleBy, add as sum } from "../kernels/elementwise.ts";
 
 /**
  * Adds a contribution to the gradient of `input`, if anybody wants it: `compute` is not called otherwise.
@@ -89,11 +90,15 @@ export class Tape {
 
   /**
    * Gradients of sum(dy · output) with respect to the watched leaves.
-   * @param dy like output; where an op makes its own gradient (the loss), any tensor
+   * @param dy like output; 1 unless given, for a loss `[1]`
    * @param sinks gradients that the caller owns: contributions are added to them in place
    * @returns a map from leaf to gradient, without the sinks' leaves
    */
-  backward(output: Tensor, dy: Tensor, sinks: ReadonlyMap<Tensor, Tensor> = new Map()): Map<Tensor, Tensor> {
+  backward(
+    output: Tensor,
+    dy: Tensor = one(output.device),
+    sinks: ReadonlyMap<Tensor, Tensor> = new Map(),
+  ): Map<Tensor, Tensor> {
     this.#state.sinks = sinks;
     try {
       this.#seed(output, dy);
@@ -199,6 +204,25 @@ export class Tape {
 /** A gradient that is known already: handed on without a copy, or added to what there is. */
 export function passOn(gradient: Tensor, into: Tensor | undefined): Tensor {
   return into ? addInto(into, gradient) : gradient;
+}
+
+const ones = new WeakMap<Device, Tensor>();
+
+/** The gradient `[1]` of a loss with respect to itself. */
+export function one(device: Device): Tensor {
+  const known = ones.get(device);
+  if (known) return known;
+  const made = device.memory.persistent(() => fromArray(device, Float32Array.of(1), [1]));
+  ones.set(device, made);
+  return made;
+}
+
+/**
+ * dL/dx of a loss `[1]` whose gradient its forward pass has found for dy = 1: handed on where dy is the tape's own 1, else
+ * multiplied by it.
+ */
+export function passOnTimes(gradient: Tensor, dy: Tensor, into: Tensor | undefined): Tensor {
+  return dy.source === ones.get(dy.device) ? passOn(gradient, into) : scaleBy(gradient, dy, into);
 }
 
 function releaseAll(tensors: readonly Tensor[]): void {

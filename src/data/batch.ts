@@ -1,3 +1,4 @@
+import type { Targets } from "../autograd/loss.ts";
 import type { Document, Layout } from "../nn/geometry.ts";
 import { append, largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
@@ -13,10 +14,19 @@ export interface TokenBatch extends Layout {
   readonly segments?: Uint32Array;
 }
 
-/** Some sequences side by side: a label for each token. */
+/** Some sequences side by side, of whose tokens some are predicted. */
 export interface Batch extends TokenBatch {
+  /** Where tokens are predicted, and which. */
+  readonly targets: Targets;
+  /** How many. */
+  readonly terms: number;
+}
+
+/** Some sequences side by side: a label for each token. */
+export interface LabelBatch extends TokenBatch {
+  /** `[batchSize, length]`; {@link IGNORE_INDEX} where there is none. */
   readonly labels: Int32Array;
-  /** Tokens that give a loss. */
+  /** Tokens with a label. */
   readonly terms: number;
 }
 
@@ -133,17 +143,59 @@ export function padRows(rows: readonly (readonly number[])[], options: PaddingOp
   );
 }
 
-/** Sequences as one batch, one or more in each row. */
-export function collateRows(rows: readonly (readonly LabelledTokens[])[], options?: PaddingOptions): Batch {
-  const batch = packRows(
-    rows.map((sequences) => sequences.map(({ inputIds }) => inputIds)),
-    options,
-  );
+/**
+ * Sequences as one batch, one or more in each row.
+ * @param predicts what a position predicts: the `next` token of its document, which leaves out each first one, or its `own`
+ */
+export function collateRows(
+  rows: readonly (readonly LabelledTokens[])[],
+  predicts: "next" | "own",
+  options?: PaddingOptions,
+): Batch {
+  const batch = packTokens(rows, options);
+  const targets = collectTargets(batch, rows.flat(), predicts === "next" ? 1 : 0);
+  return { ...batch, targets, terms: targets.labels.length };
+}
+
+/** The labels that are ones, each `ahead` tokens behind the position that predicts it. */
+function collectTargets(
+  { inputIds, length, documents }: TokenBatch,
+  sequences: readonly LabelledTokens[],
+  ahead: number,
+): Targets {
+  const positions = new Uint32Array(inputIds.length);
+  const labels = new Int32Array(inputIds.length);
+  let count = 0;
+  for (const [i, { row, first }] of documents.entries()) {
+    const given = sequences[i]?.labels ?? [];
+    const start = row * length + first - ahead;
+    for (let at = ahead; at < given.length; at++) {
+      if (given[at] === IGNORE_INDEX) continue;
+      positions[count] = start + at;
+      labels[count++] = given[at] as number;
+    }
+  }
+  return { positions: positions.slice(0, count), labels: labels.slice(0, count) };
+}
+
+/** Sequences as one batch whose tokens each have a label, or none. */
+export function collateLabels(
+  rows: readonly (readonly LabelledTokens[])[],
+  options?: PaddingOptions,
+): LabelBatch {
+  const batch = packTokens(rows, options);
   const unlabelled = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
-  const given = rows.flat().map((sequence) => sequence.labels);
+  const given = rows.flat().map(({ labels }) => labels);
   const labels = fillDocuments(unlabelled, batch, given);
   const terms = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
   return { ...batch, labels, terms };
+}
+
+function packTokens(rows: readonly (readonly LabelledTokens[])[], options?: PaddingOptions): TokenBatch {
+  return packRows(
+    rows.map((sequences) => sequences.map(({ inputIds }) => inputIds)),
+    options,
+  );
 }
 
 /** A group of items and its place in the run. */

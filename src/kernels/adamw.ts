@@ -11,7 +11,7 @@ export interface AdamWTensors {
   m: Tensor;
   /** Second moment, zeros before the first step. */
   v: Tensor;
-  /** `[2]` from {@link gradientNorm}: the gradients are multiplied by the clip factor, and 0 skips the update. */
+  /** `[2]` from {@link judgeStep}: the gradients are multiplied by its factor, and 0 skips the update. */
   normAndClip: Tensor;
 }
 

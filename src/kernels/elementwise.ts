@@ -34,6 +34,20 @@ export function scale(x: Tensor, factor: number, into?: Tensor): Tensor {
   return y;
 }
 
+/** y = s · x with a factor s `[1]` that the device has computed, added to `into` where given. f32. */
+export function scaleBy(x: Tensor, s: Tensor, into?: Tensor): Tensor {
+  if (s.size !== 1) fail("scaleBy", `the factor is [${s.shape}], wanted [1]`);
+  if (into) checkSizes("scaleBy", x, into);
+  const y = into ?? empty(x.device, x.shape);
+  runElements(x.device, shader, "scale_by", {
+    bind: { a: x, y },
+    whole: { scalar: s },
+    params: params(),
+    constants: { ACCUMULATE: into !== undefined },
+  });
+  return y;
+}
+
 /** y = cap · tanh(x / cap): bounds values softly. f32. */
 export function softcap(x: Tensor, cap: number): Tensor {
   const y = empty(x.device, x.shape);

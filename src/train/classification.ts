@@ -1,5 +1,5 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, collateRows, fillDocuments, packRows, type TokenBatch } from "../data/batch.ts";
+import { collateLabels, fillDocuments, type LabelBatch, packRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem, labelProblem, labelsProblem, segmentsProblem } from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
@@ -67,7 +67,7 @@ function segmentsOf(items: readonly LabelledText[], batch: TokenBatch): Pick<Tok
 /** Telling the class of each labelled token; `labels[i]` is the class of token i itself. */
 export function tokenClassification(
   model: TextClassifier<"token-classification">,
-): ClassifierObjective<LabelledTokens, Batch> {
+): ClassifierObjective<LabelledTokens, LabelBatch> {
   checkModel("tokenClassification", model);
   const { config, labels: classes } = model;
   const problemOf = ({ inputIds, labels }: LabelledTokens) =>
@@ -75,7 +75,7 @@ export function tokenClassification(
   return classifier(model, {
     problemOf,
     lengthOf: ({ inputIds }) => inputIds.length,
-    ...inRows({ problemOf }, (rows: readonly (readonly LabelledTokens[])[]) => collateRows(rows)),
+    ...inRows({ problemOf }, (rows: readonly (readonly LabelledTokens[])[]) => collateLabels(rows)),
     logits: (batch, context) => textLogits(model, batch, context),
   });
 }
@@ -158,7 +158,6 @@ function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
     adapters,
     labelNames,
     labelsOf: ({ labels }) => labels,
-    loss: (batch, context, scale) =>
-      softmaxCrossEntropy(context.tape, parts.logits(batch, context), batch.labels, { scale }),
+    loss: (batch, context) => softmaxCrossEntropy(context.tape, parts.logits(batch, context), batch.labels),
   };
 }

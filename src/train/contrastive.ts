@@ -1,4 +1,4 @@
-import { linearCrossEntropy } from "../autograd/loss.ts";
+import { linearCrossEntropy, targetsOfAll } from "../autograd/loss.ts";
 import { padRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem } from "../data/check-items.ts";
 import type { SentenceEncoder } from "../models/model.ts";
@@ -59,14 +59,14 @@ export function contrastive(
       const second = padRows(items.map(({ second }) => second));
       return { first, second, tokens: first.tokens + second.tokens, terms: items.length };
     },
-    loss({ first, second }, context, scale) {
+    loss({ first, second }, context) {
       const embed = (batch: TokenBatch) => {
         const { ids, ...tokens } = uploadTokens(model, batch);
         return model.embed(ids, { ...context, ...tokens });
       };
       const [queries, keys] = [embed(first), embed(second)];
-      const partners = Int32Array.from({ length: queries.rows }, (_, i) => i);
-      return linearCrossEntropy(context.tape, queries, keys, partners, { scale, logitScale });
+      const partners = targetsOfAll(Int32Array.from({ length: queries.rows }, (_, i) => i));
+      return linearCrossEntropy(context.tape, queries, keys, partners, { logitScale });
     },
   };
 }

@@ -1,5 +1,5 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { type Batch, makeGroups } from "../data/batch.ts";
+import { type LabelBatch, makeGroups } from "../data/batch.ts";
 import { checkItems } from "../data/check-items.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
@@ -50,7 +50,7 @@ export async function evaluateClassifier<Item, B extends Counted>(
 
 /** The same for a classifier of tokens, and entities where the classes are BIO tags. */
 export async function evaluateTagger(
-  objective: ClassifierObjective<LabelledTokens, Batch>,
+  objective: ClassifierObjective<LabelledTokens, LabelBatch>,
   items: readonly LabelledTokens[],
   options: EvaluationOptions = {},
 ): Promise<TaggerEvaluation> {
@@ -113,7 +113,7 @@ function evaluation(
 }
 
 /** The tags of each text, without the tokens that have none. */
-function tagsOf({ batch, wanted, given }: Judged<Batch>, labels: readonly string[]): TaggedRow[] {
+function tagsOf({ batch, wanted, given }: Judged<LabelBatch>, labels: readonly string[]): TaggedRow[] {
   return batch.documents.map(({ row, first, length }) => {
     const all = Array.from({ length }, (_, i) => row * batch.length + first + i);
     const labelled = all.filter((at) => (wanted[at] as number) >= 0);
@@ -129,5 +129,5 @@ function scoreBatch<Item, B extends Counted>(
   labels: Int32Array,
 ): readonly [Tensor, Tensor] {
   const logits = objective.logits(batch, { training: false, seed: 0 });
-  return [softmaxCrossEntropy(undefined, logits, labels, { scale: 1 }), argmax(logits)];
+  return [softmaxCrossEntropy(undefined, logits, labels), argmax(logits)];
 }

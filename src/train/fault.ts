@@ -67,7 +67,7 @@ export async function badOutput<B extends Counted>(
         paths.push(path);
         norms.push(device.memory.persistent(() => gradientNorm(output)));
       };
-      return [lossOf(batch, { ...context, watch }, 1), ...norms];
+      return [lossOf(batch, { ...context, watch }), ...norms];
     });
     const [isLossBad, ...areBad] = read.map((bytes) => nonFinite(new Uint8Array(bytes), "f32") !== undefined);
     const first = areBad.indexOf(true);

@@ -24,27 +24,21 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     adapters,
     problemOf,
     lengthOf,
-    ...inRows({ problemOf }, (rows) => collateRows(rows.map((row) => row.map(predictable)))),
+    ...inRows({ problemOf }, (rows) => collateRows(rows, "next")),
     slice(item, from, to) {
       const labels = item.labels.slice(from, to);
       const isLearnt = labels.some((label, i) => i > 0 && label !== IGNORE_INDEX);
       return isLearnt ? { inputIds: item.inputIds.slice(from, to), labels } : undefined;
     },
-    loss(batch, context, scale) {
+    loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, nextTokens(batch), { ...headOptions, scale });
+      return linearCrossEntropy(context.tape, hidden, head, batch.targets, headOptions);
     },
   };
 }
 
 const lengthOf = ({ inputIds }: LabelledTokens) => inputIds.length;
-
-/** Nothing predicts the first token: its label must not count, though `labels` may be a copy of `inputIds`. */
-function predictable(sequence: Sequence): Sequence {
-  const { labels } = sequence;
-  return labels[0] === IGNORE_INDEX ? sequence : { ...sequence, labels: [IGNORE_INDEX, ...labels.slice(1)] };
-}
 
 /**
  * Predicts each labelled token from those on both sides. Here `labels[i]` belongs to position i itself.
@@ -68,12 +62,12 @@ export function maskedLanguageModelling(
       let i = 0;
       const masked = mask ? rows.map((row) => row.map((item) => mask(item, random.fork(i++)))) : rows;
       checkItems("collate", masked.flat(), { problemOf });
-      return collateRows(masked);
+      return collateRows(masked, "own");
     }),
-    loss(batch, context, scale) {
+    loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, batch.labels, { ...headOptions, scale });
+      return linearCrossEntropy(context.tape, hidden, head, batch.targets, headOptions);
     },
   };
 }
@@ -99,14 +93,4 @@ export function uploadTokens({ device }: Pick<TextModel, "device">, batch: Token
 
 interface UploadedTokens extends Pick<Context, "geometry" | "tokenTypes"> {
   ids: Tensor;
-}
-
-/** The label of position t is the token at t + 1 of its document: shifts every document to the left by one. */
-function nextTokens({ labels, length, documents }: Batch): Int32Array {
-  const shifted = new Int32Array(labels.length).fill(IGNORE_INDEX);
-  for (const { row, first, length: tokens } of documents) {
-    const start = row * length + first;
-    shifted.set(labels.subarray(start + 1, start + tokens), start);
-  }
-  return shifted;
 }

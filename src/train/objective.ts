@@ -33,8 +33,8 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   pack?(rows: readonly (readonly Item[])[], random: Random): B;
   /** Some tokens of an item, as an item; undefined where nothing is learnt of them. Absent where a part makes no sense. */
   slice?(item: Item, from: number, to: number): Item | undefined;
-  /** The summed loss `[1]` of a batch. Its gradient is of `scale` times the sum. */
-  loss(batch: B, context: PassContext, scale: number): Tensor;
+  /** The summed loss `[1]` of a batch: the optimiser divides by the terms of its whole step. */
+  loss(batch: B, context: PassContext): Tensor;
 }
 
 /** How items that may share a row are put together: packed, or each in a row of its own. */

@@ -1,7 +1,8 @@
-import type { Tensor } from "../gpu/tensor.ts";
+import { one } from "../autograd/tape.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { adamW } from "../kernels/adamw.ts";
 import { fill, zeros } from "../kernels/elementwise.ts";
-import { gradientNorm } from "../kernels/gradient-norm.ts";
+import { judgeStep } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 
@@ -35,6 +36,7 @@ export class AdamW {
   readonly #parameters: Parameters;
   readonly #options: Required<AdamWOptions>;
   readonly #flatGradients: Tensor;
+  readonly #outcome: Tensor;
   readonly #m: Tensor;
   readonly #v: Tensor;
   /** Updates so far, without the skipped ones, for the bias corrections. */
@@ -49,8 +51,10 @@ export class AdamW {
     this.#options = { ...ADAMW_DEFAULTS, ...options };
     this.#flatGradients = gradients;
     this.gradients = views;
-    [this.#m, this.#v] = flat.device.memory.persistent(
-      () => [zeros(flat.device, flat.shape), zeros(flat.device, flat.shape)] as const,
+    const { device, shape } = flat;
+    one(device); // made by the first backward pass, it would lie where later steps have something else
+    [this.#m, this.#v, this.#outcome] = device.memory.persistent(
+      () => [zeros(device, shape), zeros(device, shape), fromArray(device, UNJUDGED, [2])] as const,
     );
   }
 
@@ -60,13 +64,16 @@ export class AdamW {
   }
 
   /**
-   * Updates the parameters from the accumulated gradients. A gradient that is not finite changes nothing on the device;
-   * the caller who reads that says so with {@link takeBack}.
-   * @returns `[2]`: the norm before clipping, and the factor that was applied (0 where the step was skipped)
+   * Updates the parameters from the accumulated gradients of a summed loss. A loss or gradient that is not finite changes
+   * nothing on the device, and nor does any step that is recorded before the host knows of it and calls {@link takeBack}.
+   * @param loss `[1]`: the sum
+   * @param terms of that sum
+   * @returns `[2]`: the norm of the mean's gradient before clipping, and the factor that the sum's was multiplied by (0 where
+   * the step was skipped); the next step writes over it
    */
-  step(learningRate: number): Tensor {
+  step(loss: Tensor, terms: number, learningRate: number): Tensor {
     const { betas, eps, weightDecay, maxGradNorm } = this.#options;
-    const normAndClip = gradientNorm(this.#flatGradients, maxGradNorm);
+    judgeStep({ gradients: this.#flatGradients, loss, terms, maxNorm: maxGradNorm }, this.#outcome);
     const [beta1, beta2] = betas;
     adamW(
       {
@@ -74,23 +81,28 @@ export class AdamW {
         gradients: this.#flatGradients,
         m: this.#m,
         v: this.#v,
-        normAndClip,
+        normAndClip: this.#outcome,
       },
       { learningRate, beta1, beta2, eps, weightDecay, step: ++this.#steps },
     );
-    return normAndClip;
+    return this.#outcome;
   }
 
   /**
-   * Doesn't count the last step, which the device has skipped, for the bias corrections: the next one is as if it had
+   * Doesn't count the last steps, which the device has skipped, for the bias corrections: the next one is as if they had
    * not been. PyTorch's GradScaler gets the same by not calling `step()`.
    */
-  takeBack(): void {
-    this.#steps--;
+  takeBack(steps = 1): void {
+    this.#steps -= steps;
+    this.#outcome.write(UNJUDGED);
   }
 
   /** Frees the optimiser's state. */
   release(): void {
-    for (const { device, storage } of [this.#flatGradients, this.#m, this.#v]) device.memory.release(storage);
+    for (const { device, storage } of [this.#flatGradients, this.#outcome, this.#m, this.#v])
+      device.memory.release(storage);
   }
 }
+
+/** The outcome of no step: the next one counts. */
+const UNJUDGED = Float32Array.of(0, 1);

@@ -1,4 +1,4 @@
-import { Tape } from "../autograd/tape.ts";
+import { one, Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
 import { leavesOf, type Parameters } from "../nn/parameters.ts";
@@ -13,8 +13,9 @@ export interface PassOptions {
 }
 
 /**
- * Forward and backward over the micro-batches of one optimiser step: adds to `gradients` the gradient of the mean
- * loss over all their label tokens together. Four sequences at once or one by one give the same.
+ * Forward and backward over the micro-batches of one optimiser step: adds to `gradients` the gradient of their summed
+ * loss. Four sequences at once or one by one give the same, and so do several processes that add up what each has found:
+ * the optimiser divides by the terms of all.
  * @returns the summed loss `[1]`
  */
 export function accumulateGradients<B extends Counted>(
@@ -24,7 +25,6 @@ export function accumulateGradients<B extends Counted>(
   batches: readonly B[],
   { seed, checkpoint = false }: PassOptions,
 ): Tensor {
-  const terms = batches.reduce((sum, batch) => sum + batch.terms, 0);
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
     const sum = scoped(device, () => {
@@ -32,8 +32,8 @@ export function accumulateGradients<B extends Counted>(
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       try {
         const context = { tape, training: true, seed: seed + i, checkpoint };
-        const loss = lossOf(batch, context, 1 / terms);
-        if (tape.length > 0) tape.backward(loss, loss, gradients);
+        const loss = lossOf(batch, context);
+        if (tape.length > 0) tape.backward(loss, one(device), gradients);
         return loss;
       } finally {
         tape.discard(); // nothing is left unless the pass failed
@@ -49,5 +49,5 @@ export function evaluateBatch<B extends Counted>(
   { device, loss }: Pick<Objective<never, B>, "device" | "loss">,
   batch: B,
 ): Tensor {
-  return scoped(device, () => loss(batch, { training: false, seed: 0 }, 1));
+  return scoped(device, () => loss(batch, { training: false, seed: 0 }));
 }

@@ -331,7 +331,7 @@ async function runStep<Item, B extends Counted>(
     optimizer.zeroGradients();
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     isUpdated = true;
-    return [sum, optimizer.step(learningRate)];
+    return [sum, optimizer.step(sum, terms, learningRate)];
   });
   whileComputing();
   const [losses, norms] = await reading.catch(async (error) => {
@@ -343,10 +343,11 @@ async function runStep<Item, B extends Counted>(
   const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);
   const skipped = clip === 0;
   const result = { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
-  if (Number.isFinite(sum) && !skipped) return result;
+  if (!skipped) return result;
   const { gradients } = optimizer;
   const fault = await findFault({ objective, parameters, gradients, batches, rows: names(), pass });
-  if (!skipped) fail("train", `the loss of step ${step + 1} is ${sum}, of a finite gradient: ${fault}`);
+  if (Number.isFinite(gradNorm))
+    fail("train", `the loss of step ${step + 1} is ${sum}, of a finite gradient: ${fault}`);
   optimizer.takeBack();
   return { ...result, fault };
 }

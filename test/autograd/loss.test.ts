@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { type HeadOptions, headLogits, linearCrossEntropy } from "../../src/autograd/loss.ts";
+import { type HeadOptions, headLogits, linearCrossEntropy, targetsOfAll } from "../../src/autograd/loss.ts";
+import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
-import { fromArray, scoped } from "../../src/gpu/tensor.ts";
+import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
 import { crossEntropyReference } from "../reference/cross-entropy.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
@@ -11,6 +12,8 @@ const [N, d, V] = [150, 4, 26]; // 100 of the rows have a label: two chunks of 6
 const hidden = randomValues(N * d, 1);
 const head = randomValues(V * d, 2);
 const labels = Int32Array.from({ length: N }, (_, i) => (i % 3 === 0 ? -100 : (i * 7) % V));
+const positions = Uint32Array.from(labels.keys()).filter((at) => labels[at] !== -100);
+const targets = { positions, labels: Int32Array.from(positions, (at) => labels[at]!) };
 const scale = 0.25;
 
 /** Scores as the head's options shape them. */
@@ -34,9 +37,9 @@ describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
       const [H, W] = [floats(device, hidden, [2, N / 2, d]), floats(device, head, [V, d])];
       const tape = new Tape();
       for (const leaf of [H, W]) tape.watch(leaf);
-      const loss = linearCrossEntropy(tape, H, W, labels, { scale, logitBytes });
+      const loss = linearCrossEntropy(tape, H, W, targets, { logitBytes });
       expect(await loss.read()).toBeClose([lossReference(hidden, head)]);
-      const gradients = tape.backward(loss, loss);
+      const gradients = tape.backward(loss, floats(device, [scale], [1]));
       const wanted = [
         centralDifferences((v) => [lossReference(v, head)], hidden, [scale]),
         centralDifferences((v) => [lossReference(hidden, v)], head, [scale]),
@@ -54,9 +57,9 @@ test.each(shaped)("scores with %j: logits, loss and gradients", async (options) 
   expect(await headLogits(undefined, H, W, options).read()).toBeClose(scoresReference(hidden, head, options));
   const tape = new Tape();
   for (const leaf of [H, W]) tape.watch(leaf);
-  const loss = linearCrossEntropy(tape, H, W, labels, { scale, ...options });
+  const loss = linearCrossEntropy(tape, H, W, targets, options);
   expect(await loss.read()).toBeClose([lossReference(hidden, head, options)]);
-  const gradients = tape.backward(loss, loss);
+  const gradients = tape.backward(loss, floats(device, [scale], [1]));
   const wanted = [
     centralDifferences((v) => [lossReference(v, head, options)], hidden, [scale]),
     centralDifferences((v) => [lossReference(hidden, v, options)], head, [scale]),
@@ -75,8 +78,11 @@ test("a head that ends inside a vector of 16 bytes, with NaN behind it", async (
   const hidden = floats(device, new Float64Array(32).fill(0.5), [1, 8, 4]);
   const tape = new Tape();
   tape.watch(hidden);
-  const loss = linearCrossEntropy(tape, hidden, head, new Int32Array(8).fill(2), { scale: 1 });
-  const gradient = await tape.backward(loss, loss).get(hidden)!.read();
+  const loss = linearCrossEntropy(tape, hidden, head, targetsOfAll(new Int32Array(8).fill(2)));
+  const gradient = await tape
+    .backward(loss, floats(device, [scale], [1]))
+    .get(hidden)!
+    .read();
   for (const value of gradient) expect(Math.abs(value)).toBeLessThan(1e-6);
 });
 
@@ -96,11 +102,9 @@ test("the gradient of scores flows through scale and cap", async () => {
 test("without a tape only the loss is computed, and no labels give 0", async () => {
   const device = await testDevice();
   const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];
-  expect(await linearCrossEntropy(undefined, H, W, labels, { scale }).read()).toBeClose([
-    lossReference(hidden, head),
-  ]);
-  const none = new Int32Array(N).fill(-100);
-  expect([...(await linearCrossEntropy(undefined, H, W, none, { scale }).read())]).toEqual([0]);
+  expect(await linearCrossEntropy(undefined, H, W, targets).read()).toBeClose([lossReference(hidden, head)]);
+  const none = { positions: new Uint32Array(), labels: new Int32Array() };
+  expect([...(await linearCrossEntropy(undefined, H, W, none).read())]).toEqual([0]);
 });
 
 test("logits never exist all together: memory follows the chunk, not the number of tokens", async () => {
@@ -114,9 +118,30 @@ test("logits never exist all together: memory follows the chunk, not the number 
   scoped(device, () => {
     const tape = new Tape();
     tape.watch(H);
-    const loss = linearCrossEntropy(tape, H, W, all, { scale, logitBytes: 64 * vocab * 4 });
-    tape.backward(loss, loss);
+    const loss = linearCrossEntropy(tape, H, W, targetsOfAll(all), { logitBytes: 64 * vocab * 4 });
+    tape.backward(loss, floats(device, [scale], [1]));
     return undefined;
   });
   expect(device.memory.stats.peak - before).toBeLessThan((rows * vocab * 4) / 4);
+});
+
+test("losses compose: each gets the gradient of what is made of it", async () => {
+  const device = await testDevice();
+  const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];
+  const other = { positions: Uint32Array.of(0, 1), labels: Int32Array.of(3, 4) };
+  const gradientOf = async (lossOf: (tape: Tape) => Tensor) => {
+    const tape = new Tape();
+    tape.watch(H);
+    return tape.backward(lossOf(tape)).get(H)!.read();
+  };
+  const first = await gradientOf((tape) => linearCrossEntropy(tape, H, W, targets));
+  const second = await gradientOf((tape) => linearCrossEntropy(tape, H, W, other));
+  const composed = await gradientOf((tape) =>
+    ops.add(
+      tape,
+      linearCrossEntropy(tape, H, W, targets),
+      ops.scale(tape, linearCrossEntropy(tape, H, W, other), -3),
+    ),
+  );
+  expect(composed).toBeClose(first.map((value, i) => value - 3 * second[i]!));
 });

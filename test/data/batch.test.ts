@@ -16,8 +16,8 @@ test("pads on the right to a multiple and counts", () => {
   const batch = collate(sequences.slice(0, 2), { padTokenId: 9, padToMultipleOf: 6 });
   expect(batch).toMatchObject({ batchSize: 2, length: 6, tokens: 7, terms: 5 });
   expect([...batch.inputIds]).toEqual([1, 1, 1, 9, 9, 9, 2, 2, 2, 2, 9, 9]);
-  const _ = IGNORE_INDEX;
-  expect([...batch.labels]).toEqual([_, 1, 1, _, _, _, _, 2, 2, 2, _, _]);
+  expect([...batch.targets.positions]).toEqual([0, 1, 6, 7, 8]);
+  expect([...batch.targets.labels]).toEqual([1, 1, 2, 2, 2]);
 });
 
 test("the last group of an epoch may be smaller", () => {

@@ -6,6 +6,7 @@ import {
   biasGradient,
   fill,
   scale,
+  scaleBy,
   softcap,
   softcapBackward,
   zeros,
@@ -37,6 +38,9 @@ describe.each(cases)("elementwise $rows×$cols", ({ rows, cols }) => {
     const scaled = scale(B, -0.5);
     expect(await scaled.read()).toBeClose(b.map((v) => -0.5 * v));
     expect(await scale(B, 2, scaled).read()).toBeClose(b.map((v) => 1.5 * v));
+    const doubled = scaleBy(B, floats(device, [2], [1]));
+    expect(await doubled.read()).toBeClose(b.map((v) => 2 * v));
+    expect(await scaleBy(B, floats(device, [-0.5], [1]), doubled).read()).toBeClose(b.map((v) => 1.5 * v));
     expect(await addInto(A, B).read()).toBeClose(addReference(a, b));
   });
 

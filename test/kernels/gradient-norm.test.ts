@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { gradientNorm } from "../../src/kernels/gradient-norm.ts";
+import { gradientNorm, judgeStep } from "../../src/kernels/gradient-norm.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { gradientNormReference } from "../reference/gradient-norm.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -39,4 +39,61 @@ test.each([
       Float32Array.of(Number.NaN, 0),
     );
   }
+});
+
+describe("a step's outcome", () => {
+  const sums = randomValues(1000, 1);
+
+  async function judge(steps: readonly { loss: number; gradients?: ArrayLike<number>; maxNorm?: number }[]) {
+    const device = await testDevice();
+    const outcome = floats(device, [0, 1], [2]);
+    const read: number[][] = [];
+    for (const { loss, gradients = sums, maxNorm = 0 } of steps) {
+      const given = {
+        gradients: floats(device, gradients, [1000]),
+        loss: floats(device, [loss], [1]),
+        maxNorm,
+      };
+      judgeStep({ ...given, terms: 8 }, outcome);
+      read.push([...(await outcome.read())]);
+    }
+    return read;
+  }
+
+  test.each([0, 1e-3, 1e6])(
+    "is the norm of the mean's gradient and the sum's factor, clipped to %f",
+    async (maxNorm) => {
+      const [outcome] = await judge([{ loss: 1, maxNorm }]);
+      const [norm, clip] = gradientNormReference(
+        sums.map((sum) => sum / 8),
+        maxNorm,
+      );
+      expect(outcome).toBeClose([norm, clip / 8]);
+    },
+  );
+
+  test.each([
+    ["a gradient", { loss: 1, gradients: sums.with(7, Number.NaN) }, Number.NaN],
+    [
+      "the loss",
+      { loss: Number.NaN },
+      gradientNormReference(
+        sums.map((sum) => sum / 8),
+        0,
+      )[0],
+    ],
+  ])("where %s is no number has factor 0, and the steps behind it, too", async (_, bad, norm) => {
+    const outcomes = await judge([{ loss: 1 }, bad, { loss: 1 }]);
+    expect(outcomes.map(([, factor]) => factor)).toEqual([1 / 8, 0, 0]);
+    expect(outcomes[1]?.[0]).toSatisfy(
+      (got: number) => Object.is(got, norm) || Math.abs(got / norm - 1) < 1e-5,
+    );
+  });
+
+  test("of no terms is refused", async () => {
+    const device = await testDevice();
+    const x = floats(device, [1], [1]);
+    const step = { gradients: x, loss: x, terms: 0, maxNorm: 0 };
+    expect(() => judgeStep(step, floats(device, [0, 1], [2]))).toThrow("the step has 0 terms");
+  });
 });

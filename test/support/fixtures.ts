@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Batch } from "../../src/data/batch.ts";
+import { type Batch, collateRows } from "../../src/data/batch.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";
 import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
@@ -94,15 +94,11 @@ export function goldenSequences({
 }
 
 /** The golden batch as make.py gave it to PyTorch. */
-export function goldenBatch({ input_ids, labels, lengths, label_tokens }: Golden): Batch {
-  const [batchSize, length] = input_ids.shape as [number, number];
-  return {
-    inputIds: Uint32Array.from(input_ids.data),
-    labels: Int32Array.from(labels.data),
-    documents: lengths.map((length, row) => ({ row, first: 0, length })),
-    batchSize,
-    length,
-    tokens: lengths.reduce((a, b) => a + b, 0),
-    terms: label_tokens,
-  };
+export function goldenBatch(golden: Golden): Batch {
+  const padToMultipleOf = golden.input_ids.shape[1] as number;
+  return collateRows(
+    goldenSequences(golden).map((sequence) => [sequence]),
+    "next",
+    { padToMultipleOf },
+  );
 }

@@ -1,5 +1,11 @@
 // The same items as batches that lie differently: what a model makes of them must not depend on it.
-import { type Batch, collateRows, type PaddingOptions, packRows } from "../../src/data/batch.ts";
+import {
+  type Batch,
+  collateLabels,
+  collateRows,
+  type PaddingOptions,
+  packRows,
+} from "../../src/data/batch.ts";
 import type { LabelledTokens } from "../../src/data/sequence.ts";
 import type { Task } from "../../src/models/model.ts";
 import type { LabelledText } from "../../src/train/classification.ts";
@@ -15,6 +21,7 @@ export interface RowsOfItems extends PaddingOptions {
 export function collate(sequences: readonly LabelledTokens[], options?: PaddingOptions): Batch {
   return collateRows(
     sequences.map((sequence) => [sequence]),
+    "next",
     options,
   );
 }
@@ -45,5 +52,6 @@ export function layItems(task: Task, items: readonly never[], { rows, ...options
     const labels = Int32Array.from(groups<LabelledText>().flat(), ({ label }) => label);
     return { ...pack<LabelledText>(({ inputIds }) => inputIds), labels, terms: labels.length } as Counted;
   }
-  return collateRows(groups<LabelledTokens>(), options);
+  if (task === "token-classification") return collateLabels(groups<LabelledTokens>(), options);
+  return collateRows(groups<LabelledTokens>(), task === "masked-lm" ? "own" : "next", options);
 }

@@ -24,13 +24,13 @@ async function trainingOf(model: LoadedModel, folder: string) {
     const items = goldenSequences(readJsonFile<Golden>(folder, "golden.json"));
     const objective = languageModelling(model);
     const batch = objective.collate(items, createRandom(0));
-    return (tape: Tape) => objective.loss(batch, { tape, training: true, seed: 0 }, 1);
+    return (tape: Tape) => objective.loss(batch, { tape, training: true, seed: 0 });
   }
   const golden = readJsonFile<TaskGolden>(folder, "golden.json");
   const tensors = await readTensors(folder, "golden.safetensors");
   const { objective, items } = taskCase(model, golden, tensors);
   const batch = objective.collate(items, createRandom(0));
-  return (tape: Tape) => objective.loss(batch, { tape, training: true, seed: 0 }, 1);
+  return (tape: Tape) => objective.loss(batch, { tape, training: true, seed: 0 });
 }
 
 /** Linear layers by the number of their block, the lowest block first; those of no block are left out. */
@@ -59,7 +59,7 @@ test.each(fixtures)(
       scoped(model.device, () => {
         const loss = lossOf(tape);
         length = tape.length;
-        tape.backward(loss, loss);
+        tape.backward(loss);
         return undefined;
       });
       for (const module of modules(model.root)) {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
-import { linearCrossEntropy } from "../../src/autograd/loss.ts";
+import { linearCrossEntropy, targetsOfAll } from "../../src/autograd/loss.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
@@ -26,12 +26,12 @@ function recordedNodes(model: Model, targetModules: string[]): number {
   scoped(model.device, () => {
     const ids = fromArray(model.device, Uint32Array.from(tokens(8)), [1, 8]);
     const hidden = model.hidden(ids, { ...contextOf(ids), tape, training: true });
-    const loss = linearCrossEntropy(tape, hidden, model.head, Int32Array.from(tokens(8)), { scale: 1 });
+    const loss = linearCrossEntropy(tape, hidden, model.head, targetsOfAll(Int32Array.from(tokens(8))));
     for (const module of modules(model.root))
       if (isLinear(module)) expect(tape.tracks(module.weight)).toBe(false);
     expect(tape.tracks(model.head)).toBe(false);
     length = tape.length;
-    tape.backward(loss, loss);
+    tape.backward(loss);
     return undefined;
   });
   adapter.release();

@@ -116,9 +116,9 @@ describe("where there is no memory for a step", () => {
     const options = { batchSize: 1, shuffle: false, learningRate: 1e-2 };
     // The submission of the long row is refused. The update, in one of its own, would take the gradients of the step before.
     const update = AdamW.prototype.step;
-    vi.spyOn(AdamW.prototype, "step").mockImplementation(function (this: AdamW, rate) {
+    vi.spyOn(AdamW.prototype, "step").mockImplementation(function (this: AdamW, ...given) {
       device.stream.flush();
-      return update.call(this, rate);
+      return update.apply(this, given);
     });
     let recover = () => {};
     const run = async () => {
