@@ -9,6 +9,8 @@ export {
   type SiteTensors,
   type Together,
 } from "./adapters/adapter.ts";
+export type { CombinationType } from "./adapters/combine/combine.ts";
+export type { MajoritySign } from "./adapters/combine/elementwise.ts";
 export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
 export * as ops from "./autograd/ops.ts";
@@ -46,6 +48,12 @@ export { castToFloat } from "./kernels/cast.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { adapterFiles, type LoadAdapterOptions, type SaveAdapterOptions } from "./load/adapter.ts";
+export {
+  type CombinedAdapter,
+  type CombineOptions,
+  combineAdapters,
+  type WeightedAdapter,
+} from "./load/combine/combine-adapters.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
 export { mergedFiles } from "./load/merge.ts";
 export {

@@ -6,6 +6,7 @@ import { type FailureKind, LoraError } from "../util/fail.ts";
 import { runBench } from "./commands/bench.ts";
 import { checkCacheRmSettings, runCacheList, runCacheRm } from "./commands/cache.ts";
 import { runChat } from "./commands/chat.ts";
+import { checkCombineSettings, runCombine } from "./commands/combine.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
@@ -19,6 +20,7 @@ import { type GivenValue, type Settled, settle } from "./settings.ts";
 import { BENCH_OPTIONS } from "./tables/bench.ts";
 import { CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS } from "./tables/cache.ts";
 import { CHAT_OPTIONS } from "./tables/chat.ts";
+import { COMBINE_OPTIONS } from "./tables/combine.ts";
 import { ENV_OPTIONS } from "./tables/env.ts";
 import { EVAL_OPTIONS } from "./tables/eval.ts";
 import { GENERATE_OPTIONS } from "./tables/generate.ts";
@@ -56,7 +58,7 @@ function endByHangup(): void {
 }
 
 /** Commands that leave files behind: what they print is beside that. */
-const FILE_COMMANDS = ["train", "merge"];
+const FILE_COMMANDS = ["train", "merge", "combine"];
 
 const hasTerminal = [0, 1, 2].some(isatty);
 const terminal = processTerminal();
@@ -140,6 +142,12 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     table: MERGE_OPTIONS,
     check: checkTaskSettings,
     run: runMerge,
+  });
+  add("combine", "make one adapter of several, or one of a lower rank; needs no GPU and no model", {
+    table: COMBINE_OPTIONS,
+    words: "adapters",
+    check: checkCombineSettings,
+    run: runCombine,
   });
   add("bench", "validate and time every kernel on this device", {
     table: BENCH_OPTIONS,

@@ -41,8 +41,10 @@ function option<T>(
 }
 
 /** A number within bounds. */
-export function number(given: Common & Bounds & { fallback: number }): Option<number> {
-  return option({
+export function number<T extends number | undefined>(
+  given: Common & Bounds & { fallback: T },
+): Option<number | T> {
+  return option<number | T>({
     ...given,
     placeholder: "number",
     wanted: `a number${inWords(given)}`,
@@ -121,9 +123,11 @@ export function optionalText(given: Common & { placeholder: string }): Option<st
 }
 
 /** One of some words. */
-export function choice<T extends string>(given: Common & { choices: readonly T[]; fallback: T }): Option<T> {
+export function choice<T extends string, F extends T | undefined>(
+  given: Common & { choices: readonly T[]; fallback: F },
+): Option<T | F> {
   const { choices } = given;
-  return option({
+  return option<T | F>({
     ...given,
     placeholder: choices.join("|"),
     wanted: `one of ${choices.join(", ")}`,

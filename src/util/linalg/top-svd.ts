@@ -1,5 +1,5 @@
 import { EigenvalueDecomposition } from "ml-matrix";
-import { append } from "../arrays.ts";
+import { append, largest } from "../arrays.ts";
 import type { Random } from "../random.ts";
 import { type Dense, denseProduct, transposedDense } from "./dense.ts";
 import { addScaled, columns, dot, fromRows, type Matrix, matrix, norm, product } from "./matrix.ts";
@@ -121,7 +121,7 @@ function orthonormalised(
   basis: readonly Float64Array[],
   random: Random,
 ): Float64Array[] {
-  const scale = Math.max(...block.map(norm), Number.MIN_VALUE);
+  const scale = Math.max(largest(block.map(norm)), Number.MIN_VALUE);
   const done: Float64Array[] = [];
   for (const given of block) {
     if (basis.length + done.length >= given.length) break;
