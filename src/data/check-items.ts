@@ -15,17 +15,25 @@ export interface ItemJudge<Item> {
   problemOf?(item: Item, isSplit?: boolean): string | undefined;
 }
 
+/** How items are checked. */
+export interface CheckOptions {
+  /** They may be of any length, for they are split. */
+  readonly isSplit?: boolean;
+  /** What messages call an item, by its place from 0. */
+  readonly nameOf?: (place: number) => string;
+}
+
 /**
  * Checks items before anything is computed from them: a device takes every id and reads zeros, or another row, where
  * there is none.
  * @param where the function, for messages
- * @throws LoraError naming the items that cannot be used by their numbers, from 1
+ * @throws LoraError naming the items that cannot be used, by their numbers from 1 unless they have other names
  */
 export function checkItems<Item>(
   where: string,
   items: readonly Item[],
   judge: ItemJudge<Item>,
-  isSplit = false,
+  { isSplit = false, nameOf = rowName }: CheckOptions = {},
 ): void {
   if (!Array.isArray(items)) fail(where, `the rows are ${describe(items)}, wanted a list`);
   if (!judge.problemOf) return;
@@ -34,7 +42,7 @@ export function checkItems<Item>(
     const problem = isObject(item)
       ? judge.problemOf(item as Item, isSplit)
       : `is ${describe(item)}, wanted an object`;
-    if (problem !== undefined) problems.push(`${rowName(i)} ${problem}`);
+    if (problem !== undefined) problems.push(`${nameOf(i)} ${problem}`);
   }
   failAll(where, problems, "leave these rows out, or mend what makes them");
 }

@@ -64,6 +64,17 @@ export interface Packs<Item> {
   readonly report: PackingReport;
 }
 
+/** How items are packed. */
+export interface PackItemsOptions {
+  readonly strategy: PackingStrategy;
+  /** Tokens of a pack at most. */
+  readonly maxLength: number;
+  /** What messages call an item, by its place from 0. */
+  readonly nameOf?: (place: number) => string;
+}
+
+type Bounds = Required<Pick<PackItemsOptions, "maxLength" | "nameOf">>;
+
 /**
  * Puts items into packs of at most `maxLength` tokens. What is in a pack depends on the lengths and the order of the items only.
  * @throws LoraError naming the items that are longer than a pack, where the strategy splits none
@@ -71,10 +82,10 @@ export interface Packs<Item> {
 export function packItems<Item>(
   items: readonly Item[],
   packable: Packable<Item>,
-  { strategy, maxLength }: { strategy: PackingStrategy; maxLength: number },
+  { strategy, maxLength, nameOf = rowName }: PackItemsOptions,
 ): Packs<Item> {
   const { lengthOf } = packable;
-  const filled = FILL[strategy](items, packable, maxLength);
+  const filled = FILL[strategy](items, packable, { maxLength, nameOf });
   const packs = filled.map((pack) => pack.map(({ item }) => item));
   const tokens = packs.flat().reduce((sum, item) => sum + lengthOf(item), 0);
   const fill = tokens / (maxLength * packs.length);
@@ -85,36 +96,40 @@ export function packItems<Item>(
 type Fill = <Item>(
   items: readonly Item[],
   packable: Packable<Item>,
-  maxLength: number,
+  bounds: Bounds,
 ) => readonly (readonly Piece<Item>[])[];
 
 const FILL: Readonly<Record<PackingStrategy, Fill>> = {
-  bfd: (items, packable, maxLength) => together(whole(items, packable, maxLength), packable, maxLength),
-  bfd_split: (items, packable, maxLength) => together(split(items, packable, maxLength), packable, maxLength),
+  bfd: (items, packable, bounds) => together(whole(items, packable, bounds), packable, bounds),
+  bfd_split: (items, packable, bounds) => together(split(items, packable, bounds), packable, bounds),
   wrapped: wrap,
 };
 
 function together<Item>(
   pieces: readonly Piece<Item>[],
   { lengthOf }: Packable<Item>,
-  maxLength: number,
+  { maxLength }: Bounds,
 ): Piece<Item>[][] {
   const lengths = pieces.map(({ item }) => lengthOf(item));
   return bestFit(lengths, maxLength).map((pack) => pack.map((i) => pieces[i] as Piece<Item>));
 }
 
-function whole<Item>(items: readonly Item[], { lengthOf }: Packable<Item>, maxLength: number): Piece<Item>[] {
+function whole<Item>(
+  items: readonly Item[],
+  { lengthOf }: Packable<Item>,
+  { maxLength, nameOf }: Bounds,
+): Piece<Item>[] {
   const problems = new Problems();
   for (const [place, item] of items.entries()) {
     const length = lengthOf(item);
     if (length > maxLength)
-      problems.push(`${rowName(place)} has ${length} tokens, and maxLength is ${maxLength}`);
+      problems.push(`${nameOf(place)} has ${length} tokens, and maxLength is ${maxLength}`);
   }
   failAll("packing", problems, 'cut these rows, raise maxLength, or split them: packing "bfd_split"');
   return items.map((item, place) => ({ item, place }));
 }
 
-function split<Item>(items: readonly Item[], packable: Packable<Item>, maxLength: number): Piece<Item>[] {
+function split<Item>(items: readonly Item[], packable: Packable<Item>, { maxLength }: Bounds): Piece<Item>[] {
   return items.flatMap((item, place) => {
     const parts: Piece<Item>[] = [];
     const length = packable.lengthOf(item);
@@ -127,7 +142,11 @@ function split<Item>(items: readonly Item[], packable: Packable<Item>, maxLength
 }
 
 /** The items as one text, cut every `maxLength` tokens; parts of which nothing is learnt leave their room empty. */
-function wrap<Item>(items: readonly Item[], packable: Packable<Item>, maxLength: number): Piece<Item>[][] {
+function wrap<Item>(
+  items: readonly Item[],
+  packable: Packable<Item>,
+  { maxLength }: Bounds,
+): Piece<Item>[][] {
   const packs: Piece<Item>[][] = [];
   let pack: Piece<Item>[] = [];
   let used = 0;

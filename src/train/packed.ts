@@ -1,5 +1,11 @@
 import { rowName } from "../data/check-items.ts";
-import { type PackingReport, type PackingStrategy, packItems, splitsItems } from "../data/packing.ts";
+import {
+  type PackingReport,
+  type PackingStrategy,
+  type Packs,
+  packItems,
+  splitsItems,
+} from "../data/packing.ts";
 import { fail, failAll, Problems } from "../util/fail.ts";
 import type { Counted, Objective } from "./objective.ts";
 
@@ -23,16 +29,23 @@ export interface PackedRun<Item, B extends Counted> {
   nameRow(pack: number): string;
 }
 
+/** What packs the items of a run, some or all at a time. */
+export interface Packer<Item, B extends Counted> {
+  readonly objective: Objective<readonly Item[], B>;
+  readonly maxLength: number;
+  /** @param nameOf what messages call an item */
+  pack(items: readonly Item[], nameOf: (place: number) => string): Packs<Item>;
+}
+
 /**
- * Packs the items of a run once, before it begins; what is in a pack stays together in every epoch, as in TRL.
- * @throws LoraError for an objective whose items cannot share a row, or cannot be split, and for items that are too long
+ * What packs the items of an objective.
+ * @throws LoraError for an objective whose items cannot share a row, or cannot be split
  */
-export function packRun<Item, B extends Counted>(
+export function packer<Item, B extends Counted>(
   objective: Objective<Item, B>,
-  items: readonly Item[],
-  { packing = false, maxLength, onPacking, nameRow = rowName }: PackingOptions,
-): PackedRun<Item, B> {
-  const { pack, lengthOf, slice } = objective;
+  { packing = false, maxLength }: Pick<PackingOptions, "packing" | "maxLength">,
+): Packer<Item, B> {
+  const { device, root, pack, lengthOf, slice } = objective;
   const strategy = typeof packing === "string" ? packing : "bfd";
   if (!pack || !lengthOf) fail("packing", "the items of this objective cannot share a row", "leave it out");
   if (splitsItems(strategy) && !slice) {
@@ -42,16 +55,33 @@ export function packRun<Item, B extends Counted>(
     fail("packing", "maxLength is missing: the tokens that a packed sequence has at most", "give it");
   }
   const packable = { lengthOf, ...(slice && { slice }) };
-  const { packs, places, report } = packItems(items, packable, { strategy, maxLength });
-  if (packs.length === 0) fail("packing", "no part of any row is learnt", "raise maxLength");
-  if (splitsItems(strategy)) checkParts(objective, packs, (pack, i) => nameRow(places[pack]?.[i] as number));
-  onPacking?.(report);
-  const { device, root } = objective;
   return {
-    packs,
     objective: { device, root, collate: pack, loss: objective.loss },
-    nameRow: (pack) => describePack((places[pack] ?? []).map(nameRow)),
+    maxLength,
+    pack(items, nameOf) {
+      const packed = packItems(items, packable, { strategy, maxLength, nameOf });
+      const nameOfPart = (pack: number, i: number) => nameOf(packed.places[pack]?.[i] as number);
+      if (splitsItems(strategy)) checkParts(objective, packed.packs, nameOfPart);
+      return packed;
+    },
   };
+}
+
+/**
+ * Packs the items of a run once, before it begins; what is in a pack stays together in every epoch, as in TRL.
+ * @throws LoraError as {@link packer}, and for items that are too long
+ */
+export function packRun<Item, B extends Counted>(
+  given: Objective<Item, B>,
+  items: readonly Item[],
+  options: PackingOptions,
+): PackedRun<Item, B> {
+  const { nameRow = rowName, onPacking } = options;
+  const { objective, pack } = packer(given, options);
+  const { packs, places, report } = pack(items, nameRow);
+  if (packs.length === 0) fail("packing", "no part of any row is learnt", "raise maxLength");
+  onPacking?.(report);
+  return { packs, objective, nameRow: (pack) => describePack((places[pack] ?? []).map(nameRow)) };
 }
 
 /** Whole items were checked before; only now it is known how long their parts are. */
@@ -73,7 +103,8 @@ function checkParts<Item>(
 /** Rows of a pack that a message names; the others are counted. */
 const NAMES_SHOWN = 4;
 
-function describePack(names: readonly string[]): string {
+/** What messages call a pack, by the names of its items. */
+export function describePack(names: readonly string[]): string {
   const more = names.length - NAMES_SHOWN;
   return names.slice(0, NAMES_SHOWN).join(" + ") + (more > 0 ? ` + ${more} packed with them` : "");
 }

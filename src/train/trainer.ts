@@ -1,7 +1,6 @@
 import { requireTrainable } from "../adapters/adapter.ts";
-import { checkItems, rowName } from "../data/check-items.ts";
-import { type Feed, listFeed } from "../data/feed/feed.ts";
-import { PACKING_STRATEGIES, splitsItems } from "../data/packing.ts";
+import type { ItemSource } from "../data/feed/item-source.ts";
+import { PACKING_STRATEGIES } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
@@ -26,13 +25,13 @@ import {
   type Rules,
   withDefaults,
 } from "../util/options.ts";
-import { createRandom } from "../util/random.ts";
+import { type BatchFeed, openBatches } from "./batch-feed.ts";
 import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
-import { type PackingOptions, packRun } from "./packed.ts";
+import type { PackingOptions } from "./packed.ts";
 import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
 import { Skips } from "./skips.ts";
@@ -158,7 +157,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
 export async function* trainSequences(
   model: LanguageModel,
   parameters: Parameters,
-  sequences: readonly Sequence[],
+  sequences: readonly Sequence[] | ItemSource<Sequence>,
   options: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
   requireModel("train", model);
@@ -179,48 +178,27 @@ export async function* trainSequences(
 export async function* trainObjective<Item, B extends Counted>(
   objective: Objective<Item, B>,
   parameters: Parameters,
-  items: readonly Item[],
+  items: readonly Item[] | ItemSource<Item>,
   given: TrainerOptions = {},
 ): AsyncGenerator<StepMetrics> {
   checkOptions("train", given, TRAINER_RULES);
   const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
   requireObjective("train", objective);
-  checkItems("train", items, objective, splitsItems(options.packing));
-  if (items.length === 0) fail("train", "there is nothing to train on", "see the report of dropped rows");
   requireTrainable("train", parameters, objective);
-  if (options.groupByLength) checkGroups(objective, options);
-  if (options.packing) {
-    const { objective: packed, packs, nameRow } = packRun(objective, items, options);
-    yield* trainFeed(packed, parameters, feedOf(packs, options, { nameRow }), options);
-  } else yield* trainFeed(objective, parameters, feedOf(items, options, objective), options);
+  yield* trainFeed(objective, parameters, await openBatches(objective, items, options), options);
 }
 
-function feedOf<Item>(
-  items: readonly Item[],
-  { batchSize, shuffle, seed, groupByLength, nameRow = rowName }: RunSettings,
-  of: Pick<Objective<Item>, "lengthOf"> & Pick<RunSettings, "nameRow">,
-): Feed<Item> {
-  const { lengthOf } = of;
-  const options = { batchSize, ...(shuffle && { shuffleSeed: seed }), ...(groupByLength && { lengthOf }) };
-  return listFeed(items, options, of.nameRow ?? nameRow);
-}
-
-function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: RunSettings): void {
-  if (packing) fail("groupByLength", "packed sequences are all of like lengths", "leave it out, or packing");
-  if (!lengthOf) fail("groupByLength", "the items of this objective have no lengths", "leave it out");
-}
-
-async function* trainFeed<Item, B extends Counted>(
-  objective: Objective<Item, B>,
+async function* trainFeed<B extends Counted>(
+  objective: Pick<Objective<never, B>, "device" | "loss">,
   parameters: Parameters,
-  feed: Feed<Item>,
+  feed: BatchFeed<B>,
   options: RunSettings,
 ): AsyncGenerator<StepMetrics> {
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
   const optimizer = new AdamW(parameters, options);
   const mirror = await Mirror.open(parameters.flat);
   parameters.mirror = mirror;
-  const batches = new Ahead(stepBatches(objective, feed, options));
+  const batches = new Ahead(stepBatches(feed, options));
   const skips = new Skips(objective);
   let trainedTerms = 0;
   try {
@@ -269,9 +247,9 @@ function tellKept(error: unknown, { newest }: Mirror): unknown {
 
 function stepsOf(
   { epochs, gradientAccumulationSteps }: RunSettings,
-  { groupsPerEpoch }: Pick<Feed<unknown>, "groupsPerEpoch">,
+  { perEpoch }: Pick<BatchFeed<unknown>, "perEpoch">,
 ): number {
-  const stepsPerEpoch = Math.ceil(groupsPerEpoch / gradientAccumulationSteps);
+  const stepsPerEpoch = Math.ceil(perEpoch / gradientAccumulationSteps);
   return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
 
@@ -284,24 +262,22 @@ interface StepBatches<B> {
 }
 
 /** The micro-batches of one optimiser step after another. */
-async function* stepBatches<Item, B extends Counted>(
-  { collate }: Objective<Item, B>,
-  feed: Feed<Item>,
-  { gradientAccumulationSteps, seed }: RunSettings,
+async function* stepBatches<B>(
+  feed: BatchFeed<B>,
+  { gradientAccumulationSteps }: RunSettings,
 ): AsyncGenerator<StepBatches<B>, never> {
-  const groups = feed.groups();
-  const random = createRandom(seed).fork("collate");
+  const batches = feed.batches();
   try {
     for (;;) {
-      const micro = [(await groups.next()).value];
+      const micro = [(await batches.next()).value];
       while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) {
-        micro.push((await groups.next()).value);
+        micro.push((await batches.next()).value);
       }
-      const batches = micro.map(({ items, epoch, index }) => collate(items, random.fork(epoch).fork(index)));
-      yield { epoch: micro[0]?.epoch ?? 0, batches, names: () => micro.map((group) => group.names()) };
+      const names = () => micro.map((fed) => fed.names());
+      yield { epoch: micro[0]?.epoch ?? 0, batches: micro.map(({ batch }) => batch), names };
     }
   } finally {
-    await groups.return(undefined as never);
+    await batches.return(undefined as never);
   }
 }
 
@@ -313,8 +289,8 @@ interface StepOptions extends Pick<RunSettings, "learningRate" | "seed" | "gradi
 
 type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "fault" | "tokens" | "terms">;
 
-async function runStep<Item, B extends Counted>(
-  objective: Objective<Item, B>,
+async function runStep<B extends Counted>(
+  objective: Pick<Objective<never, B>, "device" | "loss">,
   parameters: Parameters,
   optimizer: AdamW,
   { batches, names }: Omit<StepBatches<B>, "epoch">,

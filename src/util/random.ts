@@ -14,8 +14,8 @@ export interface Random {
   integer(n: number): number;
   /** One element of a non-empty array. */
   pick<T>(items: readonly T[]): T;
-  /** Shuffles the array in place (Fisher–Yates) and returns it. */
-  shuffle<T>(items: T[]): T[];
+  /** Shuffles the array in place (Fisher–Yates) and returns it; of equal lengths all arrays in the same way. */
+  shuffle<T extends unknown[] | Uint32Array>(items: T): T;
   /**
    * An independent generator, named by a label or a number.
    * It depends on this generator's seed only, not on how many numbers were drawn: adding a draw somewhere
@@ -101,7 +101,7 @@ function integerBelow(n: number, bits: () => number): number {
   return draw % n;
 }
 
-function shuffleInPlace<T>(items: T[], integer: (n: number) => number): T[] {
+function shuffleInPlace<T extends unknown[] | Uint32Array>(items: T, integer: (n: number) => number): T {
   for (let i = items.length - 1; i > 0; i--) {
     const j = integer(i + 1);
     [items[i], items[j]] = [items[j]!, items[i]!];
