@@ -19,6 +19,8 @@ export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/cha
 export { type ChatTemplate, readChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
 export { type RenderedChat, type RenderOptions, renderChat } from "./data/chat/render.ts";
+export type { ItemSource, SourceItem } from "./data/feed/item-source.ts";
+export type { Mixture, StoppingStrategy } from "./data/feed/order.ts";
 export { fitImage } from "./data/images/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images/images.ts";
 export { resampleImage } from "./data/images/resample.ts";

@@ -166,7 +166,8 @@ export async function* trainSequences(
 
 /**
  * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
- * Stopping the iteration stops the training; the parameters keep what was learnt.
+ * Stopping the iteration stops the training; the parameters keep what was learnt. Items of a list are checked before the first step; those
+ * of a source are made, and checked, while the device computes the step before theirs.
  * A step whose gradient is not finite changes nothing and says why.
  *
  * While it runs, the parameters are copied to the host after every step or so, at least every 30 seconds. Where the

@@ -1,3 +1,4 @@
+import { largest, smallest } from "../../util/arrays.ts";
 import { fail } from "../../util/fail.ts";
 import { createRandom, type Random } from "../../util/random.ts";
 
@@ -60,8 +61,7 @@ export function drawnRows(
   const sum = weights.reduce((total, weight) => total + weight, 0);
   const shares = weights.map((weight) => weight / sum);
   const passes = lengths.flatMap((length, i) => (shares[i] === 0 ? [] : [length / (shares[i] as number)]));
-  const [least, most] = [Math.min(...passes), Math.max(...passes)];
-  const rows = stopping === "first_exhausted" ? least : most;
+  const rows = stopping === "first_exhausted" ? smallest(passes) : largest(passes);
   return shares.map((share) => Math.round(rows * share));
 }
 
@@ -110,7 +110,7 @@ function turns(counts: readonly number[], random: Random | undefined): Uint32Arr
   const taken = counts.map(() => 0);
   for (; at < length; at++) {
     const behind = counts.map((count, set) => ((at + 1) * count) / length - (taken[set] as number));
-    const set = behind.indexOf(Math.max(...behind));
+    const set = behind.indexOf(largest(behind));
     taken[set]++;
     sets[at] = set;
   }
