@@ -2,7 +2,9 @@ import type { Mixture } from "./order.ts";
 
 /** An item, and the place of the row that it is made of. */
 export interface SourceItem<Item> {
+  /** As an objective takes it. */
   readonly item: Item;
+  /** Of its row, from 0. */
   readonly place: number;
 }
 
