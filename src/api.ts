@@ -28,6 +28,24 @@ export { PACKING_STRATEGIES, type PackingReport, type PackingStrategy } from "./
 export type { Example } from "./data/rows/examples.ts";
 export { readExamples } from "./data/rows/examples.ts";
 export {
+  type ChatPreference,
+  isPaired,
+  type JudgedExample,
+  type PreferenceExample,
+  type PreferenceRow,
+  readPreferences,
+  type TextPreference,
+  unpaired,
+} from "./data/rows/preferences.ts";
+export type { TokensExample } from "./data/rows/token-rows.ts";
+export type { Sequence } from "./data/sequence.ts";
+export type {
+  AnswerName,
+  EncodedAnswer,
+  EncodedPreference,
+  PreferenceOptions,
+} from "./data/tokenize/encode-preference.ts";
+export {
   encodeLabelledTexts,
   encodeTaggedWords,
   type MaskOptions,
@@ -36,6 +54,13 @@ export {
   tokenMasker,
 } from "./data/tokenize/encode-task.ts";
 export type { TokenizeOptions } from "./data/tokenize/tokenize-options.ts";
+export {
+  type JudgedSequence,
+  type PreferencePair,
+  type TokenizedPreferences,
+  tokenizeJudged,
+  tokenizePreferences,
+} from "./data/tokenize/tokenize-preferences.ts";
 export type { TokenizeReport } from "./data/tokenize/tokenize-report.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
 export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";

@@ -52,7 +52,8 @@ export function readChatCompletion(values: JsonObject): ChatCompletionExample | 
   return { prompt: prompt as readonly Message[], completion: completion as readonly Message[], ...context };
 }
 
-function readContext({ tools, documents, chat_template_kwargs }: JsonObject): ChatContext | string {
+/** What a chat comes with, or what is wrong with it. */
+export function readContext({ tools, documents, chat_template_kwargs }: JsonObject): ChatContext | string {
   const read = {
     tools: parsed(tools),
     documents: parsed(documents),

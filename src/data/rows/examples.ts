@@ -13,6 +13,7 @@ import { keysOf, textProblem } from "./fields.ts";
 import { jsonRows } from "./json-lines.ts";
 import { inTrlKeys, rowKind } from "./row-kinds.ts";
 import { collectRows, type RowReader } from "./rows.ts";
+import { readTokens, type TokensExample } from "./token-rows.ts";
 
 /** A whole text to learn. */
 export interface TextExample {
@@ -26,7 +27,7 @@ export interface CompletionExample {
 }
 
 /** One training example, in the row formats of TRL and mlx-lm. */
-export type Example = TextExample | CompletionExample | ChatExample | ChatCompletionExample;
+export type Example = TextExample | CompletionExample | ChatExample | ChatCompletionExample | TokensExample;
 
 /** Whether a row is a chat, or the end of one. */
 export function isChat(example: Example): example is ChatExample | ChatCompletionExample {
@@ -39,14 +40,14 @@ export function usesTools({ tools }: ChatContext): boolean {
 }
 
 const WANTED =
-  '"text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", or Alpaca\'s "instruction" and "output")';
+  '"text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", Alpaca\'s "instruction" and "output", or tokens as "input_ids")';
 
 /** What language modelling takes from a row. */
 export const EXAMPLE_READER: RowReader<Example> = { wanted: WANTED, read: readExample };
 
 /**
  * Reads training examples from JSON Lines: each row has `text`, `prompt` and `completion` (two texts, or two lists of
- * messages), `messages`, or ShareGPT's or Alpaca's keys; other keys are ignored, but for `tools` and the like of chats, and
+ * messages), `messages`, `input_ids`, or ShareGPT's or Alpaca's keys; other keys are ignored, but for `tools` and the like of chats, and
  * the kinds may be mixed. Blank lines are skipped; a byte-order mark and CRLF are accepted.
  * @param source the file's text, or its lines one by one, of which no more than the examples stays in memory
  * @param label the file, for messages
@@ -91,6 +92,7 @@ export function exampleReader(): RowReader<Example> {
 }
 
 function readExample(row: JsonObject): Example | string {
+  if ((row.input_ids ?? undefined) !== undefined) return readTokens(row);
   const values = inTrlKeys(row);
   return typeof values === "string" ? values : readTrl(values);
 }
@@ -110,12 +112,17 @@ function readTrl(values: JsonObject): Example | string {
   return wrongKeys(Object.keys(values));
 }
 
+/** Keys by which a row is known. */
+const KNOWN = [
+  ...["text", "prompt", "completion", "messages"],
+  ...["conversations", "instruction", "output", "input_ids"],
+];
+
 function wrongKeys(keys: readonly string[]): string {
   const has = keys.length === 0 ? "no keys" : `keys ${keysOf(keys)}`;
-  const known = ["text", "prompt", "completion", "messages", "conversations", "instruction", "output"];
-  const missing = known.filter((key) => !keys.includes(key));
+  const missing = KNOWN.filter((key) => !keys.includes(key));
   const hints = keys.slice(0, 20).flatMap((key) => {
-    const meant = known.includes(key) ? undefined : nearest(key, missing);
+    const meant = KNOWN.includes(key) ? undefined : nearest(key, missing);
     return meant === undefined ? [] : [`"${meant}" for "${key}"`];
   });
   const hint = hints.length === 0 ? "" : `; did you mean ${hints.join(", ")}?`;

@@ -4,22 +4,39 @@ import { textProblem } from "./fields.ts";
 
 /** Keys by which rows of other tools are known, and a name for them. */
 const KINDS: readonly { readonly name: string; readonly keys: readonly string[] }[] = [
-  { name: "preference", keys: ["chosen", "rejected"] },
   { name: "ShareGPT", keys: ["conversations"] },
   { name: "Alpaca", keys: ["instruction", "output"] },
 ];
 
+/** How a row says which answer is the better one: by two answers, or by a label of one; undefined where it does not. */
+export function preferenceKind(values: JsonObject): "paired" | "unpaired" | undefined {
+  const has = (key: string) => Object.hasOwn(values, key);
+  if (has("text")) return undefined;
+  if (has("chosen") && has("rejected")) return "paired";
+  const isJudged = typeof values.label === "boolean" || /^(?:true|false)$/i.test(String(values.label));
+  const isAnswer = has("completion") || (!has("messages") && KINDS.some(({ keys }) => keys.every(has)));
+  return isJudged && isAnswer ? "unpaired" : undefined;
+}
+
+/** What training on one answer can do with a row that prefers. */
+const PREFERENCES = {
+  paired:
+    "is a preference row (chosen, rejected), by which causal-lm cannot be trained: leave out rejected, and call chosen completion",
+  unpaired:
+    "is a preference row (an answer with a label that is true or false), by which causal-lm cannot be trained: keep the good ones, without the label",
+};
+
 /** A row in the keys that training takes: of ShareGPT and Alpaca in those of TRL, others as they are; or what is wrong. */
 export function inTrlKeys(values: JsonObject): JsonObject | string {
+  const preference = preferenceKind(values);
+  return preference === undefined ? fromOtherTools(values) : PREFERENCES[preference];
+}
+
+/** The same, whether it prefers or not. */
+export function fromOtherTools(values: JsonObject): JsonObject | string {
   const has = (key: string) => Object.hasOwn(values, key);
   if (has("messages") || has("text")) return values;
   const kind = KINDS.find(({ keys }) => keys.every(has))?.name;
-  if (kind === "preference") {
-    return "is a preference row (chosen, rejected), by which causal-lm cannot be trained: leave out rejected, and call chosen completion";
-  }
-  if (typeof values.label === "boolean" && has("completion")) {
-    return "is a preference row (completion with a label that is true or false), by which causal-lm cannot be trained: keep the good ones, without the label";
-  }
   if (kind === "ShareGPT") return fromShareGpt(values);
   return kind === "Alpaca" ? fromAlpaca(values) : values;
 }
@@ -51,7 +68,8 @@ function fromShareGpt({ conversations, system, ...rest }: JsonObject): JsonObjec
   return { ...rest, tools: isFilled(rest.tools) ? rest.tools : null, messages };
 }
 
-function messageOf({ from, value, ...rest }: JsonObject): JsonObject | string {
+/** A turn of ShareGPT as a message, or what is wrong with it. */
+export function messageOf({ from, value, ...rest }: JsonObject): JsonObject | string {
   const { weight, ...fields } = rest;
   const train = weight === 0 ? { train: false } : {};
   if (typeof value !== "string") return `has value ${shown(value)}, wanted a text`;
@@ -90,7 +108,7 @@ function callsOf(value: string): JsonObject[] | string {
  * With `system` or `history` a chat, as LLaMA-Factory has them; else the prompt that Stanford Alpaca was trained with and
  * most tools write, which needs no template.
  */
-function fromAlpaca(values: JsonObject): JsonObject | string {
+export function fromAlpaca(values: JsonObject): JsonObject | string {
   const { instruction, output, input, system, history } = values;
   const problem =
     textProblem(values, "instruction") ??
@@ -136,6 +154,9 @@ const isFilled = (value: unknown) =>
 
 /** What a row is, in a word, for a report. */
 export function rowKind(values: JsonObject): string {
+  if (Object.hasOwn(values, "input_ids")) return "tokens";
+  const preference = preferenceKind(values);
+  if (preference !== undefined) return `${preference} preferences`;
   if (Object.hasOwn(values, "messages")) return "messages";
   if (Object.hasOwn(values, "text")) return "text";
   const known = KINDS.find(({ keys }) => keys.every((key) => Object.hasOwn(values, key)));

@@ -10,6 +10,8 @@ import {
   type TextExample,
   usesTools,
 } from "../rows/examples.ts";
+import { isTokens, type TokensExample } from "../rows/token-rows.ts";
+import { IGNORE_INDEX } from "../sequence.ts";
 import { specialFrame } from "./special-frame.ts";
 
 /** A row as tokens. */
@@ -46,6 +48,7 @@ export function exampleEncoder(
 ): (example: Example) => EncodedExample {
   let encodeText: ((example: TextExample | CompletionExample) => EncodedExample) | undefined;
   return (example) => {
+    if (isTokens(example)) return encodeTokens(example, tokenizer);
     if (!isChat(example)) {
       encodeText ??= textEncoder(tokenizer, options); // a template writes its own special tokens
       return encodeText(example as TextExample | CompletionExample);
@@ -54,6 +57,15 @@ export function exampleEncoder(
     const { trained, ending, ...encoded } = encodeChat(example, template, tokenizer, options);
     const endings = ending === undefined ? [] : [ending];
     return { ...encoded, isTrained: (at) => trained[at] === true, endings };
+  };
+}
+
+/** Tokens as they are: whoever made them has put in what belongs before and behind them. */
+function encodeTokens({ input_ids, labels }: TokensExample, { eosTokenId }: Tokenizer): EncodedExample {
+  return {
+    ids: input_ids,
+    isTrained: (at) => labels === undefined || labels[at] !== IGNORE_INDEX,
+    endings: eosTokenId === undefined ? [] : [eosTokenId],
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import { checkOptions, withDefaults } from "../../util/options.ts";
-import { templateChooser } from "../chat/chat-template.ts";
+import { type ChatTemplate, templateChooser } from "../chat/chat-template.ts";
 import type { ChatPart } from "../chat/shown-parts.ts";
 import { checkExamples, type Example, isChat, usesTools } from "../rows/examples.ts";
 import { IGNORE_INDEX, type Sequence } from "../sequence.ts";
@@ -66,11 +66,28 @@ export function* encodeRows(
   checkOptions(where, options, TOKENIZE_RULES);
   const checked = checkExamples(where, examples);
   if (checked.length === 0) fail(where, "there are no rows", "give one or more");
+  if (options.assistantOnlyLoss || options.maskHistory) checkChats(where, checked);
+  const { encode, templateFor } = rowEncoder(tokenizer, options, model);
+  for (const hasTools of new Set(checked.filter(isChat).map(usesTools))) templateFor(hasTools);
+  for (const [place, example] of checked.entries()) yield encode(example, place);
+}
+
+/** What makes rows of examples, one at a time. */
+export interface RowEncoder {
+  /**
+   * @param place its place among the rows
+   * @throws LoraError where there is no template for a chat
+   */
+  encode(example: Example, place: number): EncodedRow;
+  /** The template of chats, with tools and without. @throws LoraError where there is none */
+  readonly templateFor: (hasTools: boolean) => ChatTemplate;
+}
+
+/** Makes rows of examples that were checked. */
+export function rowEncoder(tokenizer: Tokenizer, options: TokenizeOptions, model: TokenizeFor): RowEncoder {
   const { chatTemplate, ...settled } = withDefaults(TOKENIZE_DEFAULTS, options);
-  if (settled.assistantOnlyLoss || settled.maskHistory) checkChats(where, checked);
   const { name = "the model", chatTemplates = new Map() } = model;
   const templateFor = templateChooser({ name, chatTemplates }, tokenizer, chatTemplate);
-  for (const hasTools of new Set(checked.filter(isChat).map(usesTools))) templateFor(hasTools);
   const encode = exampleEncoder(tokenizer, {
     ...settled,
     completionOnlyLoss: settled.maskPrompt,
@@ -78,10 +95,14 @@ export function* encodeRows(
     templateFor,
   });
   const cutter: Cutter = { ...settled, tokenizer, before: specialFrame(tokenizer).before };
-  for (const [place, example] of checked.entries()) {
-    if ("text" in example && example.text === "") yield { ...NOTHING, place, fate: "empty" };
-    else yield { ...encodeRow(() => encode(example), cutter), place };
-  }
+  return {
+    templateFor,
+    encode(example, place) {
+      if ("text" in example && example.text === "") return { ...NOTHING, place, fate: "empty" };
+      if (isChat(example)) templateFor(usesTools(example)); // that there is none is no fault of the row
+      return { ...encodeRow(() => encode(example), cutter), place };
+    },
+  };
 }
 
 const NOTHING: Omit<EncodedRow, "place" | "fate"> = {

@@ -169,7 +169,7 @@ test("says for every bad row what it has, what is wanted, and the likely typo", 
   const message = messageOf(() => read(...bad));
   expect(message).toContain("5 problems");
   expect(message).toContain(
-    'd.jsonl:1: has keys "promt", "completion", wanted "text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", or Alpaca\'s "instruction" and "output"); did you mean "prompt" for "promt"?',
+    'd.jsonl:1: has keys "promt", "completion", wanted "text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", Alpaca\'s "instruction" and "output", or tokens as "input_ids"); did you mean "prompt" for "promt"?',
   );
   expect(message).toContain('d.jsonl:2: "text" is 3, wanted a string');
   expect(message).toContain("d.jsonl:3: is a number, wanted a JSON object");
@@ -211,7 +211,7 @@ test.each([
   [{ messages: [{ from: "human", value: "a" }] }, "from and value are ShareGPT's names"],
   [
     { messages: [user], text: "a" },
-    'has keys "messages", "text", wanted "text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", or Alpaca\'s "instruction" and "output") (one kind, not both)',
+    'has keys "messages", "text", wanted "text", "prompt" and "completion", or "messages" (or ShareGPT\'s "conversations", Alpaca\'s "instruction" and "output", or tokens as "input_ids") (one kind, not both)',
   ],
   [{ message: [user] }, 'did you mean "messages" for "message"?'],
   [{ prompt: [user], completion: "b" }, '"completion" is "b", wanted a list of messages'],

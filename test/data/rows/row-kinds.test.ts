@@ -120,7 +120,13 @@ test("preference rows are known for what they are, and refused", () => {
   const preferred = { prompt: "a", chosen: "b", rejected: "c" };
   expect(() => read(preferred)).toThrow("is a preference row (chosen, rejected), by which causal-lm cannot");
   expect(() => read({ prompt: "a", completion: "b", label: false })).toThrow(
-    "is a preference row (completion",
+    "is a preference row (an answer with a label",
+  );
+  expect(() => read({ conversations: [turn("human", "a"), turn("gpt", "b")], label: true })).toThrow(
+    "an answer with",
+  );
+  expect(() => read({ messages: [{ role: "user", content: "a" }], chosen: "b", rejected: "c" })).toThrow(
+    "(chosen,",
   );
   expect(read({ prompt: "a", completion: "b", label: 3 })).toEqual([{ prompt: "a", completion: "b" }]);
 });
