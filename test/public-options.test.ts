@@ -260,7 +260,7 @@ describe("arguments in each other's place are told apart", () => {
     [
       "train",
       () => node.trainSequences(model, as(adapter), ids).next(),
-      /parameters is an object with method/,
+      /parameters is an object with name, method/,
     ],
     ["train", () => node.trainSequences(as(adapter), as(model), ids).next(), MODEL_WANTED],
     [
