@@ -1,17 +1,20 @@
 // The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
-export {
-  type Adaptable,
-  type Adapter,
-  type AttachOptions,
-  attach,
-  type Method,
-  type Site,
-  type SiteTensors,
-  type Together,
-} from "./adapters/adapter.ts";
+export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
-export { type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export type {
+  Adaptable,
+  AdapterTensors,
+  Method,
+  Site,
+  SiteTensors,
+  TensorPlan,
+  TensorPlans,
+  Together,
+  TrainedTensors,
+  WrapGiven,
+} from "./adapters/method.ts";
 export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
 export * as ops from "./autograd/ops.ts";
 export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
@@ -130,7 +133,7 @@ export {
   tensorsOf,
   type Wrap,
 } from "./nn/module.ts";
-export type { Parameter, Parameters } from "./nn/parameters.ts";
+export type { FinishedStep, Parameter, Parameters } from "./nn/parameters.ts";
 export {
   type ClassifierObjective,
   imageClassification,

@@ -1,6 +1,6 @@
 // The package in Node.
-import { type Adapter, requireAdapterOf } from "./adapters/adapter.ts";
-import type { Lora } from "./adapters/lora.ts";
+import type { Adapter } from "./adapters/adapter.ts";
+import { requireAdapterOf } from "./adapters/owners.ts";
 import { adapterFiles, isSupersededByAdapter, type SaveAdapterOptions } from "./load/adapter.ts";
 import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
@@ -26,7 +26,7 @@ export const loadModel: Loaders["loadModel"] = loaders.loadModel;
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
 export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 
-/** Puts a saved PEFT LoRA adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
+/** Puts a saved PEFT adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
 export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 
 /**
@@ -37,7 +37,7 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
  * there is then as before
  */
 export async function saveAdapter(
-  adapter: Adapter<Lora>,
+  adapter: Adapter,
   folder: string,
   options: SaveAdapterOptions = {},
 ): Promise<void> {
@@ -55,7 +55,7 @@ export async function saveAdapter(
  */
 export async function saveMerged(
   model: LoadedModel,
-  adapter: Adapter<Lora>,
+  adapter: Adapter,
   folder: string,
   options: SourceOptions = {},
 ): Promise<void> {

@@ -13,7 +13,7 @@ export const loadModel: Loaders["loadModel"] = loaders.loadModel;
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
 export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 
-/** Puts a saved PEFT LoRA adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
+/** Puts a saved PEFT adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
 export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 
 export { openWebDevice as openDevice } from "./platform/web-gpu.ts";

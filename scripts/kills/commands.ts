@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
-import { readPeftAdapter } from "../../src/io/formats/peft.ts";
+import { readPeftAdapter } from "../../src/load/lora-files.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { type Files, namesIn, stateOf } from "./states.ts";
 import type { Subject, Verdict } from "./subject.ts";

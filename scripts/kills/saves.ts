@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { claimOutputFolder } from "../../src/cli/output-folder.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
-import { readPeftAdapter } from "../../src/io/formats/peft.ts";
+import { readPeftAdapter } from "../../src/load/lora-files.ts";
 import { isModelFile } from "../../src/load/model-folder.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { folderWriter } from "../../src/platform/node-folders/folder-writer.ts";

@@ -1,8 +1,9 @@
 // Folders in numbered states: what is in them is known to the byte, so that every mixture is seen.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { peftFiles, peftLoraConfig } from "../../src/io/formats/peft.ts";
+import { peftLoraConfig } from "../../src/adapters/lora-codec.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
+import { peftFiles } from "../../src/load/lora-files.ts";
 import { OWN_PREFIX } from "../../src/platform/node-folders/folder-changes.ts";
 
 /** Files by name, the configuration first. */

@@ -4,7 +4,7 @@ import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { call, type JointWrap, type Module, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
+import { call, type JointWrap, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import {
@@ -21,17 +21,10 @@ import {
   text,
   withDefaults,
 } from "../util/options.ts";
-import type { Random } from "../util/random.ts";
-import { type Adaptable, findModules, type Method, type Site, type SiteTensors } from "./adapter.ts";
-import {
-  describeUnmatchedTargets,
-  isAllLinear,
-  matchesTarget,
-  type TargetOptions,
-  targetNames,
-} from "./targets.ts";
-import { findWhole, isKeptWhole, type WholeOptions, wholeNames } from "./trained-whole.ts";
-import { unreachableModules } from "./unreachable.ts";
+import { findSites } from "./choose-sites.ts";
+import type { Method, Site, TensorPlan, WrapGiven } from "./method.ts";
+import type { TargetOptions } from "./targets.ts";
+import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig, without `lora_` and in camel case. */
 export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
@@ -131,27 +124,29 @@ export function lora(given: LoraOptions = {}): Lora {
     options,
     rankOf,
     scaleOf,
-    sites: (model) => findTargets(model, options),
+    sites: (model) => findSites("lora", model, options, isLinear),
     saved: (model) => findWhole(model, options),
-    shapes(site) {
+    tensors(site) {
       const { inFeatures, outFeatures } = site as Linear;
       const { r } = rankOf(site.path);
-      return { lora_A: [r, inFeatures], lora_B: [outFeatures, r] };
+      return { lora_A: kaimingUniform([r, inFeatures]), lora_B: { shape: [outFeatures, r] } };
     },
-    initialValues,
-    wrap: (site, tensors, index) =>
-      loraWrap(site as Linear, tensors, { scale: scaleOf(site.path), index, ...options }),
+    scales: true,
+    wrap: (site, given) => loraWrap(site, given, { scale: scaleOf(site.module.path), ...options }),
     together: {
       stacked: "lora_A",
       // Dropout gives each layer's branch another input.
       accepts: (sites) => options.dropout === 0 && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
-      wrap: (siblings, sites, stack) =>
-        jointWrap(siblings, sites, stack, scaleOf(sites[0]?.module.path ?? "")),
+      wrap: (siblings, sites, stack, factor) =>
+        jointWrap(siblings, sites, stack, factor * scaleOf(sites[0]?.module.path ?? "")),
     },
-    merge: (site, tensors) => ({
-      weight: () => mergedWeight(site as Linear, tensors, scaleOf(site.path)),
-    }),
+    merge: (site) => ({ weight: () => mergedWeight(site, scaleOf(site.module.path)) }),
   };
+}
+
+/** Whether a method is LoRA, so that its options can be asked for. */
+export function isLora(method: Method): method is Lora {
+  return method.type === "LORA";
 }
 
 /** What the entries of the patterns are. */
@@ -172,59 +167,26 @@ function fields(name: string, pattern: Pattern): Pattern {
   return Object.fromEntries(Object.entries(pattern).map(named));
 }
 
-/** The layers to adapt, except those that are trained whole. */
-function findTargets(model: Adaptable, options: Lora["options"]): Module[] {
-  const targets = options.targetModules;
-  const whole = new Set<Module>(findWhole(model, options));
-  const linears = findModules(model.root, isLinear);
-  const paths = linears.map(({ path }) => path);
-  const matches = ({ path }: { path: string }) => matchesTarget(path, targets, options);
-  const names = wholeNames(model, options);
-  const isWord = isAllLinear(targets);
-  const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
-  const embeddings = unreachable.filter(({ isUnused }) => !isUnused);
-  const unmatched = describeUnmatchedTargets([...paths, ...embeddings.map(({ path }) => path)], targets);
-  // A target that names an unused layer beside others means the others.
-  const reasons = unmatched.length > 0 ? unreachable : embeddings;
-  const twice = linears.filter((module) => whole.has(module) && !isKeptWhole(module.path, names));
-  const problems = [
-    ...unmatched,
-    ...reasons.map(({ path, why }) => `${path}: ${why}`),
-    ...(isWord ? [] : twice)
-      .filter(matches)
-      .map(({ path }) => `${path} is trained whole by modulesToSave: take it out of one of the two`),
-  ];
-  failAll("lora", problems, `there are: ${targetNames(paths).join(", ")}`);
-  const found = linears.filter((module) => matches(module) && !whole.has(module));
-  const narrowed = "excludeModules, layersToTransform and modulesToSave leave no layer of targetModules";
-  failAll("lora", found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
-  return found;
-}
-
-/** A: kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B: zeros, so that training starts at the base model. */
-function initialValues(name: string, shape: readonly number[], random: Random): Float32Array {
-  const [rows = 0, cols = 0] = shape;
-  const values = new Float32Array(rows * cols);
-  if (name === "lora_B") return values;
-  const bound = 1 / Math.sqrt(cols);
-  for (let i = 0; i < values.length; i++) values[i] = bound * (2 * random.uniform() - 1);
-  return values;
-}
-
-interface WrapOptions {
-  scale: number;
-  dropout: number;
-  /** Number of the site: makes its dropout differ from the other sites'. */
-  index: number;
+/** kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B begins as zeros, so that training starts at the base model. */
+function kaimingUniform(shape: readonly [rows: number, columns: number]): TensorPlan {
+  const [rows, columns] = shape;
+  const bound = 1 / Math.sqrt(columns);
+  return {
+    shape,
+    begin: (random) =>
+      Float32Array.from({ length: rows * columns }, () => bound * (2 * random.uniform() - 1)),
+  };
 }
 
 /** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */
 function loraWrap(
-  site: Linear,
-  { lora_A, lora_B }: SiteTensors,
-  { scale, dropout, index }: WrapOptions,
+  { module, tensors: { lora_A, lora_B } }: Site,
+  { index, factor }: WrapGiven,
+  { scale: ownScale, dropout }: { scale: number; dropout: number },
 ): Wrap {
+  const site = module as Linear;
   if (!lora_A || !lora_B) fail(site.path, "lora_A or lora_B is missing");
+  const scale = factor * ownScale;
   return (x, context, next) => {
     const { tape, training } = context;
     const drop = { p: training ? dropout : 0, seed: siteSeed(context.seed, index) };
@@ -252,7 +214,8 @@ function jointWrap({ members }: Siblings, sites: readonly Site[], A: Tensor, sca
 }
 
 /** W + s · B A, `[out, in]` f32. */
-function mergedWeight({ weight, path }: Linear, { lora_A, lora_B }: SiteTensors, scale: number): Tensor {
+function mergedWeight({ module, tensors: { lora_A, lora_B } }: Site, scale: number): Tensor {
+  const { weight, path } = module as Linear;
   if (!lora_A || !lora_B) fail(path, "lora_A or lora_B is missing");
   return addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
 }

@@ -1,7 +1,7 @@
-import { isLeaf, type Leaf, modules } from "../nn/module.ts";
+import { isLeaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { pythonMatch } from "../util/regexp/python.ts";
-import type { Adaptable } from "./adapter.ts";
+import type { Adaptable, TrainedTensors } from "./method.ts";
 import { suggestion } from "./targets.ts";
 import { unreachableModules } from "./unreachable.ts";
 
@@ -34,7 +34,7 @@ export function wholeNames(
  * @throws LoraError for names that match nothing or that PEFT refuses; for those that reach an embedding, the output
  * layer or a part that the task does not use; and for modules inside one another, whose file PEFT cannot read back.
  */
-export function findWhole(model: Adaptable, options: WholeOptions): Leaf[] {
+export function findWhole(model: Adaptable, options: WholeOptions): TrainedTensors[] {
   const leaves = [...modules(model.root)].filter(isLeaf);
   const names = wholeNames(model, options);
   const roots = new Set(leaves.flatMap(({ path }) => names.flatMap((name) => rootsOf(path, name))));
@@ -43,7 +43,8 @@ export function findWhole(model: Adaptable, options: WholeOptions): Leaf[] {
     ...names.flatMap((name) => nameProblems(model, name, paths)),
     ...insideOneAnother([...roots]),
   ]);
-  return leaves.filter(({ path }) => pathsTo(path).some((above) => roots.has(above)));
+  const whole = leaves.filter(({ path }) => pathsTo(path).some((above) => roots.has(above)));
+  return whole.map((module) => ({ module, names: Object.keys(module.tensors) }));
 }
 
 /** Whether PEFT keeps LoRA off a module by the names of what is trained whole: there they are expressions. */
@@ -60,6 +61,11 @@ function rootsOf(path: string, name: string): string[] {
 function pathsTo(path: string): string[] {
   const parts = path.split(".");
   return parts.map((_, i) => parts.slice(0, i + 1).join("."));
+}
+
+/** Whether a tensor lies in a module that a name stands for: by the end of its path, or of a path above it. */
+export function isTensorOf(tensor: string, name: string): boolean {
+  return rootsOf(tensor.slice(0, Math.max(0, tensor.lastIndexOf("."))), name).length > 0;
 }
 
 function nameProblems(model: Adaptable, name: string, paths: readonly string[]): string[] {

@@ -1,4 +1,4 @@
-import type { Adaptable } from "./adapter.ts";
+import type { Adaptable } from "./method.ts";
 
 /** A module that the class in transformers has and that no adapter reaches here. */
 export interface UnreachableModule {

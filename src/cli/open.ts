@@ -1,6 +1,5 @@
 import { existsSync, statSync } from "node:fs";
 import type { Adapter } from "../adapters/adapter.ts";
-import type { Lora } from "../adapters/lora.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import { refuseForeignFile } from "../io/formats/peft-foreign.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
@@ -102,7 +101,7 @@ export async function openCliAdapter<T extends Task>(
   model: LoadedModel<T>,
   reference: AdapterReference,
   note: (line: string) => void,
-): Promise<{ adapter: Adapter<Lora>; model: LoadedModel<T> }> {
+): Promise<{ adapter: Adapter; model: LoadedModel<T> }> {
   const files = await adapterSource(reference, note);
   const adapter = await loadAdapter(model, files, { onWarning: warner(note) });
   const own: ChatTemplateSources = model.task === "causal-lm" ? await readChatTemplates(files) : new Map();

@@ -2,7 +2,6 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
-import type { Lora } from "../adapters/lora.ts";
 import type { FileContent } from "../io/files/files.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
@@ -28,7 +27,7 @@ export type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
 /** What is trained on what. */
 export interface Run {
   readonly model: LoadedModel;
-  readonly adapter: Adapter<Lora>;
+  readonly adapter: Adapter;
   readonly train: BoundRows;
   readonly valid: BoundRows | undefined;
   readonly settings: TrainSettings;

@@ -1,19 +1,20 @@
+import type { HostTensor } from "../adapters/codec.ts";
+import { type PeftConfig, trainedWhole } from "../adapters/config-fields.ts";
+import { MERGE_UNTIED } from "../adapters/remedies.ts";
+import { listed } from "../adapters/stored-tensors.ts";
+import { isTensorOf } from "../adapters/trained-whole.ts";
 import { unreachableModules } from "../adapters/unreachable.ts";
-import type { PeftAdapter } from "../io/formats/peft.ts";
-import { type PeftLoraConfig, trainedWhole } from "../io/formats/peft-config.ts";
-import { isTensorOf, listed } from "../io/formats/peft-tensors.ts";
-import { MERGE_UNTIED } from "../io/formats/peft-variants.ts";
-import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
 import type { LoadedModel } from "./model.ts";
+import type { ReadAdapter } from "./stored-adapter.ts";
 
 /** The adapter without what the model's task has no use for, such as a pooler: it would change nothing. */
 export function withoutUnused(
   { absentModules = [], task }: LoadedModel,
-  adapter: PeftAdapter,
-): { adapter: PeftAdapter; warnings: string[] } {
+  adapter: ReadAdapter,
+): { adapter: ReadAdapter; warnings: string[] } {
   const isUnused = (name: string) =>
     absentModules.some((path) => name === path || name.startsWith(`${path}.`));
   const names = [...adapter.tensors.keys(), ...adapter.saved.keys()].filter(isUnused);
@@ -34,14 +35,14 @@ interface Misfit {
 }
 
 /** @throws LoraError listing everything in which the adapter and the model do not fit each other */
-export function checkFits(model: LoadedModel, adapter: PeftAdapter, label: string): void {
+export function checkFits(model: LoadedModel, adapter: ReadAdapter, label: string): void {
   const all = [...modules(model.root)];
   const leaves = all.filter(isLeaf);
   const misfits = [
     ...layerMisfits(model, adapter),
     ...savedMisfits(model, leaves, adapter),
     ...missingTensors(leaves, adapter),
-    ...biasMisfits(leaves, adapter),
+    ...ownMisfits(model, adapter),
     ...randomParts(model, adapter),
     ...spoiltMisfits(adapter),
   ];
@@ -57,23 +58,25 @@ function isItMadeFor({ name }: LoadedModel): string {
   return `is this adapter made for ${name}?`;
 }
 
-function layerMisfits(model: LoadedModel, { tensors }: PeftAdapter): Misfit[] {
-  const linears = new Map([...modules(model.root)].filter(isLinear).map((module) => [module.path, module]));
+function layerMisfits(model: LoadedModel, { tensors, kind }: ReadAdapter): Misfit[] {
+  const all = new Map([...modules(model.root)].map((module) => [module.path, module]));
   const unreachable = new Map(unreachableModules(model).map(({ path, why }) => [path, why]));
-  return [...tensors].flatMap(([path, { lora_A, lora_B }]) => {
-    const linear = linears.get(path);
+  return [...tensors].flatMap(([path, stored]): Misfit[] => {
     const why = unreachable.get(path);
-    if (!linear && why !== undefined) return [{ problem: `${path}: ${why}`, help: MERGE_UNTIED }];
-    if (!linear) return [{ problem: `${path} is no linear layer of the model`, help: isItMadeFor(model) }];
-    const { inFeatures, outFeatures } = linear;
-    if (lora_A.shape[1] === inFeatures && lora_B.shape[0] === outFeatures) return [];
-    const shapes = `A [${lora_A.shape}], B [${lora_B.shape}]`;
-    const problem = `${path}: ${shapes} do not fit a layer of ${inFeatures} → ${outFeatures}`;
+    if (why !== undefined) return [{ problem: `${path}: ${why}`, help: MERGE_UNTIED }];
+    const misfit = kind.codec.misfit(all.get(path), stored);
+    if (misfit === undefined) return [];
+    const problem = misfit.startsWith("is ") ? `${path} ${misfit}` : `${path}: ${misfit}`;
     return [{ problem, help: isItMadeFor(model) }];
   });
 }
 
-function savedMisfits(model: LoadedModel, leaves: readonly Leaf[], { saved }: PeftAdapter): Misfit[] {
+function ownMisfits(model: LoadedModel, adapter: ReadAdapter): Misfit[] {
+  const found = adapter.kind.codec.misfits?.(model, adapter) ?? [];
+  return found.map(({ problem, remedy }) => ({ problem, help: remedy }));
+}
+
+function savedMisfits(model: LoadedModel, leaves: readonly Leaf[], { saved }: ReadAdapter): Misfit[] {
   const shapes = new Map<string, readonly number[]>(
     leaves.flatMap(({ path, tensors }) =>
       Object.entries(tensors).map(([name, { shape }]) => [`${path}.${name}`, shape] as const),
@@ -100,7 +103,7 @@ const INCOMPLETE =
   "PEFT cannot load such a file either: save the adapter again with save_pretrained; or, where the base model's own weights are meant, take the names out of modules_to_save in adapter_config.json, and for the head make task_type null";
 
 /** A module that is trained whole has all its tensors in the file, which PEFT wants, too (it raises KeyError). */
-function missingTensors(leaves: readonly Leaf[], { config, saved }: PeftAdapter): Misfit[] {
+function missingTensors(leaves: readonly Leaf[], { config, saved }: ReadAdapter): Misfit[] {
   const names = trainedWhole(config);
   const wanted = leaves.flatMap(({ path, tensors }) => Object.keys(tensors).map((name) => `${path}.${name}`));
   const missing = wanted.filter(
@@ -109,30 +112,19 @@ function missingTensors(leaves: readonly Leaf[], { config, saved }: PeftAdapter)
   return missing.map((tensor) => ({ problem: `${tensor} is missing in the file`, help: INCOMPLETE }));
 }
 
-/** `bias` other than "none" means nothing where the layers have no biases. */
-function biasMisfits(leaves: readonly Leaf[], { config, tensors }: PeftAdapter): Misfit[] {
-  if (config.bias === "none") return [];
-  const targeted = leaves.filter(({ path }) => config.bias === "all" || tensors.has(path));
-  const biased = targeted.filter(({ tensors }) => tensors.bias !== undefined).map(({ path }) => path);
-  if (biased.length === 0) return [];
-  const problem = `bias is ${JSON.stringify(config.bias)}: trained biases are not supported, and the model has some, of which the file holds none (${listed(biased)})`;
-  return [{ problem, help: 'where they were not trained, set bias to "none" in adapter_config.json' }];
-}
-
 /** A training that diverged leaves such values: with them a model computes no numbers. */
-function spoiltMisfits({ tensors, saved }: PeftAdapter): Misfit[] {
-  const pairs = [...tensors].flatMap(([path, { lora_A, lora_B }]) => [
-    [`${path}.lora_A`, lora_A] as const,
-    [`${path}.lora_B`, lora_B] as const,
-  ]);
-  const values = [...pairs, ...saved].map(([name, { data }]) => [name, data] as const);
+function spoiltMisfits({ tensors, shared, saved }: ReadAdapter): Misfit[] {
+  const named = (prefix: string, all: Readonly<Record<string, HostTensor>>) =>
+    Object.entries(all).map(([name, tensor]) => [prefix + name, tensor] as const);
+  const sites = [...tensors].flatMap(([path, all]) => named(`${path}.`, all));
+  const values = [...sites, ...named("", shared), ...saved].map(([name, { data }]) => [name, data] as const);
   const help =
     "take an adapter from before its training diverged, or train it again at a lower learning rate";
   return spoiltTensors(values).map((problem) => ({ problem, help }));
 }
 
 /** What starts at random, is not in the adapter, and so has no meaning. */
-function randomParts({ initialised }: LoadedModel, { saved, config }: PeftAdapter): Misfit[] {
+function randomParts({ initialised }: LoadedModel, { saved, config }: ReadAdapter): Misfit[] {
   const random = initialised.filter((name) => !saved.has(name) && !isReported(name, config));
   if (random.length === 0) return [];
   const problem = `neither the model nor the adapter holds ${listed(random)}, which would be random`;
@@ -141,6 +133,6 @@ function randomParts({ initialised }: LoadedModel, { saved, config }: PeftAdapte
   return [{ problem, help }];
 }
 
-function isReported(tensor: string, config: PeftLoraConfig): boolean {
+function isReported(tensor: string, config: PeftConfig): boolean {
   return trainedWhole(config).some((name) => isTensorOf(tensor, name));
 }

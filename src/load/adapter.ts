@@ -1,18 +1,13 @@
-import { type Adaptable, type Adapter, attach, type Method, requireAdapter } from "../adapters/adapter.ts";
-import type { Lora } from "../adapters/lora.ts";
-import { wholeNames } from "../adapters/trained-whole.ts";
+import { type Adapter, attach } from "../adapters/adapter.ts";
+import type { HostTensor } from "../adapters/codec.ts";
+import { configOf, type PeftConfig } from "../adapters/config-fields.ts";
+import type { Adaptable, SiteTensors } from "../adapters/method.ts";
+import { methodKind } from "../adapters/methods.ts";
+import { requireAdapter } from "../adapters/owners.ts";
+import { isTensorOf } from "../adapters/trained-whole.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
-import {
-  type PeftAdapter,
-  type PeftLoraConfig,
-  peftFiles,
-  peftLoraConfig,
-  readPeftAdapter,
-} from "../io/formats/peft.ts";
 import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { taskOfArchitecture } from "../models/families.ts";
-import { isLinear } from "../nn/linear.ts";
-import type { Module } from "../nn/module.ts";
 import { readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
@@ -20,8 +15,8 @@ import { spoiltTensors } from "../util/finite.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, type Rules, text } from "../util/options.ts";
 import { checkFits, withoutUnused } from "./adapter-fit.ts";
-import { methodOf, writtenPatterns, writtenTargets } from "./adapter-targets.ts";
 import type { LoadedModel } from "./model.ts";
+import { type ReadAdapter, readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
 
 /** PEFT's names of the tasks that it knows; of other tasks it notes the model's class. */
 const TASK_TYPES: Readonly<Record<string, string>> = {
@@ -62,67 +57,62 @@ export function isSupersededByAdapter(name: string): boolean {
  * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
 export async function adapterFiles(
-  adapter: Adapter<Lora>,
+  adapter: Adapter,
   options: SaveAdapterOptions = {},
 ): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
   checkOptions("saveAdapter", options, SAVE_RULES);
-  const { type }: Method = adapter.method; // a caller without types may bring another
-  if (type !== "LORA")
-    fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
-  const { method, sites, saved } = adapter;
-  const values = await readParameters(adapter.parameters);
+  const { type } = adapter.method;
+  const kind = methodKind(type);
+  if (!kind)
+    return fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
+  const { sites, shared, saved, parameters, frozen, base } = adapter;
+  const values = new Map(await readParameters(parameters));
+  if (frozen) for (const [name, data] of await readParameters(frozen)) values.set(name, data);
   // What a training leaves that diverged must not take the place of a good adapter.
   failAll("saveAdapter", spoiltTensors(values), "train it again, at a lower learning rate");
-  const stored = (module: Module, name: string, shape: readonly number[]) => ({
-    shape,
-    data: values.get(`${module.path}.${name}`) as Float32Array,
-  });
-  const tensors = sites.map(({ module, tensors }) => {
-    const tensor = (name: "lora_A" | "lora_B") => stored(module, name, tensors[name]?.shape ?? []);
-    const pair = { lora_A: tensor("lora_A"), lora_B: tensor("lora_B") };
-    return [module.path, { ...method.rankOf(module.path), ...pair }] as const;
-  });
-  const whole = saved.flatMap(({ module, tensors }) =>
-    Object.entries(tensors).map(
-      ([name, { shape }]) => [`${module.path}.${name}`, stored(module, name, shape)] as const,
+  const stored = (prefix: string, tensors: SiteTensors) =>
+    Object.entries(tensors).map(([name, { shape }]): [string, HostTensor] => [
+      name,
+      { shape, data: values.get(prefix + name) as Float32Array },
+    ]);
+  const files: Map<string, FileContent> = storedAdapterFiles(kind, {
+    config: configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter) }),
+    tensors: new Map(
+      sites.map(({ module: { path }, tensors }) => [path, Object.fromEntries(stored(`${path}.`, tensors))]),
     ),
-  );
-  const files = peftFiles({ config: peftConfig(adapter), tensors: new Map(tensors), saved: new Map(whole) });
-  const { labels } = adapter.base;
-  if (labels) files.set(LABELS_FILE, `${JSON.stringify(labels, null, 2)}\n`);
+    shared: Object.fromEntries(stored("", shared)),
+    saved: new Map(
+      saved.flatMap(({ module: { path }, tensors }) =>
+        stored(`${path}.`, tensors).map(([name, tensor]) => [`${path}.${name}`, tensor] as const),
+      ),
+    ),
+  });
+  if (base.labels) files.set(LABELS_FILE, `${JSON.stringify(base.labels, null, 2)}\n`);
   if (options.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, options.chatTemplate);
   return files;
 }
 
-function peftConfig(adapter: Adapter<Lora>) {
-  const { method, sites, saved, base } = adapter;
-  const { r, alpha, dropout, useRslora } = method.options;
+/** The fields that every type has. */
+function modelConfig(adapter: Adapter): Partial<PeftConfig> {
+  const { base } = adapter;
   const task = taskTypeOf(adapter);
-  return peftLoraConfig({
-    r,
-    lora_alpha: alpha,
-    lora_dropout: dropout,
-    use_rslora: useRslora,
-    ...writtenTargets(adapter),
-    ...writtenPatterns(adapter),
-    // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
-    fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
-    ...(saved.length > 0 && { modules_to_save: wholeNames(base, method.options) }),
-    ...(method.init !== undefined && { init_lora_weights: method.init }),
+  return {
     task_type: task,
     auto_mapping: task === null ? autoMapping(base) : null,
     // PEFT loads the base by its repository and revision, each in a field of its own (`auto.py`).
     base_model_name_or_path: base.hub?.repo ?? base.name ?? null,
     revision: base.hub?.revision ?? null,
-  });
+  };
 }
 
 /** PEFT's name of the task; none where the head is not trained, which PEFT would do for a task that it knows. */
-function taskTypeOf({ method, base }: Adapter<Lora>): string | null {
-  const hasHead = (base.headModules ?? []).length > 0;
-  if (hasHead && method.options.trainHead === false) return null;
-  return TASK_TYPES[base.task ?? ""] ?? null;
+function taskTypeOf({ saved, base: { task = "", headModules = [] } }: Adapter): string | null {
+  const tensors = saved.flatMap(({ module, tensors }) =>
+    Object.keys(tensors).map((name) => `${module.path}.${name}`),
+  );
+  const trainsHead = tensors.some((tensor) => headModules.some((head) => isTensorOf(tensor, head)));
+  return headModules.length > 0 && !trainsHead ? null : (TASK_TYPES[task] ?? null);
 }
 
 /** What PEFT notes where no task is given: the class, and the module of transformers that defines it. */
@@ -142,7 +132,7 @@ export interface LoadAdapterOptions {
 }
 
 /**
- * Loads a PEFT LoRA adapter onto a model.
+ * Loads an adapter of PEFT's, of any method of the registry, onto a model.
  * @throws LoraError where the adapter is of another task; listing every tensor that the model has no place for, whose
  * shape differs or that is missing; and where a part of the model starts at random that the adapter does not bring.
  */
@@ -150,13 +140,13 @@ export async function loadAdapter(
   model: LoadedModel,
   files: FileSource,
   { onWarning, name }: LoadAdapterOptions = {},
-): Promise<Adapter<Lora>> {
-  const stored = renamed(await readPeftAdapter(files), model);
+): Promise<Adapter> {
+  const stored = renamed(await readStoredAdapter(files), model);
   checkTask(model, stored.config, files.label);
   const { adapter: read, warnings } = withoutUnused(model, stored);
   for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
   checkFits(model, read, files.label);
-  const adapter = attach(model, methodOf(model, read), { ...(name !== undefined && { name }) });
+  const adapter = attach(model, read.kind.codec.read(model, read), { name });
   try {
     writeTensors(adapter, read);
     await model.device.check(); // there may be no memory for it
@@ -167,24 +157,22 @@ export async function loadAdapter(
   return adapter;
 }
 
-function writeTensors(adapter: Adapter, read: PeftAdapter): void {
-  for (const { module, tensors } of adapter.sites) {
-    const stored = read.tensors.get(module.path);
-    if (!stored) continue;
-    tensors.lora_A?.write(stored.lora_A.data);
-    tensors.lora_B?.write(stored.lora_B.data);
-  }
-  for (const { module, tensors } of adapter.saved) {
+function writeTensors({ sites, shared, saved }: Adapter, read: ReadAdapter): void {
+  const write = (tensors: SiteTensors, valuesOf: (name: string) => HostTensor | undefined) => {
     for (const [name, tensor] of Object.entries(tensors)) {
-      tensor.write(read.saved.get(`${module.path}.${name}`)?.data as Float32Array);
+      const values = valuesOf(name);
+      if (values) tensor.write(values.data);
     }
-  }
+  };
+  for (const { module, tensors } of sites) write(tensors, (name) => read.tensors.get(module.path)?.[name]);
+  write(shared, (name) => read.shared[name]);
+  for (const { module, tensors } of saved) write(tensors, (name) => read.saved.get(`${module.path}.${name}`));
 }
 
 /** An adapter of another task may fit all the same, and would mean nothing. */
 function checkTask(
   { task, name }: LoadedModel,
-  { task_type, auto_mapping }: PeftLoraConfig,
+  { task_type, auto_mapping }: PeftConfig,
   label: string,
 ): void {
   const known = Object.keys(TASK_TYPES).find((task) => TASK_TYPES[task] === task_type);
@@ -195,7 +183,7 @@ function checkTask(
 }
 
 /** The adapter with the names of other versions turned into the model's own. */
-function renamed(adapter: PeftAdapter, { renames }: LoadedModel): PeftAdapter {
+function renamed(adapter: ReadAdapter, { renames }: LoadedModel): ReadAdapter {
   const rename = <T>(entries: ReadonlyMap<string, T>) =>
     new Map([...entries].map(([name, value]) => [ownName(renames, name), value]));
   return { ...adapter, tensors: rename(adapter.tensors), saved: rename(adapter.saved) };

@@ -1,5 +1,4 @@
 import type { Adapter } from "../adapters/adapter.ts";
-import type { Lora } from "../adapters/lora.ts";
 import { DEVICE, type Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
@@ -86,14 +85,14 @@ export interface Loaders {
     options?: LoadOptions & HeadChoice<T>,
   ): Promise<LoadedModel<T>>;
   /**
-   * Puts a saved PEFT LoRA adapter on a model: a folder (Node), a URL or a hub id.
+   * Puts a saved PEFT adapter on a model: a folder (Node), a URL or a hub id.
    * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
    */
   loadAdapter(
     model: LoadedModel,
     reference: string,
     options?: SourceOptions & LoadAdapterOptions,
-  ): Promise<Adapter<Lora>>;
+  ): Promise<Adapter>;
 }
 
 /** @throws LoraError where what names a model or an adapter is no text */

@@ -1,4 +1,5 @@
-import { type Adapter, requireAdapterOf } from "../adapters/adapter.ts";
+import type { Adapter } from "../adapters/adapter.ts";
+import { requireAdapterOf } from "../adapters/owners.ts";
 import { elementCount, readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
@@ -157,10 +158,10 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
 }
 
 /** Every tensor that the adapter changes, by the model's own name for it. */
-function changesOf({ method, sites, saved }: Adapter): Map<string, Change> {
+function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Change> {
   const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
-  const merged = sites.flatMap(({ module, tensors }) =>
-    Object.entries(merge(module, tensors)).map(([name, compute]) => changeOf(module, name, compute)),
+  const merged = sites.flatMap((site) =>
+    Object.entries(merge(site, shared)).map(([name, compute]) => changeOf(site.module, name, compute)),
   );
   const trained = saved.flatMap(({ module, tensors }) =>
     Object.entries(tensors).map(([name, tensor]) => changeOf(module, name, () => tensor)),

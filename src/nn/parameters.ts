@@ -24,8 +24,22 @@ export interface Parameters {
   readonly stacks: readonly Tensor[];
   /** Why they must not be trained, and what to do about it; absent where they may. */
   readonly locked?: { readonly why: string; readonly help: string };
+  /** What has to be recorded right behind the update of every optimiser step. */
+  readonly afterStep?: (step: FinishedStep) => void;
   /** Their copy on the host, kept by the run that trains or has trained them. */
   mirror?: Mirror;
+}
+
+/** An optimiser step whose update has been recorded. */
+export interface FinishedStep {
+  /** From 1. */
+  readonly step: number;
+  /** Steps of the whole run. */
+  readonly totalSteps: number;
+  /** The gradients of the summed loss that it used, by the parameter. */
+  readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  /** `[2]`: the norm of the mean's gradient, and the factor that the sum's was multiplied by; 0 where nothing was updated. */
+  readonly outcome: Tensor;
 }
 
 const ALIGNMENT = 64; // elements: 256 bytes, the binding offset alignment of the portable floor

@@ -1,4 +1,4 @@
-import { requireTrainable } from "../adapters/adapter.ts";
+import { requireTrainable } from "../adapters/owners.ts";
 import { type ChatExample, checkChat } from "../data/chat/chat-rows.ts";
 import { templateChooser } from "../data/chat/chat-template.ts";
 import { renderPrompt } from "../data/chat/encode-chat.ts";

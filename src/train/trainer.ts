@@ -1,4 +1,4 @@
-import { requireTrainable } from "../adapters/adapter.ts";
+import { requireTrainable } from "../adapters/owners.ts";
 import type { ItemSource } from "../data/feed/item-source.ts";
 import { PACKING_STRATEGIES } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
@@ -211,6 +211,7 @@ async function* trainFeed<B extends Counted>(
         ...options,
         learningRate,
         step,
+        totalSteps,
         whileComputing: () => step + 1 < totalSteps && batches.prepare(),
       });
       mirror.finish(step + 1);
@@ -284,6 +285,7 @@ async function* stepBatches<B>(
 
 interface StepOptions extends Pick<RunSettings, "learningRate" | "seed" | "gradientCheckpointing"> {
   step: number;
+  totalSteps: number;
   /** Called when the device has its work. */
   whileComputing(): void;
 }
@@ -295,7 +297,7 @@ async function runStep<B extends Counted>(
   parameters: Parameters,
   optimizer: AdamW,
   { batches, names }: Omit<StepBatches<B>, "epoch">,
-  { learningRate, step, seed, gradientCheckpointing, whileComputing }: StepOptions,
+  { learningRate, step, totalSteps, seed, gradientCheckpointing, whileComputing }: StepOptions,
 ): Promise<StepResult> {
   const terms = count(batches, "terms");
   if (terms === 0) {
@@ -308,7 +310,9 @@ async function runStep<B extends Counted>(
     optimizer.zeroGradients();
     const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
     isUpdated = true;
-    return [sum, optimizer.step(sum, terms, learningRate)];
+    const outcome = optimizer.step(sum, terms, learningRate);
+    parameters.afterStep?.({ step: step + 1, totalSteps, gradients: optimizer.gradients, outcome });
+    return [sum, outcome];
   });
   whileComputing();
   const [losses, norms] = await reading.catch(async (error) => {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import type { Linear } from "../../src/nn/linear.ts";
 import { call } from "../../src/nn/module.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { contextOf } from "../support/context.ts";
@@ -41,13 +42,14 @@ test("dropout acts in training only, and differs from layer to layer and from pa
 // PEFT 0.21, tuners/lora/layer.py reset_lora_parameters: kaiming_uniform(a = √5) is U(−1/√in, 1/√in), B is 0.
 test("A is uniform between ±1/√in, B is zero", () => {
   const [r, inFeatures] = [64, 400];
-  const method = lora({ r });
-  const values = method.initialValues("lora_A", [r, inFeatures], createRandom(1));
+  const layer = { kind: "linear", path: "q_proj", inFeatures, outFeatures: 8 };
+  const { lora_A, lora_B } = lora({ r }).tensors(layer as unknown as Linear);
+  const values = lora_A!.begin!(createRandom(1)) as Float32Array;
   const bound = 1 / Math.sqrt(inFeatures);
   const tenths = new Array<number>(10).fill(0);
   for (const value of values) tenths[Math.floor(((value + bound) / (2 * bound)) * 10)]!++;
   expect(tenths.length).toBe(10); // nothing lies outside
   const expected = values.length / 10;
   for (const count of tenths) expect(Math.abs(count - expected)).toBeLessThan(5 * Math.sqrt(expected));
-  expect(method.initialValues("lora_B", [r, inFeatures], createRandom(1)).every((v) => v === 0)).toBe(true);
+  expect(lora_B).toEqual({ shape: [8, r] }); // zeros
 });

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { parsePeftConfig } from "../../src/adapters/config-fields.ts";
+import { LORA } from "../../src/adapters/lora-codec.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 import { csvRows } from "../../src/data/rows/csv.ts";
 import { readExamples } from "../../src/data/rows/examples.ts";
 import { jsonRows } from "../../src/data/rows/json-lines.ts";
-import { parsePeftConfig } from "../../src/io/formats/peft-config.ts";
 import { parseHeader } from "../../src/io/formats/safetensors.ts";
 import { parsePythonJson } from "../../src/io/json/parse.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
@@ -64,8 +65,8 @@ describe.each(NAMES)("the name %s is one like all others", (name) => {
     const json = JSON.parse(
       `{"peft_type":"LORA","target_modules":["${name}"],"rank_pattern":{"${name}":3},"${name}":1}`,
     ) as Record<string, unknown>;
-    const { config, warnings } = parsePeftConfig(json, "adapter_config.json");
-    expect(() => parsePeftConfig({ ...json, task_type: name }, "file")).toThrow(
+    const { config, warnings } = parsePeftConfig(LORA.codec, json, "adapter_config.json");
+    expect(() => parsePeftConfig(LORA.codec, { ...json, task_type: name }, "file")).toThrow(
       `task_type is "${name}", expected`,
     );
     expect(warnings).toEqual([expect.stringContaining(`the field ${name} (1) is unknown to PEFT`)]);

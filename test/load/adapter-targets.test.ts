@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
-import type { PeftLoraConfig } from "../../src/io/formats/peft-config.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { createModel } from "../../src/load/create.ts";
 import { testDevice } from "../support/device.ts";

@@ -1,18 +1,15 @@
 import { expect, test } from "vitest";
 import { denseChange } from "../../src/adapters/combine/low-rank.ts";
+import { peftLoraConfig } from "../../src/adapters/lora-codec.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
 import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files/files.ts";
-import {
-  type PeftLoraConfig,
-  peftFiles,
-  peftLoraConfig,
-  readPeftAdapter,
-} from "../../src/io/formats/peft.ts";
 import {
   type CombineOptions,
   changeOf,
   combineAdapters,
   type WeightedAdapter,
 } from "../../src/load/combine/combine-adapters.ts";
+import { peftFiles, readPeftAdapter } from "../../src/load/lora-files.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { errorOf } from "../io/helpers.ts";
 import { relativeNormError } from "../support/compare.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
-import type { PeftLoraConfig } from "../../src/io/formats/peft.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { editedAdapter, tensorNames } from "../support/adapters.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";

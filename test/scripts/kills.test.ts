@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { adapterState, type Files, modelState, stateOf } from "../../scripts/kills/states.ts";
 import { readJson } from "../../src/io/files/files.ts";
-import { readPeftAdapter } from "../../src/io/formats/peft.ts";
+import { readPeftAdapter } from "../../src/load/lora-files.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import { bundleForNode } from "../support/bundle.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Adapter } from "../../../src/adapters/adapter.ts";
-import type { Lora } from "../../../src/adapters/lora.ts";
+import { isLora } from "../../../src/adapters/lora.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { readHeader } from "../../../src/io/formats/safetensors.ts";
 import { loadAdapter } from "../../../src/load/adapter.ts";
@@ -69,7 +69,7 @@ export const adapter: Target = {
     const before = device.memory.stats.used;
     const warnings: string[] = [];
     const files = folderOf(new Map([...input].filter(([name]) => name !== "model")));
-    let loaded: Adapter<Lora> | undefined;
+    let loaded: Adapter | undefined;
     try {
       loaded = await loadAdapter(model, files, { onWarning: (warning) => warnings.push(warning) });
       const { tensors } = await readHeader(files, WEIGHTS);
@@ -77,7 +77,8 @@ export const adapter: Target = {
       const isUnused = warnings.some((warning) => warning.includes("left out"));
       const isComplete = placed.length === tensors.size || (isUnused && placed.length < tensors.size);
       ensure(isComplete, () => `${placed.length} tensors are in place, and the file has ${tensors.size}`);
-      const { r } = loaded.method.options;
+      const { method } = loaded;
+      const r = isLora(method) ? method.options.r : Number.NaN;
       ensure(Number.isSafeInteger(r) && r > 0, () => `r is ${r}`);
     } finally {
       loaded?.release();

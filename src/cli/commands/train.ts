@@ -1,11 +1,9 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
-import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
-import { isExcluded } from "../../adapters/targets.ts";
+import { type LoraOptions, lora } from "../../adapters/lora.ts";
+import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
-import { unmatchedKeys } from "../../io/formats/peft-patterns.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
-import { modules } from "../../nn/module.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { fail, failAll } from "../../util/fail.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
@@ -50,7 +48,8 @@ export async function runTrain(
     : { model: base, adapter: attach(base, method, { seed }) };
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
-  for (const line of uselessPatterns(adapter)) print(`warning: ${line}`);
+  const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
+  for (const line of remarks) print(`warning: ${line}`);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
   if (!given.has("learning_rate")) print(describeLearningRate(model.hub?.repo));
@@ -123,22 +122,6 @@ function loraOptions(settings: TrainSettings): LoraOptions {
     ...(layers_pattern.length > 0 && { layersPattern: layers_pattern }),
     ...(modules_to_save.length > 0 && { modulesToSave: modules_to_save }),
   };
-}
-
-/** As PEFT warns of them: most are mistyped names. */
-function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
-  const paths = sites.map(({ module }) => module.path);
-  const { rankPattern, alphaPattern, excludeModules = [] } = method.options;
-  const excludes = [...modules(base.root)].some(({ path }) => isExcluded(path, excludeModules));
-  const describe = (field: string, keys: readonly string[]) =>
-    keys.map((key) => `${JSON.stringify(key)} of ${field} matches no adapted layer`);
-  return [
-    ...describe("rank_pattern", unmatchedKeys(rankPattern, paths)),
-    ...describe("alpha_pattern", unmatchedKeys(alphaPattern, paths)),
-    ...(excludeModules.length > 0 && !excludes
-      ? [`exclude_modules ${JSON.stringify(excludeModules)} leaves nothing out`]
-      : []),
-  ];
 }
 
 function trainableCount({ parameters }: Adapter): number {

@@ -1,4 +1,5 @@
-import { bracket, compareCodePoints, pythonFloat, pythonString } from "../json/python-json.ts";
+import { compareCodePoints } from "../../util/code-points.ts";
+import { bracket, pythonFloat, pythonString } from "../json/python-json.ts";
 import { refuse } from "./errors.ts";
 import { isTrue } from "./python-values.ts";
 import { toText } from "./show.ts";

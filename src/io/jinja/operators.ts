@@ -1,4 +1,4 @@
-import { compareCodePoints } from "../json/python-json.ts";
+import { compareCodePoints } from "../../util/code-points.ts";
 import type { Budget } from "./budget.ts";
 import { refuse } from "./errors.ts";
 import { formatPercent } from "./format.ts";

@@ -1,3 +1,5 @@
+import { compareCodePoints } from "../../util/code-points.ts";
+
 /**
  * A JSON value as Python's `json.dumps(value, indent=2, sort_keys=True)` writes it: keys in the order of their code
  * points, ASCII only, floats as `repr` shows them. JavaScript does not tell 1 from 1.0: `isFloat` names the keys
@@ -63,13 +65,4 @@ export function pythonFloat(value: number): string {
 export function pythonString(text: string): string {
   const code = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return JSON.stringify(text).replace(/[\u007f-\uffff]/g, code);
-}
-
-/** Order of Python strings. `<` goes by UTF-16 units, which differs beyond U+FFFF. */
-export function compareCodePoints(a: string, b: string): number {
-  const x = Array.from(a, (character) => character.codePointAt(0)!);
-  const y = Array.from(b, (character) => character.codePointAt(0)!);
-  const differs = x.findIndex((point, i) => point !== y[i]);
-  if (differs < 0) return x.length - y.length;
-  return x[differs]! - (y[differs] ?? -1);
 }

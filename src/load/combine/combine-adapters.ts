@@ -8,11 +8,11 @@ import {
 import type { MajoritySign } from "../../adapters/combine/elementwise.ts";
 import type { LowRank, Part } from "../../adapters/combine/low-rank.ts";
 import { type FileContent, type FileSource, requireFiles } from "../../io/files/files.ts";
-import { type PeftModule, peftFiles, readPeftAdapter } from "../../io/formats/peft.ts";
 import { fail, failAll, Problems } from "../../util/fail.ts";
 import { spoiltTensors } from "../../util/finite.ts";
 import { callback, checkOptions, integer, number, oneOf, type Rules, text } from "../../util/options.ts";
 import { createRandom } from "../../util/random.ts";
+import { type PeftModule, peftFiles, readPeftAdapter } from "../lora-files.ts";
 import { companionsOf } from "./companions.ts";
 import { type Member, memberProblems } from "./members.ts";
 import { resultConfig } from "./result-config.ts";

@@ -1,6 +1,6 @@
+import type { HostTensor } from "../../adapters/codec.ts";
 import type { FileContent, FileSource } from "../../io/files/files.ts";
 import { readText } from "../../io/files/files.ts";
-import type { AdapterTensor } from "../../io/formats/peft.ts";
 import { CHAT_TEMPLATE_FILE } from "../../io/tokenizer/chat-templates.ts";
 import { LABELS_FILE } from "../adapter.ts";
 import type { Member } from "./members.ts";
@@ -8,7 +8,7 @@ import type { Member } from "./members.ts";
 /** What of adapters is not LoRA: modules that were trained whole, names of classes, chat templates. */
 export interface Companions {
   readonly companions: ReadonlyMap<string, FileContent>;
-  readonly saved: ReadonlyMap<string, AdapterTensor>;
+  readonly saved: ReadonlyMap<string, HostTensor>;
   readonly warnings: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export async function companionsOf(
   adapters: readonly { readonly files: FileSource }[],
 ): Promise<Companions> {
   const warnings: string[] = [];
-  const saved = new Map<string, AdapterTensor>();
+  const saved = new Map<string, HostTensor>();
   for (const { label, weight, adapter } of members) {
     for (const [name, tensor] of adapter.saved) saved.set(name, tensor);
     if (adapter.saved.size > 0 && weight !== 1)

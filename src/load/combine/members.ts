@@ -1,8 +1,8 @@
 import type { kindOf } from "../../adapters/combine/combine.ts";
-import type { PeftAdapter } from "../../io/formats/peft.ts";
 import { Problems } from "../../util/fail.ts";
 import { spoiltTensors } from "../../util/finite.ts";
 import { shortList } from "../../util/group-lines.ts";
+import type { PeftAdapter } from "../lora-files.ts";
 
 /** An adapter that was read to be combined with others. */
 export interface Member {

@@ -1,5 +1,7 @@
 import type { LowRank } from "../../adapters/combine/low-rank.ts";
-import { type PeftLoraConfig, peftLoraConfig, peftPatterns } from "../../io/formats/peft.ts";
+import { peftLoraConfig } from "../../adapters/lora-codec.ts";
+import type { PeftLoraConfig } from "../../adapters/lora-fields.ts";
+import { peftPatterns } from "../../adapters/patterns.ts";
 import type { Member } from "./members.ts";
 
 /**

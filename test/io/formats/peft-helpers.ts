@@ -1,5 +1,6 @@
-import { type AdapterTensor, readPeftAdapter } from "../../../src/io/formats/peft.ts";
+import type { HostTensor } from "../../../src/adapters/codec.ts";
 import { type TensorEntry, writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
+import { readPeftAdapter } from "../../../src/load/lora-files.ts";
 import { encodeBf16, encodeF16 } from "../../../src/util/half.ts";
 import { errorOf, filesOf } from "../helpers.ts";
 
@@ -9,14 +10,14 @@ export const Q = "model.layers.0.self_attn.q_proj";
 export const V = "model.layers.1.self_attn.v_proj";
 
 /** A tensor of small whole numbers, which every float type holds exactly. */
-export function tensor(...shape: number[]): AdapterTensor {
+export function tensor(...shape: number[]): HostTensor {
   const count = shape.reduce((product, size) => product * size, 1);
   return { shape, data: Float32Array.from({ length: count }, (_, i) => i - 3) };
 }
 
 export function entry(
   name: string,
-  { shape, data }: AdapterTensor,
+  { shape, data }: HostTensor,
   dtype: TensorEntry["dtype"] = "F32",
 ): TensorEntry {
   const codes = dtype === "F16" ? encodeF16(data) : dtype === "BF16" ? encodeBf16(data) : data;

@@ -1,16 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { peftLoraConfig } from "../../../src/adapters/lora-codec.ts";
+import type { PeftLoraConfig } from "../../../src/adapters/lora-fields.ts";
+import { peftPatterns } from "../../../src/adapters/patterns.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
-import {
-  type PeftLoraConfig,
-  peftFiles,
-  peftLoraConfig,
-  peftPatterns,
-  readPeftAdapter,
-  type WritableAdapter,
-} from "../../../src/io/formats/peft.ts";
 import { writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
+import { peftFiles, readPeftAdapter, type WritableLora } from "../../../src/load/lora-files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import { errorOf, filesOf, fixture, utf8 } from "../helpers.ts";
 import {
@@ -26,7 +22,7 @@ import {
   weights,
 } from "./peft-helpers.ts";
 
-type Writable = WritableAdapter["tensors"] extends ReadonlyMap<string, infer Module> ? Module : never;
+type Writable = WritableLora["tensors"] extends ReadonlyMap<string, infer Module> ? Module : never;
 
 describe("readPeftAdapter", () => {
   test.each([
@@ -176,7 +172,7 @@ describe("readPeftAdapter", () => {
     expect((await errorOf(() => readPeftAdapter(files))).message).toContain(
       "I32 in place of F32, F16, BF16, F64",
     );
-    expect(await messageOf({}, {})).toContain("no tensor of LoRA: 0 tensors");
+    expect(await messageOf({}, {})).toContain("no tensor of LORA: 0 tensors");
   });
 
   test("reports the problems of both files at once, one line for many tensors alike", async () => {

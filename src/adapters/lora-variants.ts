@@ -1,14 +1,10 @@
-import { shown } from "../../util/shown.ts";
-import type { PeftLoraConfig } from "./peft-fields.ts";
+import { shown } from "../util/shown.ts";
+import type { Obstacle } from "./config-fields.ts";
+import type { PeftLoraConfig } from "./lora-fields.ts";
+import { MERGE, NO_MERGE } from "./remedies.ts";
 
 // Which values of each field mean plain LoRA, y += scale · lora_B · lora_A · x. Each remedy was tried with PEFT 0.21.0:
 // `merge_and_unload` raises for some variants, and for others gives a model that is not the trained one.
-
-/** What a value of a field asks for that is not supported, and what can be done instead. */
-export interface Obstacle {
-  readonly problem: string;
-  readonly remedy: string;
-}
 
 /** Whether a value means plain LoRA, and what to say where it does not. */
 interface Rule {
@@ -17,31 +13,12 @@ interface Rule {
   readonly remedy: string;
 }
 
-/** Turns an adapter into a model; for variants that PEFT can merge. */
-export const MERGE =
-  "in Python with PEFT: PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(OUT); then use OUT as the model";
-
-/** The same for LoRA of an output layer or an embedding: where these two share a matrix, saving would lose it. */
-export const MERGE_UNTIED =
-  "in Python with PEFT: base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone()); base.config.tie_word_embeddings = False; PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(OUT); then use OUT as the model";
-
 /** Subtracts what a changed initialisation put into the base weights, exactly. */
 const SUBTRACT =
   'in Python with PEFT, given INITIAL (the adapter as it was saved before training): make init_lora_weights true in both adapter_config.json, then model = PeftModel.from_pretrained(base, TRAINED, adapter_name="trained"), model.load_adapter(INITIAL, "initial"), model.add_weighted_adapter(["trained", "initial"], [1.0, -1.0], "plain", combination_type="cat") and model.save_pretrained(OUT, selected_adapters=["plain"]); OUT/plain is plain LoRA';
 
-export const NO_MERGE =
-  "PEFT has no merged form of it: only PEFT itself can run it; or train again as plain LoRA";
 const MERGE_COPIES =
   "in Python with PEFT, load the adapter, give each layer weights of its own (module.base_layer.weight = torch.nn.Parameter(module.base_layer.weight.detach().clone()) for all that have a base_layer), merge_and_unload(), do the same for every other parameter and save_pretrained(OUT); then use OUT as the model";
-
-/** Methods that PEFT cannot merge into a base model: those that add to its input, and mixtures of adapters. */
-const UNMERGEABLE =
-  /^(?:PROMPT_TUNING|MULTITASK_PROMPT_TUNING|P_TUNING|PREFIX_TUNING|CPT|CARTRIDGE|ADAPTION_PROMPT|LILY|POLY|XLORA)$/;
-
-/** What to do about an adapter of another `peft_type`. */
-export function otherTypeRemedy(type: string): string {
-  return UNMERGEABLE.test(type) ? NO_MERGE : MERGE;
-}
 
 const isNull = (value: unknown) => value === null;
 /** Python's truth: none of false, null and []; an object counts, for PEFT reads {} as options with their defaults. */

@@ -1,7 +1,7 @@
-import { LoraError } from "../../util/fail.ts";
-import { keyMatchers, type Pattern } from "../../util/module-patterns.ts";
-import { escapeRegExp } from "../../util/regexp/python.ts";
-import { compareCodePoints } from "../json/python-json.ts";
+import { compareCodePoints } from "../util/code-points.ts";
+import { LoraError } from "../util/fail.ts";
+import { keyMatchers, type Pattern } from "../util/module-patterns.ts";
+import { escapeRegExp } from "../util/regexp/python.ts";
 
 /** Rank and alpha of one module. */
 export interface RankAndAlpha {

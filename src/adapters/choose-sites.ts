@@ -1,0 +1,56 @@
+import { type Module, modules } from "../nn/module.ts";
+import { failAll } from "../util/fail.ts";
+import type { Adaptable } from "./method.ts";
+import {
+  describeUnmatchedTargets,
+  isAllLinear,
+  matchesTarget,
+  type TargetOptions,
+  targetNames,
+} from "./targets.ts";
+import { findWhole, isKeptWhole, type WholeOptions, wholeNames } from "./trained-whole.ts";
+import { unreachableModules } from "./unreachable.ts";
+
+/** Which modules a method adapts and which are trained whole, in PEFT's words. */
+export interface SiteOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
+  /** Names or suffixes of modules, a full-match regular expression, or `all-linear`. */
+  readonly targetModules: readonly string[] | string;
+}
+
+/**
+ * The modules of one kind that the options choose, except those that are trained whole.
+ * @param where of messages: the method's name
+ * @throws LoraError where a target matches nothing or what no adapter reaches, or nothing is left
+ */
+export function findSites<L extends Module>(
+  where: string,
+  model: Adaptable,
+  options: SiteOptions,
+  isSite: (module: Module) => module is L,
+): L[] {
+  const targets = options.targetModules;
+  const whole = new Set<Module>(findWhole(model, options).map(({ module }) => module));
+  const linears = [...modules(model.root)].filter(isSite);
+  const paths = linears.map(({ path }) => path);
+  const matches = ({ path }: { path: string }) => matchesTarget(path, targets, options);
+  const names = wholeNames(model, options);
+  const isWord = isAllLinear(targets);
+  const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
+  const embeddings = unreachable.filter(({ isUnused }) => !isUnused);
+  const unmatched = describeUnmatchedTargets([...paths, ...embeddings.map(({ path }) => path)], targets);
+  // A target that names an unused layer beside others means the others.
+  const reasons = unmatched.length > 0 ? unreachable : embeddings;
+  const twice = linears.filter((module) => whole.has(module) && !isKeptWhole(module.path, names));
+  const problems = [
+    ...unmatched,
+    ...reasons.map(({ path, why }) => `${path}: ${why}`),
+    ...(isWord ? [] : twice)
+      .filter(matches)
+      .map(({ path }) => `${path} is trained whole by modulesToSave: take it out of one of the two`),
+  ];
+  failAll(where, problems, `there are: ${targetNames(paths).join(", ")}`);
+  const found = linears.filter((module) => matches(module) && !whole.has(module));
+  const narrowed = "excludeModules, layersToTransform and modulesToSave leave no layer of targetModules";
+  failAll(where, found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
+  return found;
+}

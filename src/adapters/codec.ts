@@ -1,0 +1,102 @@
+import type { Module } from "../nn/module.ts";
+import type { Adapter } from "./adapter.ts";
+import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
+import type { Adaptable, Method } from "./method.ts";
+
+/** A tensor of a file, before its values are read. */
+export interface StoredInfo {
+  /** As in the file. */
+  readonly name: string;
+  /** As safetensors calls it, such as `F32`. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
+/** A tensor in main memory: row-major f32. */
+export interface HostTensor {
+  /** Elements along each axis. */
+  readonly shape: readonly number[];
+  /** All of them, the last axis fastest. */
+  readonly data: Float32Array;
+}
+
+/** The tensors of a file, sorted out: `T` is what is known of each. */
+export interface SortedTensors<T> {
+  /** Those of the sites: by module path, by the method's names. */
+  readonly tensors: ReadonlyMap<string, Readonly<Record<string, T>>>;
+  /** Those beside the sites, by the method's names. */
+  readonly shared: Readonly<Record<string, T>>;
+  /** Tensors of the model itself that were trained, by their names in it, such as `classifier.weight`. */
+  readonly saved: ReadonlyMap<string, T>;
+}
+
+/** An adapter as it lies in PEFT's files. */
+export interface StoredAdapter<C extends PeftConfig = PeftConfig> extends SortedTensors<HostTensor> {
+  readonly config: C;
+  /** What deserves attention but is no error, one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** A kind of tensor that cannot be read. */
+export interface TensorKind {
+  /** Completes "adapter_model.safetensors: ". */
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** Notes that something is wrong with these: one fault in a thousand tensors is one line. */
+export type Note = (what: string, ...names: readonly string[]) => void;
+
+/** What is known of a method's tensors in a file. */
+export interface TensorNames<C> {
+  /**
+   * What its tensors at a site are called in the file, behind the module's path: `{ lora_A: "lora_A.weight" }`. Those
+   * that are not named are not written.
+   */
+  readonly tensors: Readonly<Record<string, string>>;
+  /** What those beside the sites are called, whole: `{ vera_A: "base_model.vera_A" }`. */
+  readonly shared?: Readonly<Record<string, string>>;
+  /** What a tensor is that the method knows and cannot read, by its name in the file. */
+  foreign?(name: string, config: C | undefined): TensorKind | undefined;
+  /**
+   * Compares the stored tensors of the sites with each other and with the configuration.
+   * @param config undefined where it could not be read
+   * @returns warnings
+   */
+  check(tensors: SortedTensors<StoredInfo>["tensors"], config: C | undefined, note: Note): readonly string[];
+}
+
+/** How a method is written into PEFT's files and read from them: fields and names. */
+export interface Codec<M extends Method = Method, C extends PeftConfig = PeftConfig>
+  extends Fields<C>,
+    TensorNames<C> {
+  /** Fields that Python holds as floats, those of nested configurations included: 0 is written 0.0. */
+  readonly floats: readonly string[];
+  /**
+   * Why stored tensors can't be those of this module; undefined where they can.
+   * @param module undefined where the model has none of that path
+   */
+  misfit(
+    module: Module | undefined,
+    tensors: Readonly<Record<string, Pick<HostTensor, "shape">>>,
+  ): string | undefined;
+  /** More warnings, once the values are there. */
+  warnings?(stored: Omit<StoredAdapter<C>, "warnings">): readonly string[];
+  /** What else the model can't have: one line each, with the remedy. */
+  misfits?(model: Adaptable, stored: StoredAdapter<C>): readonly Obstacle[];
+  /** The method, with its options, that a stored adapter was made with. */
+  read(model: Adaptable, stored: StoredAdapter<C>): M;
+  /** The configuration's own fields for an adapter; those that every type has come from the model. */
+  write(adapter: Adapter<M>): Partial<C>;
+}
+
+/** A method as the registry knows it. */
+export interface MethodKind<M extends Method = Method, C extends PeftConfig = PeftConfig> {
+  /** PEFT's `peft_type`. */
+  readonly type: M["type"];
+  /** What the command line calls it. */
+  readonly name: string;
+  readonly codec: Codec<M, C>;
+  /** What about a new adapter deserves attention, such as options that match nothing; one line each. */
+  remarks?(adapter: Adapter<M>): readonly string[];
+}

@@ -1,0 +1,213 @@
+import { isLinear } from "../nn/linear.ts";
+import { isLeaf, modules } from "../nn/module.ts";
+import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
+import type { Adapter } from "./adapter.ts";
+import type { Codec, MethodKind, Note, SortedTensors, StoredAdapter, StoredInfo } from "./codec.ts";
+import { configOf, type Obstacle } from "./config-fields.ts";
+import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
+import { type Lora, lora } from "./lora.ts";
+import { LORA_FIELDS, LORA_FLOATS, loraFindings } from "./lora-config.ts";
+import type { PeftLoraConfig } from "./lora-fields.ts";
+import { foreignLoraTensor } from "./lora-foreign.ts";
+import { trainingLock } from "./lora-variants.ts";
+import type { Adaptable } from "./method.ts";
+import { peftPatterns, type RankAndAlpha, sortedPattern, unmatchedKeys } from "./patterns.ts";
+import { listed, requireTogether } from "./stored-tensors.ts";
+import { isExcluded } from "./targets.ts";
+
+type Stored = StoredAdapter<PeftLoraConfig>;
+
+const codec: Codec<Lora, PeftLoraConfig> = {
+  fields: LORA_FIELDS,
+  floats: LORA_FLOATS,
+  tensors: { lora_A: "lora_A.weight", lora_B: "lora_B.weight" },
+  findings: loraFindings,
+  foreign: (name, config) => foreignLoraTensor(name, config?.bias),
+  check(tensors, config, note) {
+    requireTogether(tensors, ["lora_A", "lora_B"], note);
+    const pairs = [...tensors].filter(([path, pair]) => fits(path, pair, note));
+    return config ? checkRanks(pairs, config, note) : [];
+  },
+  misfit(module, { lora_A, lora_B }) {
+    if (!module || !isLinear(module)) return "is no linear layer of the model";
+    const { inFeatures, outFeatures } = module;
+    if (lora_A?.shape[1] === inFeatures && lora_B?.shape[0] === outFeatures) return undefined;
+    return `A [${lora_A?.shape}], B [${lora_B?.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`;
+  },
+  warnings: patternWarnings,
+  misfits: biasMisfits,
+  read: loraOf,
+  write: writtenConfig,
+};
+
+/** LoRA in the registry. */
+export const LORA: MethodKind<Lora, PeftLoraConfig> = {
+  type: "LORA",
+  name: "lora",
+  codec,
+  remarks: uselessPatterns,
+};
+
+/** A configuration with the defaults of PEFT 0.21.0. */
+export function peftLoraConfig(given: Partial<PeftLoraConfig>): PeftLoraConfig {
+  return configOf(codec, given);
+}
+
+/** As PEFT warns of them: most are mistyped names. */
+function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
+  const paths = sites.map(({ module }) => module.path);
+  const { rankPattern, alphaPattern, excludeModules = [] } = method.options;
+  const excludes = [...modules(base.root)].some(({ path }) => isExcluded(path, excludeModules));
+  const describe = (field: string, keys: readonly string[]) =>
+    keys.map((key) => `${JSON.stringify(key)} of ${field} matches no adapted layer`);
+  return [
+    ...describe("rank_pattern", unmatchedKeys(rankPattern, paths)),
+    ...describe("alpha_pattern", unmatchedKeys(alphaPattern, paths)),
+    ...(excludeModules.length > 0 && !excludes
+      ? [`exclude_modules ${JSON.stringify(excludeModules)} leaves nothing out`]
+      : []),
+  ];
+}
+
+type Infos = SortedTensors<StoredInfo>["tensors"];
+type Entry = Infos extends ReadonlyMap<string, infer Tensors> ? [string, Tensors] : never;
+
+/** Whether the shapes are those of a pair; what is incomplete was noted before. */
+function fits(path: string, { lora_A: A, lora_B: B }: Entry[1], note: Note): boolean {
+  if (!A || !B) return false;
+  const shapes = `${path} (lora_A [${A.shape}], lora_B [${B.shape}])`;
+  if (A.shape.length !== 2 || B.shape.length !== 2) {
+    note("not two axes each, as linear layers have (convolutions are not supported)", shapes);
+  } else if (A.shape[0] !== B.shape[1]) {
+    note("the rank of lora_A [r, in] is not that of lora_B [out, r]", shapes);
+  } else if (A.shape[0] === 0) {
+    note("the rank is 0", shapes);
+  } else return true;
+  return false;
+}
+
+/**
+ * Compares the ranks with the configuration. The rank of a tensor may be that of any entry of rank_pattern that
+ * matches: PEFT sorts the entries on saving, which loses the order that decides between them.
+ * @returns warnings
+ */
+function checkRanks(pairs: readonly Entry[], config: PeftLoraConfig, note: Note): string[] {
+  const ranksOf = patternMatcher(config.rank_pattern);
+  const reordered: string[] = [];
+  for (const [path, { lora_A }] of pairs) {
+    const r = lora_A?.shape[0] as number;
+    const candidates = ranksOf(path);
+    const wanted = candidates[0] ?? config.r;
+    if (r === wanted) continue;
+    if (candidates.includes(r)) reordered.push(path);
+    else note("the rank differs from r and rank_pattern", `${path} (${r}, configured ${wanted})`);
+  }
+  if (reordered.length === 0) return [];
+  return [
+    `several keys of rank_pattern match and the first is wrong; the tensors decided: ${listed(reordered)}`,
+  ];
+}
+
+/** Patterns that match nothing, and modules whose alpha hangs on the order of the keys. */
+function patternWarnings({ config, tensors }: Omit<Stored, "warnings">): string[] {
+  const paths = [...tensors.keys()];
+  const warnings = (["rank_pattern", "alpha_pattern"] as const).flatMap((field) =>
+    unmatchedKeys(config[field], paths).map(
+      (key) => `adapter_config.json: the key ${JSON.stringify(key)} of ${field} matches no module`,
+    ),
+  );
+  const alphas = patternMatcher(config.alpha_pattern);
+  const unclear = paths.filter((path) => new Set(alphas(path)).size > 1);
+  if (unclear.length > 0) {
+    const text =
+      "adapter_config.json: several keys of alpha_pattern match, of which the first counts, as in PEFT";
+    warnings.push(`${text}: ${listed(unclear)}`);
+  }
+  return warnings;
+}
+
+/** `bias` other than "none" means nothing where the layers have no biases. */
+function biasMisfits({ root }: Adaptable, { config, tensors }: Stored): Obstacle[] {
+  if (config.bias === "none") return [];
+  const leaves = [...modules(root)].filter(isLeaf);
+  const targeted = leaves.filter(({ path }) => config.bias === "all" || tensors.has(path));
+  const biased = targeted.filter(({ tensors }) => tensors.bias !== undefined).map(({ path }) => path);
+  if (biased.length === 0) return [];
+  const problem = `bias is ${JSON.stringify(config.bias)}: trained biases are not supported, and the model has some, of which the file holds none (${listed(biased)})`;
+  return [{ problem, remedy: 'where they were not trained, set bias to "none" in adapter_config.json' }];
+}
+
+/** Rank, from the shapes, and alpha of each module of a stored adapter. */
+export function storedRanks({
+  config,
+  tensors,
+}: Pick<Stored, "config" | "tensors">): Map<string, RankAndAlpha> {
+  const alphas = patternMatcher(config.alpha_pattern);
+  const ranks = [...tensors].map(([path, { lora_A }]): [string, RankAndAlpha] => {
+    return [path, { r: lora_A?.shape[0] as number, alpha: alphas(path)[0] ?? config.lora_alpha }];
+  });
+  return new Map(ranks);
+}
+
+/** Where tensors and patterns disagree, because of names of other versions or the order of the keys, tensors count. */
+function loraOf(model: Adaptable, stored: Stored): Lora {
+  const { config, tensors } = stored;
+  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora, init_lora_weights } = config;
+  const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = fitting(config, storedRanks(stored));
+  const rest = { r, alpha, dropout, useRslora, rankPattern, alphaPattern, ...readWhole(model, stored) };
+  const method = chosenBy(model, config, [...tensors.keys()], (choice) => lora({ ...rest, ...choice }));
+  const locked = trainingLock(config);
+  return {
+    ...method,
+    init: init_lora_weights === "eva" ? true : init_lora_weights,
+    ...(locked && { locked }),
+  };
+}
+
+function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
+  const { method, sites } = adapter;
+  const { r, alpha, dropout, useRslora, rankPattern, alphaPattern } = method.options;
+  const ranks = new Map(sites.map(({ module: { path } }) => [path, method.rankOf(path)]));
+  const own = { r, lora_alpha: alpha, rank_pattern: rankPattern, alpha_pattern: alphaPattern };
+  return {
+    lora_dropout: dropout,
+    use_rslora: useRslora,
+    r,
+    lora_alpha: alpha,
+    ...writtenTargets(adapter, method.options),
+    // The user's own where they say after saving, which sorts them, what they said before.
+    ...fitting(own, ranks, sortedPattern),
+    // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
+    fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
+    ...(method.init !== undefined && { init_lora_weights: method.init }),
+  };
+}
+
+type Patterns = Pick<PeftLoraConfig, "rank_pattern" | "alpha_pattern">;
+
+/** The given patterns where, in the order in which they are read, they give each module its own; else exact ones. */
+function fitting(
+  given: Patterns & Pick<PeftLoraConfig, "r" | "lora_alpha">,
+  ranks: ReadonlyMap<string, RankAndAlpha>,
+  ordered = (pattern: Pattern) => pattern,
+): Patterns {
+  const { rank_pattern, alpha_pattern, r, lora_alpha } = given;
+  const exact = peftPatterns(given, ranks);
+  return {
+    rank_pattern: gives(ordered(rank_pattern), r, ranks, "r") ? rank_pattern : exact.rank_pattern,
+    alpha_pattern: gives(ordered(alpha_pattern), lora_alpha, ranks, "alpha")
+      ? alpha_pattern
+      : exact.alpha_pattern,
+  };
+}
+
+/** Whether a pattern, or the usual value where it says nothing, gives each module its rank or alpha. */
+function gives(
+  pattern: Pattern,
+  usual: number,
+  wanted: ReadonlyMap<string, RankAndAlpha>,
+  key: keyof RankAndAlpha,
+): boolean {
+  const matcher = patternMatcher(pattern);
+  return [...wanted].every(([path, values]) => (matcher(path)[0] ?? usual) === values[key]);
+}

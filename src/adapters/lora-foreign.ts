@@ -1,0 +1,44 @@
+import type { TensorKind } from "./codec.ts";
+import { MERGE, MERGE_UNTIED, NO_MERGE } from "./remedies.ts";
+
+const OUTPUT = "LoRA or training of the output layer and of embeddings is not supported yet";
+
+/** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
+const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
+  [/\.lora_magnitude_vector/, "magnitude vectors of DoRA, which are not supported", MERGE],
+  [/\.lora_embedding_[AB]/, `LoRA of an embedding: ${OUTPUT}`, MERGE_UNTIED],
+  [
+    /\.base_layer\.weight$/,
+    `stored weights of the base model (save_embedding_layers), as PEFT keeps them beside LoRA there: ${OUTPUT}`,
+    MERGE_UNTIED,
+  ],
+  [/\.lora_B\.(?:[^.]+\.)?bias$/, "biases on lora_B (lora_bias), which are not supported", MERGE],
+  [
+    /trainable_tokens/,
+    "trained rows of an embedding (trainable_token_indices), which are not supported",
+    MERGE,
+  ],
+  [
+    /\.base_layer\..*lora_[AB]/,
+    "LoRA inside another one (fused experts or attention), which is not supported",
+    MERGE,
+  ],
+  [/\.base_layer\.bias$/, "trained biases of the base model (bias), which are not supported", MERGE],
+  [/\.lora_velora_embed/, "vectors of VeLoRA, which is not supported", MERGE],
+  [
+    /\.(?:lora_(?:A|B|E|diag)|ia3_l|vera_\w+|hada_\w+|lokr_\w+|oft_\w+|boft_\w+|hra_\w+)(?:\.weight)?$/,
+    "tensors of a method other than LoRA",
+    MERGE,
+  ],
+  [/prompt_embeddings$/, "tensors of a prompt method, not of LoRA", NO_MERGE],
+  [/(?:^|[._])lora_/, "tensors of LoRA in a form that is not supported", MERGE],
+];
+
+/** What a tensor of another variant of LoRA, or of another method, is; `bias` is that of the configuration. */
+export function foreignLoraTensor(name: string, bias = "none"): TensorKind | undefined {
+  if (bias !== "none" && name.endsWith(".bias") && !name.includes("lora_")) {
+    return { what: `biases that were trained (bias is "${bias}"), which are not supported`, remedy: MERGE };
+  }
+  const kind = KINDS.find(([expression]) => expression.test(name));
+  return kind && { what: kind[1], remedy: kind[2] };
+}

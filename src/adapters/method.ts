@@ -1,0 +1,132 @@
+import type { Device } from "../gpu/device.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { AdapterList } from "../nn/adapter-list.ts";
+import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
+import type { FinishedStep, Parameters } from "../nn/parameters.ts";
+import type { Random } from "../util/random.ts";
+
+/** The part of a model that adapters need. */
+export interface Adaptable {
+  /** Where the weights are. */
+  readonly device: Device;
+  /** The tree of modules; paths are those of the checkpoint. */
+  readonly root: Module;
+  /** The adapters that its passes go through. */
+  readonly adapters: AdapterList;
+  /** Linear layers that PEFT adapts where a configuration names none. */
+  readonly defaultTargets: readonly string[];
+  /** Where the model came from, for the saved adapter. */
+  readonly name?: string;
+  /** The repository of the hub that it came from, and its revision. */
+  readonly hub?: { readonly repo: string; readonly revision: string | undefined } | undefined;
+  /** What the model is for, such as `causal-lm`. */
+  readonly task?: string;
+  /** Name of its class in transformers, such as `LlamaForCausalLM`. */
+  readonly architecture?: string;
+  /** `model_type` of its config. */
+  readonly modelType?: string;
+  /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
+  readonly absentModules?: readonly string[];
+  /** Names of a classifier's classes, in order. */
+  readonly labels?: readonly string[];
+  /** Names of the modules of a task's head, which are trained whole. */
+  readonly headModules?: readonly string[];
+  /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
+  readonly initialised?: readonly string[];
+  /** Tensors that belong to no module of the tree, such as those of embeddings: no adapter reaches them. */
+  readonly looseTensors?: readonly string[];
+}
+
+/** Tensors of one site by the method's names, such as `lora_A`. */
+export type SiteTensors = LeafTensors;
+
+/** A tensor that a method wants: its size, who changes it, and how it begins. */
+export interface TensorPlan {
+  /** Of its f32 elements. */
+  readonly shape: readonly number[];
+  /** False: it stays as it begins, and no optimiser sees it. True unless given. */
+  readonly trained?: boolean;
+  /**
+   * Its first values; zeros unless given. Computed on the host from random numbers that belong to this tensor alone, or
+   * on the device, from the layer's weight, say: then the tensor that is given is copied and freed.
+   */
+  begin?(random: Random): Float32Array | Tensor;
+}
+
+/** What a method wants, by its own names. */
+export type TensorPlans = Readonly<Record<string, TensorPlan>>;
+
+/** A module that is adapted, and the tensors that adapt it. */
+export interface Site<L extends Module = Module> {
+  /** The layer, or any other module. */
+  readonly module: L;
+  /** Trained and frozen ones by name, such as `lora_A`. */
+  readonly tensors: SiteTensors;
+}
+
+/** Tensors of the model itself that are trained: copies take their place. */
+export interface TrainedTensors {
+  /** Whose they are. */
+  readonly module: Leaf;
+  /** Names of those that are copied, such as `weight`. */
+  readonly names: readonly string[];
+}
+
+/** What a method's function at a site is made with. */
+export interface WrapGiven {
+  /** Number of the site among all: makes its random choices differ from the other sites'. */
+  readonly index: number;
+  /** The tensors beside the sites. */
+  readonly shared: SiteTensors;
+  /** What the update is multiplied with; 1 unless the adapter is scaled, which only methods with `scales` are. */
+  readonly factor: number;
+}
+
+/** One way of adapting a model, all that is its own in one place: LoRA, and whatever comes next. */
+export interface Method {
+  /** PEFT's `peft_type`. */
+  readonly type: string;
+  /** Why its tensors must not be trained, and what to do about it; absent where they may. */
+  readonly locked?: Parameters["locked"];
+  /** The modules of this model that the method adapts, of any kind. @throws LoraError where a target matches nothing. */
+  sites(model: Adaptable): readonly Module[];
+  /** The tensors that the method has at a site, in their order in the buffer of all. */
+  tensors(site: Module): TensorPlans;
+  /** The tensors that it has beside the sites, for all of them. */
+  shared?(model: Adaptable): TensorPlans;
+  /** Tensors of the model that are trained with it: PEFT's `modules_to_save`, biases. */
+  saved?(model: Adaptable): readonly TrainedTensors[];
+  /** The middleware that runs at the site; absent where `copies` are all that the method does. */
+  wrap?(site: Site, given: WrapGiven): Wrap;
+  /** Tensors of the site that its module computes with in place of its own, by the module's names. */
+  copies?(site: Site): LeafTensors;
+  /** The method's update can be made stronger and weaker by a factor. */
+  readonly scales?: boolean;
+  /** How sites that compute from the same input are computed together, where the method can do that. */
+  readonly together?: Together;
+  /**
+   * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
+   * with these tensors does what the adapted site does outside training.
+   */
+  merge?(site: Site, shared: SiteTensors): Readonly<Record<string, () => Tensor>>;
+  /** Recorded right behind the update of every optimiser step, on the device: pruning, projections. */
+  afterStep?(parts: AdapterTensors, step: FinishedStep): void;
+}
+
+/** All tensors of an adapter. */
+export interface AdapterTensors {
+  /** The adapted modules, in the order of the model. */
+  readonly sites: readonly Site[];
+  /** The tensors beside the sites. */
+  readonly shared: SiteTensors;
+}
+
+/** How a method computes several sites of one input at once. */
+export interface Together {
+  /** The tensor, by its name, that the sites have the rows of in one matrix, one site after another. */
+  readonly stacked: string;
+  /** Whether it can compute these, which are all the sites among some siblings. */
+  accepts(sites: readonly Module[]): boolean;
+  /** Computes siblings, among which are these sites, with the stacked tensor of all. */
+  wrap(siblings: Siblings, sites: readonly Site[], stack: Tensor, factor: number): JointWrap;
+}

@@ -1,0 +1,20 @@
+import type { MethodKind } from "./codec.ts";
+import type { PeftConfig } from "./config-fields.ts";
+import { LORA } from "./lora-codec.ts";
+import type { Method } from "./method.ts";
+
+/** A method whose own types stay between its parts. */
+export type AnyKind = MethodKind<Method, PeftConfig>;
+
+/** Every method that can be attached by name, written and read. Another method's file adds its line here. */
+export const METHODS: readonly AnyKind[] = [LORA].map(asAny);
+
+/** A codec is given what it has made itself: adapters of its method, configurations of its fields. */
+function asAny<M extends Method, C extends PeftConfig>(kind: MethodKind<M, C>): AnyKind {
+  return kind as unknown as AnyKind;
+}
+
+/** The method of a `peft_type`. */
+export function methodKind(type: string): AnyKind | undefined {
+  return METHODS.find((kind) => kind.type === type);
+}
