@@ -60,6 +60,9 @@ function repeatedWeights(device: Device): Weights {
         ? fromArray(device, values, shape)
         : fromArray(device, encodeBf16(values), shape, "bf16");
     },
+    weight(name, shape, request) {
+      return this.tensor(name, shape, request);
+    },
   });
   return at("");
 }

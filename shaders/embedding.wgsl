@@ -3,19 +3,21 @@
 struct Params {
   tokens: u32, cols: u32,
   start: u32, end: u32, // rows of the window
-  vocab: u32            // rows of the whole table
+  vocab: u32,           // rows of the whole table
+  b_first: u32          // values of the table before the window
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> table: array<u32>;        // [end - start, cols], words decoded by FORMAT
+@group(0) @binding(1) var<storage, read> table: array<u32>;        // [end - start, cols], words of common/weight.wgsl
 @group(0) @binding(2) var<storage, read> ids: array<u32>;          // [tokens]; a negative i32 is a huge u32
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;      // [tokens, cols]
 @group(0) @binding(4) var<storage, read> dy: array<f32>;           // [tokens, cols]
 @group(0) @binding(5) var<storage, read_write> dtable: array<f32>; // [end - start, cols]
+@group(0) @binding(6) var<storage, read> scales: array<u32>;       // of the table's blocks
+@group(0) @binding(7) var<storage, read> zeros: array<u32>;
 
 const WG: u32 = 64u;
-const FORMAT: u32 = 0u;
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
 // #import "common/reduce.wgsl"
 
 @compute @workgroup_size(WG)

@@ -9,6 +9,7 @@ struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
   lda: u32, ldb: u32, ldc: u32, ldh: u32,
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
+  b_first: u32, // values of the weight before what is bound of B
   alpha: f32, beta: f32,
   slice: u32 // steps of the sum, whole stages, that one layer of workgroups computes; the next one's C lies behind
 }
@@ -16,25 +17,27 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
-@group(0) @binding(3) var<storage, read> b_packed: array<vec2u>; // B as words else; the same buffer
+@group(0) @binding(3) var<storage, read> b_packed: array<packed>; // B as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 @group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<vec4f>;        // like B, f32
+@group(0) @binding(7) var<storage, read> scales: array<u32>;     // of B's blocks
+@group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
-const BLOCK: u32 = 64u;
+const TILE: u32 = 64u;
 const DEPTH: u32 = 32u;
 const STRIDE: u32 = 40u;          // of a staged row of DEPTH, so that rows lie in different banks
-const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 const EXTENDED: bool = false;     // there is an H and an E
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
+// #import "common/weight-vectors.wgsl"
 // #import "common/matmul-operands.wgsl"
 
 var<workgroup> c_tile: array<f32, 4u * 256u>; // one fragment a subgroup
 // #opaque
-var<workgroup> a_tile: array<f16, BLOCK * STRIDE>; // row by row of A
-var<workgroup> b_tile: array<f16, BLOCK * STRIDE>; // column by column of B
+var<workgroup> a_tile: array<f16, TILE * STRIDE>; // row by row of A
+var<workgroup> b_tile: array<f16, TILE * STRIDE>; // column by column of B
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
@@ -70,8 +73,8 @@ fn stage(i: u32, a_part: mat4x4f, b_part: mat4x4f) {
 
 @compute @workgroup_size(128)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * BLOCK;
-  let col = group.x * BLOCK;
+  let row = group.y * TILE;
+  let col = group.x * TILE;
   let quad = lane % 16u * 4u;
   let step = lane / 16u * 4u;
   let subgroup = lane / 32u;

@@ -6,40 +6,36 @@ struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
   lda: u32, ldb: u32, ldc: u32, ldh: u32,
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
+  b_first: u32, // values of the weight before what is bound of B
   alpha: f32, beta: f32
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
-@group(0) @binding(3) var<storage, read> b_packed: array<vec2u>; // B as words else; the same buffer
+@group(0) @binding(3) var<storage, read> b_packed: array<packed>; // B as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(5) var<storage, read> h: array<f32>;
+@group(0) @binding(5) var<storage, read> h: array<f32>;         // H; A by single values where it is transposed and there is no H
 @group(0) @binding(6) var<storage, read> e: array<f32>;
-@group(0) @binding(7) var<storage, read> a_scalar: array<f32>;   // the same buffer as a
+@group(0) @binding(7) var<storage, read> scales: array<u32>;    // of B's blocks
+@group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
 const SG: u32 = 8u;               // lanes of a subgroup, at most 64
 const ROWS: u32 = 32u;            // 32, or 8 for products of few rows
 const REGISTERS: u32 = (ROWS + SG - 1u) / SG; // vectors that a lane loads of A
-const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
 const A_TRANSPOSED: bool = false;
 const B_TRANSPOSED: bool = false;
 const C_TRANSPOSED: bool = false; // C is stored [n, m]
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
+// #import "common/weight-vectors.wgsl"
 // #import "common/outer-product.wgsl"
-
-fn decode4(index: u32) -> vec4f {
-  if (FORMAT == 0u) { return b[index]; }
-  let words = b_packed[index];
-  return vec4f(decode_pair(words.x), decode_pair(words.y));
-}
 
 // A(row, p .. p+3), with everything counted in vectors of four where it is contiguous.
 fn load_a(row: u32, p: u32) -> vec4f {
   if (A_TRANSPOSED) {
     let at = p + vec4u(0u, 1u, 2u, 3u);
     let i = params.a_offset + min(at, vec4u(params.k - 1u)) * params.lda + row;
-    let values = vec4f(a_scalar[i.x], a_scalar[i.y], a_scalar[i.z], a_scalar[i.w]);
+    let values = vec4f(h[i.x], h[i.y], h[i.z], h[i.w]);
     return select(vec4f(), values, at < vec4u(params.k));
   }
   return a[(params.a_offset + row * params.lda + p) / 4u];

@@ -1,10 +1,11 @@
 // C = alpha op(A) op(B) + H op(E) + beta C,  by tiles in workgroup memory; rows of A, B, H and E in fours: for GPUs
-// 16x16 invocations own BLOCK x BLOCK of C, each 4x4 of every 64x64 in registers. Half of them stage A, half B, DEPTH
+// 16x16 invocations own TILE x TILE of C, each 4x4 of every 64x64 in registers. Half of them stage A, half B, DEPTH
 // steps of the sum at a time; the next stage is loaded into registers while this one is multiplied.
 struct Params {
   m: u32, n: u32, k: u32, k_extra: u32,
   lda: u32, ldb: u32, ldc: u32, ldh: u32,
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
+  b_first: u32, // values of the weight before what is bound of B
   alpha: f32, beta: f32,
   slice: u32 // steps of the sum, whole stages, that one layer of workgroups computes; the next one's C lies behind
 }
@@ -12,19 +13,21 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
-@group(0) @binding(3) var<storage, read> b_packed: array<vec2u>; // B as words else; the same buffer
+@group(0) @binding(3) var<storage, read> b_packed: array<packed>; // B as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 @group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<vec4f>;        // like B, f32
+@group(0) @binding(7) var<storage, read> scales: array<u32>;     // of B's blocks
+@group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
-const BLOCK: u32 = 64u;           // 64 or 128
-const QUADS: u32 = BLOCK / 4u;    // rows, or columns, of a block in fours
-const DEPTH: u32 = 2048u / BLOCK; // so that 128 invocations stage one operand, 4x4 each, and both fill 16 KB
-const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
+const TILE: u32 = 64u;           // 64 or 128
+const QUADS: u32 = TILE / 4u;    // rows, or columns, of a block in fours
+const DEPTH: u32 = 2048u / TILE; // so that 128 invocations stage one operand, 4x4 each, and both fill 16 KB
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 const EXTENDED: bool = false;     // there is an H and an E
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
+// #import "common/weight-vectors.wgsl"
 // #import "common/matmul-operands.wgsl"
 
 // Element p of the sum for rows 4 q .. 4 q + 3 of the block of A, at p QUADS + q; the same for columns of B.
@@ -36,11 +39,11 @@ fn load(lane: u32, group: vec2u, p: u32, padded_k: u32) -> mat4x4f {
   let at = p + lane % 128u / QUADS * 4u;
   let quad = lane % QUADS * 4u;
   if (lane < 128u) {
-    if (EXTENDED && p >= padded_k) { return load_h(group.y * BLOCK + quad, at - padded_k); }
-    return load_a(group.y * BLOCK + quad, at);
+    if (EXTENDED && p >= padded_k) { return load_h(group.y * TILE + quad, at - padded_k); }
+    return load_a(group.y * TILE + quad, at);
   }
-  if (EXTENDED && p >= padded_k) { return load_e(at - padded_k, group.x * BLOCK + quad); }
-  return load_b(at, group.x * BLOCK + quad);
+  if (EXTENDED && p >= padded_k) { return load_e(at - padded_k, group.x * TILE + quad); }
+  return load_b(at, group.x * TILE + quad);
 }
 
 fn stage(lane: u32, part: mat4x4f) {
@@ -87,7 +90,7 @@ fn forward(
       let rows = a_tile[i + id.y];
       let cols = b_tile[i + id.x];
       c00 += outer(rows, cols);
-      if (BLOCK > 64u) {
+      if (TILE > 64u) {
         let low_rows = a_tile[i + 16u % QUADS + id.y];
         let right_cols = b_tile[i + 16u % QUADS + id.x];
         c01 += outer(rows, right_cols);
@@ -96,12 +99,12 @@ fn forward(
       }
     }
   }
-  let row = group.y * BLOCK + 4u * id.y;
-  let col = group.x * BLOCK + 4u * id.x;
+  let row = group.y * TILE + 4u * id.y;
+  let col = group.x * TILE + 4u * id.x;
   // Where C begins, or the part of it that this slice of the sum gives.
   let own = params.c_offset + group.z * params.m * params.ldc;
   store(own, row, col, c00);
-  if (BLOCK > 64u) {
+  if (TILE > 64u) {
     store(own, row, col + 64u, c01);
     store(own, row + 64u, col, c10);
     store(own, row + 64u, col + 64u, c11);

@@ -5,20 +5,22 @@ struct Params {
   lda: u32, ldb: u32, ldc: u32, ldh: u32, // row lengths of A, B, C and H as stored
   // first element used: of columns of a wider matrix, or when B is one row window of a weight
   a_offset: u32, b_offset: u32, c_offset: u32, e_offset: u32, h_offset: u32,
+  b_first: u32, // values of the weight before what is bound of B
   alpha: f32, beta: f32
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<u32>; // words, decoded by FORMAT
+@group(0) @binding(2) var<storage, read> b: array<u32>; // words of common/weight.wgsl
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 @group(0) @binding(4) var<storage, read> h: array<f32>; // [m, ldh], the LoRA branch's inner activations
 @group(0) @binding(5) var<storage, read> e: array<f32>; // like B, f32
+@group(0) @binding(6) var<storage, read> scales: array<u32>; // of B's blocks
+@group(0) @binding(7) var<storage, read> zeros: array<u32>;
 
-const FORMAT: u32 = 0u;           // of B; see common/pack.wgsl
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
 
 fn a_at(row: u32, p: u32) -> f32 {
   if (A_TRANSPOSED) { return a[params.a_offset + p * params.lda + row]; }

@@ -1,28 +1,25 @@
 // y[row, n] = sum_k x[row, k] W[n, k] + sum_j h[row, j] e[n, j]     for a few rows (decoding)
 // LANES invocations share one output column of one row: a GPU reads W coalesced, a CPU rasteriser takes LANES = 1.
 struct Params {
-  m: u32, n: u32, k: u32, k_extra: u32, ldc: u32, ldh: u32, c_offset: u32, e_offset: u32, h_offset: u32, alpha: f32
+  m: u32, n: u32, k: u32, k_extra: u32, ldc: u32, ldh: u32, c_offset: u32, e_offset: u32, h_offset: u32, alpha: f32,
+  b_first: u32 // values of the weight before what is bound of W
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;        // [m, k]
-@group(0) @binding(2) var<storage, read> w: array<vec4f>;        // [n, k] where FORMAT is f32
-@group(0) @binding(3) var<storage, read> w_packed: array<vec2u>; // [n, k] as words else; the same buffer
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;        // W [n, k] where FORMAT is f32
+@group(0) @binding(3) var<storage, read> b_packed: array<packed>; // W as words else; the same buffer
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read> h: array<f32>;          // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<f32>;          // [n, k_extra]
+@group(0) @binding(7) var<storage, read> scales: array<u32>;     // of W's blocks
+@group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
 const WG: u32 = 64u;
 const LANES: u32 = 16u; // a power of two, at most WG
-const FORMAT: u32 = 0u; // see common/pack.wgsl
-// #import "common/pack.wgsl"
+// #import "common/weight.wgsl"
+// #import "common/weight-vectors.wgsl"
 var<workgroup> partial: array<f32, WG>;
-
-fn weights(index: u32) -> vec4f {
-  if (FORMAT == 0u) { return w[index]; }
-  let words = w_packed[index];
-  return vec4f(decode_pair(words.x), decode_pair(words.y));
-}
 
 @compute @workgroup_size(WG)
 fn forward(
@@ -36,7 +33,7 @@ fn forward(
   let length = params.k / 4u;
   var sum = 0.0;
   for (var i = lane % LANES; i < length; i += LANES) {
-    sum += dot(x[row * length + i], weights(safe_col * length + i));
+    sum += dot(x[row * length + i], decode4(safe_col * length + i));
   }
   sum *= params.alpha;
   for (var j = lane % LANES; j < params.k_extra; j += LANES) {

@@ -75,8 +75,10 @@ export type { ImageConfig } from "./io/formats/image-config.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
 export { castToFloat } from "./kernels/cast.ts";
+export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
+export type { Weight } from "./kernels/weight.ts";
 export { adapterFiles, type LoadAdapterOptions, type SaveAdapterOptions } from "./load/adapter.ts";
 export {
   type CombinedAdapter,

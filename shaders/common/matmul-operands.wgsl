@@ -1,13 +1,7 @@
 // 4x4 blocks of the operands of C = alpha op(A) op(B) + H op(E). Needs the bindings and constants of matmul-tile.wgsl and
-// common/pack.wgsl. What lies past an edge repeats the last row or column; past the end of a sum, A and H are zero.
+// common/weight-vectors.wgsl. What lies past an edge repeats the last row or column; past the end of a sum, A and H are zero.
 fn four(first: u32, end: u32) -> vec4u {
   return min(first + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u)); // past the end the last one is repeated
-}
-
-fn decode4(index: u32) -> vec4f {
-  if (FORMAT == 0u) { return b[index]; }
-  let words = b_packed[index];
-  return vec4f(decode_pair(words.x), decode_pair(words.y));
 }
 
 // A(row .. row + 3, p .. p + 3), column j of the matrix being column p + j; zero where p is past the end.

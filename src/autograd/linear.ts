@@ -3,12 +3,13 @@ import { type BranchLayer, branchGradients } from "../kernels/branch-gradients.t
 import { dropout } from "../kernels/dropout.ts";
 import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
 import { type Columns, matmul } from "../kernels/matmul.ts";
+import { partsOf, type Weight } from "../kernels/weight.ts";
 import type { Accumulate, Tape } from "./tape.ts";
 
 /** A linear layer: y = x Wᵀ + bias. */
 export interface LinearLayer {
-  /** `[out, in]`, frozen words or trainable f32 */
-  weight: Tensor;
+  /** `[out, in]`, frozen or trainable f32 */
+  weight: Weight;
   /** `[out]` */
   bias?: Tensor | undefined;
   /** `[out, r]`: the second half of the layer's low-rank branch, if it has one */
@@ -34,12 +35,12 @@ export interface LinearOptions extends Omit<LinearLayer, "weight"> {
 /**
  * y = x Wᵀ + bias + scale · (drop(x) Aᵀ) Bᵀ, the branch fused into the main product.
  * @param x `[..., in]`
- * @param weight `[out, in]`, frozen words or trainable f32
+ * @param weight `[out, in]`, frozen or trainable f32
  */
 export function linear(
   tape: Tape | undefined,
   x: Tensor,
-  weight: Tensor,
+  weight: Weight,
   { bias, B, lora }: LinearOptions = {},
 ): Tensor {
   const [y] = linears(tape, x, [{ weight, bias, B }], lora);
@@ -67,11 +68,11 @@ export function linears(
   });
   if (!tape) return ys;
   const trained = layers
-    .flatMap(({ weight, bias, B }) => [weight, bias, B])
+    .flatMap(({ weight, bias, B }) => [weight.words, bias, B])
     .filter((tensor) => tensor !== undefined);
-  const needsX = layers.some(({ weight }) => tape.tracks(weight)) || (branch && tape.tracks(branch.A));
+  const needsX = layers.some(({ weight }) => tape.tracks(weight.words)) || (branch && tape.tracks(branch.A));
   const matrices = [
-    ...layers.flatMap(({ weight, B }) => (B ? [weight, B] : [weight])),
+    ...layers.flatMap(({ weight, B }) => (B ? [...partsOf(weight), B] : partsOf(weight))),
     ...(branch ? [branch.A] : []),
   ];
   const inputs = [x, ...trained, ...(branch ? [branch.A] : [])];
@@ -82,7 +83,7 @@ export function linears(
       return dy ? [{ ...layer, dy }] : [];
     });
     for (const { dy, weight, bias } of used) {
-      give(weight, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
+      give(weight.words, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
       if (bias) give(bias, (into) => biasGradient(dy, into));
     }
     const inner = branch && h && { ...branch, dh: branchGradient(used, branch, h, give) };

@@ -3,6 +3,7 @@ import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
 import { addBias, biasGradient, fill, zeros } from "../kernels/elementwise.ts";
 import { type Columns, canPadSum, matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import * as ops from "./ops.ts";
 import { passOnTimes, type Tape } from "./tape.ts";
@@ -32,7 +33,7 @@ export interface HeadOptions {
 export function headLogits(
   tape: Tape | undefined,
   hidden: Tensor,
-  head: Tensor,
+  head: Weight,
   { logitScale = 1, logitSoftcap = 0, bias }: HeadOptions = {},
 ): Tensor {
   const scaled = logitScale === 1 ? hidden : ops.scale(tape, hidden, logitScale);
@@ -66,13 +67,13 @@ export function targetsOfAll(labels: Int32Array): Targets {
  * become their own gradient in place and are multiplied back at once, so all logits never exist together
  * (the order of Liger-Kernel's fused linear cross-entropy, arXiv 2410.10989).
  * @param hidden `[..., d]`
- * @param head `[V, d]`, frozen words or trainable f32
+ * @param head `[V, d]`, frozen or trainable f32
  * @returns a scalar `[1]`: the sum, not the mean
  */
 export function linearCrossEntropy(
   tape: Tape | undefined,
   hidden: Tensor,
-  head: Tensor,
+  head: Weight,
   targets: Targets,
   { logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions = {},
 ): Tensor {
@@ -81,7 +82,7 @@ export function linearCrossEntropy(
   if (targets.labels.length === 0) return zeros(device, [1]);
   const { rows, labels, index } = labelledRows(hidden, targets);
   const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
-  const [wantsHead, wantsBias] = [wants(head), wants(bias)];
+  const [wantsHead, wantsBias] = [wants(head.words), wants(bias)];
   const wantsRows = wantsHead || wantsBias || wants(hidden);
   const all = fromArray(device, labels, [labels.length]);
   const options = { logitScale, logitSoftcap, bias };
@@ -92,12 +93,12 @@ export function linearCrossEntropy(
   const { loss, dRows, dHead, dBias } = sums;
   if (!tape || !dRows) return loss as Tensor;
   const saved = [dRows, index, dHead, dBias].filter((tensor) => tensor !== undefined);
-  return tape.record(loss as Tensor, [hidden, head, ...(bias ? [bias] : [])], saved, (dy, give) => {
+  return tape.record(loss as Tensor, [hidden, head.words, ...(bias ? [bias] : [])], saved, (dy, give) => {
     give(hidden, (into) => {
       if (!index) return passOnTimes(dRows.reshape(hidden.shape), dy, into);
       return scatterRows(passOnTimes(dRows, dy, undefined), index, hidden.rows, into).reshape(hidden.shape);
     });
-    if (dHead) give(head, (into) => passOnTimes(dHead, dy, into));
+    if (dHead) give(head.words, (into) => passOnTimes(dHead, dy, into));
     if (bias && dBias) give(bias, (into) => passOnTimes(dBias, dy, into));
   });
 }
@@ -152,7 +153,7 @@ function labelledRows(hidden: Tensor, { positions, labels }: Targets): LabelledR
 
 interface Chunked extends HeadOptions {
   rows: Tensor;
-  head: Tensor;
+  head: Weight;
   labels: Tensor;
   wantsRows: boolean;
   wantsHead: boolean;
@@ -219,7 +220,7 @@ const NOTHING = -1e30;
  */
 function scoresOf(
   part: Tensor,
-  head: Tensor,
+  head: Weight,
   { logitScale: alpha = 1, logitSoftcap = 0, bias }: HeadOptions,
 ): { logits: Tensor; ofVocab: Tensor | Columns; isPadded: boolean } {
   const vocab = head.rows;

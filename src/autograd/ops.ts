@@ -44,6 +44,7 @@ import {
   ropePair as ropePairKernel,
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { passOn, type Tape } from "./tape.ts";
 
 export { type LinearLayer, type LoraBranch, linear, linears } from "./linear.ts";
@@ -197,11 +198,11 @@ export function attention(
 }
 
 /** Rows of `table [V, d]` by `ids [B, T]` (i32): `[B, T, d]`. */
-export function embedding(tape: Tape | undefined, table: Tensor, ids: Tensor): Tensor {
+export function embedding(tape: Tape | undefined, table: Weight, ids: Tensor): Tensor {
   const y = embeddingKernel(table, ids);
   return (
-    tape?.record(y, [table], [ids], (dy, give) => {
-      give(table, (into) => embeddingBackward(dy, ids, table.rows, into));
+    tape?.record(y, [table.words], [ids], (dy, give) => {
+      give(table.words, (into) => embeddingBackward(dy, ids, table.rows, into));
     }) ?? y
   );
 }

@@ -69,6 +69,16 @@ export class Tensor implements Region {
     return this.shape.at(-1) ?? 1;
   }
 
+  /** The same as `dtype`: a matrix of floats is a weight without scales, see kernels/weight.ts. */
+  get format(): DType {
+    return this.dtype;
+  }
+
+  /** Itself. */
+  get words(): Tensor {
+    return this;
+  }
+
   /** Product of all axes but the last. */
   get rows(): number {
     return this.size / this.columns;

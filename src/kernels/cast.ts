@@ -1,34 +1,30 @@
 import shader from "../../shaders/cast.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
-import { fail } from "../util/fail.ts";
+import { empty, Tensor } from "../gpu/tensor.ts";
 import { perElement } from "./launch.ts";
-import { rowWindows } from "./windows.ts";
-
-/** Values of the shader's `FORMAT`. */
-const FORMATS = { bf16: 1, f16: 2 } as const;
+import { firstValue, scaleBindings, type Weight, weightDecoding } from "./weight.ts";
+import { commonWindows } from "./windows.ts";
 
 /**
- * bf16 or f16 values as f32, exactly; an f32 tensor is returned as it is.
- * @param limitBytes see {@link rowWindows}
+ * A weight's values as f32, exactly for bf16 and f16; an f32 tensor is returned as it is.
+ * @param limitBytes most bytes of one binding; tests give less
  */
-export function castToFloat(words: Tensor, limitBytes = bindingLimit(words)): Tensor {
-  const { device, dtype } = words;
-  if (dtype === "f32") return words;
-  if (dtype !== "bf16" && dtype !== "f16")
-    fail("castToFloat", `the tensor is ${dtype}, expected bf16 or f16`);
-  const result = empty(device, words.shape);
-  // A value is two bytes on one side and four on the other: windows of the large side are also windows of the small.
-  for (const { start, end } of rowWindows(words, limitBytes / 2)) {
+export function castToFloat(weight: Weight, limitBytes = weight.device.bindingLimit): Tensor {
+  const { device, shape, byteLength } = weight;
+  const decoding = weightDecoding(weight);
+  if (weight instanceof Tensor && decoding.format === "f32") return weight;
+  const result = empty(device, shape);
+  const rows = shape[0] ?? 1;
+  const rowBytes = [result.byteLength / rows, byteLength / rows];
+  for (const { start, end } of commonWindows(rows, rowBytes, limitBytes)) {
     const y = result.slice(start, end);
+    const part = weight.slice(start, end);
     const { WG, grid } = perElement(device, y.size, 1);
-    device.run(shader, "forward", {
-      bind: { words: words.slice(start, end), y },
-      params: { count: y.size },
-      constants: { FORMAT: FORMATS[dtype], WG },
+    device.run(shader, weight.scales ? "dequantise" : "forward", {
+      bind: { words: part.words, y, ...(weight.scales && scaleBindings(part)) },
+      params: { count: y.size, b_first: firstValue(part) },
+      constants: { ...decoding.constants, WG },
       grid,
     });
   }
   return result;
 }
-
-const bindingLimit = ({ device }: Tensor): number => device.bindingLimit;

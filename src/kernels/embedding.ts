@@ -4,28 +4,33 @@ import { fail } from "../util/fail.ts";
 import { zeros } from "./elementwise.ts";
 import { foldGrid } from "./grid.ts";
 import { reductionSize } from "./launch.ts";
+import { firstValue, scaleBindings, type Weight, weightDecoding } from "./weight.ts";
 import { rowWindows } from "./windows.ts";
-
-/** Values of `FORMAT` in common/pack.wgsl. */
-const FORMATS: Readonly<Record<string, number>> = { f32: 0, bf16: 1, f16: 2 };
 
 /**
  * y[n] = table[ids[n]]. A table above the binding limit is read in row windows, one dispatch each.
- * @param table `[vocab, cols]` f32, bf16 or f16
+ * @param table `[vocab, cols]` of any format
  * @param ids i32 or u32, any shape; an id outside the table gives a row of zeros
  * @param limitBytes see {@link rowWindows}
  * @returns `[...ids.shape, cols]` f32
  */
-export function embedding(table: Tensor, ids: Tensor, limitBytes?: number): Tensor {
-  const FORMAT = FORMATS[table.dtype];
-  if (FORMAT === undefined) fail("embedding", `the table is ${table.dtype}, expected f32, bf16 or f16`);
+export function embedding(table: Weight, ids: Tensor, limitBytes?: number): Tensor {
+  const { constants } = weightDecoding(table);
   checkIds(ids);
   const y = empty(table.device, [...ids.shape, table.columns]);
   for (const { start, end } of rowWindows(table, limitBytes)) {
+    const rows = table.slice(start, end);
     table.device.run(shader, "forward", {
-      bind: { table: table.slice(start, end), ids, y },
-      params: { tokens: ids.size, cols: table.columns, start, end, vocab: table.rows },
-      constants: { FORMAT },
+      bind: { table: rows.words, ids, y, ...scaleBindings(rows) },
+      params: {
+        tokens: ids.size,
+        cols: table.columns,
+        start,
+        end,
+        vocab: table.rows,
+        b_first: firstValue(rows),
+      },
+      constants,
       grid: foldGrid(ids.size),
     });
   }
@@ -50,7 +55,7 @@ export function embeddingBackward(
   for (const { start, end } of rowWindows(dtable, limitBytes)) {
     dy.device.run(shader, "backward", {
       bind: { ids, dy, dtable: dtable.slice(start, end) },
-      params: { tokens: ids.size, cols: dy.columns, start, end, vocab },
+      params: { tokens: ids.size, cols: dy.columns, start, end, vocab, b_first: 0 },
       constants: { WG: Math.min(64, reductionSize(dy.device, ids.size)) },
       grid: foldGrid(ids.size),
     });

@@ -1,5 +1,6 @@
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { empty, Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
+import { firstValue, type Weight } from "./weight.ts";
 
 /** Which operand is stored transposed: `NT` is `A Bᵀ`, as in y = x Wᵀ. */
 export type Layout = "NN" | "NT" | "TN";
@@ -22,7 +23,7 @@ export interface Extension {
 /** The tensors of a product, whole. */
 export interface Operands {
   a: Tensor;
-  b: Tensor;
+  b: Weight;
   c: Tensor;
   extend: { h: Tensor; e: Tensor } | undefined;
 }
@@ -45,6 +46,8 @@ export interface Problem {
   cOffset: number;
   eOffset: number;
   hOffset: number;
+  /** Values of the weight before those of B. */
+  bFirst: number;
   alpha: number;
   beta: number;
   aTransposed: boolean;
@@ -72,21 +75,20 @@ export interface ProblemOptions {
 /** The operands of a product with a place for the result, and its sizes. @throws LoraError where shapes do not meet. */
 export function poseProblem(
   a: Tensor | Columns,
-  b: Tensor | Columns,
+  b: Weight | Columns,
   { layout, alpha = 1, into, out, extend, paddedSum = false }: ProblemOptions,
 ): [Operands, Problem] {
   const left = asColumns(a);
   const [k, m] = layout === "TN" ? [left.of.rows, left.count] : [left.count, left.of.rows];
-  const right = asColumns(b);
-  const ldb = right.of.columns;
-  const bRows = right.of.rows;
+  const right: WeightColumns = "of" in b ? asColumns(b) : { of: b, first: 0, count: b.columns };
+  const { columns: ldb, rows: bRows } = right.of;
   const [bK, n] = layout === "NT" ? [right.count, bRows] : [bRows, right.count];
   if (bK !== k)
     fail(
       "matmul",
       `${layout}: A [${left.of.rows},${left.count}] and B [${bRows},${right.count}] do not meet: ${k} against ${bK}`,
     );
-  checkDtypes(left.of, right.of, layout);
+  checkFormats(left.of, right.of, layout);
   const branch = extend && { h: asColumns(extend.h), e: extend.e };
   if (branch) checkExtension(branch.h, branch.e, layout, m, n);
   if (paddedSum) checkPadding(left, right.of, layout);
@@ -95,7 +97,7 @@ export function poseProblem(
     out?.of ?? into ?? empty(left.of.device, layout === "TN" ? [m, n] : [...left.of.shape.slice(0, -1), n]);
   const operands = {
     a: left.of,
-    b: right.of.reshape([bRows, ldb]),
+    b: asMatrix(right.of),
     c,
     extend: branch && { h: branch.h.of, e: branch.e },
   };
@@ -114,12 +116,26 @@ export function poseProblem(
     cOffset: out ? out.first : 0,
     eOffset: 0,
     hOffset: branch ? branch.h.first : 0,
+    bFirst: firstValue(right.of),
     alpha,
     beta: into ? 1 : 0,
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
   };
   return [operands, problem];
+}
+
+interface WeightColumns {
+  of: Weight;
+  first: number;
+  count: number;
+}
+
+/** Windows are runs of a first axis of rows. */
+function asMatrix(weight: Weight): Weight {
+  return weight instanceof Tensor && weight.shape.length !== 2
+    ? weight.reshape([weight.rows, weight.columns])
+    : weight;
 }
 
 function asColumns(matrix: Tensor | Columns): Columns {
@@ -130,12 +146,12 @@ function asColumns(matrix: Tensor | Columns): Columns {
   return matrix;
 }
 
-/** Whether nothing but B lies in its binding, which is rounded up to 16 bytes: what follows it may be NaN. */
-export function canPadSum(b: Tensor): boolean {
-  return b.byteLength % 16 === 0;
+/** Whether nothing but B lies in its binding, which is rounded up to 16 bytes: what follows it, or a scale, may be NaN. */
+export function canPadSum(b: Weight): boolean {
+  return b.scales === undefined && b.byteLength % 16 === 0;
 }
 
-function checkPadding({ of, first, count }: Columns, b: Tensor, layout: Layout): void {
+function checkPadding({ of, first, count }: Columns, b: Weight, layout: Layout): void {
   const end = first + Math.ceil(count / 4) * 4;
   if (layout === "NN" && end <= of.columns && canPadSum(b)) return;
   fail(
@@ -150,10 +166,10 @@ function checkPlace({ of, count }: Columns, m: number, n: number, into: Tensor |
   fail("matmul", `out has ${of.rows}×${count} for a result of ${m}×${n}`, "into adds, out overwrites");
 }
 
-function checkDtypes(a: Tensor, b: Tensor, layout: Layout): void {
+function checkFormats(a: Tensor, b: Weight, layout: Layout): void {
   if (a.dtype !== "f32") fail("matmul", `A is ${a.dtype}`, "activations are f32");
-  if (layout === "TN" && b.dtype !== "f32")
-    fail("matmul", `TN: B is ${b.dtype}`, "both operands must be f32");
+  if (layout === "TN" && b.format !== "f32")
+    fail("matmul", `TN: B is ${b.format}`, "both operands must be f32");
 }
 
 function checkExtension(h: Columns, e: Tensor, layout: Layout, m: number, n: number): void {

@@ -1,17 +1,8 @@
 // What the shaders of matmul have in common: their parameters and constants.
 import type { Device } from "../gpu/device.ts";
-import type { DType } from "../gpu/tensor.ts";
 import type { Specialization } from "../gpu/wgsl.ts";
-import { fail } from "../util/fail.ts";
+import type { Decoding } from "./formats.ts";
 import type { Problem } from "./matmul-problem.ts";
-
-/** Value of the shaders' FORMAT constant for a weight's dtype. */
-export function weightFormat(dtype: DType): number {
-  if (dtype === "f32") return 0;
-  if (dtype === "bf16") return 1;
-  if (dtype === "f16") return 2;
-  return fail("matmul", `a weight of dtype ${dtype} cannot be multiplied`, "it must be f32, bf16 or f16");
-}
 
 /** Whether shaders with common/outer-product.wgsl run here: subgroups are of one size, and not too large for their tiles. */
 export function hasOuterProducts({ info: { subgroupSize } }: Device): boolean {
@@ -35,7 +26,7 @@ export function isVectorizable(problem: Problem): boolean {
 export function shaderParams(problem: Problem, slice = 0) {
   const { m, n, k, kExtra: k_extra, lda, ldb, ldc, ldh, alpha, beta } = problem;
   const { aOffset: a_offset, bOffset: b_offset, cOffset: c_offset } = problem;
-  const { eOffset: e_offset, hOffset: h_offset } = problem;
+  const { eOffset: e_offset, hOffset: h_offset, bFirst: b_first } = problem;
   return {
     m,
     n,
@@ -50,6 +41,7 @@ export function shaderParams(problem: Problem, slice = 0) {
     c_offset,
     e_offset,
     h_offset,
+    b_first,
     alpha,
     beta,
     slice,
@@ -58,37 +50,55 @@ export function shaderParams(problem: Problem, slice = 0) {
 
 type Transposed = Pick<Problem, "aTransposed" | "bTransposed">;
 
-/** The constants of all kernels. The same frozen object for the same values, which the pipeline cache recognises by identity. */
-export function layoutConstants(problem: Transposed, dtype: DType): Specialization {
-  return remembered(LAYOUT, layoutCode(problem, dtype), () => layoutOf(problem, dtype));
+/**
+ * The constants of the portable kernel. The same frozen object for the same values, which the pipeline cache recognises
+ * by identity.
+ */
+export function layoutConstants(problem: Transposed, decoding: Decoding): Specialization {
+  return remembered(LAYOUT, layoutCode(problem, decoding), () => layoutOf(problem, decoding));
+}
+
+/** Those of the kernel for few rows. */
+export function matvecConstants(decoding: Decoding, LANES: number): Specialization {
+  const { constants, packed } = decoding;
+  return remembered(MATVEC, LANES + 32 * decoding.id, () => ({ ...constants, packed, LANES }));
 }
 
 /** Those of the subgroup kernel. */
 export function subgroupConstants(
   problem: Transposed,
-  dtype: DType,
+  decoding: Decoding,
   SG: number,
   ROWS: number,
   C_TRANSPOSED: boolean,
 ): Specialization {
-  const code = layoutCode(problem, dtype) + 16 * (Number(C_TRANSPOSED) + 2 * (SG + 128 * ROWS));
-  return remembered(SUBGROUP, code, () => ({ ...layoutOf(problem, dtype), SG, ROWS, C_TRANSPOSED }));
+  const code = Number(C_TRANSPOSED) + 2 * (SG + 128 * (ROWS + 64 * layoutCode(problem, decoding)));
+  const { packed } = decoding;
+  return remembered(SUBGROUP, code, () => ({
+    ...layoutOf(problem, decoding),
+    packed,
+    SG,
+    ROWS,
+    C_TRANSPOSED,
+  }));
 }
 
-/** Those of the kernels whose workgroups own BLOCK × BLOCK of C. */
+/** Those of the kernels whose workgroups own TILE × TILE of C. */
 export function tileConstants(
   problem: Transposed & Pick<Problem, "kExtra">,
-  dtype: DType,
-  BLOCK: number,
+  decoding: Decoding,
+  TILE: number,
 ): Specialization {
   const EXTENDED = problem.kExtra > 0;
-  const code = layoutCode(problem, dtype) + 16 * (Number(EXTENDED) + 2 * BLOCK);
-  return remembered(TILE, code, () => ({ ...layoutOf(problem, dtype), EXTENDED, BLOCK }));
+  const code = Number(EXTENDED) + 2 * (TILE + 256 * layoutCode(problem, decoding));
+  const { packed } = decoding;
+  return remembered(BLOCKS, code, () => ({ ...layoutOf(problem, decoding), packed, EXTENDED, TILE }));
 }
 
 const LAYOUT = new Map<number, Specialization>();
+const MATVEC = new Map<number, Specialization>();
 const SUBGROUP = new Map<number, Specialization>();
-const TILE = new Map<number, Specialization>();
+const BLOCKS = new Map<number, Specialization>();
 
 function remembered(
   known: Map<number, Specialization>,
@@ -103,11 +113,10 @@ function remembered(
   return constants;
 }
 
-/** A number below 16. */
-function layoutCode({ aTransposed, bTransposed }: Transposed, dtype: DType): number {
-  return Number(aTransposed) + 2 * Number(bTransposed) + 4 * weightFormat(dtype);
+function layoutCode({ aTransposed, bTransposed }: Transposed, { id }: Decoding): number {
+  return Number(aTransposed) + 2 * Number(bTransposed) + 4 * id;
 }
 
-function layoutOf({ aTransposed, bTransposed }: Transposed, dtype: DType): Specialization {
-  return { FORMAT: weightFormat(dtype), A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
+function layoutOf({ aTransposed, bTransposed }: Transposed, { constants }: Decoding): Specialization {
+  return { ...constants, A_TRANSPOSED: aTransposed, B_TRANSPOSED: bTransposed };
 }

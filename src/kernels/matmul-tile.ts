@@ -4,6 +4,7 @@ import type { WgslModule } from "../gpu/wgsl.ts";
 import type { Operands, Problem } from "./matmul-problem.ts";
 import { isVectorizable, shaderParams, tileConstants } from "./matmul-shader.ts";
 import { splitSum } from "./split-sum.ts";
+import { scaleBindings, weightDecoding } from "./weight.ts";
 
 /** The tile kernels read A along its rows also where it is transposed, and the branch in vectors too. */
 export function fitsTile(problem: Problem): boolean {
@@ -26,26 +27,26 @@ const STAGE = 32;
  */
 export function sliceLength(
   { m, n, k }: Pick<Problem, "m" | "n" | "k">,
-  BLOCK: number,
+  TILE: number,
   bindingLimit = Number.POSITIVE_INFINITY,
 ): number {
-  const blocks = Math.ceil(m / BLOCK) * Math.ceil(n / BLOCK);
+  const blocks = Math.ceil(m / TILE) * Math.ceil(n / TILE);
   const most = Math.min(WORKGROUPS / blocks, k / SHORTEST, bindingLimit / (4 * m * n));
   const slices = Math.max(1, Math.floor(most));
   return Math.ceil(k / slices / STAGE) * STAGE;
 }
 
-/** Runs a kernel of workgroups that own BLOCK × BLOCK of C, on slices of the sum where they are few. */
-export function launchTile(shader: WgslModule, BLOCK: 64 | 128, operands: Operands, problem: Problem): void {
+/** Runs a kernel of workgroups that own TILE × TILE of C, on slices of the sum where they are few. */
+export function launchTile(shader: WgslModule, TILE: 64 | 128, operands: Operands, problem: Problem): void {
   const { m, n, k, ldc, cOffset: offset, beta } = problem;
-  const slice = sliceLength(problem, BLOCK, operands.c.device.bindingLimit);
+  const slice = sliceLength(problem, TILE, operands.c.device.bindingLimit);
   const slices = Math.ceil(k / slice);
-  if (slices === 1) launchBlocks(shader, BLOCK, operands, problem, slice);
+  if (slices === 1) launchBlocks(shader, TILE, operands, problem, slice);
   else {
     scoped(operands.c.device, () => {
       const parts = empty(operands.c.device, [slices, m, n]);
       const apart = { ...problem, ldc: n, cOffset: 0, beta: 0 };
-      launchBlocks(shader, BLOCK, { ...operands, c: parts }, apart, slice);
+      launchBlocks(shader, TILE, { ...operands, c: parts }, apart, slice);
       splitSum(parts, operands.c, { ldc, offset, accumulate: beta !== 0 });
       return undefined;
     });
@@ -54,16 +55,16 @@ export function launchTile(shader: WgslModule, BLOCK: 64 | 128, operands: Operan
 
 function launchBlocks(
   shader: WgslModule,
-  BLOCK: number,
+  TILE: number,
   { a, b, c, extend }: Operands,
   problem: Problem,
   slice: number,
 ): void {
   const { m, n, k } = problem;
   a.device.run(shader, "forward", {
-    bind: { a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
+    bind: { a, b: b.words, b_packed: b.words, c, h: extend?.h ?? a, e: extend?.e ?? a, ...scaleBindings(b) },
     params: shaderParams(problem, slice),
-    constants: tileConstants(problem, b.dtype, BLOCK),
-    grid: [Math.ceil(n / BLOCK), Math.ceil(m / BLOCK), Math.ceil(k / slice)],
+    constants: tileConstants(problem, weightDecoding(b), TILE),
+    grid: [Math.ceil(n / TILE), Math.ceil(m / TILE), Math.ceil(k / slice)],
   });
 }

@@ -1,6 +1,8 @@
 import type { Device } from "../gpu/device.ts";
-import { type DType, elementCount, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { elementCount, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import type { Decoding } from "./formats.ts";
 import { type Layout, type MatmulVariant, matmul, matmulClass, matmulVariants } from "./matmul.ts";
+import { blankWeight, partsOf, type Weight } from "./weight.ts";
 
 /** A product whose fastest variant is wanted. */
 export interface Product {
@@ -12,8 +14,8 @@ export interface Product {
   n: number;
   /** Length of the sums. */
   k: number;
-  /** Of B. */
-  dtype: DType;
+  /** How B is read. */
+  decoding: Decoding;
 }
 
 /** What was measured for one class of products. */
@@ -74,17 +76,15 @@ async function measureVariants(
     }
     return new Map([...times].map(([variant, list]) => [variant, median(list)]));
   } finally {
-    for (const { storage } of [a, b]) device.memory.release(storage);
+    for (const { storage } of [a, ...partsOf(b)]) device.memory.release(storage);
   }
 }
 
-function operands(device: Device, { layout, m, n, k, dtype }: Product): [Tensor, Tensor] {
+function operands(device: Device, { layout, m, n, k, decoding }: Product): [Tensor, Weight] {
   const aShape = layout === "TN" ? [k, m] : [m, k];
-  const bShape = layout === "NT" ? [n, k] : [k, n];
+  const bShape = layout === "NT" ? ([n, k] as const) : ([k, n] as const);
   const ones = new Float32Array(elementCount(aShape)).fill(1);
-  const count = elementCount(bShape);
-  const zeros = dtype === "f32" ? new Float32Array(count) : new Uint16Array(count);
-  return [fromArray(device, ones, aShape), fromArray(device, zeros, bShape, dtype)];
+  return [fromArray(device, ones, aShape), blankWeight(device, bShape, decoding)];
 }
 
 async function timeOnce(device: Device, run: () => Tensor): Promise<number> {

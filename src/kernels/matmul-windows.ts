@@ -1,5 +1,6 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Operands, Problem } from "./matmul-problem.ts";
+import { firstValue } from "./weight.ts";
 import { commonWindows, type RowWindow, rowWindows } from "./windows.ts";
 
 /** Whether the kernels can bind all operands whole. */
@@ -34,13 +35,15 @@ function windowsOfB({ b }: Operands, { aTransposed, lda, ldb, k }: Problem, limi
 function windowOfB(operands: Operands, whole: Problem, { start, end }: RowWindow): [Operands, Problem] {
   const size = end - start;
   const part = { ...operands, b: operands.b.slice(start, end) };
+  const bFirst = firstValue(part.b);
   const { aTransposed, bTransposed, kExtra, aOffset, cOffset } = whole;
-  if (bTransposed) return [part, { ...whole, n: size, cOffset: cOffset + start, eOffset: start * kExtra }];
+  if (bTransposed)
+    return [part, { ...whole, bFirst, n: size, cOffset: cOffset + start, eOffset: start * kExtra }];
   if (aTransposed) part.a = operands.a.reshape([whole.k, whole.lda]).slice(start, end);
-  if (start === 0) return [part, { ...whole, k: size }];
+  if (start === 0) return [part, { ...whole, bFirst, k: size }];
   // The last window has what the sum is padded with.
   const k = end === operands.b.rows ? whole.k - start : size;
-  return [part, { ...whole, k, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
+  return [part, { ...whole, bFirst, k, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
 }
 
 /** One part for each run of rows of C that can be bound with the rows of A and H that it comes from. */

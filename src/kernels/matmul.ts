@@ -4,9 +4,10 @@ import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
 import type { Device } from "../gpu/device.ts";
-import { type DType, scoped, type Tensor } from "../gpu/tensor.ts";
+import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { spreadRows } from "./columns.ts";
+import type { Decoding } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
 import {
   type Columns,
@@ -20,12 +21,13 @@ import {
   hasOuterProducts,
   isVectorizable,
   layoutConstants,
+  matvecConstants,
   shaderParams,
   subgroupConstants,
-  weightFormat,
 } from "./matmul-shader.ts";
 import { fitsTile, launchTile } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
+import { scaleBindings, type Weight, weightDecoding } from "./weight.ts";
 
 export { type Columns, canPadSum, type Extension, type Layout } from "./matmul-problem.ts";
 
@@ -47,10 +49,10 @@ export interface MatmulOptions extends ProblemOptions {
 /**
  * C = alpha · op(A) op(B) + H op(E), added to `into` where given.
  * @param a `[..., k]` f32 (NN, NT) or `[k, m]` (TN); leading axes are flattened to rows
- * @param b `[k, n]` (NN, TN) or `[n, k]` (NT); f32, or bf16/f16 words of a frozen weight (NN, NT); or columns of such a one
+ * @param b `[k, n]` (NN, TN) or `[n, k]` (NT): f32, or a frozen weight of any format (NN, NT); or columns of a tensor
  * @returns `[..., n]`, or `[m, n]` for TN; with `out` the whole of the wider matrix
  */
-export function matmul(a: Tensor | Columns, b: Tensor | Columns, options: MatmulOptions): Tensor {
+export function matmul(a: Tensor | Columns, b: Weight | Columns, options: MatmulOptions): Tensor {
   const { windowBytes, variant } = options;
   const [operands, whole] = poseProblem(a, b, options);
   if (isBindable(operands, windowBytes)) launch(operands, whole, variant);
@@ -84,16 +86,16 @@ function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): v
       `${wanted} cannot compute ${problem.m}×${problem.n}×${problem.k} here`,
       "leave variant out",
     );
-  const variant = wanted ?? measured(device, problem, operands.b.dtype) ?? expected(device, problem);
+  const variant = wanted ?? measured(device, problem, operands.b) ?? expected(device, problem);
   VARIANTS[variant].launch(operands, problem);
 }
 
 /** What was measured to be the fastest for such products, if that can compute this one. */
-function measured(device: Device, problem: Problem, dtype: DType): MatmulVariant | undefined {
+function measured(device: Device, problem: Problem, b: Weight): MatmulVariant | undefined {
   if (device.choices.size === 0) return undefined;
   const { aTransposed, bTransposed, m, n, k } = problem;
   const layout = aTransposed ? "TN" : bTransposed ? "NT" : "NN";
-  const name = device.choices.get(matmulClass({ layout, m, n, k, dtype }));
+  const name = device.choices.get(matmulClass({ layout, m, n, k, decoding: weightDecoding(b) }));
   const variant = Object.hasOwn(VARIANTS, name ?? "") ? (name as MatmulVariant) : undefined;
   return variant && VARIANTS[variant].fits(problem, device) ? variant : undefined;
 }
@@ -109,14 +111,14 @@ export function matmulClass(product: {
   m: number;
   n: number;
   k: number;
-  dtype: DType;
+  decoding: Decoding;
 }): string {
-  const { layout, dtype } = product;
+  const { layout, decoding } = product;
   const [m, n, k] = [octave(product.m), octave(product.n), octave(product.k)];
-  const code = LAYOUTS.indexOf(layout) + 4 * (weightFormat(dtype) + 4 * (m + 64 * (n + 64 * k)));
+  const code = LAYOUTS.indexOf(layout) + 4 * (m + 64 * (n + 64 * (k + 64 * decoding.id)));
   let name = CLASSES.get(code);
   if (!name) {
-    name = `matmul ${layout} ${dtype} m${m} n${n} k${k}`;
+    name = `matmul ${layout} ${decoding.name} m${m} n${n} k${k}`;
     CLASSES.set(code, name);
   }
   return name;
@@ -134,7 +136,7 @@ export function matmulVariants(
   { layout, m, n, k }: { layout: Layout; m: number; n: number; k: number },
 ): [MatmulVariant, ...MatmulVariant[]] {
   const strides = { lda: layout === "TN" ? m : k, ldb: layout === "NT" ? k : n, ldc: n };
-  const offsets = { aOffset: 0, bOffset: 0, cOffset: 0, eOffset: 0, hOffset: 0 };
+  const offsets = { aOffset: 0, bOffset: 0, cOffset: 0, eOffset: 0, hOffset: 0, bFirst: 0 };
   const none = { ...offsets, kExtra: 0, ldh: 0, alpha: 1, beta: 0 };
   const transposed = { aTransposed: layout === "TN", bTransposed: layout === "NT" };
   const problem = { m, n, k, ...strides, ...none, ...transposed };
@@ -175,10 +177,11 @@ const FEW = 16;
 function launchSubgroup(operands: Operands, problem: Problem): void {
   const { a, b, extend } = operands;
   const { m, n } = problem;
-  const isTall = n <= FEW && m > n && !extend && b.dtype === "f32";
+  const isTall = n <= FEW && m > n && !extend && b.format === "f32";
   const swapped = isTall ? transposed(problem) : problem;
   if (sharesCacheSets(problem, a.device)) launchSpread(operands, problem);
-  else if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b, b: a }, swapped, true);
+  else if (isTall && isVectorizable(swapped))
+    dispatchSubgroup({ ...operands, a: b.words, b: a }, swapped, true);
   else dispatchSubgroup(operands, problem, false);
 }
 
@@ -222,32 +225,35 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   const SG = a.device.info.subgroupSize;
   const ROWS = problem.m <= FEW ? 8 : 32;
   a.device.run(subgroup, "forward", {
-    bind: { a, a_scalar: a, b, b_packed: b, c, h: extend?.h ?? a, e: extend?.e ?? a },
+    bind: { a, b: b.words, b_packed: b.words, c, h: extend?.h ?? a, e: extend?.e ?? a, ...scaleBindings(b) },
     params: shaderParams(problem),
-    constants: subgroupConstants(problem, b.dtype, SG, ROWS, C_TRANSPOSED),
+    constants: subgroupConstants(problem, weightDecoding(b), SG, ROWS, C_TRANSPOSED),
     grid: [Math.ceil(problem.n / (4 * SG)), Math.ceil(problem.m / ROWS)],
   });
 }
 
 function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
   const { m, n } = problem;
-  const { k_extra, c_offset, e_offset, h_offset, k, ldc, ldh, alpha } = shaderParams(problem);
+  const { k_extra, c_offset, e_offset, h_offset, b_first, k, ldc, ldh, alpha } = shaderParams(problem);
   // Lanes that share a column must meet at barriers.
   const LANES = a.device.profile.sharesWork ? 16 : 1;
   const [columns, layers] = foldGrid(Math.ceil(n / (64 / LANES)));
   a.device.run(matvec, "forward", {
-    bind: { x: a, w: b, w_packed: b, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
-    params: { m, n, k, ldc, ldh, alpha, k_extra, c_offset, e_offset, h_offset },
-    constants: { FORMAT: weightFormat(b.dtype), LANES },
+    bind: {
+      ...{ x: a, b: b.words, b_packed: b.words, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
+      ...scaleBindings(b),
+    },
+    params: { m, n, k, ldc, ldh, alpha, k_extra, c_offset, e_offset, h_offset, b_first },
+    constants: matvecConstants(weightDecoding(b), LANES),
     grid: [columns, m, layers],
   });
 }
 
 function launchPortable({ a, b, c, extend }: Operands, problem: Problem): void {
   a.device.run(portable, "forward", {
-    bind: { a, b, c, h: extend?.h ?? a, e: extend?.e ?? a },
+    bind: { a, b: b.words, c, h: extend?.h ?? a, e: extend?.e ?? a, ...scaleBindings(b) },
     params: shaderParams(problem),
-    constants: layoutConstants(problem, b.dtype),
+    constants: layoutConstants(problem, weightDecoding(b)),
     grid: [Math.ceil(problem.n / 32), Math.ceil(problem.m / 32)],
   });
 }

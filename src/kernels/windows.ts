@@ -2,6 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { largest } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
+import type { Weight } from "./weight.ts";
 
 /** Binding offsets must be multiples of this on the portable floor (`minStorageBufferOffsetAlignment`), bytes. */
 const ALIGNMENT = 256;
@@ -18,18 +19,18 @@ export interface RowWindow {
 }
 
 /**
- * Cuts a tensor into the fewest equal runs of rows of which each can be bound on its own: at most `limitBytes`
+ * Cuts a tensor or a weight into the fewest equal runs of rows of which each can be bound on its own: at most `limitBytes`
  * long, starting at a multiple of 256 bytes and of four rows. A tensor that fits gives one window.
  * @param limitBytes the device's `bindingLimit`; tests give less.
  */
-export function rowWindows(tensor: Tensor, limitBytes = tensor.device.bindingLimit): RowWindow[] {
+export function rowWindows(tensor: Tensor | Weight, limitBytes = tensor.device.bindingLimit): RowWindow[] {
   const rows = tensor.shape[0] ?? 1;
   return commonWindows(rows, [tensor.byteLength / rows], limitBytes);
 }
 
 /**
  * {@link rowWindows} of several tensors with the same number of rows.
- * @param rowBytes of each tensor
+ * @param rowBytes of each tensor; not whole where a row of a weight in four bits ends within a byte
  */
 export function commonWindows(rows: number, rowBytes: readonly number[], limitBytes: number): RowWindow[] {
   const widest = largest(rowBytes);

@@ -8,6 +8,7 @@ import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writ
 import { editJson } from "../io/json/edit.ts";
 import { pythonJson } from "../io/json/python-json.ts";
 import { CHAT_TEMPLATE_FILE, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
+import type { Weight } from "../kernels/weight.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
@@ -153,7 +154,7 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
   return [...modules(root)].filter(isLeaf).flatMap((leaf) =>
     Object.entries(leaf.tensors)
       .filter(([name]) => names.has(`${leaf.path}.${name}`))
-      .map(([name, tensor]) => changeOf(leaf, name, () => tensor)),
+      .map(([name, tensor]) => changeOf(leaf, name, () => tensor.words)),
   );
 }
 
@@ -170,7 +171,7 @@ function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Chang
 }
 
 function changeOf(module: Module, name: string, compute: () => Tensor): [string, Change] {
-  const { shape, device } = (module as Leaf).tensors[name] as Tensor;
+  const { shape, device } = (module as Leaf).tensors[name] as Weight;
   const [rows = 0, columns = 0] = shape;
   const turned = name === "weight" && isLinear(module) && module.fanInFanOut;
   return [

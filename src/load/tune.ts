@@ -1,5 +1,6 @@
-import type { DType } from "../gpu/tensor.ts";
+import type { Decoding } from "../kernels/formats.ts";
 import { type Product, type TunedProduct, tuneMatmul } from "../kernels/matmul-tune.ts";
+import { weightDecoding } from "../kernels/weight.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { isLinear } from "../nn/linear.ts";
 import { modules, requireModel } from "../nn/module.ts";
@@ -24,16 +25,18 @@ export async function tune(model: LanguageModel, options: TuneOptions = {}): Pro
   const { tokens = 512 } = options;
   const { device, root, head } = model;
   const weights = [...modules(root)].filter(isLinear).map(({ weight }) => weight);
-  const products = [...weights, head].flatMap(({ shape, dtype }) => productsOf(shape, dtype, tokens));
+  const products = [...weights, head].flatMap((weight) =>
+    productsOf(weight.shape, weightDecoding(weight), tokens),
+  );
   const tuned = await tuneMatmul(device, products);
   await device.choices.save();
   return tuned;
 }
 
 /** Forward, gradient of the input and, where it can be trained, gradient of the weight of a linear layer. */
-function productsOf([out = 0, inputs = 0]: readonly number[], dtype: DType, tokens: number): Product[] {
-  const forward: Product = { layout: "NT", m: tokens, n: out, k: inputs, dtype };
-  const backward: Product = { layout: "NN", m: tokens, n: inputs, k: out, dtype };
-  if (dtype !== "f32") return [forward, backward];
-  return [forward, backward, { layout: "TN", m: out, n: inputs, k: tokens, dtype }];
+function productsOf([out = 0, inputs = 0]: readonly number[], decoding: Decoding, tokens: number): Product[] {
+  const forward: Product = { layout: "NT", m: tokens, n: out, k: inputs, decoding };
+  const backward: Product = { layout: "NN", m: tokens, n: inputs, k: out, decoding };
+  if (decoding.format !== "f32") return [forward, backward];
+  return [forward, backward, { layout: "TN", m: out, n: inputs, k: tokens, decoding }];
 }

@@ -3,6 +3,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { attend, callHeads } from "../nn/attention.ts";
 import { linear } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
@@ -91,7 +92,7 @@ function block(weights: Weights, c: BertConfig): Module {
 /** The encoder: embeddings and layers. */
 interface Encoder {
   /** The words' vectors `[V, hidden]`. */
-  words: Tensor;
+  words: Weight;
   layers: Module;
   /** ids `[B, T]` → states `[B, T, hidden]`. */
   encode(ids: Tensor, context: Context): Tensor;
@@ -100,7 +101,7 @@ interface Encoder {
 function encoder(weights: Weights, c: BertConfig): Encoder {
   const body = c.names.body === "" ? weights : weights.at(c.names.body);
   const tables = body.at("embeddings");
-  const words = tables.at("word_embeddings").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const words = tables.at("word_embeddings").weight("weight", [c.vocabSize, c.hiddenSize]);
   const rows = c.firstPosition + c.maxPositions;
   const places = tables.at("position_embeddings").tensor("weight", [rows, c.hiddenSize]);
   const types =
@@ -207,7 +208,7 @@ function maskedHead(
   const dense = linear(weights.at(names.dense), d, d, { bias: true });
   const norm = layerNorm(weights.at(names.norm), d, { eps });
   const decoder = weights.at(names.decoder);
-  const head = tied ? words : decoder.tensor("weight", [vocabSize, d]);
+  const head = tied ? words : decoder.weight("weight", [vocabSize, d]);
   const biasOptions = { storage: "f32", init: "zeros" } as const;
   const bias = tied
     ? weights.tensor(names.bias, [vocabSize], biasOptions)

@@ -4,6 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
 import { gatedMlp } from "../nn/mlp.ts";
@@ -118,7 +119,7 @@ function hiddenNorm(
 /** Embedding, layers and last norm: what every head stands on. */
 export interface DecoderBody {
   /** `[V, hidden]` */
-  embedding: Tensor;
+  embedding: Weight;
   root: Module;
   ropes: readonly RopeAngles[];
   /** ids `[B, T]` → states `[B, T, hidden]`, normalised. */
@@ -131,7 +132,7 @@ export interface DecoderBody {
  * @param body where its tensors are
  */
 export function decoderBody(device: Device, body: Weights, c: DecoderConfig): DecoderBody {
-  const embedding = body.at("embed_tokens").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const embedding = body.at("embed_tokens").weight("weight", [c.vocabSize, c.hiddenSize]);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
@@ -151,7 +152,7 @@ export function decoderBody(device: Device, body: Weights, c: DecoderConfig): De
 /** A decoder that predicts the next token. */
 export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
   const { embedding, root, ropes, encode, release } = decoderBody(device, weights.at("model"), c);
-  const head = c.tied ? embedding : weights.at("lm_head").tensor("weight", [c.vocabSize, c.hiddenSize]);
+  const head = c.tied ? embedding : weights.at("lm_head").weight("weight", [c.vocabSize, c.hiddenSize]);
   const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
@@ -170,7 +171,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   };
 }
 
-function embed(ids: Tensor, table: Tensor, factor: number, { tape }: Context): Tensor {
+function embed(ids: Tensor, table: Weight, factor: number, { tape }: Context): Tensor {
   const x = ops.embedding(tape, table, ids);
   return factor === 1 ? x : ops.scale(tape, x, factor);
 }

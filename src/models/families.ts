@@ -75,6 +75,10 @@ function listing(weights: Weights, names: string[]): Weights {
       names.push(joinPath(weights.path, name));
       return weights.tensor(name, shape, options);
     },
+    weight(name, shape, options) {
+      names.push(joinPath(weights.path, name));
+      return weights.weight(name, shape, options);
+    },
   };
 }
 

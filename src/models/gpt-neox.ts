@@ -76,11 +76,11 @@ function block(weights: Weights, c: GptNeoxConfig, layer: number, rope: RopeAngl
 export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig): Built<"causal-lm"> {
   const { hiddenSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("gpt_neox");
-  const words = body.at("embed_in").tensor("weight", [vocabSize, hiddenSize]);
+  const words = body.at("embed_in").weight("weight", [vocabSize, hiddenSize]);
   const rope = new RopeAngles(device, c.rope, c.maxPositions);
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c, i, rope));
   const norm = layerNorm(body.at("final_layer_norm"), hiddenSize, { eps: c.normEps });
-  const head = c.tied ? words : weights.at("lm_head").tensor("weight", [vocabSize, hiddenSize]);
+  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, hiddenSize]);
   const root = stack(weights.path, layers, [norm]);
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
   return {

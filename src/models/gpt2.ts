@@ -63,11 +63,11 @@ function block(weights: Weights, c: Gpt2Config, layer: number): Module {
 export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Built<"causal-lm"> {
   const { hiddenSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("transformer");
-  const words = body.at("wte").tensor("weight", [vocabSize, hiddenSize]);
+  const words = body.at("wte").weight("weight", [vocabSize, hiddenSize]);
   const places = body.at("wpe").tensor("weight", [c.maxPositions, hiddenSize]);
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`h.${i}`), c, i));
   const norm = layerNorm(body.at("ln_f"), hiddenSize, { eps: c.normEps });
-  const head = c.tied ? words : weights.at("lm_head").tensor("weight", [vocabSize, hiddenSize]);
+  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, hiddenSize]);
   const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
     const x = ops.embedding(context.tape, words, ids);

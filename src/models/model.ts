@@ -1,6 +1,7 @@
 import type { HeadOptions } from "../autograd/loss.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import type { KvCache } from "../nn/cache.ts";
 import type { Context, Module } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
@@ -84,7 +85,7 @@ export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
   /** `[V, hidden]`: the matrix of the output layer. */
-  readonly head: Tensor;
+  readonly head: Weight;
   /** Holds the output layer's bias `[V]`. */
   readonly headOptions: HeadOptions;
   /** ids `[B, T]` → states `[B, T, hidden]` before the output layer. */
@@ -122,7 +123,7 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
   /** `[V, hidden]`: the matrix of the output layer. */
-  readonly head: Tensor;
+  readonly head: Weight;
   /** What the output layer does to its product with the hidden states. */
   readonly headOptions?: HeadOptions;
   /** ids, i32 or u32, `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */

@@ -90,14 +90,14 @@ function block(weights: Weights, c: OptConfig, layer: number): Module {
 export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<"causal-lm"> {
   const { hiddenSize, wordSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("model.decoder");
-  const words = body.at("embed_tokens").tensor("weight", [vocabSize, wordSize]);
+  const words = body.at("embed_tokens").weight("weight", [vocabSize, wordSize]);
   const places = body.at("embed_positions").tensor("weight", [c.maxPositions + POSITION_OFFSET, hiddenSize]);
   const projected = wordSize !== hiddenSize;
   const projectIn = projected ? [linear(body.at("project_in"), wordSize, hiddenSize)] : [];
   const projectOut = projected ? [linear(body.at("project_out"), hiddenSize, wordSize)] : [];
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c, i));
   const norm = c.finalNorm ? [layerNorm(body.at("final_layer_norm"), hiddenSize, NORM)] : [];
-  const head = c.tied ? words : weights.at("lm_head").tensor("weight", [vocabSize, wordSize]);
+  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, wordSize]);
   const layerStack = stack(body.path, layers, [...norm, ...projectOut]);
   const root: Module = {
     path: weights.path,

@@ -19,18 +19,17 @@ export interface ShapeRequest {
  */
 export function shapeWeights(device: Device): { root: Weights; requests: ShapeRequest[] } {
   const requests: ShapeRequest[] = [];
-  const at = (path: string): Weights => ({
-    path,
-    at: (name) => at(joinPath(path, name)),
-    tensor(name, shape, { init = "normal", transposed = false } = {}) {
+  const at = (path: string): Weights => {
+    const tensor: Weights["tensor"] = (name, shape, { init = "normal", transposed = false } = {}) => {
       requests.push({ name: joinPath(path, name), shape, init, transposed });
       return new Tensor(
         device,
         { id: -1, buffer: undefined as never, size: 0, holds: 0, lastStep: 0, lastUse: -1 },
         shape,
       );
-    },
-  });
+    };
+    return { path, at: (name) => at(joinPath(path, name)), tensor, weight: tensor };
+  };
   return { root: at(""), requests };
 }
 
@@ -55,11 +54,10 @@ export function randomWeights(
   for (const { name, shape, init } of shapes) {
     tensors.get(name)?.write(initialValues(elementCount(shape), init, random, std));
   }
-  const at = (path: string): Weights => ({
-    path,
-    at: (name) => at(joinPath(path, name)),
-    tensor: (name) => tensors.get(joinPath(path, name)) as Tensor,
-  });
+  const at = (path: string): Weights => {
+    const tensor = (name: string) => tensors.get(joinPath(path, name)) as Tensor;
+    return { path, at: (name) => at(joinPath(path, name)), tensor, weight: tensor };
+  };
   return { root: at(""), parameters };
 }
 

@@ -1,5 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { type Leaf, type Module, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
@@ -11,14 +12,14 @@ export interface Linear extends Leaf {
   readonly inFeatures: number;
   /** Rows of the weight. */
   readonly outFeatures: number;
-  /** `[out, in]`, f32 or words */
-  readonly weight: Tensor;
+  /** `[out, in]` */
+  readonly weight: Weight;
   /** `[out]` f32 */
   readonly bias: Tensor | undefined;
   /** The checkpoint stores the weight as `[in, out]` (`Conv1D` in transformers). */
   readonly fanInFanOut: boolean;
   /** Weight and bias again, as every leaf has them. */
-  readonly tensors: { readonly weight: Tensor; readonly bias?: Tensor };
+  readonly tensors: { readonly weight: Weight; readonly bias?: Tensor };
 }
 
 /** Options of {@link linear}. */
@@ -37,11 +38,7 @@ export function linear(
   outFeatures: number,
   { bias = false, fanInFanOut = false, fresh = false }: LinearLayerOptions = {},
 ): Linear {
-  const weight = weights.tensor("weight", [outFeatures, inFeatures], {
-    init: "normal",
-    transposed: fanInFanOut,
-    fresh,
-  });
+  const weight = weights.weight("weight", [outFeatures, inFeatures], { transposed: fanInFanOut, fresh });
   const b = bias
     ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros", fresh })
     : undefined;

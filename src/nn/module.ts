@@ -1,5 +1,6 @@
 import type { Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { KvCache } from "./cache.ts";
@@ -130,13 +131,13 @@ export function requireModel(where: string, model: { readonly root: Module }): v
   requireLive(where, model.root);
 }
 
-/** A module's own tensors by their names in the checkpoint, such as `weight`. */
+/** Tensors by their names in the checkpoint, such as `weight`. */
 export type LeafTensors = Readonly<Record<string, Tensor>>;
 
 /** A module with tensors of its own. Its function takes them from {@link tensorsOf}, since a pass may have others. */
 export interface Leaf extends Module {
   /** The module's own, frozen or not. */
-  readonly tensors: LeafTensors;
+  readonly tensors: Readonly<Record<string, Weight>>;
 }
 
 /** The tensors that a module computes with in this pass: its own, or trained copies of them. */

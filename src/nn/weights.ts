@@ -1,4 +1,5 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 
 /**
  * Where a model's tensors come from: a checkpoint, a random initialiser, or nothing but shapes.
@@ -14,7 +15,15 @@ export interface Weights {
    * @param shape what the config says; a source that disagrees reports it together with all other problems
    */
   tensor(name: string, shape: readonly number[], options?: TensorRequest): Tensor;
+  /**
+   * A matrix that products and look-ups decode as they read it, in whatever format the source has or makes of it.
+   * @param shape `[rows, columns]`
+   */
+  weight(name: string, shape: readonly [number, number], options?: WeightRequest): Weight;
 }
+
+/** How a model wants a matrix. */
+export type WeightRequest = Pick<TensorRequest, "transposed" | "fresh">;
 
 /** How a model wants a tensor. */
 export interface TensorRequest {

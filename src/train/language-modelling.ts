@@ -76,7 +76,7 @@ export function maskedLanguageModelling(
 function tokensProblem(
   { inputIds, labels }: LabelledTokens,
   limits: TextLimits,
-  head: Tensor,
+  head: { readonly rows: number },
 ): string | undefined {
   return idsProblem(inputIds, limits) ?? labelsProblem(labels, inputIds.length, head.rows);
 }

@@ -1,10 +1,11 @@
 import { afterEach, expect, test } from "vitest";
+import { decodingOf } from "../../src/kernels/formats.ts";
 import { matmul, matmulClass, matmulVariants } from "../../src/kernels/matmul.ts";
 import { type Product, tuneMatmul } from "../../src/kernels/matmul-tune.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
-const product: Product = { layout: "NT", m: 40, n: 48, k: 64, dtype: "f32" };
+const product: Product = { layout: "NT", m: 40, n: 48, k: 64, decoding: decodingOf("f32") };
 
 afterEach(async () => (await testDevice()).choices.clear());
 
@@ -37,7 +38,7 @@ test("a choice that is unknown or cannot compute the product is passed over", as
   const [A, B] = [floats(device, randomValues(45, 1), [9, 5]), floats(device, randomValues(35, 2), [7, 5])];
   const wanted = await matmul(A, B, { layout: "NT" }).read();
   for (const choice of ["tile-64", "of a later version", "toString"]) {
-    device.choices.set(matmulClass({ layout: "NT", m: 9, n: 7, k: 5, dtype: "f32" }), choice);
+    device.choices.set(matmulClass({ layout: "NT", m: 9, n: 7, k: 5, decoding: decodingOf("f32") }), choice);
     expect(await matmul(A, B, { layout: "NT" }).read()).toEqual(wanted);
   }
 });

@@ -63,6 +63,9 @@ async function hollowModel(config: HfConfig): Promise<LoadedModel> {
       storages.push(tensor.storage);
       return tensor;
     },
+    weight(name, shape) {
+      return this.tensor(name, shape);
+    },
   });
   const model = planModel(config.image_size === undefined ? { vocab_size: 64, ...config } : config).build(
     device,

@@ -77,7 +77,9 @@ export const model: Target = {
       const task = TASKS.find((name) => name === new TextDecoder().decode(input.get(TASK)));
       loaded = await openTaskModel(folderOf(input), device, { ...(task && { task }) });
       const leaves = [...modules(loaded.root)].filter(isLeaf);
-      const sizes = leaves.flatMap(({ tensors }) => Object.values(tensors).map(({ size }) => size));
+      const sizes = leaves.flatMap(({ tensors }) =>
+        Object.values(tensors).map(({ words: { size } }) => size),
+      );
       ensure(sizes.length > 0 && sizes.every((size) => size > 0), () => "it has no weights");
       ensure(device.memory.stats.used > 0, () => "it was not loaded");
     } finally {

@@ -106,11 +106,9 @@ export class CheckpointWeights {
   }
 
   #at(path: string): Weights {
-    return {
-      path,
-      at: (name) => this.#at(joinPath(path, name)),
-      tensor: (name, shape, request) => this.#tensor(joinPath(path, name), shape, request),
-    };
+    const tensor: Weights["tensor"] = (name, shape, request) =>
+      this.#tensor(joinPath(path, name), shape, request);
+    return { path, at: (name) => this.#at(joinPath(path, name)), tensor, weight: tensor };
   }
 
   #tensor(

@@ -1,0 +1,13 @@
+// Four neighbours of the weight that the kernel binds twice. Needs common/weight.wgsl and bindings b and b_packed.
+alias packed = vec2u; // the words that hold four values: u32 where these have 8 or 4 bits each
+
+// Values 4 at .. 4 at + 3.
+fn decode4(at: u32) -> vec4f {
+  if (FORMAT == 0u) { return b[at]; }
+  if (FORMAT < 3u) {
+    let words = vec2u(b_packed[at]);
+    return vec4f(decode_pair(words.x), decode_pair(words.y));
+  }
+  let word = vec2u(b_packed[at / select(1u, 2u, FORMAT >= 6u)]).x;
+  return block_values(codes_of(word, 4u * at), (params.b_first + 4u * at) / BLOCK);
+}

@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+import { fromArray } from "../../src/gpu/tensor.ts";
+import { castToFloat } from "../../src/kernels/cast.ts";
+import { embedding } from "../../src/kernels/embedding.ts";
+import { FORMATS } from "../../src/kernels/formats.ts";
+import { matmul } from "../../src/kernels/matmul.ts";
+import { QuantisedWeight } from "../../src/kernels/weight.ts";
+import { embeddingReference } from "../reference/embedding.ts";
+import { randomValues } from "../reference/gradient.ts";
+import { matmulReference } from "../reference/matmul.ts";
+import { floats, testDevice } from "../support/device.ts";
+import { KINDS, type Kind, nameOf, randomWeight } from "../support/weights.ts";
+
+/** Rows of words that are no multiple of 256 bytes, and more than one block a row. */
+const [ROWS, COLUMNS] = [36, 256];
+const shape = [ROWS, COLUMNS] as const;
+
+/** A software device takes seconds to compile each kernel: those that it does not prefer are tried with one kind of each width. */
+const ON_ALL = KINDS.filter(({ format, zeros, scales }) =>
+  format === "int4" ? zeros === "points" : (format === "nf4" && scales) || (format === "int8" && zeros),
+);
+
+const named = KINDS.map((kind) => [nameOf(kind), kind] as const);
+
+describe.each(named)("%s", (_, kind) => {
+  test("is decoded", async () => {
+    const { weight, values } = randomWeight(await testDevice(), shape, kind);
+    expect(await castToFloat(weight).read()).toBeClose(values, 1e-6);
+    expect(await castToFloat(weight, 8 * 4 * COLUMNS).read()).toBeClose(values, 1e-6);
+  });
+
+  test("rows are looked up", async () => {
+    const device = await testDevice();
+    const { weight, values } = randomWeight(device, shape, kind);
+    const ids = [35, 0, 17, 17, 40];
+    const tensor = fromArray(device, Int32Array.from(ids), [ids.length]);
+    const wanted = embeddingReference(values, ids, COLUMNS);
+    expect(await embedding(weight, tensor).read()).toBeClose(wanted, 1e-6);
+    expect(await embedding(weight, tensor, windowBytes(kind)).read()).toBeClose(wanted, 1e-6);
+  });
+
+  test.each(["NT", "NN"] as const)("%s with a branch, in windows too", async (layout) => {
+    const device = await testDevice();
+    const { weight, values } = randomWeight(device, shape, kind);
+    const [m, r] = [37, 8];
+    const [n, k] = layout === "NT" ? [ROWS, COLUMNS] : [COLUMNS, ROWS];
+    const [a, h, e] = [randomValues(m * k, 1), randomValues(m * r, 3), randomValues(n * r, 4)];
+    const extend = { h: floats(device, h, [m, r]), e: floats(device, e, layout === "NT" ? [n, r] : [r, n]) };
+    const extra = matmulReference(h, e, { m, n, k: r, layout });
+    const wanted = matmulReference(a, values, { m, n, k, layout }).map((value, i) => value + extra[i]!);
+    const A = floats(device, a, [m, k]);
+    for (const variant of ON_ALL.includes(kind)
+      ? (["portable", "tile-64", undefined] as const)
+      : [undefined]) {
+      const options = { layout, extend, ...(variant && { variant }) };
+      expect(await matmul(A, weight, options).read(), variant).toBeClose(wanted);
+      const parts = matmul(A, weight, { ...options, windowBytes: windowBytes(kind) });
+      expect(await parts.read(), variant).toBeClose(wanted);
+    }
+  });
+
+  test("few rows", async () => {
+    const device = await testDevice();
+    const { weight, values } = randomWeight(device, shape, kind);
+    const [m, n, k] = [3, ROWS, COLUMNS];
+    const a = randomValues(m * k, 1);
+    const wanted = matmulReference(a, values, { m, n, k, layout: "NT" });
+    const A = floats(device, a, [m, k]);
+    expect(await matmul(A, weight, { layout: "NT", variant: "matvec" }).read()).toBeClose(wanted);
+  });
+});
+
+/** Sixteen rows at a time. */
+function windowBytes({ format }: Kind): number {
+  return (16 * COLUMNS * FORMATS[format].bits) / 8;
+}
+
+// Of bitsandbytes, which counts blocks through the whole matrix; and a scale for each row, or for all.
+test.each<[string, Kind, readonly [number, number]]>([
+  ["blocks that begin within a row", { format: "nf4", block: 64, scales: "nested" }, [20, 36]],
+  ["rows of odd length", { format: "int4", block: 32 }, [9, 7]],
+  ["a scale for each row", { format: "int8", block: 36 }, [20, 36]],
+  ["a scale for all", { format: "fp8_e4m3", block: 20 * 36 }, [20, 36]],
+  [
+    "more than 256 blocks with a second scale for each 256",
+    { format: "nf4", block: 64, scales: "nested" },
+    [200, 128],
+  ],
+])("%s", async (_, kind, shape) => {
+  const device = await testDevice();
+  const { weight, values } = randomWeight(device, shape, kind);
+  const [n, k] = shape;
+  const m = 6;
+  const a = randomValues(m * k, 1);
+  expect(await castToFloat(weight).read()).toBeClose(values, 1e-6);
+  const y = matmul(floats(device, a, [m, k]), weight, { layout: "NT" });
+  expect(await y.read()).toBeClose(matmulReference(a, values, { m, n, k, layout: "NT" }));
+});
+
+test.each<Kind>(KINDS.filter(({ format }) => FORMATS[format].bits === 8))(
+  "every code of $format",
+  async (kind) => {
+    const { weight, values } = randomWeight(await testDevice(), [256, 64], kind);
+    expect(await castToFloat(weight).read()).toBeClose(values, 1e-6);
+  },
+);
+
+test("parts that do not belong together are refused, and so is a gradient of the weight", async () => {
+  const device = await testDevice();
+  const { weight } = randomWeight(device, shape, { format: "int8", block: 64 });
+  const a = floats(device, randomValues(ROWS * 4, 1), [ROWS, 4]);
+  expect(() => matmul(a, weight, { layout: "TN" })).toThrow("TN: B is int8");
+  expect(() => new QuantisedWeight({ ...weight, shape: [37, 256] })).toThrow(
+    "weight: 2304 words, 144 of scales and 0 of zero points are no int8 [37,256] in blocks of 64",
+  );
+  expect(() => new QuantisedWeight({ ...weight, block: 32 })).toThrow("in blocks of 32");
+  expect(() => new QuantisedWeight({ ...weight, block: 2 })).toThrow("in blocks of 2");
+  expect(() => new QuantisedWeight({ ...weight, format: "bf16" })).toThrow("no bf16");
+  expect(() => new QuantisedWeight({ ...weight, zeroFormat: "points" })).toThrow("0 of zero points");
+});
