@@ -145,6 +145,7 @@ export {
   tokenClassification,
 } from "./train/classification.ts";
 export { type ContrastiveOptions, contrastive, type TextPair } from "./train/contrastive.ts";
+export { Conversation, type ConversationOptions } from "./train/conversation.ts";
 export { type EntityMetrics, entityMetrics, type TaggedRow } from "./train/entities.ts";
 export { type Evaluation, type EvaluationOptions, type MeanLossOptions, meanLoss } from "./train/evaluate.ts";
 export {
@@ -154,6 +155,8 @@ export {
   type TaggerEvaluation,
 } from "./train/evaluate-classifier.ts";
 export { generateTokens, type TokenOptions } from "./train/generate.ts";
+export { type BatchOptions, type BatchPiece, generateBatch } from "./train/generate-batch.ts";
+export { type GenerateOptions, type GenerationReport, generate } from "./train/generate-text.ts";
 export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
 export type { Counted, Objective, PassContext } from "./train/objective.ts";
@@ -162,8 +165,6 @@ export type { ScheduleName } from "./train/schedule.ts";
 export {
   type EvaluateOptions,
   evaluate,
-  type GenerateOptions,
-  generate,
   type Trainable,
   type TrainOptions,
   train,

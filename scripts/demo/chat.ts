@@ -1,9 +1,16 @@
 // npm run demo:chat: teaches the bundled model to answer chats, and asks it what it never saw, as `webgpu-lora chat` asks.
 
-import { ask, beginChat } from "../../src/cli/chat/chat.ts";
-import type { Speaker } from "../../src/cli/chat/speakers.ts";
-import type { ChatExample } from "../../src/data/chat/chat-rows.ts";
-import { attach, loadModel, lora, openDevice, saveAdapter, train } from "../../src/index.node.ts";
+import {
+  attach,
+  type ChatExample,
+  Conversation,
+  loadModel,
+  lora,
+  type Model,
+  openDevice,
+  saveAdapter,
+  train,
+} from "../../src/index.node.ts";
 import { CHAT_TEMPLATE, chatExamples } from "./chats.ts";
 import { CHAT_DEMO } from "./recipe.ts";
 import { exactMatch } from "./skill.ts";
@@ -11,17 +18,19 @@ import { exactMatch } from "./skill.ts";
 const MODEL = "models/demo";
 const OUT = "out/demo-chat-adapter";
 
-/** Asks the questions of chats anew, so that the second is asked behind the speaker's own answer. Returns the answers. */
-async function answersOf(speaker: Speaker, chats: readonly ChatExample[]): Promise<string[]> {
+/** Asks the questions of chats anew, so that the second is asked behind the model's own answer. Returns the answers. */
+async function answersOf(model: Model, chats: readonly ChatExample[]): Promise<string[]> {
   const answers: string[] = [];
+  const chat = new Conversation(model, { maxNewTokens: 24 });
   for (const { messages } of chats) {
-    const chat = beginChat([speaker]);
+    chat.reset();
     for (const { content } of messages.filter(({ role }) => role === "user")) {
       let text = "";
-      for await (const { piece } of ask(chat, String(content), { maxNewTokens: 24 })) text += piece;
+      for await (const piece of chat.ask(String(content))) text += piece;
       answers.push(text);
     }
   }
+  chat.release();
   return answers;
 }
 
@@ -39,7 +48,7 @@ const matches = (answers: readonly string[]) =>
   answers.filter((answer, i) => exactMatch(answer, wanted[i] as string)).length;
 
 console.log(`Device   ${device.info.name}${device.info.software ? " (a software device)" : ""}`);
-const before = await answersOf({ name: "base", model, isTuned: false }, heldOut);
+const before = await answersOf(model, heldOut);
 const { r, alpha, epochs, batchSize, learningRate, warmupSteps } = CHAT_DEMO;
 const adapter = attach(base, lora({ r, alpha }));
 const options = {
@@ -53,7 +62,7 @@ const options = {
 for await (const { step, totalSteps, loss } of train(model, adapter, rows, options)) {
   if (step === 1 || step % 10 === 0) console.log(`Step ${step}/${totalSteps}  loss ${loss.toFixed(3)}`);
 }
-const after = await answersOf({ name: "tuned", model, isTuned: true }, heldOut);
+const after = await answersOf(model, heldOut);
 await saveAdapter(adapter, OUT, { chatTemplate: CHAT_TEMPLATE });
 
 const questions = heldOut.flatMap(({ messages }) => messages.filter(({ role }) => role === "user"));

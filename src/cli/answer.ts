@@ -1,5 +1,5 @@
-import { type Model, requireTokenizer } from "../load/model.ts";
-import type { GenerateOptions } from "../train/text.ts";
+import type { Model } from "../load/model.ts";
+import type { GenerateOptions } from "../train/generate-text.ts";
 import type { Settings } from "./options.ts";
 import type { ANSWER_OPTIONS } from "./tables/answer.ts";
 
@@ -36,33 +36,4 @@ export function describeSampling(
     ([name, value]) => `${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)} ${value}`,
   );
   return `Sampling of the model's generation_config.json: ${list.join(", ")}`;
-}
-
-/** Tokens of an answer. */
-export interface Counts {
-  /** Of what is answered, as the template renders it. */
-  prompt: number;
-  /** Of the answer so far, but for the one that ends it. */
-  generated: number;
-  /** When the first new token came; the prompt was read by then. */
-  firstAt: number;
-}
-
-/** A model whose tokenizer counts: `generate` yields text, and a token may give none. */
-export function countTokens(model: Model): { counted: Model; counts: Counts } {
-  const tokenizer = requireTokenizer(model);
-  const counts: Counts = { prompt: 0, generated: 0, firstAt: performance.now() };
-  const counting: typeof tokenizer = {
-    ...tokenizer,
-    decodeStream(options) {
-      counts.prompt = options?.after?.length ?? 0;
-      return tokenizer.decodeStream(options);
-    },
-    // What is asked of every new token.
-    specialToken(id) {
-      if (counts.generated++ === 0) counts.firstAt = performance.now();
-      return tokenizer.specialToken(id);
-    },
-  };
-  return { counted: { ...model, tokenizer: counting }, counts };
 }

@@ -167,6 +167,7 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head, headOptions),
     newCache: (capacity, batchSize) => new KvCache(device, { ...c, numLayers, capacity, batchSize }),
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
+    rotatesAlike: (a, b) => ropes.every((rope) => rope.alike(a, b)),
     release,
   };
 }

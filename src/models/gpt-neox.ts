@@ -94,6 +94,7 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),
+    rotatesAlike: (a, b) => rope.alike(a, b),
     release: () => rope.release(),
   };
 }

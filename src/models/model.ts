@@ -137,6 +137,8 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
    * Where they are not, the whole sequence has to pass again.
    */
   keepsCache?(past: number, length: number): boolean;
+  /** Whether texts of two lengths are computed in the same way, as far as they are equal; always, unless given. */
+  rotatesAlike?(a: number, b: number): boolean;
 }
 
 /**

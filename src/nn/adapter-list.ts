@@ -1,5 +1,6 @@
 import { fail } from "../util/fail.ts";
 import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
+import type { Parameters } from "./parameters.ts";
 
 /** An adapter as a model knows it: what it does in a pass, and whether it still can. */
 export interface NamedAdaptation extends Adaptation {
@@ -7,6 +8,8 @@ export interface NamedAdaptation extends Adaptation {
   readonly name: string;
   /** Its memory has been freed. */
   readonly released: boolean;
+  /** Its trainable tensors. */
+  readonly parameters?: Parameters;
 }
 
 /**

@@ -19,22 +19,31 @@ interface Entry {
   v: Tensor;
 }
 
+/** A row of a cache. */
+export interface RowOfCache {
+  readonly cache: KvCache;
+  readonly row: number;
+}
+
 /** Keys and values `[B, capacity, Hkv, D]` of some sequences, for each attention layer. Each row has its own length. */
 export class KvCache {
-  /** Tokens of each row that there is room for. */
-  readonly capacity: number;
   readonly #device: Device;
-  readonly #rows: CachedRow[];
+  readonly #head: readonly [numKvHeads: number, headDim: number];
+  #capacity: number;
+  #rows: CachedRow[];
   readonly #entries: Entry[];
 
   constructor(device: Device, { numLayers, numKvHeads, headDim, capacity, batchSize = 1 }: CacheSizes) {
-    const shape = [batchSize, capacity, numKvHeads, headDim];
-    this.capacity = capacity;
     this.#device = device;
+    this.#head = [numKvHeads, headDim];
+    this.#capacity = capacity;
     this.#rows = Array.from({ length: batchSize }, () => EMPTY_ROW);
-    this.#entries = device.memory.persistent(() =>
-      Array.from({ length: numLayers }, () => ({ k: empty(device, shape), v: empty(device, shape) })),
-    );
+    this.#entries = Array.from({ length: numLayers }, () => this.#allocate());
+  }
+
+  /** Tokens of each row that there is room for. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** What is complete in every layer. */
@@ -48,8 +57,7 @@ export class KvCache {
    */
   place(layout: Layout): Geometry {
     for (const document of layout.documents) {
-      const needed = (this.#rows[document.row]?.end ?? 0) + endOf(document);
-      if (needed > this.capacity) fail("KvCache", `${needed} tokens exceed the capacity of ${this.capacity}`);
+      checkRoom((this.#rows[document.row]?.end ?? 0) + endOf(document), this.#capacity);
     }
     return placeTokens(this.#device, layout, this.#rows);
   }
@@ -57,9 +65,11 @@ export class KvCache {
   /** Writes the new tokens' keys and values `[B, T, Hkv, D]` of one layer behind each row; returns all of the layer's. */
   append(layer: number, k: Tensor, v: Tensor): Entry {
     const entry = this.#entries[layer] as Entry;
-    for (const [row, { end }] of this.#rows.entries()) {
-      copyRow(k, entry.k, row, end);
-      copyRow(v, entry.v, row, end);
+    const [, length = 0] = k.shape;
+    for (const [row, { end: at }] of this.#rows.entries()) {
+      const count = Math.min(length, this.#capacity - at); // what goes beyond it is padding
+      copyTokens(k, row, entry.k, { row, at }, count);
+      copyTokens(v, row, entry.v, { row, at }, count);
     }
     return entry;
   }
@@ -80,24 +90,71 @@ export class KvCache {
     this.#rows.fill(EMPTY_ROW);
   }
 
+  /** Forgets the tokens of a row behind its first `length` ones. */
+  truncate(row: number, length: number): void {
+    const { first, end } = this.#rows[row] as CachedRow;
+    this.#rows[row] = length > 0 ? { first, end: Math.min(end, first + length) } : EMPTY_ROW;
+  }
+
+  /**
+   * Holds these rows from now on, in this order, its own or those of caches of the same model, with room for `capacity`
+   * tokens in each. Other caches keep theirs.
+   * @throws LoraError where a row has more tokens
+   */
+  arrange(sources: readonly RowOfCache[], capacity: number): void {
+    const rows = sources.map(({ cache, row }) => cache.#rows[row] as CachedRow);
+    for (const { end } of rows) checkRoom(end, capacity);
+    this.#rows = rows;
+    this.#capacity = capacity;
+    for (const [layer, { k, v }] of this.#entries.entries()) {
+      const entry = this.#allocate();
+      for (const [i, { cache, row }] of sources.entries()) {
+        const from = cache.#entries[layer] as Entry;
+        const { end } = rows[i] as CachedRow;
+        copyTokens(from.k, row, entry.k, { row: i, at: 0 }, end);
+        copyTokens(from.v, row, entry.v, { row: i, at: 0 }, end);
+      }
+      this.#entries[layer] = entry;
+      for (const { device, storage } of [k, v]) device.memory.release(storage);
+    }
+  }
+
   /** Gives the memory back. */
   release(): void {
     for (const { k, v } of this.#entries.splice(0)) {
       for (const { device, storage } of [k, v]) device.memory.release(storage);
     }
   }
+
+  /** Room for one layer. */
+  #allocate(): Entry {
+    const shape = [this.#rows.length, this.#capacity, ...this.#head];
+    const device = this.#device;
+    return device.memory.persistent(() => ({ k: empty(device, shape), v: empty(device, shape) }));
+  }
 }
 
-/** Copies the tokens of a row, as far as there is room: what goes beyond it is padding. */
-function copyRow(from: Tensor, to: Tensor, row: number, at: number): void {
+function checkRoom(tokens: number, capacity: number): void {
+  if (tokens > capacity) fail("KvCache", `${tokens} tokens exceed the capacity of ${capacity}`);
+}
+
+/** Copies the first tokens of a row `[B, T, Hkv, D]` to a place in a row of another tensor. */
+function copyTokens(
+  from: Tensor,
+  fromRow: number,
+  to: Tensor,
+  { row, at }: { row: number; at: number },
+  count: number,
+): void {
+  if (count === 0) return;
   const [, tokens = 0] = from.shape;
   const [batchSize = 0, capacity = 0] = to.shape;
   const bytes = to.byteLength / (batchSize * capacity);
   from.device.stream.copy(
     from.storage,
-    from.byteOffset + row * tokens * bytes,
+    from.byteOffset + fromRow * tokens * bytes,
     to.storage,
     to.byteOffset + (row * capacity + at) * bytes,
-    Math.min(tokens, capacity - at) * bytes,
+    count * bytes,
   );
 }

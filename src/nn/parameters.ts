@@ -26,6 +26,8 @@ export interface Parameters {
   readonly locked?: { readonly why: string; readonly help: string };
   /** What has to be recorded right behind the update of every optimiser step. */
   readonly afterStep?: (step: FinishedStep) => void;
+  /** How often they were updated, if ever: what was computed with them before is out of date then. */
+  updates?: number;
   /** Their copy on the host, kept by the run that trains or has trained them. */
   mirror?: Mirror;
 }

@@ -46,7 +46,12 @@ export class RopeAngles {
    */
   keeps(past: number, length: number): boolean {
     const isSearched = this.#options.scaling?.rope_type === "longrope";
-    return !isSearched || ropeRegime(this.#options, past) === ropeRegime(this.#options, length);
+    return !isSearched || this.alike(past, length);
+  }
+
+  /** Whether sequences of two lengths are rotated by the same angles. */
+  alike(a: number, b: number): boolean {
+    return ropeRegime(this.#options, a) === ropeRegime(this.#options, b);
   }
 
   release(): void {

@@ -1,10 +1,7 @@
 import { idsProblem } from "../data/check-items.ts";
-import { fromArray, readAndRelease, type Tensor } from "../gpu/tensor.ts";
-import { gatherRows } from "../kernels/rows.ts";
+import { readAndRelease } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
-import type { KvCache } from "../nn/cache.ts";
-import { wholeRows } from "../nn/geometry.ts";
 import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, integer, listOf, type Rules, withDefaults } from "../util/options.ts";
@@ -17,6 +14,7 @@ import {
   type SamplingOptions,
   sampleToken,
 } from "./sample.ts";
+import { TextCache } from "./text-cache.ts";
 
 /** Options of {@link generateTokens}. */
 export interface TokenOptions extends SamplingOptions {
@@ -39,47 +37,104 @@ export const TOKEN_RULES: Rules<TokenOptions> = {
   seed: integer({ min: 0 }),
 };
 
+/** A text that is being written. */
+export interface OpenText {
+  /** The prompt and what came so far. */
+  readonly ids: number[];
+  /** Tokens of the prompt. */
+  readonly promptLength: number;
+  /** Tokens at which the text ends. */
+  readonly end: number;
+  /** Whether the device alone can choose its tokens. */
+  readonly isGreedy: boolean;
+  /** The next token by the scores `[V]`. */
+  choose(scores: Float32Array): number;
+  /** Whether a token ends the text. */
+  isLast(token: number): boolean;
+}
+
+/**
+ * Begins a text with a prompt.
+ * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, or a prompt that
+ * leaves the model no position
+ */
+export function openText(
+  model: LanguageModel,
+  promptIds: readonly number[],
+  options: TokenOptions = {},
+): OpenText {
+  checkOptions("generate", options, TOKEN_RULES);
+  requireModel("generate", model);
+  const { maxNewTokens, eosTokenIds = [], seed, ...sampling } = withDefaults(GENERATE_DEFAULTS, options);
+  checkPrompt(model, promptIds);
+  checkStops(eosTokenIds, model.config.vocabSize);
+  const ids = [...promptIds];
+  const random = createRandom(seed);
+  return {
+    ids,
+    promptLength: promptIds.length,
+    end: Math.min(promptIds.length + maxNewTokens, model.config.maxPositions),
+    isGreedy: isGreedy(sampling),
+    choose: (scores) => sampleToken(scores, sampling, ids, random),
+    isLast: (token) => eosTokenIds.includes(token),
+  };
+}
+
 /**
  * Continues a prompt, token by token, with a key/value cache.
- * @throws LoraError for options outside their range, an empty prompt, an id outside the vocabulary, a prompt that leaves
- * the model no position, or scores that are no numbers
+ * @throws LoraError as {@link openText} does, and for scores that are no numbers
  */
 export async function* generateTokens(
   model: LanguageModel,
   promptIds: readonly number[],
   options: TokenOptions = {},
 ): AsyncGenerator<number> {
-  checkOptions("generate", options, TOKEN_RULES);
-  requireModel("generate", model);
-  const { maxNewTokens, eosTokenIds = [], seed, ...sampling } = withDefaults(GENERATE_DEFAULTS, options);
-  checkPrompt(model, promptIds);
-  checkStops(eosTokenIds, model.config.vocabSize);
-  const capacity = Math.min(promptIds.length + maxNewTokens, model.config.maxPositions);
-  const cache = model.newCache(capacity);
-  const random = createRandom(seed);
-  const history = [...promptIds];
+  const text = openText(model, promptIds, options);
+  const cache = new TextCache(model);
   try {
-    let next: readonly number[] = promptIds;
-    while (history.length < capacity) {
-      if (model.keepsCache?.(history.length - next.length, history.length) === false) {
-        cache.clear();
-        next = [...history];
-      }
-      const token = await nextToken(
-        model,
-        next,
-        cache,
-        (logits) => sampleToken(logits, sampling, history, random),
-        isGreedy(sampling),
-      );
-      if (eosTokenIds.includes(token)) return;
+    cache.begin(text.ids, text.end);
+    while (text.ids.length < text.end) {
+      const [token = -1] = await nextTokens(model, cache, [text]);
+      if (text.isLast(token)) return;
       yield token;
-      history.push(token);
-      next = [token];
     }
   } finally {
     cache.release();
   }
+}
+
+/**
+ * Reads what is new of the texts of a cache, and chooses the next token of each, which is put behind it unless it ends it.
+ * Where that fails the cache forgets everything.
+ */
+export async function nextTokens(
+  model: LanguageModel,
+  cache: TextCache,
+  texts: readonly OpenText[],
+): Promise<number[]> {
+  const greedy = texts.every(({ isGreedy }) => isGreedy);
+  model.device.memory.beginStep();
+  try {
+    const [buffer = new ArrayBuffer()] = await readAndRelease(model.device, () => {
+      const scores = cache.scores(texts.map(({ ids }) => ids));
+      return [greedy ? argmax(scores) : scores];
+    });
+    const tokens = greedy
+      ? [...new Int32Array(buffer)]
+      : texts.map((text, i) => text.choose(rowOf(buffer, i, texts)));
+    if (tokens.some((token) => token < 0)) failScores();
+    for (const [i, token] of tokens.entries()) if (!texts[i]?.isLast(token)) texts[i]?.ids.push(token);
+    return tokens;
+  } catch (error) {
+    cache.release();
+    throw error;
+  }
+}
+
+/** One of the rows of scores `[N, V]`. */
+function rowOf(scores: ArrayBuffer, row: number, { length }: readonly unknown[]): Float32Array {
+  const bytes = scores.byteLength / length;
+  return new Float32Array(scores, row * bytes, bytes / 4);
 }
 
 function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
@@ -101,33 +156,4 @@ function checkStops(ids: readonly number[], vocabSize: number): void {
     `eosTokenIds has ${alien}, and the model's embedding ${vocabSize} rows`,
     "no text ends with it",
   );
-}
-
-async function nextToken(
-  model: LanguageModel,
-  ids: readonly number[],
-  cache: KvCache,
-  choose: (logits: Float32Array) => number,
-  greedy: boolean,
-): Promise<number> {
-  model.device.memory.beginStep();
-  const [buffer] = await readAndRelease(model.device, () => {
-    const logits = lastLogits(model, ids, cache);
-    return [greedy ? argmax(logits) : logits];
-  });
-  if (!greedy) return choose(new Float32Array(buffer ?? []));
-  const [token = -1] = new Int32Array(buffer ?? []);
-  return token < 0 ? failScores() : token;
-}
-
-/** Logits `[1, V]` after the last of the new tokens; the cache grows by them. */
-function lastLogits(model: LanguageModel, ids: readonly number[], cache: KvCache): Tensor {
-  const { device, config } = model;
-  const input = fromArray(device, Uint32Array.from(ids), [1, ids.length]);
-  const geometry = cache.place(wholeRows(1, ids.length));
-  const hidden = model.hidden(input, { training: false, seed: 0, cache, geometry });
-  cache.extend(geometry);
-  const last = fromArray(device, Uint32Array.of(ids.length - 1), [1]);
-  const row = ids.length === 1 ? hidden : gatherRows(hidden.reshape([ids.length, config.hiddenSize]), last);
-  return model.logits(row.reshape([1, config.hiddenSize]));
 }

@@ -75,6 +75,7 @@ export class AdamW {
     const { betas, eps, weightDecay, maxGradNorm } = this.#options;
     judgeStep({ gradients: this.#flatGradients, loss, terms, maxNorm: maxGradNorm }, this.#outcome);
     const [beta1, beta2] = betas;
+    this.#parameters.updates = (this.#parameters.updates ?? 0) + 1;
     adamW(
       {
         parameters: this.#parameters.flat,

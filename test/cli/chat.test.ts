@@ -4,18 +4,37 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { CHAT_TEMPLATE } from "../../scripts/demo/chats.ts";
-import { ask, beginChat, type Chat, type Ending, type Said } from "../../src/cli/chat/chat.ts";
+import { ask, beginChat, type Chat, leader, type Said } from "../../src/cli/chat/chat.ts";
 import { isCommand, isExit, runCommand } from "../../src/cli/chat/commands.ts";
 import { readLines } from "../../src/cli/chat/lines.ts";
 import { openSpeakers, type Speaker } from "../../src/cli/chat/speakers.ts";
-import { BUNDLED_MODEL, openTestModel } from "../support/fixtures.ts";
+import { Conversation } from "../../src/train/conversation.ts";
+import type { GenerateOptions, GenerationReport } from "../../src/train/generate-text.ts";
+import { fail, LoraError } from "../../src/util/fail.ts";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
 const cli = useCli();
 const folder = mkdtempSync(join(tmpdir(), "chat-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const speaker = (name: string, isTuned = true): Speaker => ({ name, isTuned }) as Speaker;
+/** A speaker who answers with its name, and refuses questions with a no. */
+function speaker(name: string, isTuned = true): Speaker & { log: string[] } {
+  const log: string[] = [];
+  const conversation = Object.assign(Object.create(Conversation.prototype) as Conversation, {
+    messages: [],
+    release: () => void log.push("release"),
+    async *ask(this: Conversation, question: string, { onEnd }: GenerateOptions) {
+      log.push("ask");
+      if (question.includes("no")) fail("chat", "no place");
+      this.messages = [...this.messages, user(question), { role: "assistant", content: name }];
+      yield name;
+      onEnd?.({ ending: "cut" } as GenerationReport);
+    },
+  });
+  return { name, isTuned, conversation, log, model: {} as Speaker["model"] };
+}
+const user = (content: string) => ({ role: "user", content });
 const SPEAKERS = [speaker("base", false), speaker("one"), speaker("two")];
 const active = ({ active }: Chat) => active.map(({ name }) => name);
 
@@ -25,7 +44,7 @@ describe("commands", () => {
     expect(active(chat)).toEqual(["one", "two"]);
     expect(await runCommand(chat, "/base")).toEqual([
       "base answers",
-      "one answers; the chat goes on with its answers",
+      "one answers; /save writes its chat",
       "two answers",
     ]);
     await runCommand(chat, "/adapters two");
@@ -43,29 +62,34 @@ describe("commands", () => {
     expect(active(beginChat(SPEAKERS.slice(0, 1)))).toEqual(["base"]);
   });
 
-  test("set the system message, and begin anew", async () => {
-    const chat = beginChat(SPEAKERS, "Be kind.");
-    chat.messages = [...chat.messages, { role: "user", content: "a" }, { role: "assistant", content: "b" }];
+  test("set the system message, and begin anew, for all", async () => {
+    const chat = beginChat([speaker("base", false), speaker("one")], "Be kind.");
+    const contents = () =>
+      chat.speakers.map(({ conversation }) => conversation.messages.map((m) => m.content));
+    for (const { conversation } of chat.speakers) {
+      conversation.messages = [...conversation.messages, user("a"), { role: "assistant", content: "b" }];
+    }
     await runCommand(chat, "/system  Be  brief. ");
-    expect(chat.messages.map(({ content }) => content)).toEqual(["Be  brief.", "a", "b"]);
+    expect(contents()).toEqual([
+      ["Be  brief.", "a", "b"],
+      ["Be  brief.", "a", "b"],
+    ]);
     await runCommand(chat, "/reset");
-    expect(chat.messages).toEqual([{ role: "system", content: "Be  brief." }]);
+    expect(contents()).toEqual([["Be  brief."], ["Be  brief."]]);
     await runCommand(chat, "/system");
-    expect(chat.messages).toEqual([]);
+    expect(contents()).toEqual([[], []]);
   });
 
   test("save a row that train reads, to a new file only", async () => {
-    const chat = beginChat(SPEAKERS);
+    const chat = beginChat([speaker("one"), speaker("two")]);
     const path = join(folder, "a chat.jsonl");
     await expect(runCommand(chat, `/save ${path}`)).rejects.toThrow("nothing was answered yet");
     expect(existsSync(path)).toBe(false);
-    chat.messages = [
-      { role: "user", content: "a\n" },
-      { role: "assistant", content: "b" },
-    ];
+    const messages = [user("a\n"), { role: "assistant", content: "b" }];
+    leader(chat).conversation.messages = messages;
     expect(await runCommand(chat, `/save ${path} `)).toEqual([`Saved 2 messages to ${path}.`]);
     const text = readFileSync(path, "utf8");
-    expect([text.endsWith("}\n"), JSON.parse(text)]).toEqual([true, { messages: chat.messages }]);
+    expect([text.endsWith("}\n"), JSON.parse(text)]).toEqual([true, { messages }]);
     await expect(runCommand(chat, `/save ${path}`)).rejects.toThrow("is there already, and stays as it is");
     await expect(runCommand(chat, `/save ${join(folder, "no/where")}`)).rejects.toThrow("is not written");
     expect(readFileSync(path, "utf8")).toBe(text);
@@ -84,37 +108,56 @@ describe("commands", () => {
   });
 });
 
-test("a question that the model has no place for is dropped, and the next is answered", async () => {
-  const model = await openTestModel(BUNDLED_MODEL);
-  const chatTemplates = new Map([["default", { source: CHAT_TEMPLATE, place: "t.jinja" }]]);
-  const tuned = {
-    name: "tuned",
-    model: { ...model, chatTemplates },
-    isTuned: true,
-  };
-  const chat = beginChat([tuned]);
-  const put = async (question: string, maxNewTokens: number) => {
+describe("several who answer", () => {
+  const say = async (chat: Chat, question: string) => {
     const said: Said[] = [];
-    for await (const each of ask(chat, question, { maxNewTokens })) said.push(each);
-    return said;
+    for await (const each of ask(chat, question)) said.push(each);
+    return said.map(({ speaker, piece, ending, follows }) =>
+      [speaker.name, piece || ending?.kind || `follows ${follows?.name}`].join(": "),
+    );
   };
-  expect(await put("Anna ".repeat(300), 3)).toMatchObject([
-    { piece: "", ending: { kind: "too-long", positions: 256 } },
-  ]);
-  expect(chat.messages).toEqual([]);
-  expect((await put("Where is Anna?", 3)).at(-1)).toMatchObject({ ending: { kind: "cut" } });
-  expect(chat.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
-  const before = chat.messages;
-  let words = 250;
-  let ending: Ending | undefined;
-  do ending = (await put(" a".repeat(words--), 100)).at(-1)?.ending;
-  while (ending?.kind === "too-long");
-  expect([ending, words < 249]).toEqual([{ kind: "full", positions: 256 }, true]);
-  expect(chat.messages.slice(0, 2)).toEqual(before);
+  const contents = ({ conversation }: Speaker) => conversation.messages.map(({ content }) => content);
 
-  chat.messages = [];
-  for await (const { piece } of ask(chat, "Who was it?", { maxNewTokens: 20 })) if (piece !== "") break;
-  expect(chat.messages[1]?.content).toMatch(/^\S/); // an answer that was stopped stays
+  test("see their own answers", async () => {
+    const [one, two] = [speaker("one"), speaker("two")];
+    const chat = beginChat([one, two]);
+    expect(await say(chat, "a")).toEqual(["one: one", "one: cut", "two: two", "two: cut"]);
+    await say(chat, "b");
+    expect([contents(one), contents(two)]).toEqual([
+      ["a", "one", "b", "one"],
+      ["a", "two", "b", "two"],
+    ]);
+    expect(two.log).toEqual(["ask", "ask"]);
+  });
+
+  test("go on with the chat of another where they missed a question, and give their memory back meanwhile", async () => {
+    const [base, one, two] = [speaker("base", false), speaker("one"), speaker("two")];
+    const chat = beginChat([base, one, two]);
+    await say(chat, "a");
+    await runCommand(chat, "/adapters two");
+    expect([one.log.at(-1), two.log.at(-1)]).toEqual(["release", "ask"]);
+    await say(chat, "b");
+    await runCommand(chat, "/adapters all");
+    await runCommand(chat, "/base");
+    expect((await say(chat, "c")).filter((line) => line.includes("follows"))).toEqual([
+      "base: follows two",
+      "one: follows two",
+    ]);
+    expect(contents(one)).toEqual(["a", "two", "b", "two", "c", "one"]);
+    expect((await say(chat, "d")).some((line) => line.includes("follows"))).toBe(false);
+  });
+
+  test("a question that is refused is dropped", async () => {
+    const one = speaker("one");
+    const chat = beginChat([one]);
+    expect(await say(chat, "no")).toEqual(["one: refused"]);
+    expect([one.conversation.messages, one.log]).toEqual([[], ["ask"]]);
+    const broken = speaker("broken");
+    broken.conversation.ask = () => {
+      throw new LoraError("device-lost", "device", "gone");
+    };
+    await expect(say(beginChat([broken]), "a")).rejects.toThrow("gone");
+  });
 });
 
 test("an adapter that is given twice is refused before anything is loaded", async () => {

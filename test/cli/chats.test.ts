@@ -57,7 +57,7 @@ describe("chats", () => {
     expect(base).toMatch(/^base: ./);
     expect(base).not.toContain(ANSWER);
     expect(tuned.at(-1)).toBe(`out: ${ANSWER}`);
-    expect(talked.stderr).toContain("out answers; the chat goes on with its answers\n");
+    expect(talked.stderr).toContain("out answers; /save writes its chat\n");
     expect(talked.stderr).toContain("there is no command /rest\n  → did you mean /reset?");
     expect(talked.stderr).toContain("/save: no file is named");
     expect(talked.stderr).toMatch(/Saved 4 messages to .*said\.jsonl\./);

@@ -22,3 +22,58 @@ test("generation_config.json says how tokens are chosen, and the command line sa
   expect(plain.stdout).toBe(greedy.stdout);
   expect(plain.stderr).not.toContain("Sampling of");
 }, 120_000);
+
+test("prompts of a file are continued side by side, and printed as rows in their order", async () => {
+  const words = ["generate", "--model", BUNDLED_MODEL, "--max-tokens", "8"];
+  const lines = ["In the morning", "", "Tom", "The old house was"];
+  const path = cli.write("prompts.txt", lines);
+  const { code, stdout, stderr } = await cli.run([...words, "--prompts", path, "--batch-size", "2"]);
+  expect(code, stderr).toBe(0);
+  const rows = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { prompt: string; completion: string });
+  expect(rows.map(({ prompt }) => prompt)).toEqual(lines.filter(Boolean));
+  const alone = await cli.run([...words, "--prompt", "Tom"]);
+  expect(`${rows[1]?.completion}\n`).toBe(alone.stdout);
+  expect(stderr).toMatch(/^Prompts: 3, \d+ tokens\nGeneration: \d+ tokens, [\d.]+ tokens-per-sec/m);
+
+  const asked = { messages: [{ role: "user", content: "Who?" }] };
+  const template = cli.write("t.jinja", ["{% for m in messages %}{{ m.content }}\n{% endfor %}"]);
+  const data = cli.write("prompts.jsonl", [
+    { question: "Tom", completion: "is left alone" },
+    { ...asked, question: null },
+    {
+      question: [
+        { role: "user", content: "Who?" },
+        { role: "assistant", content: "It" },
+      ],
+    },
+  ]);
+  const bad = await cli.run([...words, "--prompts", data, "--columns", "prompt=question"]);
+  expect([bad.code, bad.stderr]).toEqual([1, expect.stringMatching(/prompts\.jsonl:2: "prompt" is null/)]);
+  const chats = cli.write("chats.jsonl", [
+    asked,
+    { prompt: [...asked.messages, { role: "assistant", content: "It" }] },
+  ]);
+  const answered = await cli.run([...words, "--prompts", chats, "--chat-template", template]);
+  expect(answered.code, answered.stderr).toBe(0);
+  const [first, second] = answered.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as typeof asked);
+  expect(first?.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
+  expect(second?.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
+  expect(second?.messages[1]?.content).toMatch(/^It./);
+
+  const both = await cli.run([...words, "--prompts", path, "--prompt", "a"]);
+  expect(both).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("prompt and prompts are both given"),
+  });
+  const idle = await cli.run([...words, "--prompt", "a", "--batch-size", "2"]);
+  expect(idle).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("batch_size is given, which is for"),
+  });
+}, 120_000);

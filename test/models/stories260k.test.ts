@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { generateTokens } from "../../src/train/generate.ts";
-import { generate } from "../../src/train/text.ts";
+import { generate } from "../../src/train/generate-text.ts";
 import { contextOf } from "../support/context.ts";
 import { testDevice } from "../support/device.ts";
 import { openTestModel, readJsonFile, sharedPath } from "../support/fixtures.ts";

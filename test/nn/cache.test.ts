@@ -99,3 +99,30 @@ test("rows end, and go on with several tokens, each on its own", async () => {
   cache.release();
   model.release();
 });
+
+test("rows are cut, put in another order, and joined with those of another cache", async () => {
+  const model = await open("llama-gqa");
+  const [a, b] = [model.newCache(16, 3), model.newCache(8, 1)];
+  await step(model, a, next(PROMPTS));
+  await step(model, b, next([[1, 2]]));
+  a.truncate(0, 4);
+  a.truncate(1, 0);
+  a.arrange(
+    [
+      { cache: a, row: 2 },
+      { cache: b, row: 0 },
+      { cache: a, row: 0 },
+      { cache: a, row: 1 },
+    ],
+    24,
+  );
+  expect([a.capacity, a.rows.map(({ end }) => end)]).toEqual([24, [3, 2, 4, 0]]);
+  const tokens = await step(model, a, next([[6, 5], [4], [7, 7, 7], [9]]));
+  const wanted = [[...PROMPTS[2]!, 6, 5], [1, 2, 4], [...PROMPTS[0]!.slice(0, 4), 7, 7, 7], [9]];
+  expect(tokens).toEqual(await Promise.all(wanted.map(async (prompt) => (await alone(model, prompt, 1))[0])));
+  expect(() => a.arrange([{ cache: a, row: 2 }], 5)).toThrow("7 tokens exceed the capacity of 5");
+  expect(b.rows).toEqual([{ first: 0, end: 2 }]);
+  a.release();
+  b.release();
+  model.release();
+});

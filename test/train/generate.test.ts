@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { generateTokens, type TokenOptions } from "../../src/train/generate.ts";
-import { generate } from "../../src/train/text.ts";
+import { generate } from "../../src/train/generate-text.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
 
 const folder = fixturePath("llama-gqa");

@@ -74,6 +74,9 @@ function chooseAdapters(chat: Chat, words: string): readonly string[] {
 
 function activate(chat: Chat, speakers: readonly Speaker[]): readonly string[] {
   if (speakers.length === 0) fail("chat", "nobody would answer", "/adapters all, or /base, before");
+  for (const { conversation } of chat.active.filter((speaker) => !speakers.includes(speaker))) {
+    conversation.release();
+  }
   chat.active = speakers;
   return describeSpeakers(chat);
 }
@@ -83,24 +86,24 @@ function describeSpeakers(chat: Chat): readonly string[] {
   const lines = speakers.map((speaker) => {
     const state = active.includes(speaker) ? "answers" : "does not answer";
     const isLeading = active.length > 1 && speaker === leader(chat);
-    return `${speaker.name} ${state}${isLeading ? "; the chat goes on with its answers" : ""}`;
+    return `${speaker.name} ${state}${isLeading ? "; /save writes its chat" : ""}`;
   });
   if (speakers.length === 1) lines.push(`There is no adapter beside ${BASE}: --adapter names one.`);
   return lines;
 }
 
 function setSystem(chat: Chat, text: string): readonly string[] {
-  const rest = chat.messages.filter(({ role }) => role !== "system");
-  chat.messages = text === "" ? rest : [{ role: "system", content: text }, ...rest];
+  for (const { conversation } of chat.speakers) conversation.setSystem(text === "" ? undefined : text);
   return [text === "" ? "There is no system message." : "The system message is set."];
 }
 
 function reset(chat: Chat): readonly string[] {
-  chat.messages = chat.messages.filter(({ role }) => role === "system");
+  for (const { conversation } of chat.speakers) conversation.reset();
   return ["A new chat begins."];
 }
 
-async function save({ messages }: Chat, path: string): Promise<readonly string[]> {
+async function save(chat: Chat, path: string): Promise<readonly string[]> {
+  const { messages } = leader(chat).conversation;
   if (path === "") fail("/save", "no file is named", "give the name of a new file, such as chat.jsonl");
   if (!messages.some(({ role }) => role === "assistant")) {
     fail("/save", "nothing was answered yet", "ask something before");

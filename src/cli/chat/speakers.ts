@@ -1,5 +1,6 @@
 import { templateChooser } from "../../data/chat/chat-template.ts";
 import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
+import { Conversation } from "../../train/conversation.ts";
 import { fail } from "../../util/fail.ts";
 import { withTemplateFile } from "../chat-template.ts";
 import { type ModelSettings, openCliAdapter, openCliModel } from "../open.ts";
@@ -12,6 +13,8 @@ export interface Speaker {
   readonly model: LoadedModel<"causal-lm">;
   /** It answers through an adapter. */
   readonly isTuned: boolean;
+  /** What it was asked and answered. */
+  readonly conversation: Conversation;
 }
 
 /** What the model without an adapter is called. */
@@ -35,7 +38,7 @@ export async function openSpeakers(
   const { adapter_path: references, chat_template: choice, token, verify } = settings;
   const names = adapterNames(references);
   const { model: base } = await openCliModel(settings, note);
-  const tuned: Speaker[] = [];
+  const tuned: Omit<Speaker, "conversation">[] = [];
   for (const [i, reference] of references.entries()) {
     const own = base.withAdapters([]);
     const { model } = await openCliAdapter(own, { reference, revision: undefined, token, verify }, note);
@@ -49,14 +52,17 @@ export async function openSpeakers(
 }
 
 /** @throws LoraError where there is no template, or a mistake in it */
-async function withTemplate(speaker: Speaker, choice: string | undefined): Promise<Speaker> {
+async function withTemplate(
+  speaker: Omit<Speaker, "conversation">,
+  choice: string | undefined,
+): Promise<Speaker> {
   const model = { ...speaker.model, ...(await withTemplateFile(speaker.model, choice)) };
   if (model.chatTemplates.size === 0) {
     const help = "give one with --chat-template FILE; generate --prompt continues plain text";
     return fail(model.name, "has no chat template", help);
   }
   templateChooser(model, requireTokenizer(model), choice)(false);
-  return { ...speaker, model };
+  return { ...speaker, model, conversation: new Conversation(model) };
 }
 
 /** The last part of each path, or all of it where that would be another's name, too. */

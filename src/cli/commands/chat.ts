@@ -97,13 +97,18 @@ async function answer(
     writing = undefined;
   };
   try {
-    for await (const { speaker, piece, ending } of ask(chat, question.trim(), generateOptions(settled))) {
+    for await (const said of ask(chat, question.trim(), generateOptions(settled))) {
+      const { speaker, piece, ending, follows } = said;
+      if (follows !== undefined) {
+        terminal.note(`${speaker.name} missed a question, and goes on with the chat of ${follows.name}.`);
+        continue;
+      }
       if (ending === undefined || isAnswer(ending)) begin(speaker);
       terminal.write(piece);
       if (ending !== undefined) {
         end();
-        const shown = describeEnding(ending, settled.settings.max_tokens);
-        if (shown !== undefined) printLines(terminal.note, shown);
+        const shown = describeEnding(ending, speaker, settled.settings.max_tokens);
+        if (shown !== undefined) printLines(terminal.note, isNamed ? `${speaker.name}: ${shown}` : shown);
         isGood &&= isAnswer(ending);
       }
       if (isStopped() || terminal.closed) break;
@@ -115,22 +120,18 @@ async function answer(
   return isGood;
 }
 
-const isAnswer = ({ kind }: Ending) => kind !== "refused" && kind !== "too-long";
+const isAnswer = ({ kind }: Ending) => kind !== "refused";
 
 /** What to say where an answer did not end by itself. */
-function describeEnding(ending: Ending, maxTokens: number): string | undefined {
+function describeEnding(ending: Ending, { model }: Speaker, maxTokens: number): string | undefined {
   switch (ending.kind) {
     case "complete":
+    case "stopped":
       return undefined;
     case "cut":
       return `The answer was cut at ${maxTokens} tokens; --max-tokens gives more.`;
     case "full":
-      return `The answer was cut: the model's ${ending.positions} positions are used up.\n  → /reset begins a new chat`;
-    case "too-long":
-      return (
-        `error: the chat has ${ending.tokens} tokens with this question, and the model ${ending.positions} positions; ` +
-        "the question is dropped\n  → /reset begins a new chat"
-      );
+      return `The answer was cut: the model's ${model.config.maxPositions} positions are used up.\n  → /reset begins a new chat`;
     case "refused":
       return `error: ${ending.error.message}`;
   }

@@ -1,5 +1,7 @@
-import { optionalText } from "../options.ts";
+import { BATCH_DEFAULTS } from "../../train/generate-batch.ts";
+import { integer, optionalText } from "../options.ts";
 import { ANSWER_OPTIONS } from "./answer.ts";
+import { DATA_OPTIONS } from "./data.ts";
 import { ADAPTER_PATH, ADAPTER_REVISION, MODEL_OPTIONS } from "./model.ts";
 
 /** `webgpu-lora generate`. */
@@ -11,6 +13,17 @@ export const GENERATE_OPTIONS = {
   messages: optionalText({
     placeholder: "file",
     help: "a JSON file with the messages of a chat to answer, instead of a prompt; - reads standard input",
+  }),
+  prompts: optionalText({
+    placeholder: "file",
+    help: "a file of prompts, which are continued side by side: rows with prompt or messages, as train reads them, or lines of a .txt; the answers are printed as rows of JSON",
+    aliases: ["data"],
+  }),
+  columns: DATA_OPTIONS.columns,
+  batch_size: integer({
+    fallback: BATCH_DEFAULTS.batchSize,
+    min: 1,
+    help: "prompts of a file that are continued at a time: more need more memory",
   }),
   ...ANSWER_OPTIONS,
 };

@@ -4,7 +4,7 @@ import type { Tokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
-import { type GenerateOptions, generate } from "../../src/train/text.ts";
+import { type GenerateOptions, generate } from "../../src/train/generate-text.ts";
 import { withFiles } from "../support/checkpoint-edits.ts";
 import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";

@@ -1,0 +1,144 @@
+import type { ChatExample } from "../data/chat/chat-rows.ts";
+import type { Model } from "../load/model.ts";
+import { requireModel } from "../nn/module.ts";
+import { largest } from "../util/arrays.ts";
+import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
+import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
+import { GENERATE_DEFAULTS, nextTokens } from "./generate.ts";
+import {
+  GENERATE_RULES,
+  type GenerateOptions,
+  type GenerationReport,
+  readPrompt,
+  WrittenText,
+} from "./generate-text.ts";
+import { TextCache } from "./text-cache.ts";
+
+/** Options of {@link generateBatch}. */
+export interface BatchOptions extends Omit<GenerateOptions, "onEnd"> {
+  /** Texts that are written at a time, 8 unless given: more need more memory. */
+  batchSize?: number;
+  /** What messages call a prompt, by its place from 0. */
+  namePrompt?: (index: number) => string;
+}
+
+/** Texts at a time where nothing is said. */
+export const BATCH_DEFAULTS = { batchSize: 8, namePrompt: (index: number) => `prompt ${index + 1}` };
+
+const { onEnd: _, ...TEXT_RULES } = GENERATE_RULES;
+const RULES: Rules<BatchOptions> = {
+  ...TEXT_RULES,
+  batchSize: integer({ min: 1 }, "batch_size"),
+  namePrompt: callback(),
+};
+
+/** A piece of one of several texts. */
+export interface BatchPiece {
+  /** Which prompt it continues, from 0. */
+  readonly index: number;
+  /** What comes next of its text; may be empty where the text ends. */
+  readonly piece: string;
+  /** What became of the text; with its last piece alone. */
+  readonly report?: GenerationReport;
+}
+
+/** A text on its way. */
+interface Row {
+  readonly index: number;
+  readonly written: WrittenText;
+}
+
+/**
+ * Continues several texts, or answers several chats, side by side: each is what {@link generate} makes of its prompt, with
+ * the seed counted up from prompt to prompt. Where one ends, the next prompt takes its place. Where the model rotates keys by
+ * the length of their text, texts that get that long are written one by one.
+ * @throws LoraError as {@link generate} does, listing all prompts that the model cannot continue before it begins
+ */
+export async function* generateBatch(
+  model: Model,
+  prompts: readonly (string | ChatExample)[],
+  options: BatchOptions = {},
+): AsyncGenerator<BatchPiece> {
+  checkOptions("generateBatch", options, RULES);
+  requireModel("generateBatch", model);
+  if (!Array.isArray(prompts))
+    fail("generateBatch", "the prompts are no list", "for one prompt use generate");
+  const { batchSize, ...given } = withDefaults(BATCH_DEFAULTS, options);
+  const rows = openRows(model, prompts, given);
+  const isAlike = ({ written: { text } }: Row) => model.rotatesAlike?.(1, text.end) ?? true;
+  yield* writeRows(model, rows.filter(isAlike), batchSize);
+  for (const row of rows) if (!isAlike(row)) yield* writeRows(model, [row], 1);
+}
+
+function openRows(
+  model: Model,
+  prompts: readonly (string | ChatExample)[],
+  {
+    namePrompt,
+    seed = GENERATE_DEFAULTS.seed,
+    ...options
+  }: Omit<BatchOptions, "batchSize"> & Pick<typeof BATCH_DEFAULTS, "namePrompt">,
+): Row[] {
+  const problems = new Problems();
+  const rows = prompts.flatMap((prompt, index): Row[] => {
+    try {
+      const tokens = readPrompt(model, prompt, options.chatTemplate);
+      return [{ index, written: new WrittenText(model, tokens, { ...options, seed: seed + index }) }];
+    } catch (error) {
+      if (!(error instanceof LoraError)) throw error;
+      problems.push(new LoraError(error.kind, namePrompt(index), error));
+      return [];
+    }
+  });
+  failAll("generateBatch", problems);
+  return rows;
+}
+
+/** Writes texts, so many at a time: newcomers are read together, and go on with those that are under way. */
+async function* writeRows(model: Model, rows: readonly Row[], batchSize: number): AsyncGenerator<BatchPiece> {
+  const capacity = largest(rows.map(({ written }) => written.text.end));
+  const [cache, fresh] = [new TextCache(model), new TextCache(model)];
+  let active: readonly Row[] = [];
+  let next = 0;
+  try {
+    for (;;) {
+      const newcomers = rows.slice(next, next + batchSize - active.length);
+      if (newcomers.length > 0) {
+        next += newcomers.length;
+        fresh.open(newcomers.length, capacity);
+        active = [...active, ...(yield* step(model, fresh, newcomers))];
+        cache.join(fresh);
+      } else if (active.length > 0) {
+        active = yield* step(model, cache, active);
+      } else return;
+    }
+  } finally {
+    cache.release();
+    fresh.release();
+  }
+}
+
+/** Writes the next token of each text of a cache. Returns those that go on, which are all that the cache holds then. */
+async function* step(
+  model: Model,
+  cache: TextCache,
+  rows: readonly Row[],
+): AsyncGenerator<BatchPiece, Row[]> {
+  for (const { written } of rows) written.start();
+  const tokens = await nextTokens(
+    model,
+    cache,
+    rows.map(({ written }) => written.text),
+  );
+  const said = rows.map((row, i) => {
+    const piece = row.written.next(tokens[i] as number);
+    return { row, piece, isOver: row.written.isOver };
+  });
+  const going = said.flatMap(({ isOver }, i) => (isOver ? [] : [i]));
+  if (going.length < rows.length) cache.keep(going);
+  for (const { row, piece, isOver } of said) {
+    if (isOver) yield { index: row.index, piece, report: row.written.report() };
+    else if (piece !== "") yield { index: row.index, piece };
+  }
+  return going.map((i) => rows[i] as Row);
+}
