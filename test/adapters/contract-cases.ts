@@ -1,0 +1,23 @@
+import { lora } from "../../src/adapters/lora.ts";
+import type { Method } from "../../src/adapters/method.ts";
+
+/** What the contract needs to know of a method; its fixture in test/fixtures/methods is by PEFT (make_methods.py). */
+export interface ContractCase {
+  /** Name of the method in the registry, and of its fixture unless one is given. */
+  readonly method: string;
+  readonly fixture?: string;
+  /** The method with the options of the fixture. */
+  make(): Method;
+  /** Why a new adapter changes the model, of methods that do; the others leave it as it is. */
+  readonly changesAtStart?: string;
+  /** Why there is no merged form, of methods that have none. */
+  readonly unmergeable?: string;
+}
+
+/** Every method of the registry; another one adds its line here. */
+export const CONTRACT_CASES: readonly ContractCase[] = [
+  {
+    method: "lora",
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+  },
+];

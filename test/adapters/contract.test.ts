@@ -1,0 +1,211 @@
+// What every method of the registry promises, against PEFT 0.21 and against central differences.
+import { describe, expect, test } from "vitest";
+import { type Adapter, attach } from "../../src/adapters/adapter.ts";
+import { METHODS, methodKind } from "../../src/adapters/methods.ts";
+import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
+import { memoryFiles } from "../../src/io/files/files.ts";
+import { partsOf } from "../../src/kernels/weight.ts";
+import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
+import { mergedFiles } from "../../src/load/merge.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
+import { isLeaf, modules } from "../../src/nn/module.ts";
+import { readParameters } from "../../src/nn/parameters.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { AdamW } from "../../src/train/optimizer.ts";
+import { accumulateGradients, evaluateBatch } from "../../src/train/pass.ts";
+import { trainSequences } from "../../src/train/trainer.ts";
+import { createRandom } from "../../src/util/random.ts";
+import { relativeNormError } from "../support/compare.ts";
+import { contextOf } from "../support/context.ts";
+import { testDevice } from "../support/device.ts";
+import { fixturePath, openTestModel, readJsonFile, readTensors } from "../support/fixtures.ts";
+import { collate } from "../support/layouts.ts";
+import { wholeFiles as bytesOf } from "../support/merged-cases.ts";
+import { CONTRACT_CASES } from "./contract-cases.ts";
+
+const BASE = fixturePath("llama-gqa");
+
+interface Golden {
+  input_ids: number[][];
+  labels: number[][];
+  lengths: number[];
+  parameters: number;
+  logits: number[];
+  loss: number;
+  losses: number[];
+  learning_rates: number[];
+}
+
+test("every method of the registry has a case", () => {
+  expect(new Set(CONTRACT_CASES.map(({ method }) => method))).toEqual(
+    new Set(METHODS.map(({ name }) => name)),
+  );
+});
+
+describe.each(CONTRACT_CASES)("$method $fixture", (contract) => {
+  const folder = fixturePath(`methods/${contract.fixture ?? contract.method}`);
+  const golden = readJsonFile<Golden>(folder, "golden.json");
+  const sequences = golden.lengths.map((length, row) => ({
+    inputIds: golden.input_ids[row]!.slice(0, length),
+    labels: golden.labels[row]!.slice(0, length),
+  }));
+  const batch = collate(sequences);
+
+  const lastLogits = async (model: Model) => {
+    const { inputIds } = sequences[0]!;
+    const ids = fromArray(model.device, Uint32Array.from(inputIds), [1, inputIds.length]);
+    const all = await model.logits(model.hidden(ids, contextOf(ids))).read();
+    return all.slice(-model.config.vocabSize);
+  };
+  const openTrained = async () => {
+    const model = await openTestModel(BASE);
+    return { model, adapter: await loadAdapter(model, folderFiles(folder)) };
+  };
+  const openNew = async () => {
+    const model = await openTestModel(BASE);
+    return { model, adapter: attach(model, contract.make()) };
+  };
+  const lossOf = async (model: Model) => {
+    const [sum = 0] = await evaluateBatch(languageModelling(model), batch).read();
+    return sum / batch.terms;
+  };
+  /** Gradients of the mean loss, by the parameter's name. */
+  const gradientsOf = async (model: Model, { parameters }: Adapter) => {
+    const optimizer = new AdamW(parameters);
+    accumulateGradients(languageModelling(model), parameters, optimizer.gradients, [batch], { seed: 0 });
+    const entries = parameters.entries.map(async ({ name, tensor }) => {
+      const sum = await optimizer.gradients.get(tensor)!.read();
+      return [name, sum.map((value) => value / batch.terms)] as const;
+    });
+    const gradients = new Map(await Promise.all(entries));
+    optimizer.release();
+    return gradients;
+  };
+
+  test(contract.changesAtStart ?? "a new adapter leaves the model as it is", async () => {
+    const { model } = await openNew();
+    const [before, after] = [await lastLogits(model.withAdapters([])), await lastLogits(model)];
+    if (contract.changesAtStart === undefined) expect(after).toBeClose(before, 1e-6);
+    else expect(after).not.toEqual(before);
+  });
+
+  test("it has as many parameters as PEFT's", async () => {
+    const { adapter } = await openNew();
+    const count = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
+    expect(count).toBe(golden.parameters);
+    expect(adapter.method.type).toBe(METHODS.find(({ name }) => name === contract.method)!.type);
+  });
+
+  test("scores, loss and gradients are PEFT's", async () => {
+    const { model, adapter } = await openTrained();
+    expect(await lastLogits(model)).toBeClose(golden.logits, 1e-5);
+    expect(Math.abs((await lossOf(model)) - golden.loss)).toBeLessThan(1e-5);
+    const wanted = await readTensors(folder, "gradients.safetensors");
+    const gradients = await gradientsOf(model, adapter);
+    expect(gradients.size).toBe(wanted.size);
+    for (const [name, gradient] of gradients) {
+      const stored = nameInFile(adapter, name);
+      expect(relativeNormError(gradient, wanted.get(stored)!), name).toBeLessThan(1e-3);
+    }
+  });
+
+  test("gradients are those of central differences", async () => {
+    const { model, adapter } = await openTrained();
+    const gradients = await gradientsOf(model, adapter);
+    for (const { name, tensor } of adapter.parameters.entries) {
+      const values = await tensor.read();
+      const random = createRandom(5).fork(name);
+      const gradient = gradients.get(name)!;
+      // Along the gradient, roughly: a direction in which there is something to measure.
+      const norm = Math.hypot(...gradient);
+      const step = gradient.map((value) => (value / norm) * (0.5 + random.uniform()));
+      const at = async (h: number) => {
+        tensor.write(values.map((value, i) => value + h * step[i]!));
+        return lossOf(model);
+      };
+      const h = 5e-3;
+      const slope = ((await at(h)) - (await at(-h))) / (2 * h);
+      tensor.write(values);
+      const wanted = gradient.reduce((sum, value, i) => sum + value * step[i]!, 0);
+      expect(Math.abs(slope - wanted) / Math.abs(wanted), name).toBeLessThan(2e-2);
+    }
+  });
+
+  test("ten AdamW steps have PEFT's losses, and change its own tensors alone", async () => {
+    const { model, adapter } = await openTrained();
+    const still = [...modules(model.root)]
+      .filter(isLeaf)
+      .flatMap(({ tensors }) => Object.values(tensors).flatMap(partsOf));
+    const frozen = adapter.frozen?.entries.map(({ tensor }) => tensor) ?? [];
+    const bytes = (tensors: readonly Tensor[]) => Promise.all(tensors.map((tensor) => tensor.readBytes()));
+    const before = [await bytes(still), await bytes(frozen)];
+    const start = await readParameters(adapter.parameters);
+    const losses: number[] = [];
+    const options = {
+      maxSteps: 10,
+      batchSize: 3,
+      learningRate: 5e-3,
+      schedule: "linear",
+      warmupSteps: 3,
+      weightDecay: 0.01,
+      maxGradNorm: 1,
+      shuffle: false,
+    } as const;
+    for await (const { loss } of trainSequences(model, adapter.parameters, sequences, options))
+      losses.push(loss);
+    for (const [i, loss] of losses.entries()) expect(Math.abs(loss - golden.losses[i]!)).toBeLessThan(1e-4);
+    expect([await bytes(still), await bytes(frozen)]).toEqual(before);
+    for (const [name, values] of await readParameters(adapter.parameters)) {
+      expect(values, name).not.toEqual(start.get(name));
+    }
+  });
+
+  test("saved and loaded, it is the same to the bit, and so are its files", async () => {
+    const { model, adapter } = await openTrained();
+    const files = await adapterFiles(adapter);
+    const other = await openTestModel(BASE);
+    const again = await loadAdapter(other, memoryFiles("again", await bytesOf(files)));
+    const parts = async ({ parameters, frozen }: Adapter) => [
+      await readParameters(parameters),
+      frozen && (await readParameters(frozen)),
+    ];
+    expect(await parts(again)).toEqual(await parts(adapter));
+    expect(await lastLogits(other)).toEqual(await lastLogits(model));
+    expect(await bytesOf(await adapterFiles(again))).toEqual(await bytesOf(files));
+  });
+
+  test("the files that it writes are PEFT's own to the byte, but for the model's name", async () => {
+    const { adapter } = await openTrained();
+    const peft = folderFiles(folder);
+    for (const [name, content] of await bytesOf(await adapterFiles(adapter))) {
+      const own = await peft.read(name, 0, (await peft.size(name)) as number);
+      const text = (bytes: Uint8Array) =>
+        new TextDecoder().decode(bytes).replace(/"base_model_name_or_path": "[^"]*"/, "");
+      if (name.endsWith(".json")) expect(text(content)).toBe(text(own));
+      else expect(Buffer.from(content).equals(Buffer.from(own)), name).toBe(true);
+    }
+  });
+
+  test(contract.unmergeable ?? "merged, the model does what the adapter does", async () => {
+    const { model, adapter } = await openTrained();
+    const merging = mergedFiles(model, adapter, folderFiles(BASE));
+    if (contract.unmergeable !== undefined) {
+      await expect(merging).rejects.toThrow(contract.unmergeable);
+      return;
+    }
+    const files = memoryFiles("merged", await bytesOf(await merging));
+    const merged = await openModel(files, await testDevice());
+    expect(await lastLogits(merged)).toBeClose(await lastLogits(model), 1e-5);
+  });
+});
+
+/** What a parameter is called in PEFT's file. */
+function nameInFile({ method, sites, shared }: Adapter, name: string): string {
+  const { codec } = methodKind(method.type)!;
+  for (const { module, tensors } of sites) {
+    const own = Object.keys(tensors).find((tensor) => name === `${module.path}.${tensor}`);
+    if (own !== undefined) return `base_model.model.${module.path}.${codec.tensors[own]}`;
+  }
+  return Object.hasOwn(shared, name) ? codec.shared![name]! : `base_model.model.${name}`;
+}
