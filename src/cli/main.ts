@@ -11,7 +11,7 @@ import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
 import { runInspect } from "./commands/inspect.ts";
-import { runMerge } from "./commands/merge.ts";
+import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
@@ -140,7 +140,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   });
   add("merge", "write the model with an adapter merged into its weights", {
     table: MERGE_OPTIONS,
-    check: checkTaskSettings,
+    check: checkMergeSettings,
     run: runMerge,
   });
   add("combine", "make one adapter of several, or one of a lower rank; needs no GPU and no model", {

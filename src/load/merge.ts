@@ -15,8 +15,9 @@ import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
+import { float32View, uint16View } from "../util/bytes.ts";
 import { fail } from "../util/fail.ts";
-import { encodeBf16, encodeF16 } from "../util/half.ts";
+import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../util/half.ts";
 import { asText } from "../util/json.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
@@ -51,14 +52,7 @@ export async function mergedFiles(
   adapter: Adapter,
   files: FileSource,
 ): Promise<Map<string, FileContent>> {
-  requireModel("merge", model);
-  requireAdapterOf("merge", adapter, model.root);
-  requireFiles("merge", files);
-  const checkpoint = await openCheckpoint(files);
-  const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
-  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
-  const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
-  const layout = layOut(checkpoint, changes, names);
+  const { checkpoint, config, layout } = await planMerge(model, adapter, files);
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
   const result = new Map<string, FileContent>([["config.json", config], ...shards]);
   if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));
@@ -67,6 +61,60 @@ export async function mergedFiles(
   const isOther = chat?.source !== (await readChatTemplates(files)).get("default")?.source;
   if (chat && isOther) result.set(CHAT_TEMPLATE_FILE, chat.source); // what the adapter was trained with
   return result;
+}
+
+/** A tensor of a merged model. */
+export interface MergedTensor {
+  /** As transformers names it in the class's files. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Its values, row-major; they are read or computed now. */
+  values(): Promise<Float32Array>;
+}
+
+/**
+ * The tensors of {@link mergedFiles} for other formats than safetensors: those that the adapter changes have not been
+ * rounded to the checkpoint's number format.
+ * @returns also the merged model's `config.json`
+ * @throws LoraError as {@link mergedFiles} does
+ */
+export async function mergedTensors(
+  model: LoadedModel,
+  adapter: Adapter,
+  files: FileSource,
+): Promise<{ config: HfConfig; tensors: MergedTensor[] }> {
+  const { checkpoint, config, layout } = await planMerge(model, adapter, files);
+  const tensors = [...layout.values()].flat().map(({ spec, stored, change }): MergedTensor => {
+    const { name, shape } = spec;
+    const read = async () => decode(await checkpoint.read(stored as CheckpointTensor), spec);
+    const compute = async () => {
+      const values = await (change as Change).values();
+      checkRange(values, { ...spec, dtype: "F32" });
+      return values;
+    };
+    return { name, shape, values: change ? compute : read };
+  });
+  return { config: JSON.parse(config) as HfConfig, tensors };
+}
+
+/** What is to be written, before anything is computed. */
+interface MergePlan {
+  readonly checkpoint: Checkpoint;
+  /** The text of `config.json`. */
+  readonly config: string;
+  /** The tensors of each file of weights. */
+  readonly layout: ReadonlyMap<string, readonly Source[]>;
+}
+
+async function planMerge(model: LoadedModel, adapter: Adapter, files: FileSource): Promise<MergePlan> {
+  requireModel("merge", model);
+  requireAdapterOf("merge", adapter, model.root);
+  requireFiles("merge", files);
+  const checkpoint = await openCheckpoint(files);
+  const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
+  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
+  const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
+  return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
 }
 
 /** What a tensor is called. */
@@ -234,6 +282,16 @@ function encode(values: Float32Array, { name, dtype }: TensorSpec): Uint8Array {
   const { buffer, byteOffset, byteLength } =
     encoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`);
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}
+
+/** A checkpoint's values as f32. */
+function decode(bytes: Uint8Array, { name, dtype }: TensorSpec): Float32Array {
+  const decoders: Partial<Record<SafetensorsDtype, () => Float32Array>> = {
+    F32: () => float32View(bytes),
+    BF16: () => decodeBf16(uint16View(bytes)),
+    F16: () => decodeF16(uint16View(bytes)),
+  };
+  return decoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`);
 }
 
 /** As transformers' `save_pretrained` writes it. */

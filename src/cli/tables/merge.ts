@@ -1,4 +1,5 @@
-import { text } from "../options.ts";
+import { GGUF_TYPES } from "../../load/gguf-model.ts";
+import { choice, optionalText, text } from "../options.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
 
 /** `webgpu-lora merge`. */
@@ -17,5 +18,15 @@ export const MERGE_OPTIONS = {
     fallback: "fused_model",
     help: "where the merged model is saved",
     aliases: ["save_path"],
+  }),
+  gguf: optionalText({
+    placeholder: "file",
+    help: "write one GGUF file for llama.cpp and Ollama in place of the folder, with a Modelfile beside it",
+    aliases: ["gguf_path"],
+  }),
+  gguf_type: choice({
+    choices: GGUF_TYPES,
+    fallback: "f16",
+    help: "number format of its matrices",
   }),
 };

@@ -3,7 +3,7 @@ import { isObject, type JsonObject } from "../../util/json.ts";
 import { type FileSource, readJson, readOptionalObject, readText } from "../files/files.ts";
 import { SAVE_IT } from "./remedy.ts";
 import { readTokenizerSchema } from "./schema/schema.ts";
-import { settleTokenizer } from "./settle-tokenizer.ts";
+import { type SettledTokenizer, settleTokenizer } from "./settle-tokenizer.ts";
 import { readTokenSettings, type TokenFiles } from "./token-settings.ts";
 import { makeTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { tokenizerClass } from "./tokenizer-classes.ts";
@@ -24,19 +24,28 @@ export interface ModelConfigs {
  */
 export async function openTokenizer(
   files: FileSource,
-  { config: modelConfig, generationConfig = {} }: ModelConfigs,
+  configs: ModelConfigs,
 ): Promise<Tokenizer | undefined> {
+  const settled = await readSettledTokenizer(files, configs);
+  if (settled === undefined) return undefined;
+  const stated = Object.entries(configs.generationConfig ?? {}).filter(([, value]) => value !== null);
+  return makeTokenizer(settled, { ...configs.config, ...Object.fromEntries(stated) });
+}
+
+/** As {@link openTokenizer}: what its files say together, for those who write it in another form. */
+export async function readSettledTokenizer(
+  files: FileSource,
+  { config: modelConfig }: Pick<ModelConfigs, "config">,
+): Promise<SettledTokenizer | undefined> {
   const beside: TokenFiles = { ...(await readTokenFiles(files)), modelConfig };
   const vocabulary = await readVocabulary(files, beside);
   if (vocabulary === undefined) return undefined;
   const { json, madeOf } = vocabulary;
   const padding = isObject(json) && isObject(json.padding) ? json.padding.pad_token : undefined;
-  const settled = settleTokenizer(readTokenizerSchema(json), beside, {
+  return settleTokenizer(readTokenizerSchema(json), beside, {
     ...(madeOf && { madeOf }),
     ...(typeof padding === "string" && { padding }),
   });
-  const stated = Object.entries(generationConfig).filter(([, value]) => value !== null);
-  return makeTokenizer(settled, { ...modelConfig, ...Object.fromEntries(stated) });
 }
 
 async function readTokenFiles(files: FileSource): Promise<TokenFiles> {
