@@ -2,6 +2,7 @@
 export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
+export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export type {
   Adaptable,
@@ -86,6 +87,14 @@ export {
   combineAdapters,
   type WeightedAdapter,
 } from "./load/combine/combine-adapters.ts";
+export { type InspectAdapterOptions, inspectAdapter } from "./load/inspect/inspect-adapter.ts";
+export type {
+  AdapterFinding,
+  AdapterOrigin,
+  AdapterReport,
+  LayerReport,
+  OtherTensor,
+} from "./load/inspect/report.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
 export { mergedFiles } from "./load/merge.ts";
 export {

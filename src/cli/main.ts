@@ -11,6 +11,7 @@ import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
 import { runInspect } from "./commands/inspect.ts";
+import { runInspectAdapter } from "./commands/inspect-adapter.ts";
 import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
@@ -25,6 +26,7 @@ import { ENV_OPTIONS } from "./tables/env.ts";
 import { EVAL_OPTIONS } from "./tables/eval.ts";
 import { GENERATE_OPTIONS } from "./tables/generate.ts";
 import { INSPECT_OPTIONS } from "./tables/inspect.ts";
+import { INSPECT_ADAPTER_OPTIONS } from "./tables/inspect-adapter.ts";
 import { MERGE_OPTIONS } from "./tables/merge.ts";
 import { TRAIN_OPTIONS } from "./tables/train.ts";
 import { checkTaskSettings } from "./task-settings.ts";
@@ -143,6 +145,15 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     check: checkMergeSettings,
     run: runMerge,
   });
+  add(
+    "inspect-adapter",
+    "show what an adapter is, where it comes from and how much it changes; needs no GPU",
+    {
+      table: INSPECT_ADAPTER_OPTIONS,
+      words: "adapter_path",
+      run: runInspectAdapter,
+    },
+  );
   add("combine", "make one adapter of several, or one of a lower rank; needs no GPU and no model", {
     table: COMBINE_OPTIONS,
     words: "adapters",
@@ -185,7 +196,7 @@ async function readSettings<T extends OptionTable>(
     const config = await readConfig(command.opts().config, table);
     const settled = settle(command.name(), table, [
       config,
-      plainWords(command, words),
+      plainWords(command, table, words),
       givenFlags(command, table),
     ]);
     check?.(settled);
@@ -196,8 +207,10 @@ async function readSettings<T extends OptionTable>(
   }
 }
 
-function plainWords({ args }: Command, key: string | undefined): GivenValue[] {
-  return key === undefined || args.length === 0 ? [] : [{ key, name: key, value: args }];
+function plainWords({ args }: Command, table: OptionTable, key: string | undefined): GivenValue[] {
+  if (key === undefined || args.length === 0) return [];
+  const value = args.length === 1 && !table[key]?.several ? args[0] : args;
+  return [{ key, name: key, value }];
 }
 
 async function readConfig(path: string | undefined, table: OptionTable): Promise<GivenValue[]> {

@@ -1,4 +1,3 @@
-import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { DataReport, FindingKind } from "../../data/inspect/report.ts";
 import { type RowView, rowViewer } from "../../data/inspect/row-view.ts";
@@ -6,7 +5,7 @@ import type { Example } from "../../data/rows/examples.ts";
 import { encodeRows } from "../../data/tokenize/encode-rows.ts";
 import { openModelText } from "../../load/model-text.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
-import { fail, failAll } from "../../util/fail.ts";
+import { failAll } from "../../util/fail.ts";
 import type { RowFile } from "../data-files.ts";
 import { count } from "../format.ts";
 import { inspectPage } from "../inspect/page.ts";
@@ -16,6 +15,7 @@ import type { Settled } from "../settings.ts";
 import type { INSPECT_OPTIONS } from "../tables/inspect.ts";
 import { EXAMPLE_TABLES } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
+import { writePage } from "../write-page.ts";
 
 /**
  * `webgpu-lora inspect`: rows as the model reads them. No device and no weights are needed.
@@ -52,15 +52,6 @@ export async function runInspect(
     }
   }
   return report.findings.some(({ level }) => level === "error") ? 1 : 0;
-}
-
-async function writePage(path: string, page: string): Promise<void> {
-  try {
-    await writeFile(path, page);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    fail("html", `${path} cannot be written: ${why}`, "give the path of a file in a folder that is there");
-  }
 }
 
 function checkRows(numbers: readonly number[], { rows, path }: RowFile<Example>): void {
