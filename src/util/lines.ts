@@ -4,10 +4,14 @@
  */
 export function* splitLines(text: string): Generator<string> {
   let start = 0;
-  for (const { index, 0: end } of text.matchAll(/\r\n?|\n/g)) {
-    const next = index + end.length;
-    yield text.slice(start, next);
-    start = next;
+  let [feed, back] = [text.indexOf("\n"), text.indexOf("\r")];
+  while (feed >= 0 || back >= 0) {
+    const isBack = back >= 0 && (feed < 0 || back < feed);
+    const end = isBack && back + 1 !== feed ? back + 1 : feed + 1;
+    yield text.slice(start, end);
+    start = end;
+    if (isBack) back = text.indexOf("\r", end);
+    if (feed >= 0 && feed < end) feed = text.indexOf("\n", end);
   }
   if (start < text.length) yield text.slice(start);
 }

@@ -185,6 +185,48 @@ export const CASES: Readonly<Record<string, Case>> = {
     content: () => `{${listed(MILLION, (i) => `"${i}":0`)}}`,
     message: /train.jsonl:1: has keys "0", "1", .* and 999980 more, wanted/,
   },
+  "a row of five million lists": {
+    reader: "rows",
+    name: "train.jsonl",
+    content: () => `{"a":[${"[],".repeat(5 * MILLION)}0]}`,
+    message: /train.jsonl:1: has more than 1048576 lists and objects/,
+  },
+  "a row of thirty million numbers": {
+    reader: "rows",
+    name: "train.jsonl",
+    content: () => `{"a":[${"0,".repeat(30 * MILLION)}0]}`,
+    message: /train.jsonl:1: has more than 8388608 values/,
+  },
+  "a tokenizer of five million lists": {
+    reader: "json",
+    name: "tokenizer.json",
+    content: () => `[${"{},".repeat(5 * MILLION)}0]`,
+    message: /tokenizer.json: has more than 1048576 lists and objects/,
+  },
+  "thirty million commas": {
+    reader: "rows",
+    name: "train.csv",
+    content: () => ",".repeat(30 * MILLION),
+    message: /train.csv: has a row of more than 2097152 cells/,
+  },
+  "thirty million cells below two columns": {
+    reader: "rows",
+    name: "train.csv",
+    content: () => `a,b\n${",".repeat(30 * MILLION)}`,
+    message: /train.csv: has a row of more than 2097152 cells/,
+  },
+  "ten million rows of a letter in gzip": {
+    reader: "rows",
+    name: "train.jsonl.gz",
+    content: () => Buffer.concat(Array(10).fill(gzipSync('{"text":"a"}\n'.repeat(MILLION)))),
+    message: /train.jsonl.gz: becomes more than 100 times its size/,
+  },
+  "a hundred million blank lines in gzip": {
+    reader: "rows",
+    name: "train.jsonl.gz",
+    content: () => Buffer.concat(Array(10).fill(gzipSync(new Uint8Array(1e7).fill(10)))),
+    message: /train.jsonl.gz: becomes more than 100 times its size/,
+  },
   "a million layers": plan({ num_hidden_layers: MILLION }, /num_hidden_layers is 1000000, expected/),
   "a vocabulary of 1e12": plan({ vocab_size: 1e12 }, /vocab_size is 1000000000000, expected/),
   "a billion classes": plan(
@@ -215,16 +257,16 @@ export const CASES: Readonly<Record<string, Case>> = {
     { model: { ...GPT2_JSON.model, vocab: { ...GPT2_JSON.model.vocab, ["x".repeat(MILLION)]: 259 } } },
     /has a token of 1000000 characters; one may have 10000/,
   ),
-  "a template of a million texts": tokenizer(
+  "a template of 250 000 texts": tokenizer(
     {
       post_processor: {
         type: "TemplateProcessing",
-        single: Array(MILLION).fill({ Sequence: { id: "A", type_id: 0 } }),
+        single: Array(MILLION / 4).fill({ Sequence: { id: "A", type_id: 0 } }),
         pair: [],
         special_tokens: {},
       },
     },
-    /post_processor.single has 1000000 entries; it may have 1000/,
+    /post_processor.single has 250000 entries; it may have 1000/,
   ),
   "a million added tokens": {
     ...tokenizer(

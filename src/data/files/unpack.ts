@@ -6,10 +6,10 @@ export function isGzip(head: Uint8Array): boolean {
 }
 
 /** From here on what was packed is looked at for being a bomb: a few kilobytes of zeros may be gigabytes. */
-const TRUSTED_BYTES = 2 ** 27;
+const TRUSTED_BYTES = 2 ** 24;
 
 /** How many times smaller gzip makes rows: text about four times, the most monotonous tables some fifty times. */
-const MAX_RATIO = 200;
+const MAX_RATIO = 100;
 
 /**
  * What gzip has packed, piece by piece: however much it becomes, no more than some pieces is in memory.

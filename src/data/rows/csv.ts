@@ -149,7 +149,7 @@ class RecordJoiner {
     const start = this.#at;
     this.#at += raw.length;
     if (this.#begin === undefined && withoutEnd(line) === "") return undefined;
-    this.#cells ??= new CellJoiner(this.#delimiterOf(line));
+    this.#cells ??= new CellJoiner(this.#delimiterOf(line), this.#label);
     this.#begin ??= { line: this.#number, start };
     const begin = this.#begin;
     const cells = this.#cells.push(line);
@@ -168,18 +168,24 @@ class RecordJoiner {
   }
 }
 
+/** Cells of a row: pandas writes a table of a million columns, and nothing is learnt of one. */
+const MOST_CELLS = 2 ** 21;
+
 const QUOTED = 'a quotation mark that is text is doubled (""), and its cell stands in quotation marks';
 
 /** Puts rows together from lines. States and transitions are those of `Modules/_csv.c`, CPython 3.11, not strict. */
 class CellJoiner {
   readonly #delimiter: Delimiter;
+  readonly #label: string;
   #cells: string[] = [];
   #cell = "";
   #isQuoted = false;
   #size = 0;
 
-  constructor(delimiter: Delimiter) {
+  /** @param label the file, for messages */
+  constructor(delimiter: Delimiter, label: string) {
     this.#delimiter = delimiter;
+    this.#label = label;
   }
 
   /** Characters of the row that is under way, or that has just ended. */
@@ -206,6 +212,13 @@ class CellJoiner {
         const next = content.indexOf(this.#delimiter, at);
         this.#cells.push(this.#cell + content.slice(at, next < 0 ? undefined : next));
         this.#cell = "";
+        if (this.#cells.length > MOST_CELLS) {
+          fail(
+            this.#label,
+            `has a row of more than ${MOST_CELLS} cells`,
+            "give the columns that are learnt, and no others",
+          );
+        }
         at = next < 0 ? content.length + 1 : this.#open(content, next + 1);
       }
     }
@@ -233,7 +246,7 @@ function chooseDelimiter(line: string, label: string, usual: Delimiter): Delimit
   if (/^sep=.\s*$/i.test(line)) {
     fail(`${label}:1`, `is ${JSON.stringify(line.trim())}, a hint for Excel`, "take this line out");
   }
-  const count = (delimiter: Delimiter) => new CellJoiner(delimiter).push(line)?.length ?? 1;
+  const count = (delimiter: Delimiter) => new CellJoiner(delimiter, label).push(line)?.length ?? 1;
   if (count(usual) > 1) return usual;
   return DELIMITERS.find((delimiter) => count(delimiter) > 1) ?? usual;
 }

@@ -1,5 +1,5 @@
 import { duplicateKeys } from "../../io/json/duplicate-keys.ts";
-import { DEEPEST, nestsTooDeep } from "../../io/json/nesting.ts";
+import { shapeProblem } from "../../io/json/nesting.ts";
 import { fail } from "../../util/fail.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
 import { startOf } from "../../util/shown.ts";
@@ -138,7 +138,8 @@ export function failNoJson(first: string, label: string): never {
 export function parseRow(given: string): JsonObject | string {
   const text = given.replace(/[\r\n]+$/, "");
   if (/^[ \t\r\n]*$/.test(text)) return "is empty: there is a comma too many";
-  if (nestsTooDeep(text)) return `is nested deeper than ${DEEPEST} levels`;
+  const shape = shapeProblem(text);
+  if (shape !== undefined) return shape;
   let value: unknown;
   try {
     value = JSON.parse(text);

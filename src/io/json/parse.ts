@@ -2,7 +2,7 @@ import { fail, failAll, Problems } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { duplicateKeys } from "./duplicate-keys.ts";
 import { jsonErrorOffset } from "./json-error.ts";
-import { DEEPEST, nestsTooDeep } from "./nesting.ts";
+import { shapeProblem } from "./nesting.ts";
 import { endOfString } from "./scan.ts";
 
 /**
@@ -10,9 +10,8 @@ import { endOfString } from "./scan.ts";
  * @throws LoraError naming the source (`where`), and the line and column of the mistake
  */
 export function parseJson(text: string, where: string): unknown {
-  if (nestsTooDeep(text)) {
-    fail(where, `is nested deeper than ${DEEPEST} levels`, "no file of a model is");
-  }
+  const shape = shapeProblem(text);
+  if (shape !== undefined) fail(where, shape, "that is no file of a model: download it again");
   let value: unknown;
   try {
     value = JSON.parse(text);
