@@ -1,5 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Mixture } from "../data/feed/order.ts";
 import { ENDINGS, formatOf, openRows } from "../data/files/read-rows.ts";
 import { withColumns } from "../data/rows/columns.ts";
 import { collectPlacedRows, type RowReader } from "../data/rows/rows.ts";
@@ -34,6 +35,15 @@ export interface RowFile<R> {
   nameOf(place: number): string;
   /** What was left out, to be reported when the rows are used. */
   readonly notes?: readonly string[];
+  /** The files, where these are several, and how many of their rows are drawn. */
+  readonly sets?: DataSets;
+  /** Whether these are some rows of many, of which all may have to be left out. */
+  readonly isPart?: boolean;
+}
+
+/** Files whose rows are learnt from together, one behind another. */
+export interface DataSets extends Mixture {
+  readonly names: readonly string[];
 }
 
 /** Paths of training data: what to learn from, and what to judge by where there is any. */
@@ -86,7 +96,8 @@ export async function readTable<T extends object>(
 /** Rows that were left out and that are named. */
 const SKIPPED_SHOWN = 5;
 
-function describeSkipped({ length, shown }: Problems): string[] {
+/** What is told of rows that were left out. */
+export function describeSkipped({ length, shown }: Problems): string[] {
   if (length === 0) return [];
   const first = shown.slice(0, SKIPPED_SHOWN).map((problem) => `    ${printable(String(problem))}`);
   const more = length > first.length ? [`    and ${count(length - first.length)} more`] : [];
@@ -121,12 +132,12 @@ export function isTableOfCells(path: string): boolean {
   return format === "csv" || format === "tsv";
 }
 
-/** Reads the files of training data, all of them before it complains: one run shows everything that is to be mended. */
-export async function readBoth<R>(
-  { train, valid }: DataPaths,
+/** Reads files, all of them before it complains: one run shows everything that is to be mended. */
+export async function readAll<R>(
+  paths: readonly string[],
   read: (path: string) => Promise<RowFile<R>>,
-): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }> {
-  const results = await Promise.allSettled([read(train), valid === undefined ? undefined : read(valid)]);
+): Promise<RowFile<R>[]> {
+  const results = await Promise.allSettled(paths.map(read));
   const failures = results.flatMap((result) =>
     result.status === "rejected" ? [result.reason as unknown] : [],
   );
@@ -134,7 +145,15 @@ export async function readBoth<R>(
     failAll("data", failures);
   }
   if (failures.length > 0) throw failures[0];
-  const [first, second] = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+}
+
+/** The same of what is learnt from, and what is judged by. */
+export async function readBoth<R>(
+  { train, valid }: DataPaths,
+  read: (path: string) => Promise<RowFile<R>>,
+): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }> {
+  const [first, second] = await readAll(valid === undefined ? [train] : [train, valid], read);
   return { train: first as RowFile<R>, valid: second };
 }
 

@@ -106,6 +106,11 @@ export function flag(given: Common & { fallback: boolean }): Option<boolean> {
   });
 }
 
+/** A switch that something else decides where it is not given. */
+export function optionalFlag(given: Common): Option<boolean | undefined> {
+  return { ...flag({ ...given, fallback: false }), fallback: undefined };
+}
+
 /** A text that is not empty; without a fallback it must be given. */
 export function text(given: Common & { placeholder: string; fallback?: string }): Option<string> {
   return option({
@@ -135,8 +140,10 @@ export function choice<T extends string, F extends T | undefined>(
   });
 }
 
-/** Any number of texts. */
-export function texts(given: Common & { placeholder: string }): Option<readonly string[]> {
+/** Any number of texts, or at least one. */
+export function texts(
+  given: Common & { placeholder: string; required?: boolean },
+): Option<readonly string[]> {
   return option<readonly string[]>({
     ...given,
     fallback: [],
@@ -152,19 +159,31 @@ export function texts(given: Common & { placeholder: string }): Option<readonly 
 /** Any number of whole numbers of at least `min`, as words or separated by commas. */
 export function integers(given: Common & { min: number }): Option<readonly number[]> {
   const { min } = given;
+  const isGood = (x: number) => Number.isSafeInteger(x) && x >= min;
+  return listOfNumbers({ ...given, placeholder: "n", wanted: `whole numbers of at least ${min}` }, isGood);
+}
+
+/** Any number of numbers within bounds, in the same way. */
+export function numbers(given: Common & Bounds): Option<readonly number[]> {
+  const wanted = `numbers, each${inWords(given)}`;
+  return listOfNumbers({ ...given, placeholder: "number", wanted }, (x) => isWithin(x, given));
+}
+
+function listOfNumbers(
+  given: Common & { placeholder: string; wanted: string },
+  isGood: (x: number) => boolean,
+): Option<readonly number[]> {
   return option<readonly number[]>({
     ...given,
-    placeholder: "n",
     fallback: [],
     several: true,
-    wanted: `whole numbers of at least ${min}`,
     read(value) {
       const words = (Array.isArray(value) ? value : [value]).flatMap((word) =>
         typeof word === "string" ? splitNames(word) : [word],
       );
-      const numbers = words.map(readNumber);
-      const isGood = (x: number | undefined): x is number => Number.isSafeInteger(x) && Number(x) >= min;
-      return numbers.length > 0 && numbers.every(isGood) ? numbers : undefined;
+      const read = words.map(readNumber);
+      const areGood = read.every((x): x is number => x !== undefined && isGood(x));
+      return read.length > 0 && areGood ? read : undefined;
     },
   });
 }

@@ -1,12 +1,18 @@
+import { basename } from "node:path";
+import { type ItemSource, listSource } from "../data/feed/item-source.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
-import type { ReadSettings, RowFile } from "./data-files.ts";
-import { describePacking } from "./format.ts";
+import { fail } from "../util/fail.ts";
+import type { RowFile } from "./data-files.ts";
+import { describeSets, sampleOf, setsOfItems } from "./data-sets.ts";
+import { count, describePacking } from "./format.ts";
+import { isRowStream, type RowStream } from "./row-stream.ts";
 import type { DataSettings } from "./sequences.ts";
+import type { Parts, TestData, TrainingData } from "./tables-of-rows.ts";
 
 /** How a model does on some rows, as numbers and as text. */
 export interface TaskEvaluation {
@@ -41,22 +47,19 @@ export interface TaskRows {
   bind(model: LoadedModel, settings: DataSettings, note: (line: string) => void): Promise<BoundRows>;
 }
 
-/** Settings that say what a model is judged by, and how it is read. */
-export interface TestData extends ReadSettings {
-  readonly data: string;
-}
-
-/** Settings that say what a model learns from. */
-export interface TrainingData extends TestData {
-  readonly eval_data: string | undefined;
-  /** Share of the rows that is held out to judge by. */
-  readonly valid_split: number;
-}
-
 /** What a task is on the command line. */
 export interface TaskCommand {
-  readTraining(data: TrainingData): Promise<{ train: TaskRows; valid: TaskRows | undefined }>;
+  readTraining(data: TrainingData): Promise<Parts<TaskRows>>;
   readTest(data: TestData): Promise<TaskRows>;
+}
+
+/** Items that are made when they are needed. */
+export interface StreamedItems<I> extends Pick<ItemSource<I>, "get" | "splitsRows"> {
+  readonly chatTemplate?: string;
+  /** Tokens that an item has at most; absent where it has none. */
+  readonly maxLength?: number;
+  /** Called when no more is needed. */
+  end(): void;
 }
 
 /** Items, and what became of the rows they were made of. */
@@ -74,7 +77,7 @@ export interface Prepared<I> {
 /** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
 export interface TaskParts<T extends Task, R, I> {
   task: T;
-  readTraining(data: TrainingData): Promise<{ train: RowFile<R>; valid: RowFile<R> | undefined }>;
+  readTraining(data: TrainingData): Promise<Parts<RowFile<R> | RowStream<R>, RowFile<R>>>;
   readTest(data: TestData): Promise<RowFile<R>>;
   labels?: (rows: readonly R[]) => readonly string[];
   /** Rows → items of the objective; reports what became of them. */
@@ -84,6 +87,13 @@ export interface TaskParts<T extends Task, R, I> {
     settings: DataSettings,
     note: (line: string) => void,
   ): Promise<Prepared<I>> | Prepared<I>;
+  /** The same of rows that are read when they are needed; `prepare` does it part by part unless given. */
+  stream?(
+    model: LoadedModel<T>,
+    rows: RowStream<R>,
+    settings: DataSettings,
+    note: (line: string) => void,
+  ): Promise<StreamedItems<I>>;
   objective(model: LoadedModel<T>): Objective<I>;
   evaluate(
     model: LoadedModel<T>,
@@ -94,22 +104,28 @@ export interface TaskParts<T extends Task, R, I> {
 
 /** Joins the parts, so that what an item is stays inside. */
 export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): TaskCommand {
+  const modelOf = (loaded: LoadedModel) => {
+    requireTask(loaded, parts.task);
+    return loaded as unknown as LoadedModel<T> & ModelOf[T];
+  };
   const rowsOf = (file: RowFile<R>): TaskRows => ({
     path: file.path,
     labels: parts.labels?.(file.rows),
     async bind(loaded, settings, note) {
-      requireTask(loaded, parts.task);
-      const model = loaded as unknown as LoadedModel<T> & ModelOf[T];
+      const model = modelOf(loaded);
       const prepared = await parts.prepare(model, file, settings, note);
       file.notes?.forEach(note);
       const { items, places, report = {}, chatTemplate, maxLength, keys = new Set() } = prepared;
       const nameRow = (item: number) => file.nameOf(places[item] as number);
+      const objective = parts.objective(model);
+      const sets = file.sets && setsOfItems(file.sets, places);
+      if (sets) describeSets(sets, items.entries(), objective).forEach(note);
       return {
         report,
         keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>
-          trainObjective(parts.objective(model), parameters, items, {
+          trainObjective(objective, parameters, sets?.weights ? listSource(items, sets, nameRow) : items, {
             ...options,
             ...(maxLength !== undefined && { maxLength }),
             nameRow,
@@ -119,11 +135,77 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       };
     },
   });
+  const rowsOfStream = (stream: RowStream<R>): TaskRows => ({
+    path: stream.path,
+    labels: stream.labels,
+    async bind(loaded, settings, note) {
+      const model = modelOf(loaded);
+      const streamed = await (parts.stream?.(model, stream, settings, note) ??
+        streamByParts(parts, model, stream, settings, note));
+      const { chatTemplate, maxLength, end, ...items } = streamed;
+      const objective = parts.objective(model);
+      const nameOf = (place: number) => stream.nameOf(place);
+      const source: ItemSource<I> = { ...items, mixture: stream.sets, nameOf };
+      if (stream.sets.names.length > 1) {
+        const sample = await source.get(sampleOf(stream.sets));
+        const entries = sample.map(({ item, place }) => [place, item] as const);
+        describeSets(stream.sets, entries, objective).forEach(note);
+      }
+      return {
+        report: {},
+        keys: new Set(),
+        ...(chatTemplate !== undefined && { chatTemplate }),
+        async *train(parameters, options) {
+          try {
+            yield* trainObjective(objective, parameters, source, {
+              ...options,
+              ...(maxLength !== undefined && { maxLength }),
+              onPacking: (packed) => note(`the first ones: ${describePacking(packed)}`),
+            });
+          } finally {
+            end();
+          }
+        },
+        evaluate: () => fail("data", `${stream.path} is too large to be judged by`, "give --no-streaming"),
+      };
+    },
+  });
   return {
     async readTraining(data) {
       const { train, valid } = await parts.readTraining(data);
-      return { train: rowsOf(train), valid: valid && rowsOf(valid) };
+      return {
+        train: isRowStream(train) ? rowsOfStream(train) : rowsOf(train),
+        valid: valid && rowsOf(valid),
+      };
     },
     readTest: async (data) => rowsOf(await parts.readTest(data)),
+  };
+}
+
+/** Makes items of some rows at a time as of a file that has no others. */
+async function streamByParts<T extends Task, R, I>(
+  { prepare }: TaskParts<T, R, I>,
+  model: LoadedModel<T>,
+  stream: RowStream<R>,
+  settings: DataSettings,
+  note: (line: string) => void,
+): Promise<StreamedItems<I>> {
+  const { path, isPlainText } = stream;
+  const rows = stream.sets.lengths.reduce((sum, length) => sum + length, 0);
+  const prepared = async (places: readonly number[]) => {
+    const read = await stream.read(places);
+    const placeOf = (at: number) => read[at]?.place ?? 0;
+    const nameOf = (at: number) => stream.nameOf(placeOf(at));
+    const file = { path, rows: read.map(({ row }) => row), isPlainText, isPart: true, nameOf };
+    if (read.length === 0) return { items: [] };
+    const { items, places: own, maxLength } = await prepare(model, file, settings, () => {});
+    return { maxLength, items: items.map((item, i) => ({ item, place: placeOf(own[i] as number) })) };
+  };
+  note(`${basename(path)}: ${count(rows)} rows, read as they are needed`);
+  const { maxLength } = await prepared(sampleOf(stream.sets)); // what is wrong with all of them is told at once
+  return {
+    get: async (places) => (await prepared(places)).items,
+    ...(maxLength !== undefined && { maxLength }),
+    end: () => stream.notes().forEach(note),
   };
 }

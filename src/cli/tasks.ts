@@ -12,7 +12,6 @@ import {
   TAGGED_WORDS_READER,
   TEXT_READER,
 } from "../data/rows/labelled.ts";
-import type { RowReader } from "../data/rows/rows.ts";
 import {
   encodeLabelledTexts,
   encodeTaggedWords,
@@ -37,24 +36,17 @@ import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
 import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
 import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
-import {
-  findTables,
-  findTestTable,
-  isTableOfCells,
-  type ReadSettings,
-  type RowFile,
-  readBoth,
-  readTable,
-  splitRows,
-} from "./data-files.ts";
+import { type RowFile, readBoth } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
-import { type Prepared, type TaskCommand, type TestData, type TrainingData, taskCommand } from "./task.ts";
+import { streamSequences } from "./streamed-sequences.ts";
+import { tables } from "./tables-of-rows.ts";
+import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
 
 /** How rows of language modelling are read. */
-export const EXAMPLE_TABLES = tables(exampleReader);
+export const EXAMPLE_TABLES = tables({ reader: exampleReader });
 
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
@@ -66,6 +58,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
       const { sequences: items, report, ...more } = read(file);
       return { items, report: { report }, ...more };
     },
+    stream: streamSequences,
     objective: languageModelling,
     async evaluate(model, items, options) {
       const evaluation = await evaluate(model, items, options);
@@ -75,10 +68,13 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sequence-classification": taskCommand({
     task: "sequence-classification",
-    ...tables(labelledTextReader),
-    labels: (rows) => labelNames(rows.map(({ label }) => label)),
-    prepare(model, { path, rows }, settings, note) {
-      const { kept, encoder, known } = openTexts(model, path, rows, settings, note);
+    ...tables({
+      reader: labelledTextReader,
+      labels: (rows) => labelNames(rows.map(({ label }) => label)),
+    }),
+    prepare(model, file, settings, note) {
+      const { path, rows } = file;
+      const { kept, encoder, known } = openTexts(model, file, rows, settings, note);
       checkLabels(
         kept.map(({ label }) => label),
         model.labels,
@@ -93,11 +89,15 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "token-classification": taskCommand({
     task: "token-classification",
-    ...tables(() => TAGGED_WORDS_READER, "a cell holds no list, and tokens and tags are lists: write .jsonl"),
-    labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
-    prepare(model, { path, rows }, settings, note) {
-      const tagged = rows.map((row) => ({ ...row, text: row.words.join(" ") }));
-      const { kept, encoder, known } = openTexts(model, path, tagged, settings, note);
+    ...tables({
+      reader: () => TAGGED_WORDS_READER,
+      noCells: "a cell holds no list, and tokens and tags are lists: write .jsonl",
+      labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
+    }),
+    prepare(model, file, settings, note) {
+      const { path } = file;
+      const tagged = file.rows.map((row) => ({ ...row, text: row.words.join(" ") }));
+      const { kept, encoder, known } = openTexts(model, file, tagged, settings, note);
       checkLabels(
         kept.flatMap(({ tags }) => tags),
         model.labels,
@@ -112,11 +112,12 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "masked-lm": taskCommand({
     task: "masked-lm",
-    ...tables(() => TEXT_READER),
-    prepare(model, { path, rows, isPlainText }, settings, note) {
+    ...tables({ reader: () => TEXT_READER }),
+    prepare(model, file, settings, note) {
+      const { path, rows, isPlainText } = file;
       if (isPlainText)
         fail(path, "is plain text, which masked-lm does not cut into windows", PLAIN_TEXT_HELP);
-      const { kept, encoder, known } = openTexts(model, path, rows, settings, note);
+      const { kept, encoder, known } = openTexts(model, file, rows, settings, note);
       return known(kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })));
     },
     objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
@@ -128,11 +129,12 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sentence-embedding": taskCommand({
     task: "sentence-embedding",
-    ...tables(() => PAIRED_TEXTS_READER),
-    prepare(model, { path, rows }, settings, note) {
-      const pairs = rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
-      const { kept, encoder, known } = openTexts(model, path, pairs, settings, note);
-      if (kept.length < 2)
+    ...tables({ reader: () => PAIRED_TEXTS_READER }),
+    prepare(model, file, settings, note) {
+      const { path, isPart } = file;
+      const pairs = file.rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
+      const { kept, encoder, known } = openTexts(model, file, pairs, settings, note);
+      if (kept.length < 2 && !isPart)
         fail(path, "has one pair only", "others are needed to tell it from: give two or more");
       const items = kept.map(({ anchor, positive }) => ({
         first: encoder.encode(anchor),
@@ -147,8 +149,10 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "image-classification": taskCommand({
     task: "image-classification",
-    readTraining: async ({ data, eval_data }) =>
-      readBoth(await findImageFolders(data, eval_data), readImages),
+    async readTraining({ data: [data = "", ...others], eval_data }) {
+      if (others.length > 0) fail("data", "images come from one folder", "put all of them into it");
+      return readBoth(await findImageFolders(data, eval_data), readImages);
+    },
     readTest: async ({ data }) => readImages(await findTestImages(data)),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
     async prepare(model, { path, rows }, _, note) {
@@ -168,28 +172,6 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
 const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}';
 
-/** How tasks on tables read their files; `noCells` says why it cannot be a table of cells, where it cannot. */
-function tables<R extends object>(reader: () => RowReader<R>, noCells?: string) {
-  const reads =
-    (settings: ReadSettings) =>
-    async (path: string): Promise<RowFile<R>> => {
-      if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
-      return readTable(path, reader(), settings);
-    };
-  return {
-    async readTraining(settings: TrainingData) {
-      const { data, eval_data, valid_split } = settings;
-      const paths = await findTables(data, eval_data);
-      if (valid_split === 0) return readBoth(paths, reads(settings));
-      const { valid } = paths;
-      if (valid !== undefined) fail("valid_split", `${valid} is there to judge by`, "leave one of them out");
-      const [train, held] = splitRows(await reads(settings)(paths.train), valid_split);
-      return { train, valid: held };
-    },
-    readTest: async (settings: TestData) => reads(settings)(await findTestTable(settings.data)),
-  };
-}
-
 async function readImages(path: string): Promise<RowFile<ImageFile>> {
   const { images, notes } = await listImages(path);
   return { path, rows: images, notes, nameOf: (place) => images[place]?.path ?? path };
@@ -204,7 +186,7 @@ interface TextRow {
 /** The rows that can be used, what encodes them and what checks that the model knows all tokens of the items. */
 function openTexts<R extends TextRow>(
   model: LoadedModel<Exclude<Task, "image-classification">>,
-  path: string,
+  { path, isPart, nameOf }: RowFile<object>,
   rows: readonly R[],
   settings: DataSettings,
   note: (line: string) => void,
@@ -215,7 +197,7 @@ function openTexts<R extends TextRow>(
   if (truncation.startsWith("keep"))
     fail("truncation", `${truncation} is for causal-lm`, "truncate, or drop");
   const filled = rows.filter(({ text }) => text.trim() !== "");
-  if (filled.length === 0) fail(path, "no row has a text", "give each row some words");
+  if (filled.length === 0 && !isPart) fail(path, "no row has a text", "give each row some words");
   const lengthOf = ({ text, textPair }: TextRow) =>
     (textPair === undefined
       ? tokenizer.encodeStart(text, maxLength + 1)
@@ -223,13 +205,14 @@ function openTexts<R extends TextRow>(
     ).length;
   const short = filled.filter((row) => lengthOf(row) <= maxLength);
   const kept = settings.truncation === "drop" ? short : filled;
-  if (kept.length === 0) fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
+  if (kept.length === 0 && !isPart)
+    fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
   for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
   const known = <I extends TextItem>(items: I[]): Prepared<I> => {
     const placeOf = new Map(rows.map((row, i) => [row, i]));
     const places = kept.map((row) => placeOf.get(row) as number);
     const check = new RowCheck({ tokenizer, rows: model.config.vocabSize });
-    for (const [i, item] of items.entries()) check.add((places[i] as number) + 1, idsOf(item));
+    for (const [i, item] of items.entries()) check.add(nameOf(places[i] as number), idsOf(item));
     check.finish(path);
     return { items, places, maxLength };
   };

@@ -26,7 +26,7 @@ export async function runInspect(
   terminal: Terminal,
 ): Promise<number> {
   const note = (line: string) => terminal.note(line);
-  const { train, valid } = await EXAMPLE_TABLES.readTraining(settings);
+  const { train, valid } = await EXAMPLE_TABLES.readTables(settings);
   checkRows(settings.row, train);
   train.notes?.forEach(note);
   const onWarning = (warning: string) => note(`warning: ${warning}`);

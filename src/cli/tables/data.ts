@@ -1,6 +1,7 @@
+import { STOPPING_STRATEGIES } from "../../data/feed/order.ts";
 import { TOKENIZE_DEFAULTS } from "../../data/tokenize/tokenize-options.ts";
 import { TRUNCATIONS } from "../../data/tokenize/truncation.ts";
-import { choice, flag, integer, number, textsByName } from "../options.ts";
+import { choice, flag, integer, number, numbers, texts, textsByName } from "../options.ts";
 import { CHAT_TEMPLATE } from "./model.ts";
 
 /** How rows are read, and what becomes of them. */
@@ -39,6 +40,25 @@ export const DATA_OPTIONS = {
     help: "of what the assistant writes learn the last message only",
   }),
   chat_template: CHAT_TEMPLATE,
+};
+
+/** What is learnt from. */
+export const TRAINING_DATA = {
+  data: texts({
+    placeholder: "path",
+    required: true,
+    help: "a file (.jsonl, .json, .csv, .tsv, .parquet or .txt, also with .gz), or a folder with train.jsonl or the like and, if wanted, valid.jsonl; several are learnt from together; for images a folder for each class",
+  }),
+  data_weights: numbers({
+    min: 0,
+    help: "how many rows of each --data are drawn, in proportion; by default all rows of all of them",
+    aliases: ["interleave_probs", "probabilities"],
+  }),
+  stopping_strategy: choice({
+    choices: STOPPING_STRATEGIES,
+    fallback: "first_exhausted",
+    help: "with data_weights, whether an epoch ends when the first of the data sets has been drawn, or when all have",
+  }),
 };
 
 /** Rows that are held out. */

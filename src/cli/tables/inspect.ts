@@ -1,14 +1,11 @@
-import { flag, integers, optionalText, text } from "../options.ts";
-import { DATA_OPTIONS, VALID_SPLIT } from "./data.ts";
+import { flag, integers, optionalText } from "../options.ts";
+import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { MODEL_OPTIONS } from "./model.ts";
 
 /** `webgpu-lora inspect`. */
 export const INSPECT_OPTIONS = {
   ...MODEL_OPTIONS,
-  data: text({
-    placeholder: "path",
-    help: "what train is to be given: a file, or a folder with train.jsonl and, if wanted, valid.jsonl",
-  }),
+  ...TRAINING_DATA,
   eval_data: optionalText({
     placeholder: "file",
     help: "a file whose rows should not be in the data, instead of the folder's valid.jsonl",

@@ -10,28 +10,30 @@ import {
   integers,
   number,
   numbersByName,
+  optionalFlag,
   optionalText,
   targets,
   text,
   texts,
 } from "../options.ts";
-import { DATA_OPTIONS, VALID_SPLIT } from "./data.ts";
+import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, SEED, TASK } from "./model.ts";
 
 /** `webgpu-lora train`. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
   task: TASK,
-  data: text({
-    placeholder: "path",
-    help: "a file (.jsonl, .json, .csv, .tsv, .parquet or .txt, also with .gz), or a folder with train.jsonl or the like and, if wanted, valid.jsonl; for images a folder for each class",
-  }),
+  ...TRAINING_DATA,
   labels: LABELS,
   eval_data: optionalText({
     placeholder: "file",
     help: "a file to evaluate on, instead of the folder's valid.jsonl",
   }),
   valid_split: VALID_SPLIT,
+  streaming: optionalFlag({
+    help: "read rows when they are needed, with flat memory; by default those of files beyond 16 MiB",
+    aliases: ["dataset_streaming"],
+  }),
   output_dir: text({
     placeholder: "folder",
     fallback: "adapters",

@@ -105,7 +105,7 @@ function tokenize<Item>(
     if (problem) refused.push(new LoraError(problem.kind, `row ${place + 1}`, problem));
     if (fate !== "kept") continue;
     check.add(
-      place + 1,
+      `row ${place + 1}`,
       answers.flatMap(({ row: { inputIds } }) => inputIds),
     );
     items.push(itemOf(encoded));

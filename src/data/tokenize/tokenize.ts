@@ -42,7 +42,7 @@ export function tokenizeExamples(
     countRow(report, row);
     const { place, fate, inputIds, labels, problem } = row;
     if (problem) refused.push(new LoraError(problem.kind, `row ${place + 1}`, problem));
-    if (fate === "kept" || fate === "no labels") check.add(place + 1, inputIds);
+    if (fate === "kept" || fate === "no labels") check.add(`row ${place + 1}`, inputIds);
     if (fate !== "kept") continue;
     sequences.push({ inputIds, labels });
     places.push(place);

@@ -36,10 +36,10 @@ export class RowCheck {
     this.#vocabulary = vocabulary;
   }
 
-  /** @param row number of the row, from 1 */
-  add(row: number, ids: Iterable<number>): void {
+  /** @param row what messages call it */
+  add(row: string, ids: Iterable<number>): void {
     const problem = alienToken(ids, this.#vocabulary);
-    if (problem !== undefined) this.#problems.push(`row ${row} ${problem}`);
+    if (problem !== undefined) this.#problems.push(`${row} ${problem}`);
   }
 
   /** @throws LoraError that names the rows */

@@ -1,0 +1,100 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { type Finished, useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const NAMES = ["Tom", "Anna", "Ben", "Clara", "Ivan"];
+const rowOf = (i: number) => ({ text: `${NAMES[i % 5]} found ${i} pink candles in the barn.` });
+const ROWS = Array.from({ length: 21 }, (_, i) => rowOf(i));
+
+const train = (data: readonly string[], words: readonly string[] = []) =>
+  cli.run([
+    ...["train", "--model", BUNDLED_MODEL, "--lora-r", "2", "--batch-size", "2", "--logging-steps", "1"],
+    ...["--save-steps", "0", "--seed", "3", "--output-dir", cli.path("out"), "--max-length", "16"],
+    ...data.flatMap((path) => ["--data", path]),
+    ...words,
+  ]);
+
+/** The losses of a run, and what it has learnt. */
+function learnt({ code, stdout, stderr }: Finished) {
+  expect(code, stderr).toBe(0);
+  const losses = stdout.match(/(?<=Train loss )\d+\.\d+/g);
+  return { losses, bytes: readFileSync(cli.path("out/adapter_model.safetensors")) };
+}
+
+test("rows that are read as they are needed give the bytes of rows in memory", async () => {
+  const data = cli.write("rows.jsonl", ROWS);
+  writeFileSync(cli.path("rows.jsonl.gz"), gzipSync(readFileSync(data)));
+  const memory = learnt(await train([data]));
+  expect(memory.losses).toHaveLength(11);
+  const run = await train([data], ["--streaming"]);
+  expect(run.stdout).toContain("rows.jsonl: 21 rows, read as they are needed\n");
+  expect(learnt(run)).toEqual(memory);
+  expect(learnt(await train([cli.path("rows.jsonl.gz")], ["--streaming"]))).toEqual(memory);
+  const split = ["--valid-split", "0.2", "--max-steps", "2"];
+  const [held, streamed] = [await train([data], split), await train([data], [...split, "--streaming"])];
+  expect(learnt(streamed)).toEqual(learnt(held));
+  const judged = ({ stdout }: Finished) => stdout.match(/Val loss \d+\.\d+/g);
+  expect(judged(streamed)).toHaveLength(2);
+  expect(judged(streamed)).toEqual(judged(held));
+});
+
+test("a bad row stops the run where it is met, or is left out and told at the end", async () => {
+  const bad = cli.write(
+    "bad.jsonl",
+    Array.from({ length: 1000 }, (_, i) => rowOf(i)),
+  );
+  const lines = readFileSync(bad, "utf8").trimEnd().split("\n");
+  lines[800] = '{"txet": "half a row"}';
+  writeFileSync(bad, lines.join("\n"));
+  const stopped = await train([bad], ["--streaming", "--batch-size", "128"]);
+  expect(stopped.code).toBe(1);
+  expect(stopped.stderr).toMatch(/bad\.jsonl:801: has keys "txet", wanted "text"/);
+  const words = ["--streaming", "--batch-size", "128", "--on-bad-row", "skip"];
+  const skipped = await train([bad], words);
+  expect(skipped.code, skipped.stderr).toBe(0);
+  expect(skipped.stdout).toMatch(/1 bad row left out:\n {4}\S*bad\.jsonl:801: has keys/);
+});
+
+test("several data sets are learnt from together, in memory and as they are needed", async () => {
+  const [first, second] = [cli.write("a.jsonl", ROWS.slice(0, 6)), cli.write("b.jsonl", ROWS.slice(6))];
+  const whole = learnt(await train([cli.write("rows.jsonl", ROWS)]));
+  const both = await train([first, second]);
+  expect(both.stdout).toMatch(/a\.jsonl: 6 rows, \d+\.\d % of the tokens\n {2}b\.jsonl: 15 rows, /);
+  expect(learnt(both)).toEqual(whole);
+  expect(learnt(await train([first, second], ["--streaming"]))).toEqual(whole);
+  const weights = ["--data-weights", "1,1"];
+  const weighed = await train([first, second], weights);
+  expect(weighed.stdout).toMatch(/b\.jsonl: 15 rows, 6 drawn in an epoch, 52\.\d % of the tokens/);
+  expect(learnt(weighed).losses).toHaveLength(6);
+  expect(learnt(await train([first, second], [...weights, "--streaming"]))).toEqual(learnt(weighed));
+  const all = await train(
+    [first, second],
+    [...weights, "--stopping-strategy", "all_exhausted", "--max-steps", "1"],
+  );
+  expect(all.stdout).toMatch(/a\.jsonl: 6 rows, 15 drawn in an epoch/);
+});
+
+test.each([
+  [["--data-weights", "1"], /data_weights: there are 1 weights for 2 data sets/],
+  [["--data-weights", "0,0"], /data_weights: all are 0/],
+  [["--data-weights", "1,-1"], /--data-weights is .*, wanted numbers, each/],
+])("weights %j are refused", async (words, why) => {
+  const [first, second] = [cli.write("a.jsonl", ROWS.slice(0, 6)), cli.write("b.jsonl", ROWS.slice(6))];
+  expect((await train([first, second], words)).stderr).toMatch(why);
+});
+
+test("other tasks, packing and plain text are read as they are needed, too", async () => {
+  const data = cli.write("rows.jsonl", ROWS);
+  const packed = await train([data], ["--streaming", "--packing", "--max-length", "64"]);
+  expect(packed.code, packed.stderr).toBe(0);
+  expect(packed.stdout).toMatch(/the first ones: packed 21 rows into \d sequences of max_length 64/);
+  writeFileSync(cli.path("book.txt"), ROWS.map(({ text }) => text).join("\n"));
+  const book = await train([cli.path("book.txt")], ["--streaming", "--max-length", "32"]);
+  expect(book.code, book.stderr).toBe(0);
+  expect(book.stdout).toContain("book.txt: 1 parts of a plain text, read as they are needed");
+  const empty = cli.write("empty.jsonl", []);
+  expect((await train([empty], ["--streaming"])).stderr).toMatch(/empty\.jsonl: has no rows/);
+});
