@@ -19,7 +19,7 @@ const OLDEST_MS = 30_000;
  * to a buffer that the host can read, between two steps, and the host takes that while the device computes the next one.
  */
 export class Mirror {
-  /** Finished steps of the run. */
+  /** Steps of the run that were recorded. */
   step = 0;
   /** The newest copy that has arrived. */
   newest: Snapshot | undefined;
@@ -36,20 +36,25 @@ export class Mirror {
   }
 
   /**
-   * Begins to mirror parameters that no step has changed yet. Where there is no memory for the copy, they are read by
+   * Begins to mirror parameters, before a run's first step or where one goes on. Where there is no memory for the copy, they are read by
    * {@link read} alone.
    * @param flat `[n]` f32
+   * @param step how many steps they have been through
    */
-  static async open(flat: Tensor): Promise<Mirror> {
+  static async open(flat: Tensor, step = 0): Promise<Mirror> {
     const mirror = new Mirror(flat, await createStaging(flat));
-    mirror.finish(0);
+    mirror.finish(step);
     return mirror;
   }
 
-  /** Notes that a step has finished. Copies the parameters if it is time to; nobody waits for that. */
-  finish(step: number): void {
+  /**
+   * Notes that a step was recorded, all but what the next one changes. Copies the parameters if it is time to; nobody waits
+   * for that.
+   * @param isGood whether the step turned out well: the copy is dropped where it did not. It must not reject
+   */
+  finish(step: number, isGood: Promise<boolean> = Promise.resolve(true)): void {
     this.step = step;
-    if (this.#staging && !this.#arrival && this.#isDue()) this.#arrival = this.#copy(this.#staging);
+    if (this.#staging && !this.#arrival && this.#isDue()) this.#arrival = this.#copy(this.#staging, isGood);
   }
 
   #isDue(): boolean {
@@ -89,7 +94,7 @@ export class Mirror {
     this.#staging?.destroy();
   }
 
-  async #copy(staging: GPUBuffer): Promise<void> {
+  async #copy(staging: GPUBuffer, isGood: Promise<boolean>): Promise<void> {
     const { step } = this;
     const { device, storage, byteOffset, byteLength } = this.#flat;
     const started = performance.now();
@@ -104,9 +109,9 @@ export class Mirror {
       const arrived = performance.now();
       const values = new Float32Array(staging.getMappedRange().slice(0));
       staging.unmap();
-      if (step >= (this.newest?.step ?? 0)) this.newest = { step, values };
       const at = performance.now();
       this.#last = { at, took: recording + at - arrived };
+      if ((await isGood) && step >= (this.newest?.step ?? 0)) this.newest = { step, values };
     } catch {
       // The device is lost or closed, which whoever uses it is told: the copy before stays.
     } finally {

@@ -13,8 +13,8 @@ import { DAMAGED } from "./sample.ts";
 export interface FaultyStep<B extends Counted> {
   readonly objective: Forward<B>;
   readonly parameters: Parameters;
-  /** As the step left them. */
-  readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  /** Computes them again: a step behind it may have written over them. */
+  gradients(): ReadonlyMap<Tensor, Tensor>;
   readonly batches: readonly B[];
   /** What the rows of each batch are called. */
   readonly rows: readonly (readonly string[])[];
@@ -86,9 +86,10 @@ async function firstBadGradient<B extends Counted>({
   gradients,
 }: FaultyStep<B>): Promise<string> {
   const { entries } = parameters;
-  const read = await readAndRelease(objective.device, () =>
-    entries.map(({ tensor }) => gradients.get(tensor) as Tensor),
-  );
+  const read = await readAndRelease(objective.device, () => {
+    const computed = gradients();
+    return entries.map(({ tensor }) => computed.get(tensor) as Tensor);
+  });
   const last = read.findLastIndex((bytes) => nonFinite(new Uint8Array(bytes), "f32") !== undefined);
   if (last < 0) return "the gradients are too, but their norm is beyond the largest number";
   return `the first gradient that is NaN or infinite is that of ${entries[last]?.name}`;

@@ -3,13 +3,13 @@ import type { ItemSource } from "../data/feed/item-source.ts";
 import { PACKING_STRATEGIES } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
-import { readAndRelease } from "../gpu/tensor.ts";
+import type { Device } from "../gpu/device.ts";
 import type { LanguageModel } from "../models/model.ts";
-import { Mirror } from "../nn/mirror.ts";
+import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { Ahead } from "../util/ahead.ts";
-import { fail, LoraError } from "../util/fail.ts";
+import { LoraError } from "../util/fail.ts";
 import {
   type Bounds,
   callback,
@@ -21,20 +21,22 @@ import {
   inWords,
   isWithin,
   number,
+  objectOf,
   oneOf,
   type Rules,
   withDefaults,
 } from "../util/options.ts";
 import { type BatchFeed, openBatches } from "./batch-feed.ts";
-import { findFault } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
 import type { PackingOptions } from "./packed.ts";
-import { accumulateGradients } from "./pass.ts";
 import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
 import { Skips } from "./skips.ts";
+import { TrainState } from "./state.ts";
+import { type StepBatches, stepBatches } from "./step-batches.ts";
+import { type Finished, type StepPlan, Underway } from "./underway.ts";
 
 /** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
 export interface TrainerOptions extends AdamWOptions, PackingOptions {
@@ -60,6 +62,14 @@ export interface TrainerOptions extends AdamWOptions, PackingOptions {
   shuffle?: boolean;
   /** Draws rows of like lengths into a batch, so that little is padded; false unless given. */
   groupByLength?: boolean;
+  /** Ends the run where it is aborted, after the steps that are under way. */
+  signal?: AbortSignal;
+  /**
+   * Says after which steps, from 1, the parameters are looked at: to save them, or to evaluate. The run waits for what is
+   * under way there and nowhere else, so that the next step is recorded while the device computes. Without it the parameters
+   * are those of the step whose metrics came last, always.
+   */
+  settleAfter?: (step: number) => boolean;
 }
 
 /** What one optimiser step did. */
@@ -94,7 +104,7 @@ export interface StepMetrics {
 
 /** Options that have a value where none is given. */
 type Defaults = Required<Omit<TrainerOptions, Absent>>;
-type Absent = "maxSteps" | "nameRow" | "maxLength" | "onPacking";
+type Absent = "maxSteps" | "nameRow" | "maxLength" | "onPacking" | "signal" | "settleAfter";
 type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
 
 /** What holds where nothing is said, here and on the command line. */
@@ -138,6 +148,8 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   seed: integer({ min: 0 }),
   shuffle: flag(),
   groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
+  signal: objectOf("an AbortSignal", (signal) => "aborted" in signal),
+  settleAfter: callback(),
   packing: either(flag("sample_packing"), oneOf(PACKING_STRATEGIES), "packing_strategy", "packingStrategy"),
   maxLength: TOKENIZE_RULES.maxLength,
   onPacking: callback(),
@@ -195,54 +207,54 @@ async function* trainFeed<B extends Counted>(
   feed: BatchFeed<B>,
   options: RunSettings,
 ): AsyncGenerator<StepMetrics> {
+  const { signal, settleAfter = () => true } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
-  const optimizer = new AdamW(parameters, options);
-  const mirror = await Mirror.open(parameters.flat);
-  parameters.mirror = mirror;
-  const batches = new Ahead(stepBatches(feed, options));
+  const state = new TrainState(parameters, new AdamW(parameters, options));
+  const underway = await Underway.open<B>(objective, state, { ...options, totalSteps });
+  const batches = new Ahead(stepBatches(feed, options, state.place));
+  const undone: StepPlan<B>[] = [];
   const skips = new Skips(objective);
-  let trainedTerms = 0;
+  let recorded = state.step;
   try {
-    for (let step = 0; step < totalSteps; step++) {
-      const started = performance.now();
-      const { epoch, ...micro } = (await batches.next()) as StepBatches<B>;
-      const learningRate = learningRateAt(step, { ...options, totalSteps });
-      const result = await runStep(objective, parameters, optimizer, micro, {
-        ...options,
-        learningRate,
-        step,
-        totalSteps,
-        whileComputing: () => step + 1 < totalSteps && batches.prepare(),
-      });
-      mirror.finish(step + 1);
-      trainedTerms += result.terms;
-      const seconds = (performance.now() - started) / 1000;
-      const { peak } = objective.device.memory.stats;
-      yield {
-        step: step + 1,
-        totalSteps,
-        epoch,
-        learningRate,
-        ...result,
-        trainedTerms,
-        seconds,
-        peakBytes: peak,
-      };
-      await skips.add(micro.batches, result.fault, step + 1 === totalSteps);
+    for (;;) {
+      while (recorded < totalSteps && !signal?.aborted && underway.hasRoom(settleAfter)) {
+        const step = ++recorded;
+        const learningRate = learningRateAt(step - 1, { ...options, totalSteps });
+        underway.record(
+          undone.shift() ?? { step, learningRate, micro: (await batches.next()) as StepBatches<B> },
+        );
+      }
+      if (recorded < totalSteps && undone.length === 0) batches.prepare();
+      const finished = await underway.finish();
+      if (!finished) return;
+      state.finish(finished);
+      undone.push(...finished.undone);
+      recorded -= finished.undone.length;
+      yield metricsOf(finished, { totalSteps, trainedTerms: state.trainedTerms }, objective.device);
+      await skips.add(finished.micro.batches, finished.fault, finished.step === totalSteps);
     }
   } catch (error) {
-    await mirror.close(); // a copy may be on its way
-    throw tellKept(error, mirror);
+    await underway.recover();
+    throw tellKept(error, parameters.mirror);
   } finally {
-    optimizer.release();
-    mirror.close();
+    await underway.close();
+    state.release();
     await batches.close();
   }
 }
 
+function metricsOf<B extends Counted>(
+  { micro, undone: _, ...result }: Finished<B>,
+  run: Pick<StepMetrics, "totalSteps" | "trainedTerms">,
+  { memory }: Device,
+): StepMetrics {
+  return { ...result, ...run, epoch: micro.epoch, peakBytes: memory.stats.peak };
+}
+
 /** An error of the device, with what became of the adapter. */
-function tellKept(error: unknown, { newest }: Mirror): unknown {
+function tellKept(error: unknown, mirror: Mirror | undefined): unknown {
   const isDevices = error instanceof LoraError && ["device-lost", "out-of-memory"].includes(error.kind);
+  const newest = mirror?.newest;
   if (!isDevices || !newest || newest.step === 0) return error;
   return new LoraError(error.kind, "train", error, `what was learnt until step ${newest.step} can be saved`);
 }
@@ -254,87 +266,3 @@ function stepsOf(
   const stepsPerEpoch = Math.ceil(perEpoch / gradientAccumulationSteps);
   return Math.max(1, Math.ceil(stepsPerEpoch * epochs));
 }
-
-/** The micro-batches of an optimiser step. */
-interface StepBatches<B> {
-  readonly epoch: number;
-  readonly batches: readonly B[];
-  /** What messages call the rows of each. */
-  names(): readonly (readonly string[])[];
-}
-
-/** The micro-batches of one optimiser step after another. */
-async function* stepBatches<B>(
-  feed: BatchFeed<B>,
-  { gradientAccumulationSteps }: RunSettings,
-): AsyncGenerator<StepBatches<B>, never> {
-  const batches = feed.batches();
-  try {
-    for (;;) {
-      const micro = [(await batches.next()).value];
-      while (micro.length < gradientAccumulationSteps && !micro.at(-1)?.isLast) {
-        micro.push((await batches.next()).value);
-      }
-      const names = () => micro.map((fed) => fed.names());
-      yield { epoch: micro[0]?.epoch ?? 0, batches: micro.map(({ batch }) => batch), names };
-    }
-  } finally {
-    await batches.return(undefined as never);
-  }
-}
-
-interface StepOptions extends Pick<RunSettings, "learningRate" | "seed" | "gradientCheckpointing"> {
-  step: number;
-  totalSteps: number;
-  /** Called when the device has its work. */
-  whileComputing(): void;
-}
-
-type StepResult = Pick<StepMetrics, "loss" | "gradNorm" | "skipped" | "fault" | "tokens" | "terms">;
-
-async function runStep<B extends Counted>(
-  objective: Pick<Objective<never, B>, "device" | "loss">,
-  parameters: Parameters,
-  optimizer: AdamW,
-  { batches, names }: Omit<StepBatches<B>, "epoch">,
-  { learningRate, step, totalSteps, seed, gradientCheckpointing, whileComputing }: StepOptions,
-): Promise<StepResult> {
-  const terms = count(batches, "terms");
-  if (terms === 0) {
-    fail("train", `step ${step + 1} has no label: its loss would be 0 / 0`, "leave out rows without labels");
-  }
-  objective.device.memory.beginStep();
-  const pass = { seed: passSeed(seed, step), checkpoint: gradientCheckpointing };
-  let isUpdated = false;
-  const reading = readAndRelease(objective.device, () => {
-    optimizer.zeroGradients();
-    const sum = accumulateGradients(objective, parameters, optimizer.gradients, batches, pass);
-    isUpdated = true;
-    const outcome = optimizer.step(sum, terms, learningRate);
-    parameters.afterStep?.({ step: step + 1, totalSteps, gradients: optimizer.gradients, outcome });
-    return [sum, outcome];
-  });
-  whileComputing();
-  const [losses, norms] = await reading.catch(async (error) => {
-    // A submission that was refused leaves an update from gradients that nobody has computed.
-    if (isUpdated) await parameters.mirror?.restore();
-    throw error;
-  });
-  const [sum = 0] = new Float32Array(losses ?? []);
-  const [gradNorm = 0, clip = 0] = new Float32Array(norms ?? []);
-  const skipped = clip === 0;
-  const result = { loss: sum / terms, gradNorm, skipped, tokens: count(batches, "tokens"), terms };
-  if (!skipped) return result;
-  const { gradients } = optimizer;
-  const fault = await findFault({ objective, parameters, gradients, batches, rows: names(), pass });
-  if (Number.isFinite(gradNorm))
-    fail("train", `the loss of step ${step + 1} is ${sum}, of a finite gradient: ${fault}`);
-  optimizer.takeBack();
-  return { ...result, fault };
-}
-
-const count = (batches: readonly Counted[], field: "tokens" | "terms") =>
-  batches.reduce((sum, batch) => sum + batch[field], 0);
-
-/** Dropout differs from step to step and from micro-batch to micro-batch. */
-const passSeed = (seed: number, step: number) => (Math.imul(seed + 1, 0x9e3779b1) + step * 4096) >>> 0;

@@ -1,0 +1,34 @@
+import type { DataPlace } from "../data/feed/feed.ts";
+import type { Parameters } from "../nn/parameters.ts";
+import type { Counted } from "./objective.ts";
+import type { AdamW } from "./optimizer.ts";
+import type { Finished } from "./underway.ts";
+
+/** Where a run is: with the same settings, base and data all that its next step depends on. */
+export class TrainState {
+  readonly parameters: Parameters;
+  readonly optimizer: AdamW;
+  /** Finished optimiser steps. */
+  step = 0;
+  /** Where in the data the next step begins. */
+  place: DataPlace = { epoch: 0, index: 0 };
+  /** Terms of the loss so far. */
+  trainedTerms = 0;
+
+  constructor(parameters: Parameters, optimizer: AdamW) {
+    this.parameters = parameters;
+    this.optimizer = optimizer;
+  }
+
+  /** Goes on by a step that the device is through with. */
+  finish<B extends Counted>({ step, micro, terms }: Finished<B>): void {
+    this.step = step;
+    this.place = micro.next;
+    this.trainedTerms += terms;
+  }
+
+  /** Frees what the run alone needs: the optimiser's tensors. */
+  release(): void {
+    this.optimizer.release();
+  }
+}
