@@ -13,7 +13,7 @@ for (const adapted of [false, true]) {
   stream.dispatch = (...dispatch) => {
     if (!firsts.has(dispatch[0])) firsts.set(dispatch[0], dispatch);
   };
-  await smallRun(device, adapted, 1).next();
+  await smallRun(device, adapted, { maxSteps: 1 }).next();
   const times: { name: string; milliseconds: number }[] = [];
   for (const dispatch of firsts.values()) {
     const started = performance.now();

@@ -26,11 +26,23 @@ export function createSmallModel(device: Device, tokens = TOKENS) {
   return createModel(device, { ...SMALL_CONFIG, max_position_embeddings: tokens });
 }
 
-/** A run whose steps are asked for one by one: of all weights, or of LoRA r 8 on all linears. */
-export function smallRun(device: Device, adapted: boolean, maxSteps: number): AsyncGenerator<StepMetrics> {
+/**
+ * A run whose steps are asked for one by one: of all weights, or of LoRA r 8 on all linears.
+ * @param goesOn it records the next step while the device computes one
+ */
+export function smallRun(
+  device: Device,
+  adapted: boolean,
+  { maxSteps, goesOn = false }: { maxSteps: number; goesOn?: boolean },
+): AsyncGenerator<StepMetrics> {
   const { model, parameters } = createSmallModel(device);
   const trained = adapted
     ? attach(model, lora({ r: 8, targetModules: "all-linear" })).parameters
     : parameters;
-  return trainSequences(model, trained, sequences, { maxSteps, batchSize: 1, learningRate: 1e-3 });
+  return trainSequences(model, trained, sequences, {
+    maxSteps,
+    batchSize: 1,
+    learningRate: 1e-3,
+    ...(goesOn && { settleAfter: () => false }),
+  });
 }

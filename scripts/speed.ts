@@ -1,5 +1,6 @@
 // node build.mjs --run scripts/speed.ts [STEPS] [--profile]: the small training step with all weights trained and with LoRA,
-// taking turns. With --profile also the time of each kernel in the last step.
+// taking turns; then runs of LoRA that wait for each step, and that record the next one meanwhile. With --profile also the
+// time of each kernel in the last step.
 import { Profiler } from "../src/gpu/profiler.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
 import { smallRun } from "./small-step.ts";
@@ -33,9 +34,19 @@ function median(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
+const ROUNDS = 5;
+
+/** Wall-clock time of a step, ms, without those of the first two. */
+async function wholeRun(goesOn: boolean): Promise<number> {
+  let started = 0;
+  for await (const { step } of smallRun(device, true, { maxSteps: steps + 2, goesOn }))
+    if (step === 2) started = performance.now();
+  return (performance.now() - started) / steps;
+}
+
 const runs: Run[] = [false, true].map((adapted) => ({
   name: adapted ? "LoRA" : "full",
-  run: smallRun(device, adapted, steps + 2),
+  run: smallRun(device, adapted, { maxSteps: steps + 2 }),
   times: [],
 }));
 for (let i = 0; i < steps; i++) for (const each of runs) await step(each, i);
@@ -43,6 +54,12 @@ const [full = Number.NaN, adapted = Number.NaN] = runs.map(({ times }) => median
 console.log(
   `median of ${steps - 1}: full ${full.toFixed(1)} ms, LoRA ${adapted.toFixed(1)} ms, ${(full / adapted).toFixed(2)} times as fast`,
 );
+const perStep: Record<string, number[]> = { waits: [], "goes on": [] };
+for (let round = 0; round < ROUNDS; round++) {
+  for (const [name, times] of Object.entries(perStep)) times.push(await wholeRun(name === "goes on"));
+}
+for (const [name, times] of Object.entries(perStep))
+  console.log(`a run that ${name}: ${median(times).toFixed(1)} ms a step, median of ${ROUNDS} runs`);
 if (words.includes("--profile")) {
   for (const { name, run } of runs) {
     device.stream.profiler = new Profiler(device.gpu);

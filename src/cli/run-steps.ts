@@ -87,17 +87,27 @@ async function trainSteps(
   { interrupt, uncaught }: { interrupt: Interrupt; uncaught: Uncaught },
 ): Promise<void> {
   const { adapter, settings, train } = run;
-  for await (const metrics of train.train(adapter.parameters, trainerOptions(settings))) {
+  const stop = new AbortController();
+  interrupt.came.then(() => stop.abort());
+  const options = {
+    ...trainerOptions(settings),
+    signal: stop.signal,
+    settleAfter: (step: number) => isSaved(step, settings) || isEvaluated(step, settings),
+  };
+  for await (const metrics of train.train(adapter.parameters, options)) {
     progress.last = metrics;
     if (!metrics.skipped) progress.learnt++;
     reporter.step(metrics);
     await afterStep(run, metrics, reporter, interrupt);
     uncaught.check();
-    if (interrupt.exitCode === undefined) continue;
-    reporter.note(`Interrupted after step ${metrics.step} of ${metrics.totalSteps}.`);
-    return;
   }
+  if (interrupt.exitCode === undefined || !progress.last) return;
+  reporter.note(`Interrupted after step ${progress.last.step} of ${progress.last.totalSteps}.`);
 }
+
+const isSaved = (step: number, { save_steps }: TrainSettings) => save_steps > 0 && step % save_steps === 0;
+const isEvaluated = (step: number, { eval_steps }: TrainSettings) =>
+  eval_steps > 0 && step % eval_steps === 0;
 
 async function afterStep(
   run: Run,
@@ -105,10 +115,10 @@ async function afterStep(
   reporter: Reporter,
   interrupt: Interrupt,
 ): Promise<void> {
-  const { eval_steps, save_steps } = run.settings;
-  if (save_steps > 0 && step % save_steps === 0) await saveCheckpoint(run, step, reporter);
-  const isDue = step === totalSteps || (eval_steps > 0 && step % eval_steps === 0);
-  if (isDue) await unlessInterrupted(validate(run, step, reporter), interrupt);
+  const { settings } = run;
+  if (isSaved(step, settings)) await saveCheckpoint(run, step, reporter);
+  if (step === totalSteps || isEvaluated(step, settings))
+    await unlessInterrupted(validate(run, step, reporter), interrupt);
 }
 
 async function validate({ valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
