@@ -1,6 +1,7 @@
 import { fromArray } from "../src/gpu/tensor.ts";
 import { adamW } from "../src/kernels/adamw.ts";
 import { zeros } from "../src/kernels/elementwise.ts";
+import { equalRates } from "../src/kernels/update.ts";
 import { adamWReference } from "../test/reference/adamw.ts";
 import { type BenchCase, MOST_ELEMENTS, pick, repeatedValues, sized, spread, unbindable } from "./harness.ts";
 
@@ -16,10 +17,11 @@ function step(count: number): BenchCase {
       const [p, g] = [repeatedValues(count, 1), repeatedValues(count, 2)];
       const [parameters, gradients] = [fromArray(device, p, [count]), fromArray(device, g, [count])];
       const [m, v] = [zeros(device, [count]), zeros(device, [count])];
-      const normAndClip = fromArray(device, Float32Array.of(1, 1), [2]);
+      const outcome = fromArray(device, Float32Array.of(1, 1), [2]);
+      const rates = equalRates(device, count);
       return {
         run: () => {
-          adamW({ parameters, gradients, m, v, normAndClip }, options);
+          adamW({ parameters, gradients, m, v, outcome, rates }, options);
           return [parameters, m, v];
         },
         reference: () => {

@@ -1,6 +1,8 @@
 // Every benchmark file, by the kernel that it measures. A new file is one line here (test/kernels-bench checks it).
 import { cases as activation } from "./activation.bench.ts";
+import { cases as adafactor } from "./adafactor.bench.ts";
 import { cases as adamw } from "./adamw.bench.ts";
+import { cases as adamw8bit } from "./adamw-8bit.bench.ts";
 import { cases as attention } from "./attention.bench.ts";
 import { cases as branchGradients } from "./branch-gradients.bench.ts";
 import { cases as cast } from "./cast.bench.ts";
@@ -13,13 +15,16 @@ import { cases as gatedActivation } from "./gated-activation.bench.ts";
 import { cases as gradientNorm } from "./gradient-norm.bench.ts";
 import type { BenchCase } from "./harness.ts";
 import { cases as layerNorm } from "./layer-norm.bench.ts";
+import { cases as lion } from "./lion.bench.ts";
 import { cases as matmul } from "./matmul.bench.ts";
+import { cases as muon } from "./muon.bench.ts";
 import { cases as patches } from "./patches.bench.ts";
 import { cases as pooling } from "./pooling.bench.ts";
 import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
+import { cases as sgd } from "./sgd.bench.ts";
 import { cases as splitSum } from "./split-sum.bench.ts";
 import { cases as trainingStep } from "./training-step.bench.ts";
 
@@ -39,6 +44,11 @@ export const REGISTRY: Registry = {
   activation,
   "cross-entropy": crossEntropy,
   adamw,
+  "adamw-8bit": adamw8bit,
+  sgd,
+  lion,
+  adafactor,
+  muon,
   "gradient-norm": gradientNorm,
   elementwise,
   embedding,

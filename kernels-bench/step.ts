@@ -5,13 +5,13 @@ import type { LanguageModel } from "../src/models/model.ts";
 import { wholeRows } from "../src/nn/geometry.ts";
 import type { Parameters } from "../src/nn/parameters.ts";
 import { languageModelling } from "../src/train/language-modelling.ts";
-import type { AdamW } from "../src/train/optimizer.ts";
+import type { Optimizer } from "../src/train/optimizer.ts";
 import { accumulateGradients } from "../src/train/pass.ts";
 
 /** What a step trains, and with what. */
 export interface StepOptions {
   parameters: Parameters;
-  optimizer: AdamW;
+  optimizer: Optimizer;
   batch: Batch;
   learningRate: number;
 }

@@ -6,7 +6,7 @@ import type { HfConfig } from "../src/models/config-reader.ts";
 import { buildModel } from "../src/models/families.ts";
 import { requireTask } from "../src/models/model.ts";
 import { joinPath, type Weights } from "../src/nn/weights.ts";
-import { AdamW } from "../src/train/optimizer.ts";
+import { Optimizer } from "../src/train/optimizer.ts";
 import { encodeBf16 } from "../src/util/half.ts";
 import { type BenchCase, repeatedValues, sized } from "./harness.ts";
 import { MODELS, type ModelSize, TOKENS } from "./models.ts";
@@ -104,7 +104,7 @@ function loraStep(size: ModelSize, tokens: number): BenchCase {
     const config = configOf(size, tokens);
     const model = requireTask(buildModel(device, config, repeatedWeights(device), "causal-lm"), "causal-lm");
     const adapter = attach(model, lora({ r: RANK, targetModules: "all-linear" }));
-    const optimizer = new AdamW(adapter.parameters);
+    const optimizer = new Optimizer(adapter.parameters);
     const batch = batchOf(Array.from({ length: tokens }, (_, i) => (7 * i) % size.vocab));
     const options = { parameters: adapter.parameters, optimizer, batch, learningRate: 1e-4 };
     return {

@@ -12,12 +12,13 @@ import { gatedActivation, gatedActivationBackward } from "../../src/kernels/gate
 import { matmul } from "../../src/kernels/matmul.ts";
 import { rmsNorm, rmsNormBackward, rmsNormBackwardWeight } from "../../src/kernels/rms-norm.ts";
 import { rope, ropeBackward } from "../../src/kernels/rope.ts";
+import { equalRates } from "../../src/kernels/update.ts";
 import { createModel, modelFiles } from "../../src/load/create.ts";
 import { openModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
 import { placeTokens, wholeRows } from "../../src/nn/geometry.ts";
 import { type Parameters, readParameters } from "../../src/nn/parameters.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { encodeBf16 } from "../../src/util/half.ts";
 import { batchOf, recordStep } from "../step.ts";
 import type { Engine, Prepared } from "./engine.ts";
@@ -170,9 +171,10 @@ function recordCrossEntropy(device: Device, { rows, vocab, direction }: Of<"cros
 function recordAdamW(device: Device, count: number): Recorder {
   const [parameters, gradients] = [1, 2].map((seed) => upload(device, input([count], seed))) as Tensor[];
   const [m, v] = [zeros(device, [count]), zeros(device, [count])];
-  const normAndClip = fromArray(device, Float32Array.of(1, 1), [2]);
+  const outcome = fromArray(device, Float32Array.of(1, 1), [2]);
+  const rates = equalRates(device, count);
   return () => {
-    adamW({ parameters: parameters!, gradients: gradients!, m, v, normAndClip }, { ...ADAM, step: 1 });
+    adamW({ parameters: parameters!, gradients: gradients!, m, v, outcome, rates }, { ...ADAM, step: 1 });
     return [parameters!, m, v];
   };
 }
@@ -229,7 +231,7 @@ async function prepareLora(device: Device, inBf16: boolean): Promise<Prepared> {
 
 function prepareTraining(model: LanguageModel, parameters: Parameters, release: () => void): Prepared {
   const { device } = model;
-  const optimizer = new AdamW(parameters, { weightDecay: 0, maxGradNorm: 0 });
+  const optimizer = new Optimizer(parameters, { weightDecay: 0, maxGradNorm: 0 });
   const batch = batchOf(tokenIds());
   const { learningRate } = MODEL;
   const step = () => recordStep(model, { parameters, optimizer, batch, learningRate });

@@ -55,6 +55,11 @@ export function number<T extends number | undefined>(
   });
 }
 
+/** A number within bounds that may be left out. */
+export function optionalNumber(given: Common & Bounds): Option<number | undefined> {
+  return option<number | undefined>({ ...number({ ...given, fallback: 0 }), fallback: undefined });
+}
+
 /** A whole number of at least `min`, or the value `unset`, which stands for "not given". */
 export function integer<T extends number | undefined>(
   given: Common & { fallback: T; min: number; unset?: number },
@@ -127,16 +132,16 @@ export function optionalText(given: Common & { placeholder: string }): Option<st
   return option<string | undefined>({ ...given, fallback: undefined, wanted: "a text", read: readText });
 }
 
-/** One of some words. */
+/** One of some words; `synonyms` are other words for them. */
 export function choice<T extends string, F extends T | undefined>(
-  given: Common & { choices: readonly T[]; fallback: F },
+  given: Common & { choices: readonly T[]; synonyms?: ReadonlyMap<string, T>; fallback: F },
 ): Option<T | F> {
-  const { choices } = given;
+  const { choices, synonyms } = given;
   return option<T | F>({
     ...given,
     placeholder: choices.join("|"),
     wanted: `one of ${choices.join(", ")}`,
-    read: (value) => choices.find((word) => word === value),
+    read: (value) => choices.find((word) => word === value) ?? synonyms?.get(plainText(value)),
   });
 }
 
@@ -225,6 +230,26 @@ export function textsByName(given: Common & { wanted: string }): Option<Readonly
         name !== "" && readText(text) !== undefined;
       const isAll = entries !== undefined && entries.length > 0 && entries.every(isGood);
       return isAll ? (Object.fromEntries(entries) as Readonly<Record<string, string>>) : undefined;
+    },
+  });
+}
+
+/** Numbers or words for each of some names, written as {@link numbersByName} are. */
+export function optionsByName(
+  given: Common & { wanted: string; accepts: (name: string, value: number | string) => boolean },
+): Option<Readonly<Record<string, number | string>>> {
+  return option<Readonly<Record<string, number | string>>>({
+    ...given,
+    placeholder: "name=value",
+    fallback: {},
+    several: true,
+    read(value) {
+      const entries = isObject(value) ? Object.entries(value) : readPairs(value);
+      const read = entries?.map(([name, text]) => [name, readNumber(text) ?? String(text)] as const);
+      const isGood = read?.every(([name, value]) => given.accepts(name, value));
+      return isGood
+        ? (Object.fromEntries(read ?? []) as Readonly<Record<string, number | string>>)
+        : undefined;
     },
   });
 }

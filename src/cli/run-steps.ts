@@ -6,8 +6,11 @@ import type { FileContent } from "../io/files/files.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
+import type { OptimizerOptions } from "../train/optimizer.ts";
+import type { ScheduleShape } from "../train/schedule.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
+import { camelCase } from "../util/names.ts";
 import { formatValLine } from "./format.ts";
 import {
   type Interrupt,
@@ -210,12 +213,36 @@ function trainerOptions(settings: TrainSettings): TrainerOptions {
     gradientAccumulationSteps: settings.gradient_accumulation_steps,
     learningRate: settings.learning_rate,
     schedule: settings.lr_scheduler_type,
+    scheduleShape: shapeOf(settings),
     warmupSteps: settings.warmup_steps,
-    weightDecay: settings.weight_decay,
-    maxGradNorm: settings.max_grad_norm,
+    warmupRatio: settings.warmup_ratio,
+    ...optimizerOptions(settings),
     gradientCheckpointing: settings.gradient_checkpointing,
     packing: settings.packing && settings.packing_strategy,
     groupByLength: settings.group_by_length,
     seed: settings.seed,
+  };
+}
+
+function shapeOf({ lr_scheduler_kwargs }: TrainSettings): ScheduleShape {
+  const entries = Object.entries(lr_scheduler_kwargs);
+  return Object.fromEntries(entries.map(([name, value]) => [camelCase(name), value]));
+}
+
+/** What is not given stays away, for each optimiser has defaults of its own. */
+function optimizerOptions(settings: TrainSettings): OptimizerOptions {
+  const { optim, adam_beta1, adam_beta2, adam_epsilon, momentum, nesterov } = settings;
+  const beta2 = adam_beta2 ?? (optim === "lion" ? 0.99 : 0.999);
+  const hasBetas = adam_beta1 !== undefined || adam_beta2 !== undefined;
+  return {
+    optimizer: optim,
+    ...(hasBetas && { betas: [adam_beta1 ?? 0.9, beta2] }),
+    ...(adam_epsilon !== undefined && { eps: adam_epsilon }),
+    ...(momentum !== undefined && { momentum }),
+    ...(nesterov !== undefined && { nesterov }),
+    loraplusLrRatio: settings.loraplus_lr_ratio,
+    ratePattern: settings.rate_pattern,
+    weightDecay: settings.weight_decay,
+    maxGradNorm: settings.max_grad_norm,
   };
 }

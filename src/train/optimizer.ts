@@ -1,61 +1,87 @@
 import { one } from "../autograd/tape.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import { adamW } from "../kernels/adamw.ts";
-import { fill, zeros } from "../kernels/elementwise.ts";
+import { fill } from "../kernels/elementwise.ts";
 import { judgeStep } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
+import type { Updater } from "./optimizers/method.ts";
+import { methodOf, type OptimizerName } from "./optimizers/registry.ts";
+import { parameterRates, RATE_DEFAULTS, type RateOptions } from "./parameter-rates.ts";
 
-/** Options of AdamW, with PyTorch's meaning. */
-export interface AdamWOptions {
-  /** Decay of the running mean of gradients and of their squares; 0.9 and 0.999 unless given. */
+/** Options of the optimiser; names and meaning as in PyTorch and transformers. */
+export interface OptimizerOptions extends RateOptions {
+  /** `adamw` unless given. */
+  optimizer?: OptimizerName;
+  /** Decay of the running mean of gradients and of their squares; 0.9 and 0.999 unless given, Lion's 0.9 and 0.99. */
   betas?: readonly [number, number];
-  /** Added to the root of the mean square; 1e-8 unless given. */
+  /** Added to the root of AdamW's mean square; 1e-8 unless given. */
   eps?: number;
-  /** Decoupled: every step multiplies the parameters by 1 − rate · weightDecay; 0 unless given, as in transformers. */
+  /** Share of the momentum that is kept: SGD's, 0 unless given, and Muon's, 0.95. */
+  momentum?: number;
+  /** Look ahead by one momentum: SGD's, false unless given, and Muon's, true. */
+  nesterov?: boolean;
+  /**
+   * Every step multiplies the parameters by 1 − rate · weightDecay, all but norms and biases; 0 unless given, as in
+   * transformers. SGD's is added to the gradient.
+   */
   weightDecay?: number;
   /** Gradients are scaled down to this global norm; 1 unless given, 0 switches clipping off. */
   maxGradNorm?: number;
 }
 
+/** Options that have no value of their own where none is given: it is the method's. */
+type Open = "betas" | "eps" | "momentum" | "nesterov";
+
 /** What holds where nothing is said: transformers' values. */
-export const ADAMW_DEFAULTS: Required<AdamWOptions> = {
-  betas: [0.9, 0.999],
-  eps: 1e-8,
+export const OPTIMIZER_DEFAULTS: Required<Omit<OptimizerOptions, Open>> = {
+  optimizer: "adamw",
   weightDecay: 0,
   maxGradNorm: 1,
+  ...RATE_DEFAULTS,
 };
 
+/** The outcome of no step: the next one counts. */
+const UNJUDGED = Float32Array.of(0, 1);
+
 /**
- * AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over one flat buffer: three dispatches a step, whatever
- * the number of tensors. Gradient norm and clipping stay on the device.
+ * Updates parameters that lie in one flat buffer by the sums of gradients that backward passes leave: a few dispatches a step,
+ * whatever the number of tensors. Gradient norm and clipping stay on the device.
  */
-export class AdamW {
+export class Optimizer {
   /** Where backward passes add the gradient of each parameter. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  /** Updates so far, without the skipped ones: Optimizer's bias corrections depend on it. */
+  updates = 0;
   readonly #parameters: Parameters;
-  readonly #options: Required<AdamWOptions>;
+  readonly #maxGradNorm: number;
   readonly #flatGradients: Tensor;
   readonly #outcome: Tensor;
-  readonly #m: Tensor;
-  readonly #v: Tensor;
-  /** Updates so far, without the skipped ones, for the bias corrections. */
-  #steps = 0;
+  readonly #rates: Tensor;
+  readonly #updater: Updater;
 
   /** @throws LoraError for parameters that must not be trained */
-  constructor(parameters: Parameters, options: AdamWOptions = {}) {
+  constructor(parameters: Parameters, given: OptimizerOptions = {}) {
     const { flat, locked } = parameters;
     if (locked) fail("train", locked.why, locked.help);
+    const options = { ...OPTIMIZER_DEFAULTS, ...given };
+    const { device } = flat;
+    one(device); // made by the first backward pass, it would lie where later steps have something else
     const { flat: gradients, views } = allocateLike(parameters);
     this.#parameters = parameters;
-    this.#options = { ...ADAMW_DEFAULTS, ...options };
-    this.#flatGradients = gradients;
     this.gradients = views;
-    const { device, shape } = flat;
-    one(device); // made by the first backward pass, it would lie where later steps have something else
-    [this.#m, this.#v, this.#outcome] = device.memory.persistent(
-      () => [zeros(device, shape), zeros(device, shape), fromArray(device, UNJUDGED, [2])] as const,
-    );
+    this.#flatGradients = gradients;
+    this.#maxGradNorm = options.maxGradNorm;
+    [this.#outcome, this.#rates, this.#updater] = device.memory.persistent(() => {
+      const outcome = fromArray(device, UNJUDGED, [2]);
+      const rates = parameterRates(parameters, options);
+      const inputs = { parameters: flat, gradients, outcome, rates, layout: parameters };
+      return [outcome, rates, methodOf(options.optimizer).create(inputs, options)] as const;
+    });
+  }
+
+  /** What the method remembers from step to step, by name. */
+  get state(): Readonly<Record<string, Tensor>> {
+    return this.#updater.state;
   }
 
   /** Sets all gradients to 0. */
@@ -72,38 +98,31 @@ export class AdamW {
    * the step was skipped); the next step writes over it
    */
   step(loss: Tensor, terms: number, learningRate: number): Tensor {
-    const { betas, eps, weightDecay, maxGradNorm } = this.#options;
-    judgeStep({ gradients: this.#flatGradients, loss, terms, maxNorm: maxGradNorm }, this.#outcome);
-    const [beta1, beta2] = betas;
+    judgeStep({ gradients: this.#flatGradients, loss, terms, maxNorm: this.#maxGradNorm }, this.#outcome);
     this.#parameters.updates = (this.#parameters.updates ?? 0) + 1;
-    adamW(
-      {
-        parameters: this.#parameters.flat,
-        gradients: this.#flatGradients,
-        m: this.#m,
-        v: this.#v,
-        normAndClip: this.#outcome,
-      },
-      { learningRate, beta1, beta2, eps, weightDecay, step: ++this.#steps },
-    );
+    this.#updater.update({ learningRate, step: ++this.updates });
     return this.#outcome;
   }
 
   /**
-   * Doesn't count the last steps, which the device has skipped, for the bias corrections: the next one is as if they had
-   * not been. PyTorch's GradScaler gets the same by not calling `step()`.
+   * Doesn't count the last steps, which the device has skipped: the next one is as if they had not been. PyTorch's
+   * GradScaler gets the same by not calling `step()`.
    */
   takeBack(steps = 1): void {
-    this.#steps -= steps;
+    this.updates -= steps;
     this.#outcome.write(UNJUDGED);
   }
 
   /** Frees the optimiser's state. */
   release(): void {
-    for (const { device, storage } of [this.#flatGradients, this.#outcome, this.#m, this.#v])
+    const { state, fixed = [] } = this.#updater;
+    for (const { device, storage } of [
+      this.#flatGradients,
+      this.#outcome,
+      this.#rates,
+      ...fixed,
+      ...Object.values(state),
+    ])
       device.memory.release(storage);
   }
 }
-
-/** The outcome of no step: the next one counts. */
-const UNJUDGED = Float32Array.of(0, 1);

@@ -1,13 +1,11 @@
 import type { DataPlace } from "../data/feed/feed.ts";
 import type { Parameters } from "../nn/parameters.ts";
-import type { Counted } from "./objective.ts";
-import type { AdamW } from "./optimizer.ts";
-import type { Finished } from "./underway.ts";
+import type { Optimizer } from "./optimizer.ts";
 
 /** Where a run is: with the same settings, base and data all that its next step depends on. */
 export class TrainState {
   readonly parameters: Parameters;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   /** Finished optimiser steps. */
   step = 0;
   /** Where in the data the next step begins. */
@@ -15,15 +13,15 @@ export class TrainState {
   /** Terms of the loss so far. */
   trainedTerms = 0;
 
-  constructor(parameters: Parameters, optimizer: AdamW) {
+  constructor(parameters: Parameters, optimizer: Optimizer) {
     this.parameters = parameters;
     this.optimizer = optimizer;
   }
 
   /** Goes on by a step that the device is through with. */
-  finish<B extends Counted>({ step, micro, terms }: Finished<B>): void {
+  finish({ step, terms, next }: { step: number; terms: number; next: DataPlace }): void {
     this.step = step;
-    this.place = micro.next;
+    this.place = next;
     this.trainedTerms += terms;
   }
 

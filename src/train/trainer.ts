@@ -9,6 +9,7 @@ import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { Ahead } from "../util/ahead.ts";
+import { append } from "../util/arrays.ts";
 import { LoraError } from "../util/fail.ts";
 import {
   type Bounds,
@@ -30,16 +31,18 @@ import { type BatchFeed, openBatches } from "./batch-feed.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
-import { ADAMW_DEFAULTS, AdamW, type AdamWOptions } from "./optimizer.ts";
+import { OPTIMIZER_DEFAULTS, Optimizer, type OptimizerOptions } from "./optimizer.ts";
+import { OPTIMIZERS } from "./optimizers/registry.ts";
 import type { PackingOptions } from "./packed.ts";
-import { learningRateAt, SCHEDULES, type ScheduleName } from "./schedule.ts";
+import { checkSchedule, learningRateAt, type ScheduleName, type ScheduleShape } from "./schedule.ts";
+import { SCHEDULE_RULES } from "./schedule-rules.ts";
 import { Skips } from "./skips.ts";
 import { TrainState } from "./state.ts";
 import { type StepBatches, stepBatches } from "./step-batches.ts";
 import { type Finished, type StepPlan, Underway } from "./underway.ts";
 
 /** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
-export interface TrainerOptions extends AdamWOptions, PackingOptions {
+export interface TrainerOptions extends OptimizerOptions, PackingOptions {
   /** Optimiser steps; wins over `epochs`. */
   maxSteps?: number;
   /** Passes over the data where `maxSteps` is not given; 1 unless given. */
@@ -52,8 +55,12 @@ export interface TrainerOptions extends AdamWOptions, PackingOptions {
   learningRate?: number;
   /** How the rate changes over the run; `linear` unless given. */
   schedule?: ScheduleName;
+  /** What some schedules are told beside the run's length. */
+  scheduleShape?: ScheduleShape;
   /** Steps in which the rate rises from 0; 0 unless given. */
   warmupSteps?: number;
+  /** The same as a share of the run; counts where `warmupSteps` is 0. */
+  warmupRatio?: number;
   /** Recompute activations in the backward pass instead of keeping them. */
   gradientCheckpointing?: boolean;
   /** Seeds the order of the data and dropout; 0 unless given. The same seed on the same device gives the same bytes. */
@@ -104,7 +111,17 @@ export interface StepMetrics {
 
 /** Options that have a value where none is given. */
 type Defaults = Required<Omit<TrainerOptions, Absent>>;
-type Absent = "maxSteps" | "nameRow" | "maxLength" | "onPacking" | "signal" | "settleAfter";
+type Absent =
+  | "betas"
+  | "eps"
+  | "momentum"
+  | "nesterov"
+  | "maxSteps"
+  | "nameRow"
+  | "maxLength"
+  | "onPacking"
+  | "signal"
+  | "settleAfter";
 type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
 
 /** What holds where nothing is said, here and on the command line. */
@@ -114,13 +131,15 @@ export const TRAINER_DEFAULTS: Defaults = {
   gradientAccumulationSteps: 1,
   learningRate: LORA_LEARNING_RATE,
   schedule: "linear",
+  scheduleShape: {},
   warmupSteps: 0,
+  warmupRatio: 0,
   gradientCheckpointing: false,
   seed: 0,
   shuffle: true,
   groupByLength: false,
   packing: false,
-  ...ADAMW_DEFAULTS,
+  ...OPTIMIZER_DEFAULTS,
 };
 
 /** Bounds of numbers, here and on the command line. Beyond them the first step leaves no finite value, or 32 bits round them to 0 or 1. */
@@ -130,6 +149,7 @@ export const TRAINER_BOUNDS = {
   beta: { min: 0, max: 0.999999 },
   eps: { min: 1e-37, max: 1 },
   weightDecay: { min: 0, max: 1000 },
+  rateFactor: { min: 0, max: 1e6 },
   maxGradNorm: { min: 0, max: FACTOR.max },
 } satisfies Readonly<Record<string, Bounds>>;
 
@@ -142,8 +162,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   batchSize: integer({ min: 1 }, "per_device_train_batch_size", "perDeviceTrainBatchSize"),
   gradientAccumulationSteps: integer({ min: 1 }, "grad_accumulation_steps"),
   learningRate: number(TRAINER_BOUNDS.learningRate, "lr"),
-  schedule: oneOf(SCHEDULES, "lr_scheduler_type", "lrSchedulerType", "lr_scheduler"),
-  warmupSteps: integer({ min: 0 }),
+  ...SCHEDULE_RULES,
   gradientCheckpointing: flag("grad_checkpoint"),
   seed: integer({ min: 0 }),
   shuffle: flag(),
@@ -161,6 +180,13 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
     aliases: ["adam_beta1", "adam_beta2"],
   },
   eps: number(TRAINER_BOUNDS.eps, "adam_epsilon", "epsilon"),
+  optimizer: oneOf(OPTIMIZERS, "optim"),
+  momentum: number(TRAINER_BOUNDS.beta),
+  nesterov: flag(),
+  loraplusLrRatio: number(TRAINER_BOUNDS.rateFactor, "loraplus_lr_ratio"),
+  ratePattern: objectOf("factors by the names of parameters, such as { lora_B: 4 }", (pattern) =>
+    Object.values(pattern).every((factor) => isWithin(factor, TRAINER_BOUNDS.rateFactor)),
+  ),
   weightDecay: number(TRAINER_BOUNDS.weightDecay),
   maxGradNorm: number(TRAINER_BOUNDS.maxGradNorm),
 };
@@ -177,7 +203,7 @@ export async function* trainSequences(
 }
 
 /**
- * Trains `parameters` for an objective with AdamW, one optimiser step per iteration.
+ * Trains `parameters` for an objective, one optimiser step per iteration.
  * Stopping the iteration stops the training; the parameters keep what was learnt. Items of a list are checked before the first step; those
  * of a source are made, and checked, while the device computes the step before theirs.
  * A step whose gradient is not finite changes nothing and says why.
@@ -198,6 +224,7 @@ export async function* trainObjective<Item, B extends Counted>(
   const options: RunSettings = withDefaults(TRAINER_DEFAULTS, given);
   requireObjective("train", objective);
   requireTrainable("train", parameters, objective);
+  checkSchedule("train", options);
   yield* trainFeed(objective, parameters, await openBatches(objective, items, options), options);
 }
 
@@ -209,7 +236,7 @@ async function* trainFeed<B extends Counted>(
 ): AsyncGenerator<StepMetrics> {
   const { signal, settleAfter = () => true } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
-  const state = new TrainState(parameters, new AdamW(parameters, options));
+  const state = new TrainState(parameters, new Optimizer(parameters, options));
   const underway = await Underway.open<B>(objective, state, { ...options, totalSteps });
   const batches = new Ahead(stepBatches(feed, options, state.place));
   const undone: StepPlan<B>[] = [];
@@ -227,8 +254,8 @@ async function* trainFeed<B extends Counted>(
       if (recorded < totalSteps && undone.length === 0) batches.prepare();
       const finished = await underway.finish();
       if (!finished) return;
-      state.finish(finished);
-      undone.push(...finished.undone);
+      state.finish({ ...finished, next: finished.micro.next });
+      append(undone, finished.undone);
       recorded -= finished.undone.length;
       yield metricsOf(finished, { totalSteps, trainedTerms: state.trainedTerms }, objective.device);
       await skips.add(finished.micro.batches, finished.fault, finished.step === totalSteps);

@@ -5,7 +5,7 @@ import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { findFault } from "./fault.ts";
 import type { Counted, Objective } from "./objective.ts";
-import type { AdamW } from "./optimizer.ts";
+import type { Optimizer } from "./optimizer.ts";
 import { accumulateGradients, type PassOptions } from "./pass.ts";
 import type { TrainState } from "./state.ts";
 import type { StepBatches } from "./step-batches.ts";
@@ -59,7 +59,7 @@ export interface UnderwayOptions {
 export class Underway<B extends Counted> {
   readonly #objective: Pick<Objective<never, B>, "device" | "loss">;
   readonly #parameters: Parameters;
-  readonly #optimizer: AdamW;
+  readonly #optimizer: Optimizer;
   readonly #mirror: Mirror;
   readonly #options: UnderwayOptions;
   readonly #readback: Readback;
@@ -72,7 +72,7 @@ export class Underway<B extends Counted> {
   private constructor(
     objective: Pick<Objective<never, B>, "device" | "loss">,
     parameters: Parameters,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     mirror: Mirror,
     options: UnderwayOptions,
   ) {

@@ -7,7 +7,7 @@ import type { Model } from "../../src/load/model.ts";
 import { isLinear } from "../../src/nn/linear.ts";
 import { call, modules } from "../../src/nn/module.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { createRandom } from "../../src/util/random.ts";
@@ -44,7 +44,7 @@ const logitsOf = (model: Model) => {
 };
 
 async function gradientsOf(model: Model, { parameters }: Adapter): Promise<Map<string, Float32Array>> {
-  const optimizer = new AdamW(parameters);
+  const optimizer = new Optimizer(parameters);
   const batch = collate([SEQUENCE]);
   accumulateGradients(languageModelling(model), parameters, optimizer.gradients, [batch], { seed: 0 });
   const entries = parameters.entries.map(

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { type AdamWTensors, adamW } from "../../src/kernels/adamw.ts";
 import { zeros } from "../../src/kernels/elementwise.ts";
+import { equalRates } from "../../src/kernels/update.ts";
 import { type AdamWState, adamWReference } from "../reference/adamw.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -67,6 +68,23 @@ test("clip 0 leaves parameters and moments as they are", async () => {
   expect(new Set([...(await tensors.m.read()), ...(await tensors.v.read())])).toEqual(new Set([0]));
 });
 
+test("blocks of 64 elements have rates of their own", async () => {
+  const device = await testDevice();
+  const start = randomValues(256, 1);
+  const tensors = state(device, start, 1);
+  tensors.gradients.write(Float32Array.from(randomValues(256, 2)));
+  tensors.rates.write(Float32Array.of(0, 1, 2, 1, 1, 0, 1, 1));
+  adamW(tensors, { ...defaults, step: 1 });
+  const got = await tensors.parameters.read();
+  const of = [{ learningRate: 0 }, { learningRate: 2e-2 }, { weightDecay: 0 }, {}].map((rates) => {
+    const wanted: AdamWState = { p: start.slice(), m: new Float64Array(256), v: new Float64Array(256) };
+    adamWReference(wanted, randomValues(256, 2), { ...defaults, ...rates, step: 1 });
+    return wanted.p;
+  });
+  for (const [block, wanted] of of.entries())
+    expect(got.slice(64 * block, 64 * block + 64)).toBeClose(wanted.slice(64 * block, 64 * block + 64));
+});
+
 test("tensors of unequal size are refused", async () => {
   const tensors = state(await testDevice(), [1, 2], 1);
   const m = zeros(await testDevice(), [3]);
@@ -80,6 +98,7 @@ function state(device: Device, parameters: ArrayLike<number>, clip: number): Ada
     gradients: zeros(device, shape),
     m: zeros(device, shape),
     v: zeros(device, shape),
-    normAndClip: floats(device, [1, clip], [2]),
+    outcome: floats(device, [1, clip], [2]),
+    rates: equalRates(device, parameters.length),
   };
 }

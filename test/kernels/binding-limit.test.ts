@@ -11,6 +11,7 @@ import { gatedActivation, gatedActivationBackward } from "../../src/kernels/gate
 import { gradientNorm } from "../../src/kernels/gradient-norm.ts";
 import { type Layout, matmul } from "../../src/kernels/matmul.ts";
 import { rmsNorm } from "../../src/kernels/rms-norm.ts";
+import { equalRates } from "../../src/kernels/update.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
@@ -51,8 +52,14 @@ const elementByElement: Record<string, Compute> = {
   sliceColumnsBackward: (_, x) => sliceColumnsBackward(sliceColumns(x(1), 4, 12), 8, COLUMNS, x(2)),
   adamW: (device, x) => {
     const parameters = x(1);
-    const normAndClip = floats(device, [1, 0.5], [2]);
-    const rest = { gradients: x(2), m: x(3), v: elementwise.zeros(device, parameters.shape), normAndClip };
+    const outcome = floats(device, [1, 0.5], [2]);
+    const rest = {
+      gradients: x(2),
+      m: x(3),
+      v: elementwise.zeros(device, parameters.shape),
+      outcome,
+      rates: equalRates(device, parameters.size),
+    };
     adamW({ parameters, ...rest }, { learningRate: 1e-2, step: 1 });
     return parameters;
   },

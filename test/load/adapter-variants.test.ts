@@ -3,7 +3,7 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { float32View } from "../../src/util/bytes.ts";
 import { encodeBf16, encodeF16 } from "../../src/util/half.ts";
 import { type AdapterEdit, editedAdapter } from "../support/adapters.ts";
@@ -23,7 +23,7 @@ describe("a variant of LoRA", () => {
     const adapter = await load();
     expect(adapter.parameters.entries.length).toBe(4);
     expect((await adapterFiles(adapter)).get("adapter_config.json")).toContain('"init_lora_weights": "mica"');
-    expect(() => new AdamW(adapter.parameters)).toThrow(
+    expect(() => new Optimizer(adapter.parameters)).toThrow(
       /init_lora_weights is "mica": MiCA trains lora_A alone[\s\S]*make init_lora_weights true/,
     );
   });
@@ -33,7 +33,7 @@ describe("a variant of LoRA", () => {
     async (init) => {
       const { load } = await loaded({ config: { init_lora_weights: init } });
       const adapter = await load();
-      new AdamW(adapter.parameters).release();
+      new Optimizer(adapter.parameters).release();
       const config = JSON.parse((await adapterFiles(adapter)).get("adapter_config.json") as string);
       expect(config.init_lora_weights).toBe(init);
     },

@@ -8,7 +8,7 @@ import type { Task } from "../../src/models/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import type { Counted, Objective } from "../../src/train/objective.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { edited } from "../support/checkpoint-edits.ts";
 import { testDevice } from "../support/device.ts";
@@ -51,7 +51,7 @@ async function open(name: string, opened?: LoadedModel): Promise<Case> {
           await readTensors(folder, "golden.safetensors"),
         );
   const run = async (layouts: readonly RowsOfItems[], items = known.items): Promise<Result> => {
-    const optimizer = new AdamW(adapter.parameters);
+    const optimizer = new Optimizer(adapter.parameters);
     const batches = layouts.map((layout) => layItems(task, items, layout)) as (Counted & never)[];
     const terms = batches.reduce((sum, batch) => sum + (batch as Counted).terms, 0);
     const { objective } = known;

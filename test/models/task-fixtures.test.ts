@@ -6,7 +6,7 @@ import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { requireTask } from "../../src/models/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { trainObjective } from "../../src/train/trainer.ts";
 import { createRandom } from "../../src/util/random.ts";
@@ -39,7 +39,7 @@ describe.each(readdirSync(fixturePath("tasks")))("%s", (name) => {
 
   test.each([false, true])("loss and all gradients, checkpointing %s", async (checkpoint) => {
     const { tensors, adapter, objective, items } = await open();
-    const optimizer = new AdamW(adapter.parameters);
+    const optimizer = new Optimizer(adapter.parameters);
     const batch = objective.collate(items, createRandom(0));
     const options = { seed: 0, checkpoint };
     const sum = accumulateGradients(objective, adapter.parameters, optimizer.gradients, [batch], options);

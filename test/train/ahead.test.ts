@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
 import {
   fixturePath,
@@ -78,7 +78,7 @@ describe("a run that records the next step while the device computes one", () =>
   });
 
   test("has recorded the second step when the first one's metrics come", async () => {
-    const steps = vi.spyOn(AdamW.prototype, "step");
+    const steps = vi.spyOn(Optimizer.prototype, "step");
     const recorded: number[] = [];
     const onStep = () => recorded.push(steps.mock.calls.length);
     await run({ settleAfter: never, maxSteps: 4 }, { onStep });

@@ -12,7 +12,7 @@ import { adapterFiles } from "../../src/load/adapter.ts";
 import { openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
-import { AdamW } from "../../src/train/optimizer.ts";
+import { Optimizer } from "../../src/train/optimizer.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { fixturePath, type Golden, goldenSequences, readJsonFile } from "../support/fixtures.ts";
 
@@ -115,8 +115,8 @@ describe("where there is no memory for a step", () => {
     const rows = [...sequences.slice(0, 1), { inputIds: long, labels: long }];
     const options = { batchSize: 1, shuffle: false, learningRate: 1e-2 };
     // The submission of the long row is refused. The update, in one of its own, would take the gradients of the step before.
-    const update = AdamW.prototype.step;
-    vi.spyOn(AdamW.prototype, "step").mockImplementation(function (this: AdamW, ...given) {
+    const update = Optimizer.prototype.step;
+    vi.spyOn(Optimizer.prototype, "step").mockImplementation(function (this: Optimizer, ...given) {
       device.stream.flush();
       return update.apply(this, given);
     });

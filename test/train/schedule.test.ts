@@ -1,52 +1,54 @@
 import { describe, expect, test } from "vitest";
-import { learningRateAt, type ScheduleName } from "../../src/train/schedule.ts";
+import {
+  checkSchedule,
+  learningRateAt,
+  type ScheduleName,
+  type ScheduleShape,
+} from "../../src/train/schedule.ts";
+import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 
-// transformers 5.18: get_scheduler(name, num_warmup_steps, num_training_steps=8), rate 0.01, get_last_lr() before each step
-const GOLDEN: readonly [ScheduleName, warmupSteps: number, rates: number[]][] = [
-  ["linear", 0, [0.01, 0.00875, 0.0075, 0.00625, 0.005, 0.00375, 0.0025, 0.00125, 0]],
-  ["linear", 3, [0, 0.01 / 3, 0.02 / 3, 0.01, 0.008, 0.006, 0.004, 0.002, 0]],
-  [
-    "cosine",
-    0,
-    [
-      0.01, 0.009619397662556433, 0.008535533905932738, 0.00691341716182545, 0.005, 0.0030865828381745515,
-      0.0014644660940672626, 0.0003806023374435663, 0,
-    ],
-  ],
-  [
-    "cosine",
-    3,
-    [
-      0,
-      0.01 / 3,
-      0.02 / 3,
-      0.01,
-      0.009045084971874737,
-      0.006545084971874737,
-      0.003454915028125263,
-      0.0009549150281252633,
-      0,
-    ],
-  ],
-  ["constant", 0, Array<number>(9).fill(0.01)],
-  ["constant", 3, [0, 0.01 / 3, 0.02 / 3, ...Array<number>(6).fill(0.01)]],
-];
+interface Golden {
+  learningRate: number;
+  totalSteps: number;
+  cases: { schedule: ScheduleName; warmupSteps: number; scheduleShape: ScheduleShape; rates: number[] }[];
+}
+
+/** transformers 5.18: get_scheduler(…).get_last_lr() before each step, and behind the last (test/fixtures/make_schedules.py). */
+const { cases, ...run } = readJsonFile<Golden>(fixturePath("."), "schedules.json");
 
 describe("learningRateAt follows transformers' schedules", () => {
-  test.each(GOLDEN)("%s, %i warm-up steps", (schedule, warmupSteps, rates) => {
-    const got = rates.map((_, step) =>
-      learningRateAt(step, { schedule, warmupSteps, learningRate: 0.01, totalSteps: 8 }),
-    );
-    got.forEach((rate, step) => {
-      expect(rate).toBeCloseTo(rates[step] as number, 15);
-    });
+  test.each(cases)("$schedule, $warmupSteps warm-up steps, $scheduleShape", ({ rates, ...options }) => {
+    const got = rates.map((_, step) => learningRateAt(step, { ...run, ...options }));
+    for (const [step, rate] of got.entries()) expect(rate, `step ${step}`).toBeCloseTo(rates[step]!, 15);
   });
 
-  test("linear is the default; an unknown name is refused with the known ones", () => {
+  test("linear is the default, and constant knows a warm-up too", () => {
     expect(learningRateAt(4, { learningRate: 1, totalSteps: 8 })).toBe(0.5);
-    const schedule = "exponential" as ScheduleName;
-    expect(() => learningRateAt(0, { schedule, learningRate: 1, totalSteps: 8 })).toThrow(
-      /"exponential" is unknown\n.*linear, cosine or constant/,
-    );
+    const warm = { schedule: "constant", warmupSteps: 4, learningRate: 1, totalSteps: 8 } as const;
+    expect([1, 4, 7].map((step) => learningRateAt(step, warm))).toEqual([0.25, 1, 1]);
+  });
+
+  test("a ratio of the run warms up where no steps are given", () => {
+    const at = (warmup: object) => learningRateAt(1, { learningRate: 1, totalSteps: 9, ...warmup });
+    expect(at({ warmupRatio: 0.2 })).toBe(1 / 2);
+    expect(at({ warmupRatio: 0.2, warmupSteps: 4 })).toBe(1 / 4);
+  });
+});
+
+describe("checkSchedule refuses", () => {
+  const check = (schedule: ScheduleName, scheduleShape: ScheduleShape) => () =>
+    checkSchedule("train", { schedule, scheduleShape, learningRate: 1e-3 });
+
+  test("options of another shape", () => {
+    expect(check("linear", { power: 2 })).toThrow(/power is for polynomial, and the schedule is linear/);
+  });
+
+  test("cosine_with_min_lr that ends nowhere, or twice", () => {
+    for (const shape of [{}, { minLr: 1e-4, minLrRate: 0.1 }])
+      expect(check("cosine_with_min_lr", shape)).toThrow(/minLr or at minLrRate[\s\S]*give one of them/);
+  });
+
+  test("polynomial that does not fall", () => {
+    expect(check("polynomial", { lrEnd: 1e-3 })).toThrow("must be below the rate");
   });
 });

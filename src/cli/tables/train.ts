@@ -1,7 +1,10 @@
 import { LORA_DEFAULTS } from "../../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../../data/packing.ts";
+import { OPTIMIZER_ALIASES, OPTIMIZERS } from "../../train/optimizers/registry.ts";
 import { SCHEDULES } from "../../train/schedule.ts";
+import { isShapeOption, SHAPE_KEYS } from "../../train/schedule-rules.ts";
 import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer.ts";
+import { camelCase, snakeCase } from "../../util/names.ts";
 import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 import {
   choice,
@@ -11,7 +14,9 @@ import {
   number,
   numbersByName,
   optionalFlag,
+  optionalNumber,
   optionalText,
+  optionsByName,
   targets,
   text,
   texts,
@@ -42,7 +47,7 @@ export const TRAIN_OPTIONS = {
   }),
   resume_adapter_file: optionalText({
     placeholder: "ref",
-    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: AdamW begins anew)",
+    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: the optimiser begins anew)",
   }),
   adapter_revision: ADAPTER_REVISION,
   lora_r: integer({ fallback: LORA_DEFAULTS.r, min: 1, help: "rank", aliases: ["rank"] }),
@@ -124,15 +129,60 @@ export const TRAIN_OPTIONS = {
     fallback: TRAINER_DEFAULTS.schedule,
     help: "how the learning rate falls",
   }),
+  lr_scheduler_kwargs: optionsByName({
+    wanted: `num_cycles=2, or {"num_cycles": 2}; known are ${SHAPE_KEYS.map(snakeCase).join(", ")}`,
+    accepts: (name, value) => isShapeOption(camelCase(name), value),
+    help: "what some schedules are told, such as min_lr_rate=0.1, num_cycles=2 or num_decay_steps=50",
+  }),
   warmup_steps: integer({
     fallback: TRAINER_DEFAULTS.warmupSteps,
     min: 0,
     help: "steps in which the learning rate rises from 0",
   }),
+  warmup_ratio: number({
+    fallback: TRAINER_DEFAULTS.warmupRatio,
+    min: 0,
+    max: 1,
+    help: "the same as a share of all steps, where warmup_steps is 0",
+  }),
+  optim: choice({
+    choices: OPTIMIZERS,
+    synonyms: OPTIMIZER_ALIASES,
+    fallback: TRAINER_DEFAULTS.optimizer,
+    help: "what updates the adapter; transformers' names for these are known, too",
+    aliases: ["optimizer"],
+  }),
+  adam_beta1: optionalNumber({
+    ...TRAINER_BOUNDS.beta,
+    help: "decay of the mean of gradients; by default 0.9",
+  }),
+  adam_beta2: optionalNumber({
+    ...TRAINER_BOUNDS.beta,
+    help: "decay of the mean of their squares; by default 0.999, lion's 0.99",
+  }),
+  adam_epsilon: optionalNumber({
+    ...TRAINER_BOUNDS.eps,
+    help: "added to the root of that; by default 1e-8",
+  }),
+  momentum: optionalNumber({
+    ...TRAINER_BOUNDS.beta,
+    help: "of sgd, by default 0, and of muon, by default 0.95",
+  }),
+  nesterov: optionalFlag({ help: "look ahead by one momentum; by default muon does, and sgd does not" }),
+  loraplus_lr_ratio: number({
+    fallback: TRAINER_DEFAULTS.loraplusLrRatio,
+    ...TRAINER_BOUNDS.rateFactor,
+    help: "LoRA+: the learning rate of B over that of A",
+  }),
+  rate_pattern: numbersByName({
+    wanted: `a number${inWords(TRAINER_BOUNDS.rateFactor)}`,
+    accepts: (x) => isWithin(x, TRAINER_BOUNDS.rateFactor),
+    help: "factors of the learning rate, by names or expressions of parameters such as lora_B; the first that matches counts",
+  }),
   weight_decay: number({
     fallback: TRAINER_DEFAULTS.weightDecay,
     ...TRAINER_BOUNDS.weightDecay,
-    help: "AdamW's decoupled weight decay",
+    help: "weight decay of all but norms and biases, decoupled but for sgd",
   }),
   max_grad_norm: number({
     fallback: TRAINER_DEFAULTS.maxGradNorm,

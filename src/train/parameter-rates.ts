@@ -1,0 +1,40 @@
+import { elementCount, fromArray, type Tensor } from "../gpu/tensor.ts";
+import { RATE_BLOCK } from "../kernels/update.ts";
+import type { Parameters } from "../nn/parameters.ts";
+import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
+
+/** How parameters differ in their rates. */
+export interface RateOptions {
+  /** LoRA+ (Hayou et al. 2024, arXiv 2402.12354): the rate of B, and of vectors, over that of the others; 1 unless given. */
+  loraplusLrRatio?: number;
+  /**
+   * What the rate of some parameters is multiplied by, beside that: the keys match ends of their names, or whole names as
+   * expressions, and the first that matches counts.
+   */
+  ratePattern?: Pattern;
+}
+
+/** What holds where nothing is said. */
+export const RATE_DEFAULTS: Required<RateOptions> = { loraplusLrRatio: 1, ratePattern: {} };
+
+/** Names of parameters that don't decay: biases and norms, by transformers' `Trainer.get_decay_parameter_names`. */
+const NOT_DECAYED = /bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)/i;
+
+/**
+ * The rates of parameters as update kernels read them: `[blocks, 2]`, of which each belongs to one parameter.
+ * Weight decay is that of all but norms and biases.
+ */
+export function parameterRates({ flat, entries }: Parameters, options: Required<RateOptions>): Tensor {
+  const { loraplusLrRatio, ratePattern } = options;
+  const matches = patternMatcher(ratePattern);
+  const rates = new Float32Array(2 * Math.ceil(flat.size / RATE_BLOCK)).fill(1);
+  for (const { name, tensor } of entries) {
+    const isB = name.includes("lora_B") || tensor.shape.length === 1;
+    const rate = (isB ? loraplusLrRatio : 1) * (matches(name)[0] ?? 1);
+    const decay = NOT_DECAYED.test(name) ? 0 : 1;
+    const first = tensor.byteOffset / 4 / RATE_BLOCK;
+    const end = first + Math.ceil(elementCount(tensor.shape) / RATE_BLOCK);
+    for (let block = first; block < end; block++) rates.set([rate, decay], 2 * block);
+  }
+  return fromArray(flat.device, rates, [rates.length / 2, 2]);
+}
