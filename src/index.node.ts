@@ -7,7 +7,7 @@ import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
 import { requireModel } from "./nn/module.ts";
 import { folderWriter } from "./platform/node-folders/folder-writer.ts";
-import { checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";
+import { checkIsNotModel, checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
@@ -33,8 +33,8 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
  * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does, and the names of a classifier's classes:
  * all or none, whatever ends the process. Where the device was lost while training, it writes what {@link adapterFiles}
  * has of it.
- * @throws LoraError where the folder cannot be written to, another process writes into it or the disk is full; what was
- * there is then as before
+ * @throws LoraError where the folder is the model's own or cannot be written to, another process writes into it or the disk
+ * is full; what was there is then as before
  */
 export async function saveAdapter(
   adapter: Adapter,
@@ -42,14 +42,16 @@ export async function saveAdapter(
   options: SaveAdapterOptions = {},
 ): Promise<void> {
   checkFolder("saveAdapter", folder);
-  await folderWriter(folder).write(await adapterFiles(adapter, options), isSupersededByAdapter);
+  const files = await adapterFiles(adapter, options);
+  if (adapter.base.name !== undefined) await checkIsNotModel(folder, adapter.base.name);
+  await folderWriter(folder).write(files, isSupersededByAdapter);
 }
 
 /**
  * Merges an adapter into the weights of its model and writes the whole model: `config.json`, weights, tokenizer.
  * Such files of a model that was in the folder before go; other files stay. The adapter stays on the model in memory,
  * which is as before.
- * @param options where the model's files are found, as in {@link loadModel}
+ * @param options where the model's files are found, as in {@link loadModel}; without any they are read where they were
  * @throws LoraError where the files are not there any more, or the folder cannot be written to, is written to by another
  * process, is the model's own or holds an adapter
  */
@@ -64,7 +66,8 @@ export async function saveMerged(
   await checkMergedFolder(folder, model.name);
   checkOptions("saveMerged", options, SOURCE_RULES);
   requireAdapterOf("saveMerged", adapter, model.root);
-  const files = await resolveModelFiles(model.name, options);
+  const isSame = Object.keys(options).length === 0;
+  const files = (isSame && model.files) || (await resolveModelFiles(model.name, options));
   await folderWriter(folder).write(await mergedFiles(model, adapter, files), await supersededIn(folder));
 }
 

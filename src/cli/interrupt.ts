@@ -1,6 +1,6 @@
 import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts";
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const; // 128 + the signal's number
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const; // 128 + the signal's number
 /** npm and npx pass on the Ctrl-C that the terminal has sent to every process: it arrives twice. */
 export const ECHO_MILLISECONDS = 1000;
 
@@ -15,7 +15,7 @@ export interface Interrupt {
 }
 
 /**
- * Takes Ctrl-C, SIGTERM and the end of the terminal as a wish to stop soon; a second one stops at once.
+ * Takes Ctrl-C, Ctrl-\, SIGTERM and the end of the terminal as a wish to stop soon; a second one stops at once.
  * @param onFirst called at the first one
  */
 export function watchInterrupt(onFirst: () => void): Interrupt {

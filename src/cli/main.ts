@@ -46,7 +46,7 @@ const EXIT_CODES: Readonly<Partial<Record<FailureKind, number>>> = {
 
 const EXIT_HELP = `
 Exit codes: 0 done, 1 failed, 2 wrong options, 3 no device, 4 device lost, 5 out of memory, 6 network,
-129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM, 141 whoever read the output has gone.
+129, 130, 131, 143 ended by SIGHUP, Ctrl-C, SIGQUIT, SIGTERM, 141 whoever read the output has gone.
 Whatever ends train after its first step, it saves the adapter; where the device is lost, as it was seconds ago.
 One that has diverged is not saved: it would take the place of a good one.
 A closed or full standard output does not end train. Ctrl-C twice ends at once, without saving.`;

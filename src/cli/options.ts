@@ -40,17 +40,20 @@ function option<T>(
   return { aliases: [], required: false, several: false, placeholder: undefined, ...given };
 }
 
-/** A number within bounds. */
+const orUnset = (unset: number | undefined) => (unset === undefined ? "" : `, or ${unset} for none`);
+
+/** A number within bounds, or the value `unset`, which stands for "none". */
 export function number<T extends number | undefined>(
-  given: Common & Bounds & { fallback: T },
+  given: Common & Bounds & { fallback: T; unset?: number },
 ): Option<number | T> {
+  const { unset } = given;
   return option<number | T>({
     ...given,
     placeholder: "number",
-    wanted: `a number${inWords(given)}`,
+    wanted: `a number${inWords(given)}${orUnset(unset)}`,
     read(value) {
       const x = readNumber(value);
-      return isWithin(x, given) ? x : undefined;
+      return isWithin(x, given) || (x !== undefined && x === unset) ? x : undefined;
     },
   });
 }
@@ -68,7 +71,7 @@ export function integer<T extends number | undefined>(
   return option<number | T>({
     ...given,
     placeholder: "n",
-    wanted: `a whole number of at least ${min}${unset === undefined ? "" : `, or ${unset} for none`}`,
+    wanted: `a whole number of at least ${min}${orUnset(unset)}`,
     read(value) {
       const x = readNumber(value);
       return x !== undefined && Number.isSafeInteger(x) && (x >= min || x === unset) ? x : undefined;

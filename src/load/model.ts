@@ -46,6 +46,8 @@ export interface ModelFiles {
   readonly name: string;
   /** The repository of the hub that it came from, and its revision; adapters name both. */
   readonly hub?: HubRepository | undefined;
+  /** What it was loaded from. */
+  readonly files?: FileSource | undefined;
   /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
   /** Chat templates of a language model by name; empty where there are none. */
@@ -169,6 +171,7 @@ export async function openTaskModel<T extends Task = Task>(
   const beside: ModelFiles = {
     name: files.label,
     hub: files.hub,
+    files,
     tokenizer,
     chatTemplates,
     generation,

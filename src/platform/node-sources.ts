@@ -10,7 +10,7 @@ import {
   urlFiles,
 } from "../io/files/hub.ts";
 import { firstLine, isOutage, type RemoteOptions } from "../io/files/remote.ts";
-import type { TimeLimits } from "../io/files/time-limits.ts";
+import { TIME_LIMITS, type TimeLimits } from "../io/files/time-limits.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { defaultCacheFolder, nodeByteCache } from "./node-cache/byte-cache.ts";
 import { type CheckOptions, checkedFiles, hasDigests } from "./node-cache/checked-files.ts";
@@ -19,7 +19,7 @@ import {
   cachedRepository,
   chosenSnapshot,
   hfCacheFolder,
-  hfTimeLimit,
+  hfTimeLimits,
   hfToken,
   isCommitHash,
   offlineVariable,
@@ -72,8 +72,8 @@ export async function resolveModelFiles(
 }
 
 function variableLimits(): TimeLimits | undefined {
-  const limit = hfTimeLimit(process.env);
-  return limit === undefined ? undefined : { answer: limit, stall: limit };
+  const given = hfTimeLimits(process.env);
+  return given && { ...TIME_LIMITS, ...given };
 }
 
 function byteCache(given: ResolveOptions["cache"] = true): ByteCache | undefined {

@@ -150,7 +150,7 @@ export const TRAINER_BOUNDS = {
   eps: { min: 1e-37, max: 1 },
   weightDecay: { min: 0, max: 1000 },
   rateFactor: { min: 0, max: 1e6 },
-  maxGradNorm: { min: 0, max: FACTOR.max },
+  maxGradNorm: { min: 1e-12, max: FACTOR.max },
 } satisfies Readonly<Record<string, Bounds>>;
 
 const { beta: BETA } = TRAINER_BOUNDS;
@@ -188,7 +188,11 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
     Object.values(pattern).every((factor) => isWithin(factor, TRAINER_BOUNDS.rateFactor)),
   ),
   weightDecay: number(TRAINER_BOUNDS.weightDecay),
-  maxGradNorm: number(TRAINER_BOUNDS.maxGradNorm),
+  maxGradNorm: either(number(TRAINER_BOUNDS.maxGradNorm), {
+    wanted: "0",
+    accepts: (x) => x === 0,
+    aliases: [],
+  }),
 };
 
 /** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */

@@ -39,6 +39,7 @@ describe("signals", () => {
   test.each([
     ["SIGTERM", 143],
     ["SIGHUP", 129],
+    ["SIGQUIT", 131],
   ] as const)("%s saves after the step and exits with %i", async (signal, exitCode) => {
     const onOutput = when("Iter 2:", (child) => child.kill(signal));
     const { code, stdout } = await train(signal, LONG, { onOutput });

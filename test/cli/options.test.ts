@@ -164,6 +164,19 @@ describe("settings", () => {
   });
 
   test("flags are the names with dashes", () => expect(flagName("max_grad_norm")).toBe("--max-grad-norm"));
+
+  test("a norm to clip to is none, or one that 32 bits can work with", () => {
+    const { read, wanted } = TRAIN_OPTIONS.max_grad_norm;
+    expect([0, 1, 1e-12, 1e-300, 1e-13, -1].map(read)).toEqual([
+      0,
+      1,
+      1e-12,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(wanted).toMatch(/of at least 1e-12 and at most 1e\+30, or 0 for none$/);
+  });
 });
 
 describe("configuration files", () => {

@@ -1,6 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { cpSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { attach, folderFiles, lora, openModel, saveAdapter, saveMerged } from "../../src/index.node.ts";
+import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
@@ -96,4 +98,20 @@ describe("an output folder", () => {
     expect(stdout).toContain("holds an adapter; it will be replaced");
     expect(lstatSync(`${out}/adapter_model.safetensors`).isFile()).toBe(true);
   });
+});
+
+test("a program's adapter does not go into the model's own folder either, and a merged model needs no second look for its files", async () => {
+  const folder = cli.path("own");
+  cpSync(BUNDLED_MODEL, folder, { recursive: true });
+  const model = await openModel(folderFiles(folder), await testDevice());
+  const adapter = attach(model, lora({ r: 2 }));
+  const before = readdirSync(folder);
+  await expect(saveAdapter(adapter, folder)).rejects.toThrow("is the model's own folder");
+  expect(readdirSync(folder)).toEqual(before);
+  await saveAdapter(adapter, cli.path("elsewhere"));
+  // What was loaded from a source of its own is read there again: the name is no place to look in.
+  const renamed = { ...model, name: "no/such-model" };
+  await saveMerged(renamed, adapter, cli.path("merged-own"));
+  expect(readdirSync(cli.path("merged-own"))).toContain("model.safetensors");
+  model.release();
 });

@@ -187,6 +187,7 @@ export const TRAIN_OPTIONS = {
   max_grad_norm: number({
     fallback: TRAINER_DEFAULTS.maxGradNorm,
     ...TRAINER_BOUNDS.maxGradNorm,
+    unset: 0,
     help: "gradients are clipped to this norm; 0: never",
   }),
   ...DATA_OPTIONS,

@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { type FileSource, leavesFolder } from "../../io/files/files.ts";
+import type { TimeLimits } from "../../io/files/time-limits.ts";
 import { fail, LoraError } from "../../util/fail.ts";
 import { fileStat, folderFiles, isFolder } from "../node-files.ts";
 
@@ -22,10 +23,20 @@ export function offlineVariable({ HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE }: Variab
   return HF_HUB_OFFLINE ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
 }
 
-/** How long a server may be silent, in milliseconds: `HF_HUB_DOWNLOAD_TIMEOUT` is in seconds; undefined where it isn't set. */
-export function hfTimeLimit({ HF_HUB_DOWNLOAD_TIMEOUT }: Variables): number | undefined {
-  const isGiven = /^[1-9]\d{0,5}$/.test(HF_HUB_DOWNLOAD_TIMEOUT ?? "");
-  return isGiven ? Number(HF_HUB_DOWNLOAD_TIMEOUT) * 1000 : undefined;
+/**
+ * How long a server may be silent, in milliseconds: before it answers, `HF_HUB_ETAG_TIMEOUT`, else `HF_HUB_DOWNLOAD_TIMEOUT`; while it sends,
+ * the latter. Both are in seconds; undefined where none is set.
+ */
+export function hfTimeLimits({
+  HF_HUB_ETAG_TIMEOUT,
+  HF_HUB_DOWNLOAD_TIMEOUT,
+}: Variables): Partial<TimeLimits> | undefined {
+  const [etag, download] = [HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT].map((seconds) =>
+    /^[1-9]\d{0,5}$/.test(seconds ?? "") ? Number(seconds) * 1000 : undefined,
+  );
+  const answer = etag ?? download;
+  if (answer === undefined) return undefined;
+  return { answer, ...(download !== undefined && { stall: download }) };
 }
 
 /** Hugging Face's folder: `HF_HOME`, else `huggingface` in `XDG_CACHE_HOME` or `~/.cache`. */

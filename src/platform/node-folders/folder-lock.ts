@@ -150,7 +150,7 @@ function letGo({ folder, owner, made, signs }: Held): void {
 }
 
 /** The ends of a process that it can see coming. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"] as const;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"] as const;
 
 function watchEnd(): void {
   process.on("exit", letGoOfAll);

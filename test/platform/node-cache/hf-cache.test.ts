@@ -20,7 +20,7 @@ import { openModel } from "../../../src/load/model.ts";
 import {
   cachedRepository,
   hfCacheFolder,
-  hfTimeLimit,
+  hfTimeLimits,
   hfToken,
   offlineVariable,
 } from "../../../src/platform/node-cache/hf-cache.ts";
@@ -328,10 +328,14 @@ describe("a folder of the cache that is named itself", () => {
   });
 });
 
-test("HF_HUB_DOWNLOAD_TIMEOUT is whole seconds, as in huggingface_hub", async () => {
-  const given = ["5", "", undefined, "0", "x", "-1"];
-  const limits = given.map((HF_HUB_DOWNLOAD_TIMEOUT) => hfTimeLimit({ HF_HUB_DOWNLOAD_TIMEOUT }));
-  expect(limits).toEqual([5000, undefined, undefined, undefined, undefined, undefined]);
+test("time limits are whole seconds, as in huggingface_hub", async () => {
+  for (const nothing of ["", undefined, "0", "x", "-1"]) {
+    expect(hfTimeLimits({ HF_HUB_DOWNLOAD_TIMEOUT: nothing, HF_HUB_ETAG_TIMEOUT: nothing })).toBeUndefined();
+  }
+  expect(hfTimeLimits({ HF_HUB_DOWNLOAD_TIMEOUT: "5" })).toEqual({ answer: 5000, stall: 5000 });
+  expect(hfTimeLimits({ HF_HUB_ETAG_TIMEOUT: "7" })).toEqual({ answer: 7000 });
+  const both = { HF_HUB_ETAG_TIMEOUT: "7", HF_HUB_DOWNLOAD_TIMEOUT: "5" };
+  expect(hfTimeLimits(both)).toEqual({ answer: 7000, stall: 5000 });
 });
 
 test("folders and tokens are where huggingface_hub looks for them", async () => {
