@@ -7,6 +7,7 @@ import { runBench } from "./commands/bench.ts";
 import { checkCacheRmSettings, runCacheList, runCacheRm } from "./commands/cache.ts";
 import { runChat } from "./commands/chat.ts";
 import { checkCombineSettings, runCombine } from "./commands/combine.ts";
+import { checkConvertSettings, runConvert } from "./commands/convert.ts";
 import { runEnv } from "./commands/env.ts";
 import { runEval } from "./commands/eval.ts";
 import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
@@ -22,6 +23,7 @@ import { BENCH_OPTIONS } from "./tables/bench.ts";
 import { CACHE_LIST_OPTIONS, CACHE_RM_OPTIONS } from "./tables/cache.ts";
 import { CHAT_OPTIONS } from "./tables/chat.ts";
 import { COMBINE_OPTIONS } from "./tables/combine.ts";
+import { CONVERT_OPTIONS } from "./tables/convert.ts";
 import { ENV_OPTIONS } from "./tables/env.ts";
 import { EVAL_OPTIONS } from "./tables/eval.ts";
 import { GENERATE_OPTIONS } from "./tables/generate.ts";
@@ -60,7 +62,7 @@ function endByHangup(): void {
 }
 
 /** Commands that leave files behind: what they print is beside that. */
-const FILE_COMMANDS = ["train", "merge", "combine"];
+const FILE_COMMANDS = ["train", "merge", "combine", "convert"];
 
 const hasTerminal = [0, 1, 2].some(isatty);
 const terminal = processTerminal();
@@ -154,6 +156,12 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
       run: runInspectAdapter,
     },
   );
+  add("convert", "write an adapter in another format: PEFT's, mlx-lm's or GGUF; needs no GPU", {
+    table: CONVERT_OPTIONS,
+    words: "source",
+    check: checkConvertSettings,
+    run: runConvert,
+  });
   add("combine", "make one adapter of several, or one of a lower rank; needs no GPU and no model", {
     table: COMBINE_OPTIONS,
     words: "adapters",

@@ -4,6 +4,7 @@ import { type FileSource, readJson } from "../io/files/files.ts";
 import { refuseForeignFile } from "../io/formats/peft-foreign.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import { loadAdapter } from "../load/adapter.ts";
+import { ggufBaseOfModel, inPeftFormat, onlyFile } from "../load/convert/formats.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
@@ -65,7 +66,7 @@ export async function openCliTask<T extends Task>(
 
 /** A saved adapter. */
 export interface AdapterReference {
-  /** Folder, URL or hub id; the path of its `adapter_model.safetensors` stands for the folder. */
+  /** Folder, URL or hub id, where the path of its `adapter_model.safetensors` stands for the folder; or a GGUF file. */
   readonly reference: string;
   readonly revision: string | undefined;
   readonly token: string | undefined;
@@ -102,21 +103,26 @@ export async function openCliAdapter<T extends Task>(
   reference: AdapterReference,
   note: (line: string) => void,
 ): Promise<{ adapter: Adapter; model: LoadedModel<T> }> {
-  const files = await adapterSource(reference, note);
+  const files = await inPeftFormat(await adapterSource(reference, note), async () => ggufBaseOfModel(model));
   const adapter = await loadAdapter(model, files, { onWarning: warner(note) });
   const own: ChatTemplateSources = model.task === "causal-lm" ? await readChatTemplates(files) : new Map();
   const chatTemplates = new Map([...model.chatTemplates, ...own]);
   return { adapter, model: { ...model, chatTemplates } };
 }
 
-/** The files of an adapter. */
-export function adapterSource(
+/** The files of an adapter, in the format that they have; of a GGUF file itself, alone. */
+export async function adapterSource(
   { reference, revision, token, verify }: AdapterReference,
   note: (line: string) => void,
 ): Promise<FileSource> {
-  const folder = reference.replace(/(^|[\\/])adapter_model\.safetensors$/, "") || ".";
+  const folder = reference.replace(/(^|[\\/])(?:adapter_model|adapters)\.safetensors$/, "") || ".";
+  const options = { revision, token, verify, onWarning: warner(note) };
+  if (folder.endsWith(".gguf")) {
+    const cut = Math.max(folder.lastIndexOf("/"), folder.lastIndexOf("\\")) + 1;
+    return onlyFile(await resolveModelFiles(folder.slice(0, cut) || ".", options), folder.slice(cut));
+  }
   if (existsSync(folder) && statSync(folder).isFile()) refuseForeignFile(folder);
-  return resolveModelFiles(folder, { revision, token, verify, onWarning: warner(note) });
+  return resolveModelFiles(folder, options);
 }
 
 /** Prints warnings as such. */

@@ -145,7 +145,8 @@ function renamed(architecture: GgufArchitecture, name: string): string | undefin
   return own === undefined ? undefined : own + name.slice(dot);
 }
 
-const BLOCK_TYPES: Readonly<Record<GgufType, BlockType>> = {
+/** What ggml calls them. */
+export const BLOCK_TYPES: Readonly<Record<GgufType, BlockType>> = {
   f32: "F32",
   f16: "F16",
   bf16: "BF16",

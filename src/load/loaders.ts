@@ -5,6 +5,7 @@ import type { Task } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
 import { callback, checkOptions, flag, type Rules, required, text, words } from "../util/options.ts";
 import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
+import { ggufBaseOfModel, inPeftFormat } from "./convert/formats.ts";
 import {
   HEAD_RULES,
   type HeadChoice,
@@ -123,7 +124,9 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       checkOptions("loadAdapter", options, ADAPTER_RULES);
       requireModel("loadAdapter", model);
       const { name, ...source } = options;
-      const files = await resolveFiles(reference, source);
+      const files = await inPeftFormat(await resolveFiles(reference, source), async () =>
+        ggufBaseOfModel(model),
+      );
       return loadAdapter(model, files, { name, onWarning: source.onWarning });
     },
   };

@@ -19,9 +19,12 @@ const OTHERS = [
   "config.json",
 ];
 
-/** How an adapter of mlx-lm becomes one of PEFT: mlx-lm computes y + scale · (x · lora_a) · lora_b. */
+/** How an adapter of mlx-lm becomes one of PEFT. */
 export const MLX_HELP =
-  'in Python: from safetensors.torch import load_file, save_file; save_file({"base_model.model." + k[:-1] + k[-1].upper() + ".weight": v.T.contiguous() for k, v in load_file("adapters.safetensors").items()}, "adapter_model.safetensors", metadata={"format": "pt"}); and an adapter_config.json of {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": scale · rank, "target_modules": the names of the layers}';
+  "under mlx-lm's own names of files, adapters.safetensors and adapter_config.json, it is read wherever an adapter is, and webgpu-lora convert FOLDER --to peft --output OUT makes one of PEFT of it";
+
+const NPZ_HELP =
+  'in Python: import numpy; from safetensors.numpy import save_file; save_file(dict(numpy.load("adapters.npz")), "adapters.safetensors")';
 
 /** Whether this is what mlx-lm writes as `adapter_config.json`. */
 export function isMlxConfig(json: unknown): boolean {
@@ -67,7 +70,7 @@ interface ForeignFile {
 
 const GGUF: ForeignFile = {
   what: "a GGUF file of llama.cpp",
-  help: "give the PEFT adapter that it was made from: llama.cpp's convert_lora_to_gguf.py goes that way only",
+  help: "give its path, which ends in .gguf, in place of the folder; webgpu-lora convert FILE --to peft --output OUT --model BASE makes one of PEFT of it",
 };
 
 /** A pickle of Python's, which can run any code when it is read. */
@@ -82,7 +85,8 @@ function pickle(name: string): ForeignFile {
 const FOREIGN: readonly (readonly [RegExp, (name: string) => ForeignFile])[] = [
   [/\.gguf$/i, () => GGUF],
   [/\.(?:bin|pt|pth|ckpt)$/i, pickle],
-  [/^adapters\.(?:safetensors|npz)$/, () => ({ what: "an adapter of mlx-lm", help: MLX_HELP })],
+  [/^adapters\.safetensors$/, () => ({ what: "an adapter of mlx-lm", help: MLX_HELP })],
+  [/^adapters\.npz$/, () => ({ what: "an adapter of an old mlx-lm", help: NPZ_HELP })],
   [
     /^pytorch_lora_weights\.safetensors$/,
     () => ({ what: "a LoRA of diffusers, for a model that makes images", help: IMAGES_HELP }),

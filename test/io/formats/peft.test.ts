@@ -228,7 +228,7 @@ describe("files that are no PEFT adapter", () => {
     ["a list", { [CONFIG]: [], [WEIGHTS]: weights(GOOD) }, "it is [], expected an object"],
     ["a damaged file", { [CONFIG]: { peft_type: "LORA" }, [WEIGHTS]: "<html></html>" }, "safetensors"],
     ["MLX tensors", { "adapters.safetensors": "x" }, "an adapter of mlx-lm (adapters.safetensors)"],
-    ["MLX tensors, with what to do", { "adapters.safetensors": "x" }, "v.T.contiguous()"],
+    ["MLX tensors, with what to do", { "adapters.safetensors": "x" }, "convert FOLDER --to peft"],
     [
       "an MLX configuration",
       { [CONFIG]: { fine_tune_type: "lora", lora_parameters: { rank: 8, scale: 20 } } },

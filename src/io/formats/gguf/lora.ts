@@ -131,7 +131,7 @@ export async function readGgufLora(files: FileSource, name: string, base: GgufBa
     const path = moduleOfGguf(base.architecture, own) as string;
     modules.set(path, { lora_A, lora_B: inOrder(lora_B, own, base, "in"), r, alpha });
   }
-  return { modules, dropout: 0, base: baseName(header.metadata), isWhole: false };
+  return { modules, dropout: 0, base: ggufBaseName(header), isWhole: false };
 }
 
 function checkKind({ metadata }: GgufHeader, { architecture }: GgufBase, label: string): void {
@@ -203,7 +203,8 @@ function pairProblem(own: string, { A, B }: Pair, base: GgufBase): string | unde
   return `${own}: ${rows} rows cannot be shared among the model's ${heads} heads`;
 }
 
-function baseName(metadata: GgufMetadata): string | null {
+/** The base model that an adapter names. */
+export function ggufBaseName({ metadata }: GgufHeader): string | null {
   const url = metadata.get("general.base_model.0.repo_url")?.value;
   if (typeof url === "string" && url.startsWith(HUB)) return url.slice(HUB.length);
   const name = metadata.get("general.base_model.0.name")?.value;

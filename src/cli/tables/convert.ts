@@ -1,0 +1,32 @@
+import { ADAPTER_FORMATS } from "../../load/convert/formats.ts";
+import { GGUF_TYPES } from "../../load/gguf-model.ts";
+import { choice, optionalText, text, texts } from "../options.ts";
+import { ADAPTER_REVISION, MODEL_OPTIONS } from "./model.ts";
+
+/** `webgpu-lora convert`. */
+export const CONVERT_OPTIONS = {
+  source: texts({
+    placeholder: "ref",
+    help: "folder, URL or hub id of an adapter of PEFT or mlx-lm, or a GGUF file; also as a plain word",
+    aliases: ["adapter", "adapter_path"],
+  }),
+  to: choice({ choices: ADAPTER_FORMATS, fallback: undefined, help: "the format that is written" }),
+  output: text({
+    placeholder: "path",
+    help: "where it is saved: a folder, or for gguf a file",
+    aliases: ["output_dir", "save_path"],
+  }),
+  model: optionalText({
+    placeholder: "ref",
+    help: "the base model, of which config.json is read: for gguf, and for mlx where some layers only are adapted; unless given, the one that the adapter names",
+  }),
+  type: choice({ choices: GGUF_TYPES, fallback: "f32", help: "number format of the matrices in GGUF" }),
+  ollama_from: optionalText({
+    placeholder: "name",
+    help: "for gguf: the base model as Ollama has it, for a Modelfile beside the adapter",
+  }),
+  revision: MODEL_OPTIONS.revision,
+  adapter_revision: ADAPTER_REVISION,
+  token: MODEL_OPTIONS.token,
+  verify: MODEL_OPTIONS.verify,
+};

@@ -1,0 +1,55 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseGgufHeader } from "../../src/io/formats/gguf/header.ts";
+import { fixturePath } from "../support/fixtures.ts";
+import { useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const model = fixturePath("llama-gqa");
+const adapter = join(model, "adapter");
+
+const convert = async (...words: readonly string[]) => {
+  const { code, stdout, stderr } = await cli.run(["convert", ...words]);
+  expect(code, stderr).toBe(0);
+  return stdout;
+};
+
+test("a GGUF adapter has llama.cpp's names, one alpha, and a Modelfile where Ollama's base is named", async () => {
+  const out = cli.path("ollama/adapter.gguf");
+  await convert(adapter, "--to", "gguf", "--output", out, "--model", model, "--ollama-from", "llama3.2:1b");
+  expect(readFileSync(cli.path("ollama/Modelfile"), "utf8")).toBe(
+    "FROM llama3.2:1b\nADAPTER ./adapter.gguf\n",
+  );
+  const file = readFileSync(out);
+  const { metadata, tensors } = parseGgufHeader(file, file.length, out);
+  expect(metadata.get("general.type")?.value).toBe("adapter");
+  expect(metadata.get("adapter.type")?.value).toBe("lora");
+  expect(metadata.get("general.architecture")?.value).toBe("llama");
+  const { lora_alpha } = JSON.parse(readFileSync(join(adapter, "adapter_config.json"), "utf8"));
+  expect(metadata.get("adapter.lora.alpha")?.value).toBe(lora_alpha);
+  expect(tensors.get("blk.1.attn_k.weight.lora_a")?.shape).toEqual([4, 32]);
+  expect(tensors.size).toBe(28);
+  const merged = async (reference: string, name: string) => {
+    const words = ["--model", model, "--adapter", reference, "--output-dir", cli.path(name)];
+    const { code, stderr } = await cli.run(["merge", ...words]);
+    expect(code, stderr).toBe(0);
+    return readFileSync(cli.path(`${name}/model.safetensors`));
+  };
+  expect(await merged(out, "by-gguf")).toEqual(await merged(adapter, "own"));
+}, 60_000);
+
+test("what cannot be is refused, and nothing is written", async () => {
+  const out = cli.path("nothing");
+  const refusal = async (...words: readonly string[]) => {
+    const { code, stderr } = await cli.run(["convert", ...words]);
+    expect(code).not.toBe(0);
+    return stderr;
+  };
+  expect(await refusal("a", "b", "--output", out)).toMatch(/2 adapters are given[\s\S]*to is missing/);
+  expect(await refusal(adapter, "--to", "mlx", "--output", adapter)).toMatch(/holds an adapter already/);
+  expect(await refusal(adapter, "--to", "gguf", "--output", out)).toMatch(/gguf makes a file: name it .gguf/);
+  const other = ["--to", "gguf", "--output", `${out}.gguf`, "--model", "/nowhere"];
+  expect(await refusal(adapter, ...other)).toMatch(/base model's config[\s\S]*no such folder/);
+  expect(existsSync(out) || existsSync(`${out}.gguf`)).toBe(false);
+}, 60_000);
