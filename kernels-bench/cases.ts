@@ -6,6 +6,7 @@ import { cases as adamw8bit } from "./adamw-8bit.bench.ts";
 import { cases as attention } from "./attention.bench.ts";
 import { cases as branchGradients } from "./branch-gradients.bench.ts";
 import { cases as cast } from "./cast.bench.ts";
+import { cases as columnScale } from "./column-scale.bench.ts";
 import { cases as columns } from "./columns.bench.ts";
 import { cases as crossEntropy } from "./cross-entropy.bench.ts";
 import { cases as dropout } from "./dropout.bench.ts";
@@ -54,6 +55,7 @@ export const REGISTRY: Registry = {
   embedding,
   rows,
   columns,
+  "column-scale": columnScale,
   patches,
   pooling,
   cast,

@@ -1,6 +1,7 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import { type Activation, activateBackward, activate as activateKernel } from "../kernels/activation.ts";
 import * as kernels from "../kernels/attention.ts";
+import { columnScaleGradient, columnScale as columnScaleKernel } from "../kernels/column-scale.ts";
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
 import { type DropoutOptions, dropout as dropoutKernel } from "../kernels/dropout.ts";
 import {
@@ -68,6 +69,21 @@ export function scale(tape: Tape | undefined, x: Tensor, factor: number): Tensor
   return (
     tape?.record(y, [x], [], (dy, give) => {
       give(x, (into) => scaleKernel(dy, factor, into));
+    }) ?? y
+  );
+}
+
+/**
+ * x[..., c] · factors[c]. Saves x where the factors are trained.
+ * @param factors of any shape with as many elements as x has columns
+ */
+export function scaleColumns(tape: Tape | undefined, x: Tensor, factors: Tensor): Tensor {
+  const y = columnScaleKernel(x, factors);
+  const saved = tape?.tracks(factors) ? [x, factors] : [factors];
+  return (
+    tape?.record(y, [x, factors], saved, (dy, give) => {
+      give(x, (into) => columnScaleKernel(dy, factors, into));
+      give(factors, (into) => columnScaleGradient(dy, x, into));
     }) ?? y
   );
 }

@@ -3,6 +3,7 @@ import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
 import { activationReference } from "../reference/activation.ts";
+import { columnScaleReference } from "../reference/column-scale.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { layerNormReference } from "../reference/layer-norm.ts";
 import { patchesReference } from "../reference/patches.ts";
@@ -47,6 +48,10 @@ const cases: Record<string, Case> = {
         { eps: 1e-5 },
       ),
     reference: (x) => layerNormReference(x, w, b, 1e-5),
+  },
+  scaleColumns: {
+    run: (tape, X) => ops.scaleColumns(tape, X, floats(X.device, w, [8])),
+    reference: (x) => columnScaleReference(x, w),
   },
   gatherRows: { run: (tape, X) => ops.gatherRows(tape, X, index(X)), reference: rows },
   scatterRows: {
@@ -104,4 +109,16 @@ test("the weight and bias of a layer norm get their gradients", async () => {
   const reference = (w: ArrayLike<number>, b: ArrayLike<number>) => layerNormReference(x, w, b, 1e-5);
   expect(await gradients.get(W)!.read()).toBeClose(centralDifferences((v) => reference(v, b), w, dy));
   expect(await gradients.get(B)!.read()).toBeClose(centralDifferences((v) => reference(w, v), b, dy));
+});
+
+test("factors of columns get their gradient", async () => {
+  const device = await testDevice();
+  const [X, W] = [floats(device, x, shape), floats(device, w, [8, 1])];
+  const dy = randomValues(48, 4);
+  const tape = new Tape();
+  tape.watch(W);
+  const y = ops.scaleColumns(tape, X, W);
+  const gradients = tape.backward(y, floats(device, dy, shape));
+  const gradient = gradients.get(W)!;
+  expect(await gradient.read()).toBeClose(centralDifferences((v) => columnScaleReference(x, v), w, dy));
 });

@@ -4,6 +4,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { activate, activateBackward } from "../../src/kernels/activation.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
+import { columnScale, columnScaleGradient } from "../../src/kernels/column-scale.ts";
 import { sliceColumns, sliceColumnsBackward } from "../../src/kernels/columns.ts";
 import { dropout } from "../../src/kernels/dropout.ts";
 import * as elementwise from "../../src/kernels/elementwise.ts";
@@ -43,6 +44,7 @@ const elementByElement: Record<string, Compute> = {
   softcapBackward: (_, x) => elementwise.softcapBackward(x(1), x(2), 20),
   fill: (_, x) => elementwise.fill(x(1), 7),
   addBias: (device, x) => elementwise.addBias(x(1), floats(device, randomValues(COLUMNS, 3), [COLUMNS])),
+  columnScale: (device, x) => columnScale(x(1), floats(device, randomValues(COLUMNS, 3), [COLUMNS])),
   dropout: (_, x) => dropout(x(1), { p: 0.5, seed: 3 }),
   activate: (_, x) => activate(x(1), "gelu"),
   activateBackward: (_, x) => activateBackward(x(1), { x: x(2), activation: "gelu" }),
@@ -74,6 +76,7 @@ describe.each(Object.keys(elementByElement))("%s", (name) => {
 
 const sums: Record<string, Compute> = {
   biasGradient: (_, x) => elementwise.biasGradient(x(1)),
+  columnScaleGradient: (_, x) => columnScaleGradient(x(1), x(2)),
   gradientNorm: (_, x) => gradientNorm(x(1), 0.5),
 };
 

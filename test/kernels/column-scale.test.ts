@@ -1,0 +1,48 @@
+import { describe, expect, test } from "vitest";
+import { columnScale, columnScaleGradient } from "../../src/kernels/column-scale.ts";
+import { zeros } from "../../src/kernels/elementwise.ts";
+import { columnScaleReference } from "../reference/column-scale.ts";
+import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { floats, testDevice } from "../support/device.ts";
+
+describe.each([
+  [1, 1],
+  [3, 3],
+  [1, 127],
+  [5, 123],
+  [70, 64],
+])("%i × %i", (rows, cols) => {
+  const shape = [rows, cols];
+  const x = randomValues(rows * cols, 1);
+  const dy = randomValues(rows * cols, 2);
+  const scale = randomValues(cols, 3);
+
+  test("every column has its factor", async () => {
+    const device = await testDevice();
+    const [X, S] = [floats(device, x, shape), floats(device, scale, [cols, 1])];
+    const y = columnScale(X, S);
+    const wanted = columnScaleReference(x, scale);
+    expect(y.shape).toEqual(shape);
+    expect(await y.read()).toBeClose(wanted);
+    expect(await columnScale(X, S, y).read()).toBeClose(wanted.map((value) => 2 * value));
+  });
+
+  test("gradients of x and of the factors", async () => {
+    const device = await testDevice();
+    const [X, S, DY] = [floats(device, x, shape), floats(device, scale, [cols]), floats(device, dy, shape)];
+    const wantedX = centralDifferences((v) => columnScaleReference(v, scale), x, dy);
+    expect(await columnScale(DY, S).read()).toBeClose(wantedX);
+    const dscale = columnScaleGradient(DY, X);
+    const wanted = centralDifferences((v) => columnScaleReference(x, v), scale, dy);
+    expect(await dscale.read()).toBeClose(wanted);
+    expect(await columnScaleGradient(DY, X, dscale).read()).toBeClose(wanted.map((value) => 2 * value));
+  });
+});
+
+test("a wrong size is named", async () => {
+  const device = await testDevice();
+  const x = zeros(device, [2, 3]);
+  expect(() => columnScale(x, zeros(device, [2]))).toThrow("expected 3 (last axis of [2,3])");
+  expect(() => columnScale(x, zeros(device, [3]), zeros(device, [3, 3]))).toThrow("differ in size");
+  expect(() => columnScaleGradient(x, zeros(device, [3, 2]))).toThrow("dy [2,3] and x [3,2] differ");
+});
