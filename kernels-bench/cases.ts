@@ -21,6 +21,7 @@ import { cases as matmul } from "./matmul.bench.ts";
 import { cases as muon } from "./muon.bench.ts";
 import { cases as patches } from "./patches.bench.ts";
 import { cases as pooling } from "./pooling.bench.ts";
+import { cases as quantise } from "./quantise.bench.ts";
 import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
@@ -59,6 +60,7 @@ export const REGISTRY: Registry = {
   patches,
   pooling,
   cast,
+  quantise,
   dropout,
   sampling,
   "split-sum": splitSum,

@@ -1,11 +1,17 @@
 import type { Device } from "../src/gpu/device.ts";
-import { byteCount, type DType, fromArray, type HostArray } from "../src/gpu/tensor.ts";
+import { fromArray, type HostArray } from "../src/gpu/tensor.ts";
+import { decodingOf, FORMATS } from "../src/kernels/formats.ts";
 import { type Layout, type MatmulVariant, matmul, matmulVariants } from "../src/kernels/matmul.ts";
+import { Quantiser } from "../src/kernels/quantise.ts";
+import { emptyWeight, type QuantisedWeight } from "../src/kernels/weight.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../src/util/half.ts";
-import { type BenchCase, type Expected, repeatedValues, sized, spread } from "./harness.ts";
+import { quantiseReference } from "../test/reference/quantise.ts";
+import { type BenchCase, type Expected, repeatedValues, sized, spread, tile } from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
 
-type WeightType = "f32" | "bf16" | "f16";
+type WeightType = "f32" | "bf16" | "f16" | "int8" | "int4" | "nf4";
+
+const FEW_BITS = ["int8", "int4", "nf4"] as const;
 
 /** Elements of C that are computed in f64, k multiply-adds each. */
 const SAMPLES = 256;
@@ -20,9 +26,19 @@ interface Shape {
 function weight(device: Device, shape: readonly [number, number], type: WeightType, seed: number) {
   const values = repeatedValues(shape[0] * shape[1], seed);
   if (type === "f32") return { tensor: fromArray(device, values, shape), values };
-  const codes = type === "bf16" ? encodeBf16(values) : encodeF16(values);
-  const rounded = type === "bf16" ? decodeBf16(codes) : decodeF16(codes);
-  return { tensor: fromArray(device, codes as HostArray, shape, type), values: rounded };
+  if (type === "bf16" || type === "f16") {
+    const codes = type === "bf16" ? encodeBf16(values) : encodeF16(values);
+    const rounded = type === "bf16" ? decodeBf16(codes) : decodeF16(codes);
+    return { tensor: fromArray(device, codes as HostArray, shape, type), values: rounded };
+  }
+  const decoding = decodingOf(type, { block: FORMATS[type].block ?? 64 });
+  const tensor = emptyWeight(device, shape, decoding) as QuantisedWeight;
+  const quantiser = new Quantiser(tensor);
+  const few = repeatedValues(2 ** 16, seed); // a multiple of every block: the rest repeats
+  const all = tile(few, new Float32Array(values.length));
+  quantiser.add(fromArray(device, all, [all.length]), 0);
+  const rounded = Float32Array.from(quantiseReference(few, { format: type, block: decoding.block }));
+  return { tensor, values: tile(rounded, new Float32Array(all.length)) };
 }
 
 interface Factor {
@@ -69,7 +85,7 @@ function product(
       run: () => matmul(A, B.tensor, { layout, ...(variant && { variant }) }),
       reference: () => sampleProduct(shape, [factors(layout, shape, values, B.values)]),
       flops: work,
-      bytes: 4 * (m * k + m * n) + byteCount([n, k], type),
+      bytes: 4 * (m * k + m * n) + bytesOf(n * k, type),
     };
   };
   return sized(op, size, work, setup, (device) => {
@@ -79,8 +95,11 @@ function product(
   });
 }
 
-function tooLarge({ limits }: Device, elements: number, type: DType): string | undefined {
-  const bytes = byteCount([elements], type);
+/** Without the scales. */
+const bytesOf = (count: number, type: WeightType) => (count * FORMATS[type].bits) / 8;
+
+function tooLarge({ limits }: Device, elements: number, type: WeightType): string | undefined {
+  const bytes = bytesOf(elements, type);
   return bytes > limits.maxBufferSize
     ? `the weight has ${bytes} bytes, a buffer at most ${limits.maxBufferSize}`
     : undefined;
@@ -186,8 +205,10 @@ function projections(): BenchCase[] {
         product("matmul linear f32", size, "NT", forward),
         product("matmul linear bf16", size, "NT", forward, "bf16"),
         product("matmul linear f16", size, "NT", forward, "f16"),
+        ...FEW_BITS.map((type) => product(`matmul linear ${type}`, size, "NT", forward, type)),
         product("matmul linear dx f32", size, "NN", dx),
         product("matmul linear dx bf16", size, "NN", dx, "bf16"),
+        ...FEW_BITS.map((type) => product(`matmul linear dx ${type}`, size, "NN", dx, type)),
         product("matmul linear dW f32", size, "TN", dw),
         loraLinear(tokens, inputs, outputs, 8),
       ];
@@ -203,8 +224,10 @@ function decoding(): BenchCase[] {
     [2048, 8192],
     [896, 151_936],
   ] as const;
-  return shapes.map(([k, n]) =>
-    product("matmul decode bf16", `T1 K${k} N${n}`, "NT", { m: 1, n, k }, "bf16"),
+  return shapes.flatMap(([k, n]) =>
+    (["bf16", ...FEW_BITS] as const).map((type) =>
+      product(`matmul decode ${type}`, `T1 K${k} N${n}`, "NT", { m: 1, n, k }, type),
+    ),
   );
 }
 

@@ -96,7 +96,7 @@ export type {
   OtherTensor,
 } from "./load/inspect/report.ts";
 export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
-export { mergedFiles } from "./load/merge.ts";
+export { type MergeOptions, mergedFiles } from "./load/merge.ts";
 export {
   type HeadChoice,
   type LoadedModel,
@@ -106,6 +106,7 @@ export {
   openTaskModel,
 } from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
+export type { Quantization, QuantizationFormat } from "./load/quantization.ts";
 export { type TuneOptions, tune } from "./load/tune.ts";
 export type { Adaptive } from "./models/adaptable.ts";
 export type {

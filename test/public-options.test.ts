@@ -55,6 +55,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   "GenerateOptions of a conversation": (options) => new node.Conversation(model).ask("a", options).next(),
   TokenOptions: (options) => node.generateTokens(model, [1], options).next(),
   SamplingOptions: (options) => node.generateTokens(model, [1], options).next(),
+  MergeOptions: (options) => node.mergedFiles(model, adapter, node.memoryFiles("none", new Map()), options),
   TuneOptions: (options) => node.tune(model, options),
   ContrastiveOptions: (options) => node.contrastive(none, options),
   MaskOptions: (options) => node.tokenMasker(options),

@@ -7,6 +7,7 @@ import { loadAdapter } from "../load/adapter.ts";
 import { ggufBaseOfModel, inPeftFormat, onlyFile } from "../load/convert/formats.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
+import type { Quantization, QuantizationFormat } from "../load/quantization.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { Task } from "../models/model.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
@@ -20,6 +21,10 @@ export interface ModelSettings {
   readonly revision: string | undefined;
   readonly token: string | undefined;
   readonly verify: boolean;
+  readonly quantization: QuantizationFormat | undefined;
+  readonly quantization_block: number | undefined;
+  /** None: the default. */
+  readonly skip_modules: readonly string[];
 }
 
 /** A model on a device, and how many parameters it has. */
@@ -46,22 +51,40 @@ export async function openCliModel(
 
 /** The same for a model of any task. */
 export async function openCliTask<T extends Task>(
-  { model: reference, revision, token, verify }: ModelSettings,
+  settings: ModelSettings,
   announce: (line: string) => void,
   chooseHead: ChooseHead<T>,
 ): Promise<OpenModel<T>> {
+  const { model: reference, revision, token, verify } = settings;
   const onWarning = warner(announce);
   const files = await resolveModelFiles(reference, { revision, token, verify, onWarning });
   const head = await chooseHead(files);
   const device = await openNodeDevice();
   announce(describeDevice(device.info));
-  const model = await openTaskModel(files, device, { ...head, onWarning });
+  const model = await openTaskModel(files, device, {
+    ...head,
+    onWarning,
+    quantization: quantizationOf(settings),
+  });
   if (model.initialised.length > 0) {
     announce(`The head starts at random: ${model.initialised.join(", ")}`);
   }
   const config = (await readJson(files, "config.json")) as HfConfig;
   const parameters = countParameters(device, withLabels(config, head.labels), head.task);
   return { model, parameters, files };
+}
+
+/** @throws LoraError where it is said how to quantise, and not to what */
+function quantizationOf(settings: ModelSettings): Quantization | undefined {
+  const { quantization: format, quantization_block: block, skip_modules } = settings;
+  const skipModules = skip_modules.length > 0 ? skip_modules : undefined;
+  if (format) return { format, block, skipModules };
+  if (block === undefined && !skipModules) return undefined;
+  return fail(
+    "quantization",
+    `${skipModules ? "skip_modules" : "quantization_block"} is given without it`,
+    "name the format, or leave both out",
+  );
 }
 
 /** A saved adapter. */

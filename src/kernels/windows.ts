@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { largest } from "../util/arrays.ts";
+import { greatestCommonDivisor } from "../util/divisors.ts";
 import { fail } from "../util/fail.ts";
 import type { Weight } from "./weight.ts";
 
@@ -58,8 +59,4 @@ export function elementWindows(device: Device, size: number, unit = 1): RowWindo
   if (4 * size <= device.bindingLimit) return [{ start: 0, end: size }];
   const windows = commonWindows(size / unit, [4 * unit], device.bindingLimit);
   return windows.map(({ start, end }) => ({ start: unit * start, end: unit * end }));
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -16,7 +16,7 @@ import type { DecoderConfig } from "../models/decoder.ts";
 import { planModel } from "../models/families.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { type GgufModelPlan, planGgufModel, requireGgufArchitecture } from "./gguf-metadata.ts";
-import { type MergedTensor, mergedTensors } from "./merge.ts";
+import { type MergedTensor, type MergeOptions, mergedTensors } from "./merge.ts";
 import type { LoadedModel } from "./model.ts";
 
 /** The number formats of a GGUF model's matrices; vectors and norms are F32, as llama.cpp wants them. */
@@ -53,11 +53,12 @@ export async function ggufModel(
   adapter: Adapter,
   files: FileSource,
   type: GgufType = "f16",
+  options: MergeOptions = {},
 ): Promise<GgufModel> {
   requireGgufArchitecture(model.modelType, model.name);
   if (model.task !== "causal-lm")
     fail("gguf", `${model.name} is a model for ${model.task}`, "load it for causal-lm");
-  const { config, tensors } = await mergedTensors(model, adapter, files);
+  const { config, tensors } = await mergedTensors(model, adapter, files, options);
   const own = planModel(config, "causal-lm").ownConfig as DecoderConfig;
   const plan = planGgufModel(model.modelType, own, model.name);
   const sources = [...plan.tensors.map(extraSource), ...tensorSources(tensors, plan.architecture, own, type)];

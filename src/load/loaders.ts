@@ -14,6 +14,7 @@ import {
   openModel,
   openTaskModel,
 } from "./model.ts";
+import { QUANTIZATION, type Quantization, type QuantizationFormat } from "./quantization.ts";
 
 /** How the files of a model or of an adapter are found. */
 export interface SourceOptions {
@@ -39,6 +40,8 @@ export interface SourceOptions {
 export interface LoadOptions extends SourceOptions {
   /** Where it runs; a new device unless given. */
   device?: Device | undefined;
+  /** The frozen matrices take fewer bits: a format, or how exactly. */
+  quantization?: Quantization | QuantizationFormat | undefined;
 }
 
 /** What the options have to be. */
@@ -53,6 +56,7 @@ export const SOURCE_RULES: Rules<SourceOptions> = {
 const LOAD_RULES: Rules<LoadOptions> = {
   ...SOURCE_RULES,
   device: DEVICE,
+  quantization: QUANTIZATION,
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
 const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = {
@@ -107,17 +111,22 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
     async loadModel(reference, options = {}) {
       checkReference("loadModel", reference);
       checkOptions("loadModel", options, LOAD_RULES);
-      const { device, ...source } = options;
+      const { device, quantization, ...source } = options;
       const files = await resolveFiles(reference, source);
-      return openModel(files, device ?? (await openDevice()), { onWarning: source.onWarning });
+      return openModel(files, device ?? (await openDevice()), {
+        onWarning: source.onWarning,
+        quantization,
+      });
     },
     async loadTaskModel(reference, options = {}) {
       checkReference("loadTaskModel", reference);
       checkOptions("loadTaskModel", options, TASK_RULES);
-      const { task, labels, seed, device, ...source } = options;
+      const { task, labels, seed, device, quantization, ...source } = options;
       const files = await resolveFiles(reference, source);
       const { onWarning } = source;
-      return openTaskModel(files, device ?? (await openDevice()), { task, labels, seed, onWarning });
+      return openTaskModel(files, device ?? (await openDevice()), {
+        ...{ task, labels, seed, onWarning, quantization },
+      });
     },
     async loadAdapter(model, reference, options = {}) {
       checkReference("loadAdapter", reference);

@@ -8,6 +8,7 @@ import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writ
 import { editJson } from "../io/json/edit.ts";
 import { pythonJson } from "../io/json/python-json.ts";
 import { CHAT_TEMPLATE_FILE, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
+import { castToFloat } from "../kernels/cast.ts";
 import type { Weight } from "../kernels/weight.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
@@ -19,6 +20,7 @@ import { float32View, uint16View } from "../util/bytes.ts";
 import { fail } from "../util/fail.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../util/half.ts";
 import { asText } from "../util/json.ts";
+import { checkOptions, flag, type Rules } from "../util/options.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
@@ -29,6 +31,17 @@ const INDEX = "model.safetensors.index.json";
 
 /** Bytes of an unchanged tensor that are copied at a time. */
 const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** Options of {@link mergedFiles}. */
+export interface MergeOptions {
+  /**
+   * The model was quantised while it was loaded: write the values that its matrices have since then, which the adapter was
+   * trained on, in the checkpoint's number format. False unless given: such a model is refused.
+   */
+  dequantize?: boolean | undefined;
+}
+
+const RULES: Rules<MergeOptions> = { dequantize: flag() };
 
 /** A tensor of the checkpoint that the adapter changes, or adds. */
 interface Change {
@@ -51,8 +64,9 @@ export async function mergedFiles(
   model: LoadedModel,
   adapter: Adapter,
   files: FileSource,
+  options: MergeOptions = {},
 ): Promise<Map<string, FileContent>> {
-  const { checkpoint, config, layout } = await planMerge(model, adapter, files);
+  const { checkpoint, config, layout } = await planMerge(model, adapter, files, options);
   const shards = [...layout].map(([file, tensors]) => [file, weightsFile(checkpoint, tensors)] as const);
   const result = new Map<string, FileContent>([["config.json", config], ...shards]);
   if (!layout.has(SINGLE)) result.set(INDEX, indexFile(layout));
@@ -82,8 +96,9 @@ export async function mergedTensors(
   model: LoadedModel,
   adapter: Adapter,
   files: FileSource,
+  options: MergeOptions = {},
 ): Promise<{ config: HfConfig; tensors: MergedTensor[] }> {
-  const { checkpoint, config, layout } = await planMerge(model, adapter, files);
+  const { checkpoint, config, layout } = await planMerge(model, adapter, files, options);
   const tensors = [...layout.values()].flat().map(({ spec, stored, change }): MergedTensor => {
     const { name, shape } = spec;
     const read = async () => decode(await checkpoint.read(stored as CheckpointTensor), spec);
@@ -106,12 +121,22 @@ interface MergePlan {
   readonly layout: ReadonlyMap<string, readonly Source[]>;
 }
 
-async function planMerge(model: LoadedModel, adapter: Adapter, files: FileSource): Promise<MergePlan> {
+async function planMerge(
+  model: LoadedModel,
+  adapter: Adapter,
+  files: FileSource,
+  options: MergeOptions,
+): Promise<MergePlan> {
+  checkOptions("merge", options, RULES);
   requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
   requireFiles("merge", files);
   const checkpoint = await openCheckpoint(files);
-  const changes = new Map([...initialisedTensors(model), ...changesOf(adapter)]);
+  const changes = new Map([
+    ...dequantisedTensors(model, options.dequantize === true),
+    ...initialisedTensors(model),
+    ...changesOf(adapter),
+  ]);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
@@ -194,6 +219,21 @@ const CONFIGURED: ReadonlyMap<string, SafetensorsDtype> = new Map([
 function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | undefined {
   const name = asText(dtype ?? torch_dtype)?.replace("torch.", "");
   return name === undefined ? undefined : CONFIGURED.get(name);
+}
+
+/** What was quantised, as it is read now. @throws LoraError where that is not wanted */
+function dequantisedTensors({ root }: LoadedModel, wanted: boolean): [string, Change][] {
+  const changes = [...modules(root)].filter(isLeaf).flatMap((leaf) =>
+    Object.entries(leaf.tensors)
+      .filter(([, { scales }]) => scales)
+      .map(([name, weight]) => changeOf(leaf, name, () => castToFloat(weight))),
+  );
+  if (changes.length === 0 || wanted) return changes;
+  return fail(
+    "merge",
+    `the base is quantised, and ${changes.length} of its matrices are no longer those of the checkpoint`,
+    "load it without quantization to merge into the original; or give dequantize (--dequantize) to write the values that it has now",
+  );
 }
 
 /** What the checkpoint lacks and the model has at random, by the model's own name: the rest of a new head. */

@@ -39,6 +39,7 @@ import {
 import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
 import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./layout.ts";
+import { QUANTIZATION, type Quantization, type QuantizationFormat, quantisation } from "./quantization.ts";
 
 /** What belongs to a loaded model beside its weights. */
 export interface ModelFiles {
@@ -80,6 +81,8 @@ export interface HeadChoice<T extends Task> {
 export interface OpenOptions {
   /** Told what about the files deserves attention but is no error, one line at a time. */
   onWarning?: ((warning: string) => void) | undefined;
+  /** The frozen matrices take fewer bits: a format, or how exactly. */
+  quantization?: Quantization | QuantizationFormat | undefined;
 }
 
 /** What the choice has to be. */
@@ -89,7 +92,7 @@ export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   seed: integer({ min: 0 }),
 };
 
-const OPEN_RULES: Rules<OpenOptions> = { onWarning: callback() };
+const OPEN_RULES: Rules<OpenOptions> = { onWarning: callback(), quantization: QUANTIZATION };
 const OPEN_TASK_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, ...OPEN_RULES };
 
 /**
@@ -120,6 +123,7 @@ export async function openTaskModel<T extends Task = Task>(
   requireFiles("openTaskModel", files);
   checkOptions("openTaskModel", { device }, { device: required(DEVICE) });
   const { task, labels, seed = 0, onWarning } = options;
+  const quantise = quantisation(options.quantization);
   const checkpoint = await openCheckpoint(files);
   checkQuantisation(checkpoint);
   const layout = await layOutModel(device, checkpoint, withLabels(checkpoint.config, labels), task);
@@ -130,7 +134,7 @@ export async function openTaskModel<T extends Task = Task>(
   const weights = new CheckpointWeights(
     device,
     { ...checkpoint, tensors },
-    { absent, ...(fresh && { fresh }) },
+    { absent, quantise, ...(fresh && { fresh }) },
   );
   let model: ModelOf[T] | undefined;
   let isReleased = false;

@@ -38,7 +38,11 @@ export function linear(
   outFeatures: number,
   { bias = false, fanInFanOut = false, fresh = false }: LinearLayerOptions = {},
 ): Linear {
-  const weight = weights.weight("weight", [outFeatures, inFeatures], { transposed: fanInFanOut, fresh });
+  const weight = weights.weight("weight", [outFeatures, inFeatures], {
+    linear: true,
+    transposed: fanInFanOut,
+    fresh,
+  });
   const b = bias
     ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros", fresh })
     : undefined;

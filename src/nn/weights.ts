@@ -23,7 +23,10 @@ export interface Weights {
 }
 
 /** How a model wants a matrix. */
-export type WeightRequest = Pick<TensorRequest, "transposed" | "fresh">;
+export interface WeightRequest extends Pick<TensorRequest, "transposed" | "fresh"> {
+  /** The weight of a linear layer, which is what is quantised where nothing else is asked for. */
+  linear?: boolean;
+}
 
 /** How a model wants a tensor. */
 export interface TensorRequest {

@@ -103,7 +103,7 @@ describe("tables", () => {
   ])("%s states no name twice, and its defaults are values it accepts", (_, table) => {
     const names = allNames(table);
     expect(names).toEqual([...new Set(names)]);
-    for (const name of names) expect(name).toMatch(/^[a-z][a-z_]*$/);
+    for (const name of names) expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
     for (const { fallback, required, several, read } of Object.values(table)) {
       if (!required && !several && fallback !== undefined) expect(read(fallback)).toBe(fallback);
     }

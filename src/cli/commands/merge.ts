@@ -90,7 +90,7 @@ interface Output {
   superseded(): Promise<((name: string) => boolean) | undefined>;
 }
 
-function folderOutput({ output_dir, model: reference }: MergeSettings): Output {
+function folderOutput({ output_dir, model: reference, dequantize }: MergeSettings): Output {
   return {
     folder: output_dir,
     shown: output_dir,
@@ -98,12 +98,12 @@ function folderOutput({ output_dir, model: reference }: MergeSettings): Output {
       await checkMergedFolder(output_dir, reference);
       claimOutputFolder(output_dir);
     },
-    make: mergedFiles,
+    make: (model, adapter, files) => mergedFiles(model, adapter, files, { dequantize }),
     superseded: () => supersededIn(output_dir),
   };
 }
 
-function ggufOutput({ gguf_type }: MergeSettings, path: string): Output {
+function ggufOutput({ gguf_type, dequantize }: MergeSettings, path: string): Output {
   const [folder, name] = [dirname(path), basename(path)];
   return {
     folder,
@@ -112,7 +112,7 @@ function ggufOutput({ gguf_type }: MergeSettings, path: string): Output {
       claimOutputFolder(folder, { files: [name] });
     },
     async make(model, adapter, files, note) {
-      const { content, warnings } = await ggufModel(model, adapter, files, gguf_type);
+      const { content, warnings } = await ggufModel(model, adapter, files, gguf_type, { dequantize });
       for (const warning of warnings) note(`warning: ${warning}`);
       const written = new Map<string, FileContent>([[name, content]]);
       if (model.task !== "causal-lm") return written;

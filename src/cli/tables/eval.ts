@@ -1,11 +1,19 @@
 import { EVALUATION_DEFAULTS } from "../../train/evaluate.ts";
 import { flag, integer, text } from "../options.ts";
 import { DATA_OPTIONS } from "./data.ts";
-import { ADAPTER_PATH, ADAPTER_REVISION, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
+import {
+  ADAPTER_PATH,
+  ADAPTER_REVISION,
+  LABELS,
+  MODEL_OPTIONS,
+  QUANTIZATION_OPTIONS,
+  TASK,
+} from "./model.ts";
 
 /** `webgpu-lora eval`. */
 export const EVAL_OPTIONS = {
   ...MODEL_OPTIONS,
+  ...QUANTIZATION_OPTIONS,
   task: TASK,
   labels: LABELS,
   adapter_path: ADAPTER_PATH,

@@ -1,10 +1,11 @@
 import { GGUF_TYPES } from "../../load/gguf-model.ts";
-import { choice, optionalText, text } from "../options.ts";
-import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
+import { choice, flag, optionalText, text } from "../options.ts";
+import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, TASK } from "./model.ts";
 
 /** `webgpu-lora merge`. */
 export const MERGE_OPTIONS = {
   ...MODEL_OPTIONS,
+  ...QUANTIZATION_OPTIONS,
   task: TASK,
   labels: LABELS,
   adapter_path: text({
@@ -13,6 +14,10 @@ export const MERGE_OPTIONS = {
     aliases: ["adapter"],
   }),
   adapter_revision: ADAPTER_REVISION,
+  dequantize: flag({
+    fallback: false,
+    help: "with quantization: write the values that quantised matrices have, which the adapter was trained on",
+  }),
   output_dir: text({
     placeholder: "folder",
     fallback: "fused_model",

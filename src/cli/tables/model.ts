@@ -1,6 +1,7 @@
 // Every option is stated once, in the table of its command or in one that tables share (model.ts, data.ts, answer.ts): flags are these
 // names in kebab case, configuration keys in snake_case. Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 
+import { QUANTIZATIONS } from "../../load/quantization.ts";
 import { TASKS } from "../../models/model.ts";
 import { TRAINER_DEFAULTS } from "../../train/trainer.ts";
 import { choice, flag, integer, optionalText, text, texts } from "../options.ts";
@@ -24,6 +25,27 @@ export const MODEL_OPTIONS = {
   verify: flag({
     fallback: false,
     help: "check every byte of the model and the adapter against the hub's digests, also what was checked before",
+  }),
+};
+
+/** In how many bits its frozen matrices are held. */
+export const QUANTIZATION_OPTIONS = {
+  quantization: choice({
+    choices: QUANTIZATIONS,
+    fallback: undefined,
+    help: "hold the frozen linear layers in fewer bits, quantised while they are loaded",
+    aliases: ["bnb_4bit_quant_type"],
+  }),
+  quantization_block: integer({
+    fallback: undefined,
+    min: 4,
+    help: "values that share a scale, a multiple of 4; by default 64, of mxfp4 32, of 8 bits 128",
+    aliases: ["group_size", "q_group_size"],
+  }),
+  skip_modules: texts({
+    placeholder: "name",
+    help: "modules that are not quantised, by names on their paths; by default all but linear layers",
+    aliases: ["llm_int8_skip_modules"],
   }),
 };
 

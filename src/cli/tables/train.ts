@@ -22,11 +22,12 @@ import {
   texts,
 } from "../options.ts";
 import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
-import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, SEED, TASK } from "./model.ts";
+import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
 
 /** `webgpu-lora train`. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
+  ...QUANTIZATION_OPTIONS,
   task: TASK,
   ...TRAINING_DATA,
   labels: LABELS,

@@ -1,14 +1,17 @@
 import type { Device } from "../../gpu/device.ts";
-import { type DType, empty, Tensor } from "../../gpu/tensor.ts";
+import { empty, Tensor } from "../../gpu/tensor.ts";
+import type { Decoding } from "../../kernels/formats.ts";
+import { emptyWeight, type Weight } from "../../kernels/weight.ts";
 import { initialValues } from "../../nn/initial-weights.ts";
-import { joinPath, type TensorRequest, type Weights } from "../../nn/weights.ts";
+import { joinPath, type TensorRequest, type WeightRequest, type Weights } from "../../nn/weights.ts";
+import { greatestCommonDivisor } from "../../util/divisors.ts";
 import { failAll } from "../../util/fail.ts";
-import { type FloatFormat, nonFinite } from "../../util/finite.ts";
+import { nonFinite } from "../../util/finite.ts";
 import { firstLines, groupLines } from "../../util/group-lines.ts";
-import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import type { Random } from "../../util/random.ts";
 import { transposeBand } from "../../util/transpose.ts";
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
+import { paddedToWords, sinkInto, type WeightSink } from "./weight-sink.ts";
 
 /** Bytes that are read and uploaded at a time: what loading needs on the host, whatever the model's size. */
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -19,13 +22,16 @@ const MOST_TOLD = 20;
 /** Bytes in flight after which loading waits: an implementation copies every write until the device has taken it. */
 const IN_FLIGHT_BYTES = 8 * CHUNK_BYTES;
 
-const STORED: Readonly<Record<string, DType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+const STORED: Readonly<Record<string, "f32" | "bf16" | "f16">> = { F32: "f32", BF16: "bf16", F16: "f16" };
 
 interface Upload {
   source: CheckpointTensor;
-  target: Tensor;
+  sink: WeightSink;
   transposed: boolean;
 }
+
+/** How a matrix is to be quantised; nothing where it stays as it is stored. */
+export type ChooseFormat = (name: string, request: WeightRequest, columns: number) => Decoding | undefined;
 
 /** Options of {@link CheckpointWeights}. */
 export interface CheckpointWeightsOptions {
@@ -33,6 +39,8 @@ export interface CheckpointWeightsOptions {
   fresh?: { random: Random; std: number };
   /** For tensors that should be there: why they are not. */
   absent?: ReadonlyMap<string, string>;
+  /** Which matrices are quantised on their way, and how. */
+  quantise?: ChooseFormat | undefined;
 }
 
 /**
@@ -46,6 +54,7 @@ export class CheckpointWeights {
   readonly #problems: string[] = [];
   readonly #fresh: CheckpointWeightsOptions["fresh"];
   readonly #absent: ReadonlyMap<string, string>;
+  readonly #quantise: ChooseFormat;
   readonly #initialised: { name: string; target: Tensor }[] = [];
   /** NaN or an infinity that a tensor holds, by the tensor's name in the file. */
   readonly #spoilt = new Map<string, number>();
@@ -55,8 +64,9 @@ export class CheckpointWeights {
   constructor(
     device: Device,
     checkpoint: Pick<Checkpoint, "label" | "tensors" | "read">,
-    { fresh, absent = new Map() }: CheckpointWeightsOptions = {},
+    { fresh, absent = new Map(), quantise = () => undefined }: CheckpointWeightsOptions = {},
   ) {
+    this.#quantise = quantise;
     this.#device = device;
     this.#checkpoint = checkpoint;
     this.#fresh = fresh;
@@ -101,21 +111,46 @@ export class CheckpointWeights {
 
   /** Frees all tensors. */
   release(): void {
-    const all = [...this.#uploads.splice(0), ...this.#initialised.splice(0)];
-    for (const { target } of all) this.#device.memory.release(target.storage);
+    for (const { sink } of this.#uploads.splice(0)) sink.release();
+    for (const { target } of this.#initialised.splice(0)) this.#device.memory.release(target.storage);
   }
 
   #at(path: string): Weights {
-    const tensor: Weights["tensor"] = (name, shape, request) =>
-      this.#tensor(joinPath(path, name), shape, request);
-    return { path, at: (name) => this.#at(joinPath(path, name)), tensor, weight: tensor };
+    return {
+      path,
+      at: (name) => this.#at(joinPath(path, name)),
+      tensor: (name, shape, request) => this.#tensor(joinPath(path, name), shape, request),
+      weight: (name, shape, request) => this.#weight(joinPath(path, name), shape, request),
+    };
   }
 
-  #tensor(
+  #tensor(name: string, shape: readonly number[], request: TensorRequest = {}): Tensor {
+    const found = this.#find(name, shape, request);
+    if (found instanceof Tensor) return found;
+    const { source, stored } = found;
+    const dtype = request.storage === "f32" ? "f32" : stored;
+    const target = this.#device.memory.persistent(() => empty(this.#device, shape, dtype));
+    this.#uploads.push({ source, sink: sinkInto(target, stored), transposed: request.transposed ?? false });
+    return target;
+  }
+
+  #weight(name: string, shape: readonly [number, number], request: WeightRequest = {}): Weight {
+    const found = this.#find(name, shape, request);
+    const decoding = this.#quantise(name, request, shape[1]);
+    if (found instanceof Tensor || !decoding)
+      return found instanceof Tensor ? found : this.#tensor(name, shape, request);
+    const { source, stored } = found;
+    const weight = this.#device.memory.persistent(() => emptyWeight(this.#device, shape, decoding));
+    this.#uploads.push({ source, sink: sinkInto(weight, stored), transposed: request.transposed ?? false });
+    return weight;
+  }
+
+  /** What is stored under a name, or a tensor in its place. */
+  #find(
     name: string,
     shape: readonly number[],
-    { storage = "words", init = "normal", transposed = false, fresh = false }: TensorRequest = {},
-  ): Tensor {
+    { init = "normal", transposed = false, fresh = false }: TensorRequest,
+  ): Tensor | { source: CheckpointTensor; stored: "f32" | "bf16" | "f16" } {
     const source = this.#checkpoint.tensors.get(name);
     const wanted = transposed ? [...shape].reverse() : shape;
     const fits = source?.shape.join() === wanted.join();
@@ -124,16 +159,8 @@ export class CheckpointWeights {
     if (!source)
       return this.#reject(shape, this.#absent.get(name) ?? `${name} ${describe(wanted)} is missing`);
     if (!stored) return this.#reject(shape, `${name} is ${source.dtype}; supported are F32, BF16 and F16`);
-    if (!fits) {
-      return this.#reject(
-        shape,
-        `${name} is ${describe(source.shape)}, the config wants ${describe(wanted)}`,
-      );
-    }
-    const dtype = storage === "f32" ? "f32" : stored;
-    const target = this.#device.memory.persistent(() => empty(this.#device, shape, dtype));
-    this.#uploads.push({ source, target, transposed });
-    return target;
+    if (fits) return { source, stored };
+    return this.#reject(shape, `${name} is ${describe(source.shape)}, the config wants ${describe(wanted)}`);
   }
 
   /** Each tensor has its own stream of numbers, so that one more label changes no other tensor. */
@@ -160,36 +187,39 @@ export class CheckpointWeights {
   }
 
   async #stream(upload: Upload): Promise<void> {
-    if (upload.transposed) return this.#streamTransposed(upload);
-    const { source, target } = upload;
+    if (upload.transposed) await this.#streamTransposed(upload);
+    else await this.#streamRows(upload);
+    await upload.sink.finish();
+  }
+
+  async #streamRows(upload: Upload): Promise<void> {
+    const { source, sink } = upload;
+    const size = sizeOf(source.dtype);
+    const step = size * sink.unit * Math.max(1, Math.floor(CHUNK_BYTES / (size * sink.unit)));
     const total = source.end - source.begin;
-    const ratio = target.byteLength / total; // 2 where 16-bit values are widened
-    for (let start = 0; start < total; start += CHUNK_BYTES) {
-      const read = await this.#checkpoint.read(source, start, Math.min(start + CHUNK_BYTES, total));
-      await this.#write(upload, start * ratio, ratio === 1 ? read : widen(read, source.dtype));
+    for (let start = 0; start < total; start += step) {
+      const read = await this.#checkpoint.read(source, start, Math.min(start + step, total));
+      await this.#write(upload, start / size, read);
     }
   }
 
   /** A row of the result has bytes from the whole matrix: that is read at once, and turned a few rows at a time. */
   async #streamTransposed(upload: Upload): Promise<void> {
-    const { source, target } = upload;
+    const { source, sink } = upload;
     const matrix = valuesOf(await this.#checkpoint.read(source), source.dtype);
     const [rows = 0, cols = 0] = source.shape;
-    const rowBytes = rows * matrix.BYTES_PER_ELEMENT;
-    const ratio = target.byteLength / matrix.byteLength;
-    const step = 2 * Math.max(1, Math.floor(CHUNK_BYTES / (2 * rowBytes))); // two rows of 16-bit values begin at a word
+    const unit = sink.unit / greatestCommonDivisor(sink.unit, rows); // rows of the result that such runs consist of
+    const step = unit * Math.max(1, Math.floor(CHUNK_BYTES / (unit * rows * matrix.BYTES_PER_ELEMENT)));
     for (let first = 0; first < cols; first += step) {
       const band = transposeBand(matrix, cols, first, Math.min(first + step, cols));
-      const bytes = new Uint8Array(band.buffer);
-      await this.#write(upload, first * rowBytes * ratio, ratio === 1 ? bytes : widen(bytes, source.dtype));
+      await this.#write(upload, first * rows, new Uint8Array(band.buffer));
     }
   }
 
-  async #write({ source, target }: Upload, offset: number, bytes: Uint8Array): Promise<void> {
-    const words = paddedToWords(bytes);
-    const spoilt = nonFinite(words, target.dtype as FloatFormat);
+  async #write({ source, sink }: Upload, first: number, bytes: Uint8Array): Promise<void> {
+    const spoilt = nonFinite(paddedToWords(bytes), STORED[source.dtype] ?? "f32");
     if (spoilt !== undefined && !this.#spoilt.has(source.name)) this.#spoilt.set(source.name, spoilt);
-    this.#device.stream.write(target.storage, target.byteOffset + offset, words);
+    sink.write(bytes, first);
     await this.#throttle(bytes.length);
   }
 
@@ -212,18 +242,7 @@ function valuesOf(bytes: Uint8Array, dtype: string): Uint32Array | Uint16Array {
   return new Bits(buffer as ArrayBuffer, byteOffset, bytes.length / Bits.BYTES_PER_ELEMENT);
 }
 
-function widen(bytes: Uint8Array, dtype: string): Uint8Array {
-  const codes = valuesOf(bytes, dtype) as Uint16Array;
-  const values = dtype === "BF16" ? decodeBf16(codes) : decodeF16(codes);
-  return new Uint8Array(values.buffer);
-}
-
-/** A 16-bit tensor of odd length ends in half a word. */
-function paddedToWords(bytes: Uint8Array): Uint8Array {
-  if (bytes.length % 4 === 0) return bytes;
-  const copy = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
-  copy.set(bytes);
-  return copy;
-}
+/** Bytes of a stored value. */
+const sizeOf = (dtype: string) => (dtype === "F32" ? 4 : 2);
 
 const describe = (shape: readonly number[]) => `[${shape.join(", ")}]`;
