@@ -1,4 +1,6 @@
 // What the command line prints, as text. The lines of a training run are those of mlx-lm up to 0.31, which scripts parse.
+
+import type { RowCounts } from "../data/inspect/report.ts";
 import type { PackingReport } from "../data/packing.ts";
 import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
@@ -58,7 +60,11 @@ export function describeLearningRate(repository: string | undefined): string {
 }
 
 /** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */
-export function describeData(label: string, report: TokenizeReport, maxLength: number): string[] {
+export function describeData(
+  label: string,
+  report: RowCounts & Pick<TokenizeReport, "labelTokens"> & Partial<Pick<TokenizeReport, "cutAtStart">>,
+  maxLength: number,
+): string[] {
   const { rows, truncated, dropped, droppedNoLabels, droppedEmpty, longest, tokens, labelTokens } = report;
   const least = report.longestIsLeast ? "at least " : "";
   const kept = rows - dropped - droppedNoLabels - droppedEmpty;
@@ -71,7 +77,7 @@ export function describeData(label: string, report: TokenizeReport, maxLength: n
     if (rows > 0) lines.push(`  ${count(rows)} ${rows === 1 ? "row" : "rows"} ${what}`);
   };
   mention(truncated, `cut to max_length ${maxLength}`);
-  mention(report.cutAtStart, `cut to max_length ${maxLength} at the beginning`);
+  mention(report.cutAtStart ?? 0, `cut to max_length ${maxLength} at the beginning`);
   mention(dropped, `left out: longer than max_length ${maxLength}`);
   mention(
     droppedNoLabels,
@@ -80,6 +86,24 @@ export function describeData(label: string, report: TokenizeReport, maxLength: n
   mention(droppedEmpty, "left out: the text is empty");
   return lines;
 }
+
+/** The same of rows of tasks that are no language modelling. */
+export function describeItems(
+  label: string,
+  { rows, truncated, dropped, droppedEmpty }: RowCounts,
+  maxLength: number,
+): string[] {
+  const kept = rows - dropped - droppedEmpty;
+  const of = kept === rows ? "" : ` of ${count(rows)}`;
+  return [
+    `${label}: ${count(kept)}${of} rows`,
+    ...(droppedEmpty > 0 ? [`  ${inRows(droppedEmpty)} left out: the text is empty`] : []),
+    ...(dropped > 0 ? [`  ${inRows(dropped)} left out: longer than max_length ${maxLength}`] : []),
+    ...(truncated > 0 ? [`  ${inRows(truncated)} cut to max_length ${maxLength}`] : []),
+  ];
+}
+
+const inRows = (rows: number) => `${count(rows)} ${rows === 1 ? "row" : "rows"}`;
 
 /** How full packed sequences are. */
 export function describePacking({ rows, sequences, maxLength, fill }: PackingReport): string {

@@ -68,7 +68,7 @@ async function adapterLabels(adapter: AdapterReference): Promise<readonly string
 }
 
 /** The classes that the model's config names, where its head is for this task. */
-async function modelLabels(files: FileSource, task: Task): Promise<readonly string[] | undefined> {
+export async function modelLabels(files: FileSource, task: Task): Promise<readonly string[] | undefined> {
   const config = (await readJson(files, "config.json")) as HfConfig;
   const { id2label, architectures } = config;
   const isOfTask =

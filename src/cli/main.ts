@@ -140,6 +140,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   });
   add("inspect", "show rows as the model reads them, and what is wrong with them; needs no GPU", {
     table: INSPECT_OPTIONS,
+    check: checkTaskSettings,
     run: runInspect,
   });
   add("merge", "write the model with an adapter merged into its weights", {

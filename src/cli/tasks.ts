@@ -42,17 +42,30 @@ import { describeClassifier, describeLoss, describeTagger } from "./format-metri
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
-import { tables } from "./tables-of-rows.ts";
+import { type TrainingData, tables } from "./tables-of-rows.ts";
 import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
 
-/** How rows of language modelling are read. */
-export const EXAMPLE_TABLES = tables({ reader: exampleReader });
+/** How rows of each task on texts are read. */
+export const TABLES = {
+  "causal-lm": tables({ reader: exampleReader }),
+  "sequence-classification": tables({
+    reader: labelledTextReader,
+    labels: (rows) => labelNames(rows.map(({ label }) => label)),
+  }),
+  "token-classification": tables({
+    reader: () => TAGGED_WORDS_READER,
+    noCells: "a cell holds no list, and tokens and tags are lists: write .jsonl",
+    labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
+  }),
+  "masked-lm": tables({ reader: () => TEXT_READER }),
+  "sentence-embedding": tables({ reader: () => PAIRED_TEXTS_READER }),
+};
 
 /** Every task on the command line. */
 export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "causal-lm": taskCommand({
     task: "causal-lm",
-    ...EXAMPLE_TABLES,
+    ...TABLES["causal-lm"],
     async prepare(model, file, settings, note) {
       const read = await sequenceReader(model, settings, note);
       const { sequences: items, report, ...more } = read(file);
@@ -68,10 +81,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sequence-classification": taskCommand({
     task: "sequence-classification",
-    ...tables({
-      reader: labelledTextReader,
-      labels: (rows) => labelNames(rows.map(({ label }) => label)),
-    }),
+    ...TABLES["sequence-classification"],
     prepare(model, file, settings, note) {
       const { path, rows } = file;
       const { kept, encoder, known } = openTexts(model, file, rows, settings, note);
@@ -89,11 +99,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "token-classification": taskCommand({
     task: "token-classification",
-    ...tables({
-      reader: () => TAGGED_WORDS_READER,
-      noCells: "a cell holds no list, and tokens and tags are lists: write .jsonl",
-      labels: (rows) => labelNames(rows.flatMap(({ tags }) => tags)),
-    }),
+    ...TABLES["token-classification"],
     prepare(model, file, settings, note) {
       const { path } = file;
       const tagged = file.rows.map((row) => ({ ...row, text: row.words.join(" ") }));
@@ -112,7 +118,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "masked-lm": taskCommand({
     task: "masked-lm",
-    ...tables({ reader: () => TEXT_READER }),
+    ...TABLES["masked-lm"],
     prepare(model, file, settings, note) {
       const { path, rows, isPlainText } = file;
       if (isPlainText)
@@ -129,7 +135,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "sentence-embedding": taskCommand({
     task: "sentence-embedding",
-    ...tables({ reader: () => PAIRED_TEXTS_READER }),
+    ...TABLES["sentence-embedding"],
     prepare(model, file, settings, note) {
       const { path, isPart } = file;
       const pairs = file.rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
@@ -149,10 +155,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 
   "image-classification": taskCommand({
     task: "image-classification",
-    async readTraining({ data: [data = "", ...others], eval_data }) {
-      if (others.length > 0) fail("data", "images come from one folder", "put all of them into it");
-      return readBoth(await findImageFolders(data, eval_data), readImages);
-    },
+    readTraining: readImageFolders,
     readTest: async ({ data }) => readImages(await findTestImages(data)),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
     async prepare(model, { path, rows }, _, note) {
@@ -171,6 +174,12 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
 };
 
 const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}';
+
+/** The images to learn from, and those to judge by. */
+export async function readImageFolders({ data: [data = "", ...others], eval_data }: TrainingData) {
+  if (others.length > 0) fail("data", "images come from one folder", "put all of them into it");
+  return readBoth(await findImageFolders(data, eval_data), readImages);
+}
 
 async function readImages(path: string): Promise<RowFile<ImageFile>> {
   const { images, notes } = await listImages(path);

@@ -60,4 +60,10 @@ article i { font-style: normal; font-weight: 400; font-size: .8rem; color: var(-
 .masked { background: var(--masked); color: var(--masked-text); }
 .cut { background: var(--cut); color: var(--cut-text); text-decoration: line-through; }
 .special { font-weight: 700; }
+.read { background: var(--masked); border-radius: 3px; }
+.tokens sub { margin-left: .2rem; color: var(--warning); font-size: .7rem; }
+.part { margin-right: .5rem; color: var(--quiet); font-size: .8rem; }
+.classes { list-style: none; margin: 0; padding: 0; display: grid; gap: .2rem; font-variant-numeric: tabular-nums; }
+.classes li { display: grid; grid-template-columns: minmax(4rem, 30%) 1fr 5rem; gap: .6rem; align-items: center; overflow-wrap: anywhere; }
+.classes meter { width: 100%; }
 `;

@@ -1,10 +1,12 @@
 import { highestBar } from "../../data/inspect/lengths.ts";
-import type { DataReport, Finding } from "../../data/inspect/report.ts";
+import type { Finding } from "../../data/inspect/report.ts";
 import type { RowView, TokenRole, TokenView } from "../../data/inspect/row-view.ts";
+import { largest } from "../../util/arrays.ts";
 import { escapeHtml } from "../../util/html.ts";
+import { printable } from "../../util/printable.ts";
 import { count } from "../format.ts";
 import { PAGE_STYLE } from "./page-style.ts";
-import { binName, describeFate, percent } from "./text.ts";
+import { type AnyReport, binName, describeFate, percent } from "./text.ts";
 
 /** What a page is about. */
 export interface PageSubject {
@@ -16,7 +18,7 @@ export interface PageSubject {
  * A report as one HTML file that loads nothing: no script, no font, no picture. Light or dark as the reader's system, and
  * as narrow as a phone.
  */
-export function inspectPage(subject: PageSubject, report: DataReport, rows: readonly RowView[]): string {
+export function inspectPage(subject: PageSubject, report: AnyReport, rows: readonly RowView[]): string {
   const title = `${subject.data}, as ${subject.model} reads it`;
   return `<!doctype html>
 <html lang="en">
@@ -37,9 +39,10 @@ export function inspectPage(subject: PageSubject, report: DataReport, rows: read
 ${figures(report)}
 ${findings(report.findings)}
 ${histogram(report)}
+${classes(report)}
 <section>
 <h2>Rows</h2>
-<p class="legend">${(["trained", "masked", "cut"] as const).map(legend).join(" ")}</p>
+<p class="legend">${legendOf(rows).map(legend).join(" ")}</p>
 ${rows.map(row).join("\n")}
 </section>
 </main>
@@ -48,7 +51,7 @@ ${rows.map(row).join("\n")}
 `;
 }
 
-function figures({ rows, tokens, labelTokens, lengths, ...report }: DataReport): string {
+function figures({ rows, tokens, labelTokens, lengths, ...report }: AnyReport): string {
   const gone = [
     ["empty", report.droppedEmpty],
     ["too long", report.dropped],
@@ -62,7 +65,9 @@ function figures({ rows, tokens, labelTokens, lengths, ...report }: DataReport):
     ["rows trained", count(kept), `of ${count(rows)}`],
     ["left out", count(rows - kept), out.map(([why, n]) => `${count(n)} ${why}`).join(", ") || "none"],
     ["cut", count(report.truncated), `to max_length ${count(report.maxLength)}`],
-    ["tokens trained", percent(labelTokens, tokens), `${count(labelTokens)} of ${count(tokens)}`],
+    labelTokens === undefined
+      ? ["tokens", count(tokens), "kept"]
+      : ["tokens trained", percent(labelTokens, tokens), `${count(labelTokens)} of ${count(tokens)}`],
     ["median length", count(lengths.median), `99 % up to ${count(lengths.p99)}`],
     ["longest row", `${least}${count(report.longest)}`, report.longestRow ?? ""],
   ];
@@ -85,7 +90,18 @@ function findings(list: readonly Finding[]): string {
 
 const [WIDTH, HEIGHT, GAP] = [640, 160, 2];
 
-function histogram({ lengths }: DataReport): string {
+/** How many rows, or words, each class has. */
+function classes({ labels = [] }: AnyReport): string {
+  if (labels.length === 0) return "";
+  const most = Math.max(1, largest(labels.map(({ count: n }) => n)));
+  const items = labels.map(
+    ({ name, count: n }) =>
+      `<li><span>${escapeHtml(printable(name))}</span><meter max="${most}" value="${n}"></meter><span>${count(n)}</span></li>`,
+  );
+  return `<section><h2>Classes</h2><ul class="classes">${items.join("\n")}</ul></section>`;
+}
+
+function histogram({ lengths }: AnyReport): string {
   const bins = lengths.histogram;
   const [first, last] = [bins[0], bins.at(-1)];
   if (!first || !last) return "";
@@ -113,13 +129,20 @@ const LEGENDS: Readonly<Record<TokenRole, string>> = {
   trained: "trained: it gives a loss",
   masked: "masked: only read",
   cut: "cut off or left out",
+  read: "read",
 };
+
+/** What becomes of the tokens that are shown. */
+function legendOf(rows: readonly RowView[]): TokenRole[] {
+  const isRead = rows.some(({ tokens }) => tokens.some(({ role }) => role === "read"));
+  return isRead ? ["read", "cut"] : ["trained", "masked", "cut"];
+}
 
 const legend = (role: TokenRole) => `<span class="${role}">${LEGENDS[role]}</span>`;
 
 function row(view: RowView): string {
   const marks = view.findings.map((kind) => `<i>${escapeHtml(kind.replaceAll("-", " "))}</i>`).join(" ");
-  const tokens = view.tokens.map(token).join("");
+  const tokens = view.tokens.map((one, i) => `${partBefore(one, view.tokens[i - 1])}${token(one)}`).join("");
   return `<article>
 <h3><code>${escapeHtml(view.name)}</code> ${marks}</h3>
 <p class="fate">${escapeHtml(describeFate(view))}</p>
@@ -127,8 +150,14 @@ ${tokens && `<p class="tokens">${tokens}</p>`}
 </article>`;
 }
 
+/** The name of a part where it begins. */
+function partBefore({ part }: TokenView, before: TokenView | undefined): string {
+  if (part === undefined || part === before?.part) return "";
+  return `${before ? "<br>" : ""}<b class="part">${escapeHtml(part)}</b>`;
+}
+
 /** A new line begins behind each token that ends one; between tokens a line may break. */
-function token({ id, text, role, isSpecial }: TokenView): string {
+function token({ id, text, role, isSpecial, tag }: TokenView): string {
   const end = text.endsWith("↵") ? "<br>" : "<wbr>";
-  return `<span class="${role}${isSpecial ? " special" : ""}" title="id ${id}, ${role}">${escapeHtml(text)}</span>${end}`;
+  return `<span class="${role}${isSpecial ? " special" : ""}" title="id ${id}, ${role}">${escapeHtml(text)}${tag === undefined ? "" : `<sub>${escapeHtml(printable(tag))}</sub>`}</span>${end}`;
 }

@@ -1,10 +1,12 @@
 import { flag, integers, optionalText } from "../options.ts";
 import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
-import { MODEL_OPTIONS } from "./model.ts";
+import { LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
 
 /** `webgpu-lora inspect`. */
 export const INSPECT_OPTIONS = {
   ...MODEL_OPTIONS,
+  task: TASK,
+  labels: LABELS,
   ...TRAINING_DATA,
   eval_data: optionalText({
     placeholder: "file",

@@ -18,7 +18,15 @@ export type FindingKind =
   | "near-empty"
   | "seam"
   | "duplicate"
-  | "overlap";
+  | "overlap"
+  | "conflict"
+  | "missing-label"
+  | "rare-label"
+  | "one-label"
+  | "unread-word"
+  | "equal-pair"
+  | "shared-text"
+  | "equal-answers";
 
 /** Something about rows that deserves attention, or that makes training useless. */
 export interface Finding {
@@ -59,6 +67,36 @@ export interface RowsReport extends RowCounts {
   readonly longestRow?: string;
   /** Errors first. */
   readonly findings: readonly Finding[];
+}
+
+/** How many rows, or words, have a class. */
+export interface LabelCount {
+  readonly name: string;
+  readonly count: number;
+}
+
+/** The same of rows of tasks that are no language modelling. */
+export interface TaskReport extends RowsReport {
+  /** The classes of the head, in order; absent where there are none. */
+  readonly labels?: readonly LabelCount[];
+}
+
+/** How long the answers of one kind are. */
+export interface AnswerCount {
+  /** Such as `chosen`. */
+  readonly name: string;
+  readonly count: number;
+  /** Tokens that are learnt, on the average. */
+  readonly mean: number;
+}
+
+/** The same of rows that say which answers are better. */
+export interface PreferenceReport extends RowsReport {
+  /** Kept tokens that are of answers. */
+  readonly labelTokens: number;
+  readonly answers: readonly AnswerCount[];
+  /** Pairs of which the chosen answer is the longer one. */
+  readonly longerChosen: number;
 }
 
 /** The same of rows of language modelling. */

@@ -19,7 +19,7 @@ export interface Words {
 }
 
 /** Kinds that are told of something else than rows, by words of their own. */
-type Special = "nothing-trained" | "lost-role";
+type Special = "nothing-trained" | "lost-role" | "missing-label" | "rare-label" | "one-label";
 
 const always = () => "error" as const;
 
@@ -86,6 +86,28 @@ export const WORDS: Readonly<Record<Exclude<FindingKind, Special>, Words>> = {
   duplicate: {
     message: "are the same as an earlier one, token for token",
     help: "leave them out, unless they are to weigh more",
+  },
+  conflict: {
+    message: "are the same as an earlier one, but for what is said of them",
+    help: "look which of them is right: what contradicts itself cannot be learnt",
+  },
+  "unread-word": {
+    message: "have words that become no token, whose classes are not learnt",
+    help: "take empty words and invisible characters out, with their tags",
+  },
+  "equal-pair": {
+    message: "are pairs of one text with itself, from which nothing is learnt",
+    help: "leave them out",
+  },
+  "shared-text": {
+    message:
+      "share a text with another pair: side by side in a batch it is taken for one that means something else",
+    help: "keep one pair of each text, or give larger data, in which they seldom meet",
+  },
+  "equal-answers": {
+    level: ({ rows }, { counts }) => (rows === counts.rows ? "error" : "warning"),
+    message: "have two equal answers, between which nothing can be preferred",
+    help: "leave them out",
   },
   overlap: {
     message: "are in the evaluation data, too, which then cannot tell whether the model learns or remembers",

@@ -1,6 +1,15 @@
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { fail } from "../../util/fail.ts";
 
+/** The tokens of a row before any is cut off. */
+export interface WholeText {
+  readonly ids: readonly number[];
+  /** Which are cut off: from one place to another, the end not included. */
+  readonly cuts: readonly (readonly [start: number, end: number])[];
+  /** Whether these are not all of its tokens: a very long text is not tokenised to its end. */
+  readonly isLonger?: boolean;
+}
+
 /** Two texts as the tokens of one row. */
 export interface EncodedPair {
   readonly ids: readonly number[];
@@ -15,7 +24,7 @@ export interface EncodedPair {
 export function pairEncoder(
   tokenizer: Tokenizer,
   maxLength: number,
-): (first: string, second: string) => EncodedPair {
+): (first: string, second: string) => EncodedPair & { readonly whole: WholeText } {
   const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   const { before, between, after, inside } = pairFrame(tokenizer);
   const room = maxLength - before.ids.length - between.ids.length - after.ids.length;
@@ -29,7 +38,16 @@ export function pairEncoder(
     const part = (ids: readonly number[], segment: number) => ({ ids, segments: ids.map(() => segment) });
     const texts = [part(a.slice(0, kept), inside[0]), part(b.slice(0, keptOfSecond), inside[1])] as const;
     const parts = [before, texts[0], between, texts[1], after];
-    return { ids: parts.flatMap(({ ids }) => ids), segments: parts.flatMap(({ segments }) => segments) };
+    const behind = before.ids.length + a.length + between.ids.length;
+    const cuts = [
+      [before.ids.length + kept, before.ids.length + a.length],
+      [behind + keptOfSecond, behind + b.length],
+    ] as const;
+    return {
+      ids: parts.flatMap(({ ids }) => ids),
+      segments: parts.flatMap(({ segments }) => segments),
+      whole: { ids: [...before.ids, ...a, ...between.ids, ...b, ...after.ids], cuts },
+    };
   };
 }
 

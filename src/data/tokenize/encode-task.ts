@@ -4,7 +4,7 @@ import { checkOptions, integer, listOf, number, type Rules, required } from "../
 import type { Random } from "../../util/random.ts";
 import { labelIndex, type TaggedWords, type TextWithLabel } from "../rows/labelled.ts";
 import { IGNORE_INDEX, type LabelledTokens } from "../sequence.ts";
-import { type EncodedPair, pairEncoder } from "./encode-pair.ts";
+import { type EncodedPair, pairEncoder, type WholeText } from "./encode-pair.ts";
 import { specialFrame } from "./special-frame.ts";
 
 /** Turns texts into tokens of at most `maxLength`, framed by the tokenizer's special tokens. */
@@ -17,8 +17,23 @@ export interface TextEncoder {
   encodeWords(words: readonly string[]): { ids: number[]; wordOf: number[] };
 }
 
+/** Says of texts what is kept of them and what is cut off. */
+export interface WholeEncoder extends TextEncoder {
+  whole(text: string): WholeText;
+  wholePair(first: string, second: string): EncodedPair & { readonly whole: WholeText };
+  wholeWords(words: readonly string[]): { ids: number[]; wordOf: number[]; whole: WholeText };
+}
+
+/** A text of more characters is not tokenised to its end. */
+const CHARACTERS_COUNTED = 2 ** 16;
+
 /** @throws LoraError where the special tokens alone fill `maxLength` */
 export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncoder {
+  return wholeEncoder(tokenizer, maxLength);
+}
+
+/** @throws LoraError where the special tokens alone fill `maxLength` */
+export function wholeEncoder(tokenizer: Tokenizer, maxLength: number): WholeEncoder {
   const { before, after } = specialFrame(tokenizer);
   const room = maxLength - before.length - after.length;
   if (room < 1) {
@@ -32,24 +47,46 @@ export function textEncoder(tokenizer: Tokenizer, maxLength: number): TextEncode
   // Byte-level vocabularies have words with and without the space before; WordPiece knows no spaces.
   const gap = String(plain(" a")) === String(plain("a")) ? "" : " ";
   let pairs: ReturnType<typeof pairEncoder> | undefined; // few tasks have pairs, and their frame is longer
+  const wholePair = (first: string, second: string) => {
+    pairs ??= pairEncoder(tokenizer, maxLength);
+    return pairs(first, second);
+  };
+  const wholeWords = (words: readonly string[]) => {
+    const pieces = words.map((word) => plain(gap + word));
+    const all = pieces.flat();
+    const of = pieces.flatMap((piece, word) => piece.map(() => word));
+    const outside = (tokens: readonly number[]) => tokens.map(() => -1);
+    return {
+      ids: [...before, ...all.slice(0, room), ...after],
+      wordOf: [...outside(before), ...of.slice(0, room), ...outside(after)],
+      whole: {
+        ids: [...before, ...all, ...after],
+        cuts: [[before.length + Math.min(room, all.length), before.length + all.length]] as const,
+      },
+    };
+  };
   return {
+    whole(text) {
+      const isLonger = text.length > Math.max(CHARACTERS_COUNTED, 64 * maxLength);
+      const ids = isLonger
+        ? [...tokenizer.encodeStart(text, maxLength + 1), ...after]
+        : tokenizer.encode(text);
+      if (ids.length <= maxLength) return { ids, cuts: [] };
+      return { ids, cuts: [[maxLength - after.length, ids.length - after.length]], isLonger };
+    },
+    wholePair,
+    wholeWords,
     encode(text) {
       const ids = tokenizer.encodeStart(text, maxLength + 1);
       return ids.length > maxLength ? [...ids.slice(0, maxLength - after.length), ...after] : ids;
     },
     encodePair(first, second) {
-      pairs ??= pairEncoder(tokenizer, maxLength);
-      return pairs(first, second);
+      const { ids, segments } = wholePair(first, second);
+      return { ids, segments };
     },
     encodeWords(words) {
-      const pieces = words.map((word) => plain(gap + word));
-      const ids = pieces.flat().slice(0, room);
-      const wordOf = pieces.flatMap((piece, word) => piece.map(() => word)).slice(0, room);
-      const outside = (tokens: readonly number[]) => tokens.map(() => -1);
-      return {
-        ids: [...before, ...ids, ...after],
-        wordOf: [...outside(before), ...wordOf, ...outside(after)],
-      };
+      const { ids, wordOf } = wholeWords(words);
+      return { ids, wordOf };
     },
   };
 }

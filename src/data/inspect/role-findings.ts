@@ -1,0 +1,41 @@
+import type { ChatPart } from "../chat/shown-parts.ts";
+import { aboutRows, inWords } from "./findings.ts";
+import { emptyTally, note, type RowTally } from "./ledger.ts";
+import type { Finding } from "./report.ts";
+
+/** What a role's messages became: those that the template wrote, and those that it left out. */
+interface RoleTally {
+  shown: number;
+  readonly lost: RowTally;
+}
+
+/** Which messages of chats the template writes, by their roles. */
+export class RoleLedger {
+  readonly #roles = new Map<string, RoleTally>();
+
+  add(parts: readonly ChatPart[], place: number): void {
+    for (const { name, isShown } of parts) {
+      const role = this.#roles.get(name) ?? { shown: 0, lost: emptyTally() };
+      this.#roles.set(name, role);
+      if (isShown) role.shown++;
+      else note(role.lost, place);
+    }
+  }
+
+  findings(nameOf: (place: number) => string): Finding[] {
+    return Array.from(this.#roles, ([name, role]) => lostRole(name, role, nameOf)).flat();
+  }
+}
+
+/** A role of which nothing is ever written is one that the template does not know. */
+function lostRole(name: string, { shown, lost }: RoleTally, nameOf: (place: number) => string): Finding[] {
+  if (lost.rows === 0) return [];
+  const isUnknown = shown === 0;
+  const what = isUnknown ? `leaves out everything of ${name}` : `leaves out something of ${name}`;
+  const finding: Finding = {
+    ...aboutRows("lost-role", isUnknown ? "error" : "warning", lost, { nameOf }),
+    message: `the chat template ${what}, in ${inWords(lost.rows)} messages`,
+    help: "take a template that knows these messages, or rename or leave out what it does not know",
+  };
+  return [finding];
+}
