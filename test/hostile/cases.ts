@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { safetensorsOf } from "../io/helpers.ts";
 import { GPT2_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
+import { BOMBS, parquetOf } from "./parquet-bombs.ts";
 
 /** A file that means harm. */
 export interface Case {
@@ -291,5 +292,11 @@ export const CASES: Readonly<Record<string, Case>> = {
   "half a million merges of nothing": tokenizer(
     { model: { ...GPT2_JSON.model, merges: Array.from({ length: MILLION / 2 }, (_, i) => `x${i} y`) } },
     /500000 problems[\s\S]*and 499980 more/,
+  ),
+  ...Object.fromEntries(
+    Object.entries(BOMBS).map(([name, [claims, message]]): [string, Case] => [
+      `Parquet: ${name}`,
+      { reader: "rows", name: "train.parquet", content: () => parquetOf(claims), message },
+    ]),
   ),
 };

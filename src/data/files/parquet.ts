@@ -1,8 +1,10 @@
-import type { AsyncBuffer, FileMetaData } from "hyparquet";
+import type { AsyncBuffer, ColumnMetaData, FileMetaData, SchemaTree } from "hyparquet";
 import { fail, LoraError } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import type { Row } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
+import { type ColumnChunk, checkPages, MAX_PAGE_BYTES } from "./parquet-pages.ts";
+import { ThriftReader } from "./thrift.ts";
 
 /** First bytes of Parquet. */
 export function isParquet(head: Uint8Array): boolean {
@@ -12,7 +14,10 @@ export function isParquet(head: Uint8Array): boolean {
 /** What one group of rows may be: writers make groups of a million rows at most, and pages of a megabyte. */
 const MAX_GROUP_ROWS = 2 ** 22;
 const MAX_GROUP_BYTES = 2 ** 31;
-const MAX_PAGE_BYTES = 2 ** 29;
+/** More rows than these are looked at for being a bomb: a few bytes may be a million nulls. */
+const TRUSTED_ROWS = 2 ** 20;
+/** Values of all columns together, of which a list in a row may have many. */
+const MAX_GROUP_VALUES = 2 ** 27;
 
 /**
  * The rows of a Parquet file, a group of them at a time; rows are counted from 1. Lists are lists, structs and maps are
@@ -22,7 +27,7 @@ const MAX_PAGE_BYTES = 2 ** 29;
 export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
   const { name, size } = file;
   if (size === undefined) fail(name, "is a pipe, and Parquet is read from its end on", "save it as a file");
-  const { parquetReadObjects, parquetMetadataAsync } = await import("hyparquet");
+  const { parquetReadObjects, parquetMetadataAsync, parquetSchema } = await import("hyparquet");
   const buffer: AsyncBuffer = {
     byteLength: size,
     async slice(start, end = size) {
@@ -32,29 +37,107 @@ export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
       return bytes?.buffer as ArrayBuffer;
     },
   };
-  const metadata = await inParquet(name, () => parquetMetadataAsync(buffer));
-  checkGroups(name, metadata);
+  const metadata = await inParquet(name, async () => {
+    await checkFooter(file, size);
+    const metadata = await parquetMetadataAsync(buffer);
+    checkGroups(name, metadata, size);
+    return metadata;
+  });
   const compressors = await boundedCompressors();
   const parsers = { stringFromBytes };
+  const schema = await inParquet(name, async () => parquetSchema(metadata));
   let rowStart = 0;
-  for (const { num_rows } of metadata.row_groups) {
+  for (const group of metadata.row_groups) {
+    const { num_rows, columns } = group;
     const rowEnd = rowStart + Number(num_rows);
-    const options = { file: buffer, metadata, compressors, parsers, rowStart, rowEnd };
-    const objects = await inParquet(name, () => parquetReadObjects(options));
+    const alone = { ...metadata, row_groups: [group] }; // the library goes over all that it gets
+    const options = { file: buffer, metadata: alone, compressors, parsers };
+    const objects = await inParquet(name, async () => {
+      for (const { meta_data } of columns) {
+        if (!meta_data) throw new Error("a column in another file");
+        const { start, end } = bytesOf(meta_data);
+        const [bytes] = await file.read([{ start, end }]);
+        if (bytes) checkPages(bytes, describeChunk(meta_data, schema, Number(num_rows), compressors));
+      }
+      return parquetReadObjects(options);
+    });
     yield objects.map((values, i) => ({ line: rowStart + i + 1, values: plainRow(values) }));
     rowStart = rowEnd;
   }
 }
 
-function checkGroups(name: string, { row_groups }: FileMetaData): void {
-  for (const [i, { num_rows, total_byte_size }] of row_groups.entries()) {
-    const is = `row group ${i + 1} has ${num_rows} rows in ${total_byte_size} bytes`;
+/** Checks the footer before the library believes what it says of its lists. */
+async function checkFooter(file: DataFile, size: number): Promise<void> {
+  if (size < 12) throw new Error(`${size} bytes`);
+  const [tail] = await file.read([{ start: size - 8, end: size }]);
+  const length = new DataView((tail as Uint8Array).slice().buffer).getUint32(0, true);
+  if (length > size - 12) throw new Error(`a footer of ${length} bytes`);
+  const [footer] = await file.read([{ start: size - 8 - length, end: size - 8 }]);
+  new ThriftReader(new DataView((footer as Uint8Array).slice().buffer), 0).struct();
+}
+
+function checkGroups(name: string, { row_groups }: FileMetaData, size: number): void {
+  let packed = 0n;
+  let rows = 0n;
+  for (const [i, { num_rows, total_byte_size, columns }] of row_groups.entries()) {
+    const metas = columns.flatMap(({ meta_data }) => meta_data ?? []);
+    const values = metas.reduce((sum, { num_values }) => sum + num_values, 0n);
+    rows += num_rows;
+    packed += metas.reduce((sum, meta) => sum + meta.total_compressed_size, 0n);
+    const is = `row group ${i + 1} has ${num_rows} rows of ${values} values in ${total_byte_size} bytes`;
+    const isWithin = (count: bigint, most: number) => count >= 0n && count <= BigInt(most);
     const isFine =
-      num_rows >= 0n && num_rows <= BigInt(MAX_GROUP_ROWS) && total_byte_size <= BigInt(MAX_GROUP_BYTES);
+      isWithin(num_rows, MAX_GROUP_ROWS) &&
+      isWithin(values, MAX_GROUP_VALUES) &&
+      isWithin(total_byte_size, MAX_GROUP_BYTES);
     if (isFine) continue;
-    const help = `write it with smaller groups (row_group_size of pandas and pyarrow): up to ${MAX_GROUP_ROWS} rows and ${MAX_GROUP_BYTES} bytes`;
+    const help = `write it with smaller groups (row_group_size of pandas and pyarrow): up to ${MAX_GROUP_ROWS} rows, ${MAX_GROUP_VALUES} values and ${MAX_GROUP_BYTES} bytes`;
     fail(name, is, help);
   }
+  if (packed > BigInt(size)) {
+    fail(name, `has columns of ${packed} bytes in ${size} bytes: some are there twice`, "write it again");
+  }
+  if (rows > BigInt(TRUSTED_ROWS + 8 * size)) {
+    fail(name, `has ${rows} rows in ${size} bytes`, "nothing is learnt of rows that all are the same");
+  }
+}
+
+/** Where a column of a group lies: some writers give its dictionary no place of its own. */
+function bytesOf(meta: ColumnMetaData): { start: number; end: number } {
+  const start = Number(meta.dictionary_page_offset || meta.data_page_offset);
+  return { start, end: start + Number(meta.total_compressed_size) };
+}
+
+function describeChunk(
+  { type, codec, num_values, path_in_schema }: ColumnMetaData,
+  schema: SchemaTree,
+  rows: number,
+  compressors: Record<string, Unpack>,
+): ColumnChunk {
+  const path: SchemaTree[] = [];
+  let at: SchemaTree | undefined = schema;
+  for (const part of path_in_schema) {
+    at = at?.children.find(({ element }) => element.name === part);
+    if (at) path.push(at);
+  }
+  const kinds = path.map(({ element }) => element.repetition_type);
+  const repetition = kinds.filter((kind) => kind === "REPEATED").length;
+  const values = Number(num_values);
+  if (values < 0 || (repetition === 0 && values > rows)) {
+    throw new Error(`${path_in_schema.join(".")} has ${values} values for ${rows} rows`);
+  }
+  return {
+    values,
+    isBoolean: type === "BOOLEAN",
+    definition: kinds.filter((kind) => kind !== "REQUIRED").length,
+    repetition,
+    unpack(bytes, length) {
+      const unpack = compressors[codec];
+      if (codec === "UNCOMPRESSED") return bytes;
+      if (!unpack) throw new Error(`pages are packed by ${codec}`);
+      return unpack(bytes, length);
+    },
+  };
 }
 
 type Unpack = (input: Uint8Array, length: number) => Uint8Array;

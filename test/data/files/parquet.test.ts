@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { blobFile } from "../../../src/data/files/data-file.ts";
 import { openRows } from "../../../src/data/files/read-rows.ts";
 import type { Row } from "../../../src/data/rows/rows.ts";
+import { parquetOf } from "../../hostile/parquet-bombs.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
 
 const FOLDER = fixturePath("parquet");
@@ -60,4 +62,15 @@ describe("what is wrong is told", () => {
   test("the name does not matter: a Parquet file may be called anything", async () => {
     expect(await rowsOf(bytesOf("hub.parquet"), "train")).toHaveLength(3);
   });
+});
+
+test("a file that a test writes by hand is read, so that what is wrong with others is what they claim", async () => {
+  expect((await rowsOf(Uint8Array.from(parquetOf()))).map(({ values }) => values)).toEqual([
+    { text: "a" },
+    { text: "b" },
+  ]);
+  const packed = { page: [...gzipSync(Uint8Array.from([2, 0, 0, 0, 4, 0]))], codec: 2 };
+  await expect(rowsOf(Uint8Array.from(parquetOf({ ...packed, unpacked: 3 })))).rejects.toThrow(/is damaged/);
+  const nulls = await rowsOf(Uint8Array.from(parquetOf({ ...packed, unpacked: 6 })));
+  expect(nulls.map(({ values }) => values)).toEqual([{ text: null }, { text: null }]);
 });
