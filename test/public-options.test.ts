@@ -170,6 +170,7 @@ describe("library and command line have the same defaults", () => {
     gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
     packing: TRAINER_DEFAULTS.packing,
     packing_strategy: "bfd", // what true stands for
+    stopping_strategy: "first_exhausted", // of a mixture with weights that names none
     group_by_length: TRAINER_DEFAULTS.groupByLength,
     seed: TRAINER_DEFAULTS.seed,
     truncation: "truncate",
