@@ -1,8 +1,10 @@
 import type { Target } from "./target.ts";
 import { adapter } from "./targets/adapter.ts";
 import { config } from "./targets/config.ts";
+import { gguf } from "./targets/gguf.ts";
 import { image } from "./targets/image.ts";
 import { indexFile } from "./targets/index-file.ts";
+import { mlx } from "./targets/mlx.ts";
 import { model } from "./targets/model.ts";
 import { csv, jsonl } from "./targets/rows.ts";
 import { safetensors } from "./targets/safetensors.ts";
@@ -12,5 +14,19 @@ import { yaml } from "./targets/yaml.ts";
 
 /** Every kind of input, by the name that the command line has for it. */
 export const TARGETS: Readonly<Record<string, Target>> = {
-  ...{ safetensors, index: indexFile, config, model, adapter, tokenizer, template, jsonl, csv, yaml, image },
+  ...{
+    safetensors,
+    gguf,
+    index: indexFile,
+    config,
+    model,
+    adapter,
+    mlx,
+    tokenizer,
+    template,
+    jsonl,
+    csv,
+    yaml,
+    image,
+  },
 };

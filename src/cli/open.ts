@@ -148,6 +148,21 @@ export async function adapterSource(
   return resolveModelFiles(folder, options);
 }
 
+/**
+ * The files of an adapter as PEFT has them, for what works without a model.
+ * @throws LoraError for a GGUF adapter: the order of its rows depends on the model's heads
+ */
+export async function peftSource(
+  reference: AdapterReference,
+  note: (line: string) => void,
+): Promise<FileSource> {
+  const files = await adapterSource(reference, note);
+  return inPeftFormat(files, async () => {
+    const help = "convert it: webgpu-lora convert FILE --to peft --output OUT --model BASE";
+    return fail(files.label, "a GGUF adapter cannot be read without its base model's config", help);
+  });
+}
+
 /** Prints warnings as such. */
 function warner(note: (line: string) => void): (warning: string) => void {
   return (warning) => note(`warning: ${warning}`);

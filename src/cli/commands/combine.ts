@@ -8,7 +8,7 @@ import {
 import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
 import { fail } from "../../util/fail.ts";
 import { count } from "../format.ts";
-import { adapterSource } from "../open.ts";
+import { peftSource } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
 import type { COMBINE_OPTIONS } from "../tables/combine.ts";
@@ -50,7 +50,7 @@ export async function runCombine(
   claimOutputFolder(output_dir, { files: ["adapter_config.json", "adapter_model.safetensors"] });
   const adapters = [];
   for (const { reference, weight } of weightedReferences(settings.adapters)) {
-    const files = await adapterSource({ reference, revision: undefined, token, verify }, note);
+    const files = await peftSource({ reference, revision: undefined, token, verify }, note);
     adapters.push({ files, weight });
   }
   const combined = await combineAdapters(adapters, {

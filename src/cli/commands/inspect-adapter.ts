@@ -2,7 +2,7 @@ import { inspectAdapter } from "../../load/inspect/inspect-adapter.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { adapterPage } from "../inspect-adapter/page.ts";
 import { describeAdapter } from "../inspect-adapter/text.ts";
-import { adapterSource } from "../open.ts";
+import { peftSource } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { INSPECT_ADAPTER_OPTIONS } from "../tables/inspect-adapter.ts";
 import { printLines, type Terminal } from "../terminal.ts";
@@ -19,7 +19,7 @@ export async function runInspectAdapter(
   const { adapter_path: reference, adapter_revision, model, revision, token, verify, html } = settings;
   const note = (line: string) => terminal.note(line);
   const onWarning = (warning: string) => note(`warning: ${warning}`);
-  const files = await adapterSource({ reference, revision: adapter_revision, token, verify }, note);
+  const files = await peftSource({ reference, revision: adapter_revision, token, verify }, note);
   const base =
     model === undefined ? undefined : await resolveModelFiles(model, { revision, token, verify, onWarning });
   const report = await inspectAdapter(files, { base });
