@@ -1,25 +1,27 @@
 // Kills processes (SIGKILL) at random moments while they save, merge, train or download, and checks what they leave: the
 // whole former state or the whole new one, or, for programs that know nothing of our saves, a folder without its
 // configuration, which our own reader then undoes; and nothing more after the next start.
-//   node build.mjs --run scripts/kills.ts [SUBJECT …] [--kills N] [--seed N]
-// SUBJECT: adapter, weights, model, checkpoints, download; train and merge run dist/cli.js on models/demo (npm run build).
+//   node build.mjs --run scripts/kills.ts [SUBJECT …] [--kills N] [--seed N] [--cli FILE]
+// SUBJECT: adapter, weights, model, checkpoints, download; train, merge and resume run dist/cli.js on models/demo (npm run build).
 import { parseArgs } from "node:util";
 import { claimOutputFolder } from "../src/cli/output-folder.ts";
 import { nodeByteCache } from "../src/platform/node-cache/byte-cache.ts";
 import { campaign, type Tally } from "./kills/campaign.ts";
 import { mergeSubject, trainSubject } from "./kills/commands.ts";
 import { downloadForEver, downloadSubject } from "./kills/download.ts";
+import { resumeSubject } from "./kills/resume.ts";
 import { SAVING, saveForEver, savingSubject } from "./kills/saves.ts";
 import type { Subject } from "./kills/subject.ts";
 
 /** This script, bundled. */
 const PROGRAM = process.argv[1] as string;
 
-const SUBJECTS: Readonly<Record<string, () => Subject>> = {
+const SUBJECTS: Readonly<Record<string, (cli: string) => Subject>> = {
   ...Object.fromEntries(SAVING.map((name) => [name, () => savingSubject(name, [PROGRAM])])),
   download: () => downloadSubject([PROGRAM]),
   train: () => ({ ...trainSubject(), startWords }),
   merge: () => ({ ...mergeSubject(), startWords }),
+  resume: (cli) => ({ ...resumeSubject(cli), startWords }),
 };
 
 /** The words after `node` of a start in a folder, which clears up there. */
@@ -41,6 +43,7 @@ async function main(): Promise<void> {
     options: {
       kills: { type: "string", default: "50" },
       seed: { type: "string", default: "1" },
+      cli: { type: "string", default: "dist/cli.js" },
       child: { type: "boolean", default: false },
     },
   });
@@ -57,7 +60,7 @@ async function main(): Promise<void> {
   }
   for (const name of names) {
     const began = performance.now();
-    const subject = (SUBJECTS[name] as () => Subject)();
+    const subject = (SUBJECTS[name] as (cli: string) => Subject)(values.cli);
     const tally = await campaign(subject, { kills, seed, lastStart: startWords });
     console.log(`${summary(name, tally)}; ${((performance.now() - began) / 1000).toFixed(0)} s`);
   }

@@ -134,7 +134,8 @@ async function openOurselves(path: string): Promise<void> {
   if (adapter !== undefined) await readPeftAdapter(files);
 }
 
-function filesIn(folder: string): Files {
+/** The files of a folder, without those below. */
+export function filesIn(folder: string): Files {
   return new Map(namesIn(folder).map((name) => [name, readFileSync(join(folder, name))]));
 }
 
@@ -154,7 +155,8 @@ function isUnderWay(folder: string): boolean {
   return [".", ...below].some((name) => existsSync(join(folder, name, ".webgpu-lora.save")));
 }
 
-async function runToEnd(words: readonly string[]): Promise<void> {
+/** Runs a command to its end. @throws Error with its complaints where it fails */
+export async function runToEnd(words: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, words, { stdio: ["ignore", "ignore", "pipe"] });
   let complaints = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -34,7 +34,8 @@ export function dashedFlags(words: readonly string[]): string[] {
   return words.map((word) => word.replace(/^--[a-z][a-z0-9_]*(?==|$)/, (name) => name.replaceAll("_", "-")));
 }
 
-function valuePart({ placeholder, several }: Option<unknown>): string {
+function valuePart({ placeholder, several, bare }: Option<unknown>): string {
+  if (bare) return ` [${placeholder}]`;
   if (placeholder === undefined) return SWITCH_VALUE;
   return several ? ` <${placeholder}...>` : ` <${placeholder}>`;
 }

@@ -17,6 +17,8 @@ export interface Option<T> {
   readonly placeholder: string | undefined;
   /** A flag takes all words that follow. */
   readonly several: boolean;
+  /** A flag may stand alone, which is `true`. */
+  readonly bare: boolean;
   /** The value of a flag (text) or of a configuration key (anything), or undefined where it is not what is wanted. */
   read(value: unknown): T | undefined;
 }
@@ -37,7 +39,7 @@ interface Common {
 function option<T>(
   given: Partial<Option<T>> & Pick<Option<T>, "help" | "wanted" | "fallback" | "read">,
 ): Option<T> {
-  return { aliases: [], required: false, several: false, placeholder: undefined, ...given };
+  return { aliases: [], required: false, several: false, bare: false, placeholder: undefined, ...given };
 }
 
 const orUnset = (unset: number | undefined) => (unset === undefined ? "" : `, or ${unset} for none`);
@@ -133,6 +135,19 @@ export function text(given: Common & { placeholder: string; fallback?: string })
 /** A text that may be left out. */
 export function optionalText(given: Common & { placeholder: string }): Option<string | undefined> {
   return option<string | undefined>({ ...given, fallback: undefined, wanted: "a text", read: readText });
+}
+
+/** A text that may be left out; the flag alone, or `true`, stands for `alone`. */
+export function textOrAlone(
+  given: Common & { placeholder: string; alone: string },
+): Option<string | undefined> {
+  return option<string | undefined>({
+    ...given,
+    fallback: undefined,
+    bare: true,
+    wanted: "a text, or nothing",
+    read: (value) => (plainText(value) === "true" ? given.alone : readText(value)),
+  });
 }
 
 /** One of some words; `synonyms` are other words for them. */

@@ -3,15 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { FileContent } from "../io/files/files.ts";
+import { type RunNotes, runStateFiles } from "../io/formats/run-state.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
+import type { TrainState } from "../train/state.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
+import { checkpointPath, pruneCheckpoints, type Resumed } from "./checkpoints.ts";
 import { formatValLine } from "./format.ts";
+import { sha256 } from "./identity.ts";
 import {
   type Interrupt,
   type Uncaught,
@@ -35,6 +39,10 @@ export interface Run {
   readonly valid: BoundRows | undefined;
   readonly settings: TrainSettings;
   readonly terminal: Terminal;
+  /** Where it goes on from; undefined where it begins. */
+  readonly resumed: Resumed | undefined;
+  /** What checkpoints note of it. */
+  readonly notes: Omit<RunNotes, "best">;
 }
 
 /**
@@ -45,12 +53,16 @@ export interface Run {
 export async function runSteps(run: Run): Promise<number> {
   const { settings, terminal } = run;
   const reporter = createReporter(terminal, settings.logging_steps);
-  await validate(run, 0, reporter); // before signals are caught: there is nothing to save yet
+  const { resumed } = run;
+  const progress: Progress = {
+    ...{ learnt: resumed?.state.optimizer.updates ?? 0, last: undefined, hasSaved: false, kept: undefined },
+    ...{ best: resumed?.notes.best, state: undefined },
+  };
+  if (!resumed) await validate(run, progress, 0, reporter); // before signals are caught: there is nothing to save yet
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
   const uncaught = watchUncaught();
-  const progress: Progress = { learnt: 0, last: undefined, hasSaved: false, kept: undefined };
   try {
     await trainSteps(run, progress, reporter, { interrupt, uncaught });
     await save(run, progress);
@@ -81,6 +93,10 @@ interface Progress {
   hasSaved: boolean;
   /** What was saved then: of which step, and where. */
   kept: { readonly step: number; readonly folder: string } | undefined;
+  /** The lowest loss on the evaluation data. */
+  best: RunNotes["best"];
+  /** To be captured where the run settles. */
+  state: TrainState | undefined;
 }
 
 async function trainSteps(
@@ -96,12 +112,16 @@ async function trainSteps(
     ...trainerOptions(settings),
     signal: stop.signal,
     settleAfter: (step: number) => isSaved(step, settings) || isEvaluated(step, settings),
+    onStart(state: TrainState) {
+      progress.state = state;
+    },
+    ...(run.resumed && { resume: run.resumed.state }),
   };
   for await (const metrics of train.train(adapter.parameters, options)) {
     progress.last = metrics;
     if (!metrics.skipped) progress.learnt++;
     reporter.step(metrics);
-    await afterStep(run, metrics, reporter, interrupt);
+    await afterStep(run, progress, metrics, reporter, interrupt);
     uncaught.check();
   }
   if (interrupt.exitCode === undefined || !progress.last) return;
@@ -114,33 +134,48 @@ const isEvaluated = (step: number, { eval_steps }: TrainSettings) =>
 
 async function afterStep(
   run: Run,
+  progress: Progress,
   { step, totalSteps }: StepMetrics,
   reporter: Reporter,
   interrupt: Interrupt,
 ): Promise<void> {
   const { settings } = run;
-  if (isSaved(step, settings)) await saveCheckpoint(run, step, reporter);
   if (step === totalSteps || isEvaluated(step, settings))
-    await unlessInterrupted(validate(run, step, reporter), interrupt);
+    await unlessInterrupted(validate(run, progress, step, reporter), interrupt);
+  if (isSaved(step, settings)) await saveCheckpoint(run, progress, step, reporter);
 }
 
-async function validate({ valid, settings }: Run, step: number, reporter: Reporter): Promise<void> {
+async function validate(
+  { valid, settings }: Run,
+  progress: Progress,
+  step: number,
+  reporter: Reporter,
+): Promise<void> {
   if (valid === undefined) return;
   const started = performance.now();
   const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
+  if (step > 0 && loss < (progress.best?.loss ?? Number.POSITIVE_INFINITY)) progress.best = { loss, step };
   const line = formatValLine(step, loss, (performance.now() - started) / 1000);
   reporter.note(summary === "" ? line : `${line}, ${summary}`);
 }
 
 /** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
-async function saveCheckpoint(run: Run, step: number, reporter: Reporter): Promise<void> {
-  const { model, settings } = run;
-  const folder = join(settings.output_dir, `checkpoint-${step}`); // the name that TRL gives
+async function saveCheckpoint(run: Run, progress: Progress, step: number, reporter: Reporter): Promise<void> {
+  const { model, settings, notes } = run;
+  const { best, state } = progress;
+  const { output_dir, save_total_limit } = settings;
+  const folder = checkpointPath(output_dir, step);
   const files = await filesOf(run);
+  const captured = await state?.capture();
   await model.device.check(); // where it is lost the files are those of an earlier step
+  if (captured) {
+    const noted = { ...notes, ...(best && { best }) };
+    for (const [name, content] of runStateFiles(captured, noted, sha256)) files.set(name, content);
+  }
   try {
     await write(files, folder);
     reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
+    if (save_total_limit !== undefined) pruneCheckpoints(output_dir, save_total_limit, best?.step);
   } catch (error) {
     reporter.note(`warning: Iter ${step}: not saved, the training goes on: ${describe(error)}`);
   }

@@ -50,6 +50,7 @@ const UNJUDGED = Float32Array.of(0, 1);
 export class Optimizer {
   /** Where backward passes add the gradient of each parameter. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  readonly name: OptimizerName;
   /** Updates so far, without the skipped ones: Optimizer's bias corrections depend on it. */
   updates = 0;
   readonly #parameters: Parameters;
@@ -70,6 +71,7 @@ export class Optimizer {
     this.#parameters = parameters;
     this.gradients = views;
     this.#flatGradients = gradients;
+    this.name = options.optimizer;
     this.#maxGradNorm = options.maxGradNorm;
     [this.#outcome, this.#rates, this.#updater] = device.memory.persistent(() => {
       const outcome = fromArray(device, UNJUDGED, [2]);

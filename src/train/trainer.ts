@@ -4,6 +4,7 @@ import { PACKING_STRATEGIES } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
 import type { Device } from "../gpu/device.ts";
+import type { RunState } from "../io/formats/run-state.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
@@ -69,6 +70,10 @@ export interface TrainerOptions extends OptimizerOptions, PackingOptions {
   shuffle?: boolean;
   /** Draws rows of like lengths into a batch, so that little is padded; false unless given. */
   groupByLength?: boolean;
+  /** Goes on from this state of a run with the same items and options. */
+  resume?: RunState;
+  /** Given the run's state before its first step; where the run settles, it can be captured. */
+  onStart?: (state: TrainState) => void;
   /** Ends the run where it is aborted, after the steps that are under way. */
   signal?: AbortSignal;
   /**
@@ -121,7 +126,9 @@ type Absent =
   | "maxLength"
   | "onPacking"
   | "signal"
-  | "settleAfter";
+  | "settleAfter"
+  | "resume"
+  | "onStart";
 type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
 
 /** What holds where nothing is said, here and on the command line. */
@@ -169,6 +176,8 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
   signal: objectOf("an AbortSignal", (signal) => "aborted" in signal),
   settleAfter: callback(),
+  resume: objectOf("a state of a run", (state) => "place" in state && "tensors" in state),
+  onStart: callback(),
   packing: either(flag("sample_packing"), oneOf(PACKING_STRATEGIES), "packing_strategy", "packingStrategy"),
   maxLength: TOKENIZE_RULES.maxLength,
   onPacking: callback(),
@@ -241,6 +250,8 @@ async function* trainFeed<B extends Counted>(
   const { signal, settleAfter = () => true } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
   const state = new TrainState(parameters, new Optimizer(parameters, options));
+  if (options.resume) state.restore(options.resume);
+  options.onStart?.(state);
   const underway = await Underway.open<B>(objective, state, { ...options, totalSteps });
   const batches = new Ahead(stepBatches(feed, options, state.place));
   const undone: StepPlan<B>[] = [];

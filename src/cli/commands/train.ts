@@ -3,10 +3,14 @@ import { type LoraOptions, lora } from "../../adapters/lora.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
+import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { fail, failAll } from "../../util/fail.ts";
+import type { JsonObject } from "../../util/json.ts";
+import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
+import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
@@ -16,6 +20,7 @@ import type { TRAIN_OPTIONS } from "../tables/train.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
+import { packageVersion } from "../version.ts";
 
 /**
  * `webgpu-lora train`: everything that can be checked is checked before the model is loaded.
@@ -31,6 +36,7 @@ export async function runTrain(
   const data = await TASKS[task].readTraining(settings);
   await checkIsNotModel(settings.output_dir, settings.model);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
+  const checkpoint = await openResumed(settings, terminal);
   if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
   }
@@ -42,7 +48,7 @@ export async function runTrain(
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
   const head = chooseHead({ task, given: names, adapter: resumed, data: labels, seed });
-  const { model: base, parameters } = await openCliTask(settings, print, head);
+  const { model: base, parameters, files } = await openCliTask(settings, print, head);
   const { model, adapter } = resumed
     ? await openCliAdapter(base, resumed, print)
     : { model: base, adapter: attach(base, method, { seed }) };
@@ -60,7 +66,59 @@ export async function runTrain(
   const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
   const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
   ofValid.forEach(print);
-  return runSteps({ model, adapter, train, valid, settings, terminal });
+  const notes = {
+    settings: comparedSettings(settings),
+    identity: { base: await baseDigest(files), data: await dataDigest(data.train.path) },
+    versions: { "webgpu-lora": packageVersion(), device: model.device.info.name },
+  };
+  if (checkpoint)
+    for (const line of resumeRemarks(checkpoint, notes, settings.force)) print(`warning: ${line}`);
+  return runSteps({ model, adapter, train, valid, settings, terminal, resumed: checkpoint, notes });
+}
+
+/** Reads the checkpoint to go on from, where one is wanted and there. */
+async function openResumed(settings: TrainSettings, terminal: Terminal): Promise<Resumed | undefined> {
+  const { resume, output_dir, force } = settings;
+  const path = findCheckpoint(resume, output_dir);
+  if (path === undefined) {
+    if (resume !== undefined)
+      terminal.print(`${output_dir} holds no checkpoint: the run begins at its first step`);
+    return undefined;
+  }
+  const checkpoint = await readCheckpoint(path);
+  checkSame(checkpoint, { settings: comparedSettings(settings), identity: {} }, force); // before the model is loaded
+  terminal.print(`Resuming from ${path}, after step ${checkpoint.state.step}`);
+  return checkpoint;
+}
+
+/** What is other than before, where that is allowed. */
+function resumeRemarks(
+  checkpoint: Resumed,
+  notes: Pick<RunNotes, "settings" | "identity" | "versions">,
+  force: boolean,
+): string[] {
+  const { versions } = checkpoint.notes;
+  const others = Object.entries(notes.versions).filter(([name, version]) => versions[name] !== version);
+  return [
+    ...checkSame(checkpoint, notes, force),
+    ...others.map(
+      ([name, version]) => `${name} was ${versions[name]}, and is ${version}: the bytes may be others`,
+    ),
+  ];
+}
+
+/** Settings that a run's numbers don't depend on; model and data are known by what they hold. */
+const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
+  ...(["model", "revision", "token", "verify", "data", "eval_data", "output_dir"] as const),
+  ...(["resume", "force", "resume_adapter_file", "adapter_revision", "check_data"] as const),
+  ...(["logging_steps", "eval_steps", "save_steps", "save_total_limit"] as const),
+];
+
+function comparedSettings(settings: TrainSettings): JsonObject {
+  const compared = Object.entries(settings).filter(
+    ([name]) => !NOT_COMPARED.includes(name as keyof TrainSettings),
+  );
+  return JSON.parse(JSON.stringify(Object.fromEntries(compared)));
 }
 
 /** What a saved adapter settles by itself. */

@@ -19,6 +19,7 @@ import {
   optionsByName,
   targets,
   text,
+  textOrAlone,
   texts,
 } from "../options.ts";
 import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
@@ -48,9 +49,19 @@ export const TRAIN_OPTIONS = {
   }),
   resume_adapter_file: optionalText({
     placeholder: "ref",
-    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: the optimiser begins anew)",
+    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: the optimiser begins anew; --resume goes on with a run)",
   }),
   adapter_revision: ADAPTER_REVISION,
+  resume: textOrAlone({
+    placeholder: "auto|folder",
+    alone: "auto",
+    help: "go on with a run from a checkpoint-N folder, to the same bytes as without a break; auto, or nothing: from the newest in output_dir, from the start where there is none",
+    aliases: ["resume_from_checkpoint"],
+  }),
+  force: flag({
+    fallback: false,
+    help: "resume though settings, model or data are others than before",
+  }),
   lora_r: integer({ fallback: LORA_DEFAULTS.r, min: 1, help: "rank", aliases: ["rank"] }),
   lora_alpha: number({
     fallback: LORA_DEFAULTS.alpha,
@@ -233,5 +244,10 @@ export const TRAIN_OPTIONS = {
     min: 0,
     help: "steps between two saved checkpoint-N folders; 0: none",
     aliases: ["save_every"],
+  }),
+  save_total_limit: integer({
+    fallback: undefined,
+    min: 1,
+    help: "checkpoints that are kept: older ones go, but for the one with the lowest loss on the evaluation data",
   }),
 };

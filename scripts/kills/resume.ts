@@ -1,0 +1,76 @@
+// `train --resume` is killed at any moment and started again, until it has come to its end: what it leaves is, to the byte, what a
+// run has left that nobody disturbed.
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { checkpointsIn } from "../../src/cli/checkpoints.ts";
+import { filesIn, runToEnd } from "./commands.ts";
+import type { Files } from "./states.ts";
+import type { Subject } from "./subject.ts";
+
+const MODEL = "models/demo";
+const WEIGHTS = "adapter_model.safetensors";
+
+/** A run with all that is drawn by chance, or counted: dropout, shuffling, packing, accumulation, and evaluations in between. */
+const SETTINGS = [
+  ...["--iters", "10", "--save-steps", "2", "--eval-steps", "3", "--valid-split", "0.2", "--lora-r", "2"],
+  ...["--lora-dropout", "0.2", "--packing", "--max-length", "48", "--batch-size", "1"],
+  ...["--gradient-accumulation-steps", "2", "--warmup-steps", "3", "--lr-scheduler-type", "cosine"],
+];
+
+/** @param cli the program to be killed */
+export function resumeSubject(cli: string): Subject {
+  const work = mkdtempSync(join(tmpdir(), "kills-resume-"));
+  const data = join(work, "rows.jsonl");
+  const words = (output: string) => [
+    ...[cli, "train", "--model", MODEL, "--data", data, "--output-dir", output, "--resume", "auto"],
+    ...SETTINGS,
+  ];
+  const reference = new Map<string, Files>();
+  let wholeRun = 0;
+  return {
+    async prepare() {
+      const things = ["pink candles", "old keys", "red apples", "small boats", "blue cups"];
+      const rows = things.flatMap((thing, i) =>
+        ["barn", "attic", "shop", "hall"].map(
+          (place, at) => `Tom put ${i + at + 2} ${thing} in the ${place}.`,
+        ),
+      );
+      writeFileSync(data, rows.map((text) => `${JSON.stringify({ text })}\n`).join(""));
+      const output = join(work, "reference");
+      const began = performance.now();
+      await runToEnd(words(output));
+      wholeRun = performance.now() - began;
+      for (const place of [".", ...checkpointsIn(output).map(({ path }) => basename(path))])
+        reference.set(place, filesIn(join(output, place)));
+      if (reference.size !== 6) throw new Error(`the whole run has left ${[...reference.keys()].join(", ")}`);
+    },
+    words,
+    begun: (_child, _folder, random) => delay(random.uniform() * wholeRun),
+    milliseconds: 30,
+    async judge(folder) {
+      for (const { path } of checkpointsIn(folder)) requireSame(path, reference.get(basename(path)));
+      if (!existsSync(join(folder, WEIGHTS)) || isUnderWay(folder)) return ["old"];
+      requireSame(folder, reference.get("."));
+      for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
+      return ["new"];
+    },
+    async end(folder) {
+      await runToEnd(words(folder));
+      requireSame(folder, reference.get("."));
+      rmSync(work, { recursive: true });
+    },
+  };
+}
+
+const isUnderWay = (folder: string) => existsSync(join(folder, ".webgpu-lora.save"));
+
+function requireSame(path: string, wanted: Files | undefined): void {
+  if (isUnderWay(path)) return; // the next start decides what it becomes
+  const got = filesIn(path);
+  for (const [name, content] of wanted ?? new Map()) {
+    if (!Buffer.from(got.get(name) ?? "").equals(Buffer.from(content)))
+      throw new Error(`${join(path, name)} is other than that of the whole run`);
+  }
+}

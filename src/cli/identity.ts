@@ -1,0 +1,65 @@
+import { createReadStream } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type Hasher, hashFile } from "../io/files/digest.ts";
+import type { FileSource } from "../io/files/files.ts";
+import { readJson } from "../io/files/files.ts";
+import { nodeHash } from "../platform/node-hash.ts";
+import { isObject } from "../util/json.ts";
+
+/** SHA-256 of bytes, in hexadecimal. */
+export function sha256(bytes: Uint8Array): string {
+  const hash = nodeHash("sha256");
+  hash.update(bytes);
+  return hash.hex();
+}
+
+/** What tells a model from every other: the digest of its configuration and weights, with their names. */
+export async function baseDigest(files: FileSource): Promise<string> {
+  const hash = nodeHash("sha256");
+  for (const name of ["config.json", ...(await weightFiles(files))]) {
+    const size = await files.size(name);
+    if (size === undefined) continue;
+    begin(hash, name, size);
+    const read = (start: number, end: number) => files.read(name, start, end);
+    await hashFile({ read }, size, { update: (bytes) => hash.update(bytes), result: () => "sha256:" });
+  }
+  return `sha256:${hash.hex()}`;
+}
+
+const INDEX = "model.safetensors.index.json";
+
+async function weightFiles(files: FileSource): Promise<string[]> {
+  if (files.list) {
+    const names = await files.list();
+    return names.filter((name) => /\.(safetensors|bin|gguf)$/.test(name)).sort();
+  }
+  if ((await files.size(INDEX)) === undefined) return ["model.safetensors"];
+  const index = await readJson(files, INDEX);
+  const map = isObject(index) && isObject(index.weight_map) ? Object.values(index.weight_map) : [];
+  return [...new Set(map.map(String))].sort();
+}
+
+/** What tells the rows of a file from all others; of a folder, all that it holds. What can be read once only has no digest. */
+export async function dataDigest(path: string): Promise<string> {
+  const hash = nodeHash("sha256");
+  const found = await stat(path);
+  if (found.isFile()) await hashWhole(hash, path, "", found.size);
+  else if (found.isDirectory()) {
+    const names = (await readdir(path, { recursive: true })).sort();
+    for (const name of names) {
+      const below = await stat(join(path, name));
+      if (below.isFile()) await hashWhole(hash, join(path, name), name, below.size);
+    }
+  } else return "none";
+  return `sha256:${hash.hex()}`;
+}
+
+async function hashWhole(hash: Hasher, path: string, name: string, size: number): Promise<void> {
+  begin(hash, name, size);
+  for await (const bytes of createReadStream(path)) hash.update(bytes as Uint8Array);
+}
+
+function begin(hash: Hasher, name: string, size: number): void {
+  hash.update(new TextEncoder().encode(`${name}\0${size}\0`));
+}

@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { bundleForNode } from "../support/bundle.ts";
+import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { useCli } from "./run-cli.ts";
+
+const cli = useCli();
+const ROWS = ["barn", "attic", "shop", "hall", "shed"].map((place, i) => ({
+  text: `Tom put ${i + 2} keys in the ${place}.`,
+}));
+const WEIGHTS = "adapter_model.safetensors";
+
+/** A run of six steps with a checkpoint and an evaluation after every second. */
+function train(
+  output: string,
+  words: readonly string[] = [],
+  onOutput?: (stdout: string, child: ChildProcess) => void,
+) {
+  const data = cli.write("rows.jsonl", ROWS);
+  return cli.run(
+    [
+      ...[
+        "train",
+        "--model",
+        BUNDLED_MODEL,
+        "--data",
+        data,
+        "--eval-data",
+        data,
+        "--output-dir",
+        cli.path(output),
+      ],
+      ...["--iters", "6", "--save-steps", "2", "--eval-steps", "2", "--logging-steps", "1", "--lora-r", "2"],
+      ...["--lora-dropout", "0.2", "--batch-size", "2", ...words],
+    ],
+    onOutput ? { onOutput } : {},
+  );
+}
+
+const weights = (folder: string) => readFileSync(cli.path(`${folder}/${WEIGHTS}`));
+const checkpoints = (folder: string) =>
+  readdirSync(cli.path(folder))
+    .filter((name) => name.startsWith("checkpoint-"))
+    .sort();
+
+beforeAll(async () => {
+  const whole = await train("whole");
+  expect(whole.code, whole.stderr).toBe(0);
+});
+
+test("killed and resumed, a run comes to the bytes of the whole one, and its evaluations", async () => {
+  const killed = await train("killed", [], (stdout, child) => {
+    if (stdout.includes("checkpoint-4")) child.kill("SIGKILL");
+  });
+  expect(killed.code).toBeNull();
+  expect(existsSync(cli.path(`killed/${WEIGHTS}`))).toBe(false);
+  const { code, stdout, stderr } = await train("killed", ["--resume"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain(`Resuming from ${cli.path("killed/checkpoint-4")}, after step 4`);
+  expect(stdout.match(/Iter \d+: Train/g)).toEqual(["Iter 5: Train", "Iter 6: Train"]);
+  expect(weights("killed")).toEqual(weights("whole"));
+  for (const file of ["state.json", "state.safetensors", WEIGHTS])
+    expect(readFileSync(cli.path(`killed/checkpoint-6/${file}`))).toEqual(
+      readFileSync(cli.path(`whole/checkpoint-6/${file}`)),
+    );
+});
+
+test("what changed is told and refused, unless it is forced", async () => {
+  const checkpoint = cli.path("whole/checkpoint-4");
+  const words = ["--resume", checkpoint, "--learning-rate", "1e-3", "--lora-dropout", "0"];
+  const refused = await train("changed", words);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toMatch(/learning_rate was 0\.0002, and is 0\.001/);
+  expect(refused.stderr).toMatch(/lora_dropout was 0\.2, and is 0\b/);
+  expect(refused.stderr).toContain("--force");
+  const forced = await train("changed", [...words, "--force"]);
+  expect(forced.code, forced.stderr).toBe(0);
+  expect(forced.stdout).toContain("warning: learning_rate was 0.0002, and is 0.001");
+  const ranks = await train("changed", ["--resume", checkpoint, "--lora-r", "3", "--force"]);
+  expect(ranks.stderr).toMatch(/lora_A was \[2,\d+\], and is \[3,\d+\]/);
+});
+
+test("other rows are refused, a checkpoint that is cut off too, and a folder without one", async () => {
+  const other = cli.write("other.jsonl", [...ROWS, { text: "Anna hid a key." }]);
+  const changed = await train("other", ["--resume", cli.path("whole/checkpoint-4"), "--data", other]);
+  expect(changed.stderr).toContain("the data has another content than it had");
+  const cut = cli.path("cut/checkpoint-2");
+  cli.write("cut/checkpoint-2/state.json", []);
+  for (const name of readdirSync(cli.path("whole/checkpoint-2")))
+    copyFileSync(cli.path(`whole/checkpoint-2/${name}`), join(cut, name));
+  writeFileSync(join(cut, "state.safetensors"), readFileSync(join(cut, "state.safetensors")).subarray(0, -8));
+  expect((await train("cut", ["--resume"])).stderr).toMatch(
+    /state\.safetensors is not the one that state\.json names/,
+  );
+  expect((await train("none", ["--resume", cli.path("none-there")])).stderr).toContain(
+    "holds no checkpoint of a run",
+  );
+});
+
+test("auto begins where there is no checkpoint; old ones go but for the best", async () => {
+  const { code, stdout, stderr } = await train("limited", ["--resume", "auto", "--save-total-limit", "1"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain("holds no checkpoint: the run begins at its first step");
+  expect(weights("limited")).toEqual(weights("whole"));
+  const { best } = JSON.parse(readFileSync(cli.path("limited/checkpoint-6/state.json"), "utf8"));
+  expect(checkpoints("limited")).toEqual([...new Set([`checkpoint-${best.step}`, "checkpoint-6"])].sort());
+});
+
+test("a run that had come to its end has nothing to do, and leaves the same", async () => {
+  const before = weights("whole");
+  rmSync(cli.path(`whole/${WEIGHTS}`));
+  const { code, stderr } = await train("whole", ["--resume"]);
+  expect(code, stderr).toBe(0);
+  expect(weights("whole")).toEqual(before);
+});
+
+const outdir = resolve(`node_modules/.cache/webgpu-lora/resume-kills-${process.pid}`);
+afterAll(() => rmSync(outdir, { recursive: true, force: true }));
+
+test("20 kills at any moment", { timeout: 600_000 }, async () => {
+  const [program, commandLine] = [join(outdir, "kills.js"), join(outdir, "cli.js")];
+  await bundleForNode({ entryPoints: { kills: "scripts/kills.ts", cli: "src/cli/main.ts" }, outdir });
+  const child = spawn(
+    process.execPath,
+    [program, "resume", "--kills", "20", "--seed", "3", "--cli", commandLine],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  }
+  const [code] = await once(child, "close");
+  expect(code, said).toBe(0);
+  expect(said).toMatch(/^resume: 20 kills: \d+ old, \d+ new/);
+});
