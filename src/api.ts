@@ -73,6 +73,13 @@ export type { FileSource, HubRepository } from "./io/files/files.ts";
 export { memoryFiles } from "./io/files/files.ts";
 export type { GenerationSettings } from "./io/formats/generation-config.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
+export {
+  type RunNotes,
+  type RunState,
+  readRunState,
+  runStateFiles,
+  type StateTensor,
+} from "./io/formats/run-state.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
 export { castToFloat } from "./kernels/cast.ts";
@@ -170,8 +177,10 @@ export { type GenerateOptions, type GenerationReport, generate } from "./train/g
 export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
 export type { Counted, Objective, PassContext } from "./train/objective.ts";
+export type { OptimizerName } from "./train/optimizers/registry.ts";
 export type { SamplingOptions } from "./train/sample.ts";
-export type { ScheduleName } from "./train/schedule.ts";
+export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";
+export type { TrainState } from "./train/state.ts";
 export {
   type EvaluateOptions,
   evaluate,

@@ -165,6 +165,11 @@ describe("library and command line have the same defaults", () => {
     learning_rate: TRAINER_DEFAULTS.learningRate,
     lr_scheduler_type: TRAINER_DEFAULTS.schedule,
     warmup_steps: TRAINER_DEFAULTS.warmupSteps,
+    warmup_ratio: TRAINER_DEFAULTS.warmupRatio,
+    lr_scheduler_kwargs: TRAINER_DEFAULTS.scheduleShape,
+    optim: TRAINER_DEFAULTS.optimizer,
+    loraplus_lr_ratio: TRAINER_DEFAULTS.loraplusLrRatio,
+    rate_pattern: TRAINER_DEFAULTS.ratePattern,
     weight_decay: TRAINER_DEFAULTS.weightDecay,
     max_grad_norm: TRAINER_DEFAULTS.maxGradNorm,
     gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
@@ -189,7 +194,7 @@ describe("library and command line have the same defaults", () => {
   };
   /** Flags of the command line alone: files, reports, what is printed. */
   const OWN = [
-    ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json"],
+    ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
     ...["columns", "on_bad_row", "valid_split", "check_data"],
   ];
 

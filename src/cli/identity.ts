@@ -1,11 +1,14 @@
 import { createReadStream } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { stat } from "node:fs/promises";
+import { relative } from "node:path";
 import { type Hasher, hashFile } from "../io/files/digest.ts";
 import type { FileSource } from "../io/files/files.ts";
 import { readJson } from "../io/files/files.ts";
+import type { Task } from "../models/model.ts";
 import { nodeHash } from "../platform/node-hash.ts";
 import { isObject } from "../util/json.ts";
+import { findTables } from "./data-files.ts";
+import { listImages } from "./image-folders.ts";
 
 /** SHA-256 of bytes, in hexadecimal. */
 export function sha256(bytes: Uint8Array): string {
@@ -40,19 +43,24 @@ async function weightFiles(files: FileSource): Promise<string[]> {
   return [...new Set(map.map(String))].sort();
 }
 
-/** What tells the rows of a file from all others; of a folder, all that it holds. What can be read once only has no digest. */
-export async function dataDigest(path: string): Promise<string> {
+/** What tells the rows of all these data sets from others; what can be read once only has no digest. */
+export async function dataDigest(paths: readonly string[], task: Task): Promise<string> {
   const hash = nodeHash("sha256");
-  const found = await stat(path);
-  if (found.isFile()) await hashWhole(hash, path, "", found.size);
-  else if (found.isDirectory()) {
-    const names = (await readdir(path, { recursive: true })).sort();
-    for (const name of names) {
-      const below = await stat(join(path, name));
-      if (below.isFile()) await hashWhole(hash, join(path, name), name, below.size);
+  for (const path of paths) {
+    for (const file of await filesOfData(path, task)) {
+      const found = await stat(file);
+      if (!found.isFile()) return "none";
+      await hashWhole(hash, file, relative(path, file), found.size);
     }
-  } else return "none";
+  }
   return `sha256:${hash.hex()}`;
+}
+
+/** The files that are learnt from; a folder may hold others. */
+async function filesOfData(path: string, task: Task): Promise<string[]> {
+  if (task !== "image-classification") return [(await findTables(path)).train];
+  const { images } = await listImages(path);
+  return images.map((image) => image.path);
 }
 
 async function hashWhole(hash: Hasher, path: string, name: string, size: number): Promise<void> {

@@ -10,7 +10,9 @@ import type { Optimizer } from "./optimizer.ts";
  * the seed, the step and the place in the data alone.
  */
 export class TrainState {
+  /** What is trained. */
   readonly parameters: Parameters;
+  /** What updates it. */
   readonly optimizer: Optimizer;
   /** Finished optimiser steps. */
   step = 0;

@@ -124,7 +124,10 @@ describe("a run that goes on from a written state comes to the same bytes as one
     const model = requireTask(await openTestTask(fixturePath("tasks/bert-masked")), "masked-lm");
     const mask = tokenMasker({ maskTokenId: 3, vocabSize: 30, special: [0] });
     const objective = maskedLanguageModelling(model, mask);
-    const items = rows.map(({ inputIds }) => ({ inputIds: inputIds.map((id) => id % 30), labels: [] }));
+    const items = rows.map(({ inputIds }) => ({
+      inputIds: inputIds.slice(0, 12).map((id) => id % 30),
+      labels: [],
+    }));
     const train = async (subject: Pick<Subject, "captureAt"> & { resume?: RunState }) => {
       const adapter = attach(model, lora({ r: 2, targetModules: ["query"] }), { seed: 3 });
       const result = await steps(objective, adapter.parameters, items, {}, subject);
@@ -149,8 +152,9 @@ describe("a state is refused", () => {
     await expect(refused({ ...state, parameters })).rejects.toThrow(
       /q\.lora_A was \[2,3\], and is not trained/,
     );
-    const tensors = new Map([...state.tensors].slice(1));
-    await expect(refused({ ...state, tensors })).rejects.toThrow(/parameters has no bytes/);
+    const tensors = new Map(state.tensors);
+    tensors.delete("optimizer.exp_avg");
+    await expect(refused({ ...state, tensors })).rejects.toThrow(/optimizer\.exp_avg has no bytes/);
   });
 
   test("of another version, cut off, or changed", async () => {

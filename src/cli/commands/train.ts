@@ -68,7 +68,7 @@ export async function runTrain(
   ofValid.forEach(print);
   const notes = {
     settings: comparedSettings(settings),
-    identity: { base: await baseDigest(files), data: await dataDigest(data.train.path) },
+    identity: { base: await baseDigest(files), data: await dataDigest(settings.data, task) },
     versions: { "webgpu-lora": packageVersion(), device: model.device.info.name },
   };
   if (checkpoint)

@@ -12,8 +12,11 @@ const VERSION = 1;
 
 /** A tensor of a state. */
 export interface StateTensor {
+  /** Kind of its elements. */
   readonly dtype: "F32" | "U32";
+  /** Sizes of its axes. */
   readonly shape: readonly number[];
+  /** Row-major, little-endian. */
   readonly data: Uint8Array;
 }
 
