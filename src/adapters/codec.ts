@@ -84,6 +84,8 @@ export interface Codec<M extends Method = Method, C extends PeftConfig = PeftCon
   warnings?(stored: Omit<StoredAdapter<C>, "warnings">): readonly string[];
   /** What else the model can't have: one line each, with the remedy. */
   misfits?(model: Adaptable, stored: StoredAdapter<C>): readonly Obstacle[];
+  /** What is written of a site's tensors where a reader is to apply others; as they are unless given. */
+  stored?(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>>;
   /** The method, with its options, that a stored adapter was made with. */
   read(model: Adaptable, stored: StoredAdapter<C>): M;
   /** The configuration's own fields for an adapter; those that every type has come from the model. */

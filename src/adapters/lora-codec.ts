@@ -2,9 +2,19 @@ import { isLinear } from "../nn/linear.ts";
 import { isLeaf, modules } from "../nn/module.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import type { Adapter } from "./adapter.ts";
-import type { Codec, MethodKind, Note, SortedTensors, StoredAdapter, StoredInfo } from "./codec.ts";
+import type {
+  Codec,
+  HostTensor,
+  MethodKind,
+  Note,
+  SortedTensors,
+  StoredAdapter,
+  StoredInfo,
+} from "./codec.ts";
 import { configOf, type Obstacle } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
+import { takesFromWeight } from "./initial/lora-start.ts";
+import { onWholeWeight } from "./initial/plain.ts";
 import { type Lora, lora } from "./lora.ts";
 import { LORA_FIELDS, LORA_FLOATS, loraFindings } from "./lora-config.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
@@ -37,6 +47,7 @@ const codec: Codec<Lora, PeftLoraConfig> = {
   warnings: patternWarnings,
   misfits: biasMisfits,
   read: loraOf,
+  stored: onWhole,
   write: writtenConfig,
 };
 
@@ -164,10 +175,31 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
   };
 }
 
+/** The tensors for the whole weight, where the branch began as a part of it: PEFT's own conversion. */
+function onWhole(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>> {
+  const { lora_A, lora_B, initial_A, initial_B } = tensors;
+  if (!lora_A || !lora_B || !initial_A || !initial_B) return tensors;
+  const [r = 0, inFeatures = 0] = lora_A.shape;
+  const [outFeatures = 0] = lora_B.shape;
+  const sizes = { inFeatures, outFeatures, r, scale: 1 };
+  const initial = { A: initial_A.data, B: initial_B.data };
+  const { A, B } = onWholeWeight({ ...sizes, A: lora_A.data, B: lora_B.data }, initial);
+  return {
+    lora_A: { shape: [2 * r, inFeatures], data: A },
+    lora_B: { shape: [outFeatures, 2 * r], data: B },
+  };
+}
+
 function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
   const { method, sites } = adapter;
-  const { r, alpha, dropout, useRslora, rankPattern, alphaPattern } = method.options;
-  const ranks = new Map(sites.map(({ module: { path } }) => [path, method.rankOf(path)]));
+  const { dropout, useRslora, rankPattern, alphaPattern, initWeights } = method.options;
+  // What began as a part of the weight is written as LoRA on the whole weight: twice the rank at the same scale.
+  const times = takesFromWeight(initWeights)
+    ? { r: 2, alpha: useRslora ? Math.SQRT2 : 2 }
+    : { r: 1, alpha: 1 };
+  const written = ({ r, alpha }: RankAndAlpha) => ({ r: r * times.r, alpha: alpha * times.alpha });
+  const { r, alpha } = written(method.options);
+  const ranks = new Map(sites.map(({ module: { path } }) => [path, written(method.rankOf(path))]));
   const own = { r, lora_alpha: alpha, rank_pattern: rankPattern, alpha_pattern: alphaPattern };
   return {
     lora_dropout: dropout,

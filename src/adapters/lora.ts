@@ -22,7 +22,15 @@ import {
   withDefaults,
 } from "../util/options.ts";
 import { findSites } from "./choose-sites.ts";
-import type { Method, Site, TensorPlan, WrapGiven } from "./method.ts";
+import {
+  isLoraStart,
+  LORA_STARTS,
+  type LoraStart,
+  loraPlans,
+  sizesOf,
+  takesFromWeight,
+} from "./initial/lora-start.ts";
+import type { Method, Site, WrapGiven } from "./method.ts";
 import type { TargetOptions } from "./targets.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
@@ -42,6 +50,11 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   rankPattern?: Pattern;
   /** Alphas other than `alpha`, in the same way. */
   alphaPattern?: Pattern;
+  /**
+   * How it begins; true unless given, PEFT's `init_lora_weights`. `pissa`, `pissa_niter_N` and `olora` take the branch out
+   * of the weight: attach what `startLora` gives. They are saved as plain LoRA of twice the rank.
+   */
+  initWeights?: LoraStart;
 }
 
 /** Options that have a value where none is given. */
@@ -52,7 +65,8 @@ type DefaultedName =
   | "targetModules"
   | "useRslora"
   | "rankPattern"
-  | "alphaPattern";
+  | "alphaPattern"
+  | "initWeights";
 
 /** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
 export const LORA_DEFAULTS = {
@@ -63,6 +77,7 @@ export const LORA_DEFAULTS = {
   useRslora: false,
   rankPattern: {},
   alphaPattern: {},
+  initWeights: true as LoraStart,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
 const NAMES = listOf(text(), "a list of names");
@@ -81,6 +96,11 @@ const RULES: Rules<LoraOptions> = {
   trainHead: flag(),
   rankPattern: PATTERN,
   alphaPattern: PATTERN,
+  initWeights: {
+    wanted: LORA_STARTS,
+    accepts: isLoraStart,
+    aliases: ["init_lora_weights", "initLoraWeights"],
+  },
   excludeModules: NAMES_OR_EXPRESSION,
   layersToTransform: either(LAYER, listOf(LAYER, "a list of them")),
   layersPattern: either(NAMES, text()),
@@ -119,24 +139,24 @@ export function lora(given: LoraOptions = {}): Lora {
     const { r, alpha } = rankOf(path);
     return alpha / (options.useRslora ? Math.sqrt(r) : r);
   };
+  const { initWeights: start } = options;
+  const isOwn = takesFromWeight(start);
   return {
     type: "LORA",
     options,
+    ...(start !== true && !isOwn && { init: start }),
     rankOf,
     scaleOf,
     sites: (model) => findSites("lora", model, options, isLinear),
     saved: (model) => findWhole(model, options),
-    tensors(site) {
-      const { inFeatures, outFeatures } = site as Linear;
-      const { r } = rankOf(site.path);
-      return { lora_A: kaimingUniform([r, inFeatures]), lora_B: { shape: [outFeatures, r] } };
-    },
+    tensors: (site) => loraPlans(start, sizesOf(site as Linear, rankOf), undefined),
     scales: true,
     wrap: (site, given) => loraWrap(site, given, { scale: scaleOf(site.module.path), ...options }),
     together: {
       stacked: "lora_A",
       // Dropout gives each layer's branch another input.
-      accepts: (sites) => options.dropout === 0 && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
+      accepts: (sites) =>
+        options.dropout === 0 && !isOwn && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
       wrap: (siblings, sites, stack, factor) =>
         jointWrap(siblings, sites, stack, factor * scaleOf(sites[0]?.module.path ?? "")),
     },
@@ -167,20 +187,9 @@ function fields(name: string, pattern: Pattern): Pattern {
   return Object.fromEntries(Object.entries(pattern).map(named));
 }
 
-/** kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B begins as zeros, so that training starts at the base model. */
-function kaimingUniform(shape: readonly [rows: number, columns: number]): TensorPlan {
-  const [rows, columns] = shape;
-  const bound = 1 / Math.sqrt(columns);
-  return {
-    shape,
-    begin: (random) =>
-      Float32Array.from({ length: rows * columns }, () => bound * (2 * random.uniform() - 1)),
-  };
-}
-
 /** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */
 function loraWrap(
-  { module, tensors: { lora_A, lora_B } }: Site,
+  { module, tensors: { lora_A, lora_B, initial_A, initial_B } }: Site,
   { index, factor }: WrapGiven,
   { scale: ownScale, dropout }: { scale: number; dropout: number },
 ): Wrap {
@@ -190,9 +199,12 @@ function loraWrap(
   return (x, context, next) => {
     const { tape, training } = context;
     const drop = { p: training ? dropout : 0, seed: siteSeed(context.seed, index) };
-    if (next !== site.forward) {
-      const inner = ops.linear(tape, ops.dropout(tape, x, drop), lora_A);
-      return ops.add(tape, next(x, context), ops.linear(tape, inner, lora_B), scale);
+    const branch = (input: Tensor, A: Tensor, B: Tensor) => ops.linear(tape, ops.linear(tape, input, A), B);
+    if (next !== site.forward || (initial_A && initial_B)) {
+      const whole = next(x, context);
+      const rest =
+        initial_A && initial_B ? ops.add(tape, whole, branch(x, initial_A, initial_B), -scale) : whole;
+      return ops.add(tape, rest, branch(ops.dropout(tape, x, drop), lora_A, lora_B), scale);
     }
     const { weight, bias } = tensorsOf(site, context);
     const lora = { A: lora_A, scale, dropout: drop.p, seed: drop.seed };
@@ -213,11 +225,14 @@ function jointWrap({ members }: Siblings, sites: readonly Site[], A: Tensor, sca
   };
 }
 
-/** W + s · B A, `[out, in]` f32. */
-function mergedWeight({ module, tensors: { lora_A, lora_B } }: Site, scale: number): Tensor {
+/** W + s · B A, and − s · B₀ A₀ where the branch began so, `[out, in]` f32. */
+function mergedWeight({ module, tensors }: Site, scale: number): Tensor {
   const { weight, path } = module as Linear;
+  const { lora_A, lora_B, initial_A, initial_B } = tensors;
   if (!lora_A || !lora_B) fail(path, "lora_A or lora_B is missing");
-  return addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
+  const whole = addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
+  if (!initial_A || !initial_B) return whole;
+  return addInto(matmul(initial_B, initial_A, { layout: "NN", alpha: -scale }), whole);
 }
 
 /** Mixes the pass's seed with the site's number; the factors are 2^32 over the golden ratio, and one of MurmurHash3's. */

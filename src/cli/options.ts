@@ -163,6 +163,13 @@ export function choice<T extends string, F extends T | undefined>(
   });
 }
 
+/** What a function of its own reads. */
+export function readBy<T>(
+  given: Common & Pick<Option<T>, "wanted" | "fallback" | "placeholder" | "read">,
+): Option<T> {
+  return option(given);
+}
+
 /** Any number of texts, or at least one. */
 export function texts(
   given: Common & { placeholder: string; required?: boolean },

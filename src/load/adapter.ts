@@ -79,7 +79,10 @@ export async function adapterFiles(
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
     config: configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter) }),
     tensors: new Map(
-      sites.map(({ module: { path }, tensors }) => [path, Object.fromEntries(stored(`${path}.`, tensors))]),
+      sites.map(({ module: { path }, tensors }) => {
+        const own = Object.fromEntries(stored(`${path}.`, tensors));
+        return [path, kind.codec.stored?.(own) ?? own];
+      }),
     ),
     shared: Object.fromEntries(stored("", shared)),
     saved: new Map(

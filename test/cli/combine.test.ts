@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { fixturePath } from "../support/fixtures.ts";
+import { BUNDLED_MODEL, fixturePath, readJsonFile } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
 const cli = useCli();
@@ -47,4 +47,19 @@ test("mistakes are told before anything is written", async () => {
     expect(code).toBe(exitCode);
   }
   expect(existsSync(`${out}/adapter_config.json`)).toBe(false);
+});
+
+test("train begins as is asked for, and what it saves is plain LoRA of twice the rank", async () => {
+  const out = cli.path("pissa");
+  const data = cli.write("rows.jsonl", [{ prompt: "Tom put", completion: " 9 pink candles in the barn." }]);
+  const train = ["train", "--model", BUNDLED_MODEL, "--data", data, "--output-dir", out, "--iters", "2"];
+  const words = [...train, "--lora-r", "2", "--target-modules", "q_proj"];
+  const { code, stdout, stderr } = await cli.run([...words, "--init-lora-weights", "pissa_niter_4"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain("Beginning as pissa_niter_4: decomposing the weights\n");
+  const config = readJsonFile<Record<string, unknown>>(out, "adapter_config.json");
+  expect(config).toMatchObject({ r: 4, lora_alpha: 64, init_lora_weights: true });
+  const wrong = await cli.run([...words, "--init-lora-weights", "pisa"]);
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toMatch(/init-lora-weights is "pisa", wanted true, gaussian/);
 });

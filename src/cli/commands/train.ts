@@ -1,5 +1,7 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../adapters/lora.ts";
+import { takesFromWeight } from "../../adapters/initial/lora-start.ts";
+import { startLora } from "../../adapters/initial/start-lora.ts";
+import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
@@ -51,7 +53,7 @@ export async function runTrain(
   const { model: base, parameters, files } = await openCliTask(settings, print, head);
   const { model, adapter } = resumed
     ? await openCliAdapter(base, resumed, print)
-    : { model: base, adapter: attach(base, method, { seed }) };
+    : { model: base, adapter: attach(base, await begin(base, method, seed, print), { seed }) };
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
   const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
@@ -121,6 +123,18 @@ function comparedSettings(settings: TrainSettings): JsonObject {
   return JSON.parse(JSON.stringify(Object.fromEntries(compared)));
 }
 
+/** The method with its beginning: decomposing the weights takes a while, which is told. */
+async function begin(
+  model: Parameters<typeof startLora>[0],
+  method: Lora,
+  seed: number,
+  print: (line: string) => void,
+): Promise<Lora> {
+  const { initWeights } = method.options;
+  if (takesFromWeight(initWeights)) print(`Beginning as ${initWeights}: decomposing the weights`);
+  return startLora(model, method, { seed });
+}
+
 /** What a saved adapter settles by itself. */
 const ADAPTER_KEYS = [
   "lora_r",
@@ -132,6 +146,7 @@ const ADAPTER_KEYS = [
   "layers_pattern",
   "rank_pattern",
   "alpha_pattern",
+  "init_lora_weights",
   "use_rslora",
   "modules_to_save",
 ] as const;
@@ -174,6 +189,7 @@ function loraOptions(settings: TrainSettings): LoraOptions {
     targetModules: settings.target_modules,
     useRslora: settings.use_rslora,
     rankPattern: settings.rank_pattern,
+    initWeights: settings.init_lora_weights,
     alphaPattern: settings.alpha_pattern,
     ...(exclude_modules !== undefined && { excludeModules: exclude_modules }),
     ...(layers_to_transform.length > 0 && { layersToTransform: layers_to_transform }),

@@ -1,5 +1,5 @@
 import { COMBINATION_TYPES } from "../../adapters/combine/combine.ts";
-import { choice, flag, number, optionalText, text, texts } from "../options.ts";
+import { choice, flag, optionalNumber, optionalText, text, texts } from "../options.ts";
 import { MODEL_OPTIONS, SEED } from "./model.ts";
 
 /** `webgpu-lora combine`. */
@@ -13,20 +13,17 @@ export const COMBINE_OPTIONS = {
     fallback: "cat",
     help: "how they are combined, as in PEFT's add_weighted_adapter: cat is exact, its rank the sum of the ranks; svd is the closest of --svd-rank; the others approximate or choose",
   }),
-  svd_rank: number({
-    fallback: undefined,
+  svd_rank: optionalNumber({
     above: 0,
     help: "of svd and types that end in _svd: the rank; for svd also a share below 1 of the squared norm that must be kept",
     aliases: ["rank"],
   }),
-  svd_clamp: number({
-    fallback: undefined,
+  svd_clamp: optionalNumber({
     above: 0,
     max: 1,
     help: "of the same types: the quantile of all values that these are cut off at",
   }),
-  density: number({
-    fallback: undefined,
+  density: optionalNumber({
     above: 0,
     max: 1,
     help: "of ties, dare_* and magnitude_prune*: the share of the values that is kept",

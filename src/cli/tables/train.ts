@@ -1,3 +1,4 @@
+import { isLoraStart, LORA_STARTS, type LoraStart } from "../../adapters/initial/lora-start.ts";
 import { LORA_DEFAULTS } from "../../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../../data/packing.ts";
 import { OPTIMIZER_ALIASES, OPTIMIZERS } from "../../train/optimizers/registry.ts";
@@ -17,6 +18,7 @@ import {
   optionalNumber,
   optionalText,
   optionsByName,
+  readBy,
   targets,
   text,
   textOrAlone,
@@ -101,6 +103,14 @@ export const TRAIN_OPTIONS = {
     wanted: `a number${inWords(FACTOR)}`,
     accepts: (x) => isWithin(x, FACTOR),
     help: "alphas other than lora_alpha, in the same way",
+  }),
+  init_lora_weights: readBy<LoraStart>({
+    placeholder: "start",
+    wanted: LORA_STARTS,
+    fallback: LORA_DEFAULTS.initWeights,
+    read: (value) => [value === "true" ? true : value].find(isLoraStart),
+    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora",
+    aliases: ["init_weights"],
   }),
   use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
   modules_to_save: texts({
