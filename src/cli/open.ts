@@ -23,6 +23,7 @@ export interface ModelSettings {
   readonly verify: boolean;
   readonly quantization: QuantizationFormat | undefined;
   readonly quantization_block: number | undefined;
+  readonly double_quantization: boolean;
   /** None: the default. */
   readonly skip_modules: readonly string[];
 }
@@ -78,11 +79,12 @@ export async function openCliTask<T extends Task>(
 function quantizationOf(settings: ModelSettings): Quantization | undefined {
   const { quantization: format, quantization_block: block, skip_modules } = settings;
   const skipModules = skip_modules.length > 0 ? skip_modules : undefined;
-  if (format) return { format, block, skipModules };
-  if (block === undefined && !skipModules) return undefined;
+  const doubleQuantization = settings.double_quantization || undefined;
+  if (format) return { format, block, doubleQuantization, skipModules };
+  if (block === undefined && !skipModules && !doubleQuantization) return undefined;
   return fail(
     "quantization",
-    `${skipModules ? "skip_modules" : "quantization_block"} is given without it`,
+    `${skipModules ? "skip_modules" : block ? "quantization_block" : "double_quantization"} is given without it`,
     "name the format, or leave both out",
   );
 }

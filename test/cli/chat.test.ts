@@ -162,7 +162,12 @@ describe("several who answer", () => {
 
 test("an adapter that is given twice is refused before anything is loaded", async () => {
   const settings = { model: "nowhere", revision: undefined, token: undefined, verify: false };
-  const precision = { quantization: undefined, quantization_block: undefined, skip_modules: [] };
+  const precision = {
+    quantization: undefined,
+    quantization_block: undefined,
+    double_quantization: false,
+    skip_modules: [],
+  };
   const given = { ...settings, ...precision, adapter_path: ["a", "a"], chat_template: undefined };
   await expect(openSpeakers(given, () => {})).rejects.toThrow("a is given twice");
 });

@@ -56,11 +56,13 @@ describe.each(
   const shape = [40, 136] as const; // some blocks of 64 and 128 begin within a row, and the last is short
   const values = published(shape[0] * shape[1]);
 
-  test("each value becomes the code that the rules of the format give it", async () => {
+  test("each value becomes the nearest of what the rules of the format allow", async () => {
     const device = await testDevice();
     const weight = await quantised(device, floats(device, values, shape), shape, kind);
-    const wanted = quantiseReference(values, kind);
-    expect(await castToFloat(weight).read()).toBeClose(wanted, 1e-6);
+    // Halfway between two values either is right: the largest magnitude of int4 without zero points always lies there.
+    const error = (x: number, i: number) => Math.abs(x - values[i]!);
+    const got = (await castToFloat(weight).read()).map(error);
+    expect(got).toBeClose(quantiseReference(values, kind).map(error), 1e-4);
   });
 
   test("zeros stay zeros, alone and among others", async () => {

@@ -42,7 +42,7 @@ describe.each(["nf4", "int4", "int8"] as const)("a base in %s", (format) => {
   const want = qlora[format];
 
   test("loss, and the losses of 20 steps, are PEFT's", async () => {
-    const model = await open(format);
+    const model = await open(format === "nf4" ? { format, doubleQuantization: true } : format);
     const base = await evaluateBatch(languageModelling(model), goldenBatch(golden)).read();
     expect(Math.abs((base[0] as number) / golden.label_tokens - want.base_loss)).toBeLessThan(1e-5);
     const adapter = await loadAdapter(model, folderFiles(`${FOLDER}/adapter`));
@@ -119,6 +119,9 @@ test("modules that stay as they are, blocks of rows", () => {
   expect(choose?.("model.embed_tokens.weight", {}, 36)?.name).toBe("int8/36/f32");
   expect(choose?.("score.weight", { linear: true, fresh: true }, 36)).toBeUndefined();
   expect(quantisation("nf4")?.("lm_head.weight", {}, 36)).toBeUndefined();
+  expect(quantisation("nf4")?.("q_proj.weight", linear, 36)?.name).toBe("nf4/64/f32");
+  const nested = quantisation({ format: "nf4", doubleQuantization: true });
+  expect(nested?.("q_proj.weight", linear, 36)?.name).toBe("nf4/64/nested");
 });
 
 test.each<[Quantization, string]>([

@@ -42,6 +42,11 @@ export const QUANTIZATION_OPTIONS = {
     help: "values that share a scale, a multiple of 4; by default 64, of mxfp4 32, of 8 bits 128",
     aliases: ["group_size", "q_group_size"],
   }),
+  double_quantization: flag({
+    fallback: false,
+    help: "nf4 and fp4: hold the scales in 8 bits, too, for less memory and slower products",
+    aliases: ["bnb_4bit_use_double_quant"],
+  }),
   skip_modules: texts({
     placeholder: "name",
     help: "modules that are not quantised, by names on their paths; by default all but linear layers",
