@@ -1,7 +1,8 @@
-// loss = logsumexp(s) - s[label],  dlogits = (softmax(s) - onehot(label)) * scale * ds/dlogits,  s = CAP tanh(logits / CAP)
+// loss = lse - s[label],  dlogits = (softmax(s) - onehot(label)) * scale * ds/dlogits,  lse = logsumexp(s),  s = CAP tanh(logits / CAP)
+// With SMOOTHING e: s[label] and onehot are (1 - e) times themselves and e times the mean, 1 / classes. With Z: plus Z lse^2.
 // LANES invocations per row, as in rms-norm.wgsl; the gradient overwrites the logits. Milakov & Gimelshein 2018,
 // arXiv 1805.02867, for the running maximum.
-struct Params { rows: u32, cols: u32, scale: f32 } // cols in units of elem
+struct Params { rows: u32, cols: u32, scale: f32, classes: f32 } // cols in units of elem; classes without padding
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> logits: array<elem>; // [rows, cols]
@@ -18,6 +19,9 @@ const WG: u32 = 256u;
 const LANES: u32 = 256u;        // WG, or 1
 const GRADIENT: bool = true;    // overwrite the logits; else they stay
 const SOFTCAP: f32 = 0.0;       // CAP, or 0.0 for s = logits
+const SMOOTHING: f32 = 0.0;     // share of the label that all classes get
+const Z: f32 = 0.0;             // factor of lse^2
+const NOTHING: f32 = -1e29;     // scores below are padding
 const ACCUMULATE: bool = false; // add to total instead of overwriting it
 const LOWEST: f32 = -1e30;      // not -inf, whose differences are NaN
 const NAN: u32 = 0x7fc00000u;   // its bits; WGSL has no such literal
@@ -75,20 +79,24 @@ fn forward(
   // The running sum is rescaled once for the columns of an elem.
   var highest = LOWEST;
   var sum = 0.0;
+  var scores = 0.0;
   for (var i = first; i < end; i += LANES) {
     let s = score(i);
+    if (SMOOTHING != 0.0) { scores += sum_of(select(s, elem(), s <= elem(NOTHING))); }
     let now = max(highest, largest(s));
     sum = sum * exp(highest - now) + sum_of(exp(s - now));
     highest = now;
   }
   let at = base + u32(max(label, 0)) / WIDTH;
   let component = u32(max(label, 0)) % WIDTH;
-  let labelled = vec4f(score(at))[component];
+  var labelled = vec4f(score(at))[component];
   let top = row_max(highest, lane);
   let normalizer = row_sum(sum * exp(highest - top), lane);
+  if (SMOOTHING != 0.0) { labelled += SMOOTHING * (row_sum(scores, lane) / params.classes - labelled); }
   if (row >= params.rows) { return; }
+  let lse = top + log(normalizer);
   if (first == base) {
-    let value = select(bitcast<u32>(top + log(normalizer) - labelled), NAN, top == BROKEN);
+    let value = select(bitcast<u32>(lse - labelled + Z * lse * lse), NAN, top == BROKEN);
     loss[row] = select(value, 0u, label < 0);
   }
   if (!GRADIENT) { return; }
@@ -96,18 +104,19 @@ fn forward(
     for (var i = first; i < base + params.cols; i += LANES) { logits[i] = elem(); }
     return;
   }
-  let factor = params.scale / normalizer;
+  let factor = params.scale * (1.0 + 2.0 * Z * lse) / normalizer;
   for (var i = first; i < end; i += LANES) {
     let logit = logits[i];
     let s = cap(logit);
     var g = factor * exp(s - top);
     if (i == at) { g -= onehot(component); }
+    if (SMOOTHING != 0.0) { g -= select(elem(params.scale * SMOOTHING / params.classes), elem(), s <= elem(NOTHING)); }
     logits[i] = marked(g * slope(s), logit, logit); // seen again in the gradient's norm, where the update is skipped
   }
 }
 
 fn onehot(component: u32) -> elem {
-  return params.scale * select(elem(), elem(1.0), words(component) == words(COLUMNS));
+  return params.scale * (1.0 - SMOOTHING) * select(elem(), elem(1.0), words(component) == words(COLUMNS));
 }
 
 fn slope(s: elem) -> elem {

@@ -85,6 +85,7 @@ export {
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
 export { castToFloat } from "./kernels/cast.ts";
+export type { LossShape } from "./kernels/cross-entropy.ts";
 export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
@@ -180,6 +181,7 @@ export { languageModelling, maskedLanguageModelling } from "./train/language-mod
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
 export type { Counted, Objective, PassContext } from "./train/objective.ts";
 export type { OptimizerName } from "./train/optimizers/registry.ts";
+export { type BeginTraining, type BestEvaluation, Run, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";
 export type { TrainState } from "./train/state.ts";

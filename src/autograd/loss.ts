@@ -1,5 +1,5 @@
 import { empty, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
-import { crossEntropy, sumLosses } from "../kernels/cross-entropy.ts";
+import { crossEntropy, type LossShape, sumLosses } from "../kernels/cross-entropy.ts";
 import { addBias, biasGradient, fill, zeros } from "../kernels/elementwise.ts";
 import { type Columns, canPadSum, matmul } from "../kernels/matmul.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
@@ -42,7 +42,7 @@ export function headLogits(
 }
 
 /** Options of {@link linearCrossEntropy}. */
-export interface LossOptions extends HeadOptions {
+export interface LossOptions extends HeadOptions, LossShape {
   /** Most bytes of logits at a time; tests lower it. */
   logitBytes?: number;
 }
@@ -75,7 +75,7 @@ export function linearCrossEntropy(
   hidden: Tensor,
   head: Weight,
   targets: Targets,
-  { logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias }: LossOptions = {},
+  { logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias, ...shape }: LossOptions = {},
 ): Tensor {
   const { device } = hidden;
   checkLabels("linearCrossEntropy", targets.labels, head.rows);
@@ -85,7 +85,7 @@ export function linearCrossEntropy(
   const [wantsHead, wantsBias] = [wants(head.words), wants(bias)];
   const wantsRows = wantsHead || wantsBias || wants(hidden);
   const all = fromArray(device, labels, [labels.length]);
-  const options = { logitScale, logitSoftcap, bias };
+  const options = { logitScale, logitSoftcap, bias, shape };
   const given = { rows, head, labels: all, ...options, wantsRows, wantsHead, wantsBias };
   const chunk = chunkRows(head.rows, logitBytes);
   // One chunk makes its results; several add theirs to what begins as zeros.
@@ -110,12 +110,17 @@ export function linearCrossEntropy(
  * @param labels one for each row, each below C, or {@link IGNORED_LABEL}
  * @returns a scalar `[1]`: the sum, not the mean
  */
-export function softmaxCrossEntropy(tape: Tape | undefined, logits: Tensor, labels: Int32Array): Tensor {
+export function softmaxCrossEntropy(
+  tape: Tape | undefined,
+  logits: Tensor,
+  labels: Int32Array,
+  shape: LossShape = {},
+): Tensor {
   checkLabels("softmaxCrossEntropy", labels, logits.columns);
   const targets = fromArray(logits.device, labels, [labels.length]);
   const flat = logits.reshape([logits.rows, logits.columns]);
   const wanted = tape?.tracks(logits) ?? false;
-  const loss = sumLosses(crossEntropy(flat, targets, wanted ? { scale: 1 } : {}));
+  const loss = sumLosses(crossEntropy(flat, targets, { ...shape, ...(wanted && { scale: 1 }) }));
   return (
     tape?.record(loss, [logits], [logits], (dy, give) => {
       give(logits, (into) => passOnTimes(logits, dy, into));
@@ -152,6 +157,7 @@ function labelledRows(hidden: Tensor, { positions, labels }: Targets): LabelledR
 }
 
 interface Chunked extends HeadOptions {
+  shape: LossShape;
   rows: Tensor;
   head: Weight;
   labels: Tensor;
@@ -196,7 +202,8 @@ function lossOfChunk(given: Chunked, sums: Sums, start: number, end: number): Su
   const { logitScale: alpha = 1, logitSoftcap: softcap = 0 } = given;
   const part = rows.slice(start, end);
   const { logits, ofVocab, isPadded } = scoresOf(part, head, given);
-  const losses = crossEntropy(logits, labels.slice(start, end), { softcap, ...(wantsRows && { scale: 1 }) });
+  const options = { ...given.shape, softcap, classes: head.rows, ...(wantsRows && { scale: 1 }) };
+  const losses = crossEntropy(logits, labels.slice(start, end), options);
   const loss = sumLosses(losses, sums.loss);
   if (!wantsRows) return { loss };
   const add = (into: Tensor | undefined) => into && { into };

@@ -72,12 +72,12 @@ export function watchUncaught(): Uncaught {
 }
 
 /** Waits for a task that may be abandoned: its end, or a signal. */
-export async function unlessInterrupted(
-  task: Promise<void>,
+export async function unlessInterrupted<T>(
+  task: Promise<T>,
   { came }: Pick<Interrupt, "came">,
-): Promise<void> {
+): Promise<T | undefined> {
   task.catch(() => {}); // nobody is told of what an abandoned one meets
-  await Promise.race([task, came]);
+  return Promise.race([task, came.then(() => undefined)]);
 }
 
 /** Ends the writing of files. */

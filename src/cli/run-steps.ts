@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { FileContent } from "../io/files/files.ts";
-import { type RunNotes, runStateFiles } from "../io/formats/run-state.ts";
+import { type RunNotes, type RunState, runStateFiles } from "../io/formats/run-state.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
+import { type BestEvaluation, Run as TrainingRun } from "../train/run.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
-import type { TrainState } from "../train/state.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
@@ -54,11 +54,9 @@ export async function runSteps(run: Run): Promise<number> {
   const { settings, terminal } = run;
   const reporter = createReporter(terminal, settings.logging_steps);
   const { resumed } = run;
-  const progress: Progress = {
-    ...{ learnt: resumed?.state.optimizer.updates ?? 0, last: undefined, hasSaved: false, kept: undefined },
-    ...{ best: resumed?.notes.best, state: undefined },
-  };
-  if (!resumed) await validate(run, progress, 0, reporter); // before signals are caught: there is nothing to save yet
+  const learnt = resumed?.state.optimizer.updates ?? 0;
+  const progress: Progress = { learnt, last: undefined, hasSaved: false, kept: undefined };
+  if (!resumed) await validate(run, 0, reporter); // before signals are caught: there is nothing to save yet
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
@@ -93,10 +91,6 @@ interface Progress {
   hasSaved: boolean;
   /** What was saved then: of which step, and where. */
   kept: { readonly step: number; readonly folder: string } | undefined;
-  /** The lowest loss on the evaluation data. */
-  best: RunNotes["best"];
-  /** To be captured where the run settles. */
-  state: TrainState | undefined;
 }
 
 async function trainSteps(
@@ -105,73 +99,58 @@ async function trainSteps(
   reporter: Reporter,
   { interrupt, uncaught }: { interrupt: Interrupt; uncaught: Uncaught },
 ): Promise<void> {
-  const { adapter, settings, train } = run;
+  const { adapter, settings, train, resumed } = run;
   const stop = new AbortController();
   interrupt.came.then(() => stop.abort());
-  const options = {
-    ...trainerOptions(settings),
-    signal: stop.signal,
-    settleAfter: (step: number) => isSaved(step, settings) || isEvaluated(step, settings),
-    onStart(state: TrainState) {
-      progress.state = state;
+  const options = { ...trainerOptions(settings), ...(resumed && { resume: resumed.state }) };
+  const steps = new TrainingRun((given) => train.train(adapter.parameters, { ...options, ...given }), {
+    evalSteps: settings.eval_steps,
+    evaluate: (step) => unlessInterrupted(validate(run, step, reporter), interrupt),
+    saveSteps: settings.save_steps,
+    save: (state, best) => saveCheckpoint(run, state, best, reporter),
+    onStep(metrics) {
+      uncaught.check();
+      progress.last = metrics;
+      if (!metrics.skipped) progress.learnt++;
+      reporter.step(metrics);
     },
-    ...(run.resumed && { resume: run.resumed.state }),
-  };
-  for await (const metrics of train.train(adapter.parameters, options)) {
-    progress.last = metrics;
-    if (!metrics.skipped) progress.learnt++;
-    reporter.step(metrics);
-    await afterStep(run, progress, metrics, reporter, interrupt);
-    uncaught.check();
-  }
+    signal: stop.signal,
+    best: resumed?.notes.best,
+  });
+  await steps.start();
+  uncaught.check();
   if (interrupt.exitCode === undefined || !progress.last) return;
   reporter.note(`Interrupted after step ${progress.last.step} of ${progress.last.totalSteps}.`);
 }
 
-const isSaved = (step: number, { save_steps }: TrainSettings) => save_steps > 0 && step % save_steps === 0;
-const isEvaluated = (step: number, { eval_steps }: TrainSettings) =>
-  eval_steps > 0 && step % eval_steps === 0;
-
-async function afterStep(
-  run: Run,
-  progress: Progress,
-  { step, totalSteps }: StepMetrics,
-  reporter: Reporter,
-  interrupt: Interrupt,
-): Promise<void> {
-  const { settings } = run;
-  if (step === totalSteps || isEvaluated(step, settings))
-    await unlessInterrupted(validate(run, progress, step, reporter), interrupt);
-  if (isSaved(step, settings)) await saveCheckpoint(run, progress, step, reporter);
-}
-
 async function validate(
   { valid, settings }: Run,
-  progress: Progress,
   step: number,
   reporter: Reporter,
-): Promise<void> {
-  if (valid === undefined) return;
+): Promise<{ loss: number } | undefined> {
+  if (valid === undefined) return undefined;
   const started = performance.now();
   const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
-  if (step > 0 && loss < (progress.best?.loss ?? Number.POSITIVE_INFINITY)) progress.best = { loss, step };
   const line = formatValLine(step, loss, (performance.now() - started) / 1000);
   reporter.note(summary === "" ? line : `${line}, ${summary}`);
+  return { loss };
 }
 
 /** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
-async function saveCheckpoint(run: Run, progress: Progress, step: number, reporter: Reporter): Promise<void> {
+async function saveCheckpoint(
+  run: Run,
+  state: RunState,
+  best: BestEvaluation | undefined,
+  reporter: Reporter,
+): Promise<void> {
   const { model, settings, notes } = run;
-  const { best, state } = progress;
   const { output_dir, save_total_limit } = settings;
+  const { step } = state;
   const folder = checkpointPath(output_dir, step);
   const files = await filesOf(run);
-  const captured = await state?.capture();
   await model.device.check(); // where it is lost the files are those of an earlier step
-  if (captured) {
-    const noted = { ...notes, ...(best && { best }) };
-    for (const [name, content] of runStateFiles(captured, noted, sha256)) files.set(name, content);
-  }
+  const noted = { ...notes, ...(best && { best }) };
+  for (const [name, content] of runStateFiles(state, noted, sha256)) files.set(name, content);
   try {
     await write(files, folder);
     reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
@@ -252,6 +231,8 @@ function trainerOptions(settings: TrainSettings): TrainerOptions {
     warmupSteps: settings.warmup_steps,
     warmupRatio: settings.warmup_ratio,
     ...optimizerOptions(settings),
+    labelSmoothing: settings.label_smoothing_factor,
+    zLoss: settings.z_loss,
     gradientCheckpointing: settings.gradient_checkpointing,
     packing: settings.packing && settings.packing_strategy,
     groupByLength: settings.group_by_length,

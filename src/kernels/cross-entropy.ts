@@ -4,8 +4,16 @@ import type { Specialization } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { perRow, reductionSize } from "./launch.ts";
 
+/** What a cross-entropy may be beside −log p of the label. */
+export interface LossShape {
+  /** Share of each label that is spread over all classes, as PyTorch's `label_smoothing`; 0 unless given. */
+  labelSmoothing?: number;
+  /** Factor of the squared log of softmax's normaliser, which keeps that near 1: PaLM's z-loss. 0 unless given. */
+  zLoss?: number;
+}
+
 /** Options of {@link crossEntropy}. */
-export interface CrossEntropyOptions {
+export interface CrossEntropyOptions extends LossShape {
   /**
    * Factor of the gradient: 1 / number of label tokens of the whole optimiser step. Without it the logits stay as
    * they are and only the loss is computed.
@@ -13,6 +21,8 @@ export interface CrossEntropyOptions {
   scale?: number;
   /** Cap of `final_logit_softcapping`: the scores are cap · tanh(logits / cap). */
   softcap?: number;
+  /** Columns that are scores, the others being padding below −1e29; all unless given. */
+  classes?: number;
 }
 
 /**
@@ -25,7 +35,7 @@ export interface CrossEntropyOptions {
 export function crossEntropy(
   logits: Tensor,
   labels: Tensor,
-  { scale, softcap = 0 }: CrossEntropyOptions = {},
+  { scale, softcap = 0, labelSmoothing = 0, zLoss = 0, classes }: CrossEntropyOptions = {},
 ): Tensor {
   if (labels.dtype !== "i32" || labels.size !== logits.rows) {
     fail("crossEntropy", `labels are [${labels.shape}] ${labels.dtype}, expected [${logits.rows}] i32`);
@@ -35,11 +45,16 @@ export function crossEntropy(
   const vectors: Specialization = width === 4 ? {} : { words: "u32", COLUMNS: "0u" };
   logits.device.run(shader, "forward", {
     bind: { logits, labels, loss },
-    params: { rows: logits.rows, cols: logits.columns / width, scale: scale ?? 0 },
+    params: {
+      ...{ rows: logits.rows, cols: logits.columns / width, scale: scale ?? 0 },
+      classes: classes ?? logits.columns,
+    },
     constants: {
       ...{ elem, WIDTH: width, WG, LANES, ...vectors },
       GRADIENT: scale !== undefined,
       SOFTCAP: softcap,
+      SMOOTHING: labelSmoothing,
+      Z: zLoss,
     },
     grid,
   });
@@ -51,7 +66,7 @@ export function sumLosses(loss: Tensor, into?: Tensor): Tensor {
   const total = into ?? empty(loss.device, [1]);
   loss.device.run(shader, "sum_losses", {
     bind: { losses: loss, total },
-    params: { rows: loss.size, cols: 0, scale: 0 },
+    params: { rows: loss.size, cols: 0, scale: 0, classes: 0 },
     constants: { WG: reductionSize(loss.device, loss.size), ACCUMULATE: into !== undefined },
     grid: [1],
   });

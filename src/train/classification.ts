@@ -153,11 +153,13 @@ function classifier<Item, B extends Counted & { readonly labels: Int32Array }>(
 ): ClassifierObjective<Item, B> {
   return {
     ...parts,
+    shapesLoss: true,
     device,
     root,
     adapters,
     labelNames,
     labelsOf: ({ labels }) => labels,
-    loss: (batch, context) => softmaxCrossEntropy(context.tape, parts.logits(batch, context), batch.labels),
+    loss: (batch, context) =>
+      softmaxCrossEntropy(context.tape, parts.logits(batch, context), batch.labels, context.lossShape),
   };
 }

@@ -22,6 +22,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     device,
     root,
     adapters,
+    shapesLoss: true,
     problemOf,
     lengthOf,
     ...inRows({ problemOf }, (rows) => collateRows(rows, "next")),
@@ -33,7 +34,10 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, batch.targets, headOptions);
+      return linearCrossEntropy(context.tape, hidden, head, batch.targets, {
+        ...headOptions,
+        ...context.lossShape,
+      });
     },
   };
 }
@@ -55,6 +59,7 @@ export function maskedLanguageModelling(
     device,
     root,
     adapters,
+    shapesLoss: true,
     // A mask gives the labels; what it makes is checked when it is made.
     problemOf: mask ? ({ inputIds }) => idsProblem(inputIds, config) : problemOf,
     lengthOf,
@@ -67,7 +72,10 @@ export function maskedLanguageModelling(
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
       const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, batch.targets, headOptions);
+      return linearCrossEntropy(context.tape, hidden, head, batch.targets, {
+        ...headOptions,
+        ...context.lossShape,
+      });
     },
   };
 }

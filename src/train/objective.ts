@@ -1,13 +1,18 @@
 import { checkItems, type ItemJudge } from "../data/check-items.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { LossShape } from "../kernels/cross-entropy.ts";
 import type { AdapterList } from "../nn/adapter-list.ts";
 import { type Context, type Module, requireLive } from "../nn/module.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { Random } from "../util/random.ts";
 
 /** What a pass decides; the batch adds where its tokens stand. */
-export type PassContext = Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch" | "adapters">;
+export interface PassContext
+  extends Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch" | "adapters"> {
+  /** What a cross-entropy is beside −log p of the label: given while training, to an objective that {@link Objective.shapesLoss}. */
+  readonly lossShape?: LossShape;
+}
 
 /** What every batch counts. */
 export interface Counted {
@@ -33,6 +38,8 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   pack?(rows: readonly (readonly Item[])[], random: Random): B;
   /** Some tokens of an item, as an item; undefined where nothing is learnt of them. Absent where a part makes no sense. */
   slice?(item: Item, from: number, to: number): Item | undefined;
+  /** Its loss is a cross-entropy that goes by `lossShape`. */
+  readonly shapesLoss?: true;
   /** The summed loss `[1]` of a batch: the optimiser divides by the terms of its whole step. */
   loss(batch: B, context: PassContext): Tensor;
 }

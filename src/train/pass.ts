@@ -1,5 +1,6 @@
 import { one, Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { LossShape } from "../kernels/cross-entropy.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
 import { leavesOf, type Parameters } from "../nn/parameters.ts";
 import type { Counted, Objective } from "./objective.ts";
@@ -10,6 +11,8 @@ export interface PassOptions {
   seed: number;
   /** Keep only the input of every layer and recompute the rest (gradient checkpointing). */
   checkpoint?: boolean;
+  /** What the loss is beside −log p of the label. */
+  lossShape?: LossShape;
 }
 
 /**
@@ -23,7 +26,7 @@ export function accumulateGradients<B extends Counted>(
   parameters: Parameters,
   gradients: ReadonlyMap<Tensor, Tensor>,
   batches: readonly B[],
-  { seed, checkpoint = false }: PassOptions,
+  { seed, checkpoint = false, lossShape = {} }: PassOptions,
 ): Tensor {
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
@@ -31,7 +34,7 @@ export function accumulateGradients<B extends Counted>(
       const tape = new Tape();
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       try {
-        const context = { tape, training: true, seed: seed + i, checkpoint };
+        const context = { tape, training: true, seed: seed + i, checkpoint, lossShape };
         const loss = lossOf(batch, context);
         if (tape.length > 0) tape.backward(loss, one(device), gradients);
         return loss;

@@ -11,7 +11,7 @@ import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { Ahead } from "../util/ahead.ts";
 import { append } from "../util/arrays.ts";
-import { LoraError } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import {
   type Bounds,
   callback,
@@ -62,6 +62,10 @@ export interface TrainerOptions extends OptimizerOptions, PackingOptions {
   warmupSteps?: number;
   /** The same as a share of the run; counts where `warmupSteps` is 0. */
   warmupRatio?: number;
+  /** Share of each label that is spread over all classes while training, as PyTorch's `label_smoothing`; 0 unless given. */
+  labelSmoothing?: number;
+  /** Factor of the squared log of softmax's normaliser in the training loss (PaLM's z-loss); 0 unless given. */
+  zLoss?: number;
   /** Recompute activations in the backward pass instead of keeping them. */
   gradientCheckpointing?: boolean;
   /** Seeds the order of the data and dropout; 0 unless given. The same seed on the same device gives the same bytes. */
@@ -142,6 +146,8 @@ export const TRAINER_DEFAULTS: Defaults = {
   warmupSteps: 0,
   warmupRatio: 0,
   gradientCheckpointing: false,
+  labelSmoothing: 0,
+  zLoss: 0,
   seed: 0,
   shuffle: true,
   groupByLength: false,
@@ -157,6 +163,8 @@ export const TRAINER_BOUNDS = {
   eps: { min: 1e-37, max: 1 },
   weightDecay: { min: 0, max: 1000 },
   rateFactor: { min: 0, max: 1e6 },
+  labelSmoothing: { min: 0, below: 1 },
+  zLoss: { min: 0, max: 1 },
   maxGradNorm: { min: 1e-12, max: FACTOR.max },
 } satisfies Readonly<Record<string, Bounds>>;
 
@@ -171,6 +179,8 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   learningRate: number(TRAINER_BOUNDS.learningRate, "lr"),
   ...SCHEDULE_RULES,
   gradientCheckpointing: flag("grad_checkpoint"),
+  labelSmoothing: number(TRAINER_BOUNDS.labelSmoothing, "label_smoothing_factor", "labelSmoothingFactor"),
+  zLoss: number(TRAINER_BOUNDS.zLoss, "z_loss_coef"),
   seed: integer({ min: 0 }),
   shuffle: flag(),
   groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
@@ -238,6 +248,8 @@ export async function* trainObjective<Item, B extends Counted>(
   requireObjective("train", objective);
   requireTrainable("train", parameters, objective);
   checkSchedule("train", options);
+  if ((options.labelSmoothing > 0 || options.zLoss > 0) && !objective.shapesLoss)
+    fail("train", "the loss of this objective knows no labelSmoothing and no zLoss", "leave them out");
   yield* trainFeed(objective, parameters, await openBatches(objective, items, options), options);
 }
 

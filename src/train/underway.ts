@@ -47,6 +47,8 @@ export interface UnderwayOptions {
   readonly seed: number;
   readonly gradientCheckpointing: boolean;
   readonly totalSteps: number;
+  readonly labelSmoothing: number;
+  readonly zLoss: number;
 }
 
 /**
@@ -113,8 +115,8 @@ export class Underway<B extends Counted> {
       fail("train", `step ${step} has no label: its loss would be 0 / 0`, "leave out rows without labels");
     }
     const started = performance.now();
-    const { seed, gradientCheckpointing: checkpoint } = this.#options;
-    const pass = { seed: passSeed(seed, step), checkpoint };
+    const { seed, gradientCheckpointing: checkpoint, labelSmoothing, zLoss } = this.#options;
+    const pass = { seed: passSeed(seed, step), checkpoint, lossShape: { labelSmoothing, zLoss } };
     device.memory.beginStep();
     scoped(device, () => {
       const sum = this.#computeGradients(micro.batches, pass);

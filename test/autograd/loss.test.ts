@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type HeadOptions, headLogits, linearCrossEntropy, targetsOfAll } from "../../src/autograd/loss.ts";
+import {
+  type HeadOptions,
+  headLogits,
+  type LossOptions,
+  linearCrossEntropy,
+  targetsOfAll,
+} from "../../src/autograd/loss.ts";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
@@ -24,9 +30,16 @@ function scoresReference(hidden: ArrayLike<number>, head: ArrayLike<number>, opt
 }
 
 /** Sum of logsumexp(scores) − scores[label] over the labelled rows. */
-function lossReference(hidden: ArrayLike<number>, head: ArrayLike<number>, options?: HeadOptions): number {
+function lossReference(
+  hidden: ArrayLike<number>,
+  head: ArrayLike<number>,
+  options: LossOptions = {},
+): number {
   const masked = labels.map((label) => Math.max(label, -1));
-  return crossEntropyReference(scoresReference(hidden, head, options), masked).reduce((a, b) => a + b, 0);
+  return crossEntropyReference(scoresReference(hidden, head, options), masked, 0, options).reduce(
+    (a, b) => a + b,
+    0,
+  );
 }
 
 describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
@@ -50,7 +63,12 @@ describe.each([{ logitBytes: 2 ** 20 }, { logitBytes: 64 * V * 4 }])(
   },
 );
 
-const shaped = [{ logitScale: 0.25 }, { logitSoftcap: 2 }, { logitScale: 0.5, logitSoftcap: 1.5 }];
+const shaped: LossOptions[] = [
+  { labelSmoothing: 0.2, zLoss: 1e-2 },
+  { logitScale: 0.25 },
+  { logitSoftcap: 2 },
+  { logitScale: 0.5, logitSoftcap: 1.5 },
+];
 test.each(shaped)("scores with %j: logits, loss and gradients", async (options) => {
   const device = await testDevice();
   const [H, W] = [floats(device, hidden, [N, d]), floats(device, head, [V, d])];

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fromArray } from "../../src/gpu/tensor.ts";
-import { crossEntropy, sumLosses } from "../../src/kernels/cross-entropy.ts";
+import { crossEntropy, type LossShape, sumLosses } from "../../src/kernels/cross-entropy.ts";
 import { crossEntropyReference } from "../reference/cross-entropy.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -15,19 +15,23 @@ const cases = [
   { rows: 35, cols: 21, softcap: 5 },
   { rows: 4, cols: 300, magnitude: 1e4 },
   { rows: 5, cols: 123, magnitude: 20, softcap: 30 },
+  { rows: 5, cols: 123, labelSmoothing: 0.1 },
+  { rows: 35, cols: 20, zLoss: 0.01 },
+  { rows: 4, cols: 300, softcap: 5, labelSmoothing: 0.3, zLoss: 1e-3 },
 ];
 
-describe.each(cases)("cross_entropy $rows×$cols magnitude $magnitude softcap $softcap", (c) => {
-  const { rows, cols, magnitude = 1, softcap = 0 } = c;
+describe.each(cases)("cross_entropy %j", (c) => {
+  const { rows, cols, magnitude = 1, softcap = 0, labelSmoothing = 0, zLoss = 0 } = c;
+  const options = { softcap, labelSmoothing, zLoss };
   const logits = randomValues(rows * cols, 1, magnitude);
   // The second row is ignored.
   const labels = Int32Array.from({ length: rows }, (_, row) => (row === 1 ? -100 : (row * 37) % cols));
-  const wanted = crossEntropyReference(logits, labels, softcap);
+  const wanted = crossEntropyReference(logits, labels, softcap, options);
 
   test("loss alone leaves the logits", async () => {
     const device = await testDevice();
     const X = floats(device, logits, [rows, cols]);
-    const loss = crossEntropy(X, fromArray(device, labels, [rows]), { softcap });
+    const loss = crossEntropy(X, fromArray(device, labels, [rows]), options);
     expect(await loss.read()).toBeClose(wanted);
     expect(await X.read()).toEqual(Float32Array.from(logits));
   });
@@ -36,10 +40,17 @@ describe.each(cases)("cross_entropy $rows×$cols magnitude $magnitude softcap $s
     const device = await testDevice();
     const X = floats(device, logits, [rows, cols]);
     const scale = 1 / (rows + 1);
-    const loss = crossEntropy(X, fromArray(device, labels, [rows]), { scale, softcap });
+    const loss = crossEntropy(X, fromArray(device, labels, [rows]), { scale, ...options });
     expect(await loss.read()).toBeClose(wanted);
-    expect(await X.read()).toBeClose(rowwiseDifferences(logits, labels, { scale, softcap }), 1e-4);
+    expect(await X.read()).toBeClose(rowwiseDifferences(logits, labels, { scale, ...options }), 1e-4);
   });
+});
+
+test("label smoothing agrees with torch's", async () => {
+  const device = await testDevice();
+  const X = floats(device, [1, 2, -1, 0.5, 0.1, -3, 4, 2], [2, 4]);
+  const loss = crossEntropy(X, fromArray(device, Int32Array.of(1, 2), [2]), { labelSmoothing: 0.1 });
+  expect(await loss.read()).toBeClose([0.6326818980858561, 0.4678887574635763]); // torch 2.13, F.cross_entropy, f64
 });
 
 test("losses are summed and accumulated", async () => {
@@ -78,12 +89,12 @@ test("labels of another length are refused", async () => {
 function rowwiseDifferences(
   logits: Float64Array,
   labels: Int32Array,
-  { scale, softcap }: { scale: number; softcap: number },
+  { scale, softcap, ...shape }: { scale: number; softcap: number } & LossShape,
 ): Float64Array {
   const cols = logits.length / labels.length;
   const gradient = new Float64Array(logits.length);
   labels.forEach((label, row) => {
-    const forward = (x: Float64Array) => crossEntropyReference(x, [label], softcap);
+    const forward = (x: Float64Array) => crossEntropyReference(x, [label], softcap, shape);
     gradient.set(
       centralDifferences(forward, logits.subarray(row * cols, (row + 1) * cols), [scale]),
       row * cols,

@@ -6,6 +6,7 @@ export function crossEntropyReference(
   logits: ArrayLike<number>,
   labels: ArrayLike<number>,
   softcap = 0,
+  { labelSmoothing = 0, zLoss = 0 } = {},
 ): Float64Array {
   const cols = logits.length / labels.length;
   return Float64Array.from(labels, (label, row) => {
@@ -16,6 +17,9 @@ export function crossEntropyReference(
     });
     const top = scores.reduce((a, b) => Math.max(a, b));
     const sum = scores.reduce((total, s) => total + Math.exp(s - top), 0);
-    return top + Math.log(sum) - (scores[label] as number);
+    const lse = top + Math.log(sum);
+    const mean = scores.reduce((total, s) => total + s, 0) / cols;
+    const labelled = (1 - labelSmoothing) * (scores[label] as number) + labelSmoothing * mean;
+    return lse - labelled + zLoss * lse * lse;
   });
 }

@@ -150,3 +150,18 @@ test("evaluate gives the loss over all label tokens, whatever the batches", asyn
     model.release();
   }
 });
+
+describe("the loss while training", () => {
+  const losses = async (options: TrainerOptions) =>
+    (await run({ maxSteps: 10, batchSize: 3, ...options })).metrics.map(({ loss }) => loss);
+
+  test("label smoothing and z-loss change it and what is learnt; without them it is the plain one", async () => {
+    const plain = await losses({});
+    expect(await losses({ labelSmoothing: 0, zLoss: 0 })).toEqual(plain);
+    for (const options of [{ labelSmoothing: 0.1 }, { zLoss: 1e-2 }]) {
+      const shaped = await losses(options);
+      expect(shaped.every((loss, step) => loss !== plain[step])).toBe(true);
+      expect(shaped.at(-1)).toBeLessThan(shaped[0]!);
+    }
+  });
+});

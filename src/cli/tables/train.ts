@@ -206,6 +206,16 @@ export const TRAIN_OPTIONS = {
     ...TRAINER_BOUNDS.weightDecay,
     help: "weight decay of all but norms and biases, decoupled but for sgd",
   }),
+  label_smoothing_factor: number({
+    fallback: TRAINER_DEFAULTS.labelSmoothing,
+    ...TRAINER_BOUNDS.labelSmoothing,
+    help: "share of each label that is spread over all classes while training",
+  }),
+  z_loss: number({
+    fallback: TRAINER_DEFAULTS.zLoss,
+    ...TRAINER_BOUNDS.zLoss,
+    help: "factor of the squared log of softmax's normaliser in the training loss, such as 1e-4",
+  }),
   max_grad_norm: number({
     fallback: TRAINER_DEFAULTS.maxGradNorm,
     ...TRAINER_BOUNDS.maxGradNorm,
