@@ -70,17 +70,21 @@ export interface ReadSettings {
   /** The column for each name that a task knows. */
   readonly columns: Readonly<Record<string, string>>;
   readonly on_bad_row: "error" | "skip";
+  /** Whether the first line of a table of cells names the columns. */
+  readonly header: boolean;
 }
 
-const AS_IT_IS: ReadSettings = { columns: {}, on_bad_row: "error" };
+const AS_IT_IS: ReadSettings = { columns: {}, on_bad_row: "error", header: true };
 
 /** What a task takes from the rows of a file. */
 export async function readTable<T extends object>(
   path: string,
   reader: RowReader<T>,
-  { columns, on_bad_row: onBadRow } = AS_IT_IS,
+  settings = AS_IT_IS,
 ): Promise<RowFile<T>> {
-  const { format, groups, nameOf } = await openRows(await nodeDataFile(path));
+  const { columns, on_bad_row: onBadRow, header } = settings;
+  checkColumnsKnown(settings);
+  const { format, groups, nameOf } = await openRows(await nodeDataFile(path), { header });
   const renamed = withColumns(reader, columns);
   const options = { nameOf, onBadRow };
   const { items, lines, skipped } = await collectPlacedRows(groups, path, renamed, options);
@@ -91,6 +95,13 @@ export async function readTable<T extends object>(
     nameOf: (place) => nameOf(lines[place] as number),
     notes: [...(reader.notes?.() ?? []), ...describeSkipped(skipped)],
   };
+}
+
+/** @throws LoraError where nothing says what the columns of a table are */
+export function checkColumnsKnown({ header, columns }: ReadSettings): void {
+  if (header || Object.keys(columns).length > 0) return;
+  const help = "say which is what, by their numbers from 0: --columns text=0,label=1";
+  fail("header", "without a line that names them the columns of a table have numbers", help);
 }
 
 /** Rows that were left out and that are named. */

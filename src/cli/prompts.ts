@@ -19,9 +19,12 @@ export interface PromptFile {
  * The prompts of a file: its lines where it is plain text, else what its rows begin with.
  * @throws LoraError where there are none, naming the rows that cannot be used
  */
-export async function readPrompts(path: string, columns: ReadSettings["columns"]): Promise<PromptFile> {
+export async function readPrompts(
+  path: string,
+  settings: Pick<ReadSettings, "columns" | "header">,
+): Promise<PromptFile> {
   if (formatOf(path) === "txt") return readPromptLines(path);
-  const { rows, nameOf } = await readTable(path, PROMPT_READER, { columns, on_bad_row: "error" });
+  const { rows, nameOf } = await readTable(path, PROMPT_READER, { ...settings, on_bad_row: "error" });
   return { prompts: rows.map(({ prompt }) => prompt), nameOf };
 }
 

@@ -6,7 +6,13 @@ import { isHeldOut } from "../data/rows/valid-split.ts";
 import { nodeDataFile } from "../platform/node-data-file.ts";
 import { nodeSpill } from "../platform/node-spill.ts";
 import { fail, failAll, Problems } from "../util/fail.ts";
-import { type DataSets, describeSkipped, type ReadSettings, type RowFile } from "./data-files.ts";
+import {
+  checkColumnsKnown,
+  type DataSets,
+  describeSkipped,
+  type ReadSettings,
+  type RowFile,
+} from "./data-files.ts";
 
 /** A row that was read, and its place among the rows of all files, from 0. */
 export interface PlacedRow<R> {
@@ -73,8 +79,9 @@ export async function openRowStream<R extends object>(
   const files: StreamedFile<R>[] = [];
   const problems = new Problems();
   const held: { row: R; name: string }[] = [];
+  checkColumnsKnown(settings);
   for (const path of paths) {
-    const rows = await indexRows(await nodeDataFile(path), nodeSpill);
+    const rows = await indexRows(await nodeDataFile(path), nodeSpill, settings);
     if (rows.length === 0) fail(path, "has no rows", `each row needs ${reader().wanted}`);
     const file = { path, rows, reader: withColumns(reader(), settings.columns) };
     if (survey) {

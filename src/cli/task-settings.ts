@@ -28,6 +28,7 @@ const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   max_length: (task) => task !== "image-classification",
   truncation: (task) => task !== "image-classification",
   columns: (task) => task !== "image-classification",
+  header: (task) => task !== "image-classification",
   on_bad_row: (task) => task !== "image-classification",
   valid_split: (task) => task !== "image-classification",
   packing: canPack,

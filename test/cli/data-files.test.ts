@@ -80,7 +80,26 @@ describe("how tables are read", () => {
     return path;
   };
   const read = (path: string, settings: Partial<ReadSettings> = {}) =>
-    readTable(path, EXAMPLE_READER, { columns: {}, on_bad_row: "error", ...settings });
+    readTable(path, EXAMPLE_READER, { columns: {}, on_bad_row: "error", header: true, ...settings });
+
+  test("a table without a line that names the columns has them by number", async () => {
+    const path = join(folder, "a.tsv");
+    writeFileSync(path, "\uFEFFa\tb\n\nc\td\ne\n");
+    const columns = { prompt: "0", completion: "1" };
+    await expect(read(path, { header: false })).rejects.toThrow(/header: .* say which is what.*text=0/);
+    await expect(read(path, { header: false, columns })).rejects.toThrow(
+      /a\.tsv:4: has 1 cells, the first line has 2/,
+    );
+    const { rows, nameOf } = await read(path, { header: false, columns, on_bad_row: "skip" });
+    expect(rows).toEqual([
+      { prompt: "a", completion: "b" },
+      { prompt: "c", completion: "d" },
+    ]);
+    expect([0, 1].map(nameOf)).toEqual([`${path}:1`, `${path}:3`]);
+    await expect(read(write([{ prompt: "a" }]), { header: false, columns })).rejects.toThrow(
+      /a\.jsonl: is no table whose first line could name .*leave out --no-header/,
+    );
+  });
 
   test("columns may have other names, also each other's", async () => {
     const path = write([

@@ -25,8 +25,8 @@ export async function runGenerate(
   terminal: Terminal,
 ): Promise<number> {
   const { settings } = settled;
-  const { prompts: path, columns } = settings;
-  const file = path === undefined ? undefined : await readPrompts(path, columns);
+  const { prompts: path } = settings;
+  const file = path === undefined ? undefined : await readPrompts(path, settings);
   const prompt = file ? "" : await readPrompt(settings);
   const note = (line: string) => terminal.note(line);
   const adapter = adapterReference(settings.adapter_path, settings);
@@ -53,7 +53,7 @@ export function checkGenerateSettings({ settings, given }: Settled<typeof GENERA
     const got = `${sources.join(" and ")} are ${sources.length > 2 ? "all" : "both"} given`;
     fail("generate", got, `leave out ${sources.map((name) => `--${name}`).join(" or ")}`);
   }
-  const idle = (["columns", "batch_size"] as const).find((name) => given.has(name));
+  const idle = (["columns", "header", "batch_size"] as const).find((name) => given.has(name));
   if (idle === undefined || settings.prompts !== undefined) return;
   fail(
     "generate",

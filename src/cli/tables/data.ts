@@ -10,6 +10,10 @@ export const DATA_OPTIONS = {
     wanted: "a column for each name (prompt=question,completion=answer)",
     help: "the columns of the data, where they have other names: prompt=question,completion=answer",
   }),
+  header: flag({
+    fallback: true,
+    help: "whether the first line of a .csv or .tsv names its columns; without it they are 0, 1, …: --no-header --columns text=0,label=1",
+  }),
   on_bad_row: choice({
     choices: ["error", "skip"],
     fallback: "error",

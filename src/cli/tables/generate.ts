@@ -21,6 +21,7 @@ export const GENERATE_OPTIONS = {
     aliases: ["data"],
   }),
   columns: DATA_OPTIONS.columns,
+  header: DATA_OPTIONS.header,
   batch_size: integer({
     fallback: BATCH_DEFAULTS.batchSize,
     min: 1,

@@ -1,5 +1,5 @@
 import { decodeText } from "../../io/files/text.ts";
-import { CsvRows } from "../rows/csv.ts";
+import { CsvRows, type TableOptions } from "../rows/csv.ts";
 import { parseRow } from "../rows/json-lines.ts";
 import type { Row } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
@@ -30,9 +30,13 @@ export type Spill = (name: string, pieces: AsyncIterable<Uint8Array>) => Promise
  * @param spill where to
  * @throws LoraError where the file is cut off, damaged or something else, or changes meanwhile
  */
-export async function indexRows(file: DataFile, spill: Spill): Promise<IndexedRows> {
+export async function indexRows(
+  file: DataFile,
+  spill: Spill,
+  { header = true }: TableOptions = {},
+): Promise<IndexedRows> {
   const { name } = file;
-  const opened = await openBytes(file);
+  const opened = await openBytes(file, { header });
   const stored = await storedBytes(file, opened, spill);
   const { format } = opened;
   const index = new RowIndex();
@@ -43,7 +47,9 @@ export async function indexRows(file: DataFile, spill: Spill): Promise<IndexedRo
   }
   await stored.read([]); // is it still the same?
   const read = spanReader(stored, name);
-  const { parse, first } = await parserOf(format, name, index, read);
+  const isNamed = header && (format === "csv" || format === "tsv");
+  const first = isNamed ? 1 : 0; // of the rows that were found the first that is one
+  const parse = await parserOf(format, name, header, { index, read });
   return {
     format,
     length: Math.max(0, index.length - first),
@@ -88,16 +94,16 @@ function spanReader(file: DataFile, name: string): (spans: readonly RowSpan[]) =
 
 type ParsedValues = Row["values"];
 
-/** What makes a row of its text, and the first of the rows that were found which is one. */
+/** What makes a row of its text. */
 async function parserOf(
   format: RowFormat,
   name: string,
-  index: RowIndex,
-  read: (spans: readonly RowSpan[]) => Promise<string[]>,
-): Promise<{ parse: (text: string) => ParsedValues; first: number }> {
-  if (format === "txt") return { parse: (text) => ({ text }), first: 0 };
-  if (format !== "csv" && format !== "tsv") return { parse: parseRow, first: 0 };
-  const rows = new CsvRows(name, delimiterOf(format));
+  header: boolean,
+  { index, read }: { index: RowIndex; read: (spans: readonly RowSpan[]) => Promise<string[]> },
+): Promise<(text: string) => ParsedValues> {
+  if (format === "txt") return (text) => ({ text });
+  if (format !== "csv" && format !== "tsv") return parseRow;
+  const rows = new CsvRows(name, delimiterOf(format), { header });
   const parse = (text: string) => {
     const [row] = rows.push(/[\r\n]$/.test(text) ? text : `${text}\n`);
     return row?.values ?? "has no cells";
@@ -105,5 +111,5 @@ async function parserOf(
   // The names of the columns come first, and the first row settles whether rows end with a delimiter.
   const begin = Array.from({ length: Math.min(2, index.length) }, (_, place) => index.at(place));
   for (const text of await read(begin)) parse(text);
-  return { parse, first: 1 };
+  return parse;
 }

@@ -1,5 +1,5 @@
 import { fail } from "../../util/fail.ts";
-import { CsvRows, type Delimiter } from "../rows/csv.ts";
+import { CsvRows, type Delimiter, type TableOptions } from "../rows/csv.ts";
 import { JsonRows } from "../rows/json-lines.ts";
 import type { Row, RowNamer, RowParser } from "../rows/rows.ts";
 import type { DataFile } from "./data-file.ts";
@@ -36,12 +36,12 @@ export interface RowSource {
  * none of theirs.
  * @throws LoraError while it is read where it is cut off, damaged or something else
  */
-export async function openRows(file: DataFile): Promise<RowSource> {
+export async function openRows(file: DataFile, table: TableOptions = {}): Promise<RowSource> {
   const { name } = file;
-  const opened = await openBytes(file);
+  const opened = await openBytes(file, table);
   const { format, nameOf } = opened;
   if (format === "parquet") return { format, groups: parquetRows(file), nameOf };
-  return { format, groups: parsed(textPieces(opened.bytes, name), parserOf(format, name)), nameOf };
+  return { format, groups: parsed(textPieces(opened.bytes, name), parserOf(format, name, table)), nameOf };
 }
 
 /** What a file is, and its bytes as they are to be read. */
@@ -58,15 +58,26 @@ export type OpenedBytes = { readonly nameOf: RowNamer } & (
 
 type TextFormat = Exclude<RowFormat, "parquet">;
 
-/** What a file is: the content tells Parquet and gzip. */
-export async function openBytes(file: DataFile): Promise<OpenedBytes> {
+/**
+ * What a file is: the content tells Parquet and gzip.
+ * @param table what must mean something for it
+ */
+export async function openBytes(file: DataFile, { header = true }: TableOptions): Promise<OpenedBytes> {
   const { head, pieces, close } = await peek(file.pieces());
   const { name } = file;
+  const format = isParquet(head) ? "parquet" : (formatOf(name) ?? "json");
+  if (!header && format !== "csv" && format !== "tsv") {
+    await close();
+    fail(
+      name,
+      "is no table whose first line could name the columns",
+      "leave out --no-header (header: false)",
+    );
+  }
   if (isParquet(head)) {
     await close();
     return { format: "parquet", nameOf: (row) => `${name}: row ${row}` };
   }
-  const format = formatOf(name) ?? "json";
   if (format === "parquet") {
     await close();
     const what = "is no Parquet file: it does not begin with PAR1";
@@ -83,9 +94,9 @@ export function formatOf(name: string): RowFormat | undefined {
   return ENDINGS[/\.[^./\\]*$/.exec(plain)?.[0] ?? ""];
 }
 
-function parserOf(format: TextFormat, name: string): RowParser {
+function parserOf(format: TextFormat, name: string, table: TableOptions): RowParser {
   if (format === "txt") return new PlainTextRows();
-  return format === "json" ? new JsonRows(name) : new CsvRows(name, delimiterOf(format));
+  return format === "json" ? new JsonRows(name) : new CsvRows(name, delimiterOf(format), table);
 }
 
 /** What stands between the cells of a table, unless its first line shows another one. */

@@ -6,9 +6,16 @@ import type { Row, RowParser } from "./rows.ts";
 /** What stands between two cells. */
 export type Delimiter = "," | "\t" | ";" | "|";
 
+/** What is said of a table of cells. */
+export interface TableOptions {
+  /** Whether its first line names the columns; so unless given. */
+  readonly header?: boolean;
+}
+
 /**
- * The rows of a table of cells, whose first line names the columns. Cells are texts, columns without a name are left
- * out, and so are blank lines and a byte-order mark. What a cell is goes by Python's `csv` module, as pandas has it too:
+ * The rows of a table of cells, whose first line names the columns; else these are called 0, 1 and so on. Cells are
+ * texts, columns without a name are left out, and so are blank lines and a byte-order mark. What a cell is goes by
+ * Python's `csv` module, as pandas has it too:
  * a row ends with `\n`, `\r\n` or `\r`, whatever the others end with; a cell that begins with `"` goes on to the next
  * single `"`, over line ends too, and `""` in it is a quotation mark; quotation marks elsewhere are text.
  * @param lines with their ends
@@ -16,8 +23,13 @@ export type Delimiter = "," | "\t" | ";" | "|";
  * @param delimiter where the first line has none of these, but another one, that is taken
  * @throws LoraError where two columns have one name, or a quotation mark does not end
  */
-export function* csvRows(lines: Iterable<string>, label: string, delimiter: Delimiter): Generator<Row> {
-  const parser = new CsvRows(label, delimiter);
+export function* csvRows(
+  lines: Iterable<string>,
+  label: string,
+  delimiter: Delimiter,
+  { header = true }: TableOptions = {},
+): Generator<Row> {
+  const parser = new CsvRows(label, delimiter, { header });
   for (const line of lines) yield* parser.push(line);
   yield* parser.end();
 }
@@ -26,13 +38,16 @@ export function* csvRows(lines: Iterable<string>, label: string, delimiter: Deli
 export class CsvRows implements RowParser {
   readonly #label: string;
   readonly #records: TableRecords;
+  readonly #hasHeader: boolean;
   #columns: readonly string[] | undefined;
-  #names = "";
+  /** What the first line says of them, for messages. */
+  #wanted = "";
   #surplus: number | undefined;
 
-  constructor(label: string, delimiter: Delimiter) {
+  constructor(label: string, delimiter: Delimiter, { header = true }: TableOptions = {}) {
     this.#label = label;
     this.#records = new TableRecords(label, delimiter);
+    this.#hasHeader = header;
   }
 
   *push(piece: string): Generator<Row> {
@@ -45,18 +60,23 @@ export class CsvRows implements RowParser {
 
   *#row({ line, cells }: TableRecord): Generator<Row> {
     if (this.#columns === undefined) {
-      this.#columns = cells;
-      this.#names = firstOf(cells);
-      checkColumns(cells, this.#label);
-      return;
+      this.#begin(cells);
+      if (this.#hasHeader) return;
     }
-    const columns = this.#columns;
+    const columns = this.#columns as readonly string[];
     // A delimiter at the end of every row makes one empty cell more; at the end of some it may be part of a text.
     this.#surplus ??= cells.length === columns.length + 1 && cells.at(-1) === "" ? 1 : 0;
     const fits =
       cells.length === columns.length + this.#surplus && (this.#surplus === 0 || cells.at(-1) === "");
-    const values = fits ? withNames(columns, cells) : describeLength(cells, columns.length, this.#names);
+    const values = fits ? withNames(columns, cells) : describeLength(cells, this.#wanted);
     yield { line, values };
+  }
+
+  #begin(cells: readonly string[]): void {
+    const { length } = cells;
+    this.#columns = this.#hasHeader ? cells : cells.map((_, i) => String(i));
+    this.#wanted = this.#hasHeader ? `names ${length}: ${firstOf(cells)}` : `has ${length}`;
+    checkColumns(this.#columns, this.#label);
   }
 }
 
@@ -65,8 +85,8 @@ function withNames(columns: readonly string[], cells: readonly string[]): Record
   return Object.fromEntries(entries.filter(([name]) => name !== ""));
 }
 
-function describeLength({ length }: readonly string[], columns: number, names: string): string {
-  return `has ${length} cells, the first line names ${columns}: ${names} (a cell with a delimiter in it stands in quotation marks)`;
+function describeLength({ length }: readonly string[], wanted: string): string {
+  return `has ${length} cells, the first line ${wanted} (a cell with a delimiter in it stands in quotation marks)`;
 }
 
 function checkColumns(columns: readonly string[], label: string): void {

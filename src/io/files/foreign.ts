@@ -55,6 +55,11 @@ const pandas = (code: string) => (from: string, to: string) =>
 const TO_JSON_LINES = "to_json(sys.argv[2], orient='records', lines=True)";
 const UNPICKLE = pandas(`DataFrame(pandas.read_pickle(sys.argv[1])).${TO_JSON_LINES}`);
 
+const IDX = {
+  what: "is an array in IDX, as MNIST comes in",
+  help: "write its images as .png into a folder for each class, and train image-classification on these",
+};
+
 const KINDS: readonly Kind[] = [
   { magic: "\x1f\x8b", what: "is compressed with gzip", help: unpack("gunzip") },
   { magic: "\x28\xb5\x2f\xfd", what: "is compressed with Zstandard", help: unpack("zstd -d") },
@@ -99,6 +104,7 @@ const KINDS: readonly Kind[] = [
     what: "is a web page",
     help: "download the file itself: on the hub its address has /resolve/ where the page's has /blob/",
   },
+  ...["\x01", "\x03", "\x04"].map((dimensions) => ({ magic: `\0\0\x08${dimensions}`, ...IDX })),
   { magic: "\xff\xfe\0\0", what: "is UTF-32 text", help: iconv("UTF-32") },
   { magic: "\0\0\xfe\xff", what: "is UTF-32 text", help: iconv("UTF-32") },
   { magic: "\xff\xfe", what: "is UTF-16 text", help: iconv("UTF-16") },

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { blobFile, type DataFile } from "../../../src/data/files/data-file.ts";
 import { indexRows } from "../../../src/data/files/indexed-rows.ts";
 import { openRows } from "../../../src/data/files/read-rows.ts";
+import type { TableOptions } from "../../../src/data/rows/csv.ts";
 import type { Row } from "../../../src/data/rows/rows.ts";
 import { nodeDataFile } from "../../../src/platform/node-data-file.ts";
 import { nodeSpill } from "../../../src/platform/node-spill.ts";
@@ -29,8 +30,8 @@ const inPieces = (whole: DataFile, bytes: number): DataFile => ({
   },
 });
 
-async function inOrder(whole: DataFile): Promise<{ rows: Row[]; names: string[] }> {
-  const { groups, nameOf } = await openRows(whole);
+async function inOrder(whole: DataFile, table: TableOptions = {}): Promise<{ rows: Row[]; names: string[] }> {
+  const { groups, nameOf } = await openRows(whole, table);
   const rows: Row[] = [];
   for await (const group of groups) rows.push(...group);
   return { rows, names: rows.map(({ line }) => nameOf(line)) };
@@ -61,18 +62,26 @@ const FILES: Record<string, () => string> = {
   "blank.csv": () => "\n\n",
 };
 
-test.each(Object.keys(FILES))("%s: rows at any place are those that reading in order gives", async (name) => {
-  for (const mark of ["", "\uFEFF"]) {
-    const whole = file(name, mark + FILES[name]?.());
-    const wanted = await inOrder(whole);
-    const size = name === "plain.txt" ? 65_537 : 1 + random.integer(7);
-    const indexed = await indexRows(inPieces(whole, size), nodeSpill);
-    expect(indexed.length).toBe(wanted.rows.length);
-    const places = random.shuffle([...wanted.rows.keys()]);
-    expect(await indexed.read(places)).toEqual(places.map((place) => wanted.rows[place]));
-    expect(places.map(indexed.nameOf)).toEqual(places.map((place) => wanted.names[place]));
-  }
-});
+const isTable = (name: string) => /\.[ct]sv$/.test(name);
+const CASES = Object.keys(FILES).flatMap((name) =>
+  isTable(name) ? [[name, true] as const, [name, false] as const] : [[name, true] as const],
+);
+
+test.each(CASES)(
+  "%s, named %j: rows at any place are those that reading in order gives",
+  async (name, header) => {
+    for (const mark of ["", "\uFEFF"]) {
+      const whole = file(name, mark + FILES[name]?.());
+      const wanted = await inOrder(whole, { header });
+      const size = name === "plain.txt" ? 65_537 : 1 + random.integer(7);
+      const indexed = await indexRows(inPieces(whole, size), nodeSpill, { header });
+      expect(indexed.length).toBe(wanted.rows.length);
+      const places = random.shuffle([...wanted.rows.keys()]);
+      expect(await indexed.read(places)).toEqual(places.map((place) => wanted.rows[place]));
+      expect(places.map(indexed.nameOf)).toEqual(places.map((place) => wanted.names[place]));
+    }
+  },
+);
 
 test("what cannot be read at any place is unpacked first", async () => {
   const plain = file("a.jsonl", FILES["lines.jsonl"]?.() as string);

@@ -28,6 +28,7 @@ test.each([
   ["a.jsonl", "\n<!DOCTYPE html><html>", "web page", "/resolve/"],
   ["a.csv", "\xff\xfet\0e\0x\0t\0", "UTF-16", "iconv -f UTF-16 -t UTF-8 a.csv > a.utf8.csv"],
   ["a.csv", "\xfe\xff\0t\0e", "UTF-16", "iconv -f UTF-16 -t UTF-8 a.csv > a.utf8.csv"],
+  ["a-idx3-ubyte", "\0\0\x08\x03\0\0\x27\x10", "array in IDX", "a folder for each class"],
   ["a", "\xff\xfe\0\0t\0\0\0", "UTF-32", "iconv -f UTF-32 -t UTF-8 a > a.utf8"],
 ])("%s that begins with %j is named, with what to do", (path, bytes, what, help) => {
   const found = foreignFile(latin1(bytes), path);
