@@ -1,4 +1,4 @@
-// y[r, c] = x[r, c] * scale[c],  dscale[c] = sum over r of dy[r, c] * x[r, c]
+// y[r, c] = x[r, c] * scale[c],  y[r, c] = x[r, c] * values[r],  dscale[c] = sum over r of dy[r, c] * x[r, c]
 // Each workgroup goes through a run of elements (vectors of four where rows allow); column sums: see column_scale_gradient.
 struct Params { count: u32, rows: u32, cols: u32 }
 
@@ -6,7 +6,7 @@ struct Params { count: u32, rows: u32, cols: u32 }
 @group(0) @binding(1) var<storage, read> x: array<elem>;
 @group(0) @binding(2) var<storage, read> scale: array<elem>;         // [cols]
 @group(0) @binding(3) var<storage, read_write> y: array<elem>;
-@group(0) @binding(4) var<storage, read> values: array<f32>;         // [rows, cols]: x again
+@group(0) @binding(4) var<storage, read> values: array<f32>;         // [rows, cols]: x again; of row_scale the factors [rows]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;             // [rows, cols]
 @group(0) @binding(6) var<storage, read_write> dscale: array<f32>;   // [cols]
 
@@ -22,6 +22,13 @@ fn column_scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
     let value = x[i] * scale[i % params.cols];
     if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
   }
+}
+
+// rows is the first row of x here: the factors are those of all rows.
+@compute @workgroup_size(WG)
+fn row_scale(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = x[i] * values[params.rows + i / params.cols]; }
 }
 
 var<workgroup> partial: array<f32, 256>;

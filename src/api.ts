@@ -2,6 +2,7 @@
 export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
+export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3.ts";
 export type { LoraStart } from "./adapters/initial/lora-start.ts";
 export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";

@@ -9,16 +9,13 @@ import { fail, failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 import {
   checkOptions,
-  either,
   FACTOR,
   flag,
   integer,
-  listOf,
   number,
   objectOf,
   type Rule,
   type Rules,
-  text,
   withDefaults,
 } from "../util/options.ts";
 import { findSites } from "./choose-sites.ts";
@@ -31,6 +28,7 @@ import {
   takesFromWeight,
 } from "./initial/lora-start.ts";
 import type { Method, Site, WrapGiven } from "./method.ts";
+import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
@@ -80,20 +78,14 @@ export const LORA_DEFAULTS = {
   initWeights: true as LoraStart,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
-const NAMES = listOf(text(), "a list of names");
-const EXPRESSION = { ...text(), wanted: "an expression" };
-const NAMES_OR_EXPRESSION = either(NAMES, EXPRESSION);
-const LAYER = integer({ min: 0 });
 const PATTERN = objectOf("an object of numbers by names or expressions");
 
 const RULES: Rules<LoraOptions> = {
   r: integer({ min: 1 }, "lora_r", "rank"),
   alpha: number(FACTOR, "lora_alpha"),
   dropout: number({ min: 0, below: 1 }, "lora_dropout"),
-  targetModules: { ...NAMES_OR_EXPRESSION, aliases: ["lora_target_modules", "targets", "modules"] },
+  ...SITE_RULES,
   useRslora: flag("rslora"),
-  modulesToSave: NAMES,
-  trainHead: flag(),
   rankPattern: PATTERN,
   alphaPattern: PATTERN,
   initWeights: {
@@ -101,9 +93,6 @@ const RULES: Rules<LoraOptions> = {
     accepts: isLoraStart,
     aliases: ["init_lora_weights", "initLoraWeights"],
   },
-  excludeModules: NAMES_OR_EXPRESSION,
-  layersToTransform: either(LAYER, listOf(LAYER, "a list of them")),
-  layersPattern: either(NAMES, text()),
 };
 
 /** LoRA with all options settled. */

@@ -22,6 +22,21 @@ export function columnScale(x: Tensor, scale: Tensor, into?: Tensor): Tensor {
   return y;
 }
 
+/** y[r, c] = x[r, c] · scale[r]. f32. @param scale with as many elements as x has rows */
+export function rowScale(x: Tensor, scale: Tensor): Tensor {
+  if (scale.size !== x.rows)
+    fail("rowScale", `the scale has ${scale.size} elements, expected ${x.rows} (rows of [${x.shape}])`);
+  const y = empty(x.device, x.shape);
+  const { columns } = x;
+  runElements(x.device, shader, "row_scale", {
+    bind: { x, y },
+    whole: { values: scale },
+    unit: columns,
+    params: ({ count, width }, start) => ({ count, rows: start / columns, cols: columns / width }),
+  });
+  return y;
+}
+
 /** dscale[c] = Σ over rows of dy[..., c] · x[..., c], `[columns]`, added to `into` where given. f32. */
 export function columnScaleGradient(dy: Tensor, x: Tensor, into?: Tensor): Tensor {
   if (dy.size !== x.size || dy.columns !== x.columns)

@@ -1,3 +1,4 @@
+import { ia3 } from "../../src/adapters/ia3.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 
@@ -20,4 +21,5 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     method: "lora",
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
   },
+  { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
 ];

@@ -4,7 +4,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { activate, activateBackward } from "../../src/kernels/activation.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
-import { columnScale, columnScaleGradient } from "../../src/kernels/column-scale.ts";
+import { columnScale, columnScaleGradient, rowScale } from "../../src/kernels/column-scale.ts";
 import { sliceColumns, sliceColumnsBackward } from "../../src/kernels/columns.ts";
 import { dropout } from "../../src/kernels/dropout.ts";
 import * as elementwise from "../../src/kernels/elementwise.ts";
@@ -45,6 +45,7 @@ const elementByElement: Record<string, Compute> = {
   fill: (_, x) => elementwise.fill(x(1), 7),
   addBias: (device, x) => elementwise.addBias(x(1), floats(device, randomValues(COLUMNS, 3), [COLUMNS])),
   columnScale: (device, x) => columnScale(x(1), floats(device, randomValues(COLUMNS, 3), [COLUMNS])),
+  rowScale: (device, x) => rowScale(x(1), floats(device, randomValues(x(1).rows, 3), [x(1).rows])),
   dropout: (_, x) => dropout(x(1), { p: 0.5, seed: 3 }),
   activate: (_, x) => activate(x(1), "gelu"),
   activateBackward: (_, x) => activateBackward(x(1), { x: x(2), activation: "gelu" }),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { columnScale, columnScaleGradient } from "../../src/kernels/column-scale.ts";
+import { columnScale, columnScaleGradient, rowScale } from "../../src/kernels/column-scale.ts";
 import { zeros } from "../../src/kernels/elementwise.ts";
 import { columnScaleReference } from "../reference/column-scale.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
@@ -27,6 +27,13 @@ describe.each([
     expect(await columnScale(X, S, y).read()).toBeClose(wanted.map((value) => 2 * value));
   });
 
+  test("every row has its factor", async () => {
+    const device = await testDevice();
+    const factors = randomValues(rows, 4);
+    const y = rowScale(floats(device, x, shape), floats(device, factors, [rows]));
+    expect(await y.read()).toBeClose(x.map((value, i) => value * factors[Math.floor(i / cols)]!));
+  });
+
   test("gradients of x and of the factors", async () => {
     const device = await testDevice();
     const [X, S, DY] = [floats(device, x, shape), floats(device, scale, [cols]), floats(device, dy, shape)];
@@ -44,5 +51,6 @@ test("a wrong size is named", async () => {
   const x = zeros(device, [2, 3]);
   expect(() => columnScale(x, zeros(device, [2]))).toThrow("expected 3 (last axis of [2,3])");
   expect(() => columnScale(x, zeros(device, [3]), zeros(device, [3, 3]))).toThrow("differ in size");
+  expect(() => rowScale(x, zeros(device, [3]))).toThrow("expected 2 (rows of [2,3])");
   expect(() => columnScaleGradient(x, zeros(device, [3, 2]))).toThrow("dy [2,3] and x [3,2] differ");
 });
