@@ -39,6 +39,7 @@ const ADAPTER_WANTED = /adapter is an object with .*, wanted an adapter, as atta
 /** Every public function that takes an options object, by the type of that object. */
 const CALLS: Record<string, (options: never) => unknown> = {
   LoraOptions: (options) => lora(options),
+  Ia3Options: (options) => node.ia3(options),
   AttachOptions: (options) => attach(model, lora(), options),
   TrainerOptions: (options) => node.trainObjective(objective(), adapter.parameters, ids, options).next(),
   "TrainerOptions of trainSequences": (options) =>
@@ -56,8 +57,6 @@ const CALLS: Record<string, (options: never) => unknown> = {
   TokenOptions: (options) => node.generateTokens(model, [1], options).next(),
   SamplingOptions: (options) => node.generateTokens(model, [1], options).next(),
   MergeOptions: (options) => node.mergedFiles(model, adapter, node.memoryFiles("none", new Map()), options),
-  CombineOptions: (options) => node.combineAdapters([{ files: none }], options),
-  InspectAdapterOptions: (options) => node.inspectAdapter(node.memoryFiles("none", new Map()), options),
   StartOptions: (options) => node.startLora(model, lora(), options),
   TuneOptions: (options) => node.tune(model, options),
   ContrastiveOptions: (options) => node.contrastive(none, options),
@@ -196,6 +195,7 @@ describe("library and command line have the same defaults", () => {
     repetition_penalty: GENERATE_DEFAULTS.repetitionPenalty,
     batch_size: EVALUATION_DEFAULTS.batchSize,
     task: "causal-lm",
+    double_quantization: false, // as quantised loading has it
     verify: false, // as loaders have it
   };
   /** Flags of the command line alone: files, reports, what is printed. */
