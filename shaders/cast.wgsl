@@ -13,6 +13,7 @@ struct Params {
 
 const WG: u32 = 64u;
 // #import "common/weight.wgsl"
+// #import "common/weight-table.wgsl"
 // #import "common/elements.wgsl"
 
 fn f16_bits(code: u32) -> u32 {

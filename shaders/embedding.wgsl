@@ -18,6 +18,7 @@ struct Params {
 
 const WG: u32 = 64u;
 // #import "common/weight.wgsl"
+// #import "common/weight-table.wgsl"
 // #import "common/reduce.wgsl"
 
 @compute @workgroup_size(WG)

@@ -30,6 +30,19 @@ const C_TRANSPOSED: bool = false; // C is stored [n, m]
 // #import "common/weight-vectors.wgsl"
 // #import "common/outer-product.wgsl"
 
+var<private> own_value: vec2f; // of the table at this lane, and eight further
+
+// Lanes hold the table and fetch from each other: an array with a varying index is read one lane after the other by CPUs.
+fn table_value(code: u32) -> f32 {
+  if (SG >= 16u) { return subgroupShuffle(own_value.x, code); }
+  if (SG == 8u) {
+    let low = subgroupShuffle(own_value.x, code % 8u);
+    return select(low, subgroupShuffle(own_value.y, code % 8u), code >= 8u);
+  }
+  if (FORMAT == 8u) { return FP4[code]; }
+  return NF4[code];
+}
+
 // A(row, p .. p+3), with everything counted in vectors of four where it is contiguous.
 fn load_a(row: u32, p: u32) -> vec4f {
   if (A_TRANSPOSED) {
@@ -78,6 +91,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
   let row = group.y * ROWS;
   let col = group.x * 4u * SG + 4u * lane;
   let last = params.m - 1u;
+  if (FORMAT == 7u) { own_value = vec2f(NF4[lane % 16u], NF4[lane % 8u + 8u]); }
+  if (FORMAT == 8u) { own_value = vec2f(FP4[lane % 16u], FP4[lane % 8u + 8u]); }
   var c0 = mat4x4f();
   var c1 = mat4x4f();
   var c2 = mat4x4f();

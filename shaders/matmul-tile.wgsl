@@ -27,6 +27,7 @@ const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 const EXTENDED: bool = false;     // there is an H and an E
 // #import "common/weight.wgsl"
+// #import "common/weight-table.wgsl"
 // #import "common/weight-vectors.wgsl"
 // #import "common/matmul-operands.wgsl"
 

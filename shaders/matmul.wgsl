@@ -21,6 +21,7 @@ struct Params {
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 // #import "common/weight.wgsl"
+// #import "common/weight-table.wgsl"
 
 fn a_at(row: u32, p: u32) -> f32 {
   if (A_TRANSPOSED) { return a[params.a_offset + p * params.lda + row]; }

@@ -18,6 +18,7 @@ struct Params {
 const WG: u32 = 64u;
 const LANES: u32 = 16u; // a power of two, at most WG
 // #import "common/weight.wgsl"
+// #import "common/weight-table.wgsl"
 // #import "common/weight-vectors.wgsl"
 var<workgroup> partial: array<f32, WG>;
 

@@ -1,5 +1,6 @@
 // Values of a weight stored as 32-bit words: (code - zero) scale + offset, scale and zero shared by a run of BLOCK values.
-// Needs bindings scales and zeros (array<u32>) and params.b_first. The numbers are those of src/kernels/formats.ts.
+// Needs bindings scales and zeros (array<u32>), params.b_first, and a
+// function table_value: common/weight-table.wgsl, or one that is faster. The numbers are those of src/kernels/formats.ts.
 const FORMAT: u32 = 0u; // 0 f32, 1 bf16, 2 f16, 3 int8, 4 fp8 E4M3, 5 fp8 E5M2, 6 int4, 7 nf4, 8 fp4, 9 mxfp4
 const SCALES: u32 = 0u; // 0 f32, 1 bf16, 2 f16, 3 E8M0, 4 codes in 8 bits with scales of their own, in zeros
 const ZEROS: u32 = 0u;  // 0 none, 1 zero points in 8 bits, 2 offsets in the scales' format
@@ -76,11 +77,6 @@ const FP4 = array<f32, 16>(
   0.0, 0.005208333333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25,
   0.0, -0.005208333333, -0.66666667, -1.0, -0.33333333, -0.5, -0.16666667, -0.25
 );
-
-fn table_value(code: u32) -> f32 {
-  if (FORMAT == 8u) { return FP4[code]; }
-  return NF4[code];
-}
 
 // The codes of four values out of the word that holds them. The four-bit formats of bitsandbytes have the value of even
 // index in the high half of a byte, the others in the low one.
