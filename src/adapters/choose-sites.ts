@@ -1,4 +1,5 @@
-import { type Module, modules } from "../nn/module.ts";
+import type { Linear } from "../nn/linear.ts";
+import { isLeaf, type Module, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import type { Adaptable } from "./method.ts";
 import {
@@ -10,6 +11,8 @@ import {
 } from "./targets.ts";
 import { findWhole, isKeptWhole, type WholeOptions, wholeNames } from "./trained-whole.ts";
 import { unreachableModules } from "./unreachable.ts";
+
+const NO_SITE = "this method does not adapt modules of this kind; modulesToSave trains it whole";
 
 /** Which modules a method adapts and which are trained whole, in PEFT's words. */
 export interface SiteOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
@@ -30,16 +33,21 @@ export function findSites<L extends Module>(
 ): L[] {
   const targets = options.targetModules;
   const whole = new Set<Module>(findWhole(model, options).map(({ module }) => module));
-  const linears = [...modules(model.root)].filter(isSite);
+  const all = [...modules(model.root)];
+  const linears = all.filter(isSite);
   const paths = linears.map(({ path }) => path);
-  const matches = ({ path }: { path: string }) => matchesTarget(path, targets, options);
+  const matches = (module: { path: string }) =>
+    matchesTarget(module.path, targets, { ...options, isOutput: (module as Partial<Linear>).isOutput });
   const names = wholeNames(model, options);
   const isWord = isAllLinear(targets);
   const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
-  const embeddings = unreachable.filter(({ isUnused }) => !isUnused);
-  const unmatched = describeUnmatchedTargets([...paths, ...embeddings.map(({ path }) => path)], targets);
+  const others = (isWord ? [] : all)
+    .filter((module) => isLeaf(module) && !isSite(module))
+    .filter(matches)
+    .map(({ path }) => ({ path, why: NO_SITE }));
+  const unmatched = describeUnmatchedTargets([...paths, ...others.map(({ path }) => path)], targets);
   // A target that names an unused layer beside others means the others.
-  const reasons = unmatched.length > 0 ? unreachable : embeddings;
+  const reasons = [...others, ...(unmatched.length > 0 ? unreachable : [])];
   const twice = linears.filter((module) => whole.has(module) && !isKeptWhole(module.path, names));
   const problems = [
     ...unmatched,

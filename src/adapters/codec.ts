@@ -28,6 +28,8 @@ export interface SortedTensors<T> {
   readonly shared: Readonly<Record<string, T>>;
   /** Tensors of the model itself that were trained, by their names in it, such as `classifier.weight`. */
   readonly saved: ReadonlyMap<string, T>;
+  /** Weights of the base model that PEFT keeps beside an adapted embedding or output layer, by their names in it. */
+  readonly base: ReadonlyMap<string, T>;
 }
 
 /** An adapter as it lies in PEFT's files. */

@@ -48,7 +48,7 @@ export function writtenTargets(
 function othersOf({ root, absentModules = [] }: Adaptable, adapted: readonly string[]): string[] {
   const taken = new Set(adapted);
   const all = [...modules(root)].filter(({ path }) => path !== "");
-  const plain = all.filter((module) => !isLinear(module)).map(({ path }) => path);
+  const plain = all.filter((module) => !isLinear(module) || module.isOutput).map(({ path }) => path);
   // Parts that the engine computes in one go are modules of their own there: every path above another is one.
   const parents = [...new Set(all.flatMap(({ path }) => parentsOf(path)))];
   const inside = parents.map((path) => `${path}.other_module`);

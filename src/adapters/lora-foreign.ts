@@ -1,15 +1,13 @@
 import type { TensorKind } from "./codec.ts";
 import { MERGE, MERGE_UNTIED, NO_MERGE } from "./remedies.ts";
 
-const OUTPUT = "LoRA or training of the output layer and of embeddings is not supported yet";
-
 /** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
 const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
   [/\.lora_magnitude_vector/, "magnitude vectors of DoRA, which are not supported", MERGE],
-  [/\.lora_embedding_[AB]/, `LoRA of an embedding: ${OUTPUT}`, MERGE_UNTIED],
+  [/\.lora_embedding_[AB]/, "LoRA of an embedding, which is not supported yet", MERGE_UNTIED],
   [
     /\.base_layer\.weight$/,
-    `stored weights of the base model (save_embedding_layers), as PEFT keeps them beside LoRA there: ${OUTPUT}`,
+    "stored weights of the base model (save_embedding_layers), beside no LoRA of theirs",
     MERGE_UNTIED,
   ],
   [/\.lora_B\.(?:[^.]+\.)?bias$/, "biases on lora_B (lora_bias), which are not supported", MERGE],

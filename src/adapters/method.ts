@@ -33,8 +33,6 @@ export interface Adaptable {
   readonly headModules?: readonly string[];
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
   readonly initialised?: readonly string[];
-  /** Tensors that belong to no module of the tree, such as those of embeddings: no adapter reaches them. */
-  readonly looseTensors?: readonly string[];
 }
 
 /** Tensors of one site by the method's names, such as `lora_A`. */

@@ -20,6 +20,7 @@ const SAVE_AGAIN =
   "the two files do not belong together or are damaged: take both of one adapter, as PEFT's save_pretrained wrote them";
 const NO_PREFIX =
   "the tensors' names lack the prefix base_model.model.; PEFT would load none of them and say little";
+const BASE_WEIGHT = /^(.+)\.base_layer\.weight$/;
 const FLOATS = ["F32", "F16", "BF16", "F64"];
 
 /**
@@ -44,6 +45,8 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
   const tensors = new Map<string, Record<string, T>>();
   const shared: Record<string, T> = {};
   const saved = new Map<string, T>();
+  const base = new Map<string, T>();
+  const sites = new Set(keys.flatMap(({ site }) => site?.path ?? []));
   const remedies = new Set<string>();
   for (const { info, plain, site, sharedName } of keys) {
     const foreign = site || sharedName !== undefined ? describeForeign(info.name) : undefined;
@@ -53,6 +56,8 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
       tensors.set(site.path, { ...there, [site.name]: info });
     } else if (sharedName !== undefined && !foreign) {
       shared[sharedName] = info;
+    } else if (sites.has(BASE_WEIGHT.exec(plain)?.[1] ?? "")) {
+      base.set(plain.replace(BASE_WEIGHT, "$1.weight"), info);
     } else if (whole.some((name) => isTensorOf(plain, name))) {
       saved.set(plain, info);
     } else {
@@ -63,8 +68,8 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
     }
     if (!FLOATS.includes(info.dtype)) note(`${info.dtype} in place of ${FLOATS.join(", ")}`, withShape(info));
   }
-  const sites = keys.flatMap(({ site }) => site ?? []);
-  const names = new Set(sites.map(({ adapter }) => adapter ?? "(no name)"));
+  const named = keys.flatMap(({ site }) => site ?? []);
+  const names = new Set(named.map(({ adapter }) => adapter ?? "(no name)"));
   if (names.size > 1) note("tensors of several adapters in one file", ...names);
   const warnings = [...codec.check(tensors, config, note)];
   const isEmpty = tensors.size === 0 && Object.keys(shared).length === 0 && problems.size === 0;
@@ -75,6 +80,7 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
     tensors,
     shared,
     saved,
+    base,
     problems: [...problems].map(([text, found]) => `${text}: ${listed(found)}`),
     remedies: [...remedies],
     warnings,

@@ -9,7 +9,7 @@ import * as ops from "./ops.ts";
 import { passOnTimes, type Tape } from "./tape.ts";
 
 /** Bytes of logits that exist at a time. */
-const LOGIT_BYTES = 16 * 2 ** 20;
+export const LOGIT_BYTES = 16 * 2 ** 20;
 
 /** Label of a position that is not predicted; PyTorch's `ignore_index`. */
 const IGNORED_LABEL = -100;
@@ -114,13 +114,13 @@ export function softmaxCrossEntropy(
   tape: Tape | undefined,
   logits: Tensor,
   labels: Int32Array,
-  shape: LossShape = {},
+  { logitSoftcap: softcap = 0, ...shape }: LossShape & Pick<HeadOptions, "logitSoftcap"> = {},
 ): Tensor {
   checkLabels("softmaxCrossEntropy", labels, logits.columns);
   const targets = fromArray(logits.device, labels, [labels.length]);
   const flat = logits.reshape([logits.rows, logits.columns]);
   const wanted = tape?.tracks(logits) ?? false;
-  const loss = sumLosses(crossEntropy(flat, targets, { ...shape, ...(wanted && { scale: 1 }) }));
+  const loss = sumLosses(crossEntropy(flat, targets, { ...shape, softcap, ...(wanted && { scale: 1 }) }));
   return (
     tape?.record(loss, [logits], [logits], (dy, give) => {
       give(logits, (into) => passOnTimes(logits, dy, into));
@@ -129,7 +129,7 @@ export function softmaxCrossEntropy(
 }
 
 /** @throws LoraError for a label that the head has no score for: the device would read another row's */
-function checkLabels(where: string, labels: Int32Array, classes: number): void {
+export function checkLabels(where: string, labels: Int32Array, classes: number): void {
   const alien = labels.find((label) => label >= classes || (label < 0 && label !== IGNORED_LABEL));
   if (alien !== undefined) fail(where, `label ${alien} is outside the head, which has ${classes}`);
 }
@@ -244,6 +244,6 @@ function scoresOf(
 }
 
 /** Rows of logits that fit, a multiple of 64 so that every chunk starts at an aligned offset. */
-function chunkRows(vocabSize: number, logitBytes: number): number {
+export function chunkRows(vocabSize: number, logitBytes: number): number {
   return Math.max(64, Math.floor(logitBytes / (4 * vocabSize) / 64) * 64);
 }

@@ -51,6 +51,12 @@ export class Tape {
     return this.#nodes.length;
   }
 
+  /** A tape for a part that goes back before the rest does: tracks the same, with nodes and gradients of its own. */
+  apart(): Tape {
+    const { tracked } = this.#state;
+    return new Tape({ tracked: new Set(tracked), gradients: new Map(), sinks: new Map() });
+  }
+
   /** Asks for the gradient of a leaf. */
   watch(leaf: Tensor): void {
     this.#state.tracked.add(leaf.source);

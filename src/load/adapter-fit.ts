@@ -4,6 +4,8 @@ import { MERGE_UNTIED } from "../adapters/remedies.ts";
 import { listed } from "../adapters/stored-tensors.ts";
 import { isTensorOf } from "../adapters/trained-whole.ts";
 import { unreachableModules } from "../adapters/unreachable.ts";
+import { readAndRelease } from "../gpu/tensor.ts";
+import { castToFloat } from "../kernels/cast.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
@@ -52,6 +54,34 @@ export function checkFits(model: LoadedModel, adapter: ReadAdapter, label: strin
     misfits.map(({ problem }) => problem),
     help,
   );
+}
+
+/**
+ * Compares weights of the base model that lie beside the adapter with the model's.
+ * @throws LoraError where they are others: PEFT would put them into the model
+ */
+export async function checkBase(
+  { root, name }: LoadedModel,
+  { base }: ReadAdapter,
+  label: string,
+): Promise<void> {
+  const leaves = new Map([...modules(root)].filter(isLeaf).map((leaf) => [leaf.path, leaf]));
+  const problems: string[] = [];
+  for (const [tensor, { data }] of base) {
+    const own = leaves.get(tensor.slice(0, tensor.lastIndexOf(".")))?.tensors.weight;
+    const values = own && (await readAndRelease(own.device, () => [castToFloat(own)]))[0];
+    const isSame = values && isAlike(new Float32Array(values), data);
+    if (!isSame)
+      problems.push(`${tensor} of the base model lies beside the adapter, and ${name} has another`);
+  }
+  const help =
+    "give the model that the adapter was trained on; where the stored weights were trained or their vocabulary was resized, merge the adapter in Python with PEFT";
+  failAll(label, problems, help);
+}
+
+/** Equal, but for a number format of 16 bits in between. */
+function isAlike(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, i) => Math.abs(value - b[i]!) <= 2 ** -7 * Math.abs(value));
 }
 
 function isItMadeFor({ name }: LoadedModel): string {

@@ -14,7 +14,7 @@ import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, type Rules, text } from "../util/options.ts";
-import { checkFits, withoutUnused } from "./adapter-fit.ts";
+import { checkBase, checkFits, withoutUnused } from "./adapter-fit.ts";
 import type { LoadedModel } from "./model.ts";
 import { type ReadAdapter, readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
 
@@ -149,6 +149,7 @@ export async function loadAdapter(
   const { adapter: read, warnings } = withoutUnused(model, stored);
   for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
   checkFits(model, read, files.label);
+  await checkBase(model, read, files.label);
   const adapter = attach(model, read.kind.codec.read(model, read), { name });
   try {
     writeTensors(adapter, read);
@@ -189,5 +190,6 @@ function checkTask(
 function renamed(adapter: ReadAdapter, { renames }: LoadedModel): ReadAdapter {
   const rename = <T>(entries: ReadonlyMap<string, T>) =>
     new Map([...entries].map(([name, value]) => [ownName(renames, name), value]));
-  return { ...adapter, tensors: rename(adapter.tensors), saved: rename(adapter.saved) };
+  const { tensors, saved, base } = adapter;
+  return { ...adapter, tensors: rename(tensors), saved: rename(saved), base: rename(base) };
 }

@@ -137,7 +137,8 @@ async function planMerge(
     ...initialisedTensors(model),
     ...changesOf(adapter),
   ]);
-  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, model);
+  const parted = partTies(model, changes);
+  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
 }
@@ -256,6 +257,21 @@ function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Chang
     Object.entries(tensors).map(([name, tensor]) => changeOf(module, name, () => tensor)),
   );
   return new Map([...merged, ...trained]);
+}
+
+/**
+ * An output layer and the embedding that it shares its matrix with part where one of the two changes: the layer gets a
+ * tensor of its own, and the config says so.
+ */
+function partTies(model: LoadedModel, changes: Map<string, Change>): LoadedModel {
+  const parted = [...modules(model.root)].filter(isLinear).filter(({ path, tiedTo }) => {
+    return tiedTo && (changes.has(`${path}.weight`) || changes.has(`${tiedTo.path}.weight`));
+  });
+  for (const head of parted) {
+    const [name, change] = changeOf(head, "weight", () => castToFloat(head.weight));
+    if (!changes.has(name)) changes.set(name, change);
+  }
+  return parted.length > 0 ? ({ ...model, tied: false } as LoadedModel) : model;
 }
 
 function changeOf(module: Module, name: string, compute: () => Tensor): [string, Change] {

@@ -35,15 +35,16 @@ export async function readStoredAdapter(files: FileSource): Promise<ReadAdapter>
   const sorted = kind && header && sortTensors(infos, kind.codec, parsed?.config, describeForeignTensor);
   const found = sorted?.problems.map((problem) => `${PEFT_WEIGHTS}: ${problem}`) ?? [];
   failAll(files.label, [...problems, ...found], sorted?.remedies);
-  const { tensors, shared, saved, warnings } = sorted!;
+  const { tensors, shared, saved, base, warnings } = sorted!;
   const all = [...tensors.values(), shared].flatMap((named) => Object.values(named));
-  const values = await readPeftTensors(files, [...all, ...saved.values()]);
+  const values = await readPeftTensors(files, [...all, ...saved.values(), ...base.values()]);
   const hosted = ({ name }: TensorInfo) => values.get(name) as HostTensor;
   const stored = {
     config: parsed!.config,
     tensors: mapValues(tensors, (named) => mapRecord(named, hosted)),
     shared: mapRecord(shared, hosted),
     saved: mapValues(saved, hosted),
+    base: mapValues(base, hosted),
   };
   const more = kind!.codec.warnings?.(stored) ?? [];
   return { ...stored, kind: kind!, warnings: [...parsed!.warnings, ...warnings, ...more] };
@@ -60,7 +61,7 @@ function kindOf({ peft_type: type }: Readonly<Record<string, unknown>>, where: s
 }
 
 /** What it takes to write an adapter. */
-export type WritableAdapter<C extends PeftConfig = PeftConfig> = Omit<StoredAdapter<C>, "warnings">;
+export type WritableAdapter<C extends PeftConfig = PeftConfig> = Omit<StoredAdapter<C>, "warnings" | "base">;
 
 /**
  * The files of an adapter, byte for byte what PEFT 0.21 saves for the same tensors in f32.

@@ -23,11 +23,9 @@ export async function tune(model: LanguageModel, options: TuneOptions = {}): Pro
   checkOptions("tune", options, RULES);
   requireModel("tune", model);
   const { tokens = 512 } = options;
-  const { device, root, head } = model;
+  const { device, root } = model;
   const weights = [...modules(root)].filter(isLinear).map(({ weight }) => weight);
-  const products = [...weights, head].flatMap((weight) =>
-    productsOf(weight.shape, weightDecoding(weight), tokens),
-  );
+  const products = weights.flatMap((weight) => productsOf(weight.shape, weightDecoding(weight), tokens));
   const tuned = await tuneMatmul(device, products);
   await device.choices.save();
   return tuned;

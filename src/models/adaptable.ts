@@ -1,5 +1,6 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import { AdapterList, type NamedAdaptation } from "../nn/adapter-list.ts";
+import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import type { Context } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
 
@@ -45,11 +46,15 @@ function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapte
     (run: Pass): Pass =>
     (x, context) =>
       run(x, { ...context, adapters: context?.adapters ?? adapters.active });
+  const tokens =
+    (run: Pass): Pass =>
+    (ids, context) =>
+      run(ids, { ...contextOf(ids, context), adapters: context?.adapters ?? adapters.active });
   return {
     adapters,
-    ...(hidden && { hidden: pass(hidden) }),
+    ...(hidden && { hidden: tokens(hidden) }),
     ...(logits && { logits: pass(logits) }),
-    ...(embed && { embed: pass(embed) }),
+    ...(embed && { embed: tokens(embed) }),
     ...(pooling && { pooling }),
     ...(withPooling && {
       withPooling(mode: PoolingMode) {
@@ -58,4 +63,11 @@ function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapte
       },
     }),
   };
+}
+
+/** A pass outside training, over whole rows where nothing else is said of ids `[B, T]`. */
+function contextOf({ device, shape }: Tensor, given: Partial<Context> = {}): Context {
+  const [batch = 0, length = 0] = shape;
+  const geometry = given.geometry ?? placeTokens(device, wholeRows(batch, length));
+  return { training: false, seed: 0, ...given, geometry };
 }

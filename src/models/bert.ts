@@ -1,11 +1,11 @@
-import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import type { Weight } from "../kernels/weight.ts";
 import { attend, callHeads } from "../nn/attention.ts";
-import { linear } from "../nn/linear.ts";
+import { type Embedding, embedding } from "../nn/embedding.ts";
+import { headScores } from "../nn/head.ts";
+import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { firstTokens } from "../nn/pooling.ts";
@@ -92,7 +92,7 @@ function block(weights: Weights, c: BertConfig): Module {
 /** The encoder: embeddings and layers. */
 interface Encoder {
   /** The words' vectors `[V, hidden]`. */
-  words: Weight;
+  words: Embedding;
   layers: Module;
   /** ids `[B, T]` → states `[B, T, hidden]`. */
   encode(ids: Tensor, context: Context): Tensor;
@@ -101,22 +101,24 @@ interface Encoder {
 function encoder(weights: Weights, c: BertConfig): Encoder {
   const body = c.names.body === "" ? weights : weights.at(c.names.body);
   const tables = body.at("embeddings");
-  const words = tables.at("word_embeddings").weight("weight", [c.vocabSize, c.hiddenSize]);
+  const words = embedding(tables.at("word_embeddings"), c.vocabSize, c.hiddenSize);
   const rows = c.firstPosition + c.maxPositions;
-  const places = tables.at("position_embeddings").tensor("weight", [rows, c.hiddenSize]);
+  const places = embedding(tables.at("position_embeddings"), rows, c.hiddenSize, { dense: true });
   const types =
     c.tokenTypes > 0
-      ? tables.at("token_type_embeddings").tensor("weight", [c.tokenTypes, c.hiddenSize])
+      ? embedding(tables.at("token_type_embeddings"), c.tokenTypes, c.hiddenSize, { dense: true })
       : undefined;
   const norm = layerNorm(tables.at("LayerNorm"), c.hiddenSize, { eps: c.normEps });
   const blocks = Array.from({ length: c.numLayers }, (_, i) => block(body.at(`${c.names.layers}.${i}`), c));
-  const layers = stack(body.path, [norm, ...blocks]);
+  const layerStack = stack(body.path, [norm, ...blocks]);
+  const tablesOf = [words, places, ...(types ? [types] : [])];
+  const layers = { ...layerStack, children: [...tablesOf, ...layerStack.children] };
   return {
     words,
     layers,
     encode(ids, context) {
       const { tape } = context;
-      const x = ops.embedding(tape, words, ids);
+      const x = call(words, ids, context);
       const y = ops.add(tape, x, positionEmbedding(places, context, c.firstPosition));
       if (!types) return call(layers, y, context);
       return call(layers, ops.add(tape, y, typeEmbedding(types, ids, context)), context);
@@ -125,10 +127,10 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
 }
 
 /** The vector of each token's segment; the first segment's where there is no other or none is given. */
-function typeEmbedding(types: Tensor, ids: Tensor, { tape, tokenTypes }: Context): Tensor {
+function typeEmbedding(types: Embedding, ids: Tensor, context: Context): Tensor {
   const first = () => fromArray(ids.device, new Uint32Array(ids.size), ids.shape);
-  const isOnlyOne = types.shape[0] === 1;
-  return ops.embedding(tape, types, isOnlyOne ? first() : (tokenTypes ?? first()));
+  const isOnlyOne = types.tensors.weight.rows === 1;
+  return call(types, isOnlyOne ? first() : (context.tokenTypes ?? first()), context);
 }
 
 function modelOf(weights: Weights, layers: Module, head: readonly Module[]): Module {
@@ -208,22 +210,21 @@ function maskedHead(
   const dense = linear(weights.at(names.dense), d, d, { bias: true });
   const norm = layerNorm(weights.at(names.norm), d, { eps });
   const decoder = weights.at(names.decoder);
-  const head = tied ? words : decoder.weight("weight", [vocabSize, d]);
   const biasOptions = { storage: "f32", init: "zeros" } as const;
   const bias = tied
     ? weights.tensor(names.bias, [vocabSize], biasOptions)
     : decoder.tensor("bias", [vocabSize], biasOptions);
+  const head = outputLayer(decoder, words, { tied, bias });
   return {
     task: names.task,
-    root: modelOf(weights, layers, [dense, norm]),
+    root: modelOf(weights, layers, [dense, norm, head]),
     tied,
     head,
-    headOptions: { bias },
     hidden(ids, context) {
       const inner = call(dense, encode(ids, context), context);
       return call(norm, ops.activate(context.tape, inner, names.activation), context);
     },
-    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head, { bias }),
+    logits: (hidden, context) => headScores(head, hidden, context),
   };
 }
 

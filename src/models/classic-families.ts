@@ -18,8 +18,9 @@ interface ClassicFamily<C> {
   prefix: string;
   /** Path of the embedding, which the output layer may share. */
   words: string;
-  renames: Renames;
-  fileNames?: Renames;
+  /** Path of the output layer; `lm_head` unless given. */
+  head?: string;
+  renames?: Renames;
   read: (c: ConfigReader) => C;
   build: (device: Device, weights: Weights, c: C) => Built<"causal-lm">;
 }
@@ -40,8 +41,7 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
     defaultTargets: ["query_key_value"],
     prefix: "gpt_neox",
     words: "gpt_neox.embed_in",
-    renames: [[/^embed_out\./, "lm_head."]],
-    fileNames: [[/^lm_head\./, "embed_out."]],
+    head: "embed_out",
     read: readGptNeox,
     build: buildGptNeox,
   }),
@@ -60,12 +60,12 @@ export const CLASSIC_FAMILIES: Readonly<Record<string, Family>> = {
 function withHeads<C extends { tied: boolean }>(
   causal: string,
   classifier: string,
-  { read, build, words, ...common }: ClassicFamily<C>,
+  { read, build, words, head = "lm_head", ...common }: ClassicFamily<C>,
 ): Record<string, Family> {
   return {
     [causal]: family({
       ...common,
-      ties: [["lm_head.weight", `${words}.weight`]],
+      ties: [[`${head}.weight`, `${words}.weight`]],
       leftovers: /^score\./,
       read,
       build,
@@ -73,7 +73,7 @@ function withHeads<C extends { tied: boolean }>(
     [classifier]: family({
       ...common,
       task: "sequence-classification",
-      leftovers: /^lm_head\./,
+      leftovers: new RegExp(`^${head}\\.`),
       read: (c) => ({ ...read(c), labels: readLabels(c) }),
       build: classifierOn(build),
     }),

@@ -39,11 +39,12 @@ export function classifierOn<C extends { tied: boolean }>(
 ): (device: Device, weights: Weights, c: C & { labels: readonly string[] }) => BuiltModel {
   return (device, weights, c) => {
     const body = build(device, weights, { ...c, tied: true });
+    const parts = body.root.children.filter((child) => child !== body.head);
     const score = linear(weights.at("score"), body.config.hiddenSize, c.labels.length, { fresh: true });
     return {
       task: "sequence-classification",
       device,
-      root: { ...body.root, children: [...body.root.children, score] },
+      root: { ...body.root, children: [...parts, score] },
       config: body.config,
       labels: c.labels,
       logits: (ids, context) => call(score, lastTokens(body.hidden(ids, context), context), context),

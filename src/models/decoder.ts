@@ -1,12 +1,13 @@
-import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
-import type { Weight } from "../kernels/weight.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
+import { type Embedding, embedding } from "../nn/embedding.ts";
+import { headScores } from "../nn/head.ts";
+import { outputLayer } from "../nn/linear.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
@@ -118,8 +119,7 @@ function hiddenNorm(
 
 /** Embedding, layers and last norm: what every head stands on. */
 export interface DecoderBody {
-  /** `[V, hidden]` */
-  embedding: Weight;
+  embedding: Embedding;
   root: Module;
   ropes: readonly RopeAngles[];
   /** ids `[B, T]` → states `[B, T, hidden]`, normalised. */
@@ -132,17 +132,18 @@ export interface DecoderBody {
  * @param body where its tensors are
  */
 export function decoderBody(device: Device, body: Weights, c: DecoderConfig): DecoderBody {
-  const embedding = body.at("embed_tokens").weight("weight", [c.vocabSize, c.hiddenSize]);
+  const words = embedding(body.at("embed_tokens"), c.vocabSize, c.hiddenSize);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
     decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
   );
-  const root = stack(body.path, layers, [hiddenNorm(body.at("norm"), c)]);
+  const layerStack = stack(body.path, layers, [hiddenNorm(body.at("norm"), c)]);
+  const root = { ...layerStack, children: [words, ...layerStack.children] };
   return {
-    embedding,
+    embedding: words,
     root,
     ropes: [...ropes.values()],
-    encode: (ids, context) => call(root, embed(ids, embedding, c.embeddingScale, context), context),
+    encode: (ids, context) => call(root, embed(ids, words, c.embeddingScale, context), context),
     release() {
       for (const rope of ropes.values()) rope.release();
     },
@@ -151,20 +152,20 @@ export function decoderBody(device: Device, body: Weights, c: DecoderConfig): De
 
 /** A decoder that predicts the next token. */
 export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
-  const { embedding, root, ropes, encode, release } = decoderBody(device, weights.at("model"), c);
-  const head = c.tied ? embedding : weights.at("lm_head").weight("weight", [c.vocabSize, c.hiddenSize]);
+  const { embedding: words, root, ropes, encode, release } = decoderBody(device, weights.at("model"), c);
+  const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
   return {
     task: "causal-lm",
     device,
-    root,
+    root: { ...root, children: [...root.children, head] },
     config: { ...c, numLayers },
     tied: c.tied,
     head,
     headOptions,
     hidden: encode,
-    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head, headOptions),
+    logits: (hidden, context) => headScores(head, hidden, context, headOptions),
     newCache: (capacity, batchSize) => new KvCache(device, { ...c, numLayers, capacity, batchSize }),
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
     rotatesAlike: (a, b) => ropes.every((rope) => rope.alike(a, b)),
@@ -172,9 +173,9 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   };
 }
 
-function embed(ids: Tensor, table: Weight, factor: number, { tape }: Context): Tensor {
-  const x = ops.embedding(tape, table, ids);
-  return factor === 1 ? x : ops.scale(tape, x, factor);
+function embed(ids: Tensor, table: Embedding, factor: number, context: Context): Tensor {
+  const x = call(table, ids, context);
+  return factor === 1 ? x : ops.scale(context.tape, x, factor);
 }
 
 /** One set of angles for each different rotary embedding of the layers. */

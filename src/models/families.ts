@@ -1,6 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { isLeaf, type Leaf, modules } from "../nn/module.ts";
-import { joinPath, type Weights } from "../nn/weights.ts";
+import type { Weights } from "../nn/weights.ts";
 import { LoraError } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
 import { nearest } from "../util/nearest.ts";
@@ -57,33 +56,9 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
     family,
     ownConfig: own,
     build(device, weights) {
-      const names: string[] = [];
-      const built = build(device, listing(weights, names));
-      const owned = new Set([...modules(built.root)].filter(isLeaf).flatMap(tensorNames));
-      const looseTensors = names.filter((name) => !owned.has(name));
-      return adaptive({ ...built, ...identity, looseTensors }) as AnyModel;
+      return adaptive({ ...build(device, weights), ...identity }) as AnyModel;
     },
   };
-}
-
-/** The same weights; the names of all tensors that are asked for are noted. */
-function listing(weights: Weights, names: string[]): Weights {
-  return {
-    path: weights.path,
-    at: (name) => listing(weights.at(name), names),
-    tensor(name, shape, options) {
-      names.push(joinPath(weights.path, name));
-      return weights.tensor(name, shape, options);
-    },
-    weight(name, shape, options) {
-      names.push(joinPath(weights.path, name));
-      return weights.weight(name, shape, options);
-    },
-  };
-}
-
-function tensorNames({ path, tensors }: Leaf): string[] {
-  return Object.keys(tensors).map((name) => joinPath(path, name));
 }
 
 /** What the head of a class of transformers is for; undefined for a class that is not known here. */

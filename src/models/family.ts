@@ -41,10 +41,7 @@ export type Ties = readonly (readonly [copy: string, source: string])[];
 
 /** What the registry adds to a built model. */
 type Identity = Adaptive &
-  Pick<
-    BaseModel,
-    "defaultTargets" | "headModules" | "looseTensors" | "architecture" | "modelType" | "renames"
-  >;
+  Pick<BaseModel, "defaultTargets" | "headModules" | "architecture" | "modelType" | "renames">;
 
 /** A model of one task as its architecture's file builds it. */
 export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;

@@ -1,11 +1,12 @@
-import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { attend, rotate } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { linear } from "../nn/linear.ts";
+import { embedding } from "../nn/embedding.ts";
+import { headScores } from "../nn/head.ts";
+import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
@@ -76,22 +77,22 @@ function block(weights: Weights, c: GptNeoxConfig, layer: number, rope: RopeAngl
 export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig): Built<"causal-lm"> {
   const { hiddenSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("gpt_neox");
-  const words = body.at("embed_in").weight("weight", [vocabSize, hiddenSize]);
+  const words = embedding(body.at("embed_in"), vocabSize, hiddenSize);
   const rope = new RopeAngles(device, c.rope, c.maxPositions);
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c, i, rope));
   const norm = layerNorm(body.at("final_layer_norm"), hiddenSize, { eps: c.normEps });
-  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, hiddenSize]);
+  const head = outputLayer(weights.at("embed_out"), words, { tied: c.tied });
   const root = stack(weights.path, layers, [norm]);
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
   return {
     task: "causal-lm",
     device,
-    root,
+    root: { ...root, children: [words, ...root.children, head] },
     config: c,
     tied: c.tied,
     head,
-    hidden: (ids, context: Context) => call(root, ops.embedding(context.tape, words, ids), context),
-    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
+    hidden: (ids, context: Context) => call(root, call(words, ids, context), context),
+    logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),
     rotatesAlike: (a, b) => rope.alike(a, b),

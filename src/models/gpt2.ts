@@ -1,11 +1,12 @@
-import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { linear } from "../nn/linear.ts";
+import { embedding } from "../nn/embedding.ts";
+import { headScores } from "../nn/head.ts";
+import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
@@ -63,26 +64,26 @@ function block(weights: Weights, c: Gpt2Config, layer: number): Module {
 export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Built<"causal-lm"> {
   const { hiddenSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("transformer");
-  const words = body.at("wte").weight("weight", [vocabSize, hiddenSize]);
-  const places = body.at("wpe").tensor("weight", [c.maxPositions, hiddenSize]);
+  const words = embedding(body.at("wte"), vocabSize, hiddenSize);
+  const places = embedding(body.at("wpe"), c.maxPositions, hiddenSize, { dense: true });
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`h.${i}`), c, i));
   const norm = layerNorm(body.at("ln_f"), hiddenSize, { eps: c.normEps });
-  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, hiddenSize]);
+  const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
-    const x = ops.embedding(context.tape, words, ids);
+    const x = call(words, ids, context);
     return ops.add(context.tape, x, positionEmbedding(places, context));
   };
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };
   return {
     task: "causal-lm",
     device,
-    root,
+    root: { ...root, children: [words, places, ...root.children, head] },
     config: c,
     tied: c.tied,
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
-    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
+    logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };

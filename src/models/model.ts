@@ -1,8 +1,8 @@
 import type { HeadOptions } from "../autograd/loss.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Weight } from "../kernels/weight.ts";
 import type { KvCache } from "../nn/cache.ts";
+import type { Linear } from "../nn/linear.ts";
 import type { Context, Module } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
 import type { Renames } from "../nn/weights.ts";
@@ -50,8 +50,6 @@ export interface BaseModel<T extends string = Task> extends Adaptive {
   readonly headModules: readonly string[];
   /** Paths of layers that the class in transformers has and this model does without, such as an unused pooler. */
   readonly absentModules?: readonly string[];
-  /** Tensors that belong to no module of the tree, such as those of embeddings: no adapter reaches them. */
-  readonly looseTensors: readonly string[];
   /** Name of the class in transformers, such as `LlamaForCausalLM`. */
   readonly architecture: string;
   /** `model_type` of the config. */
@@ -84,10 +82,10 @@ export interface Classifier {
 export interface MaskedLanguageModel extends TextModel<"masked-lm"> {
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
-  /** `[V, hidden]`: the matrix of the output layer. */
-  readonly head: Weight;
-  /** Holds the output layer's bias `[V]`. */
-  readonly headOptions: HeadOptions;
+  /** Gives the scores of the vocabulary; a module of the tree. */
+  readonly head: Linear;
+  /** What is done to the output layer's scores. */
+  readonly headOptions?: HeadOptions;
   /** ids `[B, T]` → states `[B, T, hidden]` before the output layer. */
   hidden(ids: Tensor, context: Context): Tensor;
   /** States `[..., hidden]` → logits `[..., V]`. */
@@ -122,8 +120,8 @@ export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
 export interface LanguageModel extends TextModel<"causal-lm"> {
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
-  /** `[V, hidden]`: the matrix of the output layer. */
-  readonly head: Weight;
+  /** Gives the scores of the vocabulary; a module of the tree. */
+  readonly head: Linear;
   /** What the output layer does to its product with the hidden states. */
   readonly headOptions?: HeadOptions;
   /** ids, i32 or u32, `[B, T]` → final hidden states `[B, T, hidden]`, normalised, before the output layer. */

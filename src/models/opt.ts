@@ -1,11 +1,12 @@
-import { headLogits } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { linear } from "../nn/linear.ts";
+import { embedding } from "../nn/embedding.ts";
+import { headScores } from "../nn/head.ts";
+import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
@@ -90,22 +91,24 @@ function block(weights: Weights, c: OptConfig, layer: number): Module {
 export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<"causal-lm"> {
   const { hiddenSize, wordSize, vocabSize, numLayers, numHeads } = c;
   const body = weights.at("model.decoder");
-  const words = body.at("embed_tokens").weight("weight", [vocabSize, wordSize]);
-  const places = body.at("embed_positions").tensor("weight", [c.maxPositions + POSITION_OFFSET, hiddenSize]);
+  const words = embedding(body.at("embed_tokens"), vocabSize, wordSize);
+  const places = embedding(body.at("embed_positions"), c.maxPositions + POSITION_OFFSET, hiddenSize, {
+    dense: true,
+  });
   const projected = wordSize !== hiddenSize;
   const projectIn = projected ? [linear(body.at("project_in"), wordSize, hiddenSize)] : [];
   const projectOut = projected ? [linear(body.at("project_out"), hiddenSize, wordSize)] : [];
   const layers = Array.from({ length: numLayers }, (_, i) => block(body.at(`layers.${i}`), c, i));
   const norm = c.finalNorm ? [layerNorm(body.at("final_layer_norm"), hiddenSize, NORM)] : [];
-  const head = c.tied ? words : weights.at("lm_head").weight("weight", [vocabSize, wordSize]);
+  const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const layerStack = stack(body.path, layers, [...norm, ...projectOut]);
   const root: Module = {
     path: weights.path,
-    children: [...projectIn, layerStack],
+    children: [words, places, ...projectIn, layerStack, head],
     forward: (x, context) => call(layerStack, x, context),
   };
   const embed = (ids: Tensor, context: Context) => {
-    const x = ops.embedding(context.tape, words, ids);
+    const x = call(words, ids, context);
     const y = projectIn.reduce((y, module) => call(module, y, context), x);
     return ops.add(context.tape, y, positionEmbedding(places, context, POSITION_OFFSET));
   };
@@ -118,7 +121,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
     tied: c.tied,
     head,
     hidden: (ids, context) => call(root, embed(ids, context), context),
-    logits: (hidden, { tape } = {}) => headLogits(tape, hidden, head),
+    logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     release() {},
   };

@@ -5,10 +5,9 @@ import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
 import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import { linear } from "../nn/linear.ts";
-import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
+import { type Context, call, type Leaf, type Module, type Siblings, tensorsOf } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { firstTokens } from "../nn/pooling.ts";
-import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built } from "./family.ts";
@@ -60,33 +59,52 @@ function patchCount({ image, patchSize }: VitConfig): number {
   return (image.height / patchSize) * (image.width / patchSize);
 }
 
-/** pixels `[B, C, H, W]` → a vector for the image, then one for each patch: `[B, 1 + N, d]`. */
-function embeddings(weights: Weights, c: VitConfig): (pixels: Tensor, context: Context) => Tensor {
-  const { hiddenSize: d, patchSize, image } = c;
-  const count = patchCount(c);
-  const pixelsOfPatch = image.channels * patchSize ** 2;
-  const projection = weights.at("patch_embeddings.projection");
-  // A convolution whose stride is its size: its weight, seen as a matrix, maps patches to vectors.
-  const kernel = projection
-    .tensor("weight", [d, image.channels, patchSize, patchSize])
-    .reshape([d, pixelsOfPatch]);
-  const bias = projection.tensor("bias", [d], { storage: "f32", init: "zeros" });
-  const whole = weights.tensor("cls_token", [1, 1, d], { init: "zeros" }).reshape([1, d]);
-  const places = weights.tensor("position_embeddings", [1, count + 1, d]).reshape([count + 1, d]);
-  return (pixels, context) => {
-    const { tape } = context;
-    const [batch = 0] = pixels.shape;
-    const shape = [batch, count + 1];
-    const patches = ops.linear(tape, ops.patches(tape, pixels, patchSize), kernel, { bias });
-    // Row 0 of each image is left for `whole`: id 0 there, and elsewhere an id that is outside the table, which gives 0.
-    const rows = Uint32Array.from({ length: batch * count }, (_, i) => i + Math.floor(i / count) + 1);
-    const ids = Uint32Array.from({ length: batch * (count + 1) }, (_, i) => Math.min(1, i % (count + 1)));
-    const index = fromArray(pixels.device, rows, [rows.length]);
-    const placed = ops.scatterRows(tape, patches.reshape([rows.length, d]), index, ids.length);
-    const first = ops.embedding(tape, whole, fromArray(pixels.device, ids, shape));
-    const x = ops.add(tape, first, placed.reshape([...shape, d]));
-    return ops.add(tape, x, positionEmbedding(places, context));
+/** A convolution whose stride is its size: its weight, seen as a matrix, maps patches to vectors. */
+function patchProjection(weights: Weights, { hiddenSize: d, patchSize, image }: VitConfig): Leaf {
+  const weight = weights.tensor("weight", [d, image.channels, patchSize, patchSize]);
+  const bias = weights.tensor("bias", [d], { storage: "f32", init: "zeros" });
+  const layer = {
+    path: weights.path,
+    children: [],
+    tensors: { weight, bias },
+    forward(patches: Tensor, context: Context): Tensor {
+      const { weight, bias } = tensorsOf(layer, context);
+      return ops.linear(context.tape, patches, weight.reshape([d, weight.size / d]), { bias });
+    },
   };
+  return layer;
+}
+
+/** pixels `[B, C, H, W]` → a vector for the image, then one for each patch: `[B, 1 + N, d]`. */
+function embeddings(weights: Weights, c: VitConfig): Leaf {
+  const { hiddenSize: d, patchSize } = c;
+  const count = patchCount(c);
+  const projection = patchProjection(weights.at("patch_embeddings.projection"), c);
+  const table = {
+    path: weights.path,
+    children: [projection],
+    tensors: {
+      cls_token: weights.tensor("cls_token", [1, 1, d], { init: "zeros" }),
+      position_embeddings: weights.tensor("position_embeddings", [1, count + 1, d]),
+    },
+    forward(pixels: Tensor, context: Context): Tensor {
+      const { tape } = context;
+      const { cls_token, position_embeddings } = tensorsOf(table, context);
+      const [batch = 0] = pixels.shape;
+      const shape = [batch, count + 1];
+      const patches = call(projection, ops.patches(tape, pixels, patchSize), context);
+      // Row 0 of each image is left for `cls_token`: id 0 there, and elsewhere an id outside the table, which gives 0.
+      const rows = Uint32Array.from({ length: batch * count }, (_, i) => i + Math.floor(i / count) + 1);
+      const ids = Uint32Array.from({ length: batch * (count + 1) }, (_, i) => Math.min(1, i % (count + 1)));
+      const index = fromArray(pixels.device, rows, [rows.length]);
+      const placed = ops.scatterRows(tape, patches.reshape([rows.length, d]), index, ids.length);
+      const first = ops.embedding(tape, cls_token.reshape([1, d]), fromArray(pixels.device, ids, shape));
+      const x = ops.add(tape, first, placed.reshape([...shape, d]));
+      const places = position_embeddings.reshape([count + 1, d]);
+      return ops.add(tape, x, ops.embedding(tape, places, context.geometry.positions));
+    },
+  };
+  return table;
 }
 
 /** ViT with its head for image classification. */
@@ -100,7 +118,7 @@ export function buildVit(device: Device, weights: Weights, c: VitConfig): Built<
   const out = linear(weights.at("classifier"), hiddenSize, labels.length, { bias: true, fresh: true });
   const root: Module = {
     path: weights.path,
-    children: [layers, out],
+    children: [embed, layers, out],
     forward(x, context) {
       return call(out, firstTokens(call(layers, x, context), context), context);
     },
@@ -117,7 +135,7 @@ export function buildVit(device: Device, weights: Weights, c: VitConfig): Built<
     image: c.image,
     logits(pixels, options) {
       const context = { ...options, geometry: place(pixels) };
-      return call(root, embed(pixels, context), context);
+      return call(root, call(embed, pixels, context), context);
     },
     release() {},
   };

@@ -1,6 +1,7 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Weight } from "../kernels/weight.ts";
+import type { Embedding } from "./embedding.ts";
 import { type Leaf, type Module, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
@@ -18,6 +19,10 @@ export interface Linear extends Leaf {
   readonly bias: Tensor | undefined;
   /** The checkpoint stores the weight as `[in, out]` (`Conv1D` in transformers). */
   readonly fanInFanOut: boolean;
+  /** It gives the scores of the vocabulary: `all-linear` leaves it out. */
+  readonly isOutput: boolean;
+  /** The embedding whose matrix it computes with. */
+  readonly tiedTo?: Embedding | undefined;
   /** Weight and bias again, as every leaf has them. */
   readonly tensors: { readonly weight: Weight; readonly bias?: Tensor };
 }
@@ -46,16 +51,37 @@ export function linear(
   const b = bias
     ? weights.tensor("bias", [outFeatures], { storage: "f32", init: "zeros", fresh })
     : undefined;
+  return layerOf(weights.path, weight, b, { fanInFanOut, isOutput: false });
+}
+
+/** The layer that gives the scores of the vocabulary; where it is tied, it computes with the embedding's matrix. */
+export function outputLayer(
+  weights: Weights,
+  words: Embedding,
+  { tied, bias }: { tied: boolean; bias?: Tensor | undefined },
+): Linear {
+  const { weight: shared } = words.tensors;
+  const weight = tied ? shared : weights.weight("weight", [shared.rows, shared.columns]);
+  const place = { fanInFanOut: false, isOutput: true, ...(tied && { tiedTo: words }) };
+  return layerOf(weights.path, weight, bias, place);
+}
+
+function layerOf(
+  path: string,
+  weight: Weight,
+  bias: Tensor | undefined,
+  place: Pick<Linear, "fanInFanOut" | "isOutput" | "tiedTo">,
+): Linear {
   const layer: Linear = {
     kind: "linear",
-    path: weights.path,
+    path,
     children: [],
-    inFeatures,
-    outFeatures,
+    inFeatures: weight.columns,
+    outFeatures: weight.rows,
     weight,
-    bias: b,
-    fanInFanOut,
-    tensors: { weight, ...(b && { bias: b }) },
+    bias,
+    ...place,
+    tensors: { weight, ...(bias && { bias }) },
     forward(x, context) {
       const { weight, bias } = tensorsOf(layer, context);
       return ops.linear(context.tape, x, weight, { bias });

@@ -1,10 +1,11 @@
-import { linearCrossEntropy } from "../autograd/loss.ts";
 import { type Batch, collateRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
 import { placeTokens } from "../nn/geometry.ts";
+import { headLoss } from "../nn/head.ts";
+import type { Linear } from "../nn/linear.ts";
 import { type Context, checkModel } from "../nn/module.ts";
 import type { Random } from "../util/random.ts";
 import { inRows, type Objective } from "./objective.ts";
@@ -33,8 +34,8 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     },
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
-      const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, batch.targets, {
+      const pass = { adapters: adapters.active, ...context, ...tokens };
+      return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
         ...headOptions,
         ...context.lossShape,
       });
@@ -71,8 +72,8 @@ export function maskedLanguageModelling(
     }),
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
-      const hidden = model.hidden(ids, { ...context, ...tokens });
-      return linearCrossEntropy(context.tape, hidden, head, batch.targets, {
+      const pass = { adapters: adapters.active, ...context, ...tokens };
+      return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
         ...headOptions,
         ...context.lossShape,
       });
@@ -84,9 +85,9 @@ export function maskedLanguageModelling(
 function tokensProblem(
   { inputIds, labels }: LabelledTokens,
   limits: TextLimits,
-  head: { readonly rows: number },
+  head: Linear,
 ): string | undefined {
-  return idsProblem(inputIds, limits) ?? labelsProblem(labels, inputIds.length, head.rows);
+  return idsProblem(inputIds, limits) ?? labelsProblem(labels, inputIds.length, head.outFeatures);
 }
 
 /** ids u32 `[B, T]` and where they stand; segments where there are any. */

@@ -1,13 +1,26 @@
 import { describe, expect, test } from "vitest";
-import { attach } from "../../src/adapters/adapter.ts";
+import { type Adapter, attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
+import { fromArray, scoped } from "../../src/gpu/tensor.ts";
+import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
+import { mergedFiles } from "../../src/load/merge.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
+import { accumulateGradients } from "../../src/train/pass.ts";
+import { trainSequences } from "../../src/train/trainer.ts";
 import { float32View } from "../../src/util/bytes.ts";
 import { encodeBf16, encodeF16 } from "../../src/util/half.ts";
+import { createRandom } from "../../src/util/random.ts";
 import { type AdapterEdit, editedAdapter } from "../support/adapters.ts";
+import { contextOf } from "../support/context.ts";
+import { testDevice } from "../support/device.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { collate } from "../support/layouts.ts";
+import { wholeFiles } from "../support/merged-cases.ts";
 
 const open = (name = "llama-gqa") => openTestModel(fixturePath(name));
 
@@ -77,28 +90,110 @@ describe("number types of an adapter", () => {
 });
 
 describe("the output layer and embeddings", () => {
-  const UNSUPPORTED = /LoRA or training of the output layer and of embeddings is not supported yet/;
-
-  test.each([
-    ["lm_head", { "lm_head.lora_A.weight": [2, 32], "lm_head.lora_B.weight": [48, 2] }],
-    ["lm_head, with its weights", { "lm_head.base_layer.weight": [48, 32] }],
-    ["the embedding", { "model.embed_tokens.lora_embedding_A": [2, 48] }],
-  ])("LoRA on %s is refused as such", async (_, add) => {
-    const { load } = await loaded({ add: add as unknown as Record<string, number[]> });
-    await expect(load()).rejects.toThrow(UNSUPPORTED);
-    await expect(load()).rejects.toThrow("tie_word_embeddings = False");
-  });
-
-  test.each([["lm_head"], ["embed_tokens"]])("%s as one of modules_to_save, too", async (name) => {
-    const path = name === "lm_head" ? name : `model.${name}`;
-    const edit = { config: { modules_to_save: [name] }, add: { [`${path}.weight`]: [48, 32] } };
-    const { load } = await loaded(edit);
-    await expect(load()).rejects.toThrow(UNSUPPORTED);
-    for (const model of ["llama-gqa", "llama-tied"]) {
-      const base = await open(model);
-      expect(() => attach(base, lora({ modulesToSave: [name] }))).toThrow(UNSUPPORTED);
-      expect(() => attach(base, lora({ targetModules: ["q_proj", name] }))).toThrow(UNSUPPORTED);
-      expect(() => attach(base, lora({ targetModules: `.*(q_proj|${name})` }))).toThrow(UNSUPPORTED);
+  const IDS = [5, 9, 13, 7, 2];
+  const lastLogits = async (model: Model) => {
+    const ids = fromArray(model.device, Uint32Array.from(IDS), [1, IDS.length]);
+    return (await model.logits(model.hidden(ids, contextOf(ids))).read()).slice(-model.config.vocabSize);
+  };
+  const sequences = [{ inputIds: IDS, labels: IDS }];
+  const fill = (adapter: Adapter) => {
+    for (const { name, tensor } of adapter.parameters.entries) {
+      const random = createRandom(4).fork(name);
+      tensor.write(Float32Array.from({ length: tensor.size }, () => random.uniform() - 0.5));
     }
+  };
+
+  test("LoRA of an embedding, and the weights of another base model, are refused by name", async () => {
+    const embedding = { "model.embed_tokens.lora_embedding_A": [2, 48] };
+    await expect((await loaded({ add: embedding })).load()).rejects.toThrow("LoRA of an embedding");
+    const head = {
+      "lm_head.lora_A.weight": [2, 32],
+      "lm_head.lora_B.weight": [97, 2],
+      "lm_head.base_layer.weight": [97, 32],
+    };
+    await expect((await loaded({ add: head })).load()).rejects.toThrow(
+      "lm_head.weight of the base model lies beside the adapter",
+    );
+    const base = await open();
+    expect(() => attach(base, lora({ targetModules: ["q_proj", "embed_tokens"] }))).toThrow(
+      "model.embed_tokens: this method does not adapt modules of this kind; modulesToSave trains it whole",
+    );
   });
+
+  // The loss of a head with LoRA goes in chunks through the adapter; the same change as a matrix goes the fast way.
+  test.each(["llama-gqa", "llama-tied"])(
+    "LoRA on the output layer of %s learns as its merged matrix does",
+    async (name) => {
+      const model = await open(name);
+      const low = attach(model, lora({ r: 3, targetModules: ["lm_head"] }));
+      fill(low);
+      const other = model.withAdapters([]);
+      const whole = attach(other, lora({ targetModules: ["q_proj"], modulesToSave: ["lm_head"] }));
+      const [site] = low.sites;
+      const { weight } = low.method.merge!(site!, low.shared);
+      whole.saved[0]!.tensors.weight!.write(await scoped(model.device, weight!).read());
+      expect(await lastLogits(model)).toBeClose(await lastLogits(other), 1e-5);
+      const gradient = async (adapted: Model, { parameters }: Adapter) => {
+        const optimizer = new Optimizer(parameters);
+        const batch = collate(sequences);
+        const sum = accumulateGradients(
+          languageModelling(adapted),
+          parameters,
+          optimizer.gradients,
+          [batch],
+          { seed: 0 },
+        );
+        const all = parameters.entries.map(
+          async ({ name, tensor }) => [name, await optimizer.gradients.get(tensor)!.read()] as const,
+        );
+        return { loss: await sum.read(), gradients: new Map(await Promise.all(all)) };
+      };
+      const [a, b] = [await gradient(model, low), await gradient(other, whole)];
+      expect(a.loss).toBeClose(b.loss, 1e-5);
+      // dA = s · Bᵀ dW, dB = s · dW Aᵀ
+      const dW = b.gradients.get("lm_head.weight")!;
+      const { lora_A, lora_B } = site!.tensors;
+      const [A, B, columns] = [await lora_A!.read(), await lora_B!.read(), lora_A!.columns];
+      const [rows, r, s] = [lora_B!.rows, 3, low.method.scaleOf("lm_head")];
+      const dA = new Float32Array(A.length);
+      const dB = new Float32Array(B.length);
+      for (let o = 0; o < rows; o++)
+        for (let k = 0; k < r; k++)
+          for (let i = 0; i < columns; i++) {
+            dA[k * columns + i]! += s * B[o * r + k]! * dW[o * columns + i]!;
+            dB[o * r + k]! += s * A[k * columns + i]! * dW[o * columns + i]!;
+          }
+      expect(a.gradients.get("lm_head.lora_A")!).toBeClose(dA, 1e-4);
+      expect(a.gradients.get("lm_head.lora_B")!).toBeClose(dB, 1e-4);
+    },
+  );
+
+  test.each(["llama-gqa", "llama-tied"])(
+    "%s: what is trained of them is saved, loaded and merged",
+    async (name) => {
+      for (const options of [
+        { targetModules: ["lm_head", "q_proj"] },
+        { targetModules: ["q_proj"], modulesToSave: ["lm_head"] },
+        { targetModules: ["q_proj"], modulesToSave: ["embed_tokens"] },
+        { targetModules: ["q_proj"], modulesToSave: ["embed_tokens", "lm_head"] },
+      ]) {
+        const model = await open(name);
+        const before = await lastLogits(model);
+        const adapter = attach(model, lora({ r: 2, ...options }));
+        for await (const _ of trainSequences(model, adapter.parameters, sequences, {
+          maxSteps: 2,
+          learningRate: 0.01,
+        }));
+        const after = await lastLogits(model);
+        expect(after).not.toEqual(before);
+        const again = await open(name);
+        await loadAdapter(again, memoryFiles("again", await wholeFiles(await adapterFiles(adapter))));
+        expect(await lastLogits(again)).toEqual(after);
+        const merging = await mergedFiles(model, adapter, folderFiles(fixturePath(name)));
+        const merged = await openModel(memoryFiles("merged", await wholeFiles(merging)), await testDevice());
+        expect(await lastLogits(merged)).toBeClose(after, name === "llama-tied" ? 2e-2 : 1e-5); // its files are bf16
+        expect(merged.tied).toBe(false);
+      }
+    },
+  );
 });

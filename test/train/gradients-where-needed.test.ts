@@ -26,10 +26,15 @@ function recordedNodes(model: Model, targetModules: string[]): number {
   scoped(model.device, () => {
     const ids = fromArray(model.device, Uint32Array.from(tokens(8)), [1, 8]);
     const hidden = model.hidden(ids, { ...contextOf(ids), tape, training: true });
-    const loss = linearCrossEntropy(tape, hidden, model.head, targetsOfAll(Int32Array.from(tokens(8))));
+    const loss = linearCrossEntropy(
+      tape,
+      hidden,
+      model.head.weight,
+      targetsOfAll(Int32Array.from(tokens(8))),
+    );
     for (const module of modules(model.root))
       if (isLinear(module)) expect(tape.tracks(module.weight.words)).toBe(false);
-    expect(tape.tracks(model.head.words)).toBe(false);
+    expect(tape.tracks(model.head.weight.words)).toBe(false);
     length = tape.length;
     tape.backward(loss);
     return undefined;

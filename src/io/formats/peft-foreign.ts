@@ -148,8 +148,9 @@ async function adapterFolders(files: FileSource): Promise<string[]> {
 
 /** Throws where the file of the tensors is of another kind than its name says, told by its first bytes. */
 export async function refuseMisnamed(files: FileSource, size: number): Promise<void> {
-  const start = await files.read(PEFT_WEIGHTS, 0, Math.min(4, size));
-  const text = new TextDecoder("latin1").decode(start);
+  const start = await files.read(PEFT_WEIGHTS, 0, Math.min(9, size));
+  if (start[8] === 0x7b) return; // "{" behind the header's length, which may look like the start of a pickle
+  const text = new TextDecoder("latin1").decode(start.subarray(0, 4));
   // torch.save writes a zip file, or, before PyTorch 1.6, a bare pickle of protocol 2.
   const isPickle = text === "PK\x03\x04" || (start[0] === 0x80 && start[1] === 2);
   const found = text === "GGUF" ? GGUF : isPickle ? pickle(PEFT_WEIGHTS) : undefined;

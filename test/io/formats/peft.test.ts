@@ -162,6 +162,22 @@ describe("readPeftAdapter", () => {
     expect(await messageOf({}, { ...GOOD, ...shapes })).toContain(expected);
   });
 
+  test("a header of 640 bytes, 80 02 in the file, is no pickle", async () => {
+    const shapes = {
+      ...GOOD,
+      [`base_model.model.${V}.lora_A.weight`]: [2, 3],
+      [`base_model.model.${V}.lora_B.weight`]: [4, 2],
+    };
+    const bytes = weights(shapes);
+    const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    const padded = new Uint8Array(bytes.length + 640 - length).fill(0x20, 8, 648); // blanks behind the JSON
+    padded.set(bytes.subarray(0, 8 + length));
+    padded.set(bytes.subarray(8 + length), 648);
+    new DataView(padded.buffer).setBigUint64(0, 640n, true);
+    const files = filesOf({ [CONFIG]: { peft_type: "LORA", r: 2 }, [WEIGHTS]: padded });
+    expect((await readPeftAdapter(files)).tensors.size).toBe(2);
+  });
+
   test("refuses other number types and an empty file", async () => {
     const data = { shape: [2, 3], dtype: "I32", data: new Uint8Array(24) } as const;
     const entries = [
