@@ -135,9 +135,8 @@ async function planMerge(
   const changes = new Map([
     ...dequantisedTensors(model, options.dequantize === true),
     ...initialisedTensors(model),
-    ...changesOf(adapter),
   ]);
-  const parted = partTies(model, changes);
+  const parted = partTies(model, changesOf(adapter), changes);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
@@ -224,7 +223,8 @@ function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | u
 
 /** What was quantised, as it is read now. @throws LoraError where that is not wanted */
 function dequantisedTensors({ root }: LoadedModel, wanted: boolean): [string, Change][] {
-  const changes = [...modules(root)].filter(isLeaf).flatMap((leaf) =>
+  const own = [...modules(root)].filter(isLeaf).filter((leaf) => !(isLinear(leaf) && leaf.tiedTo));
+  const changes = own.flatMap((leaf) =>
     Object.entries(leaf.tensors)
       .filter(([, { scales }]) => scales)
       .map(([name, weight]) => changeOf(leaf, name, () => castToFloat(weight))),
@@ -262,15 +262,21 @@ function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Chang
 /**
  * An output layer and the embedding that it shares its matrix with part where one of the two changes: the layer gets a
  * tensor of its own, and the config says so.
+ * @param changed by the adapter: they are added to the changes
  */
-function partTies(model: LoadedModel, changes: Map<string, Change>): LoadedModel {
+function partTies(
+  model: LoadedModel,
+  changed: ReadonlyMap<string, Change>,
+  changes: Map<string, Change>,
+): LoadedModel {
   const parted = [...modules(model.root)].filter(isLinear).filter(({ path, tiedTo }) => {
-    return tiedTo && (changes.has(`${path}.weight`) || changes.has(`${tiedTo.path}.weight`));
+    return tiedTo && (changed.has(`${path}.weight`) || changed.has(`${tiedTo.path}.weight`));
   });
   for (const head of parted) {
     const [name, change] = changeOf(head, "weight", () => castToFloat(head.weight));
-    if (!changes.has(name)) changes.set(name, change);
+    changes.set(name, change);
   }
+  for (const [name, change] of changed) changes.set(name, change);
   return parted.length > 0 ? ({ ...model, tied: false } as LoadedModel) : model;
 }
 

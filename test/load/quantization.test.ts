@@ -77,7 +77,7 @@ test("linear layers are quantised, their biases, the embedding and the output la
     const scales = 4 * Math.ceil(values.length / 128);
     expect(weightBytes(linear.weight)).toBe(values.length + scales);
   }
-  expect(model.head.format).toBe("f32");
+  expect(model.head.weight.format).toBe("f32");
   model.release();
   expect((await testDevice()).memory.stats.used).toBe(before);
 });
@@ -85,7 +85,7 @@ test("linear layers are quantised, their biases, the embedding and the output la
 test.each(QUANTIZATIONS)("a checkpoint in bf16 and shards, all of it in %s", async (format) => {
   const model = await open({ format, skipModules: [] }, "llama-tied");
   const formats = [...modules(model.root)].filter(isLinear).map(({ weight }) => weight.format);
-  expect(new Set([...formats, model.head.format])).toEqual(new Set([format]));
+  expect(new Set([...formats, model.head.weight.format])).toEqual(new Set([format]));
   const golden = readJsonFile<Golden>(fixturePath("llama-tied"), "golden.json");
   const loss = await evaluateBatch(languageModelling(model), goldenBatch(golden)).read();
   const difference = Math.abs((loss[0] as number) / golden.label_tokens - golden.base_loss);
