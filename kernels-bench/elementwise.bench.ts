@@ -1,7 +1,12 @@
 import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
-import { add, addBias, biasGradient, fill, scale, softcap } from "../src/kernels/elementwise.ts";
-import { addBiasReference, addReference, softcapReference } from "../test/reference/elementwise.ts";
+import { add, addBias, biasGradient, fill, multiply, scale, softcap } from "../src/kernels/elementwise.ts";
+import {
+  addBiasReference,
+  addReference,
+  multiplyReference,
+  softcapReference,
+} from "../test/reference/elementwise.ts";
 import { type BenchCase, MOST_ELEMENTS, pick, repeatedValues, sized, spread } from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
 
@@ -26,6 +31,22 @@ function sum(size: Size): BenchCase {
       reference: () => {
         const at = spread(count, MOST_ELEMENTS);
         return { at, values: addReference(pick(a.values, at), pick(b.values, at)) };
+      },
+      flops: count,
+      bytes: 12 * count,
+    };
+  });
+}
+
+function product(size: Size): BenchCase {
+  const count = size.rows * size.cols;
+  return sized("elementwise multiply", label(size), count, (device) => {
+    const [a, b] = [matrix(device, size, 1), matrix(device, size, 2)];
+    return {
+      run: () => multiply(a.tensor, b.tensor),
+      reference: () => {
+        const at = spread(count, MOST_ELEMENTS);
+        return { at, values: multiplyReference(pick(a.values, at), pick(b.values, at)) };
       },
       flops: count,
       bytes: 12 * count,
@@ -121,6 +142,6 @@ const sizes = [
   { rows: 4096, cols: 1024 }, // 16 MB
 ];
 
-export const cases: BenchCase[] = [sum, scaled, softcapped, filled, bias, columnSums].flatMap((make) =>
-  sizes.map(make),
+export const cases: BenchCase[] = [sum, product, scaled, softcapped, filled, bias, columnSums].flatMap(
+  (make) => sizes.map(make),
 );

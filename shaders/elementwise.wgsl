@@ -1,4 +1,4 @@
-// y = a + factor * b,  y = factor * a,  y = scalar * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
+// y = a + factor * b,  y = a * b,  y = factor * a,  y = scalar * a,  y += a,  y = factor * tanh(a / factor),  x[r, c] += bias[c],  db[c] = sum over r of dy[r, c]
 // Each workgroup goes through a run of elements (vectors of four where the size allows); column sums: see bias_gradient.
 struct Params { count: u32, rows: u32, cols: u32, factor: f32 }
 
@@ -19,6 +19,12 @@ const WG: u32 = 64u;
 fn add(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   let own = own_elements(id.x, grid.x, params.count);
   for (var i = own.first; i < own.end; i += WG) { y[i] = a[i] + params.factor * b[i]; }
+}
+
+@compute @workgroup_size(WG)
+fn multiply(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  let own = own_elements(id.x, grid.x, params.count);
+  for (var i = own.first; i < own.end; i += WG) { y[i] = a[i] * b[i]; }
 }
 
 @compute @workgroup_size(WG)

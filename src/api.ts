@@ -6,7 +6,9 @@ export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3.ts";
 export type { LoraStart } from "./adapters/initial/lora-start.ts";
 export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
+export { type Loha, type LohaOptions, loha } from "./adapters/loha.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export type { Lycoris, LycorisOptions } from "./adapters/lycoris.ts";
 export type {
   Adaptable,
   AdapterTensors,

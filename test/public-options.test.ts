@@ -40,6 +40,7 @@ const ADAPTER_WANTED = /adapter is an object with .*, wanted an adapter, as atta
 const CALLS: Record<string, (options: never) => unknown> = {
   LoraOptions: (options) => lora(options),
   Ia3Options: (options) => node.ia3(options),
+  LohaOptions: (options) => node.loha(options),
   AttachOptions: (options) => attach(model, lora(), options),
   TrainerOptions: (options) => node.trainObjective(objective(), adapter.parameters, ids, options).next(),
   "TrainerOptions of trainSequences": (options) =>

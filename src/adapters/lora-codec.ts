@@ -1,6 +1,6 @@
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, modules } from "../nn/module.ts";
-import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
+import { patternMatcher } from "../util/module-patterns.ts";
 import type { Adapter } from "./adapter.ts";
 import type {
   Codec,
@@ -21,7 +21,8 @@ import type { PeftLoraConfig } from "./lora-fields.ts";
 import { foreignLoraTensor } from "./lora-foreign.ts";
 import { trainingLock } from "./lora-variants.ts";
 import type { Adaptable } from "./method.ts";
-import { peftPatterns, type RankAndAlpha, sortedPattern, unmatchedKeys } from "./patterns.ts";
+import { type RankAndAlpha, sortedPattern } from "./patterns.ts";
+import { checkRanks, fitting, patternWarnings, uselessKeys } from "./rank-patterns.ts";
 import { listed, requireTogether } from "./stored-tensors.ts";
 import { isExcluded } from "./targets.ts";
 
@@ -36,7 +37,8 @@ const codec: Codec<Lora, PeftLoraConfig> = {
   check(tensors, config, note) {
     requireTogether(tensors, ["lora_A", "lora_B"], note);
     const pairs = [...tensors].filter(([path, pair]) => fits(path, pair, note));
-    return config ? checkRanks(pairs, config, note) : [];
+    const ranks = pairs.map(([path, { lora_A }]) => [path, lora_A?.shape[0] as number] as const);
+    return config ? checkRanks(ranks, config, note) : [];
   },
   misfit(module, { lora_A, lora_B }) {
     if (!module || !isLinear(module)) return "is no linear layer of the model";
@@ -44,7 +46,7 @@ const codec: Codec<Lora, PeftLoraConfig> = {
     if (lora_A?.shape[1] === inFeatures && lora_B?.shape[0] === outFeatures) return undefined;
     return `A [${lora_A?.shape}], B [${lora_B?.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`;
   },
-  warnings: patternWarnings,
+  warnings: ({ config, tensors }) => patternWarnings(config, [...tensors.keys()]),
   misfits: biasMisfits,
   read: loraOf,
   stored: onWhole,
@@ -64,16 +66,13 @@ export function peftLoraConfig(given: Partial<PeftLoraConfig>): PeftLoraConfig {
   return configOf(codec, given);
 }
 
-/** As PEFT warns of them: most are mistyped names. */
+/** As PEFT warns of them. */
 function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
   const paths = sites.map(({ module }) => module.path);
-  const { rankPattern, alphaPattern, excludeModules = [] } = method.options;
+  const { excludeModules = [] } = method.options;
   const excludes = [...modules(base.root)].some(({ path }) => isExcluded(path, excludeModules));
-  const describe = (field: string, keys: readonly string[]) =>
-    keys.map((key) => `${JSON.stringify(key)} of ${field} matches no adapted layer`);
   return [
-    ...describe("rank_pattern", unmatchedKeys(rankPattern, paths)),
-    ...describe("alpha_pattern", unmatchedKeys(alphaPattern, paths)),
+    ...uselessKeys(method.options, paths),
     ...(excludeModules.length > 0 && !excludes
       ? [`exclude_modules ${JSON.stringify(excludeModules)} leaves nothing out`]
       : []),
@@ -95,46 +94,6 @@ function fits(path: string, { lora_A: A, lora_B: B }: Entry[1], note: Note): boo
     note("the rank is 0", shapes);
   } else return true;
   return false;
-}
-
-/**
- * Compares the ranks with the configuration. The rank of a tensor may be that of any entry of rank_pattern that
- * matches: PEFT sorts the entries on saving, which loses the order that decides between them.
- * @returns warnings
- */
-function checkRanks(pairs: readonly Entry[], config: PeftLoraConfig, note: Note): string[] {
-  const ranksOf = patternMatcher(config.rank_pattern);
-  const reordered: string[] = [];
-  for (const [path, { lora_A }] of pairs) {
-    const r = lora_A?.shape[0] as number;
-    const candidates = ranksOf(path);
-    const wanted = candidates[0] ?? config.r;
-    if (r === wanted) continue;
-    if (candidates.includes(r)) reordered.push(path);
-    else note("the rank differs from r and rank_pattern", `${path} (${r}, configured ${wanted})`);
-  }
-  if (reordered.length === 0) return [];
-  return [
-    `several keys of rank_pattern match and the first is wrong; the tensors decided: ${listed(reordered)}`,
-  ];
-}
-
-/** Patterns that match nothing, and modules whose alpha hangs on the order of the keys. */
-function patternWarnings({ config, tensors }: Omit<Stored, "warnings">): string[] {
-  const paths = [...tensors.keys()];
-  const warnings = (["rank_pattern", "alpha_pattern"] as const).flatMap((field) =>
-    unmatchedKeys(config[field], paths).map(
-      (key) => `adapter_config.json: the key ${JSON.stringify(key)} of ${field} matches no module`,
-    ),
-  );
-  const alphas = patternMatcher(config.alpha_pattern);
-  const unclear = paths.filter((path) => new Set(alphas(path)).size > 1);
-  if (unclear.length > 0) {
-    const text =
-      "adapter_config.json: several keys of alpha_pattern match, of which the first counts, as in PEFT";
-    warnings.push(`${text}: ${listed(unclear)}`);
-  }
-  return warnings;
 }
 
 /** `bias` other than "none" means nothing where the layers have no biases. */
@@ -213,33 +172,4 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
     fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
     ...(method.init !== undefined && { init_lora_weights: method.init }),
   };
-}
-
-type Patterns = Pick<PeftLoraConfig, "rank_pattern" | "alpha_pattern">;
-
-/** The given patterns where, in the order in which they are read, they give each module its own; else exact ones. */
-function fitting(
-  given: Patterns & Pick<PeftLoraConfig, "r" | "lora_alpha">,
-  ranks: ReadonlyMap<string, RankAndAlpha>,
-  ordered = (pattern: Pattern) => pattern,
-): Patterns {
-  const { rank_pattern, alpha_pattern, r, lora_alpha } = given;
-  const exact = peftPatterns(given, ranks);
-  return {
-    rank_pattern: gives(ordered(rank_pattern), r, ranks, "r") ? rank_pattern : exact.rank_pattern,
-    alpha_pattern: gives(ordered(alpha_pattern), lora_alpha, ranks, "alpha")
-      ? alpha_pattern
-      : exact.alpha_pattern,
-  };
-}
-
-/** Whether a pattern, or the usual value where it says nothing, gives each module its rank or alpha. */
-function gives(
-  pattern: Pattern,
-  usual: number,
-  wanted: ReadonlyMap<string, RankAndAlpha>,
-  key: keyof RankAndAlpha,
-): boolean {
-  const matcher = patternMatcher(pattern);
-  return [...wanted].every(([path, values]) => (matcher(path)[0] ?? usual) === values[key]);
 }

@@ -5,8 +5,8 @@ import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import { call, type JointWrap, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
-import { fail, failAll } from "../util/fail.ts";
-import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
+import { fail } from "../util/fail.ts";
+import type { Pattern } from "../util/module-patterns.ts";
 import {
   checkOptions,
   FACTOR,
@@ -14,7 +14,6 @@ import {
   integer,
   number,
   objectOf,
-  type Rule,
   type Rules,
   withDefaults,
 } from "../util/options.ts";
@@ -28,6 +27,7 @@ import {
   takesFromWeight,
 } from "./initial/lora-start.ts";
 import type { Method, Site, WrapGiven } from "./method.ts";
+import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
@@ -118,12 +118,7 @@ export interface Lora extends Method {
 export function lora(given: LoraOptions = {}): Lora {
   checkOptions("lora", given, RULES);
   const options = withDefaults(LORA_DEFAULTS, given);
-  checkPatterns(options);
-  const [ranks, alphas] = [patternMatcher(options.rankPattern), patternMatcher(options.alphaPattern)];
-  const rankOf = (path: string) => ({
-    r: ranks(path)[0] ?? options.r,
-    alpha: alphas(path)[0] ?? options.alpha,
-  });
+  const rankOf = ranksBy("lora", options, RULES);
   const scaleOf = (path: string) => {
     const { r, alpha } = rankOf(path);
     return alpha / (options.useRslora ? Math.sqrt(r) : r);
@@ -156,24 +151,6 @@ export function lora(given: LoraOptions = {}): Lora {
 /** Whether a method is LoRA, so that its options can be asked for. */
 export function isLora(method: Method): method is Lora {
   return method.type === "LORA";
-}
-
-/** What the entries of the patterns are. */
-function checkPatterns({ rankPattern, alphaPattern }: Lora["options"]): void {
-  const wrong = (entries: Pattern, { accepts, wanted }: Rule) =>
-    Object.entries(entries)
-      .filter(([, value]) => !accepts(value))
-      .map(([name, value]) => `${name} is ${value}, wanted ${wanted}`);
-  failAll("lora", [
-    ...wrong(fields("rankPattern", rankPattern), RULES.r),
-    ...wrong(fields("alphaPattern", alphaPattern), RULES.alpha),
-  ]);
-}
-
-/** The entries of a pattern by what they are called in messages. */
-function fields(name: string, pattern: Pattern): Pattern {
-  const named = ([key, value]: [string, number]) => [`${name}[${JSON.stringify(key)}]`, value];
-  return Object.fromEntries(Object.entries(pattern).map(named));
 }
 
 /** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */

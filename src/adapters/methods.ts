@@ -1,6 +1,7 @@
 import type { MethodKind } from "./codec.ts";
 import type { PeftConfig } from "./config-fields.ts";
 import { IA3 } from "./ia3-codec.ts";
+import { LOHA } from "./loha-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
 
@@ -8,7 +9,7 @@ import type { Method } from "./method.ts";
 export type AnyKind = MethodKind<Method, PeftConfig>;
 
 /** Every method that can be attached by name, written and read. Another method's file adds its line here. */
-export const METHODS: readonly AnyKind[] = [asAny(LORA), asAny(IA3)];
+export const METHODS: readonly AnyKind[] = [asAny(LORA), asAny(IA3), asAny(LOHA)];
 
 /** A codec is given what it has made itself: adapters of its method, configurations of its fields. */
 function asAny<M extends Method, C extends PeftConfig>(kind: MethodKind<M, C>): AnyKind {

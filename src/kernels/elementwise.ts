@@ -18,6 +18,14 @@ export function add(a: Tensor, b: Tensor, factor = 1): Tensor {
   return y;
 }
 
+/** y = a ⊙ b, for tensors of equal size; y has a's shape. f32. With dy for a it is the gradient of b, and with dy for b that of a. */
+export function multiply(a: Tensor, b: Tensor): Tensor {
+  checkSizes("multiply", a, b);
+  const y = empty(a.device, a.shape);
+  runElements(a.device, shader, "multiply", { bind: { a, b, y }, params: params() });
+  return y;
+}
+
 /** target += b, in place. f32. */
 export function addInto(target: Tensor, b: Tensor): Tensor {
   checkSizes("addInto", target, b);

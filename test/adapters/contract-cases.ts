@@ -1,4 +1,5 @@
 import { ia3 } from "../../src/adapters/ia3.ts";
+import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 
@@ -22,4 +23,14 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
   },
   { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
+  {
+    method: "loha",
+    make: () =>
+      loha({
+        r: 2,
+        alpha: 3,
+        targetModules: ["q_proj", "v_proj"],
+        rankPattern: { "layers.1.self_attn.v_proj": 3 },
+      }),
+  },
 ];

@@ -5,13 +5,19 @@ import {
   addInto,
   biasGradient,
   fill,
+  multiply,
   scale,
   scaleBy,
   softcap,
   softcapBackward,
   zeros,
 } from "../../src/kernels/elementwise.ts";
-import { addBiasReference, addReference, softcapReference } from "../reference/elementwise.ts";
+import {
+  addBiasReference,
+  addReference,
+  multiplyReference,
+  softcapReference,
+} from "../reference/elementwise.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
 
@@ -55,6 +61,18 @@ describe.each(cases)("elementwise $rows×$cols", ({ rows, cols }) => {
     expect(await biasGradient(dY, db).read()).toBeClose(wanted.map((g) => 2 * g));
   });
 
+  test("the product of elements and its gradients", async () => {
+    const device = await testDevice();
+    const [A, B] = [floats(device, a, shape), floats(device, b, shape)];
+    expect(await multiply(A, B).read()).toBeClose(multiplyReference(a, b));
+    const dy = randomValues(a.length, 9);
+    // Elements are independent, so each is differentiated on its own.
+    const wanted = a.map(
+      (value, i) => centralDifferences((v) => multiplyReference(v, [b[i]!]), [value], [dy[i]!])[0]!,
+    );
+    expect(await multiply(floats(device, dy, shape), B).read()).toBeClose(wanted);
+  });
+
   test("softcap and its gradient", async () => {
     const device = await testDevice();
     const cap = 1.5;
@@ -85,6 +103,7 @@ test("softcap of large values is the cap", async () => {
 test("a wrong size is named", async () => {
   const device = await testDevice();
   expect(() => add(zeros(device, [2, 3]), zeros(device, [5]))).toThrow("[2,3] and [5] differ");
+  expect(() => multiply(zeros(device, [2, 3]), zeros(device, [5]))).toThrow("[2,3] and [5] differ");
   expect(() => addBias(zeros(device, [2, 3]), zeros(device, [2]))).toThrow("expected 3");
 });
 

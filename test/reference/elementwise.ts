@@ -12,3 +12,8 @@ export function addReference(a: ArrayLike<number>, b: ArrayLike<number>, factor 
 export function softcapReference(x: ArrayLike<number>, cap: number): Float64Array {
   return Float64Array.from(x, (value) => cap * Math.tanh(value / cap));
 }
+
+/** a ⊙ b, in f64. */
+export function multiplyReference(a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  return Float64Array.from(a, (value, i) => value * (b[i] as number));
+}

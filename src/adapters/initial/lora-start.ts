@@ -2,6 +2,7 @@ import type { Linear } from "../../nn/linear.ts";
 import { fail } from "../../util/fail.ts";
 import type { Random } from "../../util/random.ts";
 import type { TensorPlan, TensorPlans } from "../method.ts";
+import { kaimingUniform } from "./kaiming.ts";
 import { randomOrthogonal } from "./orthogonal.ts";
 
 /** How lora_A and lora_B begin; PEFT's words for `init_lora_weights`, of which true is the usual one. */
@@ -57,6 +58,7 @@ export function takesFromWeight(start: LoraStart): boolean {
 export function loraPlans(start: LoraStart, sizes: LoraSizes, begun: Factors | undefined): TensorPlans {
   const { inFeatures, outFeatures, r } = sizes;
   const [A, B] = [[r, inFeatures] as const, [outFeatures, r] as const];
+  // B begins as zeros, so that training starts at the base model.
   if (start === true) return { lora_A: kaimingUniform(A), lora_B: { shape: B } };
   if (start === "gaussian") return { lora_A: gaussian(A), lora_B: { shape: B } };
   if (start === "orthogonal") {
@@ -82,17 +84,6 @@ export function loraPlans(start: LoraStart, sizes: LoraSizes, begun: Factors | u
     [`${prefix}_B`]: { shape: B, trained, begin: () => values().B },
   });
   return { ...tensors("lora", true), ...tensors("initial", false) };
-}
-
-/** kaiming_uniform(a = √5), which is U(−1/√in, 1/√in); B begins as zeros, so that training starts at the base model. */
-function kaimingUniform(shape: readonly [rows: number, columns: number]): TensorPlan {
-  const [rows, columns] = shape;
-  const bound = 1 / Math.sqrt(columns);
-  return {
-    shape,
-    begin: (random) =>
-      Float32Array.from({ length: rows * columns }, () => bound * (2 * random.uniform() - 1)),
-  };
 }
 
 /** N(0, 1/r²). */
