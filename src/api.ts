@@ -8,7 +8,6 @@ export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
 export { type Loha, type LohaOptions, loha } from "./adapters/loha.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
-export type { Lycoris, LycorisOptions } from "./adapters/lycoris.ts";
 export type {
   Adaptable,
   AdapterTensors,
