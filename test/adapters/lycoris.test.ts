@@ -58,7 +58,7 @@ test("moduleDropout leaves whole updates out", async () => {
 });
 
 test("layers that PEFT has no such adapter for are refused", async () => {
-  const model = await openTestModel(fixturePath("families/gpt2"));
+  const model = await openTestModel(fixturePath("tasks/gpt2"));
   expect(() => attach(model, loha())).toThrow(/PEFT has no loha of Conv1D layers.*take lora/s);
   expect(() => loha({ rankPattern: { q_proj: 0 } })).toThrow('rankPattern["q_proj"] is 0');
 });
