@@ -37,8 +37,6 @@ export interface RowFile<R> {
   readonly notes?: readonly string[];
   /** The files, where these are several, and how many of their rows are drawn. */
   readonly sets?: DataSets;
-  /** Whether these are some rows of many, of which all may have to be left out. */
-  readonly isPart?: boolean;
 }
 
 /** Files whose rows are learnt from together, one behind another. */

@@ -8,7 +8,7 @@ import type { Task } from "../models/model.ts";
 import { nodeHash } from "../platform/node-hash.ts";
 import { isObject } from "../util/json.ts";
 import { findTables } from "./data-files.ts";
-import { listImages } from "./image-folders.ts";
+import { findImageFolders, listImages } from "./image-folders.ts";
 
 /** SHA-256 of bytes, in hexadecimal. */
 export function sha256(bytes: Uint8Array): string {
@@ -59,7 +59,8 @@ export async function dataDigest(paths: readonly string[], task: Task): Promise<
 /** The files that are learnt from; a folder may hold others. */
 async function filesOfData(path: string, task: Task): Promise<string[]> {
   if (task !== "image-classification") return [(await findTables(path)).train];
-  const { images } = await listImages(path);
+  const { train } = await findImageFolders(path);
+  const { images } = await listImages(train);
   return images.map((image) => image.path);
 }
 

@@ -32,7 +32,7 @@ export interface DataSettings {
   readonly chat_template: string | undefined;
   readonly packing?: boolean;
   readonly packing_strategy?: PackingStrategy;
-  /** Stop where training would be useless. */
+  /** Stop where training would be useless; absent where nothing is learnt. */
   readonly check_data?: boolean;
   /** Keys of the rows that the model is judged by, which should not be among these. */
   readonly judged?: ReadonlySet<number>;

@@ -1,23 +1,16 @@
-import { basename } from "node:path";
 import { templateChooser } from "../data/chat/chat-template.ts";
 import type { SourceItem } from "../data/feed/item-source.ts";
-import type { DataInspector } from "../data/inspect/inspector.ts";
-import type { FindingKind } from "../data/inspect/report.ts";
+import type { DataReport } from "../data/inspect/report.ts";
 import { lengthToKeep } from "../data/packing.ts";
 import { type Example, isChat, usesTools } from "../data/rows/examples.ts";
 import { type Sequence, windowsOf } from "../data/sequence.ts";
 import { type EncodedRow, encodeRows } from "../data/tokenize/encode-rows.ts";
 import type { ModelText } from "../load/model-text.ts";
-import { describeFinding, refuseErrors, shortFindings } from "./findings.ts";
-import { count, describeData } from "./format.ts";
+import { describeData } from "./format.ts";
 import type { PlacedRow, RowStream } from "./row-stream.ts";
 import { type DataSettings, type RowEncoding, rowEncoding, rowInspector } from "./sequences.ts";
+import { StreamFindings } from "./stream-findings.ts";
 import type { StreamedItems } from "./task.ts";
-
-/** Rows that are looked at before the first step. */
-const SAMPLE = 500;
-/** Rows that are looked at at all: what is remembered of them grows with them. */
-const MOST_LOOKED_AT = 2 ** 17;
 
 /** Makes sequences of rows when they are needed. */
 export async function streamSequences(
@@ -45,13 +38,7 @@ class StreamEncoder {
   readonly #stream: RowStream<Example>;
   readonly #settings: DataSettings;
   readonly #encoding: RowEncoding;
-  readonly #note: (line: string) => void;
-  readonly #inspector: DataInspector;
-  readonly #rows: number;
-  readonly #told = new Set<FindingKind>();
-  /** Rows after which findings are looked at again. */
-  #due = SAMPLE;
-  #seen = 0;
+  readonly #findings: StreamFindings<EncodedRow, DataReport>;
 
   constructor(
     stream: RowStream<Example>,
@@ -62,9 +49,11 @@ class StreamEncoder {
     this.#stream = stream;
     this.#settings = settings;
     this.#encoding = encoding;
-    this.#note = note;
-    this.#inspector = rowInspector(encoding, settings.judged);
-    this.#rows = stream.sets.lengths.reduce((sum, length) => sum + length, 0);
+    const look = {
+      inspector: () => rowInspector(encoding, settings.judged),
+      describe: (label: string, report: DataReport) => describeData(label, report, encoding.maxLength),
+    };
+    this.#findings = new StreamFindings(stream, settings, look, note);
   }
 
   /**
@@ -72,23 +61,8 @@ class StreamEncoder {
    * @throws LoraError where they show that training would be useless
    */
   async lookAtSample(): Promise<readonly PlacedRow<Example>[]> {
-    const rows = this.#rows;
-    const name = basename(this.#stream.path);
-    const places = Array.from({ length: Math.min(rows, SAMPLE) }, (_, i) =>
-      Math.floor((i * rows) / Math.min(rows, SAMPLE)),
-    );
-    const sample = await this.#stream.read(places);
-    const what = this.#stream.isPlainText ? "parts of a plain text" : "rows";
-    this.#note(`${name}: ${count(rows)} ${what}, read as they are needed`);
-    if (this.#stream.isPlainText) return sample;
-    const inspector = rowInspector(this.#encoding, this.#settings.judged);
-    for (const row of this.#encode(sample)) inspector.add(row);
-    const report = inspector.report((place) => this.#stream.nameOf(place));
-    const label = `a sample of ${count(report.rows)} rows`;
-    for (const line of describeData(`  ${label}`, report, this.#encoding.maxLength)) this.#note(line);
-    if (this.#settings.check_data) refuseErrors(`${this.#stream.path}, ${label}`, report);
-    shortFindings(report).forEach(this.#note);
-    for (const { kind } of report.findings) this.#told.add(kind);
+    const sample = await this.#stream.read(this.#findings.samplePlaces());
+    if (!this.#stream.isPlainText) this.#findings.lookAtSample(this.#encode(sample));
     return sample;
   }
 
@@ -98,18 +72,14 @@ class StreamEncoder {
     const items: SourceItem<Sequence>[] = [];
     for (const encoded of this.#encode(rows)) {
       const { place, inputIds, labels, fate } = encoded;
-      if (this.#look(encoded) && fate === "kept") items.push({ item: { inputIds, labels }, place });
+      if (this.#findings.look(encoded) && fate === "kept") items.push({ item: { inputIds, labels }, place });
     }
     return items;
   }
 
   /** Tells what became of the rows that were looked at. */
   end(): void {
-    for (const line of this.#stream.notes()) this.#note(line);
-    if (this.#seen <= SAMPLE) return;
-    const report = this.#inspector.report((place) => this.#stream.nameOf(place));
-    const label = `${basename(this.#stream.path)}, of ${count(report.rows)} rows that were read`;
-    for (const line of describeData(label, report, this.#encoding.maxLength)) this.#note(line);
+    this.#findings.end();
   }
 
   /** The rows as tokens; those of which a reader knows already that they cannot be used are refused. */
@@ -128,29 +98,6 @@ class StreamEncoder {
       const { place } = used[encoded.place] as PlacedRow<Example>;
       if (encoded.problem) this.#stream.refuse(place, encoded.problem.message);
       else yield { ...encoded, place };
-    }
-  }
-
-  /** Looks at a row of the first pass; whether it can be used. */
-  #look(row: EncodedRow): boolean {
-    const isNew = this.#seen < Math.min(this.#rows, MOST_LOOKED_AT);
-    const kinds = isNew ? this.#inspector.add(row) : [];
-    if (kinds.includes("unknown-token")) {
-      this.#stream.refuse(row.place, "holds a token for which the model has no row in its embedding");
-      return false;
-    }
-    if (isNew && ++this.#seen === this.#due) this.#tell();
-    return true;
-  }
-
-  /** Tells of what has not been told yet. @throws LoraError where it makes training useless */
-  #tell(): void {
-    this.#due *= 2;
-    const report = this.#inspector.report((place) => this.#stream.nameOf(place));
-    if (this.#settings.check_data) refuseErrors(`${this.#stream.path}, ${count(report.rows)} rows`, report);
-    for (const finding of report.findings.filter(({ kind }) => !this.#told.has(kind))) {
-      this.#told.add(finding.kind);
-      this.#note(`warning: ${describeFinding(finding)}`);
     }
   }
 

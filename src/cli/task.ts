@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { type ItemSource, listSource } from "../data/feed/item-source.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
@@ -9,7 +8,7 @@ import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/
 import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeSets, sampleOf, setsOfItems } from "./data-sets.ts";
-import { count, describePacking } from "./format.ts";
+import { describePacking } from "./format.ts";
 import { isRowStream, type RowStream } from "./row-stream.ts";
 import type { DataSettings } from "./sequences.ts";
 import type { Parts, TestData, TrainingData } from "./tables-of-rows.ts";
@@ -87,7 +86,7 @@ export interface TaskParts<T extends Task, R, I> {
     settings: DataSettings,
     note: (line: string) => void,
   ): Promise<Prepared<I>> | Prepared<I>;
-  /** The same of rows that are read when they are needed; `prepare` does it part by part unless given. */
+  /** The same of rows that are read when they are needed; absent where they never are. */
   stream?(
     model: LoadedModel<T>,
     rows: RowStream<R>,
@@ -140,8 +139,8 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     labels: stream.labels,
     async bind(loaded, settings, note) {
       const model = modelOf(loaded);
-      const streamed = await (parts.stream?.(model, stream, settings, note) ??
-        streamByParts(parts, model, stream, settings, note));
+      const streamed = await parts.stream?.(model, stream, settings, note);
+      if (!streamed) return fail("streaming", `rows of ${parts.task} are not streamed`, "leave it out");
       const { chatTemplate, maxLength, end, ...items } = streamed;
       const objective = parts.objective(model);
       const nameOf = (place: number) => stream.nameOf(place);
@@ -179,33 +178,5 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       };
     },
     readTest: async (data) => rowsOf(await parts.readTest(data)),
-  };
-}
-
-/** Makes items of some rows at a time as of a file that has no others. */
-async function streamByParts<T extends Task, R, I>(
-  { prepare }: TaskParts<T, R, I>,
-  model: LoadedModel<T>,
-  stream: RowStream<R>,
-  settings: DataSettings,
-  note: (line: string) => void,
-): Promise<StreamedItems<I>> {
-  const { path, isPlainText } = stream;
-  const rows = stream.sets.lengths.reduce((sum, length) => sum + length, 0);
-  const prepared = async (places: readonly number[]) => {
-    const read = await stream.read(places);
-    const placeOf = (at: number) => read[at]?.place ?? 0;
-    const nameOf = (at: number) => stream.nameOf(placeOf(at));
-    const file = { path, rows: read.map(({ row }) => row), isPlainText, isPart: true, nameOf };
-    if (read.length === 0) return { items: [] };
-    const { items, places: own, maxLength } = await prepare(model, file, settings, () => {});
-    return { maxLength, items: items.map((item, i) => ({ item, place: placeOf(own[i] as number) })) };
-  };
-  note(`${basename(path)}: ${count(rows)} rows, read as they are needed`);
-  const { maxLength } = await prepared(sampleOf(stream.sets)); // what is wrong with all of them is told at once
-  return {
-    get: async (places) => (await prepared(places)).items,
-    ...(maxLength !== undefined && { maxLength }),
-    end: () => stream.notes().forEach(note),
   };
 }

@@ -12,15 +12,10 @@ import {
   TAGGED_WORDS_READER,
   TEXT_READER,
 } from "../data/rows/labelled.ts";
-import {
-  encodeLabelledTexts,
-  encodeTaggedWords,
-  type TextEncoder,
-  textEncoder,
-  tokenMasker,
-} from "../data/tokenize/encode-task.ts";
+import type { LabelledTokens } from "../data/sequence.ts";
+import { tokenMasker } from "../data/tokenize/encode-task.ts";
 import { specialFrame } from "../data/tokenize/special-frame.ts";
-import { alienToken, REMEDY, RowCheck } from "../data/tokenize/vocabulary.ts";
+import { alienToken, REMEDY } from "../data/tokenize/vocabulary.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import type { Task } from "../models/model.ts";
@@ -28,6 +23,7 @@ import { decodeNodeImage } from "../platform/node-images.ts";
 import {
   imageClassification,
   type LabelledImage,
+  type LabelledText,
   sequenceClassification,
   tokenClassification,
 } from "../train/classification.ts";
@@ -40,10 +36,13 @@ import { type RowFile, readBoth } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
-import { type DataSettings, sequenceReader, settleMaxLength } from "./sequences.ts";
+import type { TextRow, TextTask } from "./inspect/looks.ts";
+import { prepareItems, streamItems } from "./items.ts";
+import type { RowStream } from "./row-stream.ts";
+import { type DataSettings, sequenceReader } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
 import { type TrainingData, tables } from "./tables-of-rows.ts";
-import { type Prepared, type TaskCommand, taskCommand } from "./task.ts";
+import { type TaskCommand, taskCommand } from "./task.ts";
 
 /** How rows of each task on texts are read. */
 export const TABLES = {
@@ -82,16 +81,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "sequence-classification": taskCommand({
     task: "sequence-classification",
     ...TABLES["sequence-classification"],
-    prepare(model, file, settings, note) {
-      const { path, rows } = file;
-      const { kept, encoder, known } = openTexts(model, file, rows, settings, note);
-      checkLabels(
-        kept.map(({ label }) => label),
-        model.labels,
-        path,
-      );
-      return known(encodeLabelledTexts(kept, encoder, model.labels));
-    },
+    ...textParts("sequence-classification"),
     objective: sequenceClassification,
     evaluate: async (model, items, options) =>
       describeClassifier(await evaluateClassifier(sequenceClassification(model), items, options)),
@@ -100,17 +90,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "token-classification": taskCommand({
     task: "token-classification",
     ...TABLES["token-classification"],
-    prepare(model, file, settings, note) {
-      const { path } = file;
-      const tagged = file.rows.map((row) => ({ ...row, text: row.words.join(" ") }));
-      const { kept, encoder, known } = openTexts(model, file, tagged, settings, note);
-      checkLabels(
-        kept.flatMap(({ tags }) => tags),
-        model.labels,
-        path,
-      );
-      return known(encodeTaggedWords(kept, encoder, model.labels));
-    },
+    ...textParts("token-classification"),
     objective: tokenClassification,
     evaluate: async (model, items, options) =>
       describeTagger(await evaluateTagger(tokenClassification(model), items, options)),
@@ -119,13 +99,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "masked-lm": taskCommand({
     task: "masked-lm",
     ...TABLES["masked-lm"],
-    prepare(model, file, settings, note) {
-      const { path, rows, isPlainText } = file;
-      if (isPlainText)
-        fail(path, "is plain text, which masked-lm does not cut into windows", PLAIN_TEXT_HELP);
-      const { kept, encoder, known } = openTexts(model, file, rows, settings, note);
-      return known(kept.map(({ text }) => ({ inputIds: encoder.encode(text), labels: [] })));
-    },
+    ...textParts("masked-lm"),
     objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
     async evaluate(model, items, options) {
       const objective = maskedLanguageModelling(model, maskerOf(model));
@@ -136,18 +110,7 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   "sentence-embedding": taskCommand({
     task: "sentence-embedding",
     ...TABLES["sentence-embedding"],
-    prepare(model, file, settings, note) {
-      const { path, isPart } = file;
-      const pairs = file.rows.map((row) => ({ ...row, text: row.anchor && row.positive }));
-      const { kept, encoder, known } = openTexts(model, file, pairs, settings, note);
-      if (kept.length < 2 && !isPart)
-        fail(path, "has one pair only", "others are needed to tell it from: give two or more");
-      const items = kept.map(({ anchor, positive }) => ({
-        first: encoder.encode(anchor),
-        second: encoder.encode(positive),
-      }));
-      return known(items);
-    },
+    ...textParts("sentence-embedding"),
     objective: (model) => contrastive(model),
     evaluate: async (model, items, options) =>
       describeLoss(await meanLoss(contrastive(model), items, options), "pairs"),
@@ -173,7 +136,24 @@ export const TASKS: Readonly<Record<Task, TaskCommand>> = {
   }),
 };
 
-const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}';
+/** What each task on texts learns from. */
+interface TextItems {
+  readonly "sequence-classification": LabelledText;
+  readonly "token-classification": LabelledTokens;
+  readonly "masked-lm": LabelledTokens;
+  readonly "sentence-embedding": TextPair;
+}
+
+/** Rows of a task on texts → its items, whether they are in memory or read when they are needed. */
+function textParts<T extends TextTask>(task: T) {
+  type Rest = [settings: DataSettings, note: (line: string) => void];
+  return {
+    prepare: (model: LoadedModel<T>, file: RowFile<TextRow>, ...rest: Rest) =>
+      prepareItems<TextItems[T]>(task, model, file, ...rest),
+    stream: (model: LoadedModel<T>, rows: RowStream<TextRow>, ...rest: Rest) =>
+      streamItems<TextItems[T]>(task, model, rows, ...rest),
+  };
+}
 
 /** The images to learn from, and those to judge by. */
 export async function readImageFolders({ data: [data = "", ...others], eval_data }: TrainingData) {
@@ -184,69 +164,6 @@ export async function readImageFolders({ data: [data = "", ...others], eval_data
 async function readImages(path: string): Promise<RowFile<ImageFile>> {
   const { images, notes } = await listImages(path);
   return { path, rows: images, notes, nameOf: (place) => images[place]?.path ?? path };
-}
-
-/** A row of a task on texts. */
-interface TextRow {
-  readonly text: string;
-  readonly textPair?: string;
-}
-
-/** The rows that can be used, what encodes them and what checks that the model knows all tokens of the items. */
-function openTexts<R extends TextRow>(
-  model: LoadedModel<Exclude<Task, "image-classification">>,
-  { path, isPart, nameOf }: RowFile<object>,
-  rows: readonly R[],
-  settings: DataSettings,
-  note: (line: string) => void,
-): { kept: R[]; encoder: TextEncoder; known<I extends TextItem>(items: I[]): Prepared<I> } {
-  const tokenizer = requireTokenizer(model);
-  const maxLength = settleMaxLength(model.config.maxPositions, settings.max_length, note);
-  const { truncation } = settings;
-  if (truncation.startsWith("keep"))
-    fail("truncation", `${truncation} is for causal-lm`, "truncate, or drop");
-  const filled = rows.filter(({ text }) => text.trim() !== "");
-  if (filled.length === 0 && !isPart) fail(path, "no row has a text", "give each row some words");
-  const lengthOf = ({ text, textPair }: TextRow) =>
-    (textPair === undefined
-      ? tokenizer.encodeStart(text, maxLength + 1)
-      : tokenizer.encodePair(text, textPair).ids
-    ).length;
-  const short = filled.filter((row) => lengthOf(row) <= maxLength);
-  const kept = settings.truncation === "drop" ? short : filled;
-  if (kept.length === 0 && !isPart)
-    fail(path, `every row is longer than max_length ${maxLength}`, "cut the rows");
-  for (const line of describeRows(basename(path), { rows, filled, short, kept }, maxLength)) note(line);
-  const known = <I extends TextItem>(items: I[]): Prepared<I> => {
-    const placeOf = new Map(rows.map((row, i) => [row, i]));
-    const places = kept.map((row) => placeOf.get(row) as number);
-    const check = new RowCheck({ tokenizer, rows: model.config.vocabSize });
-    for (const [i, item] of items.entries()) check.add(nameOf(places[i] as number), idsOf(item));
-    check.finish(path);
-    return { items, places, maxLength };
-  };
-  return { kept, encoder: textEncoder(tokenizer, maxLength), known };
-}
-
-/** A row as tokens. */
-type TextItem = { readonly inputIds: readonly number[] } | TextPair;
-
-const idsOf = (item: TextItem) => ("inputIds" in item ? item.inputIds : [...item.first, ...item.second]);
-
-/** What became of the rows of a file. */
-function describeRows(
-  name: string,
-  { rows, filled, short, kept }: Record<"rows" | "filled" | "short" | "kept", readonly TextRow[]>,
-  maxLength: number,
-): string[] {
-  const of = kept.length === rows.length ? "" : ` of ${count(rows.length)}`;
-  const [empty, long] = [rows.length - filled.length, filled.length - short.length];
-  const fate = kept === short ? "left out: they are longer than" : "cut to";
-  return [
-    `${name}: ${count(kept.length)}${of} rows`,
-    ...(empty > 0 ? [`  ${count(empty)} rows left out: the text is empty`] : []),
-    ...(long > 0 ? [`  ${count(long)} rows ${fate} max_length ${maxLength}`] : []),
-  ];
 }
 
 function maskerOf(model: LoadedModel<"masked-lm">) {

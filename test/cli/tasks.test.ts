@@ -302,6 +302,28 @@ describe("what cannot be meant is refused before anything is written", () => {
     expect(existsSync(cli.path("never"))).toBe(false);
   });
 
+  test("findings are told by train as by inspect, and errors stop it, also of rows that are read as they are needed", async () => {
+    const data = cli.write("seen.jsonl", [...rows, { text: "b", label: "x" }, { text: "b", label: "y" }]);
+    const judge = cli.write("judge.jsonl", [...rows.slice(0, 1), { text: "c", label: "x" }]);
+    const alike = cli.write("alike.jsonl", [{ text: "a", label: "x" }]);
+    const head = ["--labels", "x", "--labels", "y", "--eval-data", judge, "--iters", "1"];
+    for (const how of [[], ["--streaming"]]) {
+      const { stdout, stderr: why } = await run("sequence-classification", "bert-sequence", data, [
+        ...head,
+        ...how,
+      ]);
+      expect(stdout, why).toMatch(
+        /warning: 1 of 4 rows are in the evaluation data, too, .*\(\S*seen\.jsonl:1\)/,
+      );
+      expect(stdout).toMatch(
+        /warning: \d of 4 rows are the same as an earlier one, but for what is said of them/,
+      );
+      expect(stdout).not.toContain("1 of 2 rows");
+      const { stderr } = await run("sequence-classification", "bert-sequence", alike, [...head, ...how]);
+      expect(stderr).toMatch(/alike\.jsonl.*\n.*all rows have the class x: there is nothing to tell apart/);
+    }
+  });
+
   test("a pair alone, and batches of one pair", async () => {
     const data = cli.write("pair.jsonl", [{ anchor: "a", positive: "b" }]);
     const alone = await run("sentence-embedding", "bert-embedding", data);
@@ -317,7 +339,7 @@ describe("what cannot be meant is refused before anything is written", () => {
     const some = cli.write("some.jsonl", [...rows, { text: long, label: "x" }, { text: " ", label: "y" }]);
     const { stdout } = await run("sequence-classification", "bert-sequence", some, drop);
     expect(stdout).toMatch(
-      /some\.jsonl: 2 of 4 rows\n {2}1 rows left out: the text is empty\n {2}1 rows left out: they are longer than max_length 12\n/,
+      /some\.jsonl: 2 of 4 rows\n {2}1 row left out: the text is empty\n {2}1 row left out: longer than max_length 12\n/,
     );
     const none = cli.write(
       "none.jsonl",

@@ -64,7 +64,7 @@ export async function runTrain(
 
   // What the model is judged by is read first, so that rows to learn from can be looked for in it; it is told last.
   const ofValid: string[] = [];
-  const judging = { ...settings, packing: false, check_data: false };
+  const { check_data: _, ...judging } = { ...settings, packing: false };
   const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
   const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
   ofValid.forEach(print);

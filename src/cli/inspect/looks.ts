@@ -70,13 +70,28 @@ export interface ItemSettings {
 /** What a row of a task on texts holds. */
 export type TextRow = TextWithLabel | TaggedWords | PairedTexts | { readonly text: string };
 
+/** A task on texts that is no language modelling. */
+export type TextTask = Exclude<Task, "causal-lm" | "image-classification">;
+
+/** The classes that a row names: its own, or those of its words. */
+export const labelsOf = (row: TextRow): readonly string[] =>
+  "tags" in row ? row.tags : "label" in row ? [row.label] : [];
+
+/** How rows of a task on texts are looked at. */
+export interface ItemLook extends Look<TextRow, EncodedItem> {
+  /** Tokens that a text has at most. */
+  readonly maxLength: number;
+  encode(row: TextRow, place: number): EncodedItem;
+  inspector(judged?: ReadonlySet<number>): ItemInspector;
+}
+
 /** Rows of a task on texts that is no language modelling. */
 export function itemLook(
-  task: Exclude<Task, "causal-lm" | "image-classification">,
+  task: TextTask,
   model: TaskText,
   { max_length, truncation }: ItemSettings,
   note: (line: string) => void,
-): Look<TextRow, EncodedItem> {
+): ItemLook {
   if (truncation.startsWith("keep"))
     fail("truncation", `${truncation} is for causal-lm`, "truncate, or drop");
   const tokenizer = requireTokenizer(model);
@@ -89,6 +104,7 @@ export function itemLook(
     isContrastive: task === "sentence-embedding",
   };
   return {
+    maxLength,
     encode(row, place) {
       const { texts, ...encoded } = encode(row);
       const fate = isBlank(row) ? "empty" : truncation === "drop" && texts.some(isCut) ? "too long" : "kept";
@@ -100,7 +116,7 @@ export function itemLook(
 }
 
 function itemEncoder(
-  task: Exclude<Task, "causal-lm" | "image-classification">,
+  task: TextTask,
   tokenizer: Tokenizer,
   maxLength: number,
   classes: readonly string[] = [],

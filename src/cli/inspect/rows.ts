@@ -14,7 +14,15 @@ import { chooseHead, modelLabels } from "../labels.ts";
 import { type DataSettings, rowEncoding } from "../sequences.ts";
 import { type TrainingData, tables } from "../tables-of-rows.ts";
 import { readImageFolders, TABLES } from "../tasks.ts";
-import { exampleLook, imageLook, itemLook, type Look, preferenceLook, type TextRow } from "./looks.ts";
+import {
+  exampleLook,
+  imageLook,
+  itemLook,
+  type Look,
+  labelsOf,
+  preferenceLook,
+  type TextRow,
+} from "./looks.ts";
 import type { AnyReport } from "./text.ts";
 
 /** Settings that say which rows are looked at, and what for. */
@@ -91,9 +99,6 @@ function chooser(shown: Shown): (place: number, kinds: readonly FindingKind[]) =
     return isShown;
   };
 }
-
-const labelsOf = (row: TextRow): readonly string[] =>
-  "tags" in row ? row.tags : "label" in row ? [row.label] : [];
 
 /** The classes that the head will have. */
 async function classesOf(
