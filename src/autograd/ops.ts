@@ -46,6 +46,7 @@ import {
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
 import type { Weight } from "../kernels/weight.ts";
+import { fail } from "../util/fail.ts";
 import { passOn, type Tape } from "./tape.ts";
 
 export { type LinearLayer, type LoraBranch, linear, linears } from "./linear.ts";
@@ -267,6 +268,26 @@ export function scatterRows(tape: Tape | undefined, x: Tensor, index: Tensor, ro
   return (
     tape?.record(y, [x], [index], (dy, give) => {
       give(x, (into) => passOn(gatherKernel(dy, index).reshape(x.shape), into));
+    }) ?? y
+  );
+}
+
+/** Parts x `[M, cols]`, each at the rows `index` of the result, which together are all of them once: `[rows, cols]`. */
+export function joinRows(
+  tape: Tape | undefined,
+  parts: readonly { readonly x: Tensor; readonly index: Tensor }[],
+  rows: number,
+): Tensor {
+  let y: Tensor | undefined;
+  for (const { x, index } of parts) y = scatterKernel(x, index, rows, y);
+  if (!y) return fail("joinRows", "there are no parts");
+  const inputs = parts.map(({ x }) => x);
+  const indices = parts.map(({ index }) => index);
+  return (
+    tape?.record(y, inputs, indices, (dy, give) => {
+      for (const { x, index } of parts) {
+        give(x, (into) => passOn(gatherKernel(dy, index).reshape(x.shape), into));
+      }
     }) ?? y
   );
 }

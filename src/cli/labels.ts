@@ -16,8 +16,8 @@ export interface LabelSources {
   readonly task: Task;
   /** `--labels` */
   readonly given: readonly string[];
-  /** An adapter that brings a head of its own. */
-  readonly adapter: AdapterReference | undefined;
+  /** Adapters, of which the first that names classes brings a head of its own. */
+  readonly adapters: readonly AdapterReference[];
   /** Classes of the data; undefined where the task has none. */
   readonly data: readonly string[] | undefined;
   readonly seed: number;
@@ -28,16 +28,18 @@ export interface LabelSources {
  * the task and the data's classes fit it, else the data's.
  */
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
-  const { task, given, adapter, data, seed } = sources;
+  const { task, given, adapters, data, seed } = sources;
   return async (files) => {
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
-    const saved = adapter === undefined ? undefined : await adapterLabels(adapter);
-    if (saved && adapter) return named(saved, data, shownReference(adapter.reference), sources);
+    for (const adapter of adapters) {
+      const saved = await adapterLabels(adapter);
+      if (saved) return named(saved, data, shownReference(adapter.reference), sources);
+    }
     const own = await modelLabels(files, task);
     const index = own && labelIndex(own);
     const fits = index !== undefined && data.every((label) => index(label) >= 0);
-    if (fits || adapter !== undefined) return { task, seed };
+    if (fits || adapters.length > 0) return { task, seed };
     return named(data, data, "data", sources);
   };
 }

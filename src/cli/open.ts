@@ -96,6 +96,8 @@ export interface AdapterReference {
   readonly revision: string | undefined;
   readonly token: string | undefined;
   readonly verify: boolean;
+  /** Tells it from the model's other adapters. */
+  readonly name?: string | undefined;
 }
 
 /**
@@ -129,7 +131,7 @@ export async function openCliAdapter<T extends Task>(
   note: (line: string) => void,
 ): Promise<{ adapter: Adapter; model: LoadedModel<T> }> {
   const files = await inPeftFormat(await adapterSource(reference, note), async () => ggufBaseOfModel(model));
-  const adapter = await loadAdapter(model, files, { onWarning: warner(note) });
+  const adapter = await loadAdapter(model, files, { onWarning: warner(note), name: reference.name });
   const own: ChatTemplateSources = model.task === "causal-lm" ? await readChatTemplates(files) : new Map();
   const chatTemplates = new Map([...model.chatTemplates, ...own]);
   return { adapter, model: { ...model, chatTemplates } };

@@ -3,6 +3,7 @@ import { AdapterList, type NamedAdaptation } from "../nn/adapter-list.ts";
 import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import type { Context } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
+import { RowAdapters } from "../nn/row-adapters.ts";
 
 /** What lets a model run with adapters. */
 export interface Adaptive {
@@ -15,6 +16,13 @@ export interface Adaptive {
    * @throws LoraError where two are of one name, or train the same tensor whole
    */
   withAdapters<M>(this: M, chosen: readonly NamedAdaptation[]): M;
+  /**
+   * The same model for batches of so many rows, each of which goes through adapters of its own: `[[a], [], [b, c]]`.
+   * Rows of the same adapters are computed together, and everything but the adapters is computed once for all rows.
+   * @throws LoraError as {@link withAdapters} does; in a pass of another number of rows; and in that of an adapter that
+   * asks for the place of its tokens in the batch
+   */
+  withRowAdapters<M>(this: M, rows: readonly (readonly NamedAdaptation[])[]): M;
 }
 
 type Pass = (x: Tensor, context?: Partial<Context>) => Tensor;
@@ -31,12 +39,17 @@ interface Passes {
 /** A model whose passes go through its list of adapters, unless their context names others. */
 export function adaptive<M extends object>(model: M): M & Adaptive {
   const passes = model as Passes;
-  return { ...model, ...through(passes, new AdapterList()), withAdapters: chooser(passes) };
+  return { ...model, ...through(passes, new AdapterList()), ...choosers(passes) };
 }
 
-function chooser(passes: Passes): Adaptive["withAdapters"] {
-  return function <M>(this: M, chosen: readonly NamedAdaptation[]): M {
-    return { ...this, ...through(passes, new AdapterList(chosen)) };
+function choosers(passes: Passes): Pick<Adaptive, "withAdapters" | "withRowAdapters"> {
+  return {
+    withAdapters(chosen) {
+      return { ...this, ...through(passes, new AdapterList(chosen)) };
+    },
+    withRowAdapters(rows) {
+      return { ...this, ...through(passes, new RowAdapters(rows)) };
+    },
   };
 }
 
@@ -45,11 +58,11 @@ function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapte
   const pass =
     (run: Pass): Pass =>
     (x, context) =>
-      run(x, { ...context, adapters: context?.adapters ?? adapters.active });
+      run(x, { ...context, adapters: context?.adapters ?? adapters.activeFor(x) });
   const tokens =
     (run: Pass): Pass =>
     (ids, context) =>
-      run(ids, { ...contextOf(ids, context), adapters: context?.adapters ?? adapters.active });
+      run(ids, { ...contextOf(ids, context), adapters: context?.adapters ?? adapters.activeFor(ids) });
   return {
     adapters,
     ...(hidden && { hidden: tokens(hidden) }),
@@ -59,7 +72,7 @@ function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapte
     ...(withPooling && {
       withPooling(mode: PoolingMode) {
         const pooled = withPooling(mode);
-        return { ...through(pooled, adapters), withAdapters: chooser(pooled) };
+        return { ...through(pooled, adapters), ...choosers(pooled) };
       },
     }),
   };

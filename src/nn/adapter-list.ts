@@ -1,3 +1,4 @@
+import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
 import type { Parameters } from "./parameters.ts";
@@ -38,9 +39,14 @@ export class AdapterList {
     return this.#together;
   }
 
+  /** What the adapters of the pass of this input do. @throws LoraError as {@link active} does */
+  activeFor(_x: Tensor): Adaptation {
+    return this.active;
+  }
+
   /** Whether passes go through this adapter. */
   has(adapter: NamedAdaptation): boolean {
-    return this.#all.includes(adapter);
+    return this.all.includes(adapter);
   }
 
   /** Puts an adapter behind the others. @throws LoraError as the constructor does */

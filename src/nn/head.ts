@@ -9,6 +9,7 @@ import * as ops from "../autograd/ops.ts";
 import { scoredCrossEntropy } from "../autograd/scored-loss.ts";
 import type { Tape } from "../autograd/tape.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import { fail } from "../util/fail.ts";
 import type { Linear } from "./linear.ts";
 import { type Context, call, tensorsOf } from "./module.ts";
 
@@ -24,6 +25,10 @@ export function headLoss(
   if (!isWrapped(head, context)) {
     const { weight, bias } = tensorsOf(head, context);
     return linearCrossEntropy(tape, hidden, weight, targets, { ...options, bias });
+  }
+  if (context.adapters?.byRows) {
+    const got = "an adapter of the output layer, and the loss sees its labelled tokens only";
+    fail("withRowAdapters", got, "train such an adapter in batches of its own: withAdapters");
   }
   const { logitScale = 1, ...rest } = options;
   const scoresOf = (rows: Tensor, tape: Tape | undefined) => {

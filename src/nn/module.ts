@@ -61,6 +61,8 @@ export interface Adaptation {
   readonly joint: ReadonlyMap<Siblings, JointWrap>;
   /** Tensors that modules compute with in place of their own: trained copies. */
   readonly copies: ReadonlyMap<Leaf, LeafTensors>;
+  /** It differs from row to row, so that its modules have to see every row of the batch. */
+  readonly byRows?: boolean;
 }
 
 /** Runs a module through the adapters of the pass. The only way in which models run modules. */

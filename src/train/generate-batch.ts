@@ -1,9 +1,18 @@
 import type { ChatExample } from "../data/chat/chat-rows.ts";
 import type { Model } from "../load/model.ts";
+import type { NamedAdaptation } from "../nn/adapter-list.ts";
 import { requireModel } from "../nn/module.ts";
 import { largest } from "../util/arrays.ts";
 import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
-import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
+import {
+  callback,
+  checkOptions,
+  integer,
+  listOf,
+  type Rule,
+  type Rules,
+  withDefaults,
+} from "../util/options.ts";
 import { GENERATE_DEFAULTS, nextTokens } from "./generate.ts";
 import {
   GENERATE_RULES,
@@ -18,6 +27,11 @@ import { TextCache } from "./text-cache.ts";
 export interface BatchOptions extends Omit<GenerateOptions, "onEnd"> {
   /** Texts that are written at a time, 8 unless given: more need more memory. */
   batchSize?: number;
+  /**
+   * The adapters of each prompt, nearest the modules first, in place of the model's own list: `[[a], [], [b, c.scaled(0.5)]]`.
+   * Prompts of the same adapters are best given one after the other: a batch costs by the number of different ones in it.
+   */
+  adapters?: readonly (readonly NamedAdaptation[])[];
   /** What messages call a prompt, by its place from 0. */
   namePrompt?: (index: number) => string;
 }
@@ -26,9 +40,12 @@ export interface BatchOptions extends Omit<GenerateOptions, "onEnd"> {
 export const BATCH_DEFAULTS = { batchSize: 8, namePrompt: (index: number) => `prompt ${index + 1}` };
 
 const { onEnd: _, ...TEXT_RULES } = GENERATE_RULES;
+const LIST: Rule = { wanted: "a list of adapters", accepts: Array.isArray, aliases: [] };
+
 const RULES: Rules<BatchOptions> = {
   ...TEXT_RULES,
   batchSize: integer({ min: 1 }, "batch_size"),
+  adapters: listOf(LIST, "a list of adapters for each prompt"),
   namePrompt: callback(),
 };
 
@@ -46,6 +63,8 @@ export interface BatchPiece {
 interface Row {
   readonly index: number;
   readonly written: WrittenText;
+  /** Those of its own; undefined where it goes through the model's. */
+  readonly adapters?: readonly NamedAdaptation[] | undefined;
 }
 
 /**
@@ -63,8 +82,12 @@ export async function* generateBatch(
   requireModel("generateBatch", model);
   if (!Array.isArray(prompts))
     fail("generateBatch", "the prompts are no list", "for one prompt use generate");
-  const { batchSize, ...given } = withDefaults(BATCH_DEFAULTS, options);
-  const rows = openRows(model, prompts, given);
+  const { batchSize, adapters, ...given } = withDefaults(BATCH_DEFAULTS, options);
+  if (adapters && adapters.length !== prompts.length) {
+    const got = `adapters are given for ${adapters.length} prompts, and there are ${prompts.length}`;
+    fail("generateBatch", got, "give a list of adapters for each prompt; [] is the base model");
+  }
+  const rows = openRows(model, prompts, given).map((row) => ({ ...row, adapters: adapters?.[row.index] }));
   const isAlike = ({ written: { text } }: Row) => model.rotatesAlike?.(1, text.end) ?? true;
   yield* writeRows(model, rows.filter(isAlike), batchSize);
   for (const row of rows) if (!isAlike(row)) yield* writeRows(model, [row], 1);
@@ -77,7 +100,7 @@ function openRows(
     namePrompt,
     seed = GENERATE_DEFAULTS.seed,
     ...options
-  }: Omit<BatchOptions, "batchSize"> & Pick<typeof BATCH_DEFAULTS, "namePrompt">,
+  }: Omit<BatchOptions, "batchSize" | "adapters"> & Pick<typeof BATCH_DEFAULTS, "namePrompt">,
 ): Row[] {
   const problems = new Problems();
   const rows = prompts.flatMap((prompt, index): Row[] => {
@@ -125,8 +148,9 @@ async function* step(
   rows: readonly Row[],
 ): AsyncGenerator<BatchPiece, Row[]> {
   for (const { written } of rows) written.start();
+  const own = rows.flatMap(({ adapters }) => (adapters ? [adapters] : []));
   const tokens = await nextTokens(
-    model,
+    own.length > 0 ? model.withRowAdapters(own) : model,
     cache,
     rows.map(({ written }) => written.text),
   );

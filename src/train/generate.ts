@@ -116,7 +116,10 @@ export async function nextTokens(
   model.device.memory.beginStep();
   try {
     const [buffer = new ArrayBuffer()] = await readAndRelease(model.device, () => {
-      const scores = cache.scores(texts.map(({ ids }) => ids));
+      const scores = cache.scores(
+        texts.map(({ ids }) => ids),
+        model,
+      );
       return [greedy ? argmax(scores) : scores];
     });
     const tokens = greedy

@@ -34,7 +34,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     },
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
-      const pass = { adapters: adapters.active, ...context, ...tokens };
+      const pass = { adapters: adapters.activeFor(ids), ...context, ...tokens };
       return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
         ...headOptions,
         ...context.lossShape,
@@ -72,7 +72,7 @@ export function maskedLanguageModelling(
     }),
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
-      const pass = { adapters: adapters.active, ...context, ...tokens };
+      const pass = { adapters: adapters.activeFor(ids), ...context, ...tokens };
       return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
         ...headOptions,
         ...context.lossShape,

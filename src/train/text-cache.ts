@@ -83,10 +83,11 @@ export class TextCache {
 
   /**
    * Reads what is new of each text, which begins with what was read of it.
+   * @param model the model of the cache; through which adapters it goes may change from text to text
    * @returns the scores of what comes next, `[N, V]`
    */
-  scores(texts: readonly (readonly number[])[]): Tensor {
-    const { device } = this.#model;
+  scores(texts: readonly (readonly number[])[], model = this.#model): Tensor {
+    const { device } = model;
     const cache = this.#cache as KvCache;
     this.#forgetRotated(texts);
     const news = texts.map((ids, row) => ids.slice(this.#texts[row]?.length));
@@ -97,15 +98,15 @@ export class TextCache {
     const geometry = cache.place(batch);
     const input = fromArray(device, batch.inputIds, [batch.batchSize, batch.length]);
     const context = { training: false, seed: 0, cache, geometry };
-    const hidden = this.#model.hidden(input, context);
+    const hidden = model.hidden(input, context);
     cache.extend(geometry);
     this.#texts = texts.map((ids, row) => {
       const { length = 0, begunAt = 0 } = this.#texts[row] ?? {};
       return { ids, length: ids.length, begunAt: length > 0 ? begunAt : ids.length };
     });
-    const { hiddenSize } = this.#model.config;
+    const { hiddenSize } = model.config;
     const last = batch.length === 1 ? hidden : lastTokens(hidden, context);
-    return this.#model.logits(last.reshape([texts.length, hiddenSize]));
+    return model.logits(last.reshape([texts.length, hiddenSize]));
   }
 
   /** Forgets everything, and gives the memory back. */

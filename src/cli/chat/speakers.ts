@@ -3,7 +3,8 @@ import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
 import { Conversation } from "../../train/conversation.ts";
 import { fail } from "../../util/fail.ts";
 import { withTemplateFile } from "../chat-template.ts";
-import { type ModelSettings, openCliAdapter, openCliModel } from "../open.ts";
+import { type ModelSettings, openCliModel } from "../open.ts";
+import { openCliAdapters, weightedAdapters } from "../weighted-adapters.ts";
 
 /** Who answers: the model as it is, or with an adapter, by the template that each learnt. */
 export interface Speaker {
@@ -35,14 +36,13 @@ export async function openSpeakers(
   settings: SpeakerSettings,
   note: (line: string) => void,
 ): Promise<readonly Speaker[]> {
-  const { adapter_path: references, chat_template: choice, token, verify } = settings;
-  const names = adapterNames(references);
+  const { chat_template: choice } = settings;
+  const adapters = weightedAdapters(settings, [BASE]);
   const { model: base } = await openCliModel(settings, note);
   const tuned: Omit<Speaker, "conversation">[] = [];
-  for (const [i, reference] of references.entries()) {
-    const own = base.withAdapters([]);
-    const { model } = await openCliAdapter(own, { reference, revision: undefined, token, verify }, note);
-    tuned.push({ name: names[i] as string, model, isTuned: true });
+  for (const adapter of adapters) {
+    const model = await openCliAdapters(base.withAdapters([]), [adapter], note);
+    tuned.push({ name: adapter.name, model, isTuned: true });
   }
   // A model that never saw a chat is asked as its adapters are.
   const chatTemplates = base.chatTemplates.size > 0 ? base.chatTemplates : tuned[0]?.model.chatTemplates;
@@ -63,13 +63,4 @@ async function withTemplate(
   }
   templateChooser(model, requireTokenizer(model), choice)(false);
   return { ...speaker, model, conversation: new Conversation(model) };
-}
-
-/** The last part of each path, or all of it where that would be another's name, too. */
-function adapterNames(references: readonly string[]): readonly string[] {
-  const twice = references.find((reference, i) => references.indexOf(reference) !== i);
-  if (twice !== undefined) fail("adapter_path", `${twice} is given twice`, "give each adapter once");
-  const short = references.map((reference) => reference.split(/[\\/]/).findLast(Boolean) ?? reference);
-  const isTaken = (name: string) => name === BASE || short.filter((other) => other === name).length > 1;
-  return short.map((name, i) => (isTaken(name) ? (references[i] as string) : name));
 }

@@ -1,10 +1,11 @@
 import { shownReference } from "../../io/files/address.ts";
 import { chooseHead } from "../labels.ts";
-import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
+import { openCliTask } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { EVAL_OPTIONS } from "../tables/eval.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
+import { openCliAdapters, shownAdapter, weightedAdapters } from "../weighted-adapters.ts";
 
 /**
  * `webgpu-lora eval`: how a model does on rows of data, with the figures that its task has.
@@ -15,18 +16,18 @@ export async function runEval(
   terminal: Terminal,
 ): Promise<number> {
   const { task, labels: given, batch_size, json } = settings;
-  const adapter = adapterReference(settings.adapter_path, settings);
+  const adapters = weightedAdapters(settings);
   const note = (line: string) => terminal.note(line);
   const data = await TASKS[task].readTest(settings);
-  const head = chooseHead({ task, given, adapter, data: data.labels, seed: 0 });
+  const head = chooseHead({ task, given, adapters, data: data.labels, seed: 0 });
   const { model: base } = await openCliTask(settings, note, head);
-  const { model } = adapter === undefined ? { model: base } : await openCliAdapter(base, adapter, note);
+  const model = await openCliAdapters(base, adapters, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
   if (json) {
     const subject = {
       model: model.name,
-      adapter: adapter ? shownReference(adapter.reference) : null,
+      adapter: adapters.length > 0 ? shownReference(adapters.map(shownAdapter).join(", ")) : null,
       data: data.path,
     };
     const report = { ...subject, ...evaluation.json, ...rows.report };

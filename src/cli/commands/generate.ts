@@ -9,11 +9,12 @@ import { type GenerateOptions, type GenerationReport, generate } from "../../tra
 import { fail } from "../../util/fail.ts";
 import { describeSampling, generateOptions } from "../answer.ts";
 import { withTemplateFile } from "../chat-template.ts";
-import { adapterReference, openCliAdapter, openCliModel } from "../open.ts";
+import { openCliModel } from "../open.ts";
 import { answeredRow, type PromptFile, readPrompts } from "../prompts.ts";
 import type { Settled } from "../settings.ts";
 import type { GENERATE_OPTIONS } from "../tables/generate.ts";
 import type { Terminal } from "../terminal.ts";
+import { openCliAdapters, weightedAdapters } from "../weighted-adapters.ts";
 
 /**
  * `webgpu-lora generate`: the text goes to standard output as it comes, or a row for each prompt of a file; everything else
@@ -29,9 +30,9 @@ export async function runGenerate(
   const file = path === undefined ? undefined : await readPrompts(path, settings);
   const prompt = file ? "" : await readPrompt(settings);
   const note = (line: string) => terminal.note(line);
-  const adapter = adapterReference(settings.adapter_path, settings);
+  const adapters = weightedAdapters(settings);
   const { model: base } = await openCliModel(settings, note);
-  const opened = adapter === undefined ? base : (await openCliAdapter(base, adapter, note)).model;
+  const opened = await openCliAdapters(base, adapters, note);
   const model = { ...opened, ...(await withTemplateFile(opened, settings.chat_template)) };
   const options = generateOptions(settled);
   const sampling = describeSampling(model.generation, options);

@@ -57,7 +57,7 @@ export async function runMerge(
   const output = settings.gguf === undefined ? folderOutput(settings) : ggufOutput(settings, settings.gguf);
   await output.claim();
   const data = hasLabels(task) ? [] : undefined;
-  const head = chooseHead({ task, given: labels, adapter, data, seed: 0 });
+  const head = chooseHead({ task, given: labels, adapters: [adapter], data, seed: 0 });
   const note = (line: string) => terminal.note(line);
   const { model: base, files } = await openCliTask(settings, note, head);
   const { model, adapter: loaded } = await openCliAdapter(base, adapter, note);

@@ -49,7 +49,7 @@ export async function runTrain(
   if (unseen.length > 0) {
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
-  const head = chooseHead({ task, given: names, adapter: resumed, data: labels, seed });
+  const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
   const { model: base, parameters, files } = await openCliTask(settings, print, head);
   const { model, adapter } = resumed
     ? await openCliAdapter(base, resumed, print)

@@ -106,7 +106,7 @@ async function classesOf(
   { task, labels: given }: RowsSettings,
   data: readonly string[],
 ): Promise<readonly string[]> {
-  const head = await chooseHead({ task, given, adapter: undefined, data, seed: 0 })(files);
+  const head = await chooseHead({ task, given, adapters: [], data, seed: 0 })(files);
   return head.labels ?? (await modelLabels(files, task)) ?? data;
 }
 

@@ -8,7 +8,7 @@ export const CHAT_OPTIONS = {
   ...QUANTIZATION_OPTIONS,
   adapter_path: texts({
     placeholder: "ref",
-    help: "folder, URL or hub id owner/name[@revision] of a PEFT LoRA adapter; several answer side by side",
+    help: "folder, URL or hub id owner/name[@revision] of a PEFT adapter; several answer side by side, and REF=0.5 takes half of one's change",
     aliases: ["adapter"],
   }),
   system_prompt: optionalText({ placeholder: "text", help: "the system message", aliases: ["system"] }),

@@ -82,9 +82,9 @@ export const SEED = integer({
 });
 
 /** Which adapter. */
-export const ADAPTER_PATH = optionalText({
+export const ADAPTER_PATH = texts({
   placeholder: "ref",
-  help: "folder, URL or hub id of a PEFT LoRA adapter",
+  help: "folder, URL or hub id owner/name[@revision] of a PEFT adapter; several add up, and REF=0.5 takes half of one's change",
   aliases: ["adapter"],
 });
 
