@@ -4,6 +4,7 @@ import type { ChatCompletionExample, ChatContext, ChatExample } from "./chat-row
 import type { ChatTemplate } from "./chat-template.ts";
 import { endOfTurnText, endOfTurnToken } from "./end-of-turn.ts";
 import type { Message } from "./messages.ts";
+import { noneParts } from "./none-content.ts";
 import { type RenderOptions, renderChat } from "./render.ts";
 import { checkRoles } from "./roles.ts";
 import { type ChatPart, shownParts } from "./shown-parts.ts";
@@ -63,7 +64,7 @@ export function encodeChat(
     straddler: straddler < 0 ? undefined : straddler,
     isOpen: isOpen(ids, trained, template, tokenizer),
     ending: endOfTurnToken(template, tokenizer)?.id,
-    parts: shownParts(messages, chat.rendered.text),
+    parts: [...shownParts(messages, chat.rendered.text), ...noneParts(chat)],
   };
 }
 

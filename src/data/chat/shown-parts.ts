@@ -7,6 +7,8 @@ export interface ChatPart {
   readonly name: string;
   /** Whether the rendered text holds it. */
   readonly isShown: boolean;
+  /** Whether the text has None in place of a content that is null. */
+  readonly isNone?: boolean;
 }
 
 /** Characters of a message that are looked for: a template may cut or trim what is behind them. */

@@ -10,6 +10,7 @@ export type FindingKind =
   | "cut-before"
   | "no-labels"
   | "lost-role"
+  | "none-content"
   | "refused"
   | "unknown-token"
   | "cut"

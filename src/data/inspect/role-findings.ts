@@ -12,9 +12,15 @@ interface RoleTally {
 /** Which messages of chats the template writes, by their roles. */
 export class RoleLedger {
   readonly #roles = new Map<string, RoleTally>();
+  /** Messages without a content, in whose place the template writes None. */
+  readonly #none = emptyTally();
 
   add(parts: readonly ChatPart[], place: number): void {
-    for (const { name, isShown } of parts) {
+    for (const { name, isShown, isNone = false } of parts) {
+      if (isNone) {
+        note(this.#none, place);
+        continue;
+      }
       const role = this.#roles.get(name) ?? { shown: 0, lost: emptyTally() };
       this.#roles.set(name, role);
       if (isShown) role.shown++;
@@ -23,7 +29,8 @@ export class RoleLedger {
   }
 
   findings(nameOf: (place: number) => string): Finding[] {
-    return Array.from(this.#roles, ([name, role]) => lostRole(name, role, nameOf)).flat();
+    const lost = Array.from(this.#roles, ([name, role]) => lostRole(name, role, nameOf)).flat();
+    return [...lost, ...noneContent(this.#none, nameOf)];
   }
 }
 
@@ -36,6 +43,17 @@ function lostRole(name: string, { shown, lost }: RoleTally, nameOf: (place: numb
     ...aboutRows("lost-role", isUnknown ? "error" : "warning", lost, { nameOf }),
     message: `the chat template ${what}, in ${inWords(lost.rows)} messages`,
     help: "take a template that knows these messages, or rename or leave out what it does not know",
+  };
+  return [finding];
+}
+
+/** A word of Python's that the model would learn to write. */
+function noneContent(none: RowTally, nameOf: (place: number) => string): Finding[] {
+  if (none.rows === 0) return [];
+  const finding: Finding = {
+    ...aboutRows("none-content", "warning", none, { nameOf }),
+    message: `the chat template writes None where the content is null, in ${inWords(none.rows)} messages`,
+    help: 'give these messages the empty text ("") as their content, or take a template that asks whether there is one',
   };
   return [finding];
 }

@@ -19,7 +19,13 @@ export interface Words {
 }
 
 /** Kinds that are told of something else than rows, by words of their own. */
-type Special = "nothing-trained" | "lost-role" | "missing-label" | "rare-label" | "one-label";
+type Special =
+  | "nothing-trained"
+  | "lost-role"
+  | "none-content"
+  | "missing-label"
+  | "rare-label"
+  | "one-label";
 
 const always = () => "error" as const;
 
