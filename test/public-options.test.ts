@@ -57,6 +57,10 @@ const CALLS: Record<string, (options: never) => unknown> = {
   "GenerateOptions of a conversation": (options) => new node.Conversation(model).ask("a", options).next(),
   TokenOptions: (options) => node.generateTokens(model, [1], options).next(),
   SamplingOptions: (options) => node.generateTokens(model, [1], options).next(),
+  PreferenceOptions: (options) => node.tokenizePreferences([], tokenizer, options),
+  "PreferenceOptions of answers one by one": (options) => node.tokenizeJudged([], tokenizer, options),
+  CombineOptions: (options) => node.combineAdapters([], options),
+  InspectAdapterOptions: (options) => node.inspectAdapter(node.folderFiles(`${FOLDER}/adapter`), options),
   MergeOptions: (options) => node.mergedFiles(model, adapter, node.memoryFiles("none", new Map()), options),
   StartOptions: (options) => node.startLora(model, lora(), options),
   TuneOptions: (options) => node.tune(model, options),
@@ -202,7 +206,7 @@ describe("library and command line have the same defaults", () => {
   /** Flags of the command line alone: files, reports, what is printed. */
   const OWN = [
     ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
-    ...["columns", "on_bad_row", "valid_split", "check_data"],
+    ...["columns", "header", "on_bad_row", "valid_split", "check_data"],
   ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(

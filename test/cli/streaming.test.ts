@@ -41,20 +41,18 @@ test("rows that are read as they are needed give the bytes of rows in memory", a
 });
 
 test("a bad row stops the run where it is met, or is left out and told at the end", async () => {
+  // Behind those that are looked at before the first step.
   const bad = cli.write(
     "bad.jsonl",
-    Array.from({ length: 1000 }, (_, i) => rowOf(i)),
+    Array.from({ length: 520 }, (_, i) => (i === 510 ? { txet: "half a row" } : rowOf(i))),
   );
-  const lines = readFileSync(bad, "utf8").trimEnd().split("\n");
-  lines[800] = '{"txet": "half a row"}';
-  writeFileSync(bad, lines.join("\n"));
-  const stopped = await train([bad], ["--streaming", "--batch-size", "128"]);
+  const words = ["--streaming", "--batch-size", "260", "--no-check-data", "--max-length", "4"];
+  const stopped = await train([bad], words);
   expect(stopped.code).toBe(1);
-  expect(stopped.stderr).toMatch(/bad\.jsonl:801: has keys "txet", wanted "text"/);
-  const words = ["--streaming", "--batch-size", "128", "--on-bad-row", "skip"];
-  const skipped = await train([bad], words);
+  expect(stopped.stderr).toMatch(/bad\.jsonl:511: has keys "txet", wanted "text"/);
+  const skipped = await train([bad], [...words, "--on-bad-row", "skip"]);
   expect(skipped.code, skipped.stderr).toBe(0);
-  expect(skipped.stdout).toMatch(/1 bad row left out:\n {4}\S*bad\.jsonl:801: has keys/);
+  expect(skipped.stdout).toMatch(/1 bad row left out:\n {4}\S*bad\.jsonl:511: has keys/);
 });
 
 test("several data sets are learnt from together, in memory and as they are needed", async () => {

@@ -62,14 +62,24 @@ async function runFixture(name: string): Promise<void> {
   const adapter = attach(model, lora({ r: 8, alpha: 16, dropout: 0.1, targetModules: model.defaultTargets }));
   const { objective, items } = taskCase(model, golden, await readTensors(folder, "golden.safetensors"));
   for (const gradientCheckpointing of [false, true]) {
-    // Nobody computes here, so that no step is sound: a run of one is left before it ends, and calls that an error.
-    const options = { maxSteps: 2, batchSize: items.length, gradientCheckpointing };
-    for await (const _ of trainObjective(objective, adapter.parameters, items, options)) break;
+    const options = { maxSteps: 1, batchSize: items.length, gradientCheckpointing };
+    await endUnsound(trainObjective(objective, adapter.parameters, items, options));
   }
   await meanLoss(objective, items);
   if (model.task === "causal-lm") await generate(model);
   adapter.release();
   model.release();
+}
+
+/** Nobody computes here: the first step comes to nothing, which the run calls an error after it has looked for the fault. */
+async function endUnsound(run: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const _ of run);
+  } catch (error) {
+    if (!String(error).includes("of a finite gradient")) throw error;
+    return;
+  }
+  throw new Error("a step was sound that nobody computed");
 }
 
 async function generate(model: LanguageModel): Promise<void> {
