@@ -1,3 +1,4 @@
+import { isEmbedding } from "../nn/embedding.ts";
 import type { Linear } from "../nn/linear.ts";
 import { isLeaf, type Module, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
@@ -41,9 +42,11 @@ export function findSites<L extends Module>(
   const names = wholeNames(model, options);
   const isWord = isAllLinear(targets);
   const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
+  // PEFT refuses an expression that matches norms beside linear layers. Here it means the latter, and is saved as their names.
+  const meansSites = typeof targets === "string" && linears.some(matches);
   const others = (isWord ? [] : all)
     .filter((module) => isLeaf(module) && !isSite(module))
-    .filter(matches)
+    .filter((module) => matches(module) && (!meansSites || isEmbedding(module)))
     .map(({ path }) => ({ path, why: NO_SITE }));
   const unmatched = describeUnmatchedTargets([...paths, ...others.map(({ path }) => path)], targets);
   // A target that names an unused layer beside others means the others.

@@ -131,11 +131,11 @@ test.each([
 });
 
 test("an adapter that the engine can't apply is described as far as its files go", async () => {
-  const report = await inspectAdapter(made({ config: { peft_type: "IA3" } }));
-  expect(report).toMatchObject({ type: "IA3", layers: [], changes: undefined, parameters: 28 });
+  const report = await inspectAdapter(made({ config: { peft_type: "BOFT" } }));
+  expect(report).toMatchObject({ type: "BOFT", layers: [], changes: undefined, parameters: 28 });
   expect(report.others).toHaveLength(4);
   expect(report.findings[0]).toMatchObject({ level: "error" });
-  expect(report.findings[0]?.message).toMatch(/IA3/);
+  expect(report.findings[0]?.message).toMatch(/BOFT/);
 });
 
 test("another base model, and a folder without an adapter", async () => {
