@@ -80,7 +80,11 @@ describe("on the bundled model", () => {
     expect(Number(losses[5])).toBeLessThan(0.5 * Number(losses[1]));
     expect(lines.at(-1)).toBe(`Saved final weights to ${cli.path("out")}.`);
     expect(readdirSync(cli.path("out")).sort()).toEqual([...FILES, "checkpoint-6"]);
-    expect(readdirSync(cli.path("out/checkpoint-6")).sort()).toEqual(FILES);
+    expect(readdirSync(cli.path("out/checkpoint-6")).sort()).toEqual([
+      ...FILES,
+      "state.json",
+      "state.safetensors",
+    ]);
     expect(JSON.parse(read("out")[0]!.toString())).toMatchObject({ r: 8, lora_alpha: 32 });
 
     const words = ["--adapter-path", cli.path("out"), "--max-tokens", "12"];
