@@ -6,6 +6,7 @@ export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3.ts";
 export type { LoraStart } from "./adapters/initial/lora-start.ts";
 export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
+export { type LnTuning, type LnTuningOptions, lnTuning } from "./adapters/ln-tuning.ts";
 export { type Loha, type LohaOptions, loha } from "./adapters/loha.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export type {
@@ -21,6 +22,7 @@ export type {
   WrapGiven,
 } from "./adapters/method.ts";
 export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
+export { type Vera, type VeraOptions, vera } from "./adapters/vera.ts";
 export * as ops from "./autograd/ops.ts";
 export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
 export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";

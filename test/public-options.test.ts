@@ -39,6 +39,8 @@ const ADAPTER_WANTED = /adapter is an object with .*, wanted an adapter, as atta
 /** Every public function that takes an options object, by the type of that object. */
 const CALLS: Record<string, (options: never) => unknown> = {
   LoraOptions: (options) => lora(options),
+  LnTuningOptions: (options) => node.lnTuning(options),
+  VeraOptions: (options) => node.vera(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
   AttachOptions: (options) => attach(model, lora(), options),

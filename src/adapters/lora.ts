@@ -29,6 +29,7 @@ import {
 import type { Method, Site, WrapGiven } from "./method.ts";
 import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
+import { siteSeed } from "./site-seed.ts";
 import type { TargetOptions } from "./targets.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
@@ -199,9 +200,4 @@ function mergedWeight({ module, tensors }: Site, scale: number): Tensor {
   const whole = addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
   if (!initial_A || !initial_B) return whole;
   return addInto(matmul(initial_B, initial_A, { layout: "NN", alpha: -scale }), whole);
-}
-
-/** Mixes the pass's seed with the site's number; the factors are 2^32 over the golden ratio, and one of MurmurHash3's. */
-function siteSeed(seed: number, index: number): number {
-  return (Math.imul(seed, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b)) >>> 0;
 }

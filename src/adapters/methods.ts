@@ -1,15 +1,23 @@
 import type { MethodKind } from "./codec.ts";
 import type { PeftConfig } from "./config-fields.ts";
 import { IA3 } from "./ia3-codec.ts";
+import { LN_TUNING } from "./ln-tuning-codec.ts";
 import { LOHA } from "./loha-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
+import { VERA } from "./vera-codec.ts";
 
 /** A method whose own types stay between its parts. */
 export type AnyKind = MethodKind<Method, PeftConfig>;
 
 /** Every method that can be attached by name, written and read. Another method's file adds its line here. */
-export const METHODS: readonly AnyKind[] = [asAny(LORA), asAny(IA3), asAny(LOHA)];
+export const METHODS: readonly AnyKind[] = [
+  asAny(LORA),
+  asAny(IA3),
+  asAny(LOHA),
+  asAny(VERA),
+  asAny(LN_TUNING),
+];
 
 /** A codec is given what it has made itself: adapters of its method, configurations of its fields. */
 function asAny<M extends Method, C extends PeftConfig>(kind: MethodKind<M, C>): AnyKind {

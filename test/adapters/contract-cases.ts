@@ -1,7 +1,9 @@
 import { ia3 } from "../../src/adapters/ia3.ts";
+import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { vera } from "../../src/adapters/vera.ts";
 
 /** What the contract needs to know of a method; its fixture in test/fixtures/methods is by PEFT (make_methods.py). */
 export interface ContractCase {
@@ -22,6 +24,8 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     method: "lora",
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
   },
+  { method: "ln_tuning", make: () => lnTuning() },
+  { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },
   { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
   {
     method: "loha",

@@ -30,6 +30,7 @@ interface Golden {
   input_ids: number[][];
   labels: number[][];
   lengths: number[];
+  weight_decay?: number;
   parameters: number;
   logits: number[];
   loss: number;
@@ -148,7 +149,7 @@ describe.each(CONTRACT_CASES)("$method $fixture", (contract) => {
       learningRate: 5e-3,
       schedule: "linear",
       warmupSteps: 3,
-      weightDecay: 0.01,
+      weightDecay: golden.weight_decay ?? 0.01,
       maxGradNorm: 1,
       shuffle: false,
     } as const;
