@@ -15,6 +15,7 @@ import { spoiltTensors } from "../util/finite.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, type Rules, text } from "../util/options.ts";
 import { checkBase, checkFits, withoutUnused } from "./adapter-fit.ts";
+import { adapterRemarks, checkArchitecture } from "./adapter-remarks.ts";
 import type { LoadedModel } from "./model.ts";
 import { type ReadAdapter, readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
 
@@ -136,7 +137,8 @@ export interface LoadAdapterOptions {
 
 /**
  * Loads an adapter of PEFT's, of any method of the registry, onto a model.
- * @throws LoraError where the adapter is of another task; listing every tensor that the model has no place for, whose
+ * Told as warnings: another base model or revision than the adapter names, and an adapter without any effect.
+ * @throws LoraError where the adapter is of another task or architecture; listing every tensor that the model has no place for, whose
  * shape differs or that is missing; and where a part of the model starts at random that the adapter does not bring.
  */
 export async function loadAdapter(
@@ -146,10 +148,12 @@ export async function loadAdapter(
 ): Promise<Adapter> {
   const stored = renamed(await readStoredAdapter(files), model);
   checkTask(model, stored.config, files.label);
+  checkArchitecture(model, stored.config, files.label);
   const { adapter: read, warnings } = withoutUnused(model, stored);
-  for (const warning of [...stored.warnings, ...warnings]) onWarning?.(warning);
   checkFits(model, read, files.label);
   await checkBase(model, read, files.label);
+  const remarks = [...stored.warnings, ...warnings, ...adapterRemarks(model, read)];
+  for (const warning of remarks) onWarning?.(warning);
   const adapter = attach(model, read.kind.codec.read(model, read), { name });
   try {
     writeTensors(adapter, read);

@@ -113,11 +113,55 @@ describe("an adapter file", () => {
   test("that is odd but can be read is told to be so", async () => {
     const files = await trainedFiles(0);
     const config = JSON.parse(files.get("adapter_config.json") as string) as object;
-    files.set("adapter_config.json", JSON.stringify({ ...config, rank_pattern: { nothing: 3 } }));
-    const warnings: string[] = [];
-    const onWarning = (warning: string) => warnings.push(warning);
-    await loadAdapter(await openTestModel(folder), asSource(files), { onWarning });
-    expect(warnings).toEqual(['adapter_config.json: the key "nothing" of rank_pattern matches no module']);
+    const remarksOn = async (changes: object) => {
+      files.set("adapter_config.json", JSON.stringify({ ...config, ...changes }));
+      const warnings: string[] = [];
+      const onWarning = (warning: string) => warnings.push(warning);
+      const model = await openTestModel(folder);
+      await loadAdapter(model, asSource(files), { onWarning });
+      return warnings;
+    };
+    expect(await remarksOn({ rank_pattern: { nothing: 3 } })).toEqual([
+      'adapter_config.json: the key "nothing" of rank_pattern matches no module',
+    ]);
+    expect(await remarksOn({ base_model_name_or_path: "/elsewhere/LLAMA-gqa/" })).toEqual([]);
+    expect(await remarksOn({ base_model_name_or_path: "someone/other-model" })).toEqual([
+      expect.stringMatching(
+        /^the adapter was trained on someone\/other-model, and the model is .*llama-gqa:/,
+      ),
+    ]);
+    const mapping = (type: string, name: string) => ({
+      task_type: null,
+      auto_mapping: {
+        base_model_class: `${name}ForCausalLM`,
+        parent_library: `transformers.models.${type}.modeling_${type}`,
+      },
+    });
+    expect(await remarksOn(mapping("llama", "Llama"))).toEqual([]);
+    await expect(remarksOn(mapping("qwen2", "Qwen2"))).rejects.toThrow(
+      /^saved: is an adapter for Qwen2ForCausalLM, and .*llama-gqa is a llama model/,
+    );
+  });
+
+  test("that changes nothing, and one of another revision, are told to be so", async () => {
+    const model = await openTestModel(folder);
+    const files = await adapterFiles(attach(model, lora({ r: 2, targetModules: ["q_proj"] })));
+    const config = JSON.parse(files.get("adapter_config.json") as string) as object;
+    const named = { ...config, base_model_name_or_path: "owner/base", revision: "v1" };
+    files.set("adapter_config.json", JSON.stringify(named));
+    const warningsOn = async (revision: string | undefined) => {
+      const warnings: string[] = [];
+      const onWarning = (warning: string) => warnings.push(warning);
+      const other = { ...model.withAdapters([]), hub: { repo: "owner/base", revision } };
+      await loadAdapter(other, asSource(files), { onWarning });
+      return warnings;
+    };
+    const idle = "the adapter has no effect: lora_B or lora_A is 0 in every layer";
+    expect(await warningsOn("v1")).toEqual([idle]);
+    expect(await warningsOn(undefined)).toEqual([
+      "the adapter was trained on revision v1 of owner/base, and the model is of main: --revision v1 loads that one",
+      idle,
+    ]);
   });
 
   test("for another task is refused, whether PEFT has a name for the task or notes the class", async () => {
