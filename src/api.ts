@@ -21,6 +21,8 @@ export type {
   TrainedTensors,
   WrapGiven,
 } from "./adapters/method.ts";
+export { type PrefixTuning, type PrefixTuningOptions, prefixTuning } from "./adapters/prefix-tuning.ts";
+export { type PromptTuning, type PromptTuningOptions, promptTuning } from "./adapters/prompt-tuning.ts";
 export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
 export { type Vera, type VeraOptions, vera } from "./adapters/vera.ts";
 export * as ops from "./autograd/ops.ts";

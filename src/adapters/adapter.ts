@@ -133,7 +133,7 @@ function actionsOf(
   { method, sites, shared, saved, parameters }: Omit<Parts<Method>, "method"> & { method: Method },
   groups: readonly Group[],
   factor: number,
-): Pick<NamedAdaptation, "wraps" | "joint" | "copies"> {
+): Pick<NamedAdaptation, "wraps" | "joint" | "copies" | "virtual"> {
   const { together } = method;
   const joint = groups.map(({ siblings, members }, i): [Siblings, JointWrap] => {
     const own = sites.filter(({ module }) => members.includes(module));
@@ -151,5 +151,6 @@ function actionsOf(
     wraps: new Map(wraps),
     joint: new Map(joint),
     copies: new Map([...copies, ...saved.map(({ module, tensors }) => [module, tensors] as const)]),
+    virtual: method.virtual?.(shared),
   };
 }

@@ -3,6 +3,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { AdapterList } from "../nn/adapter-list.ts";
 import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
 import type { FinishedStep, Parameters } from "../nn/parameters.ts";
+import type { VirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
@@ -19,6 +20,18 @@ export interface Adaptable {
   readonly name?: string;
   /** The repository of the hub that it came from, and its revision. */
   readonly hub?: { readonly repo: string; readonly revision: string | undefined } | undefined;
+  /** Its sizes. */
+  readonly config?: {
+    readonly hiddenSize: number;
+    readonly numLayers: number;
+    readonly numHeads?: number;
+    readonly numKvHeads?: number;
+    readonly headDim?: number;
+    readonly embeddingScale?: number;
+    readonly scalesInputs?: boolean;
+  };
+  /** What turns texts into its ids. */
+  readonly tokenizer?: { encode(text: string): number[] } | undefined;
   /** What the model is for, such as `causal-lm`. */
   readonly task?: string;
   /** Name of its class in transformers, such as `LlamaForCausalLM`. */
@@ -98,6 +111,8 @@ export interface Method {
   wrap?(site: Site, given: WrapGiven): Wrap;
   /** Tensors of the site that its module computes with in place of its own, by the module's names. */
   copies?(site: Site): LeafTensors;
+  /** The tokens that it puts before every document. */
+  virtual?(shared: SiteTensors): VirtualTokens;
   /** The method's update can be made stronger and weaker by a factor. */
   readonly scales?: boolean;
   /** How sites that compute from the same input are computed together, where the method can do that. */

@@ -5,6 +5,8 @@ import { LN_TUNING } from "./ln-tuning-codec.ts";
 import { LOHA } from "./loha-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
+import { PREFIX_TUNING } from "./prefix-tuning-codec.ts";
+import { PROMPT_TUNING } from "./prompt-tuning-codec.ts";
 import { VERA } from "./vera-codec.ts";
 
 /** A method whose own types stay between its parts. */
@@ -17,6 +19,8 @@ export const METHODS: readonly AnyKind[] = [
   asAny(LOHA),
   asAny(VERA),
   asAny(LN_TUNING),
+  asAny(PROMPT_TUNING),
+  asAny(PREFIX_TUNING),
 ];
 
 /** A codec is given what it has made itself: adapters of its method, configurations of its fields. */

@@ -1,9 +1,13 @@
+import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { AdapterList, type NamedAdaptation } from "../nn/adapter-list.ts";
+import type { KvCache } from "../nn/cache.ts";
 import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import type { Context } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
 import { RowAdapters } from "../nn/row-adapters.ts";
+import { passWithVirtualTokens, primeCache } from "../nn/virtual-tokens.ts";
+import { fail } from "../util/fail.ts";
 
 /** What lets a model run with adapters. */
 export interface Adaptive {
@@ -27,13 +31,18 @@ export interface Adaptive {
 
 type Pass = (x: Tensor, context?: Partial<Context>) => Tensor;
 
-/** The functions that run a model, each of a tensor and the context of its pass. */
+/** The functions that run a model, most of them of a tensor and the context of its pass. */
 interface Passes {
+  readonly device: Device;
+  readonly config?: { readonly maxPositions?: number };
   readonly hidden?: Pass;
   readonly logits?: Pass;
   readonly embed?: Pass;
   readonly pooling?: PoolingMode;
-  withPooling?(mode: PoolingMode): Passes;
+  withPooling?(mode: PoolingMode): Omit<Passes, "device">;
+  newCache?(capacity: number, batchSize?: number): KvCache;
+  keepsCache?(past: number, length: number): boolean;
+  rotatesAlike?(a: number, b: number): boolean;
 }
 
 /** A model whose passes go through its list of adapters, unless their context names others. */
@@ -54,7 +63,8 @@ function choosers(passes: Passes): Pick<Adaptive, "withAdapters" | "withRowAdapt
 }
 
 /** The functions with a list's adapters in the context, and the list. */
-function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapters: AdapterList) {
+function through(passes: Passes, adapters: AdapterList) {
+  const { device, pooling, withPooling, hidden, logits, embed } = passes;
   const pass =
     (run: Pass): Pass =>
     (x, context) =>
@@ -65,16 +75,49 @@ function through({ pooling, withPooling, hidden, logits, embed }: Passes, adapte
       run(ids, { ...contextOf(ids, context), adapters: context?.adapters ?? adapters.activeFor(ids) });
   return {
     adapters,
-    ...(hidden && { hidden: tokens(hidden) }),
+    ...(hidden && {
+      hidden: tokens((ids, context) => passWithVirtualTokens(hidden, ids, context as Context)),
+    }),
+    ...cachesBehindVirtual(passes, adapters),
     ...(logits && { logits: pass(logits) }),
     ...(embed && { embed: tokens(embed) }),
     ...(pooling && { pooling }),
     ...(withPooling && {
       withPooling(mode: PoolingMode) {
-        const pooled = withPooling(mode);
+        const pooled = { device, ...withPooling(mode) };
         return { ...through(pooled, adapters), ...choosers(pooled) };
       },
     }),
+  };
+}
+
+/** A decoder's caches begin with the virtual tokens of its adapters, if any; the lengths of texts count from there. */
+function cachesBehindVirtual(
+  { device, config, hidden, newCache, keepsCache, rotatesAlike }: Passes,
+  adapters: AdapterList,
+): Pick<Passes, "newCache" | "keepsCache" | "rotatesAlike"> {
+  const behind = (compare: (a: number, b: number) => boolean) => (a: number, b: number) =>
+    compare(a + adapters.virtualTokens, b + adapters.virtualTokens);
+  return {
+    ...(keepsCache && { keepsCache: behind(keepsCache) }),
+    ...(rotatesAlike && { rotatesAlike: behind(rotatesAlike) }),
+    ...(hidden &&
+      newCache && {
+        newCache(capacity: number, batchSize?: number) {
+          if (adapters.virtualTokens === 0) return newCache(capacity, batchSize);
+          const { virtual } = adapters.active;
+          if (virtual?.isRotated && rotatesAlike?.(1, config?.maxPositions ?? 1) === false) {
+            const got = "the model rotates all keys of a text by its length, those of its virtual tokens too";
+            fail(
+              "newCache",
+              got,
+              "for texts that grow use prefix tuning, whose keys are not rotated, or LoRA",
+            );
+          }
+          const cache = newCache(capacity + adapters.virtualTokens, batchSize);
+          return primeCache(cache, device, hidden, adapters.active);
+        },
+      }),
   };
 }
 

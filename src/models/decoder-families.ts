@@ -183,6 +183,7 @@ function granite(c: ConfigReader): DecoderConfig {
     ...readDecoder(c, { maxPositions: 2048, normEps: 1e-6, tied: false }),
     ...readBiases(c),
     embeddingScale: c.number("embedding_multiplier", 1),
+    scalesInputs: true,
     queryScale: c.number("attention_multiplier", 1),
     residualScale: c.number("residual_multiplier", 1),
     logitScale: 1 / c.positive("logits_scaling", 1),

@@ -64,6 +64,7 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     queryScale: headDim ** -0.5,
     attentionSoftcap: 0,
     embeddingScale: 1,
+    scalesInputs: false,
     residualScale: 1,
     logitScale: 1,
     logitSoftcap: 0,

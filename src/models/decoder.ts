@@ -13,6 +13,7 @@ import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import { stack } from "../nn/stack.ts";
+import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { BuiltModel } from "./family.ts";
 
@@ -44,6 +45,8 @@ export interface DecoderConfig {
   /** Scores of attention become cap · tanh(s / cap); 0: unchanged. */
   attentionSoftcap: number;
   embeddingScale: number;
+  /** The scale is for whatever takes the place of words' vectors, too: virtual tokens. */
+  scalesInputs: boolean;
   /** Factor of what attention and MLP add to the residual stream. */
   residualScale: number;
   logitScale: number;
@@ -143,7 +146,7 @@ export function decoderBody(device: Device, body: Weights, c: DecoderConfig): De
     embedding: words,
     root,
     ropes: [...ropes.values()],
-    encode: (ids, context) => call(root, embed(ids, words, c.embeddingScale, context), context),
+    encode: (ids, context) => call(root, embed(ids, words, c, context), context),
     release() {
       for (const rope of ropes.values()) rope.release();
     },
@@ -173,9 +176,16 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
   };
 }
 
-function embed(ids: Tensor, table: Embedding, factor: number, context: Context): Tensor {
-  const x = call(table, ids, context);
-  return factor === 1 ? x : ops.scale(context.tape, x, factor);
+function embed(
+  ids: Tensor,
+  table: Embedding,
+  { embeddingScale: factor, scalesInputs }: DecoderConfig,
+  context: Context,
+): Tensor {
+  const scaled = (x: Tensor) => (factor === 1 ? x : ops.scale(context.tape, x, factor));
+  const words = call(table, ids, context);
+  if (scalesInputs) return scaled(withVirtualTokens(words, context));
+  return withVirtualTokens(scaled(words), context);
 }
 
 /** One set of angles for each different rotary embedding of the layers. */

@@ -11,6 +11,7 @@ import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import { stack } from "../nn/stack.ts";
+import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built } from "./family.ts";
 
@@ -91,7 +92,9 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     config: c,
     tied: c.tied,
     head,
-    hidden: (ids, context: Context) => call(root, call(words, ids, context), context),
+    hidden(ids, context: Context) {
+      return call(root, withVirtualTokens(call(words, ids, context), context), context);
+    },
     logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),

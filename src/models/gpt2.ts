@@ -11,6 +11,7 @@ import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
+import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built } from "./family.ts";
 
@@ -71,7 +72,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
   const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
-    const x = call(words, ids, context);
+    const x = withVirtualTokens(call(words, ids, context), context);
     return ops.add(context.tape, x, positionEmbedding(places, context));
   };
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };

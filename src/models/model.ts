@@ -139,6 +139,11 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   rotatesAlike?(a: number, b: number): boolean;
 }
 
+/** Positions that a model has for a text: its virtual tokens take the others. */
+export function freePositions({ config, adapters }: Pick<TextModel<Task>, "config" | "adapters">): number {
+  return config.maxPositions - adapters.virtualTokens;
+}
+
 /**
  * The model as one of a certain task.
  * @throws LoraError where it is one of another

@@ -11,6 +11,7 @@ import { type Context, call, type Module, type Siblings } from "../nn/module.ts"
 import { layerNorm } from "../nn/norm.ts";
 import { positionEmbedding } from "../nn/positions.ts";
 import { stack } from "../nn/stack.ts";
+import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { Built } from "./family.ts";
 
@@ -108,7 +109,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
     forward: (x, context) => call(layerStack, x, context),
   };
   const embed = (ids: Tensor, context: Context) => {
-    const x = call(words, ids, context);
+    const x = withVirtualTokens(call(words, ids, context), context);
     const y = projectIn.reduce((y, module) => call(module, y, context), x);
     return ops.add(context.tape, y, positionEmbedding(places, context, POSITION_OFFSET));
   };

@@ -2,6 +2,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
 import type { Parameters } from "./parameters.ts";
+import type { VirtualTokens } from "./virtual-tokens.ts";
 
 /** An adapter as a model knows it: what it does in a pass, and whether it still can. */
 export interface NamedAdaptation extends Adaptation {
@@ -42,6 +43,11 @@ export class AdapterList {
   /** What the adapters of the pass of this input do. @throws LoraError as {@link active} does */
   activeFor(_x: Tensor): Adaptation {
     return this.active;
+  }
+
+  /** Positions that the adapters' virtual tokens take before every text. */
+  get virtualTokens(): number {
+    return this.#together.virtual?.count ?? 0;
   }
 
   /** Whether passes go through this adapter. */
@@ -88,6 +94,7 @@ function compose(adapters: readonly NamedAdaptation[]): Adaptation {
       adapters.flatMap(({ joint }) => [...joint].filter(([siblings]) => isAlone(siblings, wraps))),
     ),
     copies: joinCopies(adapters),
+    virtual: onlyVirtual(adapters),
   };
 }
 
@@ -102,6 +109,14 @@ function nested(wraps: readonly Wrap[]): Wrap {
 /** Whether no member has a second adapter, so that what computes them together is all there is. */
 function isAlone({ members }: Siblings, wraps: ReadonlyMap<Module, readonly Wrap[]>): boolean {
   return members.every((member) => (wraps.get(member)?.length ?? 0) <= 1);
+}
+
+/** The virtual tokens of the only adapter that has some. */
+function onlyVirtual(adapters: readonly NamedAdaptation[]): VirtualTokens | undefined {
+  const [first, second] = adapters.filter(({ virtual }) => virtual);
+  if (!second) return first?.virtual;
+  const got = `${first?.name} and ${second.name} both have virtual tokens`;
+  return fail("adapter", got, "PEFT knows no order of them either: leave one of the two out");
 }
 
 function joinCopies(adapters: readonly NamedAdaptation[]): Map<Leaf, LeafTensors> {

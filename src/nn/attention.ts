@@ -5,6 +5,7 @@ import { linear } from "./linear.ts";
 import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
 import { rmsNorm } from "./norm.ts";
 import type { RopeAngles } from "./rope-angles.ts";
+import { virtualKeys } from "./virtual-tokens.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of self-attention. */
@@ -93,11 +94,13 @@ export interface AttendOptions extends Pick<AttentionConfig, "queryScale" | "lay
 export function attend(
   { queryScale: scale, window = 0, softcap = 0, causal = true, layer }: AttendOptions,
   queries: Tensor,
-  keys: Tensor,
-  values: Tensor,
-  { tape, cache, geometry: { spans } }: Context,
+  ownKeys: Tensor,
+  ownValues: Tensor,
+  context: Context,
 ): Tensor {
-  const options = { scale, window, softcap, causal, spans };
+  const { tape, cache, geometry } = context;
+  const options = { scale, window, softcap, causal, spans: geometry.spans };
+  const [keys, values] = virtualKeys(layer, ownKeys, ownValues, context);
   if (!cache) return ops.attention(tape, queries, keys, values, options);
   const all = cache.append(layer, keys, values);
   return ops.attention(undefined, queries, all.k, all.v, options);

@@ -31,6 +31,8 @@ export class KvCache {
   readonly #head: readonly [numKvHeads: number, headDim: number];
   #capacity: number;
   #rows: CachedRow[];
+  /** A row of which nothing is read. */
+  #empty = EMPTY_ROW;
   readonly #entries: Entry[];
 
   constructor(device: Device, { numLayers, numKvHeads, headDim, capacity, batchSize = 1 }: CacheSizes) {
@@ -41,9 +43,14 @@ export class KvCache {
     this.#entries = Array.from({ length: numLayers }, () => this.#allocate());
   }
 
-  /** Tokens of each row that there is room for. */
+  /** Tokens of each row that there is room for, beside the virtual ones. */
   get capacity(): number {
-    return this.#capacity;
+    return this.#capacity - this.virtual;
+  }
+
+  /** Virtual tokens that every row begins with. */
+  get virtual(): number {
+    return this.#empty.end;
   }
 
   /** What is complete in every layer. */
@@ -85,27 +92,32 @@ export class KvCache {
     }
   }
 
+  /** What is in the rows, `count` virtual tokens each, is never forgotten from now on. */
+  keepAlways(count: number): void {
+    this.#empty = { first: 0, end: count };
+  }
+
   /** Forgets all tokens. */
   clear(): void {
-    this.#rows.fill(EMPTY_ROW);
+    this.#rows.fill(this.#empty);
   }
 
   /** Forgets the tokens of a row behind its first `length` ones. */
   truncate(row: number, length: number): void {
     const { first, end } = this.#rows[row] as CachedRow;
-    this.#rows[row] = length > 0 ? { first, end: Math.min(end, first + length) } : EMPTY_ROW;
+    this.#rows[row] = length > 0 ? { first, end: Math.min(end, first + this.virtual + length) } : this.#empty;
   }
 
   /**
    * Holds these rows from now on, in this order, its own or those of caches of the same model, with room for `capacity`
-   * tokens in each. Other caches keep theirs.
+   * tokens in each, beside the virtual ones. Other caches keep theirs.
    * @throws LoraError where a row has more tokens
    */
   arrange(sources: readonly RowOfCache[], capacity: number): void {
     const rows = sources.map(({ cache, row }) => cache.#rows[row] as CachedRow);
-    for (const { end } of rows) checkRoom(end, capacity);
+    for (const { end } of rows) checkRoom(end, capacity + this.virtual);
     this.#rows = rows;
-    this.#capacity = capacity;
+    this.#capacity = capacity + this.virtual;
     for (const [layer, { k, v }] of this.#entries.entries()) {
       const entry = this.#allocate();
       for (const [i, { cache, row }] of sources.entries()) {

@@ -5,6 +5,7 @@ import { fail } from "../util/fail.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { KvCache } from "./cache.ts";
 import type { Geometry } from "./geometry.ts";
+import type { PlacedTokens, VirtualTokens } from "./virtual-tokens.ts";
 
 /** What travels with the activations through a forward pass. */
 export interface Context {
@@ -26,6 +27,8 @@ export interface Context {
   checkpoint?: boolean | undefined;
   /** The adapters that this pass goes through. A model's own functions put its list here where nothing is given. */
   adapters?: Adaptation | undefined;
+  /** The virtual tokens among those of the pass. */
+  virtual?: PlacedTokens | undefined;
 }
 
 /** A piece of a model: a path in the checkpoint and a function of an activation. */
@@ -63,6 +66,8 @@ export interface Adaptation {
   readonly copies: ReadonlyMap<Leaf, LeafTensors>;
   /** It differs from row to row, so that its modules have to see every row of the batch. */
   readonly byRows?: boolean;
+  /** What stands before the first token of every document. */
+  readonly virtual?: VirtualTokens | undefined;
 }
 
 /** Runs a module through the adapters of the pass. The only way in which models run modules. */

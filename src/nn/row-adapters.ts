@@ -39,6 +39,11 @@ export class RowAdapters extends AdapterList {
     super();
     if (rows.length === 0)
       fail("withRowAdapters", "there are no rows", "give a list of adapters for each row");
+    const longer = rows.flat().find(({ virtual }) => virtual);
+    if (longer) {
+      const got = `${longer.name} puts virtual tokens before texts, and the rows of a batch are of one length`;
+      fail("withRowAdapters", got, "give it a batch of its own: withAdapters");
+    }
     const groups: { list: AdapterList; rows: number[] }[] = [];
     for (const [row, adapters] of rows.entries()) {
       const known = groups.find(({ list }) => areSame(list.all, adapters));

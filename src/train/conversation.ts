@@ -1,6 +1,7 @@
 import type { ChatContext } from "../data/chat/chat-rows.ts";
 import type { Message } from "../data/chat/messages.ts";
 import type { Model } from "../load/model.ts";
+import { freePositions } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, listOf, objectOf, pickOptions, type Rules } from "../util/options.ts";
@@ -104,7 +105,7 @@ export class Conversation {
   }
 
   #answer(messages: readonly Message[], options: GenerateOptions): AsyncGenerator<string> {
-    const { maxPositions } = this.#model.config;
+    const maxPositions = freePositions(this.#model);
     const prompt = readPrompt(this.#model, { messages, ...this.#context }, options.chatTemplate);
     if (prompt.ids.length >= maxPositions) {
       const got = `with this message the chat has ${prompt.ids.length} tokens, and the model ${maxPositions} positions`;

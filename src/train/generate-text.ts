@@ -8,6 +8,7 @@ import { TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize/tokenize-
 import { alienToken, REMEDY } from "../data/tokenize/vocabulary.ts";
 import type { DecodeStream, Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
+import { freePositions } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import {
@@ -200,7 +201,7 @@ export class WrittenText {
   }
 
   get #isFull(): boolean {
-    return this.text.ids.length >= this.#model.config.maxPositions;
+    return this.text.ids.length >= freePositions(this.#model);
   }
 
   /** The rest of a text for which no token comes any more. */

@@ -1,7 +1,7 @@
 import { idsProblem } from "../data/check-items.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
-import type { LanguageModel } from "../models/model.ts";
+import { freePositions, type LanguageModel } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, integer, listOf, type Rules, withDefaults } from "../util/options.ts";
@@ -73,7 +73,7 @@ export function openText(
   return {
     ids,
     promptLength: promptIds.length,
-    end: Math.min(promptIds.length + maxNewTokens, model.config.maxPositions),
+    end: Math.min(promptIds.length + maxNewTokens, freePositions(model)),
     isGreedy: isGreedy(sampling),
     choose: (scores) => sampleToken(scores, sampling, ids, random),
     isLast: (token) => eosTokenIds.includes(token),
@@ -141,7 +141,7 @@ function rowOf(scores: ArrayBuffer, row: number, { length }: readonly unknown[])
 }
 
 function checkPrompt(model: LanguageModel, promptIds: readonly number[]): void {
-  const { maxPositions } = model.config;
+  const maxPositions = freePositions(model);
   if (promptIds.length === 0) fail("generate", "the prompt has no tokens", "give at least the BOS token");
   if (promptIds.length >= maxPositions) {
     const got = `the prompt has ${promptIds.length} tokens; the model has ${maxPositions} positions`;

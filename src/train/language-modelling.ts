@@ -2,7 +2,12 @@ import { type Batch, collateRows, type TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import type { LanguageModel, MaskedLanguageModel, TextModel } from "../models/model.ts";
+import {
+  freePositions,
+  type LanguageModel,
+  type MaskedLanguageModel,
+  type TextModel,
+} from "../models/model.ts";
 import { placeTokens } from "../nn/geometry.ts";
 import { headLoss } from "../nn/head.ts";
 import type { Linear } from "../nn/linear.ts";
@@ -15,7 +20,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   checkModel("languageModelling", model);
   const { device, root, adapters, config, head, headOptions } = model;
   // A row's last token is predicted and predicts nothing, so that it may be one more than the model has positions.
-  const limits = { ...config, maxPositions: config.maxPositions + 1 };
+  const limits = { ...config, maxPositions: freePositions(model) + 1 };
   const anyLength = { ...config, maxPositions: Number.POSITIVE_INFINITY };
   const problemOf = (item: Sequence, isSplit = false) =>
     tokensProblem(item, isSplit ? anyLength : limits, head);

@@ -1,6 +1,6 @@
 import { packRows } from "../data/batch.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import type { LanguageModel } from "../models/model.ts";
+import { freePositions, type LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
 import { lastTokens } from "../nn/pooling.ts";
 
@@ -48,7 +48,7 @@ export class TextCache {
     cache.truncate(0, length);
     this.#texts = [{ ids, length, begunAt: length > 0 ? text.begunAt : 0 }];
     // Twice as much, so that a chat that grows is not copied at every turn.
-    const { maxPositions } = this.#model.config;
+    const maxPositions = freePositions(this.#model);
     if (capacity > cache.capacity) {
       cache.arrange([{ cache, row: 0 }], Math.max(capacity, Math.min(2 * cache.capacity, maxPositions)));
     }

@@ -6,6 +6,7 @@ import { type Tokenized, tokenizeExamples } from "../data/tokenize/tokenize.ts";
 import { defaultMaxLength, TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
+import { freePositions } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
@@ -83,7 +84,8 @@ function tokenize(
   examples: readonly Example[],
   options: Partial<TokenizeOptions> & Pick<TrainerOptions, "nameRow" | "packing">,
 ): Tokenized & Required<Pick<TrainerOptions, "nameRow" | "maxLength">> {
-  const { maxPositions, vocabSize } = model.config;
+  const { vocabSize } = model.config;
+  const maxPositions = freePositions(model);
   const { maxLength = defaultMaxLength(maxPositions), nameRow = rowName } = options;
   if (maxLength > maxPositions) {
     const got = `maxLength is ${maxLength}, more than the model's ${maxPositions} positions`;

@@ -3,6 +3,8 @@ import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
+import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
 import { vera } from "../../src/adapters/vera.ts";
 
 /** What the contract needs to know of a method; its fixture in test/fixtures/methods is by PEFT (make_methods.py). */
@@ -36,5 +38,17 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
         targetModules: ["q_proj", "v_proj"],
         rankPattern: { "layers.1.self_attn.v_proj": 3 },
       }),
+  },
+  {
+    method: "prompt-tuning",
+    make: () => promptTuning({ numVirtualTokens: 3 }),
+    changesAtStart: "a new prompt changes what the model says",
+    unmergeable: "PROMPT_TUNING has no merged form",
+  },
+  {
+    method: "prefix-tuning",
+    make: () => prefixTuning({ numVirtualTokens: 3 }),
+    changesAtStart: "a new prefix changes what the model says",
+    unmergeable: "PREFIX_TUNING has no merged form",
   },
 ];

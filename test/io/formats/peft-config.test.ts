@@ -105,7 +105,7 @@ describe("adapter_config.json", () => {
     [{ init_lora_weights: "EVA" }, 'init_lora_weights is "EVA": this initialisation is unknown'],
     [{ task_type: "causal_lm" }, 'task_type is "causal_lm", expected one of SEQ_CLS'],
     [{ peft_type: "BOFT" }, 'peft_type is "BOFT": only'],
-    [{ peft_type: "PREFIX_TUNING" }, "PEFT has no merged form of it"],
+    [{ peft_type: "CPT" }, "PEFT has no merged form of it"],
     [{ peft_type: undefined }, "peft_type is missing"],
     [{ task_type: ["CAUSAL_LM"] }, 'task_type is ["CAUSAL_LM"], expected one of'],
     [{ peft_type: { toString: 1 } }, 'peft_type is {"toString":1}: only "LORA"'],
