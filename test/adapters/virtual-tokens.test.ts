@@ -16,6 +16,7 @@ import { generateBatch } from "../../src/train/generate-batch.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
+import { contextOf } from "../support/context.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel, readJsonFile } from "../support/fixtures.ts";
 import { LAYOUTS, layItems } from "../support/layouts.ts";
 import { wholeFiles } from "../support/merged-cases.ts";
@@ -49,7 +50,7 @@ async function withTokens(folder: string, type: Type, count = golden.count) {
 
 async function lastScores(model: Model, inputIds: readonly number[]) {
   const ids = fromArray(model.device, Uint32Array.from(inputIds), [1, inputIds.length]);
-  const all = await model.logits(model.hidden(ids)).read();
+  const all = await model.logits(model.hidden(ids, contextOf(ids))).read();
   return all.slice(-model.config.vocabSize);
 }
 
@@ -115,7 +116,9 @@ describe.each(TYPES)("%s", (type) => {
     const { model } = await withTokens(LLAMA, type);
     const cache = model.withAdapters([]).newCache(8);
     const ids = fromArray(model.device, Uint32Array.of(1, 2), [1, 2]);
-    expect(() => model.hidden(ids, { cache })).toThrow("the cache begins with 0 virtual tokens");
+    expect(() => model.hidden(ids, { ...contextOf(ids), cache })).toThrow(
+      "the cache begins with 0 virtual tokens",
+    );
     cache.release();
     const own = model.newCache(8);
     expect([own.capacity, own.virtual]).toEqual([8, golden.count]);
@@ -158,7 +161,7 @@ describe.each(TYPES)("%s", (type) => {
       return loadAdapter(await openTestModel(LLAMA), changed);
     };
     await expect(loading({ num_layers: 5, num_virtual_tokens: 4 })).rejects.toThrow(
-      /num_layers is 5, the model's is 2[^]*prompt_embeddings is \[3,\d+\], wanted \[4,\d+\]/,
+      /num_layers is 5, the model's is 2[\s\S]*prompt_embeddings is \[3,\d+\], wanted \[4,\d+\]/,
     );
     await expect(loading({ modules_to_save: ["lm_head"] })).rejects.toThrow(
       "modules_to_save is not supported",
