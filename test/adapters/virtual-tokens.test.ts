@@ -8,15 +8,17 @@ import { fromArray } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
-import type { Model } from "../../src/load/model.ts";
+import { type Model, openTaskModel } from "../../src/load/model.ts";
 import { isEmbedding } from "../../src/nn/embedding.ts";
 import { modules } from "../../src/nn/module.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { generateTokens } from "../../src/train/generate.ts";
 import { generateBatch } from "../../src/train/generate-batch.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { contextOf } from "../support/context.ts";
+import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel, readJsonFile } from "../support/fixtures.ts";
 import { LAYOUTS, layItems } from "../support/layouts.ts";
 import { wholeFiles } from "../support/merged-cases.ts";
@@ -145,7 +147,13 @@ describe.each(TYPES)("%s", (type) => {
     expect(() => attach(model, METHODS[type]({ numVirtualTokens: 2 }), { name: "second" })).toThrow(
       "default and second both have virtual tokens",
     );
-    const classifier = await openTestModel(fixturePath("tasks/bert-sequence"));
+    const classifier = await openTaskModel(
+      folderFiles(fixturePath("tasks/bert-sequence")),
+      await testDevice(),
+      {
+        task: "sequence-classification",
+      },
+    );
     expect(() => attach(classifier, METHODS[type]({ numVirtualTokens: 2 }))).toThrow(
       "is for models that predict the next token",
     );
