@@ -52,6 +52,6 @@ const codec: Codec<PrefixTuning, PrefixTuningConfig> = {
 /** Prefix tuning in the registry. */
 export const PREFIX_TUNING: MethodKind<PrefixTuning, PrefixTuningConfig> = {
   type: "PREFIX_TUNING",
-  name: "prefix-tuning",
+  name: "prefix_tuning",
   codec,
 };

@@ -60,6 +60,6 @@ const codec: Codec<PromptTuning, PromptTuningConfig> = {
 /** Prompt tuning in the registry. */
 export const PROMPT_TUNING: MethodKind<PromptTuning, PromptTuningConfig> = {
   type: "PROMPT_TUNING",
-  name: "prompt-tuning",
+  name: "prompt_tuning",
   codec,
 };

@@ -40,13 +40,13 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
       }),
   },
   {
-    method: "prompt-tuning",
+    method: "prompt_tuning",
     make: () => promptTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prompt changes what the model says",
     unmergeable: "PROMPT_TUNING has no merged form",
   },
   {
-    method: "prefix-tuning",
+    method: "prefix_tuning",
     make: () => prefixTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
