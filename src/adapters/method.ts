@@ -3,7 +3,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { AdapterList } from "../nn/adapter-list.ts";
 import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
 import type { FinishedStep, Parameters } from "../nn/parameters.ts";
-import type { VirtualTokens } from "../nn/virtual-tokens.ts";
+import type { VirtualTokens } from "../nn/virtual.ts";
 import type { Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */

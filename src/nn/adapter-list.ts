@@ -2,7 +2,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
 import type { Parameters } from "./parameters.ts";
-import type { VirtualTokens } from "./virtual-tokens.ts";
+import type { VirtualTokens } from "./virtual.ts";
 
 /** An adapter as a model knows it: what it does in a pass, and whether it still can. */
 export interface NamedAdaptation extends Adaptation {

@@ -5,7 +5,7 @@ import { fail } from "../util/fail.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
 import type { KvCache } from "./cache.ts";
 import type { Geometry } from "./geometry.ts";
-import type { PlacedTokens, VirtualTokens } from "./virtual-tokens.ts";
+import type { PlacedTokens, VirtualTokens } from "./virtual.ts";
 
 /** What travels with the activations through a forward pass. */
 export interface Context {
