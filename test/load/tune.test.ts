@@ -4,7 +4,10 @@ import { createModel } from "../../src/load/create.ts";
 import { tune } from "../../src/load/tune.ts";
 import { testDevice } from "../support/device.ts";
 
-test("a model's products are measured once a class, and later passes take the choices", async () => {
+// Compiles each variant for each layout, which takes 16 s of a CPU that has none of them yet.
+test("a model's products are measured once a class, and later passes take the choices", {
+  timeout: 300_000,
+}, async () => {
   const device = await testDevice();
   const { model } = createModel(device, {
     architectures: ["LlamaForCausalLM"],
