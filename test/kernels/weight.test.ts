@@ -69,8 +69,10 @@ describe.each(named(IN_PRODUCTS))("%s", (_, kind) => {
     const extra = matmulReference(h, e, { m, n, k: r, layout });
     const wanted = matmulReference(a, values, { m, n, k, layout }).map((value, i) => value + extra[i]!);
     const A = floats(device, a, [m, k]);
+    // The tiles' kernel takes a minute to compile on a busy SwiftShader: one layout for each kind.
+    const tiles = (FORMATS[kind.format].bits === 8) === (layout === "NN") ? (["tile-64"] as const) : [];
     for (const variant of ON_ALL.includes(kind)
-      ? (["portable", "tile-64", undefined] as const)
+      ? (["portable", ...tiles, undefined] as const)
       : [undefined]) {
       const options = { layout, extend, ...(variant && { variant }) };
       expect(await matmul(A, weight, options).read(), variant).toBeClose(wanted);
