@@ -24,6 +24,7 @@ import { cases as pooling } from "./pooling.bench.ts";
 import { cases as quantise } from "./quantise.bench.ts";
 import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
+import { cases as rowNorms } from "./row-norms.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
 import { cases as sgd } from "./sgd.bench.ts";
@@ -55,6 +56,7 @@ export const REGISTRY: Registry = {
   elementwise,
   embedding,
   rows,
+  "row-norms": rowNorms,
   columns,
   "column-scale": columnScale,
   patches,

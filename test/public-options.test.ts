@@ -179,6 +179,7 @@ describe("library and command line have the same defaults", () => {
     lora_dropout: adapted.dropout,
     target_modules: adapted.targetModules,
     use_rslora: adapted.useRslora,
+    use_dora: adapted.useDora,
     rank_pattern: adapted.rankPattern,
     alpha_pattern: adapted.alphaPattern,
     init_lora_weights: adapted.initWeights,

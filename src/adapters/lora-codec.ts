@@ -31,18 +31,26 @@ type Stored = StoredAdapter<PeftLoraConfig>;
 const codec: Codec<Lora, PeftLoraConfig> = {
   fields: LORA_FIELDS,
   floats: LORA_FLOATS,
-  tensors: { lora_A: "lora_A.weight", lora_B: "lora_B.weight" },
+  tensors: {
+    lora_A: "lora_A.weight",
+    lora_B: "lora_B.weight",
+    lora_magnitude_vector: "lora_magnitude_vector",
+  },
   findings: loraFindings,
   foreign: (name, config) => foreignLoraTensor(name, config?.bias),
   check(tensors, config, note) {
-    requireTogether(tensors, ["lora_A", "lora_B"], note);
+    const hasDora = config?.use_dora ?? [...tensors.values()].some((there) => there.lora_magnitude_vector);
+    requireTogether(tensors, ["lora_A", "lora_B", ...(hasDora ? ["lora_magnitude_vector"] : [])], note);
+    checkMagnitudes(tensors, hasDora, note);
     const pairs = [...tensors].filter(([path, pair]) => fits(path, pair, note));
     const ranks = pairs.map(([path, { lora_A }]) => [path, lora_A?.shape[0] as number] as const);
     return config ? checkRanks(ranks, config, note) : [];
   },
-  misfit(module, { lora_A, lora_B }) {
+  misfit(module, { lora_A, lora_B, lora_magnitude_vector: magnitude }) {
     if (!module || !isLinear(module)) return "is no linear layer of the model";
     const { inFeatures, outFeatures } = module;
+    if (magnitude && magnitude.shape[0] !== outFeatures)
+      return `lora_magnitude_vector [${magnitude.shape}] does not fit a layer of ${outFeatures} outputs`;
     if (lora_A?.shape[1] === inFeatures && lora_B?.shape[0] === outFeatures) return undefined;
     return `A [${lora_A?.shape}], B [${lora_B?.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`;
   },
@@ -96,6 +104,17 @@ function fits(path: string, { lora_A: A, lora_B: B }: Entry[1], note: Note): boo
   return false;
 }
 
+/** Magnitudes are those of all outputs, and there are none without DoRA; PEFT leaves them out without a word. */
+function checkMagnitudes(tensors: Infos, hasDora: boolean, note: Note): void {
+  for (const [path, { lora_B: B, lora_magnitude_vector: magnitude }] of tensors) {
+    if (!magnitude) continue;
+    const shown = `${path} ([${magnitude.shape}])`;
+    if (!hasDora) note("lora_magnitude_vector, and use_dora is false", shown);
+    else if (B && (magnitude.shape.length !== 1 || magnitude.shape[0] !== B.shape[0]))
+      note("lora_magnitude_vector is not [out] of lora_B [out, r]", shown);
+  }
+}
+
 /** `bias` other than "none" means nothing where the layers have no biases. */
 function biasMisfits({ root }: Adaptable, { config, tensors }: Stored): Obstacle[] {
   if (config.bias === "none") return [];
@@ -122,9 +141,19 @@ export function storedRanks({
 /** Where tensors and patterns disagree, because of names of other versions or the order of the keys, tensors count. */
 function loraOf(model: Adaptable, stored: Stored): Lora {
   const { config, tensors } = stored;
-  const { r, lora_alpha: alpha, lora_dropout: dropout, use_rslora: useRslora, init_lora_weights } = config;
+  const { r, lora_alpha: alpha, lora_dropout: dropout, init_lora_weights } = config;
+  const { use_rslora: useRslora, use_dora: useDora } = config;
   const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = fitting(config, storedRanks(stored));
-  const rest = { r, alpha, dropout, useRslora, rankPattern, alphaPattern, ...readWhole(model, stored) };
+  const rest = {
+    r,
+    alpha,
+    dropout,
+    useRslora,
+    useDora,
+    rankPattern,
+    alphaPattern,
+    ...readWhole(model, stored),
+  };
   const method = chosenBy(model, config, [...tensors.keys()], (choice) => lora({ ...rest, ...choice }));
   const locked = trainingLock(config);
   return {
@@ -151,7 +180,7 @@ function onWhole(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record
 
 function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
   const { method, sites } = adapter;
-  const { dropout, useRslora, rankPattern, alphaPattern, initWeights } = method.options;
+  const { dropout, useRslora, useDora, rankPattern, alphaPattern, initWeights } = method.options;
   // What began as a part of the weight is written as LoRA on the whole weight: twice the rank at the same scale.
   const times = takesFromWeight(initWeights)
     ? { r: 2, alpha: useRslora ? Math.SQRT2 : 2 }
@@ -163,6 +192,7 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
   return {
     lora_dropout: dropout,
     use_rslora: useRslora,
+    use_dora: useDora,
     r,
     lora_alpha: alpha,
     ...writtenTargets(adapter, method.options),

@@ -3,7 +3,6 @@ import { MERGE, MERGE_UNTIED, NO_MERGE } from "./remedies.ts";
 
 /** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
 const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
-  [/\.lora_magnitude_vector/, "magnitude vectors of DoRA, which are not supported", MERGE],
   [/\.lora_embedding_[AB]/, "LoRA of an embedding, which is not supported yet", MERGE_UNTIED],
   [
     /\.base_layer\.weight$/,

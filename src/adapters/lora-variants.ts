@@ -70,7 +70,7 @@ const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
   task_type: FREE,
   trainable_token_indices: { ...off("training single rows of the embedding"), isPlain: isNull },
   use_bdlora: off("a block-diagonal lora_A or lora_B"),
-  use_dora: off("the magnitude vector of DoRA"),
+  use_dora: FREE,
   use_qalora: off("pooling of the inputs of GPTQ layers (QALoRA)", NO_MERGE),
   use_rslora: FREE,
   velora_config: off("a backward pass over compressed activations (VeLoRA)"),
@@ -90,6 +90,16 @@ export function obstacles(
   });
   const init = right("init_lora_weights") ? initObstacle(config.init_lora_weights) : undefined;
   return init ? [...found, init] : found;
+}
+
+/**
+ * What an adapter of the engine has beside lora_A and lora_B at linear layers: where these are taken for the whole of it,
+ * as in combining and in other tools' formats, it is refused.
+ */
+export function beyondPlainLora({ use_dora }: PeftLoraConfig): Obstacle[] {
+  if (!use_dora) return [];
+  const problem = "use_dora is true: the magnitude vector of DoRA has no place there";
+  return [{ problem, remedy: "merge it into the model (webgpu-lora merge), and use that" }];
 }
 
 /** Names of initialisations that leave the base weights alone; PEFT reads some of them in any case. */

@@ -1,10 +1,4 @@
-import * as ops from "../autograd/ops.ts";
-import type { Tensor } from "../gpu/tensor.ts";
-import { castToFloat } from "../kernels/cast.ts";
-import { addInto } from "../kernels/elementwise.ts";
-import { matmul } from "../kernels/matmul.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { call, type JointWrap, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import type { Pattern } from "../util/module-patterns.ts";
 import {
@@ -18,6 +12,7 @@ import {
   withDefaults,
 } from "../util/options.ts";
 import { findSites } from "./choose-sites.ts";
+import { doraPlans } from "./dora.ts";
 import {
   isLoraStart,
   LORA_STARTS,
@@ -26,10 +21,10 @@ import {
   sizesOf,
   takesFromWeight,
 } from "./initial/lora-start.ts";
-import type { Method, Site, WrapGiven } from "./method.ts";
+import { jointWrap, loraWrap, mergedWeight } from "./lora-wrap.ts";
+import type { Method } from "./method.ts";
 import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
-import { siteSeed } from "./site-seed.ts";
 import type { TargetOptions } from "./targets.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
@@ -45,6 +40,8 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   targetModules?: readonly string[] | string;
   /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
   useRslora?: boolean;
+  /** The norms of the weight's rows are trained apart from their directions (DoRA, Liu et al. 2024, arXiv 2402.09353). */
+  useDora?: boolean;
   /** Ranks other than `r`: by whole paths, their ends after a dot, or expressions for them; the first match counts. */
   rankPattern?: Pattern;
   /** Alphas other than `alpha`, in the same way. */
@@ -63,6 +60,7 @@ type DefaultedName =
   | "dropout"
   | "targetModules"
   | "useRslora"
+  | "useDora"
   | "rankPattern"
   | "alphaPattern"
   | "initWeights";
@@ -74,6 +72,7 @@ export const LORA_DEFAULTS = {
   dropout: 0,
   targetModules: "all-linear",
   useRslora: false,
+  useDora: false,
   rankPattern: {},
   alphaPattern: {},
   initWeights: true as LoraStart,
@@ -87,6 +86,7 @@ const RULES: Rules<LoraOptions> = {
   dropout: number({ min: 0, below: 1 }, "lora_dropout"),
   ...SITE_RULES,
   useRslora: flag("rslora"),
+  useDora: flag("dora"),
   rankPattern: PATTERN,
   alphaPattern: PATTERN,
   initWeights: {
@@ -119,12 +119,16 @@ export interface Lora extends Method {
 export function lora(given: LoraOptions = {}): Lora {
   checkOptions("lora", given, RULES);
   const options = withDefaults(LORA_DEFAULTS, given);
+  if (options.useDora && takesFromWeight(options.initWeights)) {
+    const got = `initWeights is ${JSON.stringify(options.initWeights)}, which takes the branch out of the weight, and useDora splits the whole weight`;
+    fail("lora", got, "leave one of them out");
+  }
   const rankOf = ranksBy("lora", options, RULES);
   const scaleOf = (path: string) => {
     const { r, alpha } = rankOf(path);
     return alpha / (options.useRslora ? Math.sqrt(r) : r);
   };
-  const { initWeights: start } = options;
+  const { initWeights: start, useDora } = options;
   const isOwn = takesFromWeight(start);
   return {
     type: "LORA",
@@ -134,8 +138,11 @@ export function lora(given: LoraOptions = {}): Lora {
     scaleOf,
     sites: (model) => findSites("lora", model, options, isLinear),
     saved: (model) => findWhole(model, options),
-    tensors: (site) => loraPlans(start, sizesOf(site as Linear, rankOf), undefined),
-    scales: true,
+    tensors: (site) => ({
+      ...loraPlans(start, sizesOf(site as Linear, rankOf), undefined),
+      ...(useDora ? doraPlans(site as Linear) : {}),
+    }),
+    scales: !useDora, // without its update, DoRA still changes the layer
     wrap: (site, given) => loraWrap(site, given, { scale: scaleOf(site.module.path), ...options }),
     together: {
       stacked: "lora_A",
@@ -143,61 +150,15 @@ export function lora(given: LoraOptions = {}): Lora {
       accepts: (sites) =>
         options.dropout === 0 && !isOwn && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
       wrap: (siblings, sites, stack, factor) =>
-        jointWrap(siblings, sites, stack, factor * scaleOf(sites[0]?.module.path ?? "")),
+        jointWrap(siblings, sites, stack, { scale: factor * scaleOf(sites[0]?.module.path ?? ""), useDora }),
     },
-    merge: (site) => ({ weight: () => mergedWeight(site, scaleOf(site.module.path)) }),
+    merge: (site) => ({
+      weight: () => mergedWeight(site, { scale: scaleOf(site.module.path), useDora }),
+    }),
   };
 }
 
 /** Whether a method is LoRA, so that its options can be asked for. */
 export function isLora(method: Method): method is Lora {
   return method.type === "LORA";
-}
-
-/** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */
-function loraWrap(
-  { module, tensors: { lora_A, lora_B, initial_A, initial_B } }: Site,
-  { index, factor }: WrapGiven,
-  { scale: ownScale, dropout }: { scale: number; dropout: number },
-): Wrap {
-  const site = module as Linear;
-  if (!lora_A || !lora_B) fail(site.path, "lora_A or lora_B is missing");
-  const scale = factor * ownScale;
-  return (x, context, next) => {
-    const { tape, training } = context;
-    const drop = { p: training ? dropout : 0, seed: siteSeed(context.seed, index) };
-    const branch = (input: Tensor, A: Tensor, B: Tensor) => ops.linear(tape, ops.linear(tape, input, A), B);
-    if (next !== site.forward || (initial_A && initial_B)) {
-      const whole = next(x, context);
-      const rest =
-        initial_A && initial_B ? ops.add(tape, whole, branch(x, initial_A, initial_B), -scale) : whole;
-      return ops.add(tape, rest, branch(ops.dropout(tape, x, drop), lora_A, lora_B), scale);
-    }
-    const { weight, bias } = tensorsOf(site, context);
-    const lora = { A: lora_A, scale, dropout: drop.p, seed: drop.seed };
-    return ops.linear(tape, x, weight, { bias, B: lora_B, lora });
-  };
-}
-
-/** Computes the layers of one input together, sharing what their branches have in common; siblings without a branch run as usual. */
-function jointWrap({ members }: Siblings, sites: readonly Site[], A: Tensor, scale: number): JointWrap {
-  return (x, context) => {
-    const layers = sites.map(({ module, tensors }) => {
-      const { weight, bias } = tensorsOf(module as Linear, context);
-      return { weight, bias, B: tensors.lora_B };
-    });
-    const ys = ops.linears(context.tape, x, layers, { A, scale, dropout: 0, seed: 0 });
-    const adapted = new Map(sites.map(({ module }, i) => [module, ys[i] as Tensor]));
-    return members.map((member) => adapted.get(member) ?? call(member, x, context));
-  };
-}
-
-/** W + s · B A, and − s · B₀ A₀ where the branch began so, `[out, in]` f32. */
-function mergedWeight({ module, tensors }: Site, scale: number): Tensor {
-  const { weight, path } = module as Linear;
-  const { lora_A, lora_B, initial_A, initial_B } = tensors;
-  if (!lora_A || !lora_B) fail(path, "lora_A or lora_B is missing");
-  const whole = addInto(matmul(lora_B, lora_A, { layout: "NN", alpha: scale }), castToFloat(weight));
-  if (!initial_A || !initial_B) return whole;
-  return addInto(matmul(initial_B, initial_A, { layout: "NN", alpha: -scale }), whole);
 }

@@ -5,6 +5,7 @@ import { columnScaleGradient, columnScale as columnScaleKernel } from "../kernel
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
 import { type DropoutOptions, dropout as dropoutKernel } from "../kernels/dropout.ts";
 import {
+  addBias,
   add as addKernel,
   biasGradient,
   scale as scaleKernel,
@@ -75,16 +76,19 @@ export function scale(tape: Tape | undefined, x: Tensor, factor: number): Tensor
 }
 
 /**
- * x[..., c] · factors[c]. Saves x where the factors are trained.
+ * x[..., c] · factors[c] + bias[c]. Saves x where the factors are trained.
  * @param factors of any shape with as many elements as x has columns
+ * @param bias `[columns]`; none unless given
  */
-export function scaleColumns(tape: Tape | undefined, x: Tensor, factors: Tensor): Tensor {
-  const y = columnScaleKernel(x, factors);
+export function scaleColumns(tape: Tape | undefined, x: Tensor, factors: Tensor, bias?: Tensor): Tensor {
+  const scaled = columnScaleKernel(x, factors);
+  const y = bias ? addBias(scaled, bias) : scaled;
   const saved = tape?.tracks(factors) ? [x, factors] : [factors];
   return (
-    tape?.record(y, [x, factors], saved, (dy, give) => {
+    tape?.record(y, bias ? [x, factors, bias] : [x, factors], saved, (dy, give) => {
       give(x, (into) => columnScaleKernel(dy, factors, into));
       give(factors, (into) => columnScaleGradient(dy, x, into));
+      if (bias) give(bias, (into) => biasGradient(dy, into));
     }) ?? y
   );
 }

@@ -2,6 +2,7 @@ import type { HostTensor, StoredAdapter } from "../adapters/codec.ts";
 import { configProblems } from "../adapters/config-fields.ts";
 import { LORA, storedRanks } from "../adapters/lora-codec.ts";
 import type { PeftLoraConfig } from "../adapters/lora-fields.ts";
+import { beyondPlainLora } from "../adapters/lora-variants.ts";
 import { methodKind } from "../adapters/methods.ts";
 import { sortedPattern } from "../adapters/patterns.ts";
 import type { FileSource } from "../io/files/files.ts";
@@ -40,11 +41,20 @@ export interface WritableLora {
   readonly saved?: ReadonlyMap<string, HostTensor>;
 }
 
-/** Reads a LoRA adapter. @throws LoraError as {@link readStoredAdapter} does, and for another method's */
+/**
+ * Reads an adapter of plain LoRA.
+ * @throws LoraError as {@link readStoredAdapter} does, and for another method's, or what has more than lora_A and lora_B
+ */
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   const { kind, ...stored } = await readStoredAdapter(files);
   if (kind.type !== LORA.type) fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`);
   const config = stored.config as PeftLoraConfig;
+  const obstacles = beyondPlainLora(config);
+  failAll(
+    files.label,
+    obstacles.map(({ problem }) => problem),
+    obstacles.map(({ remedy }) => remedy),
+  );
   const ranks = storedRanks({ ...stored, config });
   const modules = [...stored.tensors].map(([path, { lora_A, lora_B }]): [string, PeftModule] => {
     const { r, alpha } = ranks.get(path)!;
@@ -61,7 +71,8 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
  */
 export function peftFiles(adapter: WritableLora): Map<string, Uint8Array | string> {
   const { config, tensors, saved = new Map() } = adapter;
-  failAll("peftFiles", [...configProblems(LORA.codec, config), ...writeProblems(adapter)]);
+  const beyond = beyondPlainLora(config).map(({ problem }) => problem);
+  failAll("peftFiles", [...configProblems(LORA.codec, config), ...beyond, ...writeProblems(adapter)]);
   const kind = methodKind(LORA.type)!;
   const pairs = [...tensors].map(([path, { lora_A, lora_B }]) => [path, { lora_A, lora_B }] as const);
   return storedAdapterFiles(kind, { config, tensors: new Map(pairs), shared: {}, saved });

@@ -1,8 +1,10 @@
+import type { Adapter } from "../../src/adapters/adapter.ts";
 import { ia3 } from "../../src/adapters/ia3.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { holdNorms } from "../support/dora.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
 import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
 import { vera } from "../../src/adapters/vera.ts";
@@ -16,6 +18,11 @@ export interface ContractCase {
   make(): Method;
   /** Why a new adapter changes the model, of methods that do; the others leave it as it is. */
   readonly changesAtStart?: string;
+  /**
+   * Makes what sets the values right that the backward pass takes for constants, after a parameter was changed by hand:
+   * central differences would see them change.
+   */
+  holdConstants?(adapter: Adapter): Promise<(changed: string) => Promise<void>>;
   /** Why there is no merged form, of methods that have none. */
   readonly unmergeable?: string;
 }
@@ -25,6 +32,13 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
   {
     method: "lora",
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "lora",
+    fixture: "dora",
+    holdConstants: holdNorms,
+    make: () =>
+      lora({ r: 2, alpha: 4, useDora: true, targetModules: ["q_proj", "k_proj", "v_proj", "down_proj"] }),
   },
   { method: "ln_tuning", make: () => lnTuning() },
   { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },

@@ -148,6 +148,7 @@ const ADAPTER_KEYS = [
   "alpha_pattern",
   "init_lora_weights",
   "use_rslora",
+  "use_dora",
   "modules_to_save",
 ] as const;
 
@@ -188,6 +189,7 @@ function loraOptions(settings: TrainSettings): LoraOptions {
     dropout: settings.lora_dropout,
     targetModules: settings.target_modules,
     useRslora: settings.use_rslora,
+    useDora: settings.use_dora,
     rankPattern: settings.rank_pattern,
     initWeights: settings.init_lora_weights,
     alphaPattern: settings.alpha_pattern,

@@ -113,6 +113,10 @@ export const TRAIN_OPTIONS = {
     aliases: ["init_weights"],
   }),
   use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
+  use_dora: flag({
+    fallback: LORA_DEFAULTS.useDora,
+    help: "train the norms of the weights' rows apart from their directions (DoRA)",
+  }),
   modules_to_save: texts({
     placeholder: "name",
     help: "modules that are trained whole and saved with the adapter, by the end of their paths; the head of the task always is",

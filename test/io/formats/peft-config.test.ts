@@ -74,7 +74,7 @@ describe("adapter_config.json", () => {
   });
 
   const refused: [object, string][] = [
-    [{ use_dora: true }, "use_dora is true: the magnitude vector of DoRA is not supported"],
+    [{ use_dora: true }, "lora_A, lora_B without lora_magnitude_vector"],
     [{ lora_bias: true }, "lora_bias is true"],
     [{ bias: "some" }, 'bias is "some": anything but none, all and lora_only is not supported'],
     [

@@ -125,7 +125,11 @@ describe("readPeftAdapter", () => {
       { [`${p}.${V}.lora_A.weight`]: [2, 3, 3, 3], [`${p}.${V}.lora_B.weight`]: [4, 2, 1, 1] },
       "not two axes each",
     ],
-    ["DoRA", { [`${p}.${V}.lora_magnitude_vector`]: [4] }, "magnitude vectors of DoRA"],
+    [
+      "magnitudes without DoRA",
+      { [`${p}.${V}.lora_magnitude_vector`]: [4] },
+      "lora_magnitude_vector, and use_dora is false",
+    ],
     ["an embedding", { [`${p}.e.lora_embedding_A`]: [2, 4] }, "LoRA of an embedding"],
     ["lora_bias", { [`${p}.${V}.lora_B.bias`]: [4] }, "biases on lora_B (lora_bias)"],
     ["a bias", { [`${p}.${V}.base_layer.bias`]: [4] }, "trained biases of the base model (bias)"],
@@ -197,7 +201,12 @@ describe("readPeftAdapter", () => {
       { use_dora: true, bias: "some", r: 0, lora_alpha: null },
       { ...Object.fromEntries(many), [`${p}.${V}.lora_A.weight`]: [2, 3], [`${p}.head.weight`]: [2] },
     );
-    for (const part of ["use_dora is true", 'bias is "some"', "r is 0", "lora_alpha is null"]) {
+    for (const part of [
+      "lora_magnitude_vector without lora_A, lora_B",
+      'bias is "some"',
+      "r is 0",
+      "lora_alpha is null",
+    ]) {
       expect(message).toContain(part);
     }
     for (const part of ["and 12 more", "lora_A without lora_B", "head.weight [2]"])
