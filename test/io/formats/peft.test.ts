@@ -125,11 +125,7 @@ describe("readPeftAdapter", () => {
       { [`${p}.${V}.lora_A.weight`]: [2, 3, 3, 3], [`${p}.${V}.lora_B.weight`]: [4, 2, 1, 1] },
       "not two axes each",
     ],
-    [
-      "magnitudes without DoRA",
-      { [`${p}.${V}.lora_magnitude_vector`]: [4] },
-      "lora_magnitude_vector, and use_dora is false",
-    ],
+    ["magnitudes", { [`${p}.${V}.lora_magnitude_vector`]: [4] }, "and use_dora is false"],
     ["an embedding", { [`${p}.e.lora_embedding_A`]: [2, 4] }, "LoRA of an embedding"],
     ["lora_bias", { [`${p}.${V}.lora_B.bias`]: [4] }, "biases on lora_B (lora_bias)"],
     ["a bias", { [`${p}.${V}.base_layer.bias`]: [4] }, "trained biases of the base model (bias)"],
