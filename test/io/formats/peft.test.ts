@@ -197,12 +197,7 @@ describe("readPeftAdapter", () => {
       { use_dora: true, bias: "some", r: 0, lora_alpha: null },
       { ...Object.fromEntries(many), [`${p}.${V}.lora_A.weight`]: [2, 3], [`${p}.head.weight`]: [2] },
     );
-    for (const part of [
-      "lora_magnitude_vector without lora_A, lora_B",
-      'bias is "some"',
-      "r is 0",
-      "lora_alpha is null",
-    ]) {
+    for (const part of ["magnitude_vector without", 'bias is "some"', "r is 0", "lora_alpha is null"]) {
       expect(message).toContain(part);
     }
     for (const part of ["and 12 more", "lora_A without lora_B", "head.weight [2]"])
