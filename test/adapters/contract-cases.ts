@@ -4,10 +4,10 @@ import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
-import { holdNorms } from "../support/dora.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
 import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
 import { vera } from "../../src/adapters/vera.ts";
+import { holdNorms } from "../support/dora.ts";
 
 /** What the contract needs to know of a method; its fixture in test/fixtures/methods is by PEFT (make_methods.py). */
 export interface ContractCase {
