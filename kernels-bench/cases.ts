@@ -29,6 +29,7 @@ import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
 import { cases as sgd } from "./sgd.bench.ts";
 import { cases as splitSum } from "./split-sum.bench.ts";
+import { cases as swapAxes } from "./swap-axes.bench.ts";
 import { cases as trainingStep } from "./training-step.bench.ts";
 
 /** Cases by the name of their kernel's file in src/kernels, and whole training steps. */
@@ -66,4 +67,5 @@ export const REGISTRY: Registry = {
   dropout,
   sampling,
   "split-sum": splitSum,
+  "swap-axes": swapAxes,
 };

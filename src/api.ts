@@ -8,6 +8,7 @@ export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
 export { type LnTuning, type LnTuningOptions, lnTuning } from "./adapters/ln-tuning.ts";
 export { type Loha, type LohaOptions, loha } from "./adapters/loha.ts";
+export { type Lokr, type LokrOptions, lokr } from "./adapters/lokr.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
 export type {
   Adaptable,

@@ -45,6 +45,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   PrefixTuningOptions: (options) => node.prefixTuning(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
+  LokrOptions: (options) => node.lokr(options),
   AttachOptions: (options) => attach(model, lora(), options),
   TrainerOptions: (options) => node.trainObjective(objective(), adapter.parameters, ids, options).next(),
   "TrainerOptions of trainSequences": (options) =>

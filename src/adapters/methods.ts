@@ -3,6 +3,7 @@ import type { PeftConfig } from "./config-fields.ts";
 import { IA3 } from "./ia3-codec.ts";
 import { LN_TUNING } from "./ln-tuning-codec.ts";
 import { LOHA } from "./loha-codec.ts";
+import { LOKR } from "./lokr-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
 import { PREFIX_TUNING } from "./prefix-tuning-codec.ts";
@@ -17,6 +18,7 @@ export const METHODS: readonly AnyKind[] = [
   asAny(LORA),
   asAny(IA3),
   asAny(LOHA),
+  asAny(LOKR),
   asAny(VERA),
   asAny(LN_TUNING),
   asAny(PROMPT_TUNING),

@@ -46,6 +46,7 @@ import {
   ropePair as ropePairKernel,
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
+import { type SwappedAxes, swapAxes as swapAxesKernel } from "../kernels/swap-axes.ts";
 import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import { passOn, type Tape } from "./tape.ts";
@@ -110,6 +111,17 @@ export function softcap(tape: Tape | undefined, x: Tensor, cap: number): Tensor 
   return (
     tape?.record(y, [x], [y], (dy, give) => {
       give(x, (into) => softcapBackward(dy, y, cap, into));
+    }) ?? y
+  );
+}
+
+/** x as `[n, rows, cols, unit]` with the two axes in the middle exchanged, in x's shape. Saves nothing. */
+export function swapAxes(tape: Tape | undefined, x: Tensor, axes: SwappedAxes): Tensor {
+  const y = swapAxesKernel(x, axes);
+  const back = { ...axes, rows: axes.cols, cols: axes.rows };
+  return (
+    tape?.record(y, [x], [], (dy, give) => {
+      give(x, (into) => swapAxesKernel(dy, back, into));
     }) ?? y
   );
 }

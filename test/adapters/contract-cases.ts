@@ -2,6 +2,7 @@ import type { Adapter } from "../../src/adapters/adapter.ts";
 import { ia3 } from "../../src/adapters/ia3.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
+import { lokr } from "../../src/adapters/lokr.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
@@ -64,5 +65,27 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     make: () => prefixTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
+  },
+  {
+    method: "lokr",
+    make: () =>
+      lokr({
+        r: 2,
+        alpha: 3,
+        targetModules: ["q_proj", "v_proj", "down_proj"],
+        rankPattern: { v_proj: 4 },
+      }),
+  },
+  {
+    method: "lokr",
+    fixture: "lokr-both",
+    make: () =>
+      lokr({
+        r: 1,
+        alpha: 2,
+        targetModules: ["q_proj", "up_proj"],
+        decomposeBoth: true,
+        decomposeFactor: 8,
+      }),
   },
 ];

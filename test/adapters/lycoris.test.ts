@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
 import { loha } from "../../src/adapters/loha.ts";
+import { factorPair, lokr } from "../../src/adapters/lokr.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { call } from "../../src/nn/module.ts";
@@ -85,4 +86,69 @@ test("files that contradict themselves or the model are refused with all that is
     "layers.0.self_attn.q_proj.hada_t1__",
   );
   await expect(load({}, Buffer.from(spoilt, "latin1"))).rejects.toThrow("without hada_w1_a");
+});
+
+// PEFT 0.21, tuners/lokr/layer.py `factorization`: size, factor, the pair.
+test.each([
+  [256, -1, 16, 16],
+  [128, -1, 8, 16],
+  [127, -1, 1, 127],
+  [128, 4, 4, 32],
+  [360, -1, 18, 20],
+  [12, 5, 3, 4],
+  [14, 5, 2, 7],
+  [2048, 8, 8, 256],
+  [12, 0, 1, 12],
+  [32, 16, 16, 2],
+])("LoKr's pair of %i with factor %i is %i × %i", (size, factor, first, second) => {
+  expect(factorPair(size, factor)).toEqual([first, second]);
+});
+
+test("LoKr begins as zero by either matrix, or not at all", async () => {
+  const model = await openTestModel(LLAMA);
+  for (const [initWeights, isZero] of [
+    [true, true],
+    ["lycoris", true],
+    [false, false],
+  ] as const) {
+    const adapter = attach(model, lokr({ r: 2, targetModules, initWeights }));
+    const update = await updateAt(adapter, 1);
+    expect(
+      update.every((value) => value === 0),
+      String(initWeights),
+    ).toBe(isZero);
+    adapter.release();
+  }
+});
+
+test("LoKr's rankDropout scales nothing unless asked", async () => {
+  const model = await openTestModel(LLAMA);
+  const options = { targetModules, initWeights: false } as const;
+  const whole = attach(model, lokr(options));
+  const wanted = await updateAt(whole, 1);
+  whole.release();
+  const adapter = attach(model, lokr({ ...options, rankDropout: 0.5 }));
+  const update = await updateAt(adapter, 1);
+  expect(update).toBeClose(
+    wanted.map((value, i) => (update[i] === 0 ? 0 : value)),
+    1e-4,
+  );
+  expect(update.filter((value) => value === 0).length).toBeGreaterThan(0);
+});
+
+test("LoKr's files whose matrices are not those of the configuration are refused", async () => {
+  const adapter = attach(await openTestModel(LLAMA), lokr({ r: 1, targetModules, decomposeFactor: 2 }));
+  const files = await wholeFiles(await adapterFiles(adapter));
+  const config = JSON.parse(new TextDecoder().decode(files.get("adapter_config.json")));
+  const load = async (changes: object) => {
+    const text = new TextEncoder().encode(JSON.stringify({ ...config, ...changes }));
+    const changed = new Map([...files, ["adapter_config.json", text] as const]);
+    return loadAdapter(await openTestModel(LLAMA), memoryFiles("edited", changed));
+  };
+  await expect(load({ decompose_factor: 4 })).rejects.toThrow(
+    /q_proj: lokr_w1 \[2,2\].*the configuration means lokr_w1 \[4,4\].*set r, rank_pattern, decompose_factor/s,
+  );
+  await expect(load({ r: 3 })).rejects.toThrow("the rank differs from r and rank_pattern");
+  await expect(load({ init_weights: "zeros" })).rejects.toThrow('expected true, false or "lycoris"');
+  expect((await load({})).sites.length).toBe(2);
 });
