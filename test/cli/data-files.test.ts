@@ -86,7 +86,9 @@ describe("how tables are read", () => {
     const path = join(folder, "a.tsv");
     writeFileSync(path, "\uFEFFa\tb\n\nc\td\ne\n");
     const columns = { prompt: "0", completion: "1" };
-    await expect(read(path, { header: false })).rejects.toThrow(/header: .* say which is what.*text=0/);
+    await expect(read(path, { header: false })).rejects.toThrow(
+      /header: [\s\S]* say which is what[\s\S]*text=0/,
+    );
     await expect(read(path, { header: false, columns })).rejects.toThrow(
       /a\.tsv:4: has 1 cells, the first line has 2/,
     );
@@ -97,7 +99,7 @@ describe("how tables are read", () => {
     ]);
     expect([0, 1].map(nameOf)).toEqual([`${path}:1`, `${path}:3`]);
     await expect(read(write([{ prompt: "a" }]), { header: false, columns })).rejects.toThrow(
-      /a\.jsonl: is no table whose first line could name .*leave out --no-header/,
+      /a\.jsonl: is no table whose first line could name [\s\S]*leave out --no-header/,
     );
   });
 
