@@ -24,6 +24,12 @@ const FIELDS: FieldTable<PrefixTuningConfig> = {
   prefix_projection: [false, FLAG],
 };
 
+/** PEFT saves what its network computes, not the network. */
+const PROJECTED = {
+  why: "prefix_projection is set: its keys and values came from a network that the file does not hold",
+  help: "train a new one with prefixTuning(), which trains them themselves",
+};
+
 const codec: Codec<PrefixTuning, PrefixTuningConfig> = {
   ...PROMPT_TENSORS,
   fields: FIELDS,
@@ -31,18 +37,20 @@ const codec: Codec<PrefixTuning, PrefixTuningConfig> = {
   findings: promptObstacles,
   misfits: (model, stored) => promptMisfits("prefixTuning", model, stored, "keys"),
   read(_, { config }) {
-    const { num_virtual_tokens, init_weights } = config;
-    return prefixTuning({
+    const { num_virtual_tokens, init_weights, prefix_projection } = config;
+    const method = prefixTuning({
       numVirtualTokens: num_virtual_tokens as number,
       ...(init_weights !== null && { initWeights: init_weights }),
     });
+    return prefix_projection ? { ...method, locked: PROJECTED } : method;
   },
-  write({ base, method: { options } }) {
+  write({ base, method: { options, locked } }) {
     const sizes = promptSizes("prefixTuning", base, "keys");
     return {
       ...sizes,
       encoder_hidden_size: sizes.token_dim, // PEFT's own choice where it projects nothing
       init_weights: options.initWeights ?? null,
+      prefix_projection: locked !== undefined,
       num_transformer_submodules: 1,
       num_virtual_tokens: options.numVirtualTokens,
     };
