@@ -1,7 +1,7 @@
 import { isEmbedding } from "../nn/embedding.ts";
 import type { Linear } from "../nn/linear.ts";
 import { isLeaf, type Module, modules } from "../nn/module.ts";
-import { failAll } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import type { Adaptable } from "./method.ts";
 import {
   describeUnmatchedTargets,
@@ -64,4 +64,22 @@ export function findSites<L extends Module>(
   const narrowed = "excludeModules, layersToTransform and modulesToSave leave no layer of targetModules";
   failAll(where, found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
   return found;
+}
+
+/** The targets in a model where the options name none: PEFT's own for its type (`utils/constants.py`, 0.21). */
+export type TargetsIn = (model: Pick<Adaptable, "modelType">) => SiteOptions["targetModules"];
+
+/**
+ * The given targets, or those of a table by the model's type.
+ * @param where of messages: the method's name
+ */
+export function targetsByType(
+  where: string,
+  given: SiteOptions["targetModules"] | undefined,
+  table: Readonly<Record<string, readonly string[]>>,
+): TargetsIn {
+  return ({ modelType = "" }) =>
+    given ??
+    table[modelType] ??
+    fail(where, `PEFT has no targets for ${modelType}`, "name them: targetModules");
 }

@@ -7,8 +7,8 @@ import type { Wrap } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { checkOptions, type Rules } from "../util/options.ts";
 import { pythonFullMatch } from "../util/regexp/python.ts";
-import { findSites } from "./choose-sites.ts";
-import type { Adaptable, Method, Site } from "./method.ts";
+import { findSites, type TargetsIn, targetsByType } from "./choose-sites.ts";
+import type { Method, Site } from "./method.ts";
 import { NAMES_OR_EXPRESSION, SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
 import type { WholeOptions } from "./trained-whole.ts";
@@ -30,7 +30,7 @@ export interface Ia3 extends Method {
   /** As given. */
   readonly options: Ia3Options;
   /** The targets in a model: those of the options, or PEFT's for its type. */
-  targetsIn(model: Pick<Adaptable, "modelType">): Names;
+  readonly targetsIn: TargetsIn;
   /** Whether the layer's input is scaled. */
   isFeedforward(path: string): boolean;
 }
@@ -76,10 +76,7 @@ export function ia3(options: Ia3Options = {}): Ia3 {
     typeof feedforwardModules === "string"
       ? pythonFullMatch(feedforwardModules)
       : (path: string) => feedforwardModules.some((name) => path.endsWith(name));
-  const targetsIn = ({ modelType = "" }: Pick<Adaptable, "modelType">) =>
-    targetModules ??
-    TARGETS[modelType] ??
-    fail("ia3", `PEFT has no targets for ${modelType}`, "name them: targetModules");
+  const targetsIn = targetsByType("ia3", targetModules, TARGETS);
   const shapeAt = ({ path, inFeatures, outFeatures }: Linear) =>
     isFeedforward(path) ? [1, inFeatures] : [outFeatures, 1];
   return {

@@ -1,10 +1,9 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
 import { isLeaf, type Leaf, type Module } from "../nn/module.ts";
-import { fail } from "../util/fail.ts";
 import { checkOptions, type Rules } from "../util/options.ts";
-import { findSites } from "./choose-sites.ts";
-import type { Adaptable, Method } from "./method.ts";
+import { findSites, type TargetsIn, targetsByType } from "./choose-sites.ts";
+import type { Method } from "./method.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
 import type { WholeOptions } from "./trained-whole.ts";
@@ -24,7 +23,7 @@ export interface LnTuning extends Method {
   /** As given. */
   readonly options: LnTuningOptions;
   /** The targets in a model: those of the options, or PEFT's for its type. */
-  targetsIn(model: Pick<Adaptable, "modelType">): Names;
+  readonly targetsIn: TargetsIn;
 }
 
 /** A layer that normalises: its weight is a vector. */
@@ -64,11 +63,7 @@ const RULES: Rules<LnTuningOptions> = {
  */
 export function lnTuning(options: LnTuningOptions = {}): LnTuning {
   checkOptions("lnTuning", options, RULES);
-  const { targetModules } = options;
-  const targetsIn = ({ modelType = "" }: Pick<Adaptable, "modelType">) =>
-    targetModules ??
-    TARGETS[modelType] ??
-    fail("lnTuning", `PEFT has no targets for ${modelType}`, "name the norms: targetModules");
+  const targetsIn = targetsByType("lnTuning", options.targetModules, TARGETS);
   return {
     type: "LN_TUNING",
     options,

@@ -47,7 +47,10 @@ export interface WritableLora {
  */
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   const { kind, ...stored } = await readStoredAdapter(files);
-  if (kind.type !== LORA.type) fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`);
+  if (kind.type !== LORA.type) {
+    const help = "give adapters of LoRA, or merge this one into its base model";
+    fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`, help);
+  }
   const config = stored.config as PeftLoraConfig;
   const obstacles = beyondPlainLora(config);
   failAll(

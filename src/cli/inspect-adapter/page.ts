@@ -1,43 +1,27 @@
 import type { AdapterFinding, AdapterReport, LayerReport } from "../../load/inspect/report.ts";
 import { largest } from "../../util/arrays.ts";
 import { escapeHtml } from "../../util/html.ts";
+import { htmlPage } from "../html-page.ts";
 import { digits, kindsOf, perCent, rangeOf, showRange } from "./kinds.ts";
 import { ADAPTER_STYLE } from "./page-style.ts";
 import { columnsFor, factsOf } from "./text.ts";
 
-/**
- * An adapter as one HTML file that loads nothing: no script, no font, no picture. Light or dark as the reader's system, and
- * as narrow as a phone.
- */
+/** An adapter as one page ({@link htmlPage}). */
 export function adapterPage(report: AdapterReport): string {
   const { label, layers, base } = report;
   const facts = factsOf(report).map(
     ([name, value]) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd>`,
   );
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escapeHtml(label)}</title>
-<style>${ADAPTER_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>${escapeHtml(label)}</h1>
-<p>${escapeHtml(verdict(report))}</p>
-</header>
-<main>
-<dl class="facts">${facts.join("\n")}</dl>
+  return htmlPage({
+    title: label,
+    style: ADAPTER_STYLE,
+    header: `<h1>${escapeHtml(label)}</h1>
+<p>${escapeHtml(verdict(report))}</p>`,
+    main: `<dl class="facts">${facts.join("\n")}</dl>
 ${findings(report.findings)}
 ${layers.length === 0 ? "" : picture(layers, base)}
-${layers.length === 0 ? "" : tables(layers, base !== undefined)}
-</main>
-</body>
-</html>
-`;
+${layers.length === 0 ? "" : tables(layers, base !== undefined)}`,
+  });
 }
 
 function verdict({ changes, layers, others }: AdapterReport): string {

@@ -5,6 +5,7 @@ import { largest } from "../../util/arrays.ts";
 import { escapeHtml } from "../../util/html.ts";
 import { printable } from "../../util/printable.ts";
 import { count } from "../format.ts";
+import { htmlPage } from "../html-page.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 import { type AnyReport, binName, describeFate, percent } from "./text.ts";
 
@@ -14,29 +15,14 @@ export interface PageSubject {
   readonly data: string;
 }
 
-/**
- * A report as one HTML file that loads nothing: no script, no font, no picture. Light or dark as the reader's system, and
- * as narrow as a phone.
- */
+/** A report as one page ({@link htmlPage}). */
 export function inspectPage(subject: PageSubject, report: AnyReport, rows: readonly RowView[]): string {
-  const title = `${subject.data}, as ${subject.model} reads it`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escapeHtml(title)}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>${escapeHtml(subject.data)}</h1>
-<p>as <b>${escapeHtml(subject.model)}</b> reads it</p>
-</header>
-<main>
-${figures(report)}
+  return htmlPage({
+    title: `${subject.data}, as ${subject.model} reads it`,
+    style: PAGE_STYLE,
+    header: `<h1>${escapeHtml(subject.data)}</h1>
+<p>as <b>${escapeHtml(subject.model)}</b> reads it</p>`,
+    main: `${figures(report)}
 ${findings(report.findings)}
 ${histogram(report)}
 ${classes(report)}
@@ -44,11 +30,8 @@ ${classes(report)}
 <h2>Rows</h2>
 <p class="legend">${legendOf(rows).map(legend).join(" ")}</p>
 ${rows.map(row).join("\n")}
-</section>
-</main>
-</body>
-</html>
-`;
+</section>`,
+  });
 }
 
 function figures({ rows, tokens, labelTokens, lengths, ...report }: AnyReport): string {
