@@ -24,7 +24,7 @@ describe("usage: exit code 2", () => {
     [
       "no prompt",
       ["generate", "--model", MODEL],
-      /prompt is missing\n.*give --prompt TEXT, or a chat with --messages FILE/,
+      /prompt is missing\n.*give --prompt TEXT, a chat with --messages FILE, or several with --prompts FILE/,
     ],
     [
       "values out of range",
