@@ -47,10 +47,10 @@ fn store_result(at: u32, c: Result, stride: u32) {
 function emulated({ code, name, ...rest }: WgslModule): WgslModule {
   const plain = code
     .replace(/^(enable|diagnostic).*;.*\n/gm, "")
-    .replace("let row = group.y * BLOCK;", "own = lane % 32u;\n  let row = group.y * BLOCK;")
+    .replace("let row = group.y * TILE;", "own = lane % 32u;\n  let row = group.y * TILE;")
     .replace(/^alias (Left|Right|Result) = .*\n/gm, "")
     .replace(/^fn stage_[ab][\s\S]*?^}\n/gm, "")
-    .replaceAll("array<f16, BLOCK * STRIDE>", "array<u32, BLOCK * STRIDE / 2u>")
+    .replaceAll("array<f16, TILE * STRIDE>", "array<u32, TILE * STRIDE / 2u>")
     .replaceAll("subgroupMatrixLoad<Left, row_major>(&a_tile, ", "load(")
     .replaceAll("subgroupMatrixLoad<Right, col_major>(&b_tile, ", "load(")
     .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
@@ -95,10 +95,10 @@ async function run({
     ? [floats(device, h, [m, r]), floats(device, e, layout === "NT" ? [n, r] : [r, n])]
     : [A, A];
   device.run(module, "forward", {
-    bind: { a: A, b: B, b_packed: B, c: C, h: H, e: E },
+    bind: { a: A, b: B, b_packed: B, c: C, h: H, e: E, scales: B, zeros: B },
     params: {
       ...{ m, n, k, k_extra: r, lda: A.columns, ldb: B.columns, ldc: n, ldh: r },
-      ...{ a_offset: 0, b_offset: 0, c_offset: 0, e_offset: 0, h_offset: 0, alpha: 0.5, beta, slice },
+      ...{ a_offset: 0, b_offset: 0, b_first: 0, c_offset: 0, e_offset: 0, h_offset: 0, alpha: 0.5, beta, slice },
     },
     constants: { A_TRANSPOSED: layout === "TN", B_TRANSPOSED: layout === "NT", EXTENDED: r > 0 },
     grid: [Math.ceil(n / 64), Math.ceil(m / 64), slices],
