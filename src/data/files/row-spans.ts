@@ -128,7 +128,7 @@ const [TAB, NEWLINE, RETURN, SPACE, BRACE] = [0x09, 0x0a, 0x0d, 0x20, 0x7b];
 /** Bytes of the first line that a message may show. */
 const FIRST_BYTES = 512;
 
-/** Finds lines that are not blank. It goes over the bytes themselves: most large files are JSON Lines. */
+/** Finds lines that are not blank. It goes over the bytes themselves, from line end to line end: most large files are JSON Lines. */
 class LineFinder implements SpanFinder {
   readonly #found: Found;
   /** Where the piece, and where the line begins. */
@@ -147,17 +147,16 @@ class LineFinder implements SpanFinder {
   }
 
   push(bytes: Uint8Array): void {
-    const at = this.#at;
-    for (let i = 0; i < bytes.length; i++) {
-      const byte = bytes[i] as number;
-      if (byte > SPACE) {
-        if (this.#isBlank) this.#begin(bytes, i);
-      } else if (byte === NEWLINE || byte === RETURN) {
-        if (byte === NEWLINE && this.#wasReturn && at + i === this.#start) this.#start++;
-        else this.#endLine(at + i + 1);
-        this.#wasReturn = byte === RETURN;
-      } else if (byte !== SPACE && byte !== TAB && this.#isBlank) this.#begin(bytes, i);
+    let at = 0;
+    for (const end of lineEnds(bytes)) {
+      this.#look(bytes, at, end);
+      const isReturn = bytes[end] === RETURN;
+      if (!isReturn && this.#wasReturn && this.#at + end === this.#start) this.#start++;
+      else this.#endLine(this.#at + end + 1);
+      this.#wasReturn = isReturn;
+      at = end + 1;
     }
+    this.#look(bytes, at, bytes.length);
     this.#at += bytes.length;
     if (this.#at - this.#start > 4 * MAX_ROW_CHARACTERS) failTooLong(`${this.#found.name}:${this.#line}`);
   }
@@ -169,11 +168,15 @@ class LineFinder implements SpanFinder {
     failNoJson(first.trim(), this.#found.name);
   }
 
-  /** The first byte of a line that is no blank. */
-  #begin(bytes: Uint8Array, i: number): void {
+  /** Looks at a part of a line for its first byte that is no blank. */
+  #look(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#isBlank) return;
+    let at = start;
+    while (at < end && (bytes[at] === SPACE || bytes[at] === TAB)) at++;
+    if (at === end) return;
     this.#isBlank = false;
-    this.#first ??= bytes.slice(i, i + FIRST_BYTES);
-    this.#looksLikeJson ||= bytes[i] === BRACE;
+    this.#first ??= bytes.slice(at, at + FIRST_BYTES);
+    this.#looksLikeJson ||= bytes[at] === BRACE;
   }
 
   #endLine(next: number): void {
@@ -181,6 +184,21 @@ class LineFinder implements SpanFinder {
     this.#line++;
     this.#start = next;
     this.#isBlank = true;
+  }
+}
+
+/** Where `\n` and `\r` stand, in order. The engine looks for them far faster than a loop over the bytes does. */
+function* lineEnds(bytes: Uint8Array): Generator<number> {
+  let newline = bytes.indexOf(NEWLINE);
+  let carriage = bytes.indexOf(RETURN);
+  while (newline >= 0 || carriage >= 0) {
+    if (carriage < 0 || (newline >= 0 && newline < carriage)) {
+      yield newline;
+      newline = bytes.indexOf(NEWLINE, newline + 1);
+    } else {
+      yield carriage;
+      carriage = bytes.indexOf(RETURN, carriage + 1);
+    }
   }
 }
 
