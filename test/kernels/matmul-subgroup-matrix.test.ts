@@ -98,7 +98,17 @@ async function run({
     bind: { a: A, b: B, b_packed: B, c: C, h: H, e: E, scales: B, zeros: B },
     params: {
       ...{ m, n, k, k_extra: r, lda: A.columns, ldb: B.columns, ldc: n, ldh: r },
-      ...{ a_offset: 0, b_offset: 0, b_first: 0, c_offset: 0, e_offset: 0, h_offset: 0, alpha: 0.5, beta, slice },
+      ...{
+        a_offset: 0,
+        b_offset: 0,
+        b_first: 0,
+        c_offset: 0,
+        e_offset: 0,
+        h_offset: 0,
+        alpha: 0.5,
+        beta,
+        slice,
+      },
     },
     constants: { A_TRANSPOSED: layout === "TN", B_TRANSPOSED: layout === "NT", EXTENDED: r > 0 },
     grid: [Math.ceil(n / 64), Math.ceil(m / 64), slices],
