@@ -25,9 +25,9 @@ export interface Answer {
 /** Installs llama.cpp's binaries for Node where they are not there yet: 100 MB, and nothing is compiled. */
 export function installLlama(): void {
   if (existsSync(`${FOLDER}/node_modules/node-llama-cpp`)) return;
-  const words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", FOLDER];
+  const words = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", FOLDER];
   const { status } = spawnSync("npm", words, { stdio: "inherit" });
-  if (status !== 0) fail("npm ci", "llama.cpp cannot be installed", "is there a network?");
+  if (status !== 0) fail("npm install", "llama.cpp cannot be installed", "is there a network?");
 }
 
 /** Has llama.cpp open a model and continue prompts. @throws LoraError with what it says where it refuses the file */
