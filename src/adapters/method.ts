@@ -18,8 +18,10 @@ export interface Adaptable {
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
   readonly name?: string;
-  /** The repository of the hub that it came from, and its revision. */
-  readonly hub?: { readonly repo: string; readonly revision: string | undefined } | undefined;
+  /** The repository of the hub that it came from, its revision, and the commit that this was. */
+  readonly hub?:
+    | { readonly repo: string; readonly revision: string | undefined; readonly commit?: string | undefined }
+    | undefined;
   /** Its sizes. */
   readonly config?: {
     readonly hiddenSize: number;

@@ -1,4 +1,6 @@
 import type { PeftConfig } from "../adapters/config-fields.ts";
+import { isCommitHash } from "../io/files/digest.ts";
+import type { HubRepository } from "../io/files/files.ts";
 import { parseModelReference } from "../io/files/hub.ts";
 import { fail } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
@@ -40,11 +42,26 @@ function otherBase({ name, hub }: Base, config: PeftConfig): string[] {
     ];
   }
   const revision = asText(config.revision);
-  const ownRevision = hub?.revision ?? "main";
-  if (!areIds || revision === undefined || revision === ownRevision) return [];
-  return [
-    `the adapter was trained on revision ${revision} of ${wanted}, and the model is of ${ownRevision}: --revision ${revision} loads that one`,
-  ];
+  if (!areIds || revision === undefined) return [];
+  return otherRevision(revision, hub) ? [otherRevisionRemark(revision, wanted, hub)] : [];
+}
+
+/** Whether files are of another revision than an adapter names, which is a branch, a tag or the commit that one stood for. */
+function otherRevision(named: string, { revision = "main", commit }: HubRepository): boolean {
+  return named !== revision && named !== commit;
+}
+
+function otherRevisionRemark(
+  named: string,
+  repo: string,
+  { revision = "main", commit }: HubRepository,
+): string {
+  const trained = `the adapter was trained on revision ${named} of ${repo}`;
+  const remedy = `--revision ${named} loads that one`;
+  if (commit === undefined && isCommitHash(named))
+    return `${trained}, and nothing tells which commit ${revision} was when the model's files were read: ${remedy}`;
+  const own = commit === undefined || commit === revision ? revision : `${revision}, commit ${commit}`;
+  return `${trained}, and the model is of ${own}: ${remedy}`;
 }
 
 /** A folder that was moved is the same model. */

@@ -106,7 +106,8 @@ function modelConfig(adapter: Adapter): Partial<PeftConfig> {
     auto_mapping: task === null ? autoMapping(base) : null,
     // PEFT loads the base by its repository and revision, each in a field of its own (`auto.py`).
     base_model_name_or_path: base.hub?.repo ?? base.name ?? null,
-    revision: base.hub?.revision ?? null,
+    // A branch moves on: where the commit is known, it stands for what the adapter was trained on.
+    revision: base.hub?.commit ?? base.hub?.revision ?? null,
   };
 }
 

@@ -174,7 +174,7 @@ export async function openTaskModel<T extends Task = Task>(
     if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
   const beside: ModelFiles = {
     name: files.label,
-    hub: files.hub,
+    hub: await pinnedHub(files),
     files,
     tokenizer,
     chatTemplates,
@@ -183,6 +183,12 @@ export async function openTaskModel<T extends Task = Task>(
     initialised,
   };
   return Object.assign({}, model, beside, { release });
+}
+
+/** The repository that files are of, at the commit that they were of. */
+async function pinnedHub({ hub, commit }: FileSource): Promise<HubRepository | undefined> {
+  const found = hub && (await commit?.());
+  return found === undefined ? hub : ({ ...hub, commit: found } as HubRepository);
 }
 
 const GENERATION_FILE = "generation_config.json";

@@ -1,4 +1,6 @@
+import { basename, dirname, resolve } from "node:path";
 import type { ByteCache } from "../io/files/byte-cache.ts";
+import { isCommitHash } from "../io/files/digest.ts";
 import type { FileSource } from "../io/files/files.ts";
 import {
   type HubOptions,
@@ -17,11 +19,11 @@ import { type CheckOptions, checkedFiles, hasDigests } from "./node-cache/checke
 import {
   type CachedRepository,
   cachedRepository,
+  cachedRepositoryName,
   chosenSnapshot,
   hfCacheFolder,
   hfTimeLimits,
   hfToken,
-  isCommitHash,
   offlineVariable,
   repositoryAt,
   type Snapshot,
@@ -94,13 +96,23 @@ async function openFolder(
   if (repository) {
     const snapshot = await chosenSnapshot(repository, revision);
     onWarning?.(`${path} is a repository in Hugging Face's cache; its snapshot ${snapshot.folder} is used`);
-    return checked(snapshot, checks).files;
+    return { ...checked(snapshot, checks).files, hub: { repo: cachedRepositoryName(repository), revision } };
   }
-  const files = folderFiles(path);
+  const files = await namedFolder(path);
   if (!verify) return files;
   if (!(await hasDigests(files, path)))
     onWarning?.(`${path}: nothing says what its files should be, so that nothing can be verified`);
   return checkedFiles(files, path, checks);
+}
+
+/** A folder that a user named; a snapshot in Hugging Face's cache tells which repository and commit it is of. */
+async function namedFolder(path: string): Promise<FileSource> {
+  const snapshots = dirname(resolve(path));
+  const repository = basename(snapshots) === "snapshots" && (await repositoryAt(snapshots));
+  const snapshot = repository && (await repository.snapshot(basename(resolve(path))));
+  if (!snapshot) return folderFiles(path);
+  const hub = { repo: cachedRepositoryName(repository), revision: undefined };
+  return { ...snapshot.files, label: path, hub };
 }
 
 function checked(snapshot: Snapshot, checks: CheckOptions): Snapshot {
@@ -199,6 +211,7 @@ function joined(
     label,
     size: async (name) => (await sourceOf(name))?.size(name),
     read: async (name, start, end) => ((await sourceOf(name)) ?? snapshot.files).read(name, start, end),
+    commit: async () => snapshot.commit,
   };
 }
 

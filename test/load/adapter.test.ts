@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { saveAdapter } from "../../src/index.node.ts";
-import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
+import { type FileContent, type HubRepository, memoryFiles } from "../../src/io/files/files.ts";
 import type { TensorEntry } from "../../src/io/formats/safetensors-writer.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readParameters } from "../../src/nn/parameters.ts";
@@ -149,10 +149,10 @@ describe("an adapter file", () => {
     const config = JSON.parse(files.get("adapter_config.json") as string) as object;
     const named = { ...config, base_model_name_or_path: "owner/base", revision: "v1" };
     files.set("adapter_config.json", JSON.stringify(named));
-    const warningsOn = async (revision: string | undefined) => {
+    const warningsOn = async (revision: string | undefined, commit?: string) => {
       const warnings: string[] = [];
       const onWarning = (warning: string) => warnings.push(warning);
-      const other = { ...model.withAdapters([]), hub: { repo: "owner/base", revision } };
+      const other = { ...model.withAdapters([]), hub: { repo: "owner/base", revision, commit } };
       await loadAdapter(other, asSource(files), { onWarning });
       return warnings;
     };
@@ -162,6 +162,28 @@ describe("an adapter file", () => {
       "the adapter was trained on revision v1 of owner/base, and the model is of main: --revision v1 loads that one",
       idle,
     ]);
+    const [trained, later] = ["a".repeat(40), "b".repeat(40)];
+    files.set("adapter_config.json", JSON.stringify({ ...named, revision: trained }));
+    expect(await warningsOn(undefined, trained)).toEqual([idle]);
+    expect(await warningsOn(trained)).toEqual([idle]);
+    const remarkOn = async (commit?: string) => (await warningsOn(undefined, commit))[0];
+    expect(await remarkOn(later)).toMatch(
+      /the model is of main, commit b{40}: --revision a{40} loads that one$/,
+    );
+    expect(await remarkOn()).toMatch(/and nothing tells which commit main was .*: --revision a{40} loads/);
+  });
+
+  test("names the commit of its base model, where that is known", async () => {
+    const model = await openTestModel(folder);
+    const saved = async (hub: HubRepository) => {
+      const adapter = attach(Object.assign({}, model, model.withAdapters([]), { hub }), lora({ r: 1 }));
+      const config = (await adapterFiles(adapter)).get("adapter_config.json") as string;
+      const { base_model_name_or_path, revision } = JSON.parse(config) as Record<string, unknown>;
+      return [base_model_name_or_path, revision];
+    };
+    const hub = { repo: "owner/base", revision: "v1" };
+    expect(await saved(hub)).toEqual(["owner/base", "v1"]);
+    expect(await saved({ ...hub, commit: "c0ffee" })).toEqual(["owner/base", "c0ffee"]);
   });
 
   test("for another task is refused, whether PEFT has a name for the task or notes the class", async () => {

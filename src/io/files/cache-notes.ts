@@ -1,6 +1,6 @@
 import { isObject } from "../../util/json.ts";
 import type { Seal } from "./cached-file.ts";
-import { isDigest } from "./digest.ts";
+import { isCommitHash, isDigest } from "./digest.ts";
 import type { RemoteInfo } from "./http.ts";
 
 /** Which file something in a cache is of. */
@@ -66,7 +66,12 @@ function readNote(text: string | undefined): (Record<string, unknown> & NoteSubj
 
 function readInfo(value: unknown): RemoteInfo | undefined {
   if (!isObject(value)) return undefined;
-  const { size, version, ranges, digest } = value;
+  const { size, version, ranges, digest, commit } = value;
   if (typeof size !== "number" || typeof version !== "string") return undefined;
-  return { size, version, ranges: ranges === true, ...(isDigest(digest) && { digest }) };
+  const isCommit = typeof commit === "string" && isCommitHash(commit);
+  return {
+    ...{ size, version, ranges: ranges === true },
+    ...(isDigest(digest) && { digest }),
+    ...(isCommit && { commit }),
+  };
 }

@@ -26,6 +26,11 @@ export function isDigest(value: unknown): value is Digest {
   return typeof value === "string" && /^(sha256:[0-9a-f]{64}|git-sha1:[0-9a-f]{40})$/.test(value);
 }
 
+/** Whether a revision is a whole commit hash, which always stands for the same files. */
+export function isCommitHash(revision: string): boolean {
+  return /^[0-9a-f]{40}$/.test(revision);
+}
+
 /** Bytes read at a time to be hashed. */
 const PIECE_BYTES = 2 ** 22;
 

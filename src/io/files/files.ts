@@ -10,6 +10,8 @@ export interface HubRepository {
   readonly repo: string;
   /** Branch, tag or commit that was asked for; `main` where none was. */
   readonly revision: string | undefined;
+  /** The commit that this stood for when the files were read, where that is known. */
+  readonly commit?: string | undefined;
 }
 
 /** Read-only named files of one folder, one URL or one hub repository. Names use `/` and stay inside. */
@@ -29,6 +31,8 @@ export interface FileSource {
   folders?(): Promise<readonly string[]>;
   /** The repository of the hub that the files are of, wherever they are read from. */
   readonly hub?: HubRepository;
+  /** The commit that the files are of, by what was read of them until now; undefined where nobody told. */
+  commit?(): Promise<string | undefined>;
   /** What to do where a file is missing, for messages: where the source knows better than "check the name". */
   readonly absence?: string;
 }

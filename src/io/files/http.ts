@@ -1,6 +1,6 @@
 import { concatBytes } from "../../util/bytes.ts";
 import type { LoraError } from "../../util/fail.ts";
-import { type Digest, etagDigest } from "./digest.ts";
+import { type Digest, etagDigest, isCommitHash } from "./digest.ts";
 import {
   type Answer,
   discard,
@@ -23,6 +23,8 @@ export interface RemoteInfo {
   readonly ranges: boolean;
   /** What the hub says that the content is. */
   readonly digest?: Digest | undefined;
+  /** The commit of the hub's repository that the file was of. */
+  readonly commit?: string | undefined;
 }
 
 const ATTEMPTS = 5;
@@ -74,7 +76,9 @@ export async function probe(client: HttpClient, file: RemoteFile): Promise<Remot
     throw networkError(file, `has ${told.size} bytes as the hub says, but ${size} would be sent`, TRY_LATER);
   }
   const digest = etagDigest(told.etag);
-  return { size, version: versionOf(answer), ranges: response.status !== 200, ...(digest && { digest }) };
+  const info = { size, version: versionOf(answer), ranges: response.status !== 200 };
+  const { commit } = told;
+  return { ...info, ...(digest && { digest }), ...(commit && isCommitHash(commit) && { commit }) };
 }
 
 const TRY_LATER = "open the model again; if it persists, the server is at fault";

@@ -83,6 +83,10 @@ export function remoteFiles(source: RemoteSource): FileSource {
       if (start === end) return new Uint8Array(0);
       return file.read(start, end);
     },
+    async commit() {
+      const found = await Promise.all([...opened.values()].map((opening) => opening.catch(() => undefined)));
+      return found.find((file) => file?.info.commit)?.info.commit;
+    },
   };
 }
 

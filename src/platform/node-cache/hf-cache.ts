@@ -94,9 +94,9 @@ export interface CachedRepository {
   commits(): Promise<string[]>;
 }
 
-/** Whether a revision is a whole commit hash, which always stands for the same files. */
-export function isCommitHash(revision: string): boolean {
-  return /^[0-9a-f]{40}$/.test(revision);
+/** The repository that a folder of the cache is of, by its name. */
+export function cachedRepositoryName({ folder }: CachedRepository): string {
+  return basename(folder).split("--").slice(1).join("/");
 }
 
 /** A model repository `owner/name` in a cache folder, or undefined where it is not there. */
@@ -138,7 +138,7 @@ async function openRepository(folder: string): Promise<CachedRepository | undefi
 
 function openSnapshot(repository: string, commit: string): Snapshot {
   const folder = join(repository, "snapshots", commit);
-  const files = folderFiles(folder);
+  const files: FileSource = { ...folderFiles(folder), commit: async () => commit };
   return {
     commit,
     folder,

@@ -111,6 +111,7 @@ describe.each(["links", "copies"] as const)("a cache of huggingface_hub with %s"
     expect(files.hub).toEqual({ repo, revision });
     expect(files.label).toBe(revision === undefined || revision === "main" ? repo : `${repo}@${revision}`);
     expect(await files.size("tokenizer.json")).toBeUndefined();
+    expect(await files.commit?.()).toBe(version === 2 ? NEW : OLD);
     expect(warnings).toEqual([]);
   });
 });
@@ -141,8 +142,14 @@ describe("with a hub that answers", () => {
 
   test("another commit is downloaded", async () => {
     server.switches.commit = "3".repeat(40);
-    expect(await versionOf(await open())).toBe(3);
+    const files = await open();
+    expect(await files.commit?.()).toBeUndefined();
+    expect(await versionOf(files)).toBe(3);
+    expect(await files.commit?.()).toBe("3".repeat(40));
     expect(await versionOf(await open(repo, { cache: false }))).toBe(3);
+    server.switches.failures = 99; // what was downloaded before is still of that commit
+    const kept = await open();
+    expect([await versionOf(kept), await kept.commit?.()]).toEqual([3, "3".repeat(40)]);
   });
 
   test("a branch that now stands for a commit that is here is not downloaded either", async () => {
@@ -304,7 +311,9 @@ describe("a folder of the cache that is named itself", () => {
     plant(MADE.links.tree);
     const folder = join(hub, `models--acme--tiny${end}`);
     expect(await versionOf(await open(folder))).toBe(2);
-    expect(await versionOf(await open(folder, { revision: "v1" }))).toBe(1);
+    const older = await open(folder, { revision: "v1" });
+    expect(await versionOf(older)).toBe(1);
+    expect([older.hub, await older.commit?.()]).toEqual([{ repo, revision: "v1" }, OLD]);
     expect(warnings[0]).toContain(`its snapshot ${join(hub, "models--acme--tiny/snapshots", NEW)} is used`);
     rmSync(join(hub, "models--acme--tiny/refs/main"));
     const { message } = await errorOf(() => open(folder));
@@ -364,23 +373,19 @@ test("a link that leads nowhere is no missing file", async () => {
   );
 });
 
-test("an adapter names its base as PEFT does: the repository, and the revision in a field of its own", async () => {
+test("an adapter names its base as PEFT does: the repository, and its commit in a field of its own", async () => {
   const snapshot = `hub/models--acme--tiny/snapshots/${NEW}`;
   plant({ "hub/models--acme--tiny/refs/v1": NEW });
   mkdirSync(join(home, snapshot), { recursive: true });
   cpSync(fixturePath("llama-tied"), join(home, snapshot), { recursive: true });
   vi.stubEnv("HF_HUB_OFFLINE", "1");
   const device = await testDevice();
-  const [pinned, local] = [`${repo}@v1`, join(home, snapshot)];
-  for (const [reference, name, revision] of [
-    [pinned, repo, "v1"],
-    [local, local, null],
-  ] as const) {
+  for (const reference of [`${repo}@v1`, join(home, snapshot)]) {
     const model = await openModel(await open(reference), device);
     const files = await adapterFiles(attach(model, lora({ r: 1 })));
     expect(JSON.parse(files.get("adapter_config.json") as string)).toMatchObject({
-      base_model_name_or_path: name,
-      revision,
+      base_model_name_or_path: repo,
+      revision: NEW,
     });
     model.release();
   }
