@@ -1,5 +1,6 @@
 import { isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { fail, failAll, Problems } from "../util/fail.ts";
+import { dataSetEntries, takesDataSets } from "./config-data-sets.ts";
 import type { OptionTable } from "./options.ts";
 import { describeUnknown, type GivenValue, keyOf } from "./settings.ts";
 
@@ -11,13 +12,15 @@ const MLX_RANK = 8;
 
 /**
  * Reads a YAML (or JSON) configuration: keys are the names of a table or their aliases, and mlx-lm's
- * `lora_parameters`. A key without a value counts as not given.
+ * `lora_parameters` and TRL's `datasets`. A key without a value counts as not given.
  * @throws LoraError where it is no YAML, and listing every unknown key with the nearest known one.
  */
 export function parseConfig(source: string, label: string, table: OptionTable): GivenValue[] {
   const entries = Object.entries(readMapping(source, label)).filter(([, value]) => value !== null);
   const flat = entries.flatMap(([name, value]) => {
-    return name === "lora_parameters" ? loraParameters(value, label) : [{ key: name, name, value }];
+    if (name === "lora_parameters") return loraParameters(value, label);
+    if (name === "datasets" && takesDataSets(table)) return dataSetEntries(value, label);
+    return [{ key: name, name, value }];
   });
   const values = flat.map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
   const unknown = new Problems();

@@ -231,6 +231,43 @@ describe("configuration files", () => {
     expect(() => read(source)).toThrow(message);
   });
 
+  test("TRL's datasets are data and data_weights", () => {
+    expect(read("datasets: [{ path: a.jsonl, weight: 3 }, { path: b.csv, fraction: 1 }]\n")).toEqual({
+      data: ["a.jsonl", "b.csv"],
+      data_weights: [3, 1],
+    });
+    expect(
+      read(
+        "datasets:\n  - path: json\n    data_files: [a.jsonl, b.jsonl]\n  - path: c.csv\n    split: train\n",
+      ),
+    ).toEqual({ data: ["a.jsonl", "b.jsonl", "c.csv"] });
+    expect(read("datasets: [a.jsonl]\ntest_split_size: 0.1\n")).toEqual({
+      data: ["a.jsonl"],
+      valid_split: 0.1,
+    });
+  });
+
+  test("all that is wrong with datasets is told at once", () => {
+    const source = `datasets:
+  - { path: a.jsonl, weight: -1, columns: [text] }
+  - { path: b.jsonl, split: test }
+  - 3
+`;
+    expect(() => read(source)).toThrow(
+      [
+        "c.yaml: 5 problems:",
+        '  - datasets[0] has "columns", which is unknown',
+        "  - datasets[0] has the weight -1, wanted a number from 0",
+        '  - datasets[1].split is "test", wanted train: rows to judge by are eval_data',
+        "  - datasets[2] is 3",
+        "  - 1 of 3 datasets have a weight: all must, or none",
+      ].join("\n"),
+    );
+    expect(() => read("datasets: []\n")).toThrow(
+      /datasets is \[\]\n.*write datasets: \[\{ path: chats\.jsonl/,
+    );
+  });
+
   test("a wrong value is named as it was written", () => {
     const config = parseConfig("lora_parameters: { rank: 0 }\nwarmup_steps: [1]\n", "c.yaml", TRAIN_OPTIONS);
     expect(() => settle("train", TRAIN_OPTIONS, [config, REQUIRED])).toThrow(

@@ -70,5 +70,6 @@ export const VALID_SPLIT = number({
   fallback: 0,
   min: 0,
   below: 1,
+  aliases: ["test_split_size"],
   help: "share of the rows that is held out to evaluate on, by what they hold: the same rows every time",
 });
