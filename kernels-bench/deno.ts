@@ -26,7 +26,7 @@ const program = benchProgram({
 
 async function main(): Promise<number> {
   const command = new Command("bench").argument("[kernels...]");
-  addFlags(command, BENCH_OPTIONS);
+  addFlags(command, [BENCH_OPTIONS]);
   command.parse(Deno.args, { from: "user" });
   const words = command.args.length > 0 ? [{ key: "kernels", name: "kernels", value: command.args }] : [];
   const { settings } = settle("bench", BENCH_OPTIONS, [words, givenFlags(command, BENCH_OPTIONS)]);

@@ -2,6 +2,7 @@ import type { Module } from "../nn/module.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
 import type { Adaptable, Method } from "./method.ts";
+import type { MethodOptions } from "./method-options.ts";
 
 /** A tensor of a file, before its values are read. */
 export interface StoredInfo {
@@ -94,6 +95,14 @@ export interface Codec<M extends Method = Method, C extends PeftConfig = PeftCon
   write(adapter: Adapter<M>): Partial<C>;
 }
 
+/** What a method is begun with. */
+export interface BeginGiven {
+  /** Of what is drawn. */
+  readonly seed: number;
+  /** Told where it takes a while. */
+  tell(line: string): void;
+}
+
 /** A method as the registry knows it. */
 export interface MethodKind<M extends Method = Method, C extends PeftConfig = PeftConfig> {
   /** PEFT's `peft_type`. */
@@ -101,6 +110,12 @@ export interface MethodKind<M extends Method = Method, C extends PeftConfig = Pe
   /** What the command line calls it. */
   readonly name: string;
   readonly codec: Codec<M, C>;
+  /** Its options, as commands and configurations name them. */
+  readonly options: MethodOptions;
+  /** The method with options by the names that they set. @throws LoraError for values that are not wanted */
+  make(options: never): M;
+  /** Computes from a model's weights what the method begins with, where it does. */
+  begin?(model: Adaptable, method: M, given: BeginGiven): Promise<M>;
   /** What about a new adapter deserves attention, such as options that match nothing; one line each. */
   remarks?(adapter: Adapter<M>): readonly string[];
 }

@@ -12,6 +12,7 @@ import {
 } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
 import { type Ia3, ia3 } from "./ia3.ts";
+import { BESIDE_OPTIONS, targetOption } from "./method-options.ts";
 
 /** `adapter_config.json` of `peft_type` IA3. */
 export interface PeftIa3Config extends TargetConfig {
@@ -64,7 +65,21 @@ const codec: Codec<Ia3, PeftIa3Config> = {
 };
 
 /** (IA)³ in the registry. */
-export const IA3: MethodKind<Ia3, PeftIa3Config> = { type: "IA3", name: "ia3", codec };
+export const IA3: MethodKind<Ia3, PeftIa3Config> = {
+  type: "IA3",
+  name: "ia3",
+  codec,
+  options: {
+    ...targetOption("layers whose outputs or inputs are scaled"),
+    feedforward_modules: {
+      sets: "feedforwardModules",
+      value: { is: "targets" },
+      help: "those of them whose inputs are scaled; by default the MLPs' last layers",
+    },
+    ...BESIDE_OPTIONS,
+  },
+  make: ia3,
+};
 
 function writtenConfig(adapter: Adapter<Ia3>): Partial<PeftIa3Config> {
   const { method, sites, base } = adapter;

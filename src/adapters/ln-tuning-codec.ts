@@ -9,6 +9,7 @@ import {
 } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
 import { isNorm, type LnTuning, lnTuning } from "./ln-tuning.ts";
+import { BESIDE_OPTIONS, targetOption } from "./method-options.ts";
 
 const codec: Codec<LnTuning, TargetConfig> = {
   fields: { ...(commonFields("LN_TUNING") as FieldTable<PeftConfig>), ...TARGET_FIELDS },
@@ -33,7 +34,13 @@ const codec: Codec<LnTuning, TargetConfig> = {
 };
 
 /** LN tuning in the registry. */
-export const LN_TUNING: MethodKind<LnTuning, TargetConfig> = { type: "LN_TUNING", name: "ln_tuning", codec };
+export const LN_TUNING: MethodKind<LnTuning, TargetConfig> = {
+  type: "LN_TUNING",
+  name: "ln_tuning",
+  codec,
+  options: { ...targetOption("norms to train"), ...BESIDE_OPTIONS },
+  make: lnTuning,
+};
 
 function writtenConfig(adapter: Adapter<LnTuning>): Partial<TargetConfig> {
   const { method, base } = adapter;

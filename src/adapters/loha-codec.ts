@@ -5,6 +5,7 @@ import { FLAG } from "./config-fields.ts";
 import { type Loha, loha } from "./loha.ts";
 import {
   LYCORIS_FLOATS,
+  LYCORIS_OPTIONS,
   lycorisFields,
   lycorisProblems,
   lycorisRemarks,
@@ -65,6 +66,16 @@ export const LOHA: MethodKind<Loha, PeftLohaConfig> = {
   type: "LOHA",
   name: "loha",
   codec,
+  options: {
+    ...LYCORIS_OPTIONS,
+    init_weights: {
+      sets: "initWeights",
+      value: { is: "switch" },
+      fallback: true,
+      help: "the update begins as zero",
+    },
+  },
+  make: loha,
   remarks: lycorisRemarks,
 };
 

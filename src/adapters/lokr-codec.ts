@@ -3,9 +3,10 @@ import { patternMatcher } from "../util/module-patterns.ts";
 import { shown } from "../util/shown.ts";
 import type { Codec, HostTensor, MethodKind, Note } from "./codec.ts";
 import { FLAG, type Kind } from "./config-fields.ts";
-import { type Lokr, lokr } from "./lokr.ts";
+import { type Lokr, type LokrOptions, lokr } from "./lokr.ts";
 import {
   LYCORIS_FLOATS,
+  LYCORIS_OPTIONS,
   lycorisFields,
   lycorisProblems,
   lycorisRemarks,
@@ -14,6 +15,7 @@ import {
   writeLycoris,
 } from "./lycoris-codec.ts";
 import type { Adaptable } from "./method.ts";
+import type { MethodOptions } from "./method-options.ts";
 import { checkRanks, patternWarnings } from "./rank-patterns.ts";
 import { MERGE } from "./remedies.ts";
 
@@ -107,11 +109,53 @@ const codec: Codec<Lokr, PeftLokrConfig> = {
   },
 };
 
+const OPTIONS: MethodOptions<LokrOptions> = {
+  ...LYCORIS_OPTIONS,
+  decompose_both: {
+    sets: "decomposeBoth",
+    value: { is: "switch" },
+    fallback: false,
+    help: "the first matrix is a product of rank r, too, where that is smaller",
+  },
+  decompose_factor: {
+    sets: "decomposeFactor",
+    value: { is: "whole", min: -1 },
+    fallback: -1,
+    help: "size of the first matrix along both axes, where it divides them; -1: close to the square root",
+    aliases: ["factor"],
+  },
+  rank_dropout_scale: {
+    sets: "rankDropoutScale",
+    value: { is: "switch" },
+    fallback: false,
+    help: "scale up what rank_dropout leaves",
+  },
+  init_weights: {
+    sets: "initWeights",
+    value: {
+      is: "read",
+      placeholder: "true|false|lycoris",
+      wanted: "true, false or lycoris",
+      read: readInit,
+    },
+    fallback: true,
+    help: "the update begins as zero by its first matrix; lycoris: by its second; false: it does not",
+  },
+};
+
+function readInit(value: unknown): boolean | "lycoris" | undefined {
+  const word = String(value).toLowerCase();
+  if (word === "lycoris") return word;
+  return word === "true" || word === "false" ? word === "true" : undefined;
+}
+
 /** LoKr in the registry. */
 export const LOKR: MethodKind<Lokr, PeftLokrConfig> = {
   type: "LOKR",
   name: "lokr",
   codec,
+  options: OPTIONS,
+  make: lokr,
   remarks: lycorisRemarks,
 };
 

@@ -3,6 +3,7 @@ import { isLeaf, modules } from "../nn/module.ts";
 import { patternMatcher } from "../util/module-patterns.ts";
 import type { Adapter } from "./adapter.ts";
 import type {
+  BeginGiven,
   Codec,
   HostTensor,
   MethodKind,
@@ -15,10 +16,12 @@ import { configOf, type Obstacle } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
 import { takesFromWeight } from "./initial/lora-start.ts";
 import { onWholeWeight } from "./initial/plain.ts";
+import { startLora } from "./initial/start-lora.ts";
 import { type Lora, lora } from "./lora.ts";
 import { LORA_FIELDS, LORA_FLOATS, loraFindings } from "./lora-config.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
 import { foreignLoraTensor } from "./lora-foreign.ts";
+import { LORA_OPTIONS } from "./lora-options.ts";
 import { trainingLock } from "./lora-variants.ts";
 import type { Adaptable } from "./method.ts";
 import { type RankAndAlpha, sortedPattern } from "./patterns.ts";
@@ -66,8 +69,18 @@ export const LORA: MethodKind<Lora, PeftLoraConfig> = {
   type: "LORA",
   name: "lora",
   codec,
+  options: LORA_OPTIONS,
+  make: lora,
+  begin,
   remarks: uselessPatterns,
 };
+
+/** The method with its beginning: decomposing the weights takes a while, which is told. */
+function begin(model: Adaptable, method: Lora, { seed, tell }: BeginGiven): Promise<Lora> {
+  const { initWeights } = method.options;
+  if (takesFromWeight(initWeights)) tell(`Beginning as ${initWeights}: decomposing the weights`);
+  return startLora(model, method, { seed });
+}
 
 /** A configuration with the defaults of PEFT 0.21.0. */
 export function peftLoraConfig(given: Partial<PeftLoraConfig>): PeftLoraConfig {

@@ -1,4 +1,5 @@
 import { append } from "../util/arrays.ts";
+import { FACTOR } from "../util/options.ts";
 import type { Adapter } from "./adapter.ts";
 import type { StoredAdapter } from "./codec.ts";
 import {
@@ -17,8 +18,16 @@ import {
   type TargetConfig,
 } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
-import type { Lycoris, LycorisOptions } from "./lycoris.ts";
+import { LYCORIS_DEFAULTS, type Lycoris, type LycorisOptions } from "./lycoris.ts";
 import type { Adaptable, Method } from "./method.ts";
+import {
+  BESIDE_OPTIONS,
+  CHANCE,
+  LAYER_OPTIONS,
+  type MethodOptions,
+  patternOptions,
+  targetOption,
+} from "./method-options.ts";
 import { patternProblems, type RankAndAlpha, sortedPattern } from "./patterns.ts";
 import { fitting, type PatternFields, uselessKeys } from "./rank-patterns.ts";
 
@@ -31,6 +40,39 @@ export interface PeftLycorisConfig extends TargetConfig, LayerConfig, PatternFie
   /** Of convolutions only. */
   use_effective_conv2d: boolean;
 }
+
+/** The options that they have in common, as commands name them. */
+export const LYCORIS_OPTIONS: MethodOptions<LycorisOptions> = {
+  r: {
+    sets: "r",
+    value: { is: "whole", min: 1 },
+    fallback: LYCORIS_DEFAULTS.r,
+    help: "rank of each product",
+    aliases: ["rank"],
+  },
+  alpha: {
+    sets: "alpha",
+    value: { is: "number", bounds: FACTOR },
+    fallback: LYCORIS_DEFAULTS.alpha,
+    help: "the update is scaled by alpha / r",
+  },
+  rank_dropout: {
+    sets: "rankDropout",
+    value: CHANCE,
+    fallback: LYCORIS_DEFAULTS.rankDropout,
+    help: "chance of leaving an output out of the update while training",
+  },
+  module_dropout: {
+    sets: "moduleDropout",
+    value: CHANCE,
+    fallback: LYCORIS_DEFAULTS.moduleDropout,
+    help: "chance of leaving a layer's whole update out while training",
+  },
+  ...targetOption("layers to adapt", LYCORIS_DEFAULTS.targetModules),
+  ...LAYER_OPTIONS,
+  ...patternOptions("r", "alpha"),
+  ...BESIDE_OPTIONS,
+};
 
 /** Of each of them: PEFT's value where nothing is set, and what it may hold. */
 export const lycorisFields = (type: string): FieldTable<PeftLycorisConfig> => ({

@@ -2,6 +2,7 @@ import type { Codec, MethodKind } from "./codec.ts";
 import { COUNT, type FieldTable, FLAG, oneText, orNull, type PeftConfig } from "./config-fields.ts";
 import { type PrefixTuning, prefixTuning } from "./prefix-tuning.ts";
 import {
+  COUNT_OPTION,
   PROMPT_TENSORS,
   type PromptConfig,
   promptFields,
@@ -62,4 +63,13 @@ export const PREFIX_TUNING: MethodKind<PrefixTuning, PrefixTuningConfig> = {
   type: "PREFIX_TUNING",
   name: "prefix_tuning",
   codec,
+  options: {
+    ...COUNT_OPTION,
+    init_weights: {
+      sets: "initWeights",
+      value: { is: "choice", choices: ["zero"] },
+      help: "zero: keys and values begin at 0; by default from N(0, 1)",
+    },
+  },
+  make: prefixTuning,
 };

@@ -10,6 +10,7 @@ import {
   type PeftConfig,
 } from "./config-fields.ts";
 import type { Adaptable } from "./method.ts";
+import type { MethodOptions } from "./method-options.ts";
 
 /** The fields of all types that put virtual tokens before a text. */
 export interface PromptConfig extends PeftConfig {
@@ -55,6 +56,16 @@ export function promptObstacles(
   }
   return { problems, obstacles };
 }
+
+/** How many virtual tokens there are, as commands name it. */
+export const COUNT_OPTION: MethodOptions<{ numVirtualTokens: unknown }> = {
+  num_virtual_tokens: {
+    sets: "numVirtualTokens",
+    value: { is: "whole", min: 1 },
+    required: true,
+    help: "how many stand before every text, such as 20",
+  },
+};
 
 /** Sizes of a decoder, as PEFT's configuration names them. */
 export interface PromptSizes {

@@ -1,6 +1,8 @@
 import type { Codec, MethodKind } from "./codec.ts";
 import { type FieldTable, OBJECT_OR_NULL, oneText, type PeftConfig, TEXT_OR_NULL } from "./config-fields.ts";
+import type { MethodOptions } from "./method-options.ts";
 import {
+  COUNT_OPTION,
   PROMPT_TENSORS,
   type PromptConfig,
   promptFields,
@@ -8,7 +10,13 @@ import {
   promptObstacles,
   promptSizes,
 } from "./prompt-fields.ts";
-import { PROMPT_STARTS, type PromptTuning, type PromptTuningOptions, storedPrompt } from "./prompt-tuning.ts";
+import {
+  PROMPT_STARTS,
+  type PromptTuning,
+  type PromptTuningOptions,
+  promptTuning,
+  storedPrompt,
+} from "./prompt-tuning.ts";
 
 /** `adapter_config.json` of `peft_type` PROMPT_TUNING. */
 export interface PromptTuningConfig extends PromptConfig {
@@ -57,9 +65,30 @@ const codec: Codec<PromptTuning, PromptTuningConfig> = {
   },
 };
 
+const OPTIONS: MethodOptions<PromptTuningOptions> = {
+  ...COUNT_OPTION,
+  prompt_tuning_init: {
+    sets: "promptTuningInit",
+    value: { is: "choice", choices: PROMPT_STARTS },
+    help: "from N(0, 1), from the words of a text, or from words by chance; by default RANDOM",
+  },
+  prompt_tuning_init_text: {
+    sets: "promptTuningInitText",
+    value: { is: "text", placeholder: "text" },
+    help: "the text, for TEXT: cut or repeated to the number of vectors",
+  },
+  tokenizer_name_or_path: {
+    sets: "tokenizerNameOrPath",
+    value: { is: "text", placeholder: "ref" },
+    help: "where PEFT finds the tokenizer of the text; by default the model's own place",
+  },
+};
+
 /** Prompt tuning in the registry. */
 export const PROMPT_TUNING: MethodKind<PromptTuning, PromptTuningConfig> = {
   type: "PROMPT_TUNING",
   name: "prompt_tuning",
   codec,
+  options: OPTIONS,
+  make: promptTuning,
 };

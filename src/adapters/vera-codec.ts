@@ -1,5 +1,6 @@
 import { isLinear } from "../nn/linear.ts";
 import { fail } from "../util/fail.ts";
+import { FACTOR } from "../util/options.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Codec, MethodKind, StoredAdapter } from "./codec.ts";
 import {
@@ -20,9 +21,17 @@ import {
 } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
 import type { Adaptable } from "./method.ts";
+import {
+  BESIDE_OPTIONS,
+  CHANCE,
+  LAYER_OPTIONS,
+  type MethodOption,
+  type MethodOptions,
+  targetOption,
+} from "./method-options.ts";
 import { MERGE } from "./remedies.ts";
 import { requireTogether } from "./stored-tensors.ts";
-import { type Vera, vera } from "./vera.ts";
+import { VERA_DEFAULTS, type Vera, type VeraOptions, vera } from "./vera.ts";
 
 /** `adapter_config.json` of `peft_type` VERA. */
 export interface PeftVeraConfig extends Omit<TargetConfig, "exclude_modules">, LayerConfig {
@@ -89,8 +98,45 @@ const codec: Codec<Vera, PeftVeraConfig> = {
   write: writtenConfig,
 };
 
+const OPTIONS: MethodOptions<VeraOptions> = {
+  r: {
+    sets: "r",
+    value: { is: "whole", min: 1 },
+    fallback: VERA_DEFAULTS.r,
+    help: "rows of the random matrix A",
+    aliases: ["rank", "vera_r"],
+  },
+  vera_dropout: {
+    sets: "dropout",
+    value: CHANCE,
+    fallback: VERA_DEFAULTS.dropout,
+    help: "dropout before the update",
+  },
+  d_initial: {
+    sets: "dInitial",
+    value: { is: "number", bounds: FACTOR },
+    fallback: VERA_DEFAULTS.dInitial,
+    help: "where the factors d begin",
+  },
+  projection_prng_key: {
+    sets: "projectionPrngKey",
+    value: { is: "whole", min: 0 },
+    fallback: VERA_DEFAULTS.projectionPrngKey,
+    help: "seeds the random matrices, as in PEFT to the bit",
+  },
+  ...targetOption("layers to adapt", VERA_DEFAULTS.targetModules),
+  ...LAYER_OPTIONS,
+  modules_to_save: BESIDE_OPTIONS.modules_to_save as MethodOption<"modulesToSave">,
+};
+
 /** VeRA in the registry. */
-export const VERA: MethodKind<Vera, PeftVeraConfig> = { type: "VERA", name: "vera", codec };
+export const VERA: MethodKind<Vera, PeftVeraConfig> = {
+  type: "VERA",
+  name: "vera",
+  codec,
+  options: OPTIONS,
+  make: vera,
+};
 
 function veraOf(model: Adaptable, stored: StoredAdapter<PeftVeraConfig>): Vera {
   const { config, tensors } = stored;

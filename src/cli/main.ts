@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { isatty } from "node:tty";
 import { Command, CommanderError } from "commander";
+import { METHODS } from "../adapters/methods.ts";
 import { readTextFile } from "../platform/node-text.ts";
 import { type FailureKind, LoraError } from "../util/fail.ts";
 import { runBench } from "./commands/bench.ts";
@@ -17,6 +18,7 @@ import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
+import { methodTable, type Narrowed, type Sources, tableWith, withMethod } from "./method-table.ts";
 import type { OptionTable } from "./options.ts";
 import { type GivenValue, type Settled, settle } from "./settings.ts";
 import { BENCH_OPTIONS } from "./tables/bench.ts";
@@ -108,15 +110,20 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     parent = program,
   ): Command => {
     const command = parent.command(name).description(description);
-    addFlags(command, subcommand.table);
+    addFlags(command, [subcommand.table, ...(subcommand.others ?? [])], () => {
+      return subcommand.describe?.(command.opts()) ?? subcommand.table;
+    });
     if (subcommand.words !== undefined) command.argument(`[${subcommand.words}...]`);
     return command.action(async () => {
       end(await subcommand.run(await readSettings(command, subcommand), terminal));
     });
   };
 
-  add("train", "train a LoRA adapter on rows of text, of prompt and completion, or of chats", {
+  add("train", "train an adapter on rows of text, of prompt and completion, or of chats", {
     table: TRAIN_OPTIONS,
+    others: METHODS.map(methodTable),
+    describe: ({ method }) => tableWith(TRAIN_OPTIONS, method),
+    narrow: withMethod,
     check: checkTrainSettings,
     run: runTrain,
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
@@ -188,6 +195,12 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
 
 interface Subcommand<T extends OptionTable> {
   readonly table: T;
+  /** Options that only go with some values of others. */
+  readonly others?: readonly OptionTable[];
+  /** What the help lists, by the flags that stand beside `--help`. */
+  readonly describe?: (flags: Readonly<Record<string, unknown>>) => OptionTable;
+  /** The options that hold for what was given. @throws LoraError for what does not go with the rest */
+  readonly narrow?: (table: T, sources: Sources) => Narrowed<T>;
   /** The option whose values may also stand as plain words. */
   readonly words?: keyof T & string;
   /** Throws where settings contradict each other. */
@@ -199,15 +212,17 @@ interface Subcommand<T extends OptionTable> {
 /** Settings from the configuration and the flags; what is wrong with them is a mistake in usage. */
 async function readSettings<T extends OptionTable>(
   command: Command,
-  { table, check, words }: Subcommand<T>,
+  { table, others = [], narrow, check, words }: Subcommand<T>,
 ): Promise<Settled<T>> {
   try {
-    const config = await readConfig(command.opts().config, table);
-    const settled = settle(command.name(), table, [
-      config,
+    const all: OptionTable = Object.assign({}, ...others, table);
+    const given = [
+      await readConfig(command.opts().config, all),
       plainWords(command, table, words),
-      givenFlags(command, table),
-    ]);
+      givenFlags(command, all),
+    ];
+    const chosen = narrow?.(table, given) ?? { table, sources: given };
+    const settled = settle(command.name(), chosen.table, chosen.sources);
     check?.(settled);
     return settled;
   } catch (error) {

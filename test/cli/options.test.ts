@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../src/cli/config.ts";
+import { tableWith } from "../../src/cli/method-table.ts";
 import {
   choice,
   flag,
@@ -16,8 +17,9 @@ import { allNames, flagName, type GivenValue, keyOf, settle } from "../../src/cl
 import { CHAT_OPTIONS } from "../../src/cli/tables/chat.ts";
 import { EVAL_OPTIONS } from "../../src/cli/tables/eval.ts";
 import { GENERATE_OPTIONS } from "../../src/cli/tables/generate.ts";
-import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
+import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";
 
+const TRAIN_OPTIONS = tableWith(PLAIN, "lora");
 const given = (name: string, value: unknown): GivenValue => ({
   key: keyOf(TRAIN_OPTIONS, name.replace(/^--/, "")) ?? "?",
   name,

@@ -8,7 +8,8 @@ import { basename, dirname } from "node:path";
 import { matchesTarget } from "../../src/adapters/targets.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { readTable } from "../../src/cli/data-files.ts";
-import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
+import { tableWith } from "../../src/cli/method-table.ts";
+import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";
 import { EXAMPLE_READER } from "../../src/data/rows/examples.ts";
 import { readJson } from "../../src/io/files/files.ts";
 import { urlFiles } from "../../src/io/files/hub.ts";
@@ -19,6 +20,8 @@ import { planModel } from "../../src/models/families.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { nodeHash } from "../../src/platform/node-hash.ts";
 import { patternMatcher } from "../../src/util/module-patterns.ts";
+
+const TRAIN_OPTIONS = tableWith(PLAIN, "lora");
 
 const PATHS = Array.from({ length: 300 }, (_, i) => `model.layers.${i}.self_attn.q_proj`);
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { parsePeftConfig } from "../../src/adapters/config-fields.ts";
 import { LORA } from "../../src/adapters/lora-codec.ts";
 import { parseConfig } from "../../src/cli/config.ts";
-import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
+import { tableWith } from "../../src/cli/method-table.ts";
+import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";
 import { csvRows } from "../../src/data/rows/csv.ts";
 import { readExamples } from "../../src/data/rows/examples.ts";
 import { jsonRows } from "../../src/data/rows/json-lines.ts";
@@ -13,6 +14,8 @@ import { planModel } from "../../src/models/families.ts";
 import { patternMatcher } from "../../src/util/module-patterns.ts";
 import { nearest } from "../../src/util/nearest.ts";
 import { safetensorsOf, utf8 } from "./helpers.ts";
+
+const TRAIN_OPTIONS = tableWith(PLAIN, "lora");
 
 const NAMES = ["constructor", "__proto__", "prototype", "toString", "hasOwnProperty", "valueOf"];
 

@@ -1,14 +1,17 @@
 import { stringify } from "yaml";
 import { checkTrainSettings } from "../../../src/cli/commands/train.ts";
 import { parseConfig } from "../../../src/cli/config.ts";
+import { tableWith } from "../../../src/cli/method-table.ts";
 import { type GivenValue, settle } from "../../../src/cli/settings.ts";
-import { TRAIN_OPTIONS } from "../../../src/cli/tables/train.ts";
+import { TRAIN_OPTIONS as PLAIN } from "../../../src/cli/tables/train.ts";
 import { readText } from "../../../src/io/files/files.ts";
 import type { Random } from "../../../src/util/random.ts";
 import { textOf, treeOf } from "../json-tree.ts";
 import { mutateJson } from "../mutate-json.ts";
 import { bytesOf, mutateText } from "../mutate-text.ts";
 import { ensure, folderOf, type Target } from "../target.ts";
+
+const TRAIN_OPTIONS = tableWith(PLAIN, "lora");
 
 const NAME = "config.yaml";
 

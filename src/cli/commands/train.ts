@@ -1,23 +1,21 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
-import { takesFromWeight } from "../../adapters/initial/lora-start.ts";
-import { startLora } from "../../adapters/initial/start-lora.ts";
-import { type Lora, type LoraOptions, lora } from "../../adapters/lora.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
 import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
-import { fail, failAll } from "../../util/fail.ts";
+import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
+import { kindNamed, methodOf } from "../method-table.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
 import { runSteps, type TrainSettings } from "../run-steps.ts";
-import { flagName, type Settled } from "../settings.ts";
+import type { Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables/train.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
@@ -32,7 +30,8 @@ export async function runTrain(
   { settings, given }: Settled<typeof TRAIN_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const method = lora(loraOptions(settings));
+  const kind = kindNamed(settings.method);
+  const method = methodOf(settings.method, settings);
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings);
@@ -53,7 +52,10 @@ export async function runTrain(
   const { model: base, parameters, files } = await openCliTask(settings, print, head);
   const { model, adapter } = resumed
     ? await openCliAdapter(base, resumed, print)
-    : { model: base, adapter: attach(base, await begin(base, method, seed, print), { seed }) };
+    : {
+        model: base,
+        adapter: attach(base, (await kind.begin?.(base, method, { seed, tell: print })) ?? method, { seed }),
+      };
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
   const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
@@ -123,48 +125,15 @@ function comparedSettings(settings: TrainSettings): JsonObject {
   return JSON.parse(JSON.stringify(Object.fromEntries(compared)));
 }
 
-/** The method with its beginning: decomposing the weights takes a while, which is told. */
-async function begin(
-  model: Parameters<typeof startLora>[0],
-  method: Lora,
-  seed: number,
-  print: (line: string) => void,
-): Promise<Lora> {
-  const { initWeights } = method.options;
-  if (takesFromWeight(initWeights)) print(`Beginning as ${initWeights}: decomposing the weights`);
-  return startLora(model, method, { seed });
-}
-
-/** What a saved adapter settles by itself. */
-const ADAPTER_KEYS = [
-  "lora_r",
-  "lora_alpha",
-  "lora_dropout",
-  "target_modules",
-  "exclude_modules",
-  "layers_to_transform",
-  "layers_pattern",
-  "rank_pattern",
-  "alpha_pattern",
-  "init_lora_weights",
-  "use_rslora",
-  "use_dora",
-  "modules_to_save",
-] as const;
-
 /** @throws LoraError where settings contradict each other. */
 export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void {
-  const { settings, given } = settled;
+  const { settings } = settled;
   checkTaskSettings(settled);
   if (settings.task === "sentence-embedding" && settings.per_device_train_batch_size < 2) {
     const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
     fail("per_device_train_batch_size", message, "give 2 or more");
   }
   checkPacking(settled);
-  if (settings.resume_adapter_file === undefined) return;
-  const settledBefore = ADAPTER_KEYS.filter((key) => given.has(key));
-  const problems = settledBefore.map((key) => `${key} comes from the adapter that is resumed`);
-  failAll("resume_adapter_file", problems, `leave out ${settledBefore.map(flagName).join(", ")}`);
 }
 
 function checkPacking({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
@@ -178,26 +147,6 @@ function checkPacking({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void 
   if (packing && group_by_length) {
     fail("group_by_length", "packed sequences are all of like lengths", "leave it out, or packing");
   }
-}
-
-/** PEFT's fields; what is not given stays away, for an empty list of layers would mean something else. */
-function loraOptions(settings: TrainSettings): LoraOptions {
-  const { exclude_modules, layers_to_transform, layers_pattern, modules_to_save } = settings;
-  return {
-    r: settings.lora_r,
-    alpha: settings.lora_alpha,
-    dropout: settings.lora_dropout,
-    targetModules: settings.target_modules,
-    useRslora: settings.use_rslora,
-    useDora: settings.use_dora,
-    rankPattern: settings.rank_pattern,
-    initWeights: settings.init_lora_weights,
-    alphaPattern: settings.alpha_pattern,
-    ...(exclude_modules !== undefined && { excludeModules: exclude_modules }),
-    ...(layers_to_transform.length > 0 && { layersToTransform: layers_to_transform }),
-    ...(layers_pattern.length > 0 && { layersPattern: layers_pattern }),
-    ...(modules_to_save.length > 0 && { modulesToSave: modules_to_save }),
-  };
 }
 
 function trainableCount({ parameters }: Adapter): number {

@@ -1,33 +1,28 @@
-import { isLoraStart, LORA_STARTS, type LoraStart } from "../../adapters/initial/lora-start.ts";
-import { LORA_DEFAULTS } from "../../adapters/lora.ts";
 import { PACKING_STRATEGIES } from "../../data/packing.ts";
 import { OPTIMIZER_ALIASES, OPTIMIZERS } from "../../train/optimizers/registry.ts";
 import { SCHEDULES } from "../../train/schedule.ts";
 import { isShapeOption, SHAPE_KEYS } from "../../train/schedule-rules.ts";
 import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer.ts";
 import { camelCase, snakeCase } from "../../util/names.ts";
-import { FACTOR, inWords, isWithin } from "../../util/options.ts";
+import { inWords, isWithin } from "../../util/options.ts";
+import { METHOD } from "../method-table.ts";
 import {
   choice,
   flag,
   integer,
-  integers,
   number,
   numbersByName,
   optionalFlag,
   optionalNumber,
   optionalText,
   optionsByName,
-  readBy,
-  targets,
   text,
   textOrAlone,
-  texts,
 } from "../options.ts";
 import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
 
-/** `webgpu-lora train`. */
+/** `webgpu-lora train`, without the options of the method. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
   ...QUANTIZATION_OPTIONS,
@@ -51,7 +46,7 @@ export const TRAIN_OPTIONS = {
   }),
   resume_adapter_file: optionalText({
     placeholder: "ref",
-    help: "a PEFT LoRA adapter to continue from; its rank, alpha and targets count (weights only: the optimiser begins anew; --resume goes on with a run)",
+    help: "a PEFT adapter to continue from; its method and options count (weights only: the optimiser begins anew; --resume goes on with a run)",
   }),
   adapter_revision: ADAPTER_REVISION,
   resume: textOrAlone({
@@ -64,63 +59,7 @@ export const TRAIN_OPTIONS = {
     fallback: false,
     help: "resume though settings, model or data are others than before",
   }),
-  lora_r: integer({ fallback: LORA_DEFAULTS.r, min: 1, help: "rank", aliases: ["rank"] }),
-  lora_alpha: number({
-    fallback: LORA_DEFAULTS.alpha,
-    above: 0,
-    max: FACTOR.max,
-    help: "the update is scaled by alpha / rank",
-  }),
-  lora_dropout: number({
-    fallback: LORA_DEFAULTS.dropout,
-    min: 0,
-    below: 1,
-    help: "dropout before the update",
-  }),
-  target_modules: targets({
-    fallback: LORA_DEFAULTS.targetModules,
-    help: "layers to adapt: names separated by commas, an expression for whole paths, or all-linear",
-    aliases: ["lora_target_modules"],
-  }),
-  exclude_modules: targets({
-    fallback: undefined,
-    help: "layers of these to leave alone: names separated by commas, or an expression for whole paths",
-  }),
-  layers_to_transform: integers({
-    min: 0,
-    help: "adapt these layers only, by their numbers; for target_modules that are names",
-  }),
-  layers_pattern: texts({
-    placeholder: "name",
-    help: "what the list of the layers is called, such as layers or h; by default the first number in a path counts",
-  }),
-  rank_pattern: numbersByName({
-    wanted: "a whole number of at least 1",
-    accepts: (x) => Number.isSafeInteger(x) && x >= 1,
-    help: "ranks other than lora_r, by names or expressions of layers; the first that matches counts",
-  }),
-  alpha_pattern: numbersByName({
-    wanted: `a number${inWords(FACTOR)}`,
-    accepts: (x) => isWithin(x, FACTOR),
-    help: "alphas other than lora_alpha, in the same way",
-  }),
-  init_lora_weights: readBy<LoraStart>({
-    placeholder: "start",
-    wanted: LORA_STARTS,
-    fallback: LORA_DEFAULTS.initWeights,
-    read: (value) => [value === "true" ? true : value].find(isLoraStart),
-    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora",
-    aliases: ["init_weights"],
-  }),
-  use_rslora: flag({ fallback: LORA_DEFAULTS.useRslora, help: "scale by alpha / √rank instead" }),
-  use_dora: flag({
-    fallback: LORA_DEFAULTS.useDora,
-    help: "train the norms of the weights' rows apart from their directions (DoRA)",
-  }),
-  modules_to_save: texts({
-    placeholder: "name",
-    help: "modules that are trained whole and saved with the adapter, by the end of their paths; the head of the task always is",
-  }),
+  method: METHOD,
   max_steps: integer({
     fallback: undefined,
     min: 1,

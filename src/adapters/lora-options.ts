@@ -1,0 +1,63 @@
+import { FACTOR } from "../util/options.ts";
+import { isLoraStart, LORA_STARTS } from "./initial/lora-start.ts";
+import { LORA_DEFAULTS, type LoraOptions } from "./lora.ts";
+import {
+  BESIDE_OPTIONS,
+  CHANCE,
+  LAYER_OPTIONS,
+  type MethodOptions,
+  patternOptions,
+  targetOption,
+} from "./method-options.ts";
+
+/** The options of LoRA as commands name them: PEFT's fields, rank and alpha as TRL has them. */
+export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
+  lora_r: {
+    sets: "r",
+    value: { is: "whole", min: 1 },
+    fallback: LORA_DEFAULTS.r,
+    help: "rank",
+    aliases: ["rank", "r"],
+  },
+  lora_alpha: {
+    sets: "alpha",
+    value: { is: "number", bounds: { above: 0, max: FACTOR.max } },
+    fallback: LORA_DEFAULTS.alpha,
+    help: "the update is scaled by alpha / rank",
+    aliases: ["alpha"],
+  },
+  lora_dropout: {
+    sets: "dropout",
+    value: CHANCE,
+    fallback: LORA_DEFAULTS.dropout,
+    help: "dropout before the update",
+  },
+  ...targetOption("layers to adapt", LORA_DEFAULTS.targetModules),
+  ...LAYER_OPTIONS,
+  ...patternOptions("lora_r", "lora_alpha"),
+  init_lora_weights: {
+    sets: "initWeights",
+    value: {
+      is: "read",
+      placeholder: "start",
+      wanted: LORA_STARTS,
+      read: (value) => [value === "true" ? true : value].find(isLoraStart),
+    },
+    fallback: LORA_DEFAULTS.initWeights,
+    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora",
+    aliases: ["init_weights"],
+  },
+  use_rslora: {
+    sets: "useRslora",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.useRslora,
+    help: "scale by alpha / √rank instead",
+  },
+  use_dora: {
+    sets: "useDora",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.useDora,
+    help: "train the norms of the weights' rows apart from their directions (DoRA)",
+  },
+  ...BESIDE_OPTIONS,
+};

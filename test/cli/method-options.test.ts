@@ -1,0 +1,110 @@
+// `train --method NAME`: every method's options, by the names of PEFT's fields.
+import { Command } from "commander";
+import { describe, expect, test } from "vitest";
+import { METHODS } from "../../src/adapters/methods.ts";
+import { addFlags } from "../../src/cli/flags.ts";
+import { methodOf, methodTable, tableWith, withMethod } from "../../src/cli/method-table.ts";
+import { allNames, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
+import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
+
+const ALL = Object.assign({}, ...METHODS.map(methodTable), TRAIN_OPTIONS);
+const given = (words: Record<string, unknown>): GivenValue[] =>
+  Object.entries({ "--model": "m", "--data": "d", ...words }).map(([name, value]) => ({
+    key: keyOf(ALL, name.replace(/^--/, "")) as string,
+    name,
+    value,
+  }));
+/** What the flags give, once settled. */
+function methodBy(words: Record<string, unknown>) {
+  const { table, sources } = withMethod(TRAIN_OPTIONS, [given(words)]);
+  const { settings } = settle("train", table, sources);
+  return methodOf(settings.method, settings);
+}
+const optionsOf = (method: object) => (method as { options: object }).options;
+
+describe.each(METHODS)("$name", (kind) => {
+  const required = Object.values(kind.options).filter((option) => option.required);
+  const least = Object.fromEntries(required.map(({ sets }) => [sets, 3]));
+
+  test("no name means two things, and none is one of train's own", () => {
+    const names = allNames(tableWith(TRAIN_OPTIONS, kind.name));
+    expect(names).toEqual([...new Set(names)]);
+  });
+
+  test("the flags set the options of the method's function, all of them", () => {
+    const sets = Object.values(kind.options).map((option) => option.sets);
+    let message = "";
+    try {
+      kind.make({ ...least, no_such_option: 1 } as never);
+    } catch (error) {
+      message = String(error);
+    }
+    const known = /the options are (.*)/.exec(message)?.[1]?.split(", ") ?? [];
+    expect(new Set(sets)).toEqual(new Set(known.filter((name) => name !== "trainHead")));
+  });
+
+  test("its defaults are those of the function", () => {
+    const flags = required.map(({ sets }) => {
+      const [name] = Object.entries(kind.options).find(([, option]) => option.sets === sets)!;
+      return [`--${name}`, "3"];
+    });
+    const method = methodBy({ "--method": kind.name, ...Object.fromEntries(flags) });
+    expect(method.type).toBe(kind.type);
+    const wanted = optionsOf(kind.make(least as never));
+    expect(optionsOf(method)).toEqual(wanted);
+  });
+});
+
+test("words become the options of the method", () => {
+  const words = {
+    "--method": "vera",
+    "--rank": "64",
+    "--target_modules": ["q_proj,v_proj"],
+    "--d-initial": "0.2",
+  };
+  expect(optionsOf(methodBy(words))).toMatchObject({
+    r: 64,
+    targetModules: ["q_proj", "v_proj"],
+    dInitial: 0.2,
+  });
+  const lokr = { "--method": "lokr", "--init-weights": "lycoris", "--rank-pattern": ["q_proj=4"] };
+  expect(optionsOf(methodBy(lokr))).toMatchObject({ initWeights: "lycoris", rankPattern: { q_proj: 4 } });
+  expect(optionsOf(methodBy({ "--rank": "4", "--init-weights": "true" }))).toMatchObject({ r: 4 });
+});
+
+test("an option of another method is refused with the methods that have it", () => {
+  expect(() => methodBy({ "--method": "vera", "--lora-r": "4", "--decompose-both": true })).toThrow(
+    [
+      "method: 2 problems:",
+      "  - --lora-r is an option of lora, not of vera",
+      "  - --decompose-both is an option of lokr, not of vera",
+      "  → train --help --method vera lists its options",
+    ].join("\n"),
+  );
+  expect(() => methodBy({ "--d-initial": "1" })).toThrow(/--d-initial is an option of vera, not of lora/);
+});
+
+test("a method that there is not, and one without what it needs", () => {
+  expect(() => methodBy({ "--method": "lore" })).toThrow(/--method is "lore", wanted one of lora, ia3, /);
+  expect(() => methodBy({ "--method": "prompt_tuning" })).toThrow(
+    /num_virtual_tokens is missing; give --num-virtual-tokens N/,
+  );
+});
+
+test("the options of an adapter that is resumed are its own, whatever its method", () => {
+  const words = { "--resume-adapter-file": "a", "--method": "vera", "--d-initial": "1" };
+  expect(() => methodBy(words)).toThrow(
+    /method comes from the adapter that is resumed\n.*d_initial comes .*\n.*leave out --method, --d-initial/,
+  );
+});
+
+test("the help lists the options of the method beside it", () => {
+  const command = new Command("train");
+  addFlags(command, [TRAIN_OPTIONS, ...METHODS.map(methodTable)], () =>
+    tableWith(TRAIN_OPTIONS, command.opts().method),
+  );
+  expect(command.helpInformation()).toContain("--lora-r <n>");
+  command.parse(["--method", "vera"], { from: "user" });
+  expect(command.helpInformation()).toContain("--d-initial <number>");
+  expect(command.helpInformation()).not.toContain("--lora-r");
+});
