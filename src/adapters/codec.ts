@@ -61,6 +61,10 @@ export interface TensorNames<C> {
   readonly shared?: Readonly<Record<string, string>>;
   /** What a tensor is that the method knows and cannot read, by its name in the file. */
   foreign?(name: string, config: C | undefined): TensorKind | undefined;
+  /** The model's own name of a tensor of it that was trained beside the sites, by its name in the file without prefix. */
+  ownTensor?(plain: string, config: C | undefined): string | undefined;
+  /** What such a tensor is called in the file, without prefix, by the model's name for it; the same unless given. */
+  fileName?(own: string, isSite: (path: string) => boolean): string;
   /**
    * Compares the stored tensors of the sites with each other and with the configuration.
    * @param config undefined where it could not be read

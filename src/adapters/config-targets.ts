@@ -7,7 +7,7 @@ import type { StoredAdapter } from "./codec.ts";
 import { type LayerConfig, type PeftConfig, type TargetConfig, trainedWhole } from "./config-fields.ts";
 import type { Adaptable, Method } from "./method.ts";
 import { isAllLinear, matchesTarget } from "./targets.ts";
-import { isKeptWhole, isTensorOf, type WholeOptions, wholeNames } from "./trained-whole.ts";
+import { findWhole, isKeptWhole, isTensorOf, type WholeOptions, wholeNames } from "./trained-whole.ts";
 
 /** The fields of PEFT's configuration that choose modules; a type that has fewer leaves the others out. */
 type Choice = Omit<TargetConfig, keyof PeftConfig> & LayerConfig;
@@ -18,10 +18,11 @@ type Choice = Omit<TargetConfig, keyof PeftConfig> & LayerConfig;
  * adapted, or refuse them, the layers are named one by one instead.
  */
 export function writtenTargets(
-  { sites, saved, base }: Pick<Adapter, "sites" | "saved" | "base">,
+  { sites, base }: Pick<Adapter, "sites" | "base">,
   { targetModules, ...options }: SiteOptions,
 ): Choice {
   const names = wholeNames(base, options);
+  const saved = findWhole(base, options);
   const whole = saved.map(({ module }) => module.path).filter((path) => !isKeptWhole(path, names));
   const paths = sites.map(({ module }) => module.path);
   const others = [...othersOf(base, paths), ...whole];

@@ -1,5 +1,5 @@
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, modules } from "../nn/module.ts";
+import { modules } from "../nn/module.ts";
 import { patternMatcher } from "../util/module-patterns.ts";
 import type { Adapter } from "./adapter.ts";
 import type {
@@ -18,6 +18,7 @@ import { takesFromWeight } from "./initial/lora-start.ts";
 import { onWholeWeight } from "./initial/plain.ts";
 import { startLora } from "./initial/start-lora.ts";
 import { type Lora, lora } from "./lora.ts";
+import { type BiasChoice, biasInFile, missingBiases, ownBias } from "./lora-biases.ts";
 import { LORA_FIELDS, LORA_FLOATS, loraFindings } from "./lora-config.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
 import { foreignLoraTensor } from "./lora-foreign.ts";
@@ -26,7 +27,7 @@ import { trainingLock } from "./lora-variants.ts";
 import type { Adaptable } from "./method.ts";
 import { type RankAndAlpha, sortedPattern } from "./patterns.ts";
 import { checkRanks, fitting, patternWarnings, uselessKeys } from "./rank-patterns.ts";
-import { listed, requireTogether } from "./stored-tensors.ts";
+import { requireTogether } from "./stored-tensors.ts";
 import { isExcluded } from "./targets.ts";
 
 type Stored = StoredAdapter<PeftLoraConfig>;
@@ -38,13 +39,19 @@ const codec: Codec<Lora, PeftLoraConfig> = {
     lora_A: "lora_A.weight",
     lora_B: "lora_B.weight",
     lora_magnitude_vector: "lora_magnitude_vector",
+    lora_bias: "lora_B.bias",
   },
   findings: loraFindings,
-  foreign: (name, config) => foreignLoraTensor(name, config?.bias),
+  ownTensor: (plain, config) => ownBias(plain, config?.bias),
+  fileName: biasInFile,
+  foreign: foreignLoraTensor,
   check(tensors, config, note) {
     const hasDora = config?.use_dora ?? [...tensors.values()].some((there) => there.lora_magnitude_vector);
-    requireTogether(tensors, ["lora_A", "lora_B", ...(hasDora ? ["lora_magnitude_vector"] : [])], note);
-    checkMagnitudes(tensors, hasDora, note);
+    const hasBias = config?.lora_bias ?? [...tensors.values()].some((there) => there.lora_bias);
+    const more = [...(hasDora ? ["lora_magnitude_vector"] : []), ...(hasBias ? ["lora_bias"] : [])];
+    requireTogether(tensors, ["lora_A", "lora_B", ...more], note);
+    checkPerOutput("lora_magnitude_vector", ["use_dora", hasDora], tensors, note);
+    checkPerOutput("lora_bias", ["lora_bias", hasBias], tensors, note);
     const pairs = [...tensors].filter(([path, pair]) => fits(path, pair, note));
     const ranks = pairs.map(([path, { lora_A }]) => [path, lora_A?.shape[0] as number] as const);
     return config ? checkRanks(ranks, config, note) : [];
@@ -117,26 +124,28 @@ function fits(path: string, { lora_A: A, lora_B: B }: Entry[1], note: Note): boo
   return false;
 }
 
-/** Magnitudes are those of all outputs, and there are none without DoRA; PEFT leaves them out without a word. */
-function checkMagnitudes(tensors: Infos, hasDora: boolean, note: Note): void {
-  for (const [path, { lora_B: B, lora_magnitude_vector: magnitude }] of tensors) {
-    if (!magnitude) continue;
-    const shown = `${path} ([${magnitude.shape}])`;
-    if (!hasDora) note("lora_magnitude_vector, and use_dora is false", shown);
-    else if (B && (magnitude.shape.length !== 1 || magnitude.shape[0] !== B.shape[0]))
-      note("lora_magnitude_vector is not [out] of lora_B [out, r]", shown);
+/**
+ * Magnitudes and biases are those of all outputs, and there are none where the configuration has none; PEFT leaves them
+ * out without a word.
+ */
+function checkPerOutput(
+  name: "lora_magnitude_vector" | "lora_bias",
+  [field, isOn]: readonly [name: string, isOn: boolean],
+  tensors: Infos,
+  note: Note,
+): void {
+  const inFile = name === "lora_bias" ? "lora_B.bias" : name;
+  for (const [path, { lora_B: B, [name]: own }] of tensors) {
+    if (!own) continue;
+    const shown = `${path} ([${own.shape}])`;
+    if (!isOn) note(`${inFile}, and ${field} is false`, shown);
+    else if (B && (own.shape.length !== 1 || own.shape[0] !== B.shape[0]))
+      note(`${inFile} is not [out] of lora_B [out, r]`, shown);
   }
 }
 
-/** `bias` other than "none" means nothing where the layers have no biases. */
-function biasMisfits({ root }: Adaptable, { config, tensors }: Stored): Obstacle[] {
-  if (config.bias === "none") return [];
-  const leaves = [...modules(root)].filter(isLeaf);
-  const targeted = leaves.filter(({ path }) => config.bias === "all" || tensors.has(path));
-  const biased = targeted.filter(({ tensors }) => tensors.bias !== undefined).map(({ path }) => path);
-  if (biased.length === 0) return [];
-  const problem = `bias is ${JSON.stringify(config.bias)}: trained biases are not supported, and the model has some, of which the file holds none (${listed(biased)})`;
-  return [{ problem, remedy: 'where they were not trained, set bias to "none" in adapter_config.json' }];
+function biasMisfits(model: Adaptable, { config, tensors, saved }: Stored): Obstacle[] {
+  return missingBiases(model, config.bias, new Set(tensors.keys()), new Set(saved.keys()));
 }
 
 /** Rank, from the shapes, and alpha of each module of a stored adapter. */
@@ -155,7 +164,7 @@ export function storedRanks({
 function loraOf(model: Adaptable, stored: Stored): Lora {
   const { config, tensors } = stored;
   const { r, lora_alpha: alpha, lora_dropout: dropout, init_lora_weights } = config;
-  const { use_rslora: useRslora, use_dora: useDora } = config;
+  const { use_rslora: useRslora, use_dora: useDora, lora_bias: loraBias } = config;
   const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = fitting(config, storedRanks(stored));
   const rest = {
     r,
@@ -163,6 +172,8 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
     dropout,
     useRslora,
     useDora,
+    loraBias,
+    bias: config.bias as BiasChoice,
     rankPattern,
     alphaPattern,
     ...readWhole(model, stored),
@@ -206,6 +217,8 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
     lora_dropout: dropout,
     use_rslora: useRslora,
     use_dora: useDora,
+    lora_bias: method.options.loraBias,
+    bias: method.options.bias,
     r,
     lora_alpha: alpha,
     ...writtenTargets(adapter, method.options),

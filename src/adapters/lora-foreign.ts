@@ -9,7 +9,6 @@ const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] 
     "stored weights of the base model (save_embedding_layers), beside no LoRA of theirs",
     MERGE_UNTIED,
   ],
-  [/\.lora_B\.(?:[^.]+\.)?bias$/, "biases on lora_B (lora_bias), which are not supported", MERGE],
   [
     /trainable_tokens/,
     "trained rows of an embedding (trainable_token_indices), which are not supported",
@@ -20,7 +19,7 @@ const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] 
     "LoRA inside another one (fused experts or attention), which is not supported",
     MERGE,
   ],
-  [/\.base_layer\.bias$/, "trained biases of the base model (bias), which are not supported", MERGE],
+  [/\.base_layer\.bias$/, 'trained biases of the base model, and bias is "none"', MERGE],
   [/\.lora_velora_embed/, "vectors of VeLoRA, which is not supported", MERGE],
   [
     /\.(?:lora_(?:A|B|E|diag)|ia3_l|vera_\w+|hada_\w+|lokr_\w+|oft_\w+|boft_\w+|hra_\w+)(?:\.weight)?$/,
@@ -31,11 +30,8 @@ const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] 
   [/(?:^|[._])lora_/, "tensors of LoRA in a form that is not supported", MERGE],
 ];
 
-/** What a tensor of another variant of LoRA, or of another method, is; `bias` is that of the configuration. */
-export function foreignLoraTensor(name: string, bias = "none"): TensorKind | undefined {
-  if (bias !== "none" && name.endsWith(".bias") && !name.includes("lora_")) {
-    return { what: `biases that were trained (bias is "${bias}"), which are not supported`, remedy: MERGE };
-  }
+/** What a tensor of another variant of LoRA, or of another method, is. */
+export function foreignLoraTensor(name: string): TensorKind | undefined {
   const kind = KINDS.find(([expression]) => expression.test(name));
   return kind && { what: kind[1], remedy: kind[2] };
 }

@@ -1,7 +1,8 @@
 import { shown } from "../util/shown.ts";
-import type { Obstacle } from "./config-fields.ts";
+import { type Obstacle, trainedWhole } from "./config-fields.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
 import { MERGE, NO_MERGE } from "./remedies.ts";
+import { isTensorOf } from "./trained-whole.ts";
 
 // Which values of each field mean plain LoRA, y += scale · lora_B · lora_A · x. Each remedy was tried with PEFT 0.21.0:
 // `merge_and_unload` raises for some variants, and for others gives a model that is not the trained one.
@@ -52,7 +53,7 @@ const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
   layers_to_transform: FREE,
   loftq_config: FREE,
   lora_alpha: FREE,
-  lora_bias: off("a bias on lora_B", `${MERGE} (PEFT can do that where the layers have a bias)`),
+  lora_bias: FREE,
   lora_dropout: FREE,
   lora_ga_config: FREE,
   megatron_config: off("a layer of Megatron", "convert the model to transformers, and train again there"),
@@ -95,11 +96,18 @@ export function obstacles(
 /**
  * What an adapter of the engine has beside lora_A and lora_B at linear layers: where these are taken for the whole of it,
  * as in combining and in other tools' formats, it is refused.
+ * @param saved names of the model's own tensors that were trained with it
  */
-export function beyondPlainLora({ use_dora }: PeftLoraConfig): Obstacle[] {
-  if (!use_dora) return [];
-  const problem = "use_dora is true: the magnitude vector of DoRA has no place there";
-  return [{ problem, remedy: "merge it into the model (webgpu-lora merge), and use that" }];
+export function beyondPlainLora(config: PeftLoraConfig, saved: Iterable<string> = []): Obstacle[] {
+  const whole = trainedWhole(config);
+  const biases = [...saved].filter((name) => !whole.some((module) => isTensorOf(name, module)));
+  const problems = [
+    ...(config.use_dora ? ["use_dora is true: the magnitude vector of DoRA has no place there"] : []),
+    ...(config.lora_bias ? ["lora_bias is true: biases of lora_B have no place there"] : []),
+    ...(biases.length > 0 ? [`bias is ${shown(config.bias)}: trained biases have no place there`] : []),
+  ];
+  const remedy = "merge it into the model (webgpu-lora merge), and use that";
+  return problems.map((problem) => ({ problem, remedy }));
 }
 
 /** Names of initialisations that leave the base weights alone; PEFT reads some of them in any case. */

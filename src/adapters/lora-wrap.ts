@@ -1,11 +1,20 @@
 import * as ops from "../autograd/ops.ts";
+import type { Tape } from "../autograd/tape.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { rowSquares } from "../kernels/row-norms.ts";
 import type { Linear } from "../nn/linear.ts";
-import { type Context, call, type JointWrap, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
+import {
+  type Context,
+  call,
+  type JointWrap,
+  type LeafTensors,
+  type Siblings,
+  tensorsOf,
+  type Wrap,
+} from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { doraBehind, doraFactors, doraLayer, doraMerged } from "./dora.ts";
 import type { Site, WrapGiven } from "./method.ts";
@@ -39,6 +48,17 @@ function layerOf(adapted: Site, context: Context, useDora: boolean) {
   };
 }
 
+/** The layer's bias and s times that of lora_B, `[out]`; undefined where there is neither. */
+function biasWith(
+  tape: Tape | undefined,
+  bias: Tensor | undefined,
+  { tensors: { lora_bias: own } }: Site,
+  scale: number,
+): Tensor | undefined {
+  if (!own) return bias;
+  return bias ? ops.add(tape, bias, own, scale) : ops.scale(tape, own, scale);
+}
+
 /** Computes the layer and its branch in one kernel; behind other adapters, adds the branch to what they give. */
 export function loraWrap(
   adapted: Site,
@@ -58,15 +78,16 @@ export function loraWrap(
       const pass = { ...layer, scale, dropout: drop };
       return isFirst && drop.p === 0 ? doraLayer(tape, x, pass) : doraBehind(tape, x, next(x, context), pass);
     }
-    const branch = (input: Tensor, A: Tensor, B: Tensor) => ops.linear(tape, ops.linear(tape, input, A), B);
+    const branch = (input: Tensor, A: Tensor, B: Tensor, bias?: Tensor) =>
+      ops.linear(tape, ops.linear(tape, input, A), B, { bias });
     if (!isFirst || (initial_A && initial_B)) {
       const whole = next(x, context);
       const rest =
         initial_A && initial_B ? ops.add(tape, whole, branch(x, initial_A, initial_B), -scale) : whole;
-      return ops.add(tape, rest, branch(ops.dropout(tape, x, drop), A, B), scale);
+      return ops.add(tape, rest, branch(ops.dropout(tape, x, drop), A, B, adapted.tensors.lora_bias), scale);
     }
     const lora = { A, scale, dropout: drop.p, seed: drop.seed };
-    return ops.linear(tape, x, weight, { bias, B, lora });
+    return ops.linear(tape, x, weight, { bias: biasWith(tape, bias, adapted, scale), B, lora });
   };
 }
 
@@ -79,7 +100,10 @@ export function jointWrap(
 ): JointWrap {
   return (x, context) => {
     const { tape } = context;
-    const layers = sites.map((site) => ({ ...layerOf(site, context, useDora), scale }));
+    const layers = sites.map((site) => {
+      const layer = layerOf(site, context, useDora);
+      return { ...layer, scale, bias: biasWith(tape, layer.bias, site, scale) };
+    });
     const inner = useDora ? layers.map(({ weight, B }) => ({ weight, B })) : layers;
     const ys = ops.linears(tape, x, inner, { A: stack, scale, dropout: 0, seed: 0 });
     const outputs = useDora
@@ -104,4 +128,10 @@ export function mergedWeight(site: Site, { scale, useDora }: Update): Tensor {
   if (useDora) return doraMerged(whole, site.tensors, { weight, A, B, scale });
   if (!initial_A || !initial_B) return whole;
   return addInto(matmul(initial_B, initial_A, { layout: "NN", alpha: -scale }), whole);
+}
+
+/** The layer's bias, or its trained copy, and s times that of lora_B, `[out]` f32. */
+export function mergedBias(site: Site, scale: number, copies: LeafTensors): Tensor {
+  const bias = copies.bias ?? (site.module as Linear).bias;
+  return biasWith(undefined, bias, site, scale) ?? fail(site.module.path, "there is no bias to merge into");
 }

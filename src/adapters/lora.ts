@@ -1,5 +1,5 @@
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { fail } from "../util/fail.ts";
+import { failAll } from "../util/fail.ts";
 import type { Pattern } from "../util/module-patterns.ts";
 import {
   checkOptions,
@@ -8,6 +8,7 @@ import {
   integer,
   number,
   objectOf,
+  oneOf,
   type Rules,
   withDefaults,
 } from "../util/options.ts";
@@ -21,12 +22,13 @@ import {
   sizesOf,
   takesFromWeight,
 } from "./initial/lora-start.ts";
-import { jointWrap, loraWrap, mergedWeight } from "./lora-wrap.ts";
-import type { Method } from "./method.ts";
+import { BIAS_CHOICES, type BiasChoice, biasWithoutPlace, savedTensors } from "./lora-biases.ts";
+import { jointWrap, loraWrap, mergedBias, mergedWeight } from "./lora-wrap.ts";
+import type { Adaptable, Method } from "./method.ts";
 import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
-import { findWhole, type WholeOptions } from "./trained-whole.ts";
+import type { WholeOptions } from "./trained-whole.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig, without `lora_` and in camel case. */
 export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptions {
@@ -51,6 +53,13 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
    * of the weight: attach what `startLora` gives. They are saved as plain LoRA of twice the rank.
    */
   initWeights?: LoraStart;
+  /**
+   * Which biases of the model are trained beside it: `none`, unless given; `lora_only`, those of the adapted layers; or
+   * `all`, the norms' among them. Taken off, the adapter takes them with it, where PEFT leaves them in the model.
+   */
+  bias?: BiasChoice;
+  /** lora_B has a bias, which is scaled as its product is; false unless given. Not with `useDora` or another start. */
+  loraBias?: boolean;
 }
 
 /** Options that have a value where none is given. */
@@ -63,7 +72,9 @@ type DefaultedName =
   | "useDora"
   | "rankPattern"
   | "alphaPattern"
-  | "initWeights";
+  | "initWeights"
+  | "bias"
+  | "loraBias";
 
 /** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
 export const LORA_DEFAULTS = {
@@ -76,6 +87,8 @@ export const LORA_DEFAULTS = {
   rankPattern: {},
   alphaPattern: {},
   initWeights: true as LoraStart,
+  bias: "none" as BiasChoice,
+  loraBias: false,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
 const PATTERN = objectOf("an object of numbers by names or expressions");
@@ -94,6 +107,8 @@ const RULES: Rules<LoraOptions> = {
     accepts: isLoraStart,
     aliases: ["init_lora_weights", "initLoraWeights"],
   },
+  bias: oneOf(BIAS_CHOICES, "lora_bias_type"),
+  loraBias: flag(),
 };
 
 /** LoRA with all options settled. */
@@ -119,10 +134,7 @@ export interface Lora extends Method {
 export function lora(given: LoraOptions = {}): Lora {
   checkOptions("lora", given, RULES);
   const options = withDefaults(LORA_DEFAULTS, given);
-  if (options.useDora && takesFromWeight(options.initWeights)) {
-    const got = `initWeights is ${JSON.stringify(options.initWeights)}, which takes the branch out of the weight, and useDora splits the whole weight`;
-    fail("lora", got, "leave one of them out");
-  }
+  failAll("lora", conflicts(options), "leave one of the two out");
   const rankOf = ranksBy("lora", options, RULES);
   const scaleOf = (path: string) => {
     const { r, alpha } = rankOf(path);
@@ -130,16 +142,18 @@ export function lora(given: LoraOptions = {}): Lora {
   };
   const { initWeights: start, useDora } = options;
   const isOwn = takesFromWeight(start);
+  const sites = (model: Adaptable) => findSites("lora", model, options, isLinear);
   return {
     type: "LORA",
     options,
     ...(start !== true && !isOwn && { init: start }),
     rankOf,
     scaleOf,
-    sites: (model) => findSites("lora", model, options, isLinear),
-    saved: (model) => findWhole(model, options),
+    sites,
+    saved: (model) => savedTensors(model, options, () => sites(model)),
     tensors: (site) => ({
       ...loraPlans(start, sizesOf(site as Linear, rankOf), undefined),
+      ...(options.loraBias ? { lora_bias: { shape: [(site as Linear).outFeatures] } } : {}),
       ...(useDora ? doraPlans(site as Linear) : {}),
     }),
     scales: !useDora, // without its update, DoRA still changes the layer
@@ -152,10 +166,28 @@ export function lora(given: LoraOptions = {}): Lora {
       wrap: (siblings, sites, stack, factor) =>
         jointWrap(siblings, sites, stack, { scale: factor * scaleOf(sites[0]?.module.path ?? ""), useDora }),
     },
-    merge: (site) => ({
-      weight: () => mergedWeight(site, { scale: scaleOf(site.module.path), useDora }),
-    }),
+    merge(site, _shared, copies) {
+      const scale = scaleOf(site.module.path);
+      const weight = () => mergedWeight(site, { scale, useDora });
+      const bias = () => mergedBias(site, scale, copies);
+      return { weight, ...(options.loraBias ? { bias } : undefined) };
+    },
+    mergeProblems: (sites) => sites.flatMap(biasWithoutPlace),
   };
+}
+
+/** What of the options excludes each other. */
+function conflicts({ initWeights, useDora, loraBias }: Lora["options"]): string[] {
+  const init = `initWeights is ${JSON.stringify(initWeights)}`;
+  return [
+    ...(useDora && takesFromWeight(initWeights)
+      ? [`${init}, which takes the branch out of the weight, and useDora splits the whole weight`]
+      : []),
+    ...(loraBias && initWeights !== true
+      ? [`${init}, and loraBias goes with the usual start alone, as in PEFT`]
+      : []),
+    ...(loraBias && useDora ? ["loraBias and useDora do not go together, as in PEFT"] : []),
+  ];
 }
 
 /** Whether a method is LoRA, so that its options can be asked for. */

@@ -122,8 +122,11 @@ export interface Method {
   /**
    * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
    * with these tensors does what the adapted site does outside training.
+   * @param copies tensors of the module that are trained with it, in whose place those merged here go
    */
-  merge?(site: Site, shared: SiteTensors): Readonly<Record<string, () => Tensor>>;
+  merge?(site: Site, shared: SiteTensors, copies: LeafTensors): Readonly<Record<string, () => Tensor>>;
+  /** Why these sites, all of an adapter's, can't be merged; one line each. */
+  mergeProblems?(sites: readonly Site[]): readonly string[];
   /** Recorded right behind the update of every optimiser step, on the device: pruning, projections. */
   afterStep?(parts: AdapterTensors, step: FinishedStep): void;
 }

@@ -49,6 +49,7 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
   const sites = new Set(keys.flatMap(({ site }) => site?.path ?? []));
   const remedies = new Set<string>();
   for (const { info, plain, site, sharedName } of keys) {
+    const own = codec.ownTensor?.(plain, config);
     const foreign = site || sharedName !== undefined ? describeForeign(info.name) : undefined;
     if (site && !foreign) {
       const there = tensors.get(site.path) ?? {};
@@ -60,6 +61,8 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
       base.set(plain.replace(BASE_WEIGHT, "$1.weight"), info);
     } else if (whole.some((name) => isTensorOf(plain, name))) {
       saved.set(plain, info);
+    } else if (own !== undefined) {
+      saved.set(own, info);
     } else {
       const { what, remedy } = describeForeign(info.name) ?? codec.foreign?.(info.name, config) ?? NOT_NAMED;
       note(what, withShape(info));

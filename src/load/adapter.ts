@@ -113,9 +113,8 @@ function modelConfig(adapter: Adapter): Partial<PeftConfig> {
 
 /** PEFT's name of the task; none where the head is not trained, which PEFT would do for a task that it knows. */
 function taskTypeOf({ saved, base: { task = "", headModules = [] } }: Adapter): string | null {
-  const tensors = saved.flatMap(({ module, tensors }) =>
-    Object.keys(tensors).map((name) => `${module.path}.${name}`),
-  );
+  // A bias alone may be trained for its own sake.
+  const tensors = saved.filter(({ tensors }) => tensors.weight).map(({ module }) => `${module.path}.weight`);
   const trainsHead = tensors.some((tensor) => headModules.some((head) => isTensorOf(tensor, head)));
   return headModules.length > 0 && !trainsHead ? null : (TASK_TYPES[task] ?? null);
 }

@@ -14,10 +14,10 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/module.ts";
+import { isLeaf, type Leaf, type LeafTensors, type Module, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
 import { float32View, uint16View } from "../util/bytes.ts";
-import { fail } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../util/half.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, flag, type Rules } from "../util/options.ts";
@@ -250,13 +250,17 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
 /** Every tensor that the adapter changes, by the model's own name for it. */
 function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Change> {
   const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
+  failAll("merge", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
+  const copies = new Map<Module, LeafTensors>(saved.map(({ module, tensors }) => [module, tensors]));
   const merged = sites.flatMap((site) =>
-    Object.entries(merge(site, shared)).map(([name, compute]) => changeOf(site.module, name, compute)),
+    Object.entries(merge(site, shared, copies.get(site.module) ?? {})).map(([name, compute]) =>
+      changeOf(site.module, name, compute),
+    ),
   );
   const trained = saved.flatMap(({ module, tensors }) =>
     Object.entries(tensors).map(([name, tensor]) => changeOf(module, name, () => tensor)),
   );
-  return new Map([...merged, ...trained]);
+  return new Map([...trained, ...merged]); // of both, the latter has the former in it
 }
 
 /**

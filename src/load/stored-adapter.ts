@@ -83,7 +83,9 @@ export function storedAdapterFiles(
       const whole = codec.shared?.[name];
       return whole === undefined ? [] : [[whole, tensor]];
     }),
-    ...[...saved].map(([name, tensor]): [string, HostTensor] => [PREFIX + name, tensor]),
+    ...[...saved].map(([name, tensor]): [string, HostTensor] => {
+      return [PREFIX + (codec.fileName?.(name, (path) => tensors.has(path)) ?? name), tensor];
+    }),
   ];
   const peft_version = config.peft_version ?? codec.fields.peft_version[0];
   return peftFileContents({ ...config, peft_version }, codec.floats, new Map(entries));

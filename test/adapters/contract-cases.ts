@@ -15,6 +15,10 @@ export interface ContractCase {
   /** Name of the method in the registry, and of its fixture unless one is given. */
   readonly method: string;
   readonly fixture?: string;
+  /** Fixture of the base model; `llama-gqa` unless given. */
+  readonly base?: string;
+  /** How far its merged form may be from it, where the base's number format is a coarse one. */
+  readonly mergeTolerance?: number;
   /** The method with the options of the fixture. */
   make(): Method;
   /** Why a new adapter changes the model, of methods that do; the others leave it as it is. */
@@ -40,6 +44,13 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     holdConstants: holdNorms,
     make: () =>
       lora({ r: 2, alpha: 4, useDora: true, targetModules: ["q_proj", "k_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-biases",
+    base: "llama-tied",
+    mergeTolerance: 2e-2, // bf16
+    make: () => lora({ r: 2, alpha: 4, loraBias: true, bias: "all", targetModules: ["q_proj", "v_proj"] }),
   },
   { method: "ln_tuning", make: () => lnTuning() },
   { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },

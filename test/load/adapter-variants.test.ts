@@ -55,12 +55,39 @@ describe("a variant of LoRA", () => {
   // PEFT 0.21 loads all four without a word; where there are biases, a file without them is not what was trained.
   test.each(["all", "lora_only"])("bias %s means nothing where there is no bias", async (bias) => {
     const { files, load } = await loaded({ config: { bias } });
-    expect(await adapterFiles(await load())).toEqual(files);
+    const again = await adapterFiles(await load());
+    expect(again.get("adapter_config.json")).toContain(`"bias": "${bias}"`);
+    expect(again.get("adapter_model.safetensors")).toEqual(files.get("adapter_model.safetensors"));
     const { load: biased } = await loaded({ config: { bias } }, "llama-tied");
     await expect(biased()).rejects.toThrow(
-      new RegExp(`bias is "${bias}": trained biases are not supported[\\s\\S]*set bias to "none"`),
+      new RegExp(`bias is "${bias}", and the file lacks trained biases[\\s\\S]*set bias to "none"`),
     );
   });
+});
+
+test("a bias of lora_B is not merged where the layer has none, and does not go with DoRA or other starts", async () => {
+  const model = await open();
+  const adapter = attach(model, lora({ r: 2, loraBias: true, targetModules: ["q_proj"] }));
+  await expect(mergedFiles(model, adapter, folderFiles(fixturePath("llama-gqa")))).rejects.toThrow(
+    /layers.0.self_attn.q_proj has no bias that could take up[\s\S]*layers.1.self_attn.q_proj has no bias/,
+  );
+  expect(() => lora({ loraBias: true, useDora: true, initWeights: "gaussian" })).toThrow(
+    /initWeights is "gaussian", and loraBias goes[\s\S]*loraBias and useDora do not go together/,
+  );
+});
+
+test("biases that are trained are those of the adapted layers, or all; taken off, the model has its own", async () => {
+  const model = await open("llama-tied");
+  const names = (bias: "all" | "lora_only") => {
+    const adapter = attach(model, lora({ r: 2, bias, targetModules: ["q_proj"] }));
+    const saved = adapter.saved.map(({ module, tensors }) =>
+      [module.path, ...Object.keys(tensors)].join(" "),
+    );
+    adapter.release();
+    return saved;
+  };
+  expect(names("lora_only")).toEqual([0, 1].map((i) => `model.layers.${i}.self_attn.q_proj bias`));
+  expect(names("all").length).toBe(14);
 });
 
 describe("number types of an adapter", () => {
@@ -130,7 +157,7 @@ describe("the output layer and embeddings", () => {
       const other = model.withAdapters([]);
       const whole = attach(other, lora({ targetModules: ["q_proj"], modulesToSave: ["lm_head"] }));
       const [site] = low.sites;
-      const { weight } = low.method.merge!(site!, low.shared);
+      const { weight } = low.method.merge!(site!, low.shared, {});
       whole.saved[0]!.tensors.weight!.write(await scoped(model.device, weight!).read());
       expect(await lastLogits(model)).toBeClose(await lastLogits(other), 1e-5);
       const gradient = async (adapted: Model, { parameters }: Adapter) => {

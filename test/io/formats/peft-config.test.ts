@@ -75,7 +75,7 @@ describe("adapter_config.json", () => {
 
   const refused: [object, string][] = [
     [{ use_dora: true }, "lora_A, lora_B without lora_magnitude_vector"],
-    [{ lora_bias: true }, "lora_bias is true"],
+    [{ lora_bias: true }, "lora_A, lora_B without lora_bias"],
     [{ bias: "some" }, 'bias is "some": anything but none, all and lora_only is not supported'],
     [
       { init_lora_weights: "pissa" },

@@ -127,8 +127,8 @@ describe("readPeftAdapter", () => {
     ],
     ["magnitudes", { [`${p}.${V}.lora_magnitude_vector`]: [4] }, "and use_dora is false"],
     ["an embedding", { [`${p}.e.lora_embedding_A`]: [2, 4] }, "LoRA of an embedding"],
-    ["lora_bias", { [`${p}.${V}.lora_B.bias`]: [4] }, "biases on lora_B (lora_bias)"],
-    ["a bias", { [`${p}.${V}.base_layer.bias`]: [4] }, "trained biases of the base model (bias)"],
+    ["lora_bias", { [`${p}.${V}.lora_B.bias`]: [4] }, "lora_B.bias, and lora_bias is false"],
+    ["a bias", { [`${p}.${V}.base_layer.bias`]: [4] }, "trained biases of the base model, and bias is"],
     ["a stored base layer", { [`${p}.e.base_layer.weight`]: [4, 4] }, "save_embedding_layers"],
     [
       "token rows",
