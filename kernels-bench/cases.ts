@@ -21,12 +21,14 @@ import { cases as matmul } from "./matmul.bench.ts";
 import { cases as muon } from "./muon.bench.ts";
 import { cases as patches } from "./patches.bench.ts";
 import { cases as pooling } from "./pooling.bench.ts";
+import { cases as preference } from "./preference.bench.ts";
 import { cases as quantise } from "./quantise.bench.ts";
 import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
 import { cases as rowNorms } from "./row-norms.bench.ts";
 import { cases as rows } from "./rows.bench.ts";
 import { cases as sampling } from "./sampling.bench.ts";
+import { cases as segments } from "./segments.bench.ts";
 import { cases as sgd } from "./sgd.bench.ts";
 import { cases as splitSum } from "./split-sum.bench.ts";
 import { cases as swapAxes } from "./swap-axes.bench.ts";
@@ -47,6 +49,8 @@ export const REGISTRY: Registry = {
   "gated-activation": gatedActivation,
   activation,
   "cross-entropy": crossEntropy,
+  segments,
+  preference,
   adamw,
   "adamw-8bit": adamw8bit,
   sgd,

@@ -1,4 +1,5 @@
 // loss = lse - s[label],  dlogits = (softmax(s) - onehot(label)) * scale * ds/dlogits,  lse = logsumexp(s),  s = CAP tanh(logits / CAP)
+// WEIGHTED: the gradient of each row also times its weight.
 // With SMOOTHING e: s[label] and onehot are (1 - e) times themselves and e times the mean, 1 / classes. With Z: plus Z lse^2.
 // LANES invocations per row, as in rms-norm.wgsl; the gradient overwrites the logits. Milakov & Gimelshein 2018,
 // arXiv 1805.02867, for the running maximum.
@@ -10,6 +11,7 @@ struct Params { rows: u32, cols: u32, scale: f32, classes: f32 } // cols in unit
 @group(0) @binding(3) var<storage, read_write> loss: array<u32>;   // [rows], the bits of f32 values
 @group(0) @binding(4) var<storage, read> losses: array<f32>;       // [rows]
 @group(0) @binding(5) var<storage, read_write> total: array<f32>;  // [1]
+@group(0) @binding(6) var<storage, read> weights: array<f32>;      // [rows]
 
 alias elem = vec4f;             // f32, with words u32, where cols is not a multiple of four
 alias words = vec4u;
@@ -18,6 +20,7 @@ const COLUMNS: words = vec4u(0u, 1u, 2u, 3u); // of an elem, 0u where it has one
 const WG: u32 = 256u;
 const LANES: u32 = 256u;        // WG, or 1
 const GRADIENT: bool = true;    // overwrite the logits; else they stay
+const WEIGHTED: bool = false;   // each row's gradient by its weight
 const SOFTCAP: f32 = 0.0;       // CAP, or 0.0 for s = logits
 const SMOOTHING: f32 = 0.0;     // share of the label that all classes get
 const Z: f32 = 0.0;             // factor of lse^2
@@ -104,19 +107,21 @@ fn forward(
     for (var i = first; i < base + params.cols; i += LANES) { logits[i] = elem(); }
     return;
   }
-  let factor = params.scale * (1.0 + 2.0 * Z * lse) / normalizer;
+  var scale = params.scale;
+  if (WEIGHTED) { scale *= weights[row]; }
+  let factor = scale * (1.0 + 2.0 * Z * lse) / normalizer;
   for (var i = first; i < end; i += LANES) {
     let logit = logits[i];
     let s = cap(logit);
     var g = factor * exp(s - top);
-    if (i == at) { g -= onehot(component); }
-    if (SMOOTHING != 0.0) { g -= select(elem(params.scale * SMOOTHING / params.classes), elem(), s <= elem(NOTHING)); }
+    if (i == at) { g -= onehot(component, scale); }
+    if (SMOOTHING != 0.0) { g -= select(elem(scale * SMOOTHING / params.classes), elem(), s <= elem(NOTHING)); }
     logits[i] = marked(g * slope(s), logit, logit); // seen again in the gradient's norm, where the update is skipped
   }
 }
 
-fn onehot(component: u32) -> elem {
-  return params.scale * (1.0 - SMOOTHING) * select(elem(), elem(1.0), words(component) == words(COLUMNS));
+fn onehot(component: u32, scale: f32) -> elem {
+  return scale * (1.0 - SMOOTHING) * select(elem(), elem(1.0), words(component) == words(COLUMNS));
 }
 
 fn slope(s: elem) -> elem {

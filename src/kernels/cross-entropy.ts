@@ -19,6 +19,10 @@ export interface CrossEntropyOptions extends LossShape {
    * they are and only the loss is computed.
    */
   scale?: number;
+  /** Another factor of the gradient for each row, `[rows]`; 1 unless given. */
+  weights?: Tensor;
+  /** Where the losses go, `[rows]`; a tensor of their own unless given. */
+  losses?: Tensor;
   /** Cap of `final_logit_softcapping`: the scores are cap · tanh(logits / cap). */
   softcap?: number;
   /** Columns that are scores, the others being padding below −1e29; all unless given. */
@@ -35,16 +39,19 @@ export interface CrossEntropyOptions extends LossShape {
 export function crossEntropy(
   logits: Tensor,
   labels: Tensor,
-  { scale, softcap = 0, labelSmoothing = 0, zLoss = 0, classes }: CrossEntropyOptions = {},
+  { scale, weights, losses, softcap = 0, labelSmoothing = 0, zLoss = 0, classes }: CrossEntropyOptions = {},
 ): Tensor {
   if (labels.dtype !== "i32" || labels.size !== logits.rows) {
     fail("crossEntropy", `labels are [${labels.shape}] ${labels.dtype}, expected [${logits.rows}] i32`);
   }
-  const loss = empty(logits.device, [logits.rows]);
+  if (weights && weights.size !== logits.rows) {
+    fail("crossEntropy", `weights are [${weights.shape}], expected [${logits.rows}]`);
+  }
+  const loss = losses ?? empty(logits.device, [logits.rows]);
   const { width, elem, WG, LANES, grid } = perRow(logits.device, logits.rows, logits.columns);
   const vectors: Specialization = width === 4 ? {} : { words: "u32", COLUMNS: "0u" };
   logits.device.run(shader, "forward", {
-    bind: { logits, labels, loss },
+    bind: { logits, labels, loss, weights: weights ?? labels },
     params: {
       ...{ rows: logits.rows, cols: logits.columns / width, scale: scale ?? 0 },
       classes: classes ?? logits.columns,
@@ -52,6 +59,7 @@ export function crossEntropy(
     constants: {
       ...{ elem, WIDTH: width, WG, LANES, ...vectors },
       GRADIENT: scale !== undefined,
+      WEIGHTED: weights !== undefined,
       SOFTCAP: softcap,
       SMOOTHING: labelSmoothing,
       Z: zLoss,
