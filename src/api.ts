@@ -174,7 +174,13 @@ export {
 export { type ContrastiveOptions, contrastive, type TextPair } from "./train/contrastive.ts";
 export { Conversation, type ConversationOptions } from "./train/conversation.ts";
 export { type EntityMetrics, entityMetrics, type TaggedRow } from "./train/entities.ts";
-export { type Evaluation, type EvaluationOptions, type MeanLossOptions, meanLoss } from "./train/evaluate.ts";
+export {
+  type Evaluation,
+  type EvaluationOptions,
+  type MeanLoss,
+  type MeanLossOptions,
+  meanLoss,
+} from "./train/evaluate.ts";
 export {
   type ClassifierEvaluation,
   evaluateClassifier,
@@ -186,7 +192,7 @@ export { type BatchOptions, type BatchPiece, generateBatch } from "./train/gener
 export { type GenerateOptions, type GenerationReport, generate } from "./train/generate-text.ts";
 export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
-export type { Counted, Objective, PassContext } from "./train/objective.ts";
+export type { Counted, Measures, Objective, PassContext } from "./train/objective.ts";
 export type { OptimizerName } from "./train/optimizers/registry.ts";
 export { type BeginTraining, type BestEvaluation, Run, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";

@@ -85,10 +85,15 @@ export function sumSegments(
   const y = sums ?? zeros(segments.factors.device, [segments.factors.size]);
   const saved = [segments.ranges, segments.factors];
   return (
-    tape?.record(y, windows.map(({ values }) => values), saved, (dy, give) => {
-      for (const { values, start } of windows) {
-        give(values, (into) => segmentSpread(dy, { start, count: values.size }, segments, into));
-      }
-    }) ?? y
+    tape?.record(
+      y,
+      windows.map(({ values }) => values),
+      saved,
+      (dy, give) => {
+        for (const { values, start } of windows) {
+          give(values, (into) => segmentSpread(dy, { start, count: values.size }, segments, into));
+        }
+      },
+    ) ?? y
   );
 }

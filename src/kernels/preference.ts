@@ -91,16 +91,33 @@ export interface PreferenceResult {
 }
 
 /** Losses of pairs. `into` is what another loss of the same pairs gave, to which this one is added. */
-export function pairLosses(scores: Scores, options: PairLossOptions, into?: PreferenceResult): PreferenceResult {
+export function pairLosses(
+  scores: Scores,
+  options: PairLossOptions,
+  into?: PreferenceResult,
+): PreferenceResult {
   const { policy, reference, tokens, logits } = scores;
   const { loss, beta, smoothing, shift, tau, center, weight, nll } = options;
   const count = tokens.size / 2;
   checkSizes("pairLosses", scores, nll !== 0 ? 1 : 0);
   const result = into ?? outputs(policy, count);
   policy.device.run(shader, "pairs", {
-    bind: { policy, given: reference, tokens, logits, loss: result.losses, gradient: result.gradient, measured: result.measured },
+    bind: {
+      policy,
+      given: reference,
+      tokens,
+      logits,
+      loss: result.losses,
+      gradient: result.gradient,
+      measured: result.measured,
+    },
     params: { count, beta, smoothing, shift, tau, center, weight, nll, desirable: 0, undesirable: 0 },
-    constants: { LOSS: PAIR_LOSSES.indexOf(loss), ACCUMULATE: into !== undefined, NLL: nll !== 0, MEASURES: MEASURES.length },
+    constants: {
+      LOSS: PAIR_LOSSES.indexOf(loss),
+      ACCUMULATE: into !== undefined,
+      NLL: nll !== 0,
+      MEASURES: MEASURES.length,
+    },
     grid: [Math.ceil(count / 64)],
   });
   return result;
@@ -131,7 +148,18 @@ export function judgedLosses(
       ...{ policy, given: reference, tokens, logits, kl: kl ?? logits },
       ...{ loss: result.losses, gradient: result.gradient, measured: result.measured },
     },
-    params: { count, beta, smoothing: 0, shift: 0, tau: 0, center: 0, weight: 1, nll: 0, desirable, undesirable },
+    params: {
+      count,
+      beta,
+      smoothing: 0,
+      shift: 0,
+      tau: 0,
+      center: 0,
+      weight: 1,
+      nll: 0,
+      desirable,
+      undesirable,
+    },
     constants: { KL: kl !== undefined, MEASURES: MEASURES.length },
     grid: [Math.ceil(count / 64)],
   });
@@ -139,7 +167,11 @@ export function judgedLosses(
 }
 
 function outputs({ device, shape }: Tensor, count: number): PreferenceResult {
-  return { losses: empty(device, [count]), gradient: empty(device, shape), measured: empty(device, [count, MEASURES.length]) };
+  return {
+    losses: empty(device, [count]),
+    gradient: empty(device, shape),
+    measured: empty(device, [count, MEASURES.length]),
+  };
 }
 
 function checkSizes(where: string, { policy, reference, tokens, logits }: Scores, more: number): void {

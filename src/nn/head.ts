@@ -7,8 +7,8 @@ import {
 } from "../autograd/loss.ts";
 import * as ops from "../autograd/ops.ts";
 import { scoredCrossEntropy } from "../autograd/scored-loss.ts";
-import { tokenLosses } from "../autograd/token-losses.ts";
 import type { Tape } from "../autograd/tape.ts";
+import { tokenLosses } from "../autograd/token-losses.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { ValueWindow } from "../kernels/segments.ts";
 import { fail } from "../util/fail.ts";

@@ -8,7 +8,7 @@ import { createRandom } from "../util/random.ts";
 import { failLoss } from "./fault.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
-import { evaluateBatch } from "./pass.ts";
+import { evaluateBatch, measured } from "./pass.ts";
 
 /** How well a model predicts sequences. */
 export interface Evaluation {
@@ -55,6 +55,15 @@ export async function evaluate(
   return { loss, perplexity: Math.exp(loss), tokens: terms };
 }
 
+/** How an objective does on items. */
+export interface MeanLoss {
+  readonly loss: number;
+  /** Terms of which the loss is the mean. */
+  readonly terms: number;
+  /** What the objective measures beside its loss; absent where it measures nothing. */
+  readonly metrics?: Readonly<Record<string, number>>;
+}
+
 /**
  * The mean loss of an objective over items, in their order, and of how many terms it is the mean.
  * @throws LoraError for items that cannot be used, and where the loss is no number: it names the rows of that batch and
@@ -64,7 +73,7 @@ export async function meanLoss<Item, B extends Counted>(
   objective: Objective<Item, B>,
   items: readonly Item[],
   options: MeanLossOptions = {},
-): Promise<{ loss: number; terms: number }> {
+): Promise<MeanLoss> {
   checkOptions("meanLoss", options, MEAN_LOSS_RULES);
   const { batchSize, nameRow, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
   requireObjective("meanLoss", objective);
@@ -72,15 +81,22 @@ export async function meanLoss<Item, B extends Counted>(
   const random = createRandom(seed);
   let sum = 0;
   let terms = 0;
+  const figures: number[] = [];
   for (const [i, places] of makeGroups([...items.keys()], { batchSize }).entries()) {
     const group = places.map((place) => items[place] as Item);
     const batch = objective.collate(group, random.fork(i));
     objective.device.memory.beginStep();
-    const [loss] = await readAndRelease(objective.device, () => [evaluateBatch(objective, batch)]);
+    const [loss, sums] = await readAndRelease(objective.device, () => {
+      const { sums, report } = measured(objective);
+      return [evaluateBatch(objective, batch, report), ...sums];
+    });
     const [summed = 0] = new Float32Array(loss ?? []);
     if (!Number.isFinite(summed)) await failLoss(objective, batch, summed, places.map(nameRow));
     sum += summed;
     terms += batch.terms;
+    for (const [at, value] of new Float32Array(sums ?? []).entries())
+      figures[at] = (figures[at] ?? 0) + value;
   }
-  return { loss: sum / Math.max(1, terms), terms };
+  const metrics = objective.measures?.read(figures);
+  return { loss: sum / Math.max(1, terms), terms, ...(metrics && { metrics }) };
 }

@@ -12,6 +12,16 @@ export interface PassContext
   extends Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch" | "adapters"> {
   /** What a cross-entropy is beside −log p of the label: given while training, to an objective that {@link Objective.shapesLoss}. */
   readonly lossShape?: LossShape;
+  /** Told the sums that an objective with {@link Objective.measures} makes of its batch, `[size]`; not called unless given. */
+  readonly report?: (sums: Tensor) => void;
+}
+
+/** What an objective measures beside its loss: sums over batches, of which the host makes figures. */
+export interface Measures {
+  /** How many sums there are. */
+  readonly size: number;
+  /** What the sums of some batches say, by TRL's names such as `rewards/chosen`. */
+  read(sums: ArrayLike<number>): Readonly<Record<string, number>>;
 }
 
 /** What every batch counts. */
@@ -38,6 +48,8 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   pack?(rows: readonly (readonly Item[])[], random: Random): B;
   /** Some tokens of an item, as an item; undefined where nothing is learnt of them. Absent where a part makes no sense. */
   slice?(item: Item, from: number, to: number): Item | undefined;
+  /** What it measures, and tells its context of each batch. Absent where the loss is all there is. */
+  readonly measures?: Measures;
   /** Its loss is a cross-entropy that goes by `lossShape`. */
   readonly shapesLoss?: true;
   /** The summed loss `[1]` of a batch: the optimiser divides by the terms of its whole step. */

@@ -13,6 +13,8 @@ export interface PassOptions {
   checkpoint?: boolean;
   /** What the loss is beside −log p of the label. */
   lossShape?: LossShape;
+  /** Told what each micro-batch measures; the tensor is gone when it returns. */
+  report?: ((sums: Tensor) => void) | undefined;
 }
 
 /**
@@ -26,7 +28,7 @@ export function accumulateGradients<B extends Counted>(
   parameters: Parameters,
   gradients: ReadonlyMap<Tensor, Tensor>,
   batches: readonly B[],
-  { seed, checkpoint = false, lossShape = {} }: PassOptions,
+  { seed, checkpoint = false, lossShape = {}, report }: PassOptions,
 ): Tensor {
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
@@ -34,7 +36,14 @@ export function accumulateGradients<B extends Counted>(
       const tape = new Tape();
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       try {
-        const context = { tape, training: true, seed: seed + i, checkpoint, lossShape };
+        const context = {
+          tape,
+          training: true,
+          seed: seed + i,
+          checkpoint,
+          lossShape,
+          ...(report && { report }),
+        };
         const loss = lossOf(batch, context);
         if (tape.length > 0) tape.backward(loss, one(device), gradients);
         return loss;
@@ -51,6 +60,17 @@ export function accumulateGradients<B extends Counted>(
 export function evaluateBatch<B extends Counted>(
   { device, loss }: Pick<Objective<never, B>, "device" | "loss">,
   batch: B,
+  report?: PassOptions["report"],
 ): Tensor {
-  return scoped(device, () => loss(batch, { training: false, seed: 0 }));
+  return scoped(device, () => loss(batch, { training: false, seed: 0, ...(report && { report }) }));
+}
+
+/** Sums of what batches measure, and what adds to them; nothing where nothing is measured. */
+export function measured({ device, measures }: Pick<Objective<never>, "device" | "measures">): {
+  readonly sums: readonly Tensor[];
+  readonly report: PassOptions["report"];
+} {
+  if (!measures) return { sums: [], report: undefined };
+  const sums = zeros(device, [measures.size]);
+  return { sums: [sums], report: (part) => void addInto(sums, part) };
 }

@@ -112,6 +112,8 @@ export interface StepMetrics {
   terms: number;
   /** Such terms so far. */
   trainedTerms: number;
+  /** What the objective measures beside its loss, by TRL's names such as `rewards/chosen`; absent where it measures nothing. */
+  metrics?: Readonly<Record<string, number>>;
   /** Wall-clock time of the step, seconds. */
   seconds: number;
   /** Most GPU memory in use so far. */
@@ -254,7 +256,7 @@ export async function* trainObjective<Item, B extends Counted>(
 }
 
 async function* trainFeed<B extends Counted>(
-  objective: Pick<Objective<never, B>, "device" | "loss">,
+  objective: Pick<Objective<never, B>, "device" | "loss" | "measures">,
   parameters: Parameters,
   feed: BatchFeed<B>,
   options: RunSettings,

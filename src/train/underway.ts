@@ -6,7 +6,7 @@ import { fail } from "../util/fail.ts";
 import { findFault } from "./fault.ts";
 import type { Counted, Objective } from "./objective.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { accumulateGradients, type PassOptions } from "./pass.ts";
+import { accumulateGradients, measured, type PassOptions } from "./pass.ts";
 import type { TrainState } from "./state.ts";
 import type { StepBatches } from "./step-batches.ts";
 
@@ -38,9 +38,14 @@ export interface Finished<B extends Counted> extends StepPlan<B> {
   readonly tokens: number;
   readonly terms: number;
   readonly seconds: number;
+  /** What the objective measures beside its loss; absent where it measures nothing. */
+  readonly metrics?: Readonly<Record<string, number>>;
   /** Steps that were recorded behind one that was skipped, and so changed nothing: to be recorded again. */
   readonly undone: readonly StepPlan<B>[];
 }
+
+/** What a step needs of an objective. */
+type Computed<B extends Counted> = Pick<Objective<never, B>, "device" | "loss" | "measures">;
 
 /** What steps are recorded with. */
 export interface UnderwayOptions {
@@ -59,7 +64,7 @@ export interface UnderwayOptions {
  * they are undone, and recorded again once the host knows. So a run comes to the same bytes however far it records ahead.
  */
 export class Underway<B extends Counted> {
-  readonly #objective: Pick<Objective<never, B>, "device" | "loss">;
+  readonly #objective: Computed<B>;
   readonly #parameters: Parameters;
   readonly #optimizer: Optimizer;
   readonly #mirror: Mirror;
@@ -72,7 +77,7 @@ export class Underway<B extends Counted> {
   #isSpoilt = false;
 
   private constructor(
-    objective: Pick<Objective<never, B>, "device" | "loss">,
+    objective: Computed<B>,
     parameters: Parameters,
     optimizer: Optimizer,
     mirror: Mirror,
@@ -83,12 +88,12 @@ export class Underway<B extends Counted> {
     this.#optimizer = optimizer;
     this.#mirror = mirror;
     this.#options = options;
-    this.#readback = new Readback(objective.device, 3, AHEAD + 1);
+    this.#readback = new Readback(objective.device, 3 + (objective.measures?.size ?? 0), AHEAD + 1);
   }
 
   /** Begins to mirror the parameters. */
   static async open<B extends Counted>(
-    objective: Pick<Objective<never, B>, "device" | "loss">,
+    objective: Computed<B>,
     { parameters, optimizer, step }: TrainState,
     options: UnderwayOptions,
   ): Promise<Underway<B>> {
@@ -119,12 +124,13 @@ export class Underway<B extends Counted> {
     const pass = { seed: passSeed(seed, step), checkpoint, lossShape: { labelSmoothing, zLoss } };
     device.memory.beginStep();
     scoped(device, () => {
-      const sum = this.#computeGradients(micro.batches, pass);
+      const { sums, report } = measured(this.#objective);
+      const sum = this.#computeGradients(micro.batches, { ...pass, report });
       this.#isSpoilt = true;
       const outcome = this.#optimizer.step(sum, terms, learningRate);
       const { gradients } = this.#optimizer;
       this.#parameters.afterStep?.({ step, totalSteps: this.#options.totalSteps, gradients, outcome });
-      const reading = this.#readback.read([sum, outcome]);
+      const reading = this.#readback.read([sum, outcome, ...sums]);
       this.#steps.push({ ...plan, started, terms, pass, reading });
       this.#isSpoilt = false;
       return undefined;
@@ -153,7 +159,7 @@ export class Underway<B extends Counted> {
   async finish(): Promise<Finished<B> | undefined> {
     const [oldest] = this.#steps;
     if (!oldest) return undefined;
-    const [sum = 0, gradNorm = 0, factor = 0] = await oldest.reading.wait();
+    const [sum = 0, gradNorm = 0, factor = 0, ...figures] = await oldest.reading.wait();
     this.#steps.shift();
     const { started, terms, pass, reading: _, ...plan } = oldest;
     const now = performance.now();
@@ -161,7 +167,11 @@ export class Underway<B extends Counted> {
     this.#finishedAt = now;
     const skipped = factor === 0;
     const tokens = count(plan.micro.batches, "tokens");
-    const result = { ...plan, loss: sum / terms, gradNorm, skipped, tokens, terms, seconds, undone: [] };
+    const metrics = this.#objective.measures?.read(figures);
+    const result = {
+      ...{ ...plan, loss: sum / terms, gradNorm, skipped, tokens, terms, seconds, undone: [] },
+      ...(metrics && { metrics }),
+    };
     if (!skipped) {
       if (this.#steps.length === 0) this.#mirror.finish(plan.step);
       return result;

@@ -79,7 +79,9 @@ describe.each([
 test("a label that the head has no score for is refused", async () => {
   const H = floats(await testDevice(), hidden, [N, d]);
   const targets = targetsOfAll(new Int32Array(N).fill(V));
-  expect(() => tokenLosses(undefined, H, targets, (rows) => rows, { classes: V })).toThrow("label 26 is outside");
+  expect(() => tokenLosses(undefined, H, targets, (rows) => rows, { classes: V })).toThrow(
+    "label 26 is outside",
+  );
 });
 
 test("a preference loss hands dy on, and adds up what it measures", async () => {
@@ -87,7 +89,16 @@ test("a preference loss hands dy on, and adds up what it measures", async () => 
   const values = randomValues(6, 4, 3);
   const given = randomValues(6, 5, 3);
   const options = {
-    ...({ loss: "sigmoid", weight: 1, beta: 0.4, smoothing: 0, shift: 0, tau: 1, center: 0, nll: 0 } as const),
+    ...({
+      loss: "sigmoid",
+      weight: 1,
+      beta: 0.4,
+      smoothing: 0,
+      shift: 0,
+      tau: 1,
+      center: 0,
+      nll: 0,
+    } as const),
   };
   const losses = (policy: ArrayLike<number>) => [
     [0, 1, 2].reduce((sum, i) => {

@@ -46,19 +46,25 @@ describe.each(cases)("cross_entropy %j", (c) => {
   });
 });
 
-test.each([cases[3]!, cases[6]!])("the gradient of each row by its weight, %j", async ({ rows, cols, softcap = 0 }) => {
-  const device = await testDevice();
-  const logits = randomValues(rows * cols, 1);
-  const weights = randomValues(rows, 2);
-  const labels = Int32Array.from({ length: rows }, (_, row) => (row * 37) % cols);
-  const X = floats(device, logits, [rows, cols]);
-  const losses = floats(device, new Float32Array(rows), [rows]);
-  const given = { scale: 0.5, softcap, weights: floats(device, weights, [rows]), losses };
-  crossEntropy(X, fromArray(device, labels, [rows]), given);
-  expect(await losses.read()).toBeClose(crossEntropyReference(logits, labels, softcap));
-  const plain = rowwiseDifferences(logits, labels, { scale: 0.5, softcap });
-  expect(await X.read()).toBeClose(plain.map((g, i) => g * weights[Math.floor(i / cols)]!), 1e-4);
-});
+test.each([cases[3]!, cases[6]!])(
+  "the gradient of each row by its weight, %j",
+  async ({ rows, cols, softcap = 0 }) => {
+    const device = await testDevice();
+    const logits = randomValues(rows * cols, 1);
+    const weights = randomValues(rows, 2);
+    const labels = Int32Array.from({ length: rows }, (_, row) => (row * 37) % cols);
+    const X = floats(device, logits, [rows, cols]);
+    const losses = floats(device, new Float32Array(rows), [rows]);
+    const given = { scale: 0.5, softcap, weights: floats(device, weights, [rows]), losses };
+    crossEntropy(X, fromArray(device, labels, [rows]), given);
+    expect(await losses.read()).toBeClose(crossEntropyReference(logits, labels, softcap));
+    const plain = rowwiseDifferences(logits, labels, { scale: 0.5, softcap });
+    expect(await X.read()).toBeClose(
+      plain.map((g, i) => g * weights[Math.floor(i / cols)]!),
+      1e-4,
+    );
+  },
+);
 
 test("label smoothing agrees with torch's", async () => {
   const device = await testDevice();

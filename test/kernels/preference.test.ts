@@ -53,7 +53,8 @@ async function upload(policy: ArrayLike<number>, given: ArrayLike<number>) {
 }
 
 describe.each(cases)("pairs by $loss, beta $beta smoothing $smoothing", (options) => {
-  const policy = options.loss === "orpo" ? means : options.loss === "discopop" ? summed.map((x) => x / 40) : summed;
+  const policy =
+    options.loss === "orpo" ? means : options.loss === "discopop" ? summed.map((x) => x / 40) : summed;
   const given = options.loss === "orpo" ? new Float64Array(2 * count) : reference;
 
   test("loss and gradient", async () => {

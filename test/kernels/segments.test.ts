@@ -73,6 +73,11 @@ describe.each(cases)("segments of $count values in windows of $cut", ({ count, r
 
 test("ranges that do not go with the factors are refused", async () => {
   const device = await testDevice();
-  const segments = { ranges: fromArray(device, Uint32Array.of(0, 1), [1, 2]), factors: floats(device, [1, 1], [2]) };
-  expect(() => segmentSums({ values: floats(device, [1], [1]), start: 0 }, segments)).toThrow("expected [2, 2] u32");
+  const segments = {
+    ranges: fromArray(device, Uint32Array.of(0, 1), [1, 2]),
+    factors: floats(device, [1, 1], [2]),
+  };
+  expect(() => segmentSums({ values: floats(device, [1], [1]), start: 0 }, segments)).toThrow(
+    "expected [2, 2] u32",
+  );
 });

@@ -24,9 +24,7 @@ export function pairLossReference(
     case "robust":
       return (-(1 - e) * logSigmoid(z) + e * logSigmoid(-z)) / (1 - 2 * e);
     case "exo_pair":
-      return (
-        sigmoid(z) * (logSigmoid(z) - Math.log(1 - e)) + sigmoid(-z) * (logSigmoid(-z) - Math.log(e))
-      );
+      return sigmoid(z) * (logSigmoid(z) - Math.log(1 - e)) + sigmoid(-z) * (logSigmoid(-z) - Math.log(e));
     case "nca_pair":
       return -logSigmoid(beta * c) - 0.5 * logSigmoid(-beta * c) - 0.5 * logSigmoid(-beta * r);
     case "bco_pair":
