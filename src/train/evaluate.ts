@@ -57,6 +57,7 @@ export async function evaluate(
 
 /** How an objective does on items. */
 export interface MeanLoss {
+  /** Mean of the terms. */
   readonly loss: number;
   /** Terms of which the loss is the mean. */
   readonly terms: number;
