@@ -1,6 +1,7 @@
 import { FACTOR } from "../util/options.ts";
 import { isLoraStart, LORA_STARTS } from "./initial/lora-start.ts";
 import { LORA_DEFAULTS, type LoraOptions } from "./lora.ts";
+import { BIAS_CHOICES } from "./lora-biases.ts";
 import {
   BESIDE_OPTIONS,
   CHANCE,
@@ -58,6 +59,18 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
     value: { is: "switch" },
     fallback: LORA_DEFAULTS.useDora,
     help: "train the norms of the weights' rows apart from their directions (DoRA)",
+  },
+  bias: {
+    sets: "bias",
+    value: { is: "choice", choices: BIAS_CHOICES },
+    fallback: LORA_DEFAULTS.bias,
+    help: "biases of the model to train beside it: none, lora_only (those of the adapted layers) or all",
+  },
+  lora_bias: {
+    sets: "loraBias",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.loraBias,
+    help: "give lora_B a bias",
   },
   ...BESIDE_OPTIONS,
 };
