@@ -214,7 +214,7 @@ describe("library and command line have the same defaults", () => {
   /** Flags of the command line alone: files, reports, what is printed. */
   const OWN = [
     ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
-    ...["columns", "header", "on_bad_row", "valid_split", "check_data"],
+    ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
   ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(

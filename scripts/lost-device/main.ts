@@ -1,11 +1,13 @@
-// node build.mjs --run scripts/lost-device/main.ts [MOMENTS] [--driver]: loses the device at so many moments of a run, spread
+// node build.mjs --run scripts/lost-device/main.ts [MOMENTS] [--driver] [--recover]: loses the device at so many moments of a run, spread
 // evenly from loading to saving, and checks what can be saved then. With --driver the loss comes from below Dawn, as after
 // a reset of the GPU: from a driver that answers so (lavapipe and a C compiler are needed); else from device.destroy().
+// With --recover the run goes on by itself, and has to come to the bytes of the undisturbed one.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildLosingDriver } from "./driver.ts";
 import { type Ending, type Loss, lostRun, moments, STEPS, wholeRun } from "./moments.ts";
+import { differences, recoveredRun } from "./recoveries.ts";
 
 const words = process.argv.slice(2);
 const count = Number(words.find((word) => /^\d+$/.test(word)) ?? 60);
@@ -20,6 +22,7 @@ const subject = {
   }),
 };
 const loss = words.includes("--driver") ? lossByDriver() : { lose: destroy };
+if (words.includes("--recover")) process.exit(await recoverAll());
 const whole = await wholeRun(subject);
 const calls = whole.phases.length;
 console.log(`${calls} calls of WebGPU in a run of ${whole.states.length - 1} steps; ${count} losses`);
@@ -45,6 +48,23 @@ for (let behind = 0; behind <= STEPS; behind++) {
 }
 console.log(`${bad.length} of ${count} with a problem`);
 process.exit(bad.length > 0 ? 1 : 0);
+
+async function recoverAll(): Promise<number> {
+  const undisturbed = await recoveredRun(subject);
+  console.log(`${undisturbed.calls} calls of WebGPU in a run; ${count} losses`);
+  let lost = 0;
+  let bad = 0;
+  for (let i = 0; i < count; i++) {
+    const at = Math.floor(((i + 0.5) / count) * undisturbed.calls);
+    const got = await recoveredRun(subject, {}, at, loss);
+    const problems = differences(undisturbed, got);
+    lost += got.losses;
+    if (problems.length > 0) bad++;
+    for (const line of problems) console.log(`call ${at}: ${line}`);
+  }
+  console.log(`${count} runs, ${lost} devices lost; ${bad} runs came to other bytes, or told another thing`);
+  return bad > 0 ? 1 : 0;
+}
 
 function destroy({ gpu }: { gpu: GPUDevice }): void {
   gpu.destroy();

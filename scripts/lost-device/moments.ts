@@ -144,11 +144,12 @@ function startRun({ folder, sequences }: Subject, onCall: OnCall) {
   return run;
 }
 
-const attachTo = (model: Parameters<typeof attach>[0]) =>
-  attach(model, lora({ r: 4, alpha: 8, targetModules: ["q_proj", "down_proj"] }), { seed: 3 });
+/** An adapter, always the same. */
+export const attachTo = (model: Parameters<typeof attach>[0], dropout = 0) =>
+  attach(model, lora({ r: 4, alpha: 8, dropout, targetModules: ["q_proj", "down_proj"] }), { seed: 3 });
 
 /** Tells of every call by which the engine makes, fills, computes or waits for something. */
-function countCalls({ gpu }: Device, onCall: () => void): void {
+export function countCalls({ gpu }: Device, onCall: () => void): void {
   const before = <T extends object>(object: T, name: keyof T & string) => {
     const call = (object[name] as (...words: unknown[]) => unknown).bind(object);
     Object.assign(object, {

@@ -7,6 +7,7 @@ import { type RunNotes, type RunState, runStateFiles } from "../io/formats/run-s
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
+import type { BeginTraining, Loss } from "../train/losses.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
 import { type BestEvaluation, Run as TrainingRun } from "../train/run.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
@@ -14,7 +15,7 @@ import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
 import { checkpointPath, pruneCheckpoints, type Resumed } from "./checkpoints.ts";
-import { formatValLine } from "./format.ts";
+import { describeDevice, formatValLine } from "./format.ts";
 import { sha256 } from "./identity.ts";
 import {
   type Interrupt,
@@ -31,12 +32,20 @@ import type { Terminal } from "./terminal.ts";
 
 export type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
 
-/** What is trained on what. */
-export interface Run {
+/** What is trained on what, on a device. */
+export interface OnDevice {
   readonly model: LoadedModel;
   readonly adapter: Adapter;
   readonly train: BoundRows;
   readonly valid: BoundRows | undefined;
+}
+
+/** A training run. */
+export interface Run {
+  /** Another one after a device was lost. */
+  live: OnDevice;
+  /** Makes the same on another device. */
+  readonly reopen: () => Promise<OnDevice>;
   readonly settings: TrainSettings;
   readonly terminal: Terminal;
   /** Where it goes on from; undefined where it begins. */
@@ -55,7 +64,13 @@ export async function runSteps(run: Run): Promise<number> {
   const reporter = createReporter(terminal, settings.logging_steps);
   const { resumed } = run;
   const learnt = resumed?.state.optimizer.updates ?? 0;
-  const progress: Progress = { learnt, last: undefined, hasSaved: false, kept: undefined };
+  const progress: Progress = {
+    learnt,
+    last: undefined,
+    ready: undefined,
+    hasSaved: false,
+    kept: undefined,
+  };
   if (!resumed) await validate(run, 0, reporter); // before signals are caught: there is nothing to save yet
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
@@ -64,7 +79,6 @@ export async function runSteps(run: Run): Promise<number> {
   try {
     await trainSteps(run, progress, reporter, { interrupt, uncaught });
     await save(run, progress);
-    await run.model.device.check(); // where it is lost, an earlier step's adapter was saved
     reporter.note(progress.kept ? `Saved final weights to ${progress.kept.folder}.` : NOTHING_LEARNT);
   } catch (error) {
     reporter.close();
@@ -87,10 +101,18 @@ interface Progress {
   /** Steps that changed the adapter. */
   learnt: number;
   last: StepMetrics | undefined;
+  /** The newest files of the adapter that were read from a device. */
+  ready: ReadyFiles | undefined;
   /** It was tried to save the adapter at the end. */
   hasSaved: boolean;
   /** What was saved then: of which step, and where. */
   kept: { readonly step: number; readonly folder: string } | undefined;
+}
+
+/** The files of the adapter as it was after a step. */
+interface ReadyFiles {
+  readonly step: number;
+  readonly files: ReadonlyMap<string, FileContent>;
 }
 
 async function trainSteps(
@@ -99,11 +121,15 @@ async function trainSteps(
   reporter: Reporter,
   { interrupt, uncaught }: { interrupt: Interrupt; uncaught: Uncaught },
 ): Promise<void> {
-  const { adapter, settings, train, resumed } = run;
+  const { settings, resumed } = run;
   const stop = new AbortController();
   interrupt.came.then(() => stop.abort());
   const options = { ...trainerOptions(settings), ...(resumed && { resume: resumed.state }) };
-  const steps = new TrainingRun((given) => train.train(adapter.parameters, { ...options, ...given }), {
+  const begin: BeginTraining = (given) => {
+    const { train, adapter } = run.live;
+    return train.train(adapter.parameters, { ...options, ...given });
+  };
+  const steps = new TrainingRun(begin, {
     evalSteps: settings.eval_steps,
     evaluate: (step) => unlessInterrupted(validate(run, step, reporter), interrupt),
     saveSteps: settings.save_steps,
@@ -114,8 +140,14 @@ async function trainSteps(
       if (!metrics.skipped) progress.learnt++;
       reporter.step(metrics);
     },
+    async finish() {
+      await keepReady(run, progress);
+      await run.live.model.device.check(); // where it is lost, these are of an earlier step
+    },
     signal: stop.signal,
     best: resumed?.notes.best,
+    ...(settings.recover && { recover: (loss) => recover(run, progress, loss, begin, reporter) }),
+    ...(settings.auto_batch && { mostParts: settings.per_device_train_batch_size }),
   });
   await steps.start();
   uncaught.check();
@@ -123,8 +155,27 @@ async function trainSteps(
   reporter.note(`Interrupted after step ${progress.last.step} of ${progress.last.totalSteps}.`);
 }
 
+/** Begins again on another device; what was learnt stays at hand until the run goes on there. */
+async function recover(
+  run: Run,
+  progress: Progress,
+  { error, step, attempt, batchSplit }: Loss,
+  begin: BeginTraining,
+  reporter: Reporter,
+): Promise<BeginTraining> {
+  const [what = ""] = error.message.split("\n");
+  reporter.note(`warning: ${what}`);
+  reporter.note(`A new device is asked for${attempt > 1 ? `, attempt ${attempt}` : ""}.`);
+  await keepReady(run, progress).catch(() => {}); // there may be nothing yet
+  run.live.model.device.close();
+  run.live = await run.reopen();
+  reporter.note(`${describeDevice(run.live.model.device.info)}; the run goes on after step ${step}.`);
+  if (batchSplit > 1) reporter.note(`Each micro-batch is computed in ${batchSplit} parts from here on.`);
+  return begin;
+}
+
 async function validate(
-  { valid, settings }: Run,
+  { live: { valid }, settings }: Run,
   step: number,
   reporter: Reporter,
 ): Promise<{ loss: number } | undefined> {
@@ -143,12 +194,12 @@ async function saveCheckpoint(
   best: BestEvaluation | undefined,
   reporter: Reporter,
 ): Promise<void> {
-  const { model, settings, notes } = run;
+  const { settings, notes } = run;
   const { output_dir, save_total_limit } = settings;
   const { step } = state;
   const folder = checkpointPath(output_dir, step);
   const files = await filesOf(run);
-  await model.device.check(); // where it is lost the files are those of an earlier step
+  await run.live.model.device.check(); // where it is lost the files are those of an earlier step
   const noted = { ...notes, ...(best && { best }) };
   for (const [name, content] of runStateFiles(state, noted, sha256)) files.set(name, content);
   try {
@@ -167,9 +218,8 @@ async function saveCheckpoint(
 async function save(run: Run, progress: Progress): Promise<void> {
   progress.hasSaved = true;
   if (progress.learnt === 0) return;
-  const { adapter, settings } = run;
-  const files = await filesOf(run);
-  const step = adapter.parameters.mirror?.newest?.step ?? 0;
+  const { settings } = run;
+  const { step, files } = await keepReady(run, progress);
   if (step === 0) {
     progress.learnt = 0; // it went with the device
     return;
@@ -206,8 +256,20 @@ async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
   ];
 }
 
+/** The newest that there is of the adapter: a run that has just begun anew on another device has less of it than before. */
+async function keepReady(run: Run, progress: Progress): Promise<ReadyFiles> {
+  try {
+    const files = await filesOf(run);
+    const step = run.live.adapter.parameters.mirror?.newest?.step ?? 0;
+    if (step >= (progress.ready?.step ?? 0)) progress.ready = { files, step };
+  } catch (error) {
+    if (!progress.ready) throw error;
+  }
+  return progress.ready as ReadyFiles;
+}
+
 /** PEFT's files, and the template that chats were trained with. */
-async function filesOf({ adapter, train }: Run): Promise<Map<string, FileContent>> {
+async function filesOf({ live: { adapter, train } }: Run): Promise<Map<string, FileContent>> {
   const { chatTemplate } = train;
   return adapterFiles(adapter, chatTemplate === undefined ? {} : { chatTemplate });
 }

@@ -12,13 +12,14 @@ import { describePack, type PackingOptions, packer, packRun } from "./packed.ts"
 /** A micro-batch, and where in the data it stands. */
 export interface FedBatch<B> {
   readonly epoch: number;
-  readonly batch: B;
+  /** The parts that it is computed in. */
+  readonly batches: readonly B[];
   /** No batch of its epoch comes after it. */
   readonly isLast: boolean;
   /** Where the batch after it begins. */
   readonly next: DataPlace;
-  /** What messages call its rows. */
-  names(): readonly string[];
+  /** What messages call the rows of each part. */
+  names(): readonly (readonly string[])[];
 }
 
 /** What a run learns from: micro-batches, one after the other. */
@@ -36,6 +37,8 @@ export interface BatchOptions extends PackingOptions {
   readonly shuffle: boolean;
   readonly groupByLength: boolean;
   readonly packing: boolean | PackingStrategy;
+  /** Parts that each micro-batch is computed in. */
+  readonly batchSplit: number;
 }
 
 /**
@@ -78,7 +81,7 @@ function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: BatchOpti
 function collated<Item, B extends Counted>(
   { collate }: Objective<Item, B>,
   feed: Feed<Item>,
-  { seed }: BatchOptions,
+  { seed, batchSplit }: BatchOptions,
 ): BatchFeed<B> {
   const random = createRandom(seed).fork("collate");
   return {
@@ -88,13 +91,23 @@ function collated<Item, B extends Counted>(
       try {
         for (;;) {
           const { items, epoch, index, isLast, next, names } = (await groups.next()).value;
-          yield { epoch, batch: collate(items, random.fork(epoch).fork(index)), isLast, next, names };
+          const own = random.fork(epoch).fork(index); // what is drawn is the same in however many parts
+          const batches = partsOf(items, batchSplit).map((part) => collate(part, own));
+          yield { epoch, batches, isLast, next, names: () => partsOf(names(), batchSplit) };
         }
       } finally {
         await groups.return(undefined as never);
       }
     },
   };
+}
+
+/** A list in so many parts of like lengths, or in as many as it has items. */
+function partsOf<T>(list: readonly T[], parts: number): (readonly T[])[] {
+  const size = Math.ceil(list.length / parts);
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>
+    list.slice(i * size, (i + 1) * size),
+  );
 }
 
 /** Groups of like lengths come from so many at a time; transformers' number. */

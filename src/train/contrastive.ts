@@ -52,6 +52,7 @@ export function contrastive(
     root,
     adapters,
     problemOf,
+    comparesItems: true,
     lengthOf: ({ first, second }) => first.length + second.length,
     collate(items) {
       checkItems("collate", items, { problemOf });

@@ -50,6 +50,8 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   slice?(item: Item, from: number, to: number): Item | undefined;
   /** What it measures, and tells its context of each batch. Absent where the loss is all there is. */
   readonly measures?: Measures;
+  /** The loss of an item depends on the others of its batch, which therefore cannot be computed in parts. */
+  readonly comparesItems?: true;
   /** Its loss is a cross-entropy that goes by `lossShape`. */
   readonly shapesLoss?: true;
   /** The summed loss `[1]` of a batch: the optimiser divides by the terms of its whole step. */

@@ -1,6 +1,8 @@
 import type { RunState } from "../io/formats/run-state.ts";
+import { LoraError } from "../util/fail.ts";
+import { type BeginTraining, Losses, type LossPolicy } from "./losses.ts";
 import type { TrainState } from "./state.ts";
-import type { StepMetrics, TrainerOptions } from "./trainer.ts";
+import type { StepMetrics } from "./trainer.ts";
 
 /** The lowest loss of a run's evaluations, and after which step it was. */
 export interface BestEvaluation {
@@ -11,7 +13,7 @@ export interface BestEvaluation {
 }
 
 /** What a run does beside its steps. */
-export interface RunPolicy {
+export interface RunPolicy extends LossPolicy {
   /** Steps between two evaluations; at the end of the run alone where it is 0, as unless given. */
   evalSteps?: number;
   /** Evaluates the model as it is after a step; undefined where that came to nothing. */
@@ -20,38 +22,42 @@ export interface RunPolicy {
   saveSteps?: number;
   /** Keeps the run's state; behind the evaluation of the same step. */
   save?(state: RunState, best: BestEvaluation | undefined): Promise<void>;
-  /** Told the metrics of every step. */
+  /** Told the metrics of every step, once. */
   onStep?(metrics: StepMetrics): void | Promise<void>;
+  /** What is done with the device at the end. */
+  finish?(): Promise<void>;
   /** Ends the run where it is aborted, after the steps that are under way. */
   signal?: AbortSignal;
   /** The best evaluation so far, of a run that goes on. */
   best?: BestEvaluation | undefined;
 }
 
-/** Begins to train: what {@link trainObjective} and its like are, once items and options are given. */
-export type BeginTraining = (
-  options: Pick<TrainerOptions, "signal" | "settleAfter" | "onStart">,
-) => AsyncGenerator<StepMetrics>;
-
 /**
- * A run with its evaluations and checkpoints, which can be paused and stopped: what a command line, a page and a worker have
- * in common. It waits for what is under way where the parameters are looked at, and nowhere else.
+ * A run with its evaluations and checkpoints, which can be paused and stopped, and goes on by itself where the device is lost:
+ * what a command line, a page and a worker have in common. It waits for what is under way where the parameters are looked
+ * at, and nowhere else.
  */
 export class Run {
   /** The lowest loss of its evaluations so far. */
   best: BestEvaluation | undefined;
   /** The metrics of the last step; undefined before the first. */
   last: StepMetrics | undefined;
-  readonly #begin: BeginTraining;
   readonly #policy: RunPolicy;
   readonly #stop = new AbortController();
+  readonly #losses: Losses;
+  #begin: BeginTraining;
   #state: TrainState | undefined;
+  /** The last step that was evaluated. */
+  #evaluated = 0;
+  /** The last step that was saved. */
+  #saved = 0;
   /** Holds the run while it is paused. */
   #pause: { readonly over: Promise<void>; end(): void } | undefined;
 
   constructor(begin: BeginTraining, policy: RunPolicy = {}) {
     this.#begin = begin;
     this.#policy = policy;
+    this.#losses = new Losses(policy);
     this.best = policy.best;
   }
 
@@ -67,14 +73,7 @@ export class Run {
     const stop = () => this.stop();
     signal?.addEventListener("abort", stop);
     try {
-      for await (const metrics of this.#begin({
-        signal: this.#stop.signal,
-        settleAfter: (step) => this.isPaused || this.#isEvaluated(step) || this.#isSaved(step),
-        onStart: (state) => {
-          this.#state = state;
-        },
-      }))
-        await this.#afterStep(metrics);
+      while (!(await this.#ends()));
     } finally {
       signal?.removeEventListener("abort", stop);
     }
@@ -102,6 +101,37 @@ export class Run {
     this.resume();
   }
 
+  /** Trains until the end, or the loss of the device: false where it may go on on another. */
+  async #ends(): Promise<boolean> {
+    try {
+      await this.#train();
+      await this.#policy.finish?.();
+      return true;
+    } catch (error) {
+      const { recover } = this.#policy;
+      const isLoss = error instanceof LoraError && Losses.isOne(error);
+      if (!recover || !isLoss || this.#stop.signal.aborted) throw error;
+      this.#begin = await this.#losses.recover(error, this.#state?.mirrored, recover);
+      return false;
+    }
+  }
+
+  async #train(): Promise<void> {
+    const { resume, batchSplit } = this.#losses;
+    const steps = this.#begin({
+      signal: this.#stop.signal,
+      settleAfter: (step) => this.isPaused || this.#isEvaluated(step) || this.#isSaved(step),
+      onStart: async (state) => {
+        this.#state = state;
+        // What was due behind this step, and was not done when the device was lost.
+        if (this.last && this.last.step === state.step) await this.#settle(this.last);
+      },
+      ...(resume && { resume }),
+      ...(batchSplit > 1 && { batchSplit }),
+    });
+    for await (const metrics of steps) await this.#afterStep(metrics);
+  }
+
   #isEvaluated(step: number): boolean {
     const { evaluate, evalSteps = 0 } = this.#policy;
     return evaluate !== undefined && evalSteps > 0 && step % evalSteps === 0;
@@ -113,16 +143,27 @@ export class Run {
   }
 
   async #afterStep(metrics: StepMetrics): Promise<void> {
-    const { step, totalSteps } = metrics;
-    const { onStep, evaluate, save } = this.#policy;
-    this.last = metrics;
-    await onStep?.(metrics);
-    if (step === totalSteps || this.#isEvaluated(step)) {
+    // A step that is computed again after a loss was told before.
+    if (metrics.step > (this.last?.step ?? 0)) {
+      this.last = metrics;
+      this.#losses.progress(metrics.step);
+      await this.#policy.onStep?.(metrics);
+    }
+    await this.#settle(metrics);
+    await this.#pause?.over;
+  }
+
+  /** Evaluates and saves where that is due, once. */
+  async #settle({ step, totalSteps }: StepMetrics): Promise<void> {
+    const { evaluate, save } = this.#policy;
+    if (step > this.#evaluated && (step === totalSteps || this.#isEvaluated(step))) {
       const evaluation = await evaluate?.(step);
       if (evaluation && !(evaluation.loss >= (this.best?.loss ?? Number.POSITIVE_INFINITY)))
         this.best = { loss: evaluation.loss, step };
+      this.#evaluated = step;
     }
-    if (this.#state && this.#isSaved(step)) await save?.(await this.#state.capture(), this.best);
-    await this.#pause?.over;
+    if (!this.#state || step <= this.#saved || !this.#isSaved(step)) return;
+    await save?.(await this.#state.capture(), this.best);
+    this.#saved = step;
   }
 }

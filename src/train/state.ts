@@ -1,9 +1,19 @@
 import type { DataPlace } from "../data/feed/feed.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import type { RunState, StateTensor } from "../io/formats/run-state.ts";
+import { Mirror } from "../nn/mirror.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { failAll, Problems } from "../util/fail.ts";
 import type { Optimizer } from "./optimizer.ts";
+
+/** The name of the flat buffer among a state's tensors. */
+const PARAMETERS = "parameters";
+
+/** What the host knows of a state: its tensors apart. */
+export type RunCounters = Pick<RunState, "step" | "place" | "trainedTerms"> & {
+  /** The optimiser's. */
+  readonly updates: number;
+};
 
 /**
  * Where a run is: with the same settings, base and data all that its next step depends on. What is drawn by chance depends on
@@ -20,10 +30,20 @@ export class TrainState {
   place: DataPlace = { epoch: 0, index: 0 };
   /** Terms of the loss so far. */
   trainedTerms = 0;
+  /** Parts that each micro-batch is computed in. */
+  readonly batchSplit: number;
+  #mirror: Mirror<RunCounters> | undefined;
 
-  constructor(parameters: Parameters, optimizer: Optimizer) {
+  constructor(parameters: Parameters, optimizer: Optimizer, batchSplit = 1) {
     this.parameters = parameters;
     this.optimizer = optimizer;
+    this.batchSplit = batchSplit;
+  }
+
+  /** What the host knows of it. */
+  get counters(): RunCounters {
+    const { step, place, trainedTerms, optimizer } = this;
+    return { step, place, trainedTerms, updates: optimizer.updates };
   }
 
   /** Goes on by a step that the device is through with. */
@@ -31,22 +51,52 @@ export class TrainState {
     this.step = step;
     this.place = next;
     this.trainedTerms += terms;
+    this.#mirror?.tell(step);
   }
 
   /** Reads all of it from the device. Only where no step is under way does it belong together. */
   async capture(): Promise<RunState> {
-    const { step, place, trainedTerms, parameters, optimizer } = this;
+    const { counters } = this;
     const tensors = Object.entries(this.#tensors());
-    const { device } = parameters.flat;
+    const { device } = this.parameters.flat;
     const read = await readAndRelease(device, () => tensors.map(([, tensor]) => tensor));
-    const stored = tensors.map(([name, { dtype, shape }], i): [string, StateTensor] => {
-      return [name, { dtype: dtype === "u32" ? "U32" : "F32", shape, data: new Uint8Array(read[i] ?? []) }];
+    return this.#stateOf(
+      counters,
+      new Map(tensors.map(([name], i) => [name, new Uint8Array(read[i] ?? [])])),
+    );
+  }
+
+  /** Begins to keep a copy of it on the host. */
+  async mirror(): Promise<Mirror<RunCounters>> {
+    const { [PARAMETERS]: flat, ...others } = this.#tensors();
+    const { step } = this;
+    this.#mirror = await Mirror.open(flat as Tensor, { step, others, note: this.counters });
+    this.parameters.mirror = this.#mirror;
+    return this.#mirror;
+  }
+
+  /** The newest state that the host has a copy of, also where the device is lost; undefined where there is none. */
+  get mirrored(): RunState | undefined {
+    const whole = this.#mirror?.whole;
+    if (!whole) return undefined;
+    const { values, others, note } = whole;
+    const { buffer, byteOffset, byteLength } = values;
+    const flat = new Uint8Array(buffer, byteOffset, byteLength);
+    return this.#stateOf(note, new Map([[PARAMETERS, flat], ...others]));
+  }
+
+  #stateOf({ updates, ...place }: RunCounters, bytes: ReadonlyMap<string, Uint8Array>): RunState {
+    const { optimizer, batchSplit } = this;
+    const tensors = Object.entries(this.#tensors()).map(([name, { dtype, shape }]): [string, StateTensor] => {
+      const data = bytes.get(name) as Uint8Array;
+      return [name, { dtype: dtype === "u32" ? "U32" : "F32", shape, data }];
     });
     return {
-      ...{ step, place, trainedTerms },
-      optimizer: { name: optimizer.name, updates: optimizer.updates },
+      ...place,
+      optimizer: { name: optimizer.name, updates },
+      ...(batchSplit > 1 && { batchSplit }),
       parameters: this.#shapes(),
-      tensors: new Map(stored),
+      tensors: new Map(tensors),
     };
   }
 
@@ -76,7 +126,7 @@ export class TrainState {
   #tensors(): Readonly<Record<string, Tensor>> {
     const { parameters, optimizer } = this;
     const moments = Object.entries(optimizer.state).map(([name, tensor]) => [`optimizer.${name}`, tensor]);
-    return { parameters: parameters.flat, ...Object.fromEntries(moments) };
+    return { [PARAMETERS]: parameters.flat, ...Object.fromEntries(moments) };
   }
 
   #shapes(): Record<string, readonly number[]> {

@@ -26,8 +26,8 @@ export async function* stepBatches<B>(
         micro.push((await batches.next()).value);
       }
       const [{ epoch = 0 } = {}, { next = from } = {}] = [micro[0], micro.at(-1)];
-      const names = () => micro.map((fed) => fed.names());
-      yield { epoch, batches: micro.map(({ batch }) => batch), next, names };
+      const names = () => micro.flatMap((fed) => fed.names());
+      yield { epoch, batches: micro.flatMap(({ batches }) => batches), next, names };
     }
   } finally {
     await batches.return(undefined as never);

@@ -74,10 +74,15 @@ export interface TrainerOptions extends OptimizerOptions, PackingOptions {
   shuffle?: boolean;
   /** Draws rows of like lengths into a batch, so that little is padded; false unless given. */
   groupByLength?: boolean;
+  /**
+   * Computes each micro-batch in so many parts, one after the other: the same mathematics in less memory, with other bytes. 1
+   * unless given, or what the state has from which the run goes on.
+   */
+  batchSplit?: number;
   /** Goes on from this state of a run with the same items and options. */
   resume?: RunState;
-  /** Given the run's state before its first step; where the run settles, it can be captured. */
-  onStart?: (state: TrainState) => void;
+  /** Given the run's state before its first step, and waited for; where the run settles, it can be captured. */
+  onStart?: (state: TrainState) => void | Promise<void>;
   /** Ends the run where it is aborted, after the steps that are under way. */
   signal?: AbortSignal;
   /**
@@ -133,6 +138,7 @@ type Absent =
   | "onPacking"
   | "signal"
   | "settleAfter"
+  | "batchSplit"
   | "resume"
   | "onStart";
 type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
@@ -188,6 +194,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
   signal: objectOf("an AbortSignal", (signal) => "aborted" in signal),
   settleAfter: callback(),
+  batchSplit: integer({ min: 1 }, "auto_batch"),
   resume: objectOf("a state of a run", (state) => "place" in state && "tensors" in state),
   onStart: callback(),
   packing: either(flag("sample_packing"), oneOf(PACKING_STRATEGIES), "packing_strategy", "packingStrategy"),
@@ -252,7 +259,11 @@ export async function* trainObjective<Item, B extends Counted>(
   checkSchedule("train", options);
   if ((options.labelSmoothing > 0 || options.zLoss > 0) && !objective.shapesLoss)
     fail("train", "the loss of this objective knows no labelSmoothing and no zLoss", "leave them out");
-  yield* trainFeed(objective, parameters, await openBatches(objective, items, options), options);
+  const { batchSplit = given.resume?.batchSplit ?? 1 } = given;
+  if (batchSplit > 1 && objective.comparesItems)
+    fail("train", "an item of this objective is compared with its whole batch", "leave batchSplit out");
+  const feed = await openBatches(objective, items, { ...options, batchSplit });
+  yield* trainFeed(objective, parameters, feed, { ...options, batchSplit });
 }
 
 async function* trainFeed<B extends Counted>(
@@ -263,9 +274,9 @@ async function* trainFeed<B extends Counted>(
 ): AsyncGenerator<StepMetrics> {
   const { signal, settleAfter = () => true } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
-  const state = new TrainState(parameters, new Optimizer(parameters, options));
+  const state = new TrainState(parameters, new Optimizer(parameters, options), options.batchSplit);
   if (options.resume) state.restore(options.resume);
-  options.onStart?.(state);
+  await options.onStart?.(state);
   const underway = await Underway.open<B>(objective, state, { ...options, totalSteps });
   const batches = new Ahead(stepBatches(feed, options, state.place));
   const undone: StepPlan<B>[] = [];

@@ -1,13 +1,13 @@
 import { Readback, type Reading } from "../gpu/readback.ts";
 import { scoped } from "../gpu/tensor.ts";
-import { Mirror } from "../nn/mirror.ts";
+import type { Mirror } from "../nn/mirror.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { findFault } from "./fault.ts";
 import type { Counted, Objective } from "./objective.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { accumulateGradients, measured, type PassOptions } from "./pass.ts";
-import type { TrainState } from "./state.ts";
+import type { RunCounters, TrainState } from "./state.ts";
 import type { StepBatches } from "./step-batches.ts";
 
 /** Steps that are recorded while the device computes one. */
@@ -26,6 +26,8 @@ interface Recorded<B extends Counted> extends StepPlan<B> {
   readonly terms: number;
   readonly pass: PassOptions;
   readonly reading: Reading;
+  /** The run behind it, unless it is skipped. */
+  readonly counters: RunCounters;
 }
 
 /** A step that the device is through with. */
@@ -67,7 +69,8 @@ export class Underway<B extends Counted> {
   readonly #objective: Computed<B>;
   readonly #parameters: Parameters;
   readonly #optimizer: Optimizer;
-  readonly #mirror: Mirror;
+  readonly #state: TrainState;
+  readonly #mirror: Mirror<RunCounters>;
   readonly #options: UnderwayOptions;
   readonly #readback: Readback;
   readonly #steps: Recorded<B>[] = [];
@@ -78,28 +81,26 @@ export class Underway<B extends Counted> {
 
   private constructor(
     objective: Computed<B>,
-    parameters: Parameters,
-    optimizer: Optimizer,
-    mirror: Mirror,
+    state: TrainState,
+    mirror: Mirror<RunCounters>,
     options: UnderwayOptions,
   ) {
     this.#objective = objective;
-    this.#parameters = parameters;
-    this.#optimizer = optimizer;
+    this.#state = state;
+    this.#parameters = state.parameters;
+    this.#optimizer = state.optimizer;
     this.#mirror = mirror;
     this.#options = options;
     this.#readback = new Readback(objective.device, 3 + (objective.measures?.size ?? 0), AHEAD + 1);
   }
 
-  /** Begins to mirror the parameters. */
+  /** Begins to mirror the state. */
   static async open<B extends Counted>(
     objective: Computed<B>,
-    { parameters, optimizer, step }: TrainState,
+    state: TrainState,
     options: UnderwayOptions,
   ): Promise<Underway<B>> {
-    const mirror = await Mirror.open(parameters.flat, step);
-    parameters.mirror = mirror;
-    return new Underway(objective, parameters, optimizer, mirror, options);
+    return new Underway(objective, state, await state.mirror(), options);
   }
 
   /**
@@ -131,13 +132,17 @@ export class Underway<B extends Counted> {
       const { gradients } = this.#optimizer;
       this.#parameters.afterStep?.({ step, totalSteps: this.#options.totalSteps, gradients, outcome });
       const reading = this.#readback.read([sum, outcome, ...sums]);
-      this.#steps.push({ ...plan, started, terms, pass, reading });
+      const { trainedTerms } = this.#steps.at(-1)?.counters ?? this.#state;
+      const { updates } = this.#optimizer;
+      const counters = { step, place: micro.next, trainedTerms: trainedTerms + terms, updates };
+      this.#steps.push({ ...plan, started, terms, pass, reading, counters });
       this.#isSpoilt = false;
       return undefined;
     });
     this.#mirror.step = step;
     // One that is waited for at once is copied after that.
-    if (this.#steps.length > 1) this.#mirror.finish(step, this.#isGood(this.#steps.at(-1) as Recorded<B>));
+    const last = this.#steps.at(-1) as Recorded<B>;
+    if (this.#steps.length > 1) this.#mirror.finish(step, last.counters, this.#isGood(last));
   }
 
   #isGood({ reading }: Recorded<B>): Promise<boolean> {
@@ -161,7 +166,7 @@ export class Underway<B extends Counted> {
     if (!oldest) return undefined;
     const [sum = 0, gradNorm = 0, factor = 0, ...figures] = await oldest.reading.wait();
     this.#steps.shift();
-    const { started, terms, pass, reading: _, ...plan } = oldest;
+    const { started, terms, pass, reading: _, counters, ...plan } = oldest;
     const now = performance.now();
     const seconds = (now - Math.max(started, this.#finishedAt)) / 1000;
     this.#finishedAt = now;
@@ -173,10 +178,10 @@ export class Underway<B extends Counted> {
       ...(metrics && { metrics }),
     };
     if (!skipped) {
-      if (this.#steps.length === 0) this.#mirror.finish(plan.step);
+      if (this.#steps.length === 0) this.#mirror.finish(plan.step, counters);
       return result;
     }
-    const undone = await this.#undo(plan.step);
+    const undone = await this.#undo(counters);
     const fault = await this.#findFault(oldest);
     if (Number.isFinite(gradNorm)) {
       fail("train", `the loss of step ${plan.step} is ${sum}, of a finite gradient: ${fault}`);
@@ -185,12 +190,12 @@ export class Underway<B extends Counted> {
   }
 
   /** Waits for the steps behind one that the device has skipped, which it has skipped too. */
-  async #undo(skipped: number): Promise<StepPlan<B>[]> {
+  async #undo(skipped: RunCounters): Promise<StepPlan<B>[]> {
     const behind = [...this.#steps];
     for (const { reading } of behind) await reading.wait();
     this.#steps.length = 0;
     this.#optimizer.takeBack(1 + behind.length);
-    this.#mirror.finish(skipped);
+    this.#mirror.finish(skipped.step, { ...skipped, updates: this.#optimizer.updates });
     return behind.map(({ step, learningRate, micro }) => ({ step, learningRate, micro }));
   }
 
@@ -222,10 +227,10 @@ export class Underway<B extends Counted> {
 
   /** Waits for what is under way; the parameters are as the last step has left them. */
   async close(): Promise<void> {
-    for (const { step, reading } of this.#steps.splice(0)) {
+    for (const { step, reading, counters } of this.#steps.splice(0)) {
       const [, , factor] = await reading.wait().catch(() => []);
       if (factor === 0) {
-        this.#mirror.finish(step);
+        this.#mirror.finish(step, { ...counters, updates: counters.updates - 1 });
         break;
       }
     }

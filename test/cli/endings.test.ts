@@ -168,6 +168,34 @@ describe("what the driver does", () => {
     expect(weights("lost").equals(weights(`again/checkpoint-${step}`))).toBe(true);
   });
 
+  test("a device that is lost once: another one is asked for, and the run ends with the same bytes", async ({
+    skip,
+  }) => {
+    const built = buildLosingDriver(cli.path("."));
+    if (!built) return skip("lavapipe and a C compiler are needed");
+    const env = built.environment;
+    const words = ["--iters", "7", "--save-steps", "6", "--lora-dropout", "0.1"];
+    await train("undisturbed", words, { env });
+    const [lose, recover] = [
+      when("Iter 4:", built.driver.lose),
+      when("A new device is asked for.", built.driver.recover),
+    ];
+    const onOutput = (stdout: string, child: ChildProcess) => {
+      lose(stdout, child);
+      recover(stdout, child);
+    };
+    const { code, stdout, stderr } = await train("lost-once", words, { env, onOutput });
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/warning: .*the device was lost[\s\S]*the run goes on after step \d/);
+    expect(stdout.match(/^Iter \d+: Train/gm)).toHaveLength(7);
+    for (const file of [WEIGHTS, "checkpoint-6/state.safetensors"]) {
+      const [whole, got] = ["undisturbed", "lost-once"].map((out) =>
+        readFileSync(cli.path(`${out}/${file}`)),
+      );
+      expect(got?.equals(whole as Buffer), file).toBe(true);
+    }
+  });
+
   test("no memory: what was learnt is saved", async ({ skip }) => {
     const built = buildLosingDriver(cli.path("."));
     if (!built) return skip("lavapipe and a C compiler are needed");

@@ -4,6 +4,7 @@ import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
 import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
+import type { LoadedModel } from "../../load/model.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
@@ -49,13 +50,20 @@ export async function runTrain(
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
   const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
-  const { model: base, parameters, files } = await openCliTask(settings, print, head);
-  const { model, adapter } = resumed
-    ? await openCliAdapter(base, resumed, print)
-    : {
-        model: base,
-        adapter: attach(base, (await kind.begin?.(base, method, { seed, tell: print })) ?? method, { seed }),
-      };
+  const open = async (print: (line: string) => void) => {
+    const opened = await openCliTask(settings, print, head);
+    const { model: base } = opened;
+    const { model, adapter } = resumed
+      ? await openCliAdapter(base, resumed, print)
+      : {
+          model: base,
+          adapter: attach(base, (await kind.begin?.(base, method, { seed, tell: print })) ?? method, {
+            seed,
+          }),
+        };
+    return { ...opened, model, adapter };
+  };
+  const { model, adapter, parameters, files } = await open(print);
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
   const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
@@ -64,12 +72,16 @@ export async function runTrain(
   print(describeParameters(trainableCount(adapter), parameters));
   if (!given.has("learning_rate")) print(describeLearningRate(model.hub?.repo));
 
-  // What the model is judged by is read first, so that rows to learn from can be looked for in it; it is told last.
-  const ofValid: string[] = [];
-  const { check_data: _, ...judging } = { ...settings, packing: false };
-  const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
-  const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
-  ofValid.forEach(print);
+  const bind = async (model: LoadedModel, print: (line: string) => void) => {
+    // What the model is judged by is read first, so that rows to learn from can be looked for in it; it is told last.
+    const ofValid: string[] = [];
+    const { check_data: _, ...judging } = { ...settings, packing: false };
+    const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
+    const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
+    ofValid.forEach(print);
+    return { train, valid };
+  };
+  const rows = await bind(model, print);
   const notes = {
     settings: comparedSettings(settings),
     identity: { base: await baseDigest(files), data: await dataDigest(settings.data, task) },
@@ -77,7 +89,12 @@ export async function runTrain(
   };
   if (checkpoint)
     for (const line of resumeRemarks(checkpoint, notes, settings.force)) print(`warning: ${line}`);
-  return runSteps({ model, adapter, train, valid, settings, terminal, resumed: checkpoint, notes });
+  const reopen = async () => {
+    const { model, adapter } = await open(() => {});
+    return { model, adapter, ...(await bind(model, () => {})) };
+  };
+  const live = { model, adapter, ...rows };
+  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes });
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
@@ -116,6 +133,7 @@ const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
   ...(["model", "revision", "token", "verify", "data", "eval_data", "output_dir"] as const),
   ...(["resume", "force", "resume_adapter_file", "adapter_revision", "check_data"] as const),
   ...(["logging_steps", "eval_steps", "save_steps", "save_total_limit"] as const),
+  ...(["recover", "auto_batch"] as const),
 ];
 
 function comparedSettings(settings: TrainSettings): JsonObject {

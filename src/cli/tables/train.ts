@@ -213,4 +213,13 @@ export const TRAIN_OPTIONS = {
     min: 1,
     help: "checkpoints that are kept: older ones go, but for the one with the lowest loss on the evaluation data",
   }),
+  recover: flag({
+    fallback: true,
+    help: "where the device is lost, or has no memory for a step, ask for another and go on there, to the same bytes; three losses without a step between end the run",
+  }),
+  auto_batch: flag({
+    fallback: false,
+    help: "where there is twice no memory for the same step, compute micro-batches in halves: the same mathematics in less memory",
+    aliases: ["auto_find_batch_size"],
+  }),
 };

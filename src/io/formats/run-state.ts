@@ -30,6 +30,8 @@ export interface RunState {
   readonly trainedTerms: number;
   /** The optimiser's name, and its updates: steps without the skipped ones. */
   readonly optimizer: { readonly name: string; readonly updates: number };
+  /** Parts that each micro-batch is computed in, where there are several. */
+  readonly batchSplit?: number;
   /** What is trained: shapes by name, in order. */
   readonly parameters: Readonly<Record<string, readonly number[]>>;
   /** `parameters` and `optimizer.…` */
@@ -110,6 +112,7 @@ const FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   place: (value) => hasCounts(value, ["epoch", "index"]),
   trainedTerms: isCount,
   optimizer: (value) => hasCounts(value, ["updates"]) && typeof (value as JsonObject).name === "string",
+  batchSplit: (value) => value === undefined || (isCount(value) && Number(value) > 0),
   parameters: isShapes,
   settings: isObject,
   identity: isTexts,
