@@ -1,14 +1,14 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Mixture } from "../data/feed/order.ts";
-import { ENDINGS, formatOf, openRows } from "../data/files/read-rows.ts";
-import { withColumns } from "../data/rows/columns.ts";
-import { collectPlacedRows, type RowReader } from "../data/rows/rows.ts";
+import type { DataFile } from "../data/files/data-file.ts";
+import { type ReadOptions, readFileRows } from "../data/files/file-rows.ts";
+import { ENDINGS, formatOf } from "../data/files/read-rows.ts";
+import type { DataSets } from "../data/files/row-stream.ts";
+import type { RowReader } from "../data/rows/rows.ts";
 import { isHeldOut } from "../data/rows/valid-split.ts";
 import { nodeDataFile } from "../platform/node-data-file.ts";
-import { fail, failAll, LoraError, type Problems } from "../util/fail.ts";
+import { fail, failAll, LoraError } from "../util/fail.ts";
 import { firstOf } from "../util/group-lines.ts";
-import { printable } from "../util/printable.ts";
 import { count } from "./format.ts";
 
 /** What a folder calls its parts, as mlx-lm or as Hugging Face's data sets; of several the first. */
@@ -37,11 +37,6 @@ export interface RowFile<R> {
   readonly notes?: readonly string[];
   /** The files, where these are several, and how many of their rows are drawn. */
   readonly sets?: DataSets;
-}
-
-/** Files whose rows are learnt from together, one behind another. */
-export interface DataSets extends Mixture {
-  readonly names: readonly string[];
 }
 
 /** Paths of training data: what to learn from, and what to judge by where there is any. */
@@ -74,43 +69,19 @@ export interface ReadSettings {
 
 const AS_IT_IS: ReadSettings = { columns: {}, on_bad_row: "error", header: true };
 
+/** The same, as readers of files take it. */
+export function readOptionsOf({ columns, on_bad_row: onBadRow, header }: ReadSettings): ReadOptions {
+  return { columns, onBadRow, header };
+}
+
 /** What a task takes from the rows of a file. */
 export async function readTable<T extends object>(
-  path: string,
+  file: string | DataFile,
   reader: RowReader<T>,
   settings = AS_IT_IS,
 ): Promise<RowFile<T>> {
-  const { columns, on_bad_row: onBadRow, header } = settings;
-  checkColumnsKnown(settings);
-  const { format, groups, nameOf } = await openRows(await nodeDataFile(path), { header });
-  const renamed = withColumns(reader, columns);
-  const options = { nameOf, onBadRow };
-  const { items, lines, skipped } = await collectPlacedRows(groups, path, renamed, options);
-  return {
-    path,
-    rows: items,
-    isPlainText: format === "txt",
-    nameOf: (place) => nameOf(lines[place] as number),
-    notes: [...(reader.notes?.() ?? []), ...describeSkipped(skipped)],
-  };
-}
-
-/** @throws LoraError where nothing says what the columns of a table are */
-export function checkColumnsKnown({ header, columns }: ReadSettings): void {
-  if (header || Object.keys(columns).length > 0) return;
-  const help = "say which is what, by their numbers from 0: --columns text=0,label=1";
-  fail("header", "without a line that names them the columns of a table have numbers", help);
-}
-
-/** Rows that were left out and that are named. */
-const SKIPPED_SHOWN = 5;
-
-/** What is told of rows that were left out. */
-export function describeSkipped({ length, shown }: Problems): string[] {
-  if (length === 0) return [];
-  const first = shown.slice(0, SKIPPED_SHOWN).map((problem) => `    ${printable(String(problem))}`);
-  const more = length > first.length ? [`    and ${count(length - first.length)} more`] : [];
-  return [`  ${count(length)} bad ${length === 1 ? "row" : "rows"} left out:`, ...first, ...more];
+  const opened = typeof file === "string" ? await nodeDataFile(file) : file;
+  return { path: opened.name, ...(await readFileRows(opened, reader, readOptionsOf(settings))) };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { drawnRows } from "../data/feed/order.ts";
-import type { DataSets } from "./data-files.ts";
+import type { DataSets } from "../data/files/row-stream.ts";
 import { count } from "./format.ts";
 
 /** Files whose items are learnt from, of which there are fewer than rows. @param places the row of each item */

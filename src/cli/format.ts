@@ -6,6 +6,9 @@ import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";
+import { count } from "../util/count.ts";
+
+export { count };
 
 /** mlx-lm's line on the steps since the last one: means over them, and their total time. */
 export function formatTrainLine(window: readonly StepMetrics[]): string {
@@ -109,11 +112,6 @@ const inRows = (rows: number) => `${count(rows)} ${rows === 1 ? "row" : "rows"}`
 export function describePacking({ rows, sequences, maxLength, fill }: PackingReport): string {
   const share = (100 * fill).toFixed(1);
   return `packed ${count(rows)} rows into ${count(sequences)} sequences of max_length ${maxLength}: fill ${share} %`;
-}
-
-/** A number with a comma after each thousand. */
-export function count(n: number): string {
-  return n.toLocaleString("en-US");
 }
 
 function sum(window: readonly StepMetrics[], field: "seconds" | "loss" | "terms"): number {

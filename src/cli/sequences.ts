@@ -1,19 +1,14 @@
 import { basename } from "node:path";
-import { type ChatTemplates, templateChooser } from "../data/chat/chat-template.ts";
+import { templateChooser } from "../data/chat/chat-template.ts";
 import { DataInspector } from "../data/inspect/inspector.ts";
 import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
 import { type Example, isChat, usesTools } from "../data/rows/examples.ts";
 import { labelTokens, type Sequence, windowsOf } from "../data/sequence.ts";
 import { encodeRows } from "../data/tokenize/encode-rows.ts";
+import { type RowEncoding, settleMaxLength } from "../data/tokenize/row-encoding.ts";
 import { tokenizeExamples } from "../data/tokenize/tokenize.ts";
-import {
-  defaultMaxLength,
-  type TokenizeFor,
-  type TokenizeOptions,
-} from "../data/tokenize/tokenize-options.ts";
 import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { Truncation } from "../data/tokenize/truncation.ts";
-import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { requireTokenizer } from "../load/model.ts";
 import type { ModelText } from "../load/model-text.ts";
 import { LoraError } from "../util/fail.ts";
@@ -50,15 +45,6 @@ export interface SequenceFile {
   readonly chatTemplate?: string;
   /** A key for each row; absent for windows of a plain text. */
   readonly keys?: ReadonlySet<number>;
-}
-
-/** How rows become tokens of a model. */
-export interface RowEncoding {
-  readonly tokenizer: Tokenizer;
-  /** Tokens of a sequence at most. */
-  readonly maxLength: number;
-  readonly options: TokenizeOptions;
-  readonly model: ChatTemplates & Required<Pick<TokenizeFor, "embeddingRows">>;
 }
 
 /** What settings say about rows for a model; what they say too much is noted. */
@@ -162,18 +148,6 @@ function checkSample({ path, rows, nameOf }: RowFile<Example>, encoding: RowEnco
     `${path}, a sample of ${SAMPLE} rows`,
     inspector.report((at) => nameOf(places[at] as number)),
   );
-}
-
-/** Tokens a row has at most: what is asked for, or 1024, and never more than the model takes. */
-export function settleMaxLength(
-  positions: number,
-  asked: number | undefined,
-  note: (line: string) => void,
-): number {
-  if (asked !== undefined && asked > positions) {
-    note(`max_length ${asked} is more than the model's ${positions} positions; ${positions} is used`);
-  }
-  return Math.min(asked ?? defaultMaxLength(positions), positions);
 }
 
 /** Runs `task`; its errors name the file. */

@@ -1,8 +1,11 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { StoppingStrategy } from "../data/feed/order.ts";
+import { openRowStream, type RowStream, rowsOf } from "../data/files/row-stream.ts";
 import { labelNames } from "../data/rows/labelled.ts";
 import type { RowReader } from "../data/rows/rows.ts";
+import { nodeDataFile } from "../platform/node-data-file.ts";
+import { nodeSpill } from "../platform/node-spill.ts";
 import { fail } from "../util/fail.ts";
 import {
   findTables,
@@ -11,15 +14,19 @@ import {
   type ReadSettings,
   type RowFile,
   readAll,
+  readOptionsOf,
   readTable,
   splitRows,
 } from "./data-files.ts";
 import { count } from "./format.ts";
-import { openRowStream, type RowStream } from "./row-stream.ts";
 
 /** Settings that say what a model is judged by, and how it is read. */
 export interface TestData extends ReadSettings {
   readonly data: string;
+  /** Whether rows are read when they are needed; those of large files unless given. */
+  readonly streaming?: boolean | undefined;
+  /** Names of the classes, where they are known. */
+  readonly labels?: readonly string[];
 }
 
 /** Settings that say what a model learns from. */
@@ -47,9 +54,9 @@ export interface TableParts<R extends object> {
 }
 
 /** What is learnt from, and what is judged by. */
-export interface Parts<Train, Valid = Train> {
-  readonly train: Train;
-  readonly valid: Valid | undefined;
+export interface Parts<R> {
+  readonly train: R;
+  readonly valid: R | undefined;
 }
 
 /** How tasks on tables read their files. */
@@ -79,44 +86,67 @@ export function tables<R extends object>(parts: TableParts<R>) {
     /** All rows, in memory. */
     readTables,
     /** The rows, or where they are when they are needed. */
-    async readTraining(settings: TrainingData): Promise<Parts<RowFile<R> | RowStream<R>, RowFile<R>>> {
+    async readTraining(settings: TrainingData): Promise<Parts<Rows<R>>> {
       const paths = await find(settings);
       const isStreamed = settings.streaming ?? (await areLarge(paths.train));
-      return isStreamed ? openStream(parts, paths, settings) : readTables(settings);
+      const isJudgedStreamed = settings.streaming !== false && (await areLarge(paths.valid));
+      if (!isStreamed && !isJudgedStreamed) return readTables(settings);
+      const { train, held } = isStreamed
+        ? await openStream(parts, paths.train, settings)
+        : { train: both(await readAll(paths.train, reads(settings)), [], settings).train, held: undefined };
+      const valid = isJudgedStreamed
+        ? (await openStream(parts, paths.valid, JUDGED(settings))).train
+        : joined(await readAll(paths.valid, reads(settings)));
+      return { train, valid: held ?? valid };
     },
-    readTest: async (settings: TestData) => {
+    async readTest(settings: TestData): Promise<Rows<R>> {
       const path = await findTestTable(settings.data);
       if (noCells !== undefined && isTableOfCells(path)) fail("data", `${path} cannot be used`, noCells);
-      return reads(settings)(path);
+      const isStreamed = settings.streaming ?? (await areLarge([path]));
+      return isStreamed ? (await openStream(parts, [path], JUDGED(settings))).train : reads(settings)(path);
     },
   };
 }
 
+/** Rows in memory, or where they are when they are needed. */
+export type Rows<R> = RowFile<R> | RowStream<R>;
+
+type StreamSettings = ReadSettings &
+  Pick<TrainingData, "data_weights" | "stopping_strategy" | "valid_split" | "labels">;
+
+/** Rows to judge by are all read, in their order. */
+const JUDGED = (settings: ReadSettings & Pick<TestData, "labels">): StreamSettings => ({
+  ...settings,
+  data_weights: [],
+  stopping_strategy: "first_exhausted",
+  valid_split: 0,
+});
+
 async function openStream<R extends object>(
   { reader, labels }: TableParts<R>,
-  paths: { readonly train: readonly string[]; readonly valid: readonly string[] },
-  settings: TrainingData,
-): Promise<Parts<RowStream<R>, RowFile<R>>> {
+  paths: readonly string[],
+  settings: StreamSettings,
+): Promise<{ train: RowStream<R>; held: RowStream<R> | undefined }> {
   const { valid_split: validSplit, stopping_strategy: stopping } = settings;
   const classes = new Set<string>(settings.labels);
   const looksForClasses = labels !== undefined && classes.size === 0;
   const onRow = (row: R) => {
     for (const label of labels?.([row]) ?? []) classes.add(label);
   };
-  const { train, held } = await openRowStream(
-    paths.train,
-    reader,
-    { ...settings, weights: weightsOf(settings), stopping },
-    validSplit > 0 || looksForClasses ? { validSplit, ...(looksForClasses && { onRow }) } : undefined,
-  );
-  const valid = joined(await readAll(paths.valid, (path) => readTable(path, reader(), settings)));
-  const all = train.sets.lengths.reduce((sum, length) => sum + length, 0);
-  if (held && (held.rows.length === 0 || all === 0)) {
-    const what = `${validSplit} of the rows of ${train.path} leaves ${count(all)} to learn from and ${count(held.rows.length)} to judge by`;
+  const isSurveyed = validSplit > 0 || looksForClasses;
+  const files = [];
+  for (const path of paths) files.push(await nodeDataFile(path));
+  const { train, held } = await openRowStream(files, reader, {
+    ...readOptionsOf(settings),
+    ...{ weights: weightsOf(settings), stopping, spill: nodeSpill },
+    ...(isSurveyed && { survey: { validSplit, ...(looksForClasses && { onRow }) } }),
+  });
+  const [learnt, judged] = [rowsOf(train), held ? rowsOf(held) : 0];
+  if (held && (judged === 0 || learnt === 0)) {
+    const what = `${validSplit} of the rows of ${train.path} leaves ${count(learnt)} to learn from and ${count(judged)} to judge by`;
     fail("valid_split", what, "give another share, or a file with --eval-data");
   }
-  const stream = labels ? Object.assign(train, { labels: labelNames(classes) }) : train;
-  return { train: stream, valid: held ?? valid };
+  return { train: labels ? Object.assign(train, { labels: labelNames(classes) }) : train, held };
 }
 
 /** Files from here on are not held in memory; packed ones become some four times their size. */
@@ -159,7 +189,8 @@ function checkWeights(
   if (weights.every((weight) => weight === 0)) fail("data_weights", "all are 0", "give one above 0");
 }
 
-const weightsOf = ({ data_weights }: TrainingData) => (data_weights.length > 0 ? data_weights : undefined);
+const weightsOf = ({ data_weights }: Pick<TrainingData, "data_weights">) =>
+  data_weights.length > 0 ? data_weights : undefined;
 
 function both<R>(
   train: readonly RowFile<R>[],

@@ -1,4 +1,5 @@
 import { type ItemSource, listSource } from "../data/feed/item-source.ts";
+import { isRowStream, type RowStream } from "../data/files/row-stream.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
@@ -9,9 +10,8 @@ import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeSets, sampleOf, setsOfItems } from "./data-sets.ts";
 import { describePacking } from "./format.ts";
-import { isRowStream, type RowStream } from "./row-stream.ts";
 import type { DataSettings } from "./sequences.ts";
-import type { Parts, TestData, TrainingData } from "./tables-of-rows.ts";
+import type { Parts, Rows, TestData, TrainingData } from "./tables-of-rows.ts";
 
 /** How a model does on some rows, as numbers and as text. */
 export interface TaskEvaluation {
@@ -26,11 +26,11 @@ export interface TaskEvaluation {
 
 /** Rows fitted to a model. */
 export interface BoundRows {
-  /** What became of the rows, for `eval --json`. */
+  /** What became of the rows, as far as they were read, for `eval --json`. */
   readonly report: object;
   /** The template that chats among them are rendered with; absent where there are none. */
   readonly chatTemplate?: string;
-  /** A key for each row; rows that are equal to a model have equal keys. */
+  /** A key for each row in memory; rows that are equal to a model have equal keys. */
   readonly keys: ReadonlySet<number>;
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
@@ -57,6 +57,8 @@ export interface StreamedItems<I> extends Pick<ItemSource<I>, "get" | "splitsRow
   readonly chatTemplate?: string;
   /** Tokens that an item has at most; absent where it has none. */
   readonly maxLength?: number;
+  /** What became of the rows so far, for `eval --json`. */
+  report?(): object;
   /** Called when no more is needed. */
   end(): void;
 }
@@ -76,8 +78,8 @@ export interface Prepared<I> {
 /** The parts of a {@link TaskCommand}, with the task's own kinds of rows and items. */
 export interface TaskParts<T extends Task, R, I> {
   task: T;
-  readTraining(data: TrainingData): Promise<Parts<RowFile<R> | RowStream<R>, RowFile<R>>>;
-  readTest(data: TestData): Promise<RowFile<R>>;
+  readTraining(data: TrainingData): Promise<Parts<Rows<R>>>;
+  readTest(data: TestData): Promise<Rows<R>>;
   labels?: (rows: readonly R[]) => readonly string[];
   /** Rows → items of the objective; reports what became of them. */
   prepare(
@@ -96,7 +98,7 @@ export interface TaskParts<T extends Task, R, I> {
   objective(model: LoadedModel<T>): Objective<I>;
   evaluate(
     model: LoadedModel<T>,
-    items: readonly I[],
+    items: readonly I[] | ItemSource<I>,
     options: Required<EvaluationOptions>,
   ): Promise<TaskEvaluation>;
 }
@@ -107,7 +109,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
     requireTask(loaded, parts.task);
     return loaded as unknown as LoadedModel<T> & ModelOf[T];
   };
-  const rowsOf = (file: RowFile<R>): TaskRows => ({
+  const rowsOfFile = (file: RowFile<R>): TaskRows => ({
     path: file.path,
     labels: parts.labels?.(file.rows),
     async bind(loaded, settings, note) {
@@ -141,7 +143,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       const model = modelOf(loaded);
       const streamed = await parts.stream?.(model, stream, settings, note);
       if (!streamed) return fail("streaming", `rows of ${parts.task} are not streamed`, "leave it out");
-      const { chatTemplate, maxLength, end, ...items } = streamed;
+      const { chatTemplate, maxLength, end, report = () => ({}), ...items } = streamed;
       const objective = parts.objective(model);
       const nameOf = (place: number) => stream.nameOf(place);
       const source: ItemSource<I> = { ...items, mixture: stream.sets, nameOf };
@@ -151,7 +153,9 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
         describeSets(stream.sets, entries, objective).forEach(note);
       }
       return {
-        report: {},
+        get report() {
+          return report();
+        },
         keys: new Set(),
         ...(chatTemplate !== undefined && { chatTemplate }),
         async *train(parameters, options) {
@@ -165,17 +169,19 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
             end();
           }
         },
-        evaluate: () => fail("data", `${stream.path} is too large to be judged by`, "give --no-streaming"),
+        async evaluate(batchSize) {
+          const evaluation = await parts.evaluate(model, source, { batchSize, nameRow: nameOf });
+          end();
+          return evaluation;
+        },
       };
     },
   });
+  const rowsOf = (rows: Rows<R>) => (isRowStream<R>(rows) ? rowsOfStream(rows) : rowsOfFile(rows));
   return {
     async readTraining(data) {
       const { train, valid } = await parts.readTraining(data);
-      return {
-        train: isRowStream(train) ? rowsOfStream(train) : rowsOf(train),
-        valid: valid && rowsOf(valid),
-      };
+      return { train: rowsOf(train), valid: valid && rowsOf(valid) };
     },
     readTest: async (data) => rowsOf(await parts.readTest(data)),
   };

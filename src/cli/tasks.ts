@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import type { RowStream } from "../data/files/row-stream.ts";
 import { fitImage } from "../data/images/fit-image.ts";
 import { checkImageSize, imagePixels } from "../data/images/images.ts";
+import type { TextRow, TextTask } from "../data/inspect/item-look.ts";
 import { exampleReader } from "../data/rows/examples.ts";
 import {
   checkLabels,
@@ -36,9 +38,7 @@ import { type RowFile, readBoth } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
-import type { TextRow, TextTask } from "./inspect/looks.ts";
 import { prepareItems, streamItems } from "./items.ts";
-import type { RowStream } from "./row-stream.ts";
 import { type DataSettings, sequenceReader } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
 import { type TrainingData, tables } from "./tables-of-rows.ts";

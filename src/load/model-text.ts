@@ -1,3 +1,4 @@
+import type { TaskText } from "../data/inspect/item-look.ts";
 import { type FileSource, readObject, readOptionalObject, requireFiles } from "../io/files/files.ts";
 import { readSentenceModules } from "../io/formats/sentence-modules.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
@@ -12,15 +13,6 @@ export interface ModelText extends Pick<Model, "name" | "tokenizer" | "chatTempl
   readonly tokenizer: Tokenizer | undefined;
   readonly chatTemplates: ChatTemplateSources;
   readonly config: Pick<Model["config"], "vocabSize" | "maxPositions">;
-}
-
-/** What makes tokens of rows for a model of any task on texts. */
-export interface TaskText {
-  readonly name: string;
-  readonly tokenizer: Tokenizer | undefined;
-  readonly config: ModelText["config"];
-  /** Names of the classes of its head; absent where the task has none. */
-  readonly classes?: readonly string[];
 }
 
 /**

@@ -25,7 +25,7 @@ import {
 } from "../models/model.ts";
 import { markReleased } from "../nn/module.ts";
 import { POOLING_MODES } from "../nn/pooling.ts";
-import { fail, LoraError } from "../util/fail.ts";
+import { LoraError } from "../util/fail.ts";
 import {
   callback,
   checkOptions,
@@ -40,6 +40,8 @@ import { createRandom } from "../util/random.ts";
 import { initializerRange } from "./create.ts";
 import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./layout.ts";
 import { QUANTIZATION, type Quantization, type QuantizationFormat, quantisation } from "./quantization.ts";
+
+export { requireTokenizer } from "../io/tokenizer/require-tokenizer.ts";
 
 /** What belongs to a loaded model beside its weights. */
 export interface ModelFiles {
@@ -238,9 +240,4 @@ async function openImageConfig(files: FileSource, { image }: ImageClassifier): P
   const name = "preprocessor_config.json";
   const isThere = (await files.size(name)) !== undefined;
   return readImageConfig(isThere ? await readJson(files, name) : {}, image, `${files.label}/${name}`);
-}
-
-/** The model's tokenizer. @throws LoraError where there is none. */
-export function requireTokenizer({ tokenizer, name }: Pick<ModelFiles, "tokenizer" | "name">): Tokenizer {
-  return tokenizer ?? fail(name, "has no tokenizer.json", "add it, or work with token ids");
 }

@@ -1,6 +1,6 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { type LabelBatch, makeGroups } from "../data/batch.ts";
-import { checkItems } from "../data/check-items.ts";
+import type { LabelBatch } from "../data/batch.ts";
+import type { ItemSource } from "../data/feed/item-source.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";
@@ -11,6 +11,7 @@ import type { ClassifierObjective } from "./classification.ts";
 import { areEntityTags, type EntityMetrics, entityMetrics, type TaggedRow } from "./entities.ts";
 import { EVALUATION_DEFAULTS, EVALUATION_RULES, type EvaluationOptions } from "./evaluate.ts";
 import { failLoss } from "./fault.ts";
+import { judgedGroups } from "./judged-groups.ts";
 import { type ClassificationMetrics, classificationMetrics } from "./metrics.ts";
 import { type Counted, requireObjective } from "./objective.ts";
 
@@ -34,7 +35,7 @@ export interface TaggerEvaluation extends ClassifierEvaluation {
  */
 export async function evaluateClassifier<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
-  items: readonly Item[],
+  items: readonly Item[] | ItemSource<Item>,
   options: EvaluationOptions = {},
 ): Promise<ClassifierEvaluation> {
   const wanted: number[] = [];
@@ -51,7 +52,7 @@ export async function evaluateClassifier<Item, B extends Counted>(
 /** The same for a classifier of tokens, and entities where the classes are BIO tags. */
 export async function evaluateTagger(
   objective: ClassifierObjective<LabelledTokens, LabelBatch>,
-  items: readonly LabelledTokens[],
+  items: readonly LabelledTokens[] | ItemSource<LabelledTokens>,
   options: EvaluationOptions = {},
 ): Promise<TaggerEvaluation> {
   const { labelNames } = objective;
@@ -82,21 +83,22 @@ interface Judged<B> {
 
 async function* judge<Item, B extends Counted>(
   objective: ClassifierObjective<Item, B>,
-  items: readonly Item[],
+  items: readonly Item[] | ItemSource<Item>,
   options: EvaluationOptions,
 ): AsyncGenerator<Judged<B>> {
   checkOptions("evaluate", options, EVALUATION_RULES);
   requireObjective("evaluate", objective);
-  checkItems("evaluate", items, objective);
   const { batchSize, nameRow } = withDefaults(EVALUATION_DEFAULTS, options);
-  for (const places of makeGroups([...items.keys()], { batchSize })) {
-    const group = places.map((place) => items[place] as Item);
+  for await (const { items: group, names } of judgedGroups("evaluate", objective, items, {
+    batchSize,
+    nameRow,
+  })) {
     const batch = objective.collate(group, createRandom(0));
     const wanted = objective.labelsOf(batch);
     objective.device.memory.beginStep();
     const [sum, best] = await readAndRelease(objective.device, () => scoreBatch(objective, batch, wanted));
     const [loss = 0] = new Float32Array(sum ?? []);
-    if (!Number.isFinite(loss)) await failLoss(objective, batch, loss, places.map(nameRow));
+    if (!Number.isFinite(loss)) await failLoss(objective, batch, loss, names());
     const given = new Int32Array(best ?? []);
     yield { batch, wanted, given, loss };
   }

@@ -1,11 +1,12 @@
-import { makeGroups } from "../data/batch.ts";
-import { checkItems, rowName } from "../data/check-items.ts";
+import { rowName } from "../data/check-items.ts";
+import type { ItemSource } from "../data/feed/item-source.ts";
 import type { Sequence } from "../data/sequence.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { callback, checkOptions, integer, type Rules, withDefaults } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
 import { failLoss } from "./fault.ts";
+import { judgedGroups } from "./judged-groups.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { evaluateBatch, measured } from "./pass.ts";
@@ -48,7 +49,7 @@ const MEAN_LOSS_RULES: Rules<MeanLossOptions> = { ...EVALUATION_RULES, seed: int
 /** Loss over all label tokens of the sequences, each token weighing the same. */
 export async function evaluate(
   model: LanguageModel,
-  sequences: readonly Sequence[],
+  sequences: readonly Sequence[] | ItemSource<Sequence>,
   options: EvaluationOptions = {},
 ): Promise<Evaluation> {
   const { loss, terms } = await meanLoss(languageModelling(model), sequences, options);
@@ -66,33 +67,36 @@ export interface MeanLoss {
 }
 
 /**
- * The mean loss of an objective over items, in their order, and of how many terms it is the mean.
+ * The mean loss of an objective over items, in their order, and of how many terms it is the mean. Those of an {@link ItemSource} are made
+ * when they are needed.
  * @throws LoraError for items that cannot be used, and where the loss is no number: it names the rows of that batch and
  * the first layer whose output is none
  */
 export async function meanLoss<Item, B extends Counted>(
   objective: Objective<Item, B>,
-  items: readonly Item[],
+  items: readonly Item[] | ItemSource<Item>,
   options: MeanLossOptions = {},
 ): Promise<MeanLoss> {
   checkOptions("meanLoss", options, MEAN_LOSS_RULES);
   const { batchSize, nameRow, seed = 0 } = withDefaults(EVALUATION_DEFAULTS, options);
   requireObjective("meanLoss", objective);
-  checkItems("meanLoss", items, objective);
   const random = createRandom(seed);
   let sum = 0;
   let terms = 0;
   const figures: number[] = [];
-  for (const [i, places] of makeGroups([...items.keys()], { batchSize }).entries()) {
-    const group = places.map((place) => items[place] as Item);
-    const batch = objective.collate(group, random.fork(i));
+  let groups = 0;
+  for await (const { items: group, names } of judgedGroups("meanLoss", objective, items, {
+    batchSize,
+    nameRow,
+  })) {
+    const batch = objective.collate(group, random.fork(groups++));
     objective.device.memory.beginStep();
     const [loss, sums] = await readAndRelease(objective.device, () => {
       const { sums, report } = measured(objective);
       return [evaluateBatch(objective, batch, report), ...sums];
     });
     const [summed = 0] = new Float32Array(loss ?? []);
-    if (!Number.isFinite(summed)) await failLoss(objective, batch, summed, places.map(nameRow));
+    if (!Number.isFinite(summed)) await failLoss(objective, batch, summed, names());
     sum += summed;
     terms += batch.terms;
     for (const [at, value] of new Float32Array(sums ?? []).entries())

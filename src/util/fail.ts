@@ -77,7 +77,7 @@ export class Problems {
 }
 
 /** Throws a {@link LoraError} of kind `input`: what it got, what it wanted, and the remedy if one is known. */
-export function fail(where: string, message: string, help?: string): never {
+export function fail(where: string, message: string, help?: string | readonly string[]): never {
   throw new LoraError("input", where, message, help);
 }
 

@@ -1,8 +1,7 @@
 import { basename } from "node:path";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { failAll } from "../../util/fail.ts";
-import type { RowFile } from "../data-files.ts";
-import { count } from "../format.ts";
+import { count as inWords } from "../format.ts";
 import { inspectPage } from "../inspect/page.ts";
 import { openRows } from "../inspect/rows.ts";
 import { describeReport, describeRow } from "../inspect/text.ts";
@@ -20,9 +19,8 @@ export async function runInspect(
   terminal: Terminal,
 ): Promise<number> {
   const note = (line: string) => terminal.note(line);
-  const { train, inspect } = await openRows(settings);
-  checkRows(settings.row, train);
-  train.notes?.forEach(note);
+  const { path, count, inspect, notes } = await openRows(settings);
+  checkRows(settings.row, path, count);
   const onWarning = (warning: string) => note(`warning: ${warning}`);
   const { revision, token, verify } = settings;
   const files = await resolveModelFiles(settings.model, { revision, token, verify, onWarning });
@@ -30,7 +28,8 @@ export async function runInspect(
   const some = isPage ? { first: 20, perKind: 3 } : { first: 3, perKind: 1 };
   const shown = settings.row.length > 0 ? settings.row : some;
   const { report, rows } = await inspect(files, note, shown);
-  const subject = { model: files.label, data: train.path };
+  notes().forEach(note);
+  const subject = { model: files.label, data: path };
   if (settings.html !== undefined) {
     await writePage(settings.html, inspectPage(subject, report, rows));
     note(`Wrote ${settings.html}`);
@@ -38,7 +37,7 @@ export async function runInspect(
   if (settings.json) {
     printLines(terminal.print, JSON.stringify({ ...subject, ...report, shown: rows }, null, 2));
   } else {
-    for (const line of describeReport(basename(train.path), report)) terminal.paint(line);
+    for (const line of describeReport(basename(path), report)) terminal.paint(line);
     for (const row of isPage ? [] : rows) {
       terminal.print("");
       for (const line of describeRow(row, settings.row.length > 0)) terminal.paint(line);
@@ -47,9 +46,9 @@ export async function runInspect(
   return report.findings.some(({ level }) => level === "error") ? 1 : 0;
 }
 
-function checkRows(numbers: readonly number[], { rows, path }: RowFile<unknown>): void {
-  const beyond = numbers.filter((number) => number > rows.length);
-  const has = `${path} has ${count(rows.length)} rows`;
+function checkRows(numbers: readonly number[], path: string, rows: number): void {
+  const beyond = numbers.filter((number) => number > rows);
+  const has = `${path} has ${inWords(rows)} rows`;
   failAll(
     "row",
     beyond.map((number) => `there is no row ${number}: ${has}`),

@@ -1,5 +1,5 @@
 import { highestBar } from "../../data/inspect/lengths.ts";
-import type { Finding } from "../../data/inspect/report.ts";
+import type { AnyReport, Finding } from "../../data/inspect/report.ts";
 import type { RowView, TokenRole, TokenView } from "../../data/inspect/row-view.ts";
 import { largest } from "../../util/arrays.ts";
 import { escapeHtml } from "../../util/html.ts";
@@ -7,7 +7,7 @@ import { printable } from "../../util/printable.ts";
 import { count } from "../format.ts";
 import { htmlPage } from "../html-page.ts";
 import { PAGE_STYLE } from "./page-style.ts";
-import { type AnyReport, binName, describeFate, percent } from "./text.ts";
+import { binName, describeFate, percent } from "./text.ts";
 
 /** What a page is about. */
 export interface PageSubject {

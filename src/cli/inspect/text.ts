@@ -1,5 +1,5 @@
 import type { LengthBin } from "../../data/inspect/lengths.ts";
-import type { DataReport, PreferenceReport, RowsReport, TaskReport } from "../../data/inspect/report.ts";
+import type { AnyReport } from "../../data/inspect/report.ts";
 import type { AnswerView, EndView, RowView, TokenRole, TokenView } from "../../data/inspect/row-view.ts";
 import { largest } from "../../util/arrays.ts";
 import { firstOf } from "../../util/group-lines.ts";
@@ -12,9 +12,6 @@ import type { PaintedText } from "../terminal.ts";
 export type PaintedLine = readonly PaintedText[];
 
 const plain = (text: string): PaintedLine => [{ text }];
-
-/** A report on rows of any task. */
-export type AnyReport = RowsReport & Partial<DataReport> & Partial<TaskReport> & Partial<PreferenceReport>;
 
 /** What rows are as a model reads them, in lines. */
 export function describeReport(label: string, report: AnyReport): PaintedLine[] {

@@ -1,7 +1,7 @@
 import { STOPPING_STRATEGIES } from "../../data/feed/order.ts";
 import { TOKENIZE_DEFAULTS } from "../../data/tokenize/tokenize-options.ts";
 import { TRUNCATIONS } from "../../data/tokenize/truncation.ts";
-import { choice, flag, integer, number, numbers, texts, textsByName } from "../options.ts";
+import { choice, flag, integer, number, numbers, optionalFlag, texts, textsByName } from "../options.ts";
 import { CHAT_TEMPLATE } from "./model.ts";
 
 /** How rows are read, and what becomes of them. */
@@ -64,6 +64,12 @@ export const TRAINING_DATA = {
     help: "with data_weights, whether an epoch ends when the first of the data sets has been drawn, or when all have",
   }),
 };
+
+/** Whether rows are held in memory. */
+export const STREAMING = optionalFlag({
+  help: "read rows when they are needed, with flat memory; by default those of files beyond 16 MiB",
+  aliases: ["dataset_streaming"],
+});
 
 /** Rows that are held out. */
 export const VALID_SPLIT = number({

@@ -1,6 +1,6 @@
 import { EVALUATION_DEFAULTS } from "../../train/evaluate.ts";
 import { flag, integer, text } from "../options.ts";
-import { DATA_OPTIONS } from "./data.ts";
+import { DATA_OPTIONS, STREAMING } from "./data.ts";
 import {
   ADAPTER_PATH,
   ADAPTER_REVISION,
@@ -28,6 +28,7 @@ export const EVAL_OPTIONS = {
     help: "sequences in a batch",
     aliases: ["per_device_eval_batch_size"],
   }),
+  streaming: STREAMING,
   ...DATA_OPTIONS,
   json: flag({ fallback: false, help: "print one JSON object" }),
 };

@@ -19,7 +19,7 @@ import {
   text,
   textOrAlone,
 } from "../options.ts";
-import { DATA_OPTIONS, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
+import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
 
 /** `webgpu-lora train`, without the options of the method. */
@@ -34,10 +34,7 @@ export const TRAIN_OPTIONS = {
     help: "a file to evaluate on, instead of the folder's valid.jsonl",
   }),
   valid_split: VALID_SPLIT,
-  streaming: optionalFlag({
-    help: "read rows when they are needed, with flat memory; by default those of files beyond 16 MiB",
-    aliases: ["dataset_streaming"],
-  }),
+  streaming: STREAMING,
   output_dir: text({
     placeholder: "folder",
     fallback: "adapters",

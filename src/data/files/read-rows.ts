@@ -94,6 +94,12 @@ export function formatOf(name: string): RowFormat | undefined {
   return ENDINGS[/\.[^./\\]*$/.exec(plain)?.[0] ?? ""];
 }
 
+/** What to do where no row of a table can be used: its first line may be a row, and no names. */
+export function headerHint(format: RowFormat, header: boolean): string | undefined {
+  if (!header || (format !== "csv" && format !== "tsv")) return undefined;
+  return "the first line is taken for names of the columns: if it is a row, say so, and what the columns are, by their numbers: --no-header --columns text=0,label=1";
+}
+
 function parserOf(format: TextFormat, name: string, table: TableOptions): RowParser {
   if (format === "txt") return new PlainTextRows();
   return format === "json" ? new JsonRows(name) : new CsvRows(name, delimiterOf(format), table);

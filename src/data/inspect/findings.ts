@@ -1,3 +1,4 @@
+import { count } from "../../util/count.ts";
 import type { RowTally } from "./ledger.ts";
 import type { Finding, FindingKind } from "./report.ts";
 import { WORDS, type Words, type WordsContext } from "./words.ts";
@@ -14,7 +15,7 @@ export function findingsOf(noted: NotedRows): Finding[] {
     const { level = () => "warning" as const, message, help } = WORDS[kind as keyof typeof WORDS];
     const say = (words: Words["message"]) => (typeof words === "string" ? words : words(noted));
     const of = noted.counts.rows === 1 ? "row" : "rows";
-    const share = `${inWords(tally.rows)} of ${inWords(noted.counts.rows)} ${of}`;
+    const share = `${count(tally.rows)} of ${count(noted.counts.rows)} ${of}`;
     return {
       ...aboutRows(kind, level(tally, noted), tally, noted),
       message: `${share} ${say(message)}`,
@@ -38,6 +39,3 @@ export function errorsFirst(findings: readonly Finding[]): Finding[] {
   const order = { error: 0, warning: 1 };
   return [...findings].sort((a, b) => order[a.level] - order[b.level]);
 }
-
-/** A number as people write it. */
-export const inWords = (n: number): string => n.toLocaleString("en-US");

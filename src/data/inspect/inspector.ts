@@ -1,6 +1,7 @@
+import { count } from "../../util/count.ts";
 import type { EncodedRow } from "../tokenize/encode-rows.ts";
 import { countRow, emptyReport, type TokenizeReport } from "../tokenize/tokenize-report.ts";
-import { errorsFirst, findingsOf, inWords } from "./findings.ts";
+import { errorsFirst, findingsOf } from "./findings.ts";
 import { RowLedger, type RowTally } from "./ledger.ts";
 import type { DataReport, Finding, FindingKind, Inspector } from "./report.ts";
 import { RoleLedger } from "./role-findings.ts";
@@ -88,7 +89,7 @@ function keptRows({ rows, dropped, droppedNoLabels, droppedEmpty, refused }: Tok
 function nothingTrained({ rows }: TokenizeReport): Finding {
   return {
     ...{ kind: "nothing-trained", level: "error", rows, examples: [] },
-    message: `none of the ${inWords(rows)} rows has a token that is learnt`,
+    message: `none of the ${count(rows)} rows has a token that is learnt`,
     help: "what became of the rows is said beside; inspect shows their tokens",
   };
 }

@@ -1,6 +1,6 @@
 import { largest } from "../../util/arrays.ts";
+import { count } from "../../util/count.ts";
 import { firstOf } from "../../util/group-lines.ts";
-import { inWords } from "./findings.ts";
 import type { Finding } from "./report.ts";
 
 /** Of a class with fewer rows than this share of the largest one little is learnt. */
@@ -26,8 +26,8 @@ export function labelFindings(
   const compared = taught.filter((name) => !isTagged || name !== "O");
   const most = largest(compared.map((name) => counts.get(name) ?? 0));
   const isRare = (name: string) => {
-    const count = counts.get(name) ?? 0;
-    return count < RARE_SHARE * most || (count < RARE_ROWS && 10 * count < most);
+    const rows = counts.get(name) ?? 0;
+    return rows < RARE_SHARE * most || (rows < RARE_ROWS && 10 * rows < most);
   };
   const rare = compared.filter(isRare);
   const found: Finding[] = [];
@@ -39,11 +39,11 @@ export function labelFindings(
     });
   }
   if (rare.length > 0) {
-    const each = rare.map((name) => `${name} (${inWords(counts.get(name) ?? 0)})`);
+    const each = rare.map((name) => `${name} (${count(counts.get(name) ?? 0)})`);
     const rows = rare.reduce((sum, name) => sum + (counts.get(name) ?? 0), 0);
     found.push({
       ...{ kind: "rare-label", level: "warning", rows, examples: [] },
-      message: `few ${of} have the class ${firstOf(each)}; the largest one has ${inWords(most)}`,
+      message: `few ${of} have the class ${firstOf(each)}; the largest one has ${count(most)}`,
       help: "add more of them, or join them with another class: what is so rare is hardly learnt",
     });
   }

@@ -103,6 +103,9 @@ export interface PreferenceReport extends RowsReport {
 /** The same of rows of language modelling. */
 export interface DataReport extends RowsReport, TokenizeReport {}
 
+/** A report on rows of any kind. */
+export type AnyReport = RowsReport & Partial<DataReport> & Partial<TaskReport> & Partial<PreferenceReport>;
+
 /** Looks at rows one after the other, and says what deserves attention. */
 export interface Inspector<Row, Report extends RowsReport = RowsReport> {
   /** A key for each row so far; rows that are equal to a model have equal keys. */

@@ -1,5 +1,6 @@
+import { count } from "../../util/count.ts";
 import type { ChatPart } from "../chat/shown-parts.ts";
-import { aboutRows, inWords } from "./findings.ts";
+import { aboutRows } from "./findings.ts";
 import { emptyTally, note, type RowTally } from "./ledger.ts";
 import type { Finding } from "./report.ts";
 
@@ -41,7 +42,7 @@ function lostRole(name: string, { shown, lost }: RoleTally, nameOf: (place: numb
   const what = isUnknown ? `leaves out everything of ${name}` : `leaves out something of ${name}`;
   const finding: Finding = {
     ...aboutRows("lost-role", isUnknown ? "error" : "warning", lost, { nameOf }),
-    message: `the chat template ${what}, in ${inWords(lost.rows)} messages`,
+    message: `the chat template ${what}, in ${count(lost.rows)} messages`,
     help: "take a template that knows these messages, or rename or leave out what it does not know",
   };
   return [finding];
@@ -52,7 +53,7 @@ function noneContent(none: RowTally, nameOf: (place: number) => string): Finding
   if (none.rows === 0) return [];
   const finding: Finding = {
     ...aboutRows("none-content", "warning", none, { nameOf }),
-    message: `the chat template writes None where the content is null, in ${inWords(none.rows)} messages`,
+    message: `the chat template writes None where the content is null, in ${count(none.rows)} messages`,
     help: 'give these messages the empty text ("") as their content, or take a template that asks whether there is one',
   };
   return [finding];

@@ -1,3 +1,4 @@
+import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { fieldProblem } from "./fields.ts";
 import type { RowReader } from "./rows.ts";
@@ -23,4 +24,11 @@ export function withColumns<T extends object>(
       return reader.read(Object.fromEntries([...others, ...moved]) as JsonObject);
     },
   };
+}
+
+/** @throws LoraError where nothing says what the columns of a table without a header are */
+export function checkColumnsKnown(header: boolean, columns: Readonly<Record<string, string>>): void {
+  if (header || Object.keys(columns).length > 0) return;
+  const help = "say which is what, by their numbers from 0: --columns text=0,label=1";
+  fail("header", "without a line that names them the columns of a table have numbers", help);
 }

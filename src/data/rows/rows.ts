@@ -59,6 +59,8 @@ export interface CollectOptions {
   readonly nameOf: RowNamer;
   /** What a row that cannot be used is: an error, or left out. */
   readonly onBadRow: "error" | "skip";
+  /** What else can be done where no row can be used. */
+  readonly hint?: string;
 }
 
 /** The same of rows that come in groups, with the lines. */
@@ -100,7 +102,8 @@ class RowCollector<T extends object> {
       }
       this.#problems.push(`${this.#options.nameOf(line)}: ${item}`);
       if (this.#problems.length < MOST_PROBLEMS || this.#skips) continue;
-      failAll(this.#label, this.#problems, `${this.#help}; reading stopped at line ${line}`);
+      const [wanted, ...others] = this.#help;
+      failAll(this.#label, this.#problems, [`${wanted}; reading stopped at line ${line}`, ...others]);
     }
   }
 
@@ -114,7 +117,9 @@ class RowCollector<T extends object> {
     return this.#options.onBadRow === "skip";
   }
 
-  get #help(): string {
-    return `each row needs ${this.#reader.wanted}`;
+  get #help(): string[] {
+    const { hint } = this.#options;
+    const isHelpful = hint !== undefined && this.#items.length === 0;
+    return [`each row needs ${this.#reader.wanted}`, ...(isHelpful ? [hint] : [])];
   }
 }

@@ -1,23 +1,23 @@
-import type { Mixture } from "../data/feed/order.ts";
-import { type IndexedRows, indexRows } from "../data/files/indexed-rows.ts";
-import { withColumns } from "../data/rows/columns.ts";
-import type { RowReader } from "../data/rows/rows.ts";
-import { isHeldOut } from "../data/rows/valid-split.ts";
-import { nodeDataFile } from "../platform/node-data-file.ts";
-import { nodeSpill } from "../platform/node-spill.ts";
-import { fail, failAll, Problems } from "../util/fail.ts";
-import {
-  checkColumnsKnown,
-  type DataSets,
-  describeSkipped,
-  type ReadSettings,
-  type RowFile,
-} from "./data-files.ts";
+import { fail, failAll, Problems } from "../../util/fail.ts";
+import type { Mixture } from "../feed/order.ts";
+import { checkColumnsKnown, withColumns } from "../rows/columns.ts";
+import type { RowReader } from "../rows/rows.ts";
+import { describeSkipped } from "../rows/skipped.ts";
+import { isHeldOut } from "../rows/valid-split.ts";
+import type { DataFile } from "./data-file.ts";
+import type { ReadOptions } from "./file-rows.ts";
+import { type IndexedRows, indexRows, type Spill } from "./indexed-rows.ts";
+import { headerHint } from "./read-rows.ts";
 
 /** A row that was read, and its place among the rows of all files, from 0. */
 export interface PlacedRow<R> {
   readonly row: R;
   readonly place: number;
+}
+
+/** Files whose rows are used together, one behind another. */
+export interface DataSets extends Mixture {
+  readonly names: readonly string[];
 }
 
 /** Rows that are read from their files when they are needed. */
@@ -43,102 +43,120 @@ export interface RowStream<R> {
 }
 
 /** Whether rows are read when they are needed. */
-export const isRowStream = <R>(rows: RowFile<R> | RowStream<R>): rows is RowStream<R> => "read" in rows;
+export function isRowStream<R>(rows: object | RowStream<R>): rows is RowStream<R> {
+  return "read" in rows && "sets" in rows;
+}
+
+/** How many rows there are. */
+export const rowsOf = ({ sets }: Pick<RowStream<unknown>, "sets">) =>
+  sets.lengths.reduce((sum, length) => sum + length, 0);
+
+/** Rows that are read at a time where all of them are. */
+const READ_AT_ONCE = 1024;
+
+/** All rows in their order, some of them in memory. */
+export async function* eachRow<R>(stream: RowStream<R>): AsyncGenerator<PlacedRow<R>> {
+  const rows = rowsOf(stream);
+  for (let at = 0; at < rows; at += READ_AT_ONCE) yield* await stream.read(places(at, READ_AT_ONCE, rows));
+}
+
+const places = (from: number, count: number, end: number) =>
+  Array.from({ length: Math.min(count, end - from) }, (_, i) => from + i);
 
 /** Where the rows of a file are, and what reads them. */
 interface StreamedFile<R extends object> {
   readonly path: string;
   readonly rows: IndexedRows;
   readonly reader: RowReader<R>;
-  /** Which of its rows are learnt from; all unless given. */
+  /** Which of its rows are meant; all unless given. */
   readonly kept?: Uint32Array;
+  /** What can be done where its first row is of no use. */
+  readonly hint?: string | undefined;
 }
 
-/** What a pass over all rows, before the first step, finds out. */
+/** What a pass over all rows, before the first is used, finds out. */
 export interface Survey<R> {
   /** Share of the rows that is held out to judge by. */
   readonly validSplit: number;
-  /** Takes each row that is learnt from. */
+  /** Takes each row that is not held out. */
   onRow?(row: R): void;
 }
 
-/** Rows that a pass reads at a time. */
-const SURVEYED = 4096;
+/** How a stream is opened. */
+export interface StreamOptions<R> extends ReadOptions, Omit<Mixture, "lengths"> {
+  /** Where to unpack what cannot be read at any place. */
+  readonly spill: Spill;
+  /** Where something has to be known of all rows before. */
+  readonly survey?: Survey<R> | undefined;
+}
 
 /**
  * Finds the rows of files, and no more, so that they can be read when they are needed.
- * @param survey where something has to be known of all rows before
- * @returns the rows to learn from, and those that are held out, which are in memory
+ * @param reader makes what reads the rows of a file
+ * @returns the rows to learn from, and those that are held out
  */
 export async function openRowStream<R extends object>(
-  paths: readonly string[],
+  files: readonly DataFile[],
   reader: () => RowReader<R>,
-  settings: ReadSettings & Omit<Mixture, "lengths">,
-  survey: Survey<R> | undefined,
-): Promise<{ train: RowStream<R>; held: RowFile<R> | undefined }> {
-  const files: StreamedFile<R>[] = [];
+  options: StreamOptions<R>,
+): Promise<{ train: RowStream<R>; held: RowStream<R> | undefined }> {
+  const { columns = {}, header = true, onBadRow = "error", survey, spill } = options;
+  const train: StreamedFile<R>[] = [];
+  const held: StreamedFile<R>[] = [];
   const problems = new Problems();
-  const held: { row: R; name: string }[] = [];
-  checkColumnsKnown(settings);
-  for (const path of paths) {
-    const rows = await indexRows(await nodeDataFile(path), nodeSpill, settings);
-    if (rows.length === 0) fail(path, "has no rows", `each row needs ${reader().wanted}`);
-    const file = { path, rows, reader: withColumns(reader(), settings.columns) };
-    if (survey) {
-      files.push({ ...file, kept: await surveyed(file, survey, settings.on_bad_row, problems, held) });
-    } else {
-      const [first] = await rows.read([0]); // which settles what the others have to be
-      if (first && typeof first.values !== "string") file.reader.read(first.values);
-      files.push(file);
-    }
+  const { wanted } = reader();
+  checkColumnsKnown(header, columns);
+  for (const file of files) {
+    const rows = await indexRows(file, spill, { header });
+    const hint = headerHint(rows.format, header);
+    if (rows.length === 0)
+      fail(file.name, "has no rows", [`each row needs ${wanted}`, ...(hint ? [hint] : [])]);
+    const opened = { path: file.name, rows, reader: withColumns(reader(), columns) };
+    const [first] = await rows.read([0]); // which settles what the others have to be
+    const isOdd =
+      first && (typeof first.values === "string" || typeof opened.reader.read(first.values) === "string");
+    const streamed = { ...opened, ...(isOdd && { hint }) };
+    const found = survey && (await surveyed(streamed, survey, onBadRow, problems));
+    train.push({ ...streamed, ...(found && { kept: found.kept }) });
+    if (found) held.push({ ...streamed, kept: found.held });
   }
-  if (settings.on_bad_row === "error") failAll(pathOf(paths), problems, `each row needs ${reader().wanted}`);
-  checkKinds(files);
+  if (onBadRow === "error") {
+    const hints = train.flatMap(({ hint }) => hint ?? []);
+    failAll(pathOf(train), problems, [`each row needs ${wanted}`, ...hints.slice(0, 1)]);
+  }
+  checkKinds(train);
+  const isSplit = survey !== undefined && survey.validSplit > 0;
   return {
-    train: new FilesStream(files, settings, problems),
-    held: survey && survey.validSplit > 0 ? heldFile(paths, held) : undefined,
+    train: new FilesStream(train, options, problems),
+    held: isSplit ? new FilesStream(held, {}, new Problems()) : undefined,
   };
 }
 
-const pathOf = (paths: readonly string[]) => paths.join(" + ");
+const pathOf = (files: readonly { readonly path: string }[]) => files.map(({ path }) => path).join(" + ");
 
 function checkKinds<R extends object>(files: readonly StreamedFile<R>[]): void {
   const texts = files.filter(({ rows }) => rows.format === "txt");
   if (texts.length === 0 || texts.length === files.length) return;
-  fail(
-    "data",
-    `${texts[0]?.path} is plain text, and the others have rows`,
-    'write it as rows: {"text": "…"}',
-  );
+  const what = `${texts[0]?.path} is plain text, and the others have rows`;
+  fail("data", what, 'write it as rows: {"text": "…"}');
 }
 
-function heldFile<R>(
-  paths: readonly string[],
-  held: readonly { readonly row: R; readonly name: string }[],
-): RowFile<R> {
-  return {
-    path: pathOf(paths),
-    rows: held.map(({ row }) => row),
-    nameOf: (place) => held[place]?.name ?? "",
-  };
-}
-
-/** The places of the rows that are learnt from. */
+/** The places of the rows that are learnt from, and of those that are held out. */
 async function surveyed<R extends object>(
   { rows, reader }: StreamedFile<R>,
   { validSplit, onRow }: Survey<R>,
-  onBadRow: ReadSettings["on_bad_row"],
+  onBadRow: ReadOptions["onBadRow"],
   problems: Problems,
-  held: { row: R; name: string }[],
-): Promise<Uint32Array> {
+): Promise<{ kept: Uint32Array; held: Uint32Array }> {
   const kept: number[] = [];
-  for (let at = 0; at < rows.length; at += SURVEYED) {
-    const places = Array.from({ length: Math.min(SURVEYED, rows.length - at) }, (_, i) => at + i);
-    for (const [i, { values }] of (await rows.read(places)).entries()) {
+  const held: number[] = [];
+  for (let at = 0; at < rows.length; at += READ_AT_ONCE) {
+    const read = await rows.read(places(at, READ_AT_ONCE, rows.length));
+    for (const [i, { values }] of read.entries()) {
       const place = at + i;
       const row = typeof values === "string" ? values : reader.read(values);
       if (typeof row === "string") problems.push(() => `${rows.nameOf(place)}: ${row}`);
-      else if (validSplit > 0 && isHeldOut(row, validSplit)) held.push({ row, name: rows.nameOf(place) });
+      else if (validSplit > 0 && isHeldOut(row, validSplit)) held.push(place);
       else {
         onRow?.(row);
         kept.push(place);
@@ -146,7 +164,7 @@ async function surveyed<R extends object>(
     }
     if (onBadRow === "error" && problems.length > MOST_PROBLEMS) break;
   }
-  return Uint32Array.from(kept);
+  return { kept: Uint32Array.from(kept), held: Uint32Array.from(held) };
 }
 
 /** After so many bad rows it is certain that the file is of another kind. */
@@ -166,15 +184,15 @@ class FilesStream<R extends object> implements RowStream<R> {
 
   constructor(
     files: readonly StreamedFile<R>[],
-    { on_bad_row, weights, stopping }: ReadSettings & Omit<Mixture, "lengths">,
+    { onBadRow, weights, stopping }: Pick<StreamOptions<R>, "onBadRow" | "weights" | "stopping">,
     skipped: Problems,
   ) {
     const lengths = files.map(({ rows, kept }) => kept?.length ?? rows.length);
-    this.path = pathOf(files.map(({ path }) => path));
+    this.path = pathOf(files);
     this.sets = { names: files.map(({ path }) => path), lengths, weights, stopping };
     this.isPlainText = files.every(({ rows }) => rows.format === "txt");
     this.#files = files;
-    this.#skips = on_bad_row === "skip";
+    this.#skips = onBadRow === "skip";
     this.#starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
     this.#problems = skipped;
   }
@@ -204,7 +222,13 @@ class FilesStream<R extends object> implements RowStream<R> {
 
   refuse(place: number, problem: string): void {
     const name = this.nameOf(place);
-    if (!this.#skips) fail(name, problem, "mend this row, or leave bad rows out: --on-bad-row skip");
+    if (!this.#skips) {
+      const hint = this.#files[this.#setOf(place)]?.hint;
+      fail(name, problem, [
+        "mend this row, or leave bad rows out: --on-bad-row skip",
+        ...(hint === undefined ? [] : [hint]),
+      ]);
+    }
     if (this.#left.has(place)) return;
     this.#left.add(place);
     this.#problems.push(`${name}: ${problem}`);
