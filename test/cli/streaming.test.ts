@@ -90,3 +90,33 @@ test("other tasks, packing and plain text are read as they are needed, too", asy
   const empty = cli.write("empty.jsonl", []);
   expect((await train([empty], ["--streaming"])).stderr).toMatch(/empty\.jsonl: has no rows/);
 });
+
+test("eval and inspect say of rows that are read as they are needed what they say of rows in memory", async () => {
+  const data = cli.write("rows.jsonl", [...ROWS, ROWS[3]]);
+  const words = ["--model", BUNDLED_MODEL, "--data", data, "--max-length", "16", "--json"];
+  const judged = ["memory", "streamed"].map((of) =>
+    cli.run(["eval", ...words, "--batch-size", "4", ...(of === "streamed" ? ["--streaming"] : [])]),
+  );
+  const [memory, streamed] = await Promise.all(judged);
+  expect(streamed?.code, streamed?.stderr).toBe(0);
+  expect(streamed?.stdout).toBe(memory?.stdout);
+  const looked = await Promise.all([
+    cli.run(["inspect", ...words]),
+    cli.run(["inspect", ...words, "--streaming"]),
+  ]);
+  expect(JSON.parse(looked[0].stdout)).toMatchObject({
+    rows: 22,
+    findings: [{ kind: "duplicate", rows: 1 }],
+  });
+  expect(looked[1].stdout).toBe(looked[0].stdout);
+});
+
+test("a table whose first line is a row names the option, in memory and as it is needed", async () => {
+  const table = cli.path("plain.csv");
+  writeFileSync(table, "1,good film\n0,bad film\n1,fine\n");
+  const words = ["inspect", "--model", BUNDLED_MODEL, "--data", table];
+  const hint =
+    /plain\.csv:2: has keys.*[\s\S]*the first line is taken for names .*--no-header --columns text=0,label=1/;
+  expect((await cli.run(words)).stderr).toMatch(hint);
+  expect((await cli.run([...words, "--streaming"])).stderr).toMatch(hint);
+});

@@ -17,6 +17,7 @@ import type { FileSource } from "../../io/files/files.ts";
 import { openModelText, openTaskText } from "../../load/model-text.ts";
 import type { Task } from "../../models/model.ts";
 import { fail } from "../../util/fail.ts";
+import { count } from "../format.ts";
 import { chooseHead, modelLabels } from "../labels.ts";
 import { type DataSettings, rowEncoding } from "../sequences.ts";
 import { type Parts, type Rows, type TrainingData, tables } from "../tables-of-rows.ts";
@@ -72,7 +73,33 @@ function opened<Row, Encoded extends { readonly place: number }>(
     path: train.path,
     count: isRowStream<Row>(train) ? rowsOf(train) : train.rows.length,
     notes: () => (isRowStream<Row>(train) ? train.notes() : (train.notes ?? [])),
-    inspect: async (files, note, shown) => inspectRows(train, valid, await openLook(files, note), shown),
+    async inspect(files, note, shown) {
+      const look = await openLook(files, note);
+      return inspectRows(
+        train,
+        valid,
+        isRowStream<Row>(train) ? withProgress(look, rowsOf(train), note) : look,
+        shown,
+      );
+    },
+  };
+}
+
+/** Rows after which it is told how far it is. */
+const TOLD_AFTER = 2 ** 16;
+
+/** Tells now and then how many rows have been looked at. */
+function withProgress<Row, Encoded extends { readonly place: number }>(
+  look: Look<Row, Encoded>,
+  rows: number,
+  note: Note,
+): Look<Row, Encoded> {
+  return {
+    ...look,
+    encode(row, place) {
+      if (place > 0 && place % TOLD_AFTER === 0) note(`looked at ${count(place)} of ${count(rows)} rows`);
+      return look.encode(row, place);
+    },
   };
 }
 
