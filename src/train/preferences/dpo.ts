@@ -1,0 +1,127 @@
+import type { PairLossOptions } from "../../kernels/preference.ts";
+import type { LanguageModel } from "../../models/model.ts";
+import { fail } from "../../util/fail.ts";
+import { checkOptions, either, listOf, number, oneOf, type Rules, withDefaults } from "../../util/options.ts";
+import {
+  ANSWER_LOSS_RULES,
+  type AnswerLossOptions,
+  type PairBatch,
+  pairObjective,
+  REFERENCE,
+  type ScoredPair,
+} from "./pairs.ts";
+import type { ReferencedObjective } from "./reference.ts";
+
+/** Losses of DPO, by TRL's names; `sft` is the chosen answers' mean −log p. */
+export const DPO_LOSSES = [
+  "sigmoid",
+  "hinge",
+  "ipo",
+  "robust",
+  "exo_pair",
+  "nca_pair",
+  "bco_pair",
+  "sppo_hard",
+  "apo_zero",
+  "apo_down",
+  "discopop",
+  "sigmoid_norm",
+  "sft",
+] as const;
+
+/** One of {@link DPO_LOSSES}. */
+export type DpoLoss = (typeof DPO_LOSSES)[number];
+
+/** Options of {@link dpo}; names as in TRL's DPOConfig, in camel case. */
+export interface DpoOptions extends AnswerLossOptions {
+  /** Which loss, or several that are added; `sigmoid`, the one of the paper, unless given. */
+  lossType?: DpoLoss | readonly DpoLoss[];
+  /** Factor of each of several losses; 1 unless given. */
+  lossWeights?: readonly number[];
+  /** How near the model stays to the reference: the larger, the nearer; 0.1 unless given. */
+  beta?: number;
+  /** Share of pairs that are taken to be the wrong way round, of `robust` and `exo_pair`; 0 unless given. */
+  labelSmoothing?: number;
+  /** Temperature of `discopop`; 0.05 unless given. */
+  discopopTau?: number;
+  /** What the model is compared with: the model without adapters, unless given. */
+  reference?: LanguageModel;
+}
+
+type Defaults = Required<Omit<DpoOptions, "lossWeights" | "reference" | "paddingFree">>;
+
+/** What holds where nothing is said, here and on the command line. */
+export const DPO_DEFAULTS: Defaults = {
+  lossType: "sigmoid",
+  beta: 0.1,
+  labelSmoothing: 0,
+  discopopTau: 0.05,
+  disableDropout: true,
+};
+
+/** Bounds of numbers, here and on the command line. */
+export const PREFERENCE_BOUNDS = {
+  beta: { above: 0, max: 1e6 },
+  weight: { min: 0, max: 1e6 },
+  smoothing: { min: 0, below: 0.5 },
+  tau: { above: 0, max: 1e6 },
+} as const;
+
+const RULES: Rules<DpoOptions> = {
+  lossType: either(oneOf(DPO_LOSSES, "loss_type"), listOf(oneOf(DPO_LOSSES), "a list of them")),
+  lossWeights: listOf(number(PREFERENCE_BOUNDS.weight), "a list of numbers", "loss_weights"),
+  beta: number(PREFERENCE_BOUNDS.beta),
+  labelSmoothing: number(PREFERENCE_BOUNDS.smoothing, "label_smoothing"),
+  discopopTau: number(PREFERENCE_BOUNDS.tau, "discopop_tau"),
+  reference: REFERENCE,
+  ...ANSWER_LOSS_RULES,
+};
+
+/**
+ * Direct preference optimisation: makes chosen answers likelier against rejected ones, by more than the reference model finds
+ * them. Rafailov et al. 2023, arXiv 2305.18290; the other losses: docs/preferences.md.
+ * @throws LoraError for options that contradict each other
+ */
+export function dpo(
+  model: LanguageModel,
+  given: DpoOptions = {},
+): ReferencedObjective<ScoredPair, PairBatch> {
+  checkOptions("dpo", given, RULES);
+  const options = withDefaults(DPO_DEFAULTS, given);
+  const types = [options.lossType].flat() as readonly DpoLoss[];
+  const weights = options.lossWeights ?? types.map(() => 1);
+  checkLosses(types, weights, options.labelSmoothing);
+  const weightOf = (type: DpoLoss) =>
+    types.reduce((sum, other, i) => sum + (other === type ? (weights[i] as number) : 0), 0);
+  const pairTypes = types.filter((type) => type !== "sft");
+  const nll = weightOf("sft");
+  const losses = (pairTypes.length > 0 ? pairTypes : (["none"] as const)).map((loss): PairLossOptions => {
+    const weight = loss === "none" ? 0 : (weights[types.indexOf(loss)] as number);
+    const smoothing = loss === "robust" || loss === "exo_pair" ? options.labelSmoothing : 0;
+    const { beta, discopopTau: tau } = options;
+    return { loss, weight, beta, smoothing, shift: 0, tau, center: 0, nll };
+  });
+  const { disableDropout, paddingFree, reference = model.withAdapters([]) } = options;
+  return pairObjective("dpo", model, {
+    ...{ losses, reference, disableDropout },
+    ...(paddingFree !== undefined && { paddingFree }),
+  });
+}
+
+function checkLosses(types: readonly DpoLoss[], weights: readonly number[], smoothing: number): void {
+  if (types.length === 0) fail("dpo", "lossType names no loss", "name one, such as sigmoid");
+  const twice = types.find((type, i) => types.indexOf(type) < i);
+  if (twice) fail("dpo", `lossType names ${twice} twice`, "name it once, with a weight in lossWeights");
+  if (weights.length !== types.length) {
+    const got = `there are ${weights.length} lossWeights for ${types.length} losses`;
+    fail("dpo", got, "give one for each, in their order");
+  }
+  if (weights.every((weight) => weight === 0)) fail("dpo", "all lossWeights are 0", "give one above 0");
+  const smooths = types.some((type) => type === "robust" || type === "exo_pair");
+  if (smoothing > 0 && !smooths) {
+    fail("dpo", `labelSmoothing means nothing for ${types.join(", ")}`, "leave it out, or take robust");
+  }
+  if (smoothing === 0 && types.includes("exo_pair")) {
+    fail("dpo", "exo_pair takes the logarithm of labelSmoothing, which is 0", "give 1e-3, as its paper does");
+  }
+}
