@@ -195,6 +195,26 @@ export type { BeginTraining, Loss, LossPolicy } from "./train/losses.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
 export type { Counted, Measures, Objective, PassContext } from "./train/objective.ts";
 export type { OptimizerName } from "./train/optimizers/registry.ts";
+export type { AnswerBatch } from "./train/preferences/answer-batch.ts";
+export { CPO_LOSSES, type CpoLoss, type CpoOptions, cpo } from "./train/preferences/cpo.ts";
+export { DPO_LOSSES, type DpoLoss, type DpoOptions, dpo } from "./train/preferences/dpo.ts";
+export {
+  type JudgedBatch,
+  KTO_LOSSES,
+  type KtoLoss,
+  type KtoOptions,
+  kto,
+  type ScoredAnswer,
+} from "./train/preferences/kto.ts";
+export { type OrpoOptions, orpo } from "./train/preferences/orpo.ts";
+export type { AnswerLossOptions, PairBatch, ScoredPair } from "./train/preferences/pairs.ts";
+export { type ReferencedObjective, withReferenceScores } from "./train/preferences/reference.ts";
+export {
+  type RewardBatch,
+  type RewardOptions,
+  type RewardPair,
+  rewardModelling,
+} from "./train/preferences/reward.ts";
 export { type BestEvaluation, Run, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";

@@ -69,6 +69,14 @@ const CALLS: Record<string, (options: never) => unknown> = {
   MergeOptions: (options) => node.mergedFiles(model, adapter, node.memoryFiles("none", new Map()), options),
   StartOptions: (options) => node.startLora(model, lora(), options),
   TuneOptions: (options) => node.tune(model, options),
+  DpoOptions: (options) => node.dpo(model, options),
+  AnswerLossOptions: (options) => node.dpo(model, options), // of all of them
+  OrpoOptions: (options) => node.orpo(model, options),
+  CpoOptions: (options) => node.cpo(model, options),
+  KtoOptions: (options) => node.kto(model, options),
+  RewardOptions: (options) => node.rewardModelling(none, options),
+  "EvaluationOptions of reference scores": (options) =>
+    node.withReferenceScores(node.dpo(model), [], options),
   ContrastiveOptions: (options) => node.contrastive(none, options),
   MaskOptions: (options) => node.tokenMasker(options),
   RenderOptions: (options) => node.renderChat([], none, options),

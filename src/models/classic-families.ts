@@ -74,7 +74,7 @@ function withHeads<C extends { tied: boolean }>(
       ...common,
       task: "sequence-classification",
       leftovers: new RegExp(`^${head}\\.`),
-      read: (c) => ({ ...read(c), labels: readLabels(c) }),
+      read: (c) => ({ ...read(c), labels: readLabels(c, 1) }),
       build: classifierOn(build),
     }),
   };

@@ -51,7 +51,7 @@ function decoder(
       ...common,
       task: "sequence-classification",
       leftovers: /^lm_head\./,
-      read: (c) => ({ ...read(c), labels: readLabels(c) }),
+      read: (c) => ({ ...read(c), labels: readLabels(c, 1) }),
       build: buildDecoderClassifier,
     }),
     [`${textName}Model`]: family({

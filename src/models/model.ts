@@ -74,7 +74,7 @@ export interface TextModel<T extends string = Task> extends BaseModel<T> {
 
 /** A model whose head gives one score for each label. */
 export interface Classifier {
-  /** Names of the classes, by index; at least two. */
+  /** Names of the classes, by index; one alone is a score, such as a reward. */
   readonly labels: readonly string[];
 }
 

@@ -40,6 +40,10 @@ export function sequenceClassification(
 ): ClassifierObjective<LabelledText, LabelledTexts> {
   checkModel("sequenceClassification", model);
   const { config, labels: classes } = model;
+  if (classes.length < 2) {
+    const got = `the head has one score, ${classes[0]}, and nothing to tell it from`;
+    fail("sequenceClassification", got, "name two classes or more, or learn rewards: rewardModelling");
+  }
   const problemOf = ({ inputIds, segments, label }: LabelledText) =>
     idsProblem(inputIds, config) ??
     segmentsProblem(segments, inputIds.length, config) ??

@@ -56,7 +56,10 @@ describe("configs that switch something on", () => {
     [{ position_embedding_type: "relative_key" }, /position_embedding_type "relative_key" is not supported/],
     [{ is_decoder: true }, /is_decoder true is not supported/],
     [{ problem_type: "multi_label_classification" }, /problem_type "multi_label_classification"/],
-    [{ id2label: { 0: "only" } }, /num_labels 1; a head for one number is a regression/],
+    [
+      { id2label: { 0: "only" }, architectures: ["BertForTokenClassification"] },
+      /num_labels 1; a head for one number is a regression/,
+    ],
     [{ hidden_act: "mish" }, /hidden_act "mish"[\s\S]*supported: "gelu"/],
     [
       { architectures: ["BertForQuestionAnswering"] },
