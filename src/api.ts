@@ -98,6 +98,7 @@ export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export type { Weight } from "./kernels/weight.ts";
 export { adapterFiles, type LoadAdapterOptions, type SaveAdapterOptions } from "./load/adapter.ts";
+export type { CardData, CardLoss, CardNotes } from "./load/adapter-card.ts";
 export {
   type CombinedAdapter,
   type CombineOptions,

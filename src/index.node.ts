@@ -8,6 +8,7 @@ import type { LoadedModel } from "./load/model.ts";
 import { requireModel } from "./nn/module.ts";
 import { folderWriter } from "./platform/node-folders/folder-writer.ts";
 import { checkIsNotModel, checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";
+import { withoutOthersCard } from "./platform/node-folders/own-card.ts";
 import { openNodeDevice } from "./platform/node-gpu.ts";
 import { resolveModelFiles } from "./platform/node-sources.ts";
 
@@ -32,7 +33,7 @@ export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 /**
  * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does, and the names of a classifier's classes:
  * all or none, whatever ends the process. Where the device was lost while training, it writes what {@link adapterFiles}
- * has of it.
+ * has of it. A `README.md` that was written by somebody else stays.
  * @throws LoraError where the folder is the model's own or cannot be written to, another process writes into it or the disk
  * is full; what was there is then as before
  */
@@ -44,7 +45,7 @@ export async function saveAdapter(
   checkFolder("saveAdapter", folder);
   const files = await adapterFiles(adapter, options);
   if (adapter.base.name !== undefined) await checkIsNotModel(folder, adapter.base.name);
-  await folderWriter(folder).write(files, isSupersededByAdapter);
+  await folderWriter(folder).write(await withoutOthersCard(folder, files), isSupersededByAdapter);
 }
 
 /**

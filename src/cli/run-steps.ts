@@ -7,6 +7,7 @@ import { type RunNotes, type RunState, runStateFiles } from "../io/formats/run-s
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
+import { withoutOthersCard } from "../platform/node-folders/own-card.ts";
 import type { BeginTraining, Loss } from "../train/losses.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
 import { type BestEvaluation, Run as TrainingRun } from "../train/run.ts";
@@ -14,6 +15,7 @@ import type { ScheduleShape } from "../train/schedule.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
 import { LoraError } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
+import { cardNotes } from "./card-notes.ts";
 import { checkpointPath, pruneCheckpoints, type Resumed } from "./checkpoints.ts";
 import { describeDevice, formatValLine } from "./format.ts";
 import { sha256 } from "./identity.ts";
@@ -24,6 +26,7 @@ import {
   watchInterrupt,
   watchUncaught,
 } from "./interrupt.ts";
+import type { LossCurve } from "./loss-curve.ts";
 import type { Settings } from "./options.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
 import type { TRAIN_OPTIONS } from "./tables/train.ts";
@@ -52,6 +55,8 @@ export interface Run {
   readonly resumed: Resumed | undefined;
   /** What checkpoints note of it. */
   readonly notes: Omit<RunNotes, "best">;
+  /** What the model card tells of the losses. */
+  readonly losses: LossCurve;
 }
 
 /**
@@ -138,6 +143,7 @@ async function trainSteps(
       uncaught.check();
       progress.last = metrics;
       if (!metrics.skipped) progress.learnt++;
+      run.losses.step(metrics);
       reporter.step(metrics);
     },
     async finish() {
@@ -175,13 +181,14 @@ async function recover(
 }
 
 async function validate(
-  { live: { valid }, settings }: Run,
+  { live: { valid }, settings, losses }: Run,
   step: number,
   reporter: Reporter,
 ): Promise<{ loss: number } | undefined> {
   if (valid === undefined) return undefined;
   const started = performance.now();
   const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
+  losses.evaluation(step, loss, summary);
   const line = formatValLine(step, loss, (performance.now() - started) / 1000);
   reporter.note(summary === "" ? line : `${line}, ${summary}`);
   return { loss };
@@ -268,14 +275,16 @@ async function keepReady(run: Run, progress: Progress): Promise<ReadyFiles> {
   return progress.ready as ReadyFiles;
 }
 
-/** PEFT's files, and the template that chats were trained with. */
-async function filesOf({ live: { adapter, train } }: Run): Promise<Map<string, FileContent>> {
+/** PEFT's files, a model card, and the template that chats were trained with. */
+async function filesOf({ live, losses, settings, notes }: Run): Promise<Map<string, FileContent>> {
+  const { adapter, train } = live;
   const { chatTemplate } = train;
-  return adapterFiles(adapter, chatTemplate === undefined ? {} : { chatTemplate });
+  const card = cardNotes({ ...live, settings, notes }, losses.rows());
+  return adapterFiles(adapter, { card, ...(chatTemplate !== undefined && { chatTemplate }) });
 }
 
 async function write(files: ReadonlyMap<string, FileContent>, folder: string): Promise<void> {
-  await folderWriter(folder).write(files, isSupersededByAdapter);
+  await folderWriter(folder).write(await withoutOthersCard(folder, files), isSupersededByAdapter);
 }
 
 const describe = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -28,6 +28,8 @@ export interface TaskEvaluation {
 export interface BoundRows {
   /** What became of the rows, as far as they were read, for `eval --json`. */
   readonly report: object;
+  /** How many of them are left to be used; absent where they are read when they are needed. */
+  readonly count?: number;
   /** The template that chats among them are rendered with; absent where there are none. */
   readonly chatTemplate?: string;
   /** A key for each row in memory; rows that are equal to a model have equal keys. */
@@ -123,6 +125,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       if (sets) describeSets(sets, items.entries(), objective).forEach(note);
       return {
         report,
+        count: items.length,
         keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>

@@ -13,7 +13,8 @@ import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
 import { asText } from "../util/json.ts";
-import { checkOptions, type Rules, text } from "../util/options.ts";
+import { checkOptions, objectOf, type Rules, text } from "../util/options.ts";
+import { adapterCard, CARD_RULES, type CardNotes, MODEL_CARD } from "./adapter-card.ts";
 import { checkBase, checkFits, withoutUnused } from "./adapter-fit.ts";
 import { adapterRemarks, checkArchitecture } from "./adapter-remarks.ts";
 import type { LoadedModel } from "./model.ts";
@@ -34,9 +35,14 @@ export const LABELS_FILE = "labels.json";
 export interface SaveAdapterOptions {
   /** The Jinja template that it learnt chats by, for `chat_template.jinja`, where transformers looks for it. */
   chatTemplate?: string;
+  /** What its model card, `README.md`, tells of the training; `{}` writes one of the adapter alone. None unless given. */
+  card?: CardNotes | undefined;
 }
 
-const SAVE_RULES: Rules<SaveAdapterOptions> = { chatTemplate: text("chat_template") };
+const SAVE_RULES: Rules<SaveAdapterOptions> = {
+  chatTemplate: text("chat_template"),
+  card: objectOf("an object of notes", () => true),
+};
 
 /** All that {@link adapterFiles} may give. */
 export const ADAPTER_FILES: readonly string[] = [
@@ -53,7 +59,8 @@ export function isSupersededByAdapter(name: string): boolean {
 
 /**
  * The two files that PEFT's `save_pretrained` writes for this adapter, `adapter_config.json` and
- * `adapter_model.safetensors`, for a classifier `labels.json`, the names of its classes, and `chat_template.jinja`. Where the device is lost
+ * `adapter_model.safetensors`, for a classifier `labels.json`, the names of its classes, `chat_template.jinja`, and the model
+ * card. Where the device is lost
  * they hold what training has last copied to the host; `adapter.parameters.mirror` says of which step that is.
  * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
@@ -63,6 +70,7 @@ export async function adapterFiles(
 ): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
   checkOptions("saveAdapter", options, SAVE_RULES);
+  if (options.card) checkOptions("saveAdapter: card", options.card, CARD_RULES);
   const { type } = adapter.method;
   const kind = methodKind(type);
   if (!kind)
@@ -77,8 +85,9 @@ export async function adapterFiles(
       name,
       { shape, data: values.get(prefix + name) as Float32Array },
     ]);
+  const config = configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter) });
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
-    config: configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter) }),
+    config,
     tensors: new Map(
       sites.map(({ module: { path }, tensors }) => {
         const own = Object.fromEntries(stored(`${path}.`, tensors));
@@ -94,6 +103,7 @@ export async function adapterFiles(
   });
   if (base.labels) files.set(LABELS_FILE, `${JSON.stringify(base.labels, null, 2)}\n`);
   if (options.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, options.chatTemplate);
+  if (options.card) files.set(MODEL_CARD, adapterCard(kind, config, base, options.card));
   return files;
 }
 

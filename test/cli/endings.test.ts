@@ -8,7 +8,7 @@ import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { type RunOptions, useCli } from "./run-cli.ts";
 
 const cli = useCli();
-const FILES = ["adapter_config.json", "adapter_model.safetensors"];
+const FILES = ["README.md", "adapter_config.json", "adapter_model.safetensors"];
 const WEIGHTS = "adapter_model.safetensors";
 
 const row = (i: number) => ({ prompt: "Tom put", completion: ` ${i} pink candles in the barn.` });

@@ -12,7 +12,7 @@ const ROWS = [
   { text: "Ben found 9 pink candles in the shop. Then Clara found 9 pink candles in the barn." },
   { prompt: "In the hall, Ivan", completion: " counted 9 pink candles." },
 ];
-const FILES = ["adapter_config.json", "adapter_model.safetensors"];
+const FILES = ["README.md", "adapter_config.json", "adapter_model.safetensors"];
 const TRAIN = [...MODEL, "--learning-rate", "5e-3", "--batch-size", "2", "--lora-r", "4"];
 
 const read = (folder: string) => FILES.map((name) => readFileSync(cli.path(`${folder}/${name}`)));
@@ -85,7 +85,11 @@ describe("on the bundled model", () => {
       "state.json",
       "state.safetensors",
     ]);
-    expect(JSON.parse(read("out")[0]!.toString())).toMatchObject({ r: 8, lora_alpha: 32 });
+    expect(JSON.parse(read("out")[1]!.toString())).toMatchObject({ r: 8, lora_alpha: 32 });
+    const card = read("out")[0]!.toString();
+    expect(card).toMatch(/\n- data: 4 rows, \d+ tokens, \d+ tokens learnt, \d cut\n/);
+    expect(card).toMatch(/\n\| 10 \| \d+\.\d{4} \| \d+\.\d{4} \|\n/);
+    expect(card).not.toContain(cli.path("."));
 
     const words = ["--adapter-path", cli.path("out"), "--max-tokens", "12"];
     const generated = await cli.run(["generate", ...MODEL, ...words, "--prompt", "-"], {
@@ -114,7 +118,7 @@ describe("on the bundled model", () => {
       ...["--resume-adapter-file", cli.path("out/adapter_model.safetensors"), "--iters", "1"],
     ]);
     expect(resumed.stdout).toMatch(new RegExp(`Iter 0: Val loss ${loss.toFixed(3)}`));
-    expect(JSON.parse(read("out2")[0]!.toString())).toMatchObject({ r: 8, lora_alpha: 32 });
+    expect(JSON.parse(read("out2")[1]!.toString())).toMatchObject({ r: 8, lora_alpha: 32 });
   });
 
   test("the same seed gives the same bytes, another seed others", async () => {
@@ -131,7 +135,7 @@ describe("on the bundled model", () => {
       expect(await train(out, seed)).toMatchObject({ code: 0 });
     }
     expect(read("a")).toEqual(read("b"));
-    expect(read("a")[1]!.equals(read("c")[1]!)).toBe(false);
+    expect(read("a")[2]!.equals(read("c")[2]!)).toBe(false);
   });
 
   test("seeded sampling repeats, stop strings stop", async () => {

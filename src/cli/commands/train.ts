@@ -6,12 +6,14 @@ import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
+import { holdsOthersCard } from "../../platform/node-folders/own-card.ts";
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
+import { LossCurve } from "../loss-curve.ts";
 import { kindNamed, methodOf } from "../method-table.ts";
 import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
@@ -41,6 +43,9 @@ export async function runTrain(
   const checkpoint = await openResumed(settings, terminal);
   if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
+  }
+  if (await holdsOthersCard(settings.output_dir)) {
+    terminal.print(`${settings.output_dir} holds a README.md, which stays as it is`);
   }
 
   const print = (line: string) => terminal.print(line);
@@ -94,7 +99,8 @@ export async function runTrain(
     return { model, adapter, ...(await bind(model, () => {})) };
   };
   const live = { model, adapter, ...rows };
-  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes });
+  const losses = new LossCurve();
+  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses });
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
