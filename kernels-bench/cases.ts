@@ -19,10 +19,12 @@ import { cases as layerNorm } from "./layer-norm.bench.ts";
 import { cases as lion } from "./lion.bench.ts";
 import { cases as matmul } from "./matmul.bench.ts";
 import { cases as muon } from "./muon.bench.ts";
+import { cases as orthogonality } from "./orthogonality.bench.ts";
 import { cases as patches } from "./patches.bench.ts";
 import { cases as pooling } from "./pooling.bench.ts";
 import { cases as preference } from "./preference.bench.ts";
 import { cases as quantise } from "./quantise.bench.ts";
+import { cases as rankAllocation } from "./rank-allocation.bench.ts";
 import { cases as rmsNorm } from "./rms-norm.bench.ts";
 import { cases as rope } from "./rope.bench.ts";
 import { cases as rowNorms } from "./row-norms.bench.ts";
@@ -62,6 +64,8 @@ export const REGISTRY: Registry = {
   embedding,
   rows,
   "row-norms": rowNorms,
+  orthogonality,
+  "rank-allocation": rankAllocation,
   columns,
   "column-scale": columnScale,
   patches,

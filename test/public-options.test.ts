@@ -43,6 +43,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   VeraOptions: (options) => node.vera(options),
   PromptTuningOptions: (options) => node.promptTuning(options),
   PrefixTuningOptions: (options) => node.prefixTuning(options),
+  AdaLoraOptions: (options) => node.adalora(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
   LokrOptions: (options) => node.lokr(options),

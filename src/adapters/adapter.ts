@@ -80,11 +80,13 @@ type Parts<M extends Method> = Pick<
 
 function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Adapter<M> {
   const { base, frozen, method } = parts;
-  const { afterStep } = method;
+  const { afterStep, penalty } = method;
   const parameters: Parameters = {
     ...parts.parameters,
     ...(method.locked && { locked: method.locked }),
+    ...(penalty && { penalty: (weight, gradients) => penalty(parts, weight, gradients) }),
     ...(afterStep && { afterStep: (step) => afterStep(parts, step) }),
+    ...(afterStep && frozen && { kept: { adapter: frozen.flat } }),
   };
   let released = false;
   const adapter: Adapter<M> = {

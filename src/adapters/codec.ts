@@ -95,8 +95,11 @@ export interface Codec<M extends Method = Method, C extends PeftConfig = PeftCon
   stored?(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>>;
   /** The method, with its options, that a stored adapter was made with. */
   read(model: Adaptable, stored: StoredAdapter<C>): M;
-  /** The configuration's own fields for an adapter; those that every type has come from the model. */
-  write(adapter: Adapter<M>): Partial<C>;
+  /**
+   * The configuration's own fields for an adapter; those that every type has come from the model.
+   * @param tensors those of its sites, by module path
+   */
+  write(adapter: Adapter<M>, tensors: SortedTensors<HostTensor>["tensors"]): Partial<C>;
 }
 
 /** What a method is begun with. */

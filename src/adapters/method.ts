@@ -2,7 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { AdapterList } from "../nn/adapter-list.ts";
 import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
-import type { FinishedStep, Parameters } from "../nn/parameters.ts";
+import type { FinishedStep, Penalty, Parameters as Trained } from "../nn/parameters.ts";
 import type { VirtualTokens } from "../nn/virtual.ts";
 import type { Random } from "../util/random.ts";
 
@@ -100,7 +100,7 @@ export interface Method {
   /** PEFT's `peft_type`. */
   readonly type: string;
   /** Why its tensors must not be trained, and what to do about it; absent where they may. */
-  readonly locked?: Parameters["locked"];
+  readonly locked?: Trained["locked"];
   /** The modules of this model that the method adapts, of any kind. @throws LoraError where a target matches nothing. */
   sites(model: Adaptable): readonly Module[];
   /** The tensors that the method has at a site, in their order in the buffer of all. */
@@ -127,7 +127,13 @@ export interface Method {
   merge?(site: Site, shared: SiteTensors, copies: LeafTensors): Readonly<Record<string, () => Tensor>>;
   /** Why these sites, all of an adapter's, can't be merged; one line each. */
   mergeProblems?(sites: readonly Site[]): readonly string[];
-  /** Recorded right behind the update of every optimiser step, on the device: pruning, projections. */
+  /** A term of the loss that depends on its tensors alone; see {@link Penalty}. */
+  penalty?(parts: AdapterTensors, ...given: Parameters<Penalty>): ReturnType<Penalty>;
+  /**
+   * Recorded right behind the update of every optimiser step, on the device: pruning, projections. What it keeps from step to
+   * step is in tensors that are not trained, which checkpoints have then. A step may be skipped, and recorded again: then
+   * `outcome` says so on the device, and nothing may change.
+   */
   afterStep?(parts: AdapterTensors, step: FinishedStep): void;
 }
 

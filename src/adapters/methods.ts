@@ -1,3 +1,4 @@
+import { ADALORA } from "./adalora-codec.ts";
 import type { MethodKind } from "./codec.ts";
 import type { PeftConfig } from "./config-fields.ts";
 import { IA3 } from "./ia3-codec.ts";
@@ -16,6 +17,7 @@ export type AnyKind = MethodKind<Method, PeftConfig>;
 /** Every method that can be attached by name, written and read. Another method's file adds its line here. */
 export const METHODS: readonly AnyKind[] = [
   asAny(LORA),
+  asAny(ADALORA),
   asAny(IA3),
   asAny(LOHA),
   asAny(LOKR),

@@ -85,15 +85,13 @@ export async function adapterFiles(
       name,
       { shape, data: values.get(prefix + name) as Float32Array },
     ]);
-  const config = configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter) });
+  const own = new Map(
+    sites.map(({ module: { path }, tensors }) => [path, Object.fromEntries(stored(`${path}.`, tensors))]),
+  );
+  const config = configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter, own) });
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
     config,
-    tensors: new Map(
-      sites.map(({ module: { path }, tensors }) => {
-        const own = Object.fromEntries(stored(`${path}.`, tensors));
-        return [path, kind.codec.stored?.(own) ?? own];
-      }),
-    ),
+    tensors: new Map([...own].map(([path, tensors]) => [path, kind.codec.stored?.(tensors) ?? tensors])),
     shared: Object.fromEntries(stored("", shared)),
     saved: new Map(
       saved.flatMap(({ module: { path }, tensors }) =>
@@ -179,7 +177,7 @@ function writeTensors({ sites, shared, saved }: Adapter, read: ReadAdapter): voi
   const write = (tensors: SiteTensors, valuesOf: (name: string) => HostTensor | undefined) => {
     for (const [name, tensor] of Object.entries(tensors)) {
       const values = valuesOf(name);
-      if (values) tensor.write(values.data);
+      if (values && values.data.length > 0) tensor.write(values.data); // nothing is left of some ranks
     }
   };
   for (const { module, tensors } of sites) write(tensors, (name) => read.tensors.get(module.path)?.[name]);

@@ -24,13 +24,23 @@ export interface Parameters {
   readonly stacks: readonly Tensor[];
   /** Why they must not be trained, and what to do about it; absent where they may. */
   readonly locked?: { readonly why: string; readonly help: string };
+  /** A term of the loss that depends on them alone; absent where there is none. */
+  readonly penalty?: Penalty;
   /** What has to be recorded right behind the update of every optimiser step. */
   readonly afterStep?: (step: FinishedStep) => void;
+  /** What that keeps from step to step, by name: a run's checkpoints have it. */
+  readonly kept?: Readonly<Record<string, Tensor>>;
   /** How often they were updated, if ever: what was computed with them before is out of date then. */
   updates?: number;
   /** Their copy on the host, kept by the run that trains or has trained them. */
   mirror?: Mirror;
 }
+
+/**
+ * Gives weight · a term of the loss, `[1]`, and adds the gradient of that to the parameters' gradients.
+ * @param gradients by the parameter; none are computed where they are absent
+ */
+export type Penalty = (weight: number, gradients?: ReadonlyMap<Tensor, Tensor>) => Tensor;
 
 /** An optimiser step whose update has been recorded. */
 export interface FinishedStep {
@@ -90,6 +100,14 @@ export function allocateParameters(
 /** What gradients are computed for: entries and stacks, which share memory. */
 export function leavesOf({ entries, stacks }: Parameters): Tensor[] {
   return [...entries.map(({ tensor }) => tensor), ...stacks];
+}
+
+/** Elements that tensors of these shapes take where they lie one after another in the buffer of all. */
+export function placedSize(shapes: readonly (readonly number[])[]): number {
+  return placeTensors(
+    shapes.map((shape, i) => ({ name: String(i), shape })),
+    [],
+  ).total;
 }
 
 /** Where each tensor begins, in elements: in the order in which they are given, a stack where its first one is. */

@@ -20,7 +20,7 @@ export interface PassOptions {
 /**
  * Forward and backward over the micro-batches of one optimiser step: adds to `gradients` the gradient of their summed
  * loss. Four sequences at once or one by one give the same, and so do several processes that add up what each has found:
- * the optimiser divides by the terms of all.
+ * the optimiser divides by the terms of all. A penalty of the parameters counts as often as there are terms.
  * @returns the summed loss `[1]`
  */
 export function accumulateGradients<B extends Counted>(
@@ -53,7 +53,11 @@ export function accumulateGradients<B extends Counted>(
     });
     total = total ? addInto(total, sum) : sum;
   }
-  return total ?? zeros(device, [1]);
+  const sum = total ?? zeros(device, [1]);
+  if (!parameters.penalty) return sum;
+  // The loss is a sum over terms, and the optimiser divides by them.
+  const terms = batches.reduce((all, batch) => all + batch.terms, 0);
+  return addInto(sum, parameters.penalty(terms, gradients));
 }
 
 /** The summed loss `[1]` of a batch, without gradients. */

@@ -126,7 +126,8 @@ export class TrainState {
   #tensors(): Readonly<Record<string, Tensor>> {
     const { parameters, optimizer } = this;
     const moments = Object.entries(optimizer.state).map(([name, tensor]) => [`optimizer.${name}`, tensor]);
-    return { [PARAMETERS]: parameters.flat, ...Object.fromEntries(moments) };
+    const kept = Object.entries(parameters.kept ?? {}).map(([name, tensor]) => [`kept.${name}`, tensor]);
+    return { [PARAMETERS]: parameters.flat, ...Object.fromEntries([...moments, ...kept]) };
   }
 
   #shapes(): Record<string, readonly number[]> {

@@ -1,3 +1,4 @@
+import { adalora } from "../../src/adapters/adalora.ts";
 import type { Adapter } from "../../src/adapters/adapter.ts";
 import { ia3 } from "../../src/adapters/ia3.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning.ts";
@@ -51,6 +52,14 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     base: "llama-tied",
     mergeTolerance: 2e-2, // bf16
     make: () => lora({ r: 2, alpha: 4, loraBias: true, bias: "all", targetModules: ["q_proj", "v_proj"] }),
+  },
+  {
+    method: "adalora",
+    make: () =>
+      adalora({
+        ...{ initR: 4, targetR: 1, alpha: 8, tinit: 1, tfinal: 2, deltaT: 2, totalStep: 10 },
+        targetModules: ["q_proj", "v_proj", "down_proj"],
+      }),
   },
   { method: "ln_tuning", make: () => lnTuning() },
   { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },

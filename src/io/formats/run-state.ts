@@ -34,7 +34,7 @@ export interface RunState {
   readonly batchSplit?: number;
   /** What is trained: shapes by name, in order. */
   readonly parameters: Readonly<Record<string, readonly number[]>>;
-  /** `parameters` and `optimizer.…` */
+  /** `parameters`, `optimizer.…` and `kept.…` */
   readonly tensors: ReadonlyMap<string, StateTensor>;
 }
 
