@@ -85,7 +85,7 @@ test("an option of another method is refused with the methods that have it", () 
 });
 
 test("a method that there is not, and one without what it needs", () => {
-  expect(() => methodBy({ "--method": "lore" })).toThrow(/--method is "lore", wanted one of lora, ia3, /);
+  expect(() => methodBy({ "--method": "lore" })).toThrow(/--method is "lore", wanted one of lora, adalora, /);
   expect(() => methodBy({ "--method": "prompt_tuning" })).toThrow(
     /num_virtual_tokens is missing; give --num-virtual-tokens N/,
   );
