@@ -217,7 +217,7 @@ export {
   type RewardPair,
   rewardModelling,
 } from "./train/preferences/reward.ts";
-export { type BestEvaluation, Run, type RunPolicy } from "./train/run.ts";
+export { type BestEvaluation, Run, type RunEvaluation, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";
 export type { TrainState } from "./train/state.ts";
@@ -229,5 +229,23 @@ export {
   train,
 } from "./train/text.ts";
 export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
+export {
+  entriesUntil,
+  entryLine,
+  evaluationEntry,
+  type LogEntry,
+  type LogValue,
+  type ReadEntries,
+  readEntries,
+  stepEntry,
+} from "./train/watch/log-entry.ts";
+export {
+  type EvaluationMetrics,
+  observeAll,
+  type RunObserver,
+  type RunSamples,
+  type UpdateNorms,
+} from "./train/watch/observer.ts";
+export { type RunWarning, SpikeWatch } from "./train/watch/spikes.ts";
 export { type FailureKind, LoraError } from "./util/fail.ts";
 export type { Random } from "./util/random.ts";

@@ -224,6 +224,7 @@ describe("library and command line have the same defaults", () => {
   const OWN = [
     ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
     ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
+    "report_to",
   ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkpointsIn } from "../../src/cli/checkpoints.ts";
+import { METRICS_FILE } from "../../src/cli/watch/metrics-file.ts";
+import { RUN_FILE } from "../../src/cli/watch/run-file.ts";
+import { readEntries } from "../../src/train/watch/log-entry.ts";
 import { filesIn, runToEnd } from "./commands.ts";
 import type { Files } from "./states.ts";
 import type { Subject } from "./subject.ts";
@@ -70,7 +73,23 @@ function requireSame(path: string, wanted: Files | undefined): void {
   if (isUnderWay(path)) return; // the next start decides what it becomes
   const got = filesIn(path);
   for (const [name, content] of wanted ?? new Map()) {
-    if (!Buffer.from(got.get(name) ?? "").equals(Buffer.from(content)))
+    if (name === METRICS_FILE) requireSameCurve(path, got.get(name), content);
+    else if (name !== RUN_FILE && !Buffer.from(got.get(name) ?? "").equals(Buffer.from(content)))
       throw new Error(`${join(path, name)} is other than that of the whole run`);
   }
 }
+
+type Content = string | Uint8Array;
+
+/** The same steps and evaluations with the same figures, but for times. */
+function requireSameCurve(path: string, got: Content | undefined, wanted: Content): void {
+  const [is, was] = [got, wanted].map((bytes) =>
+    JSON.stringify(figuresOf(Buffer.from(bytes ?? "").toString())),
+  );
+  if (is !== was) throw new Error(`${path}: the curve is ${is}, and of the whole run ${was}`);
+}
+
+const figuresOf = (text: string) =>
+  readEntries(text).entries.map(({ step, loss, eval_loss, grad_norm, num_tokens }) => [
+    ...[step, loss, eval_loss, grad_norm, num_tokens],
+  ]);

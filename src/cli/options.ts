@@ -163,6 +163,30 @@ export function choice<T extends string, F extends T | undefined>(
   });
 }
 
+/** Some of some words, as words or separated by commas; `all` of them, or `none`. */
+export function choices<T extends string>(
+  given: Common & { choices: readonly T[]; fallback: readonly T[] },
+): Option<readonly T[]> {
+  const known = new Map<string, readonly T[]>([
+    ...given.choices.map((word) => [word, [word]] as const),
+    ["all", given.choices],
+    ["none", []],
+  ]);
+  return option<readonly T[]>({
+    ...given,
+    placeholder: given.choices.join("|"),
+    several: true,
+    wanted: `any of ${given.choices.join(", ")}, or all, or none`,
+    read(value) {
+      const words = (Array.isArray(value) ? value : [value]).flatMap((word) => splitNames(plainText(word)));
+      if (Array.isArray(value) && words.length === 0) return [];
+      const read = words.map((word) => known.get(word));
+      if (words.length === 0 || (words.includes("none") && words.length > 1)) return undefined;
+      return read.every((some) => some !== undefined) ? [...new Set(read.flat())] : undefined;
+    },
+  });
+}
+
 /** What a function of its own reads. */
 export function readBy<T>(
   given: Common & Pick<Option<T>, "wanted" | "fallback" | "placeholder" | "read">,

@@ -1,6 +1,6 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import type { FileContent } from "../io/files/files.ts";
 import { type RunNotes, type RunState, runStateFiles } from "../io/formats/run-state.ts";
@@ -10,10 +10,10 @@ import { folderWriter } from "../platform/node-folders/folder-writer.ts";
 import { withoutOthersCard } from "../platform/node-folders/own-card.ts";
 import type { BeginTraining, Loss } from "../train/losses.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
-import { type BestEvaluation, Run as TrainingRun } from "../train/run.ts";
+import { type BestEvaluation, type RunEvaluation, Run as TrainingRun } from "../train/run.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
-import { LoraError } from "../util/fail.ts";
+import { LoraError, messageOf } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
 import { cardNotes } from "./card-notes.ts";
 import { checkpointPath, pruneCheckpoints, type Resumed } from "./checkpoints.ts";
@@ -32,6 +32,7 @@ import { createReporter, type Reporter } from "./reporter.ts";
 import type { TRAIN_OPTIONS } from "./tables/train.ts";
 import type { BoundRows } from "./task.ts";
 import type { Terminal } from "./terminal.ts";
+import { type RunWatch, type Watched, watchRun } from "./watch/watch-run.ts";
 
 export type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
 
@@ -57,6 +58,8 @@ export interface Run {
   readonly notes: Omit<RunNotes, "best">;
   /** What the model card tells of the losses. */
   readonly losses: LossCurve;
+  /** What is noted about it in its folder. */
+  readonly about: Watched["about"];
 }
 
 /**
@@ -65,9 +68,8 @@ export interface Run {
  * @throws what ended the run, once the adapter is saved
  */
 export async function runSteps(run: Run): Promise<number> {
-  const { settings, terminal } = run;
+  const { settings, terminal, resumed } = run;
   const reporter = createReporter(terminal, settings.logging_steps);
-  const { resumed } = run;
   const learnt = resumed?.state.optimizer.updates ?? 0;
   const progress: Progress = {
     learnt,
@@ -76,17 +78,26 @@ export async function runSteps(run: Run): Promise<number> {
     hasSaved: false,
     kept: undefined,
   };
-  if (!resumed) await validate(run, 0, reporter); // before signals are caught: there is nothing to save yet
+  const watch = watchRun({
+    folder: settings.output_dir,
+    reports: settings.report_to,
+    about: run.about,
+    resumed: resumed && { step: resumed.state.step, folder: dirname(resumed.path) },
+    tell: reporter.note,
+  });
+  if (!resumed) await validateFirst(run, reporter, watch); // before signals are caught: there is nothing to save yet
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),
   );
   const uncaught = watchUncaught();
   try {
-    await trainSteps(run, progress, reporter, { interrupt, uncaught });
+    await trainSteps(run, progress, reporter, { interrupt, uncaught, watch });
     await save(run, progress);
     reporter.note(progress.kept ? `Saved final weights to ${progress.kept.folder}.` : NOTHING_LEARNT);
+    watch.end(interrupt.exitCode === undefined ? "finished" : "interrupted");
   } catch (error) {
     reporter.close();
+    watch.end("failed", error);
     const isDiverged = error instanceof LoraError && error.kind === "diverged";
     for (const line of isDiverged ? [DIVERGED] : await saveAfter(run, progress)) terminal.note(line);
     throw error;
@@ -124,7 +135,7 @@ async function trainSteps(
   run: Run,
   progress: Progress,
   reporter: Reporter,
-  { interrupt, uncaught }: { interrupt: Interrupt; uncaught: Uncaught },
+  { interrupt, uncaught, watch }: { interrupt: Interrupt; uncaught: Uncaught; watch: RunWatch },
 ): Promise<void> {
   const { settings, resumed } = run;
   const stop = new AbortController();
@@ -150,6 +161,7 @@ async function trainSteps(
       await keepReady(run, progress);
       await run.live.model.device.check(); // where it is lost, these are of an earlier step
     },
+    observer: watch.observer,
     signal: stop.signal,
     best: resumed?.notes.best,
     ...(settings.recover && { recover: (loss) => recover(run, progress, loss, begin, reporter) }),
@@ -180,19 +192,37 @@ async function recover(
   return begin;
 }
 
+/** Evaluates the model as it is before the first step. */
+async function validateFirst(run: Run, reporter: Reporter, { observer }: RunWatch): Promise<void> {
+  const started = performance.now();
+  const evaluation = await validate(run, 0, reporter);
+  const seconds = (performance.now() - started) / 1000;
+  if (evaluation) await observer.onEvaluation({ step: 0, passes: 0, seconds, ...evaluation });
+}
+
 async function validate(
   { live: { valid }, settings, losses }: Run,
   step: number,
   reporter: Reporter,
-): Promise<{ loss: number } | undefined> {
+): Promise<RunEvaluation | undefined> {
   if (valid === undefined) return undefined;
   const started = performance.now();
-  const { loss, summary } = await valid.evaluate(settings.per_device_train_batch_size);
+  const { loss, summary, json } = await valid.evaluate(settings.per_device_train_batch_size);
   losses.evaluation(step, loss, summary);
   const line = formatValLine(step, loss, (performance.now() - started) / 1000);
   reporter.note(summary === "" ? line : `${line}, ${summary}`);
-  return { loss };
+  return { loss, metrics: measuresOf(json) };
 }
+
+/** Of what an evaluation came to the numbers beside the loss, which say how good the model is: no counts. */
+function measuresOf(json: object): Record<string, number> {
+  const measures = Object.entries(json).filter(
+    ([name, value]) => typeof value === "number" && !COUNTS.includes(name),
+  );
+  return Object.fromEntries(measures);
+}
+
+const COUNTS = ["loss", "terms", "tokens", "count"];
 
 /** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
 async function saveCheckpoint(
@@ -214,7 +244,7 @@ async function saveCheckpoint(
     reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
     if (save_total_limit !== undefined) pruneCheckpoints(output_dir, save_total_limit, best?.step);
   } catch (error) {
-    reporter.note(`warning: Iter ${step}: not saved, the training goes on: ${describe(error)}`);
+    reporter.note(`warning: Iter ${step}: not saved, the training goes on: ${messageOf(error)}`);
   }
 }
 
@@ -254,7 +284,7 @@ async function saveAfter(run: Run, progress: Progress): Promise<string[]> {
     });
   }
   const { learnt, last, kept } = progress;
-  const lines = problem === undefined ? [] : [`error: ${describe(problem)}`];
+  const lines = problem === undefined ? [] : [`error: ${messageOf(problem)}`];
   if (!kept) return learnt === 0 ? [...lines, NOTHING_LEARNT] : lines;
   return [
     ...lines,
@@ -286,8 +316,6 @@ async function filesOf({ live, losses, settings, notes }: Run): Promise<Map<stri
 async function write(files: ReadonlyMap<string, FileContent>, folder: string): Promise<void> {
   await folderWriter(folder).write(await withoutOthersCard(folder, files), isSupersededByAdapter);
 }
-
-const describe = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function trainerOptions(settings: TrainSettings): TrainerOptions {
   const { max_steps } = settings;

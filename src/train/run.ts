@@ -3,6 +3,9 @@ import { LoraError } from "../util/fail.ts";
 import { type BeginTraining, Losses, type LossPolicy } from "./losses.ts";
 import type { TrainState } from "./state.ts";
 import type { StepMetrics } from "./trainer.ts";
+import type { RunObserver } from "./watch/observer.ts";
+import { SpikeWatch } from "./watch/spikes.ts";
+import { UpdateWatch } from "./watch/update-norms.ts";
 
 /** The lowest loss of a run's evaluations, and after which step it was. */
 export interface BestEvaluation {
@@ -12,12 +15,20 @@ export interface BestEvaluation {
   readonly step: number;
 }
 
+/** What an evaluation came to. */
+export interface RunEvaluation {
+  /** Mean loss, nats. */
+  readonly loss: number;
+  /** What else the task measures, such as `accuracy`. */
+  readonly metrics?: Readonly<Record<string, number>>;
+}
+
 /** What a run does beside its steps. */
 export interface RunPolicy extends LossPolicy {
   /** Steps between two evaluations; at the end of the run alone where it is 0, as unless given. */
   evalSteps?: number;
   /** Evaluates the model as it is after a step; undefined where that came to nothing. */
-  evaluate?(step: number): Promise<{ readonly loss: number } | undefined>;
+  evaluate?(step: number): Promise<RunEvaluation | undefined>;
   /** Steps between two checkpoints; none where it is 0, as unless given. */
   saveSteps?: number;
   /** Keeps the run's state; behind the evaluation of the same step. */
@@ -26,6 +37,10 @@ export interface RunPolicy extends LossPolicy {
   onStep?(metrics: StepMetrics): void | Promise<void>;
   /** What is done with the device at the end. */
   finish?(): Promise<void>;
+  /** Watches it: told of every step, behind `onStep`, and of every evaluation. {@link observeAll} makes one of several. */
+  observer?: RunObserver;
+  /** Steps between two looks at how far each layer has moved, for the observer; none where it is 0, as unless given. */
+  updateNormSteps?: number;
   /** Ends the run where it is aborted, after the steps that are under way. */
   signal?: AbortSignal;
   /** The best evaluation so far, of a run that goes on. */
@@ -46,6 +61,8 @@ export class Run {
   readonly #stop = new AbortController();
   readonly #losses: Losses;
   #begin: BeginTraining;
+  readonly #spikes = new SpikeWatch();
+  #updates: UpdateWatch | undefined;
   #state: TrainState | undefined;
   /** The last step that was evaluated. */
   #evaluated = 0;
@@ -120,9 +137,11 @@ export class Run {
     const { resume, batchSplit } = this.#losses;
     const steps = this.#begin({
       signal: this.#stop.signal,
-      settleAfter: (step) => this.isPaused || this.#isEvaluated(step) || this.#isSaved(step),
+      settleAfter: (step) =>
+        this.isPaused || this.#isEvaluated(step) || this.#isSaved(step) || this.#isLookedAt(step),
       onStart: async (state) => {
         this.#state = state;
+        if (this.#policy.updateNormSteps) this.#updates = new UpdateWatch(state);
         // What was due behind this step, and was not done when the device was lost.
         if (this.last && this.last.step === state.step) await this.#settle(this.last);
       },
@@ -142,28 +161,51 @@ export class Run {
     return save !== undefined && saveSteps > 0 && step % saveSteps === 0;
   }
 
+  #isLookedAt(step: number): boolean {
+    const { updateNormSteps = 0 } = this.#policy;
+    return updateNormSteps > 0 && step % updateNormSteps === 0;
+  }
+
   async #afterStep(metrics: StepMetrics): Promise<void> {
     // A step that is computed again after a loss was told before.
     if (metrics.step > (this.last?.step ?? 0)) {
       this.last = metrics;
       this.#losses.progress(metrics.step);
       await this.#policy.onStep?.(metrics);
+      await this.#observe(metrics);
     }
     await this.#settle(metrics);
     await this.#pause?.over;
   }
 
+  async #observe(metrics: StepMetrics): Promise<void> {
+    const { observer } = this.#policy;
+    const { step } = metrics;
+    await observer?.onStep?.(metrics, this.#spikes.add(metrics));
+    if (this.#updates && this.#isLookedAt(step))
+      await observer?.onUpdateNorms?.(await this.#updates.look(step));
+  }
+
   /** Evaluates and saves where that is due, once. */
-  async #settle({ step, totalSteps }: StepMetrics): Promise<void> {
-    const { evaluate, save } = this.#policy;
+  async #settle(metrics: StepMetrics): Promise<void> {
+    const { step, totalSteps } = metrics;
     if (step > this.#evaluated && (step === totalSteps || this.#isEvaluated(step))) {
-      const evaluation = await evaluate?.(step);
-      if (evaluation && !(evaluation.loss >= (this.best?.loss ?? Number.POSITIVE_INFINITY)))
-        this.best = { loss: evaluation.loss, step };
+      await this.#evaluate(metrics);
       this.#evaluated = step;
     }
     if (!this.#state || step <= this.#saved || !this.#isSaved(step)) return;
-    await save?.(await this.#state.capture(), this.best);
+    await this.#policy.save?.(await this.#state.capture(), this.best);
     this.#saved = step;
+  }
+
+  async #evaluate({ step, passes }: StepMetrics): Promise<void> {
+    const { evaluate, observer } = this.#policy;
+    const started = performance.now();
+    const evaluation = await evaluate?.(step);
+    if (!evaluation) return;
+    if (!(evaluation.loss >= (this.best?.loss ?? Number.POSITIVE_INFINITY)))
+      this.best = { loss: evaluation.loss, step };
+    const seconds = (performance.now() - started) / 1000;
+    await observer?.onEvaluation?.({ step, passes, seconds, ...evaluation });
   }
 }

@@ -11,9 +11,18 @@ const PARAMETERS = "parameters";
 
 /** What the host knows of a state: its tensors apart. */
 export type RunCounters = Pick<RunState, "step" | "place" | "trainedTerms"> & {
+  readonly trainedTokens: number;
   /** The optimiser's. */
   readonly updates: number;
 };
+
+interface FinishedCounts {
+  readonly step: number;
+  readonly terms: number;
+  readonly tokens: number;
+  /** Where the step after it begins. */
+  readonly next: DataPlace;
+}
 
 /**
  * Where a run is: with the same settings, base and data all that its next step depends on. What is drawn by chance depends on
@@ -30,6 +39,8 @@ export class TrainState {
   place: DataPlace = { epoch: 0, index: 0 };
   /** Terms of the loss so far. */
   trainedTerms = 0;
+  /** Tokens so far, without padding. */
+  trainedTokens = 0;
   /** Parts that each micro-batch is computed in. */
   readonly batchSplit: number;
   #mirror: Mirror<RunCounters> | undefined;
@@ -42,15 +53,16 @@ export class TrainState {
 
   /** What the host knows of it. */
   get counters(): RunCounters {
-    const { step, place, trainedTerms, optimizer } = this;
-    return { step, place, trainedTerms, updates: optimizer.updates };
+    const { step, place, trainedTerms, trainedTokens, optimizer } = this;
+    return { step, place, trainedTerms, trainedTokens, updates: optimizer.updates };
   }
 
   /** Goes on by a step that the device is through with. */
-  finish({ step, terms, next }: { step: number; terms: number; next: DataPlace }): void {
+  finish({ step, terms, tokens, next }: FinishedCounts): void {
     this.step = step;
     this.place = next;
     this.trainedTerms += terms;
+    this.trainedTokens += tokens;
     this.#mirror?.tell(step);
   }
 
@@ -116,6 +128,7 @@ export class TrainState {
     this.step = state.step;
     this.place = state.place;
     this.trainedTerms = state.trainedTerms;
+    this.trainedTokens = state.trainedTokens ?? 0;
   }
 
   /** Frees what the run alone needs: the optimiser's tensors. */

@@ -101,6 +101,10 @@ export interface StepMetrics {
   totalSteps: number;
   /** Pass over the data, from 0. */
   epoch: number;
+  /** Passes over the data by the end of the step, with the part of the last one: transformers' `epoch`. */
+  passes: number;
+  /** What its rows are called, as `rows.jsonl:7`. */
+  rows: readonly string[];
   /** Mean −log p of the step's label tokens, before the update. */
   loss: number;
   /** Rate of this update. */
@@ -117,6 +121,8 @@ export interface StepMetrics {
   terms: number;
   /** Such terms so far. */
   trainedTerms: number;
+  /** Tokens so far. */
+  trainedTokens: number;
   /** What the objective measures beside its loss, by TRL's names such as `rewards/chosen`; absent where it measures nothing. */
   metrics?: Readonly<Record<string, number>>;
   /** Wall-clock time of the step, seconds. */
@@ -297,7 +303,7 @@ async function* trainFeed<B extends Counted>(
       state.finish({ ...finished, next: finished.micro.next });
       append(undone, finished.undone);
       recorded -= finished.undone.length;
-      yield metricsOf(finished, { totalSteps, trainedTerms: state.trainedTerms }, objective.device);
+      yield metricsOf(finished, { totalSteps, perEpoch: feed.perEpoch }, state, objective.device);
       await skips.add(finished.micro.batches, finished.fault, finished.step === totalSteps);
     }
   } catch (error) {
@@ -312,10 +318,15 @@ async function* trainFeed<B extends Counted>(
 
 function metricsOf<B extends Counted>(
   { micro, undone: _, ...result }: Finished<B>,
-  run: Pick<StepMetrics, "totalSteps" | "trainedTerms">,
+  { totalSteps, perEpoch }: Pick<StepMetrics, "totalSteps"> & Pick<BatchFeed<B>, "perEpoch">,
+  { trainedTerms, trainedTokens }: TrainState,
   { memory }: Device,
 ): StepMetrics {
-  return { ...result, ...run, epoch: micro.epoch, peakBytes: memory.stats.peak };
+  const { epoch, next } = micro;
+  const passes = next.epoch + Math.min(1, next.index / perEpoch);
+  const rows = micro.names().flat();
+  const soFar = { totalSteps, epoch, passes, trainedTerms, trainedTokens };
+  return { ...result, ...soFar, rows, peakBytes: memory.stats.peak };
 }
 
 /** An error of the device, with what became of the adapter. */

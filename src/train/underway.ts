@@ -132,9 +132,11 @@ export class Underway<B extends Counted> {
       const { gradients } = this.#optimizer;
       this.#parameters.afterStep?.({ step, totalSteps: this.#options.totalSteps, gradients, outcome });
       const reading = this.#readback.read([sum, outcome, ...sums]);
-      const { trainedTerms } = this.#steps.at(-1)?.counters ?? this.#state;
+      const before = this.#steps.at(-1)?.counters ?? this.#state;
+      const trainedTerms = before.trainedTerms + terms;
+      const trainedTokens = before.trainedTokens + count(micro.batches, "tokens");
       const { updates } = this.#optimizer;
-      const counters = { step, place: micro.next, trainedTerms: trainedTerms + terms, updates };
+      const counters = { step, place: micro.next, trainedTerms, trainedTokens, updates };
       this.#steps.push({ ...plan, started, terms, pass, reading, counters });
       this.#isSpoilt = false;
       return undefined;

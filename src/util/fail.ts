@@ -131,6 +131,11 @@ function line(text: string): string {
   );
 }
 
+/** What an error says; whatever else was thrown, as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Does what may fail without harm. */
 export function tryTo(action: () => void): void {
   try {

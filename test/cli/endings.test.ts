@@ -1,11 +1,11 @@
 // Whatever ends a training run, what was learnt is saved.
 
 import { type ChildProcess, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { buildLosingDriver } from "../../scripts/lost-device/driver.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
-import { type RunOptions, useCli } from "./run-cli.ts";
+import { namesIn, type RunOptions, useCli } from "./run-cli.ts";
 
 const cli = useCli();
 const FILES = ["README.md", "adapter_config.json", "adapter_model.safetensors"];
@@ -45,7 +45,7 @@ describe("signals", () => {
     const { code, stdout } = await train(signal, LONG, { onOutput });
     expect(code).toBe(exitCode);
     expect(stdout).toMatch(/Interrupted after step \d+ of 100000\.\nSaved final weights/);
-    expect(readdirSync(cli.path(signal)).sort()).toEqual(FILES);
+    expect(namesIn(cli.path(signal))).toEqual(FILES);
   });
 
   test("an evaluation is not waited for", async () => {
@@ -56,7 +56,7 @@ describe("signals", () => {
     expect(code).toBe(143);
     expect(stdout).toContain("Iter 0: Val loss");
     expect(stdout).not.toContain("Iter 1: Val loss");
-    expect(readdirSync(cli.path("evaluating")).sort()).toEqual(FILES);
+    expect(namesIn(cli.path("evaluating"))).toEqual(FILES);
   });
 
   test("before the first step there is nothing to save: the process ends at once", async () => {
@@ -81,14 +81,14 @@ describe("output that nobody can read", () => {
     const words = ["--iters", "3", "--rank-pattern", "nothing=2"];
     const { code } = await train("closed", words, { onOutput });
     expect(code).toBe(0);
-    expect(readdirSync(cli.path("closed")).sort()).toEqual(FILES);
+    expect(namesIn(cli.path("closed"))).toEqual(FILES);
   });
 
   test("a full disk under the log does not, either, and is told", async () => {
     const { code, stderr } = await train("full-log", ["--iters", "3"], { shell: TO_FULL_DISK });
     expect(code).toBe(0);
     expect(stderr.match(/warning: standard output is lost: ENOSPC/g)).toHaveLength(1);
-    expect(readdirSync(cli.path("full-log")).sort()).toEqual(FILES);
+    expect(namesIn(cli.path("full-log"))).toEqual(FILES);
   });
 
   test("what is there for its output ends as other tools do", async () => {
@@ -126,7 +126,7 @@ describe("a folder that cannot be written to any more", () => {
     expect(stdout).toMatch(/warning: Iter 1: not saved, the training goes on: [\s\S]*checkpoint-1/);
     expect(stderr).toMatch(/error: .*full\/adapter_model\.safetensors[\s\S]*ENOSPC[\s\S]*free some space/);
     expect(stderr).toMatch(/Saved the adapter as it was after step 2 of 2 to \S+webgpu-lora-adapter-\w+\.\n/);
-    expect(readdirSync(kept).sort()).toEqual(FILES);
+    expect(namesIn(kept)).toEqual(FILES);
     const [before, after] = [cli.path(`first/${WEIGHTS}`), `${kept}/${WEIGHTS}`].map((path) =>
       readFileSync(path),
     );
@@ -145,7 +145,7 @@ describe("a folder that cannot be written to any more", () => {
     const elsewhere = /Saved the adapter as it was after step \d+ of 100000 to (\S+)\.\n/.exec(
       stderr,
     )?.[1] as string;
-    expect(readdirSync(elsewhere).sort()).toEqual(FILES);
+    expect(namesIn(elsewhere)).toEqual(FILES);
   });
 });
 
@@ -209,6 +209,6 @@ describe("what the driver does", () => {
     expect(code, stderr).toBe(5);
     expect(stderr).toMatch(/Saved the adapter as it was after step \d+ of 100000 to .*memory\.\n/);
     expect(stderr).toMatch(/could not give[\s\S]*use a smaller model, batch or max_length/);
-    expect(readdirSync(cli.path("memory")).sort()).toEqual(FILES);
+    expect(namesIn(cli.path("memory"))).toEqual(FILES);
   });
 });

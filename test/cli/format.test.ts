@@ -13,27 +13,11 @@ import {
 } from "../../src/cli/format.ts";
 import { lineReporter } from "../../src/cli/reporter.ts";
 import type { TokenizeReport } from "../../src/data/tokenize/tokenize-report.ts";
-import type { StepMetrics } from "../../src/train/trainer.ts";
-
-const metrics = (step: number, changes: Partial<StepMetrics> = {}): StepMetrics => ({
-  step,
-  totalSteps: 5,
-  epoch: 0,
-  loss: step,
-  learningRate: 1e-5,
-  gradNorm: 1,
-  skipped: false,
-  tokens: 12,
-  terms: 10,
-  trainedTerms: 10 * step,
-  seconds: 0.5,
-  peakBytes: 27_003_000_000,
-  ...changes,
-});
+import { stepMetrics } from "../support/step-metrics.ts";
 
 describe("mlx-lm's lines", () => {
   test("training: means over the steps since the last line", () => {
-    expect(formatTrainLine([metrics(1), metrics(2)])).toBe(
+    expect(formatTrainLine([stepMetrics(1), stepMetrics(2)])).toBe(
       "Iter 2: Train loss 1.500, Learning Rate 1.000e-05, It/sec 2.000, Tokens/sec 20.000, Trained Tokens 20, Peak mem 27.003 GB",
     );
   });
@@ -54,7 +38,7 @@ describe("mlx-lm's lines", () => {
   test("a line every n steps and after the last one", () => {
     const lines: string[] = [];
     const reporter = lineReporter((line) => lines.push(line), 2);
-    for (const step of [1, 2, 3, 4, 5]) reporter.step(metrics(step, { skipped: step === 3 })); // which the trainer tells
+    for (const step of [1, 2, 3, 4, 5]) reporter.step(stepMetrics(step, { skipped: step === 3 })); // which the trainer tells
     reporter.close();
     expect(lines.map((line) => line.slice(0, 27))).toEqual([
       "Iter 2: Train loss 1.500, L",

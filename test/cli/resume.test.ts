@@ -41,6 +41,15 @@ function train(
 }
 
 const weights = (folder: string) => readFileSync(cli.path(`${folder}/${WEIGHTS}`));
+/** What `metrics.jsonl` says, but for times. */
+const curve = (folder: string) =>
+  readFileSync(cli.path(`${folder}/metrics.jsonl`), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { step, epoch, loss, eval_loss, grad_norm, num_tokens } = JSON.parse(line);
+      return { step, epoch, loss, eval_loss, grad_norm, num_tokens };
+    });
 const checkpoints = (folder: string) =>
   readdirSync(cli.path(folder))
     .filter((name) => name.startsWith("checkpoint-"))
@@ -62,6 +71,7 @@ test("killed and resumed, a run comes to the bytes of the whole one, and its eva
   expect(stdout).toContain(`Resuming from ${cli.path("killed/checkpoint-4")}, after step 4`);
   expect(stdout.match(/Iter \d+: Train/g)).toEqual(["Iter 5: Train", "Iter 6: Train"]);
   expect(weights("killed")).toEqual(weights("whole"));
+  expect(curve("killed")).toEqual(curve("whole"));
   for (const file of ["state.json", "state.safetensors", WEIGHTS])
     expect(readFileSync(cli.path(`killed/checkpoint-6/${file}`))).toEqual(
       readFileSync(cli.path(`whole/checkpoint-6/${file}`)),

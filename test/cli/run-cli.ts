@@ -1,11 +1,21 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { bundleForNode } from "../support/bundle.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+
+/** What a run is watched by, beside what it learns. */
+const WATCHED = /^(metrics\.jsonl|run\.json)$/;
+
+/** Names in a run's folder, sorted, but for what the run is watched by. */
+export function namesIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => !WATCHED.test(name))
+    .sort();
+}
 
 /** What a finished command left behind. */
 export interface Finished {

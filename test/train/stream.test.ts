@@ -30,7 +30,9 @@ async function run(
   return metrics;
 }
 
-const told = ({ seconds: _, peakBytes: __, ...rest }: StepMetrics) => rest;
+const told = ({ seconds: _, peakBytes: __, rows, ...rest }: StepMetrics) => {
+  return { ...rest, rows: rows.map((name) => name.replace(/^\D+/, "")) };
+};
 
 test("a run on rows that come when they are needed is that on a list, to the bit", async () => {
   const options = { batchSize: 2, gradientAccumulationSteps: 2, epochs: 2, seed: 4 };

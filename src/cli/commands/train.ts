@@ -86,7 +86,11 @@ export async function runTrain(
     ofValid.forEach(print);
     return { train, valid };
   };
-  const rows = await bind(model, print);
+  const ofData: string[] = [];
+  const rows = await bind(model, (line) => {
+    ofData.push(line);
+    print(line);
+  });
   const notes = {
     settings: comparedSettings(settings),
     identity: { base: await baseDigest(files), data: await dataDigest(settings.data, task) },
@@ -100,7 +104,12 @@ export async function runTrain(
   };
   const live = { model, adapter, ...rows };
   const losses = new LossCurve();
-  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses });
+  const trainable = trainableCount(adapter);
+  const about = {
+    ...{ model: model.name, task, trainable, parameters: parameters + trainable, data: ofData },
+    ...{ settings: savedSettings(settings), given: [...given], versions: notes.versions },
+  };
+  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses, about });
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
@@ -134,12 +143,17 @@ function resumeRemarks(
   ];
 }
 
+/** What may be kept with a run: all but what opens doors. */
+function savedSettings({ token: _, ...settings }: TrainSettings): JsonObject {
+  return JSON.parse(JSON.stringify(settings));
+}
+
 /** Settings that a run's numbers don't depend on; model and data are known by what they hold. */
 const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
   ...(["model", "revision", "token", "verify", "data", "eval_data", "output_dir"] as const),
   ...(["resume", "force", "resume_adapter_file", "adapter_revision", "check_data"] as const),
   ...(["logging_steps", "eval_steps", "save_steps", "save_total_limit"] as const),
-  ...(["recover", "auto_batch"] as const),
+  ...(["recover", "auto_batch", "report_to"] as const),
 ];
 
 function comparedSettings(settings: TrainSettings): JsonObject {

@@ -8,6 +8,7 @@ import { inWords, isWithin } from "../../util/options.ts";
 import { METHOD } from "../method-table.ts";
 import {
   choice,
+  choices,
   flag,
   integer,
   number,
@@ -19,6 +20,7 @@ import {
   text,
   textOrAlone,
 } from "../options.ts";
+import { REPORTS } from "../watch/reports.ts";
 import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
 
@@ -192,6 +194,11 @@ export const TRAIN_OPTIONS = {
     min: 1,
     help: "steps between two reports",
     aliases: ["steps_per_report"],
+  }),
+  report_to: choices({
+    choices: REPORTS,
+    fallback: ["jsonl"],
+    help: "where the run is reported in output_dir, beside the screen",
   }),
   eval_steps: integer({
     fallback: 200,

@@ -28,6 +28,8 @@ export interface RunState {
   readonly place: { readonly epoch: number; readonly index: number };
   /** Terms of the loss so far. */
   readonly trainedTerms: number;
+  /** Tokens so far, without padding; absent from states that did not count them. */
+  readonly trainedTokens?: number;
   /** The optimiser's name, and its updates: steps without the skipped ones. */
   readonly optimizer: { readonly name: string; readonly updates: number };
   /** Parts that each micro-batch is computed in, where there are several. */
@@ -111,6 +113,7 @@ const FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   step: isCount,
   place: (value) => hasCounts(value, ["epoch", "index"]),
   trainedTerms: isCount,
+  trainedTokens: (value) => value === undefined || isCount(value),
   optimizer: (value) => hasCounts(value, ["updates"]) && typeof (value as JsonObject).name === "string",
   batchSplit: (value) => value === undefined || (isCount(value) && Number(value) > 0),
   parameters: isShapes,
