@@ -90,14 +90,14 @@ export function shownAdapter({ reference, weight }: WeightedReference): string {
 
 /**
  * Puts saved adapters on a model, one behind the other, each as strong as its weight says.
- * @returns the model that runs through them, with the chat templates of their folders
+ * @returns the model that runs through them, with the chat templates of their folders, and the adapters as strong as they are
  * @throws LoraError as loading does, and for a weight of a method that has no factor
  */
 export async function openCliAdapters<T extends Task>(
   base: LoadedModel<T>,
   wanted: readonly WeightedAdapter[],
   note: (line: string) => void,
-): Promise<LoadedModel<T>> {
+): Promise<{ model: LoadedModel<T>; adapters: readonly Adapter[] }> {
   let model = base;
   const opened: Adapter[] = [];
   for (const each of wanted) {
@@ -105,10 +105,10 @@ export async function openCliAdapters<T extends Task>(
     model = next.model;
     opened.push(next.adapter);
   }
-  if (wanted.every(({ weight }) => weight === 1)) return model;
+  if (wanted.every(({ weight }) => weight === 1)) return { model, adapters: opened };
   const scaled = opened.map((adapter, i) => {
     const { weight = 1 } = wanted[i] ?? {};
     return weight === 1 ? adapter : adapter.scaled(weight);
   });
-  return Object.assign({}, model, model.withAdapters(scaled));
+  return { model: Object.assign({}, model, model.withAdapters(scaled)), adapters: opened };
 }

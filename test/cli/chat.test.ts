@@ -62,6 +62,33 @@ describe("commands", () => {
     expect(active(beginChat(SPEAKERS.slice(0, 1)))).toEqual(["base"]);
   });
 
+  test("make an adapter stronger or weaker, and say what is wrong with that", async () => {
+    const strength = (log: number[] = []) => ({
+      factor: 1,
+      set(factor: number) {
+        if (factor === 9) fail("scaled", "IA3 has no factor of its update");
+        log.push(factor);
+        this.factor = factor;
+      },
+    });
+    const speakers = [speaker("base", false), { ...speaker("one"), strength: strength() }];
+    const chat = beginChat(speakers);
+    expect(await runCommand(chat, "/scale 0.5")).toContain("one answers, 0.5 times as strong");
+    expect(await runCommand(chat, "/scale one -1")).toContain("one answers, -1 times as strong");
+    await expect(runCommand(chat, "/scale one 9")).rejects.toThrow("IA3 has no factor");
+    expect(await runCommand(chat, "/adapters")).toContain("one answers, -1 times as strong");
+    expect(await runCommand(chat, "/scale 1")).toContain("one answers");
+    const both = beginChat([...speakers, { ...speaker("my two"), strength: strength() }]);
+    expect(await runCommand(both, "/scale my two 2")).toContain("my two answers, 2 times as strong");
+    for (const [line, wrong] of [
+      ["/scale", "nothing is no number"],
+      ["/scale one", "one is no number"],
+      ["/scale 2", "2 is of no adapter\n  → name one: one, my two"],
+      ["/scale three 2", "there is no adapter three\n  → the adapters are one, my two"],
+    ] as const)
+      await expect(runCommand(both, line)).rejects.toThrow(wrong);
+  });
+
   test("set the system message, and begin anew, for all", async () => {
     const chat = beginChat([speaker("base", false), speaker("one")], "Be kind.");
     const contents = () =>

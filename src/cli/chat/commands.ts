@@ -20,6 +20,10 @@ const COMMANDS: ReadonlyMap<string, ChatCommand> = new Map<string, ChatCommand>(
     "adapters",
     { words: "[NAME… | all | none]", help: "who answers; or let these adapters answer", run: chooseAdapters },
   ],
+  [
+    "scale",
+    { words: "[NAME] X", help: "make an adapter's change X times as strong, such as 0.5", run: scale },
+  ],
   ["system", { words: "[TEXT]", help: "set the system message; without a text remove it", run: setSystem }],
   ["reset", { words: "", help: "begin a new chat; the system message stays", run: reset }],
   ["save", { words: "FILE", help: "write the chat to a new .jsonl file, a row that train reads", run: save }],
@@ -86,10 +90,32 @@ function describeSpeakers(chat: Chat): readonly string[] {
   const lines = speakers.map((speaker) => {
     const state = active.includes(speaker) ? "answers" : "does not answer";
     const isLeading = active.length > 1 && speaker === leader(chat);
-    return `${speaker.name} ${state}${isLeading ? "; /save writes its chat" : ""}`;
+    const { factor = 1 } = speaker.strength ?? {};
+    const strength = factor === 1 ? "" : `, ${factor} times as strong`;
+    return `${speaker.name} ${state}${strength}${isLeading ? "; /save writes its chat" : ""}`;
   });
   if (speakers.length === 1) lines.push(`There is no adapter beside ${BASE}: --adapter names one.`);
   return lines;
+}
+
+/** The name may be left out where there is one adapter. What was said stays, and is read anew. */
+function scale(chat: Chat, words: string): readonly string[] {
+  const tuned = chat.speakers.filter(({ isTuned }) => isTuned);
+  const known = tuned.map(({ name }) => name).join(", ") || "none was given with --adapter";
+  const [, name, text = ""] = /^(?:(.*\S)\s+)?(\S+)$/.exec(words) ?? [];
+  const factor = Number(text);
+  if (text === "" || !Number.isFinite(factor))
+    fail(
+      "/scale",
+      `${text === "" ? "nothing" : text} is no number`,
+      "such as /scale NAME 0.5; 1 is as it was saved",
+    );
+  if (name === undefined && tuned.length !== 1)
+    fail("/scale", `${factor} is of no adapter`, `name one: ${known}`);
+  const speaker = name === undefined ? tuned[0] : tuned.find((other) => other.name === name);
+  if (!speaker?.strength) return fail("/scale", `there is no adapter ${name}`, `the adapters are ${known}`);
+  speaker.strength.set(factor);
+  return describeSpeakers(chat);
 }
 
 function setSystem(chat: Chat, text: string): readonly string[] {

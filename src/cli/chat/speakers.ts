@@ -1,3 +1,4 @@
+import type { Adapter } from "../../adapters/adapter.ts";
 import { templateChooser } from "../../data/chat/chat-template.ts";
 import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
 import { Conversation } from "../../train/conversation.ts";
@@ -14,8 +15,17 @@ export interface Speaker {
   readonly model: LoadedModel<"causal-lm">;
   /** It answers through an adapter. */
   readonly isTuned: boolean;
+  /** How strong its adapter is. */
+  readonly strength?: Strength | undefined;
   /** What it was asked and answered. */
   readonly conversation: Conversation;
+}
+
+/** How strong an adapter is, which may be changed between two answers. */
+export interface Strength {
+  readonly factor: number;
+  /** @throws LoraError where the adapter's method has no factor, or this is none */
+  set(factor: number): void;
 }
 
 /** What the model without an adapter is called. */
@@ -41,14 +51,31 @@ export async function openSpeakers(
   const { model: base } = await openCliModel(settings, note);
   const tuned: Omit<Speaker, "conversation">[] = [];
   for (const adapter of adapters) {
-    const model = await openCliAdapters(base.withAdapters([]), [adapter], note);
-    tuned.push({ name: adapter.name, model, isTuned: true });
+    const { model, adapters: on } = await openCliAdapters(base.withAdapters([]), [adapter], note);
+    const strength = on[0] && strengthOf(model, on[0], adapter.weight);
+    tuned.push({ name: adapter.name, model, isTuned: true, strength });
   }
   // A model that never saw a chat is asked as its adapters are.
   const chatTemplates = base.chatTemplates.size > 0 ? base.chatTemplates : tuned[0]?.model.chatTemplates;
   const plain = { ...base, chatTemplates: chatTemplates ?? base.chatTemplates };
   const speakers = [{ name: BASE, model: plain, isTuned: false }, ...tuned];
   return Promise.all(speakers.map((speaker) => withTemplate(speaker, choice)));
+}
+
+/** Puts the adapter on the model's list as strong as is asked for: nothing is copied or compiled. */
+function strengthOf({ adapters }: LoadedModel, adapter: Adapter, begin: number): Strength {
+  let factor = begin;
+  return {
+    get factor() {
+      return factor;
+    },
+    set(wanted) {
+      const next = wanted === 1 ? adapter : adapter.scaled(wanted);
+      for (const other of adapters.all) adapters.remove(other);
+      adapters.add(next);
+      factor = wanted;
+    },
+  };
 }
 
 /** @throws LoraError where there is no template, or a mistake in it */

@@ -21,7 +21,7 @@ export async function runEval(
   const data = await TASKS[task].readTest(settings);
   const head = chooseHead({ task, given, adapters, data: data.labels, seed: 0 });
   const { model: base } = await openCliTask(settings, note, head);
-  const model = await openCliAdapters(base, adapters, note);
+  const { model } = await openCliAdapters(base, adapters, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
   if (json) {

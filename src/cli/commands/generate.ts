@@ -32,7 +32,7 @@ export async function runGenerate(
   const note = (line: string) => terminal.note(line);
   const adapters = weightedAdapters(settings);
   const { model: base } = await openCliModel(settings, note);
-  const opened = await openCliAdapters(base, adapters, note);
+  const { model: opened } = await openCliAdapters(base, adapters, note);
   const model = { ...opened, ...(await withTemplateFile(opened, settings.chat_template)) };
   const options = generateOptions(settled);
   const sampling = describeSampling(model.generation, options);
