@@ -16,6 +16,8 @@ const SOURCE: u32 = 0u; // format of x: 0 f32, 1 bf16, 2 f16
 const ZEROS: u32 = 0u;  // 1: zero points in 8 bits
 const BLOCK: u32 = 64u;
 const WG: u32 = 64u;
+// The largest value of an int4 block lies halfway between two codes: which of them must not depend on a device's division.
+const OUTWARD: f32 = 1.00000095367431640625; // 1 + 2⁻²⁰
 
 fn value(i: u32) -> f32 {
   if (SOURCE == 0u) {
@@ -124,7 +126,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     if (start + i * BLOCK >= end) { break; }
     let bounds = range(start + i * BLOCK);
     let scale = scale_of(bounds);
-    inverse[i] = select(0.0, 1.0 / scale, scale > 0.0);
+    inverse[i] = select(0.0, select(1.0, OUTWARD, FORMAT == 6u && ZEROS == 0u) / scale, scale > 0.0);
     if (FORMAT == 9u) { exponents |= (bitcast<u32>(scale) >> 23u) << (8u * i); } else { scales[at + i] = bitcast<u32>(scale); }
     if (ZEROS == 1u) {
       zero[i] = clamp(round(-min(bounds.x, 0.0) * inverse[i]), 0.0, 15.0);

@@ -30,7 +30,8 @@ export function quantiseReference(
       : format === "mxfp4"
         ? 2 ** (Math.floor(Math.log2(largest)) - 2)
         : Math.fround(largest / (LARGEST[format] as number));
-    const inverse = Math.fround(1 / scale);
+    // The largest value of an int4 block lies halfway between two codes, and goes outward.
+    const inverse = Math.fround((format === "int4" && !zeros ? 1 + 2 ** -20 : 1) / scale);
     const zero = zeros && Math.round(-least * inverse);
     const table = codes
       .filter((code) => format !== "int8" || code !== 128)
