@@ -35,12 +35,34 @@ export type { Message, TextPart } from "./data/chat/messages.ts";
 export { type RenderedChat, type RenderOptions, renderChat } from "./data/chat/render.ts";
 export type { ItemSource, SourceItem } from "./data/feed/item-source.ts";
 export type { Mixture, StoppingStrategy } from "./data/feed/order.ts";
+export { type ByteRange, blobFile, type DataFile } from "./data/files/data-file.ts";
+export type { FileRows, ReadOptions } from "./data/files/file-rows.ts";
+export type { Spill } from "./data/files/indexed-rows.ts";
+export type { DataSets, PlacedRow, RowStream } from "./data/files/row-stream.ts";
+export {
+  type ReadRowsOptions,
+  type RowsAs,
+  readRows,
+  type StreamRowsOptions,
+  streamRows,
+} from "./data/files/rows-as.ts";
 export { fitImage } from "./data/images/fit-image.ts";
 export { type DecodeImage, imagePixels, type RgbImage } from "./data/images/images.ts";
 export { resampleImage } from "./data/images/resample.ts";
+export {
+  type InspectDataOptions,
+  type InspectedModel,
+  type InspectedRow,
+  inspectData,
+  type RowsToInspect,
+} from "./data/inspect/inspect-data.ts";
+export type { InspectedRows, LookedAt, RowList, Shown } from "./data/inspect/inspect-rows.ts";
+export type { AnyReport, Finding, FindingKind } from "./data/inspect/report.ts";
+export type { RowView, TokenView } from "./data/inspect/row-view.ts";
 export { PACKING_STRATEGIES, type PackingReport, type PackingStrategy } from "./data/packing.ts";
 export type { Example } from "./data/rows/examples.ts";
 export { readExamples } from "./data/rows/examples.ts";
+export type { PairedTexts, TaggedWords, TextWithLabel } from "./data/rows/labelled.ts";
 export {
   type ChatPreference,
   isPaired,
@@ -51,6 +73,7 @@ export {
   type TextPreference,
   unpaired,
 } from "./data/rows/preferences.ts";
+export type { PromptRow } from "./data/rows/prompts.ts";
 export type { TokensExample } from "./data/rows/token-rows.ts";
 export type { Sequence } from "./data/sequence.ts";
 export type {

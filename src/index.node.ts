@@ -27,6 +27,9 @@ export const loadModel: Loaders["loadModel"] = loaders.loadModel;
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
 export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 
+/** Reads what makes tokens of rows, and no weights. @throws LoraError as {@link Loaders.loadModelText} says */
+export const loadModelText: Loaders["loadModelText"] = loaders.loadModelText;
+
 /** Puts a saved PEFT adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
 export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 
@@ -72,9 +75,11 @@ export async function saveMerged(
   await folderWriter(folder).write(await mergedFiles(model, adapter, files), await supersededIn(folder));
 }
 
+export { nodeDataFile as dataFile } from "./platform/node-data-file.ts";
 export { folderFiles } from "./platform/node-files.ts";
 export { openNodeDevice as openDevice } from "./platform/node-gpu.ts";
 export { decodeNodeImage as decodeImage } from "./platform/node-images.ts";
+export { nodeSpill as temporaryFile } from "./platform/node-spill.ts";
 
 /** @throws LoraError where the folder to write to is no text, or an empty one */
 function checkFolder(where: string, folder: string): void {

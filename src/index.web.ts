@@ -13,6 +13,9 @@ export const loadModel: Loaders["loadModel"] = loaders.loadModel;
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
 export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 
+/** Reads what makes tokens of rows, and no weights. @throws LoraError as {@link Loaders.loadModelText} says */
+export const loadModelText: Loaders["loadModelText"] = loaders.loadModelText;
+
 /** Puts a saved PEFT adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
 export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
 

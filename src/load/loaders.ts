@@ -1,4 +1,5 @@
 import type { Adapter } from "../adapters/adapter.ts";
+import type { InspectedModel } from "../data/inspect/inspect-data.ts";
 import { DEVICE, type Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
@@ -14,6 +15,7 @@ import {
   openModel,
   openTaskModel,
 } from "./model.ts";
+import { openModelText, openTaskText } from "./model-text.ts";
 import { QUANTIZATION, type Quantization, type QuantizationFormat } from "./quantization.ts";
 
 /** How the files of a model or of an adapter are found. */
@@ -59,6 +61,7 @@ const LOAD_RULES: Rules<LoadOptions> = {
   quantization: QUANTIZATION,
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
+const TEXT_RULES: Rules<SourceOptions & HeadChoice<Task>> = { ...SOURCE_RULES, ...HEAD_RULES };
 const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = {
   ...SOURCE_RULES,
   name: words("adapter_name"),
@@ -89,6 +92,12 @@ export interface Loaders {
     reference: string,
     options?: LoadOptions & HeadChoice<T>,
   ): Promise<LoadedModel<T>>;
+  /**
+   * Reads what makes tokens of rows, and no weights: for `readRows` and `inspectData`, without a device. For other tasks than language
+   * modelling it takes `task`, and `labels`, as `loadTaskModel` does.
+   * @throws LoraError as {@link Loaders.loadModel} does
+   */
+  loadModelText(reference: string, options?: SourceOptions & HeadChoice<Task>): Promise<InspectedModel>;
   /**
    * Puts a saved PEFT adapter on a model: a folder (Node), a URL or a hub id.
    * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
@@ -127,6 +136,15 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       return openTaskModel(files, device ?? (await openDevice()), {
         ...{ task, labels, seed, onWarning, quantization },
       });
+    },
+    async loadModelText(reference, options = {}) {
+      checkReference("loadModelText", reference);
+      checkOptions("loadModelText", options, TEXT_RULES);
+      const { task = "causal-lm", labels, seed: _, ...source } = options;
+      const files = await resolveFiles(reference, source);
+      if (task === "causal-lm") return openModelText(files);
+      const { classes, ...text } = await openTaskText(files, { task, labels });
+      return { ...text, ...(classes && { labels: classes }) };
     },
     async loadAdapter(model, reference, options = {}) {
       checkReference("loadAdapter", reference);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { transform } from "esbuild";
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
+import type { InspectedRows } from "../../src/data/inspect/inspect-rows.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
 import { BUNDLED_MODEL, fixturePath, readJsonFile } from "../support/fixtures.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
@@ -31,6 +32,12 @@ const PAGE = `<!doctype html><script type="module">
     return { width, height, data: [...data] };
   };
   globalThis.decodeOrRefuse = (name) => decode("formats/" + name).catch(String);
+  globalThis.inspect = async (text) => {
+    const packed = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+    const file = library.blobFile("rows.jsonl.gz", await new Response(packed).blob());
+    const model = await library.loadModelText("/model");
+    return [await library.readRows(file), await library.streamRows(file)].map((rows) => library.inspectData(model, rows));
+  };
   globalThis.load = async () => {
     const device = await library.openDevice();
     (await library.loadModel("/model", { device })).release();
@@ -49,6 +56,8 @@ const REFUSED = /\.tif$|16\.png$|cmyk|ycck|^turned\.(?:png|webp)$/;
 /** What the pages made of their work. */
 interface PageResult {
   readonly trained: TenSteps;
+  /** What it finds in rows of a packed Blob: in memory, and read as they are needed. */
+  readonly inspected: readonly InspectedRows[];
   readonly images: readonly { width: number; height: number; data: number[] }[];
   /** The pixels of {@link FORMATS}, or why they are refused. */
   readonly formats: readonly (PageResult["images"][number] | string)[];
@@ -80,6 +89,8 @@ async function workInBrowser(
     const formats = JSON.stringify(Object.keys(FORMATS));
     const decoded = await page.evaluate(`Promise.all(${formats}.map(decodeOrRefuse))`);
     const refusal = (await page.evaluate('decode("configs.json").catch(String)')) as string;
+    const text = JSON.stringify('{"text":"a cat"}\n{"text":"a cat"}\n');
+    const inspected = await page.evaluate(`inspect(${text}).then((all) => Promise.all(all))`);
     const trained = (await page.evaluate("train()")) as TenSteps;
     const first = downloads();
     const session = await browser.newBrowserCDPSession();
@@ -91,6 +102,7 @@ async function workInBrowser(
     expect(errors).toEqual([]);
     return {
       trained,
+      inspected: inspected as PageResult["inspected"],
       images,
       formats: decoded as PageResult["formats"],
       refusal,
@@ -158,6 +170,12 @@ test(
     console.log(`Chromium trained on ${page.trained.device}`);
     expect(page.trained.losses).toHaveLength(10);
     expect(lossDifference(inNode, page.trained)).toBeLessThan(LOSS_TOLERANCE);
+    for (const { report } of page.inspected) {
+      expect(report).toMatchObject({
+        rows: 2,
+        findings: [{ kind: "duplicate", examples: ["rows.jsonl.gz:2"] }],
+      });
+    }
     for (const [i, name] of IMAGES.entries()) await expectSameImage(name, page.images[i]);
     for (const [i, name] of Object.keys(FORMATS).entries()) expectFormat(name, page.formats[i]);
     expect(page.refusal).toMatch(/configs\.json: is no image that can be decoded/);

@@ -1,22 +1,16 @@
 import { isRowStream, rowsOf } from "../../data/files/row-stream.ts";
-import {
-  type InspectedRows,
-  inspectRows,
-  type LookedAt,
-  placedRows,
-  type Shown,
-} from "../../data/inspect/inspect-rows.ts";
+import { type InspectedRows, inspectRows, type Shown } from "../../data/inspect/inspect-rows.ts";
 import { itemLook, labelsOf, type TextRow } from "../../data/inspect/item-look.ts";
-import { exampleLook, type Look, preferenceLook } from "../../data/inspect/looks.ts";
-import { type Example, exampleReader } from "../../data/rows/examples.ts";
+import type { Look } from "../../data/inspect/looks.ts";
+import { type TextRowOfAnyKind, textLook } from "../../data/inspect/text-look.ts";
+import { exampleReader } from "../../data/rows/examples.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
-import { type PreferenceRow, preferenceReader } from "../../data/rows/preferences.ts";
+import { preferenceReader } from "../../data/rows/preferences.ts";
 import { preferenceKind } from "../../data/rows/row-kinds.ts";
 import type { RowReader } from "../../data/rows/rows.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import { openModelText, openTaskText } from "../../load/model-text.ts";
 import type { Task } from "../../models/model.ts";
-import { fail } from "../../util/fail.ts";
 import { count } from "../format.ts";
 import { chooseHead, modelLabels } from "../labels.ts";
 import { type DataSettings, rowEncoding } from "../sequences.ts";
@@ -116,33 +110,13 @@ async function classesOf(
 /** Rows of language modelling, or such as say which answers are better. */
 async function openTexts(settings: RowsSettings): Promise<OpenedRows> {
   const files = await tables({ reader: textReader }).readTraining(settings);
-  const arePreferences = await beginWithPreference(files.train);
   return opened(files, async (source, note) => {
     const encoding = await rowEncoding(await openModelText(source), settings, note);
-    const look = (arePreferences ? preferenceLook : exampleLook)(encoding) as Look<AnyRow, { place: number }>;
-    return {
-      ...look,
-      encode(row, place) {
-        if (isPreference(row) !== arePreferences) {
-          const what = `${files.train.path} has rows that say which answers are better, and others`;
-          fail("data", what, "put them into files of their own: nothing learns from both");
-        }
-        return look.encode(row, place);
-      },
-    };
+    return textLook(files.train, files.train.path, encoding);
   });
 }
 
-type AnyRow = Example | PreferenceRow;
-
-async function beginWithPreference(rows: LookedAt<AnyRow>): Promise<boolean> {
-  for await (const { row } of placedRows(rows)) return isPreference(row);
-  return false;
-}
-
-const isPreference = (row: AnyRow): row is PreferenceRow => "chosen" in row || "label" in row;
-
-function textReader(): RowReader<AnyRow> {
+function textReader(): RowReader<TextRowOfAnyKind> {
   const [examples, preferences] = [exampleReader(), preferenceReader()];
   return {
     wanted: examples.wanted,

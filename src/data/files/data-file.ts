@@ -15,7 +15,9 @@ export interface DataFile {
 
 /** The bytes from `start` until before `end`. */
 export interface ByteRange {
+  /** The first byte, from 0. */
   readonly start: number;
+  /** The byte behind the last one. */
   readonly end: number;
 }
 
@@ -38,4 +40,11 @@ async function* blobPieces(blob: Blob): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < blob.size; at += PIECE_BYTES) {
     yield new Uint8Array(await blob.slice(at, at + PIECE_BYTES).arrayBuffer());
   }
+}
+
+/** Keeps bytes in a Blob, which browsers put on disk where it is large. */
+export async function blobSpill(name: string, pieces: AsyncIterable<Uint8Array>): Promise<DataFile> {
+  const parts: Blob[] = [];
+  for await (const piece of pieces) parts.push(new Blob([piece as BlobPart]));
+  return blobFile(name, new Blob(parts));
 }

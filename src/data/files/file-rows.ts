@@ -16,6 +16,7 @@ export interface ReadOptions {
 
 /** The rows of a file, in memory. */
 export interface FileRows<R> {
+  /** In the order of the file. */
   readonly rows: readonly R[];
   /** Whether they are parts of a plain text, which go on in each other. */
   readonly isPlainText: boolean;

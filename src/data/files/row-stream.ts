@@ -1,4 +1,5 @@
 import { fail, failAll, Problems } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
 import type { Mixture } from "../feed/order.ts";
 import { checkColumnsKnown, withColumns } from "../rows/columns.ts";
 import type { RowReader } from "../rows/rows.ts";
@@ -11,12 +12,15 @@ import { headerHint } from "./read-rows.ts";
 
 /** A row that was read, and its place among the rows of all files, from 0. */
 export interface PlacedRow<R> {
+  /** What it holds. */
   readonly row: R;
+  /** Where it is. */
   readonly place: number;
 }
 
 /** Files whose rows are used together, one behind another. */
 export interface DataSets extends Mixture {
+  /** What messages call each file. */
   readonly names: readonly string[];
 }
 
@@ -24,6 +28,7 @@ export interface DataSets extends Mixture {
 export interface RowStream<R> {
   /** What messages call the files. */
   readonly path: string;
+  /** The files, how many rows each has, and how many of them are drawn. */
   readonly sets: DataSets;
   /** Names of the classes, where the task has any. */
   readonly labels?: readonly string[] | undefined;
@@ -43,8 +48,8 @@ export interface RowStream<R> {
 }
 
 /** Whether rows are read when they are needed. */
-export function isRowStream<R>(rows: object | RowStream<R>): rows is RowStream<R> {
-  return "read" in rows && "sets" in rows;
+export function isRowStream<R>(rows: unknown): rows is RowStream<R> {
+  return isObject(rows) && "read" in rows && "sets" in rows;
 }
 
 /** How many rows there are. */

@@ -8,6 +8,7 @@ export type Shown = readonly number[] | { readonly first: number; readonly perKi
 
 /** Rows that are in memory. */
 export interface RowList<Row> {
+  /** In order. */
   readonly rows: readonly Row[];
   /** What messages call a row, by its place from 0. */
   nameOf(place: number): string;
@@ -18,6 +19,7 @@ export type LookedAt<Row> = RowList<Row> | RowStream<Row>;
 
 /** What rows are as a model reads them. */
 export interface InspectedRows {
+  /** Counts, lengths and findings. */
   readonly report: AnyReport;
   /** Some of them, with their tokens. */
   readonly rows: readonly RowView[];

@@ -33,6 +33,7 @@ export type FindingKind =
 export interface Finding {
   /** Of errors a model learns nothing, or the wrong thing. */
   readonly level: "error" | "warning";
+  /** Its name, for programs. */
   readonly kind: FindingKind;
   /** How many rows it is about. */
   readonly rows: number;

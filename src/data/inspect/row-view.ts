@@ -14,10 +14,13 @@ export type TokenRole = "trained" | "masked" | "cut" | "read";
 
 /** A token as people see it. */
 export interface TokenView {
+  /** Its id. */
   readonly id: number;
   /** What it writes; what cannot be seen is shown by signs: `·` a space, `↵` a line end, `\xE2` a byte of a character. */
   readonly text: string;
+  /** Whether it gives a loss, is only read, or is cut off. */
   readonly role: TokenRole;
+  /** Whether it is one of the special tokens. */
   readonly isSpecial: boolean;
   /** The part of its row that it is of, where that has several, such as `chosen`. */
   readonly part?: string;
@@ -48,10 +51,13 @@ export interface AnswerView {
 export interface RowView {
   /** As messages call it. */
   readonly name: string;
+  /** What becomes of it. */
   readonly fate: RowFate;
+  /** All of them, also those that are cut off. */
   readonly tokens: readonly TokenView[];
   /** Tokens that give a loss. */
   readonly trained: number;
+  /** The last token that is learnt; absent where none is. */
   readonly end?: EndView;
   /** The classes of a row of another task. */
   readonly labels?: readonly string[];
@@ -63,6 +69,7 @@ export interface RowView {
   readonly straddler?: string;
   /** Why it is refused. */
   readonly problem?: string;
+  /** What it is noted for. */
   readonly findings: readonly FindingKind[];
 }
 

@@ -5,9 +5,11 @@ import type { RowReader } from "./rows.ts";
 
 /** A text, or a pair of them, and the name of its class. */
 export interface TextWithLabel {
+  /** The text, or the first of a pair. */
   readonly text: string;
   /** The second text of a pair. */
   readonly textPair?: string;
+  /** The name of its class. */
   readonly label: string;
 }
 
@@ -16,13 +18,17 @@ const PAIR = "text_pair";
 
 /** Words and the name of each one's class. */
 export interface TaggedWords {
+  /** The words of a text, in order. */
   readonly words: readonly string[];
+  /** The class of each word. */
   readonly tags: readonly string[];
 }
 
 /** Two texts that mean the same. */
 export interface PairedTexts {
+  /** The first text. */
   readonly anchor: string;
+  /** The text that means the same. */
   readonly positive: string;
 }
 

@@ -6,6 +6,7 @@ import type { RowReader } from "./rows.ts";
 
 /** What is to be continued or answered. */
 export interface PromptRow {
+  /** A text, or a chat as far as it goes. */
   readonly prompt: string | ChatExample;
 }
 

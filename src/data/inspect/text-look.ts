@@ -1,0 +1,43 @@
+import { fail } from "../../util/fail.ts";
+import type { Example } from "../rows/examples.ts";
+import type { PreferenceRow } from "../rows/preferences.ts";
+import type { RowEncoding } from "../tokenize/row-encoding.ts";
+import { type LookedAt, placedRows } from "./inspect-rows.ts";
+import { exampleLook, type Look, preferenceLook } from "./looks.ts";
+
+/** A row of language modelling, or one that says which answers are better. */
+export type TextRowOfAnyKind = Example | PreferenceRow;
+
+/**
+ * How rows are looked at that are all of language modelling, or all say which answers are better: the first one tells.
+ * @param where what messages call them
+ * @throws LoraError, while rows are encoded, where one is of the other kind
+ */
+export async function textLook(
+  rows: LookedAt<TextRowOfAnyKind>,
+  where: string,
+  encoding: RowEncoding,
+): Promise<Look<TextRowOfAnyKind, { readonly place: number }>> {
+  const arePreferences = await beginWithPreference(rows);
+  const look = (arePreferences ? preferenceLook : exampleLook)(encoding) as Look<
+    TextRowOfAnyKind,
+    { readonly place: number }
+  >;
+  return {
+    ...look,
+    encode(row, place) {
+      if (isPreference(row) !== arePreferences) {
+        const what = `${where} has rows that say which answers are better, and others`;
+        fail("data", what, "put them into files of their own: nothing learns from both");
+      }
+      return look.encode(row, place);
+    },
+  };
+}
+
+async function beginWithPreference(rows: LookedAt<TextRowOfAnyKind>): Promise<boolean> {
+  for await (const { row } of placedRows(rows)) return isPreference(row);
+  return false;
+}
+
+const isPreference = (row: TextRowOfAnyKind): row is PreferenceRow => "chosen" in row || "label" in row;
