@@ -1,15 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { EVAL_OPTIONS } from "../src/cli/tables/eval.ts";
-import { GENERATE_OPTIONS } from "../src/cli/tables/generate.ts";
-import { TRAIN_OPTIONS } from "../src/cli/tables/train.ts";
-import { TOKENIZE_DEFAULTS } from "../src/data/tokenize/tokenize-options.ts";
 import * as node from "../src/index.node.ts";
 import * as web from "../src/index.web.ts";
-import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";
-import { GENERATE_DEFAULTS } from "../src/train/generate.ts";
-import { TRAINER_DEFAULTS } from "../src/train/trainer.ts";
 import { fixturePath, openTestModel } from "./support/fixtures.ts";
 import { ROOT } from "./support/shaders.ts";
 
@@ -183,70 +176,6 @@ test("an option that is undefined counts as not given", () => {
   expect(lora({ r: undefined, alpha: undefined } as node.LoraOptions).options).toMatchObject({
     r: 16,
     alpha: 32,
-  });
-});
-
-describe("library and command line have the same defaults", () => {
-  // What the flag stands for in the library; undefined: the library has nothing of the kind.
-  const LIBRARY: Record<string, unknown> = {
-    method: "lora", // what the page and README begin with
-    num_train_epochs: TRAINER_DEFAULTS.epochs,
-    per_device_train_batch_size: TRAINER_DEFAULTS.batchSize,
-    gradient_accumulation_steps: TRAINER_DEFAULTS.gradientAccumulationSteps,
-    learning_rate: TRAINER_DEFAULTS.learningRate,
-    lr_scheduler_type: TRAINER_DEFAULTS.schedule,
-    warmup_steps: TRAINER_DEFAULTS.warmupSteps,
-    warmup_ratio: TRAINER_DEFAULTS.warmupRatio,
-    lr_scheduler_kwargs: TRAINER_DEFAULTS.scheduleShape,
-    optim: TRAINER_DEFAULTS.optimizer,
-    loraplus_lr_ratio: TRAINER_DEFAULTS.loraplusLrRatio,
-    rate_pattern: TRAINER_DEFAULTS.ratePattern,
-    label_smoothing_factor: TRAINER_DEFAULTS.labelSmoothing,
-    z_loss: TRAINER_DEFAULTS.zLoss,
-    weight_decay: TRAINER_DEFAULTS.weightDecay,
-    max_grad_norm: TRAINER_DEFAULTS.maxGradNorm,
-    gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,
-    packing: TRAINER_DEFAULTS.packing,
-    packing_strategy: "bfd", // what true stands for
-    stopping_strategy: "first_exhausted", // of a mixture with weights that names none
-    group_by_length: TRAINER_DEFAULTS.groupByLength,
-    seed: TRAINER_DEFAULTS.seed,
-    truncation: "truncate",
-    completion_only_loss: TOKENIZE_DEFAULTS.maskPrompt,
-    assistant_only_loss: TOKENIZE_DEFAULTS.assistantOnlyLoss,
-    mask_history: TOKENIZE_DEFAULTS.maskHistory,
-    max_tokens: GENERATE_DEFAULTS.maxNewTokens,
-    temperature: GENERATE_DEFAULTS.temperature,
-    top_k: GENERATE_DEFAULTS.topK,
-    top_p: GENERATE_DEFAULTS.topP,
-    min_p: GENERATE_DEFAULTS.minP,
-    repetition_penalty: GENERATE_DEFAULTS.repetitionPenalty,
-    batch_size: EVALUATION_DEFAULTS.batchSize,
-    task: "causal-lm",
-    double_quantization: false, // as quantised loading has it
-    verify: false, // as loaders have it
-  };
-  /** Flags of the command line alone: files, reports, what is printed. */
-  const OWN = [
-    ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
-    ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
-    "report_to",
-  ];
-
-  test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(
-    "%s",
-    (name, { fallback }) => {
-      const isUnset =
-        fallback === undefined || fallback === "" || (Array.isArray(fallback) && fallback.length === 0);
-      if (isUnset || OWN.includes(name)) return;
-      expect(fallback).toEqual(LIBRARY[name]);
-    },
-  );
-
-  test("these are the values", () => {
-    expect(lora().options).toMatchObject({ r: 16, alpha: 32, targetModules: "all-linear" });
-    expect(LIBRARY).toMatchObject({ learning_rate: 2e-4, weight_decay: 0, per_device_train_batch_size: 4 });
-    expect(LIBRARY).toMatchObject({ max_tokens: 256, temperature: 0, batch_size: 4 });
   });
 });
 
