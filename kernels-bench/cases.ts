@@ -34,6 +34,7 @@ import { cases as segments } from "./segments.bench.ts";
 import { cases as sgd } from "./sgd.bench.ts";
 import { cases as splitSum } from "./split-sum.bench.ts";
 import { cases as swapAxes } from "./swap-axes.bench.ts";
+import { cases as tokenRows } from "./token-rows.bench.ts";
 import { cases as trainingStep } from "./training-step.bench.ts";
 
 /** Cases by the name of their kernel's file in src/kernels, and whole training steps. */
@@ -67,6 +68,7 @@ export const REGISTRY: Registry = {
   orthogonality,
   "rank-allocation": rankAllocation,
   columns,
+  tokenRows,
   "column-scale": columnScale,
   patches,
   pooling,

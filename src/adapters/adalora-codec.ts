@@ -127,7 +127,7 @@ const codec: Codec<AdaLora, PeftAdaLoraConfig> = {
     if (lora_A?.shape[1] === inFeatures && lora_B?.shape[0] === outFeatures) return undefined;
     return `A [${lora_A?.shape}], B [${lora_B?.shape}] do not fit a layer of ${inFeatures} → ${outFeatures}`;
   },
-  stored: cutDown,
+  stored: (tensors) => new Map([...tensors].map(([path, own]) => [path, cutDown(own)])),
   read,
   write: writtenConfig,
 };

@@ -1,6 +1,6 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import type { NamedAdaptation } from "../nn/adapter-list.ts";
-import { type JointWrap, type Leaf, requireModel, type Siblings } from "../nn/module.ts";
+import { type JointWrap, type Leaf, type Module, requireModel, type Siblings } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, FACTOR, integer, number, type Rules, required, words } from "../util/options.ts";
@@ -145,8 +145,10 @@ function actionsOf(
   const copies = sites.flatMap((site): [Leaf, Site["tensors"]][] =>
     method.copies ? [[site.module as Leaf, method.copies(site)]] : [],
   );
+  const tensorsAt = new Map(sites.map(({ module, tensors }) => [module, tensors]));
+  const at = (module: Module) => tensorsAt.get(module) ?? {};
   const wraps = sites.flatMap((site, index) => {
-    const wrap = method.wrap?.(site, { index, shared, factor });
+    const wrap = method.wrap?.(site, { index, shared, at, factor });
     return wrap ? [[site.module, wrap] as const] : [];
   });
   return {

@@ -3,7 +3,15 @@ import { castToFloat } from "../kernels/cast.ts";
 import { type Leaf, type Module, modules, type Siblings } from "../nn/module.ts";
 import { allocateParameters, isStackable, type Parameters } from "../nn/parameters.ts";
 import { createRandom, type Random } from "../util/random.ts";
-import type { Adaptable, AdapterTensors, Method, Site, SiteTensors, TensorPlan } from "./method.ts";
+import type {
+  Adaptable,
+  AdapterTensors,
+  Method,
+  Site,
+  SiteTensors,
+  TensorPlan,
+  TrainedTensors,
+} from "./method.ts";
 
 /** Sites that a method computes together, among the siblings that they are. */
 export interface Group {
@@ -33,7 +41,7 @@ export function allocateTensors(model: Adaptable, method: Method, seed: number):
   const planned: Planned[] = [
     ...targets.flatMap(({ module, plans }) => named(`${module.path}.`, plans)),
     ...named("", shared),
-    ...copied.flatMap(({ module, names }) => named(`${module.path}.`, copyPlans(module, names))),
+    ...copied.flatMap((one) => named(`${one.module.path}.`, copyPlans(one))),
   ];
   const groups = findGroups(model, method, targets);
   const stacked = groups.map(({ members }) =>
@@ -54,7 +62,10 @@ export function allocateTensors(model: Adaptable, method: Method, seed: number):
       tensors: pick(`${module.path}.`, Object.keys(plans)),
     })),
     shared: pick("", Object.keys(shared)),
-    saved: copied.map(({ module, names }) => ({ module, tensors: pick(`${module.path}.`, names) })),
+    saved: copied.map(({ module, names, shares = {} }) => ({
+      module,
+      tensors: Object.assign({}, ...names.map((name) => pick(`${(shares[name] ?? module).path}.`, [name]))),
+    })),
     parameters,
     frozen,
     groups,
@@ -66,11 +77,17 @@ function named(prefix: string, plans: Readonly<Record<string, TensorPlan>>): Pla
 }
 
 /** Trained copies begin at the base model's values. */
-function copyPlans({ tensors }: Leaf, names: readonly string[]): Record<string, TensorPlan> {
+function copyPlans({
+  module: { tensors },
+  names,
+  shares = {},
+  trained = true,
+}: TrainedTensors): Record<string, TensorPlan> {
+  const owned = names.filter((name) => !shares[name]);
   return Object.fromEntries(
-    names.map((name) => {
+    owned.map((name) => {
       const own = tensors[name] as Tensor;
-      return [name, { shape: own.shape, begin: () => castToFloat(own) }];
+      return [name, { shape: own.shape, trained, begin: () => castToFloat(own) }];
     }),
   );
 }

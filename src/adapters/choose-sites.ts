@@ -38,7 +38,7 @@ export function findSites<L extends Module>(
   const linears = all.filter(isSite);
   const paths = linears.map(({ path }) => path);
   const matches = (module: { path: string }) =>
-    matchesTarget(module.path, targets, { ...options, isOutput: (module as Partial<Linear>).isOutput });
+    matchesTarget(module.path, targets, { ...options, isOutput: isBeyondAll(module as Module) });
   const names = wholeNames(model, options);
   const isWord = isAllLinear(targets);
   const unreachable = isWord ? [] : unreachableModules(model).filter(matches);
@@ -64,6 +64,11 @@ export function findSites<L extends Module>(
   const narrowed = "excludeModules, layersToTransform and modulesToSave leave no layer of targetModules";
   failAll(where, found.length === 0 ? [narrowed] : [], `there are: ${targetNames(paths).join(", ")}`);
   return found;
+}
+
+/** What `all-linear` leaves out. */
+function isBeyondAll(module: Module): boolean {
+  return isEmbedding(module) || (module as Partial<Linear>).isOutput === true;
 }
 
 /** The targets in a model where the options name none: PEFT's own for its type (`utils/constants.py`, 0.21). */

@@ -63,6 +63,8 @@ export interface TensorNames<C> {
   foreign?(name: string, config: C | undefined): TensorKind | undefined;
   /** The model's own name of a tensor of it that was trained beside the sites, by its name in the file without prefix. */
   ownTensor?(plain: string, config: C | undefined): string | undefined;
+  /** Whether a tensor of the model that was not trained may lie in the file all the same, to take the place of its own. */
+  isKept?(plain: string): boolean;
   /** What such a tensor is called in the file, without prefix, by the model's name for it; the same unless given. */
   fileName?(own: string, isSite: (path: string) => boolean): string;
   /**
@@ -91,8 +93,13 @@ export interface Codec<M extends Method = Method, C extends PeftConfig = PeftCon
   warnings?(stored: Omit<StoredAdapter<C>, "warnings">): readonly string[];
   /** What else the model can't have: one line each, with the remedy. */
   misfits?(model: Adaptable, stored: StoredAdapter<C>): readonly Obstacle[];
-  /** What is written of a site's tensors where a reader is to apply others; as they are unless given. */
-  stored?(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>>;
+  /** What is written of the sites' tensors, where a reader is to apply others or wants them laid out in another way. */
+  stored?(
+    tensors: ReadonlyMap<string, Readonly<Record<string, HostTensor>>>,
+    adapter: Adapter<M>,
+  ): ReadonlyMap<string, Readonly<Record<string, HostTensor>>>;
+  /** A site's stored tensors as they lie on the device; as they are unless given. */
+  held?(tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>>;
   /** The method, with its options, that a stored adapter was made with. */
   read(model: Adaptable, stored: StoredAdapter<C>): M;
   /**

@@ -1,5 +1,5 @@
 import { isLinear } from "../nn/linear.ts";
-import { modules } from "../nn/module.ts";
+import { type Module, modules } from "../nn/module.ts";
 import { LoraError } from "../util/fail.ts";
 import type { Adapter } from "./adapter.ts";
 import type { SiteOptions } from "./choose-sites.ts";
@@ -106,6 +106,7 @@ export function chosenBy<M extends Method>(
   config: Pick<TargetConfig, "target_modules" | "exclude_modules"> & Partial<LayerConfig>,
   paths: readonly string[],
   make: (choice: Omit<SiteOptions, keyof WholeOptions>) => M,
+  chosenOf: (method: M) => readonly Module[] = (method) => method.sites(model),
 ): M {
   const { target_modules, exclude_modules, layers_to_transform = null, layers_pattern = null } = config;
   const chosen = make({
@@ -114,13 +115,13 @@ export function chosenBy<M extends Method>(
     ...(layers_to_transform !== null && { layersToTransform: layers_to_transform }),
     ...(layers_pattern !== null && { layersPattern: layers_pattern }),
   });
-  return choosesExactly(model, chosen, paths) ? chosen : make({ targetModules: paths });
+  return choosesExactly(() => chosenOf(chosen), paths) ? chosen : make({ targetModules: paths });
 }
 
 /** False, too, for words that mean nothing in this model, such as an expression that JavaScript cannot read. */
-function choosesExactly(model: Adaptable, method: Method, paths: readonly string[]): boolean {
+function choosesExactly(choose: () => readonly Module[], paths: readonly string[]): boolean {
   try {
-    const found = new Set(method.sites(model).map(({ path }) => path));
+    const found = new Set(choose().map(({ path }) => path));
     return found.size === paths.length && paths.every((path) => found.has(path));
   } catch (error) {
     if (error instanceof LoraError) return false;

@@ -1,6 +1,7 @@
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
 import type { Obstacle } from "./config-fields.ts";
+import { tiedWhole } from "./lora-sites.ts";
 import type { Adaptable, Site, TrainedTensors } from "./method.ts";
 import { listed } from "./stored-tensors.ts";
 import { findWhole, type WholeOptions } from "./trained-whole.ts";
@@ -13,13 +14,18 @@ export type BiasChoice = "none" | "all" | "lora_only";
 /** All of them. */
 export const BIAS_CHOICES: readonly BiasChoice[] = ["none", "all", "lora_only"];
 
+interface SavedOptions {
+  readonly bias: BiasChoice;
+  readonly ensureWeightTying: boolean;
+}
+
 /** Tensors of the model that are trained beside LoRA: modules that are trained whole, and biases. */
 export function savedTensors(
   model: Adaptable,
-  { bias, ...whole }: WholeOptions & { readonly bias: BiasChoice },
+  { bias, ensureWeightTying, ...whole }: WholeOptions & SavedOptions,
   adapted: () => readonly Module[],
 ): TrainedTensors[] {
-  const found = findWhole(model, whole);
+  const found = ensureWeightTying ? tiedWhole(model, findWhole(model, whole)) : findWhole(model, whole);
   if (bias === "none") return found;
   const taken = new Set<Module>(found.map(({ module }) => module));
   const biased = biasedLeaves(model, bias, new Set(adapted().map(({ path }) => path)));

@@ -3,17 +3,12 @@ import { MERGE, MERGE_UNTIED, NO_MERGE } from "./remedies.ts";
 
 /** Tensors that are not a linear layer's lora_A or lora_B, recognised by their names; the first match counts. */
 const KINDS: readonly (readonly [name: RegExp, what: string, remedy: string])[] = [
-  [/\.lora_embedding_[AB]/, "LoRA of an embedding, which is not supported yet", MERGE_UNTIED],
   [
     /\.base_layer\.weight$/,
     "stored weights of the base model (save_embedding_layers), beside no LoRA of theirs",
     MERGE_UNTIED,
   ],
-  [
-    /trainable_tokens/,
-    "trained rows of an embedding (trainable_token_indices), which are not supported",
-    MERGE,
-  ],
+  [/trainable_tokens/, "trained rows in another form than trainable_token_indices has", MERGE],
   [
     /\.base_layer\..*lora_[AB]/,
     "LoRA inside another one (fused experts or attention), which is not supported",

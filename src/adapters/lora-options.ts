@@ -1,6 +1,6 @@
 import { FACTOR } from "../util/options.ts";
 import { isLoraStart, LORA_STARTS } from "./initial/lora-start.ts";
-import { LORA_DEFAULTS, type LoraOptions } from "./lora.ts";
+import { LORA_DEFAULTS, type LoraOptions, TOKENS } from "./lora.ts";
 import { BIAS_CHOICES } from "./lora-biases.ts";
 import {
   BESIDE_OPTIONS,
@@ -72,5 +72,29 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
     fallback: LORA_DEFAULTS.loraBias,
     help: "give lora_B a bias",
   },
+  trainable_token_indices: {
+    sets: "trainableTokenIndices",
+    value: { is: "read", placeholder: "ids", wanted: TOKENS.wanted, read: readTokens },
+    help: 'tokens whose vectors are trained in place of the whole embedding: ids separated by commas, or {"embed_tokens": [5, 9]}',
+  },
+  ensure_weight_tying: {
+    sets: "ensureWeightTying",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.ensureWeightTying,
+    help: "where the embedding and the output layer are one matrix, adapt both alike",
+  },
   ...BESIDE_OPTIONS,
 };
+
+/** Ids with commas between, or what JSON or a configuration has. */
+function readTokens(value: unknown): unknown {
+  const words = typeof value === "string" ? value.trim() : value;
+  if (typeof words !== "string") return TOKENS.accepts(words) ? words : undefined;
+  const isJson = /^[[{]/.test(words);
+  try {
+    const read: unknown = isJson ? JSON.parse(words) : words.split(",").map(Number);
+    return TOKENS.accepts(read) ? read : undefined;
+  } catch {
+    return undefined;
+  }
+}

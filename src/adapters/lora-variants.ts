@@ -1,7 +1,9 @@
 import { shown } from "../util/shown.ts";
+import type { StoredAdapter } from "./codec.ts";
 import { type Obstacle, trainedWhole } from "./config-fields.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
 import { MERGE, NO_MERGE } from "./remedies.ts";
+import { listed } from "./stored-tensors.ts";
 import { isTensorOf } from "./trained-whole.ts";
 
 // Which values of each field mean plain LoRA, y += scale · lora_B · lora_A · x. Each remedy was tried with PEFT 0.21.0:
@@ -21,7 +23,6 @@ const SUBTRACT =
 const MERGE_COPIES =
   "in Python with PEFT, load the adapter, give each layer weights of its own (module.base_layer.weight = torch.nn.Parameter(module.base_layer.weight.detach().clone()) for all that have a base_layer), merge_and_unload(), do the same for every other parameter and save_pretrained(OUT); then use OUT as the model";
 
-const isNull = (value: unknown) => value === null;
 /** Python's truth: none of false, null and []; an object counts, for PEFT reads {} as options with their defaults. */
 const isOff = (value: unknown) => value === false || value === null || isEmpty(value);
 const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
@@ -69,7 +70,7 @@ const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
   target_modules: FREE,
   target_parameters: off("LoRA on bare parameters, such as those of fused experts,"),
   task_type: FREE,
-  trainable_token_indices: { ...off("training single rows of the embedding"), isPlain: isNull },
+  trainable_token_indices: FREE,
   use_bdlora: off("a block-diagonal lora_A or lora_B"),
   use_dora: FREE,
   use_qalora: off("pooling of the inputs of GPTQ layers (QALoRA)", NO_MERGE),
@@ -96,15 +97,28 @@ export function obstacles(
 /**
  * What an adapter of the engine has beside lora_A and lora_B at linear layers: where these are taken for the whole of it,
  * as in combining and in other tools' formats, it is refused.
- * @param saved names of the model's own tensors that were trained with it
+ * @param stored the tensors of its file; none where only the configuration is known
  */
-export function beyondPlainLora(config: PeftLoraConfig, saved: Iterable<string> = []): Obstacle[] {
+export function beyondPlainLora(
+  config: PeftLoraConfig,
+  { tensors, saved }: Partial<Pick<StoredAdapter, "tensors" | "saved">> = {},
+): Obstacle[] {
   const whole = trainedWhole(config);
-  const biases = [...saved].filter((name) => !whole.some((module) => isTensorOf(name, module)));
+  const others = [...(saved?.keys() ?? [])].filter(
+    (name) => !whole.some((module) => isTensorOf(name, module)),
+  );
+  const biases = others.filter((name) => name.endsWith(".bias"));
+  const kept = others.filter((name) => !name.endsWith(".bias"));
+  const own = new Set([...(tensors?.values() ?? [])].flatMap((named) => Object.keys(named)));
   const problems = [
     ...(config.use_dora ? ["use_dora is true: the magnitude vector of DoRA has no place there"] : []),
     ...(config.lora_bias ? ["lora_bias is true: biases of lora_B have no place there"] : []),
     ...(biases.length > 0 ? [`bias is ${shown(config.bias)}: trained biases have no place there`] : []),
+    ...(own.has("lora_embedding_A") ? ["the update of an embedding has no place there"] : []),
+    ...(own.has("token_rows")
+      ? ["trained rows of tokens (trainable_token_indices) have no place there"]
+      : []),
+    ...(kept.length > 0 ? [`${listed(kept)} of another base model have no place there`] : []),
   ];
   const remedy = "merge it into the model (webgpu-lora merge), and use that";
   return problems.map((problem) => ({ problem, remedy }));

@@ -1,18 +1,21 @@
-import { isLinear, type Linear } from "../nn/linear.ts";
+import { isEmbedding } from "../nn/embedding.ts";
+import type { Linear } from "../nn/linear.ts";
+import type { Leaf, Module } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import type { Pattern } from "../util/module-patterns.ts";
 import {
   checkOptions,
+  either,
   FACTOR,
   flag,
   integer,
+  listOf,
   number,
   objectOf,
   oneOf,
   type Rules,
   withDefaults,
 } from "../util/options.ts";
-import { findSites } from "./choose-sites.ts";
 import { doraPlans } from "./dora.ts";
 import {
   isLoraStart,
@@ -23,11 +26,14 @@ import {
   takesFromWeight,
 } from "./initial/lora-start.ts";
 import { BIAS_CHOICES, type BiasChoice, biasWithoutPlace, savedTensors } from "./lora-biases.ts";
+import { embeddingPlans, embeddingWrap, mergedEmbedding, tiedHeadWrap } from "./lora-embedding.ts";
+import { type LoraRole, loraRoles, type TokenIndices } from "./lora-sites.ts";
 import { jointWrap, loraWrap, mergedBias, mergedWeight } from "./lora-wrap.ts";
 import type { Adaptable, Method } from "./method.ts";
 import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
+import { mergedRows, tokenEmbeddingWrap, tokenHeadWrap, tokenPlans } from "./token-rows.ts";
 import type { WholeOptions } from "./trained-whole.ts";
 
 /** Options of LoRA; names and meaning as in PEFT's LoraConfig, without `lora_` and in camel case. */
@@ -58,6 +64,16 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
    * `all`, the norms' among them. Taken off, the adapter takes them with it, where PEFT leaves them in the model.
    */
   bias?: BiasChoice;
+  /**
+   * Tokens whose vectors are trained in place of the whole matrix: their ids, or such lists by the names of modules,
+   * `{ embed_tokens: [5, 9], lm_head: [5] }`. An output layer that shares the matrix gets the same vectors.
+   */
+  trainableTokenIndices?: TokenIndices;
+  /**
+   * Where an embedding and the output layer are one matrix, what adapts one of them or trains it whole does so with both;
+   * false unless given: then each is changed by itself, and merging makes two matrices of the one.
+   */
+  ensureWeightTying?: boolean;
   /** lora_B has a bias, which is scaled as its product is; false unless given. Not with `useDora` or another start. */
   loraBias?: boolean;
 }
@@ -74,7 +90,8 @@ type DefaultedName =
   | "alphaPattern"
   | "initWeights"
   | "bias"
-  | "loraBias";
+  | "loraBias"
+  | "ensureWeightTying";
 
 /** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
 export const LORA_DEFAULTS = {
@@ -89,7 +106,16 @@ export const LORA_DEFAULTS = {
   initWeights: true as LoraStart,
   bias: "none" as BiasChoice,
   loraBias: false,
+  ensureWeightTying: false,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
+
+const TOKEN_LIST = listOf(integer({ min: 0 }), "a list of ids of tokens");
+/** What `trainableTokenIndices` has to be. */
+export const TOKENS = either(TOKEN_LIST, {
+  ...objectOf("such lists by the names of modules", (given) =>
+    Object.values(given).every((list) => TOKEN_LIST.accepts(list)),
+  ),
+});
 
 const PATTERN = objectOf("an object of numbers by names or expressions");
 
@@ -109,6 +135,8 @@ const RULES: Rules<LoraOptions> = {
   },
   bias: oneOf(BIAS_CHOICES, "lora_bias_type"),
   loraBias: flag(),
+  trainableTokenIndices: TOKENS,
+  ensureWeightTying: flag(),
 };
 
 /** LoRA with all options settled. */
@@ -123,6 +151,10 @@ export interface Lora extends Method {
   rankOf(path: string): { r: number; alpha: number };
   /** scale of one module. */
   scaleOf(path: string): number;
+  /** What it does at one of its sites. */
+  roleOf(module: Module): LoraRole;
+  /** Its sites in a model that have an update. */
+  branches(model: Adaptable): Module[];
 }
 
 /**
@@ -142,22 +174,57 @@ export function lora(given: LoraOptions = {}): Lora {
   };
   const { initWeights: start, useDora } = options;
   const isOwn = takesFromWeight(start);
-  const sites = (model: Adaptable) => findSites("lora", model, options, isLinear);
+  // Of the modules of every model that it was attached to: settled with its sites, and asked for behind them.
+  const roles = new WeakMap<Module, LoraRole>();
+  const sites = (model: Adaptable) => {
+    const found = loraRoles(model, options);
+    for (const [module, role] of found) roles.set(module, role);
+    failAll(
+      "lora",
+      [...found].flatMap(([module, role]) => roleProblems(module, role, options)),
+      "leave the embedding out",
+    );
+    return [...found.keys()];
+  };
+  const roleOf = (module: Module): LoraRole => roles.get(module) ?? { does: "branch" };
+  const branches = (model: Adaptable) =>
+    sites(model).filter((module) => roleOf(module).does.endsWith("branch"));
   return {
     type: "LORA",
     options,
     ...(start !== true && !isOwn && { init: start }),
     rankOf,
     scaleOf,
+    roleOf,
+    branches,
     sites,
-    saved: (model) => savedTensors(model, options, () => sites(model)),
-    tensors: (site) => ({
-      ...loraPlans(start, sizesOf(site as Linear, rankOf), undefined),
-      ...(options.loraBias ? { lora_bias: { shape: [(site as Linear).outFeatures] } } : {}),
-      ...(useDora ? doraPlans(site as Linear) : {}),
-    }),
+    saved: (model) => savedTensors(model, options, () => branches(model)),
+    tensors(site) {
+      const role = roleOf(site);
+      if (role.does === "tokens") return tokenPlans(site as Leaf, role.tokens);
+      if (role.does !== "branch") return {};
+      if (isEmbedding(site)) return embeddingPlans(site, rankOf(site.path).r);
+      const layer = site as Linear;
+      return {
+        ...loraPlans(start, sizesOf(layer, rankOf), undefined),
+        ...(options.loraBias ? { lora_bias: { shape: [layer.outFeatures] } } : {}),
+        ...(useDora ? doraPlans(layer) : {}),
+      };
+    },
     scales: !useDora, // without its update, DoRA still changes the layer
-    wrap: (site, given) => loraWrap(site, given, { scale: scaleOf(site.module.path), ...options }),
+    wrap(site, given) {
+      const role = roleOf(site.module);
+      const { factor, at } = given;
+      if (role.does === "tied branch") return tiedHeadWrap(at(role.of), factor * scaleOf(role.of.path));
+      if (role.does === "branch") {
+        const scale = scaleOf(site.module.path);
+        if (isEmbedding(site.module)) return embeddingWrap(site, factor * scale);
+        return loraWrap(site, given, { scale, ...options });
+      }
+      const tensors = role.does === "tokens" ? site.tensors : at(role.of);
+      const rows = { tokens: role.tokens, tensors, factor };
+      return isEmbedding(site.module) ? tokenEmbeddingWrap(rows) : tokenHeadWrap(rows);
+    },
     together: {
       stacked: "lora_A",
       // Dropout gives each layer's branch another input.
@@ -167,13 +234,29 @@ export function lora(given: LoraOptions = {}): Lora {
         jointWrap(siblings, sites, stack, { scale: factor * scaleOf(sites[0]?.module.path ?? ""), useDora }),
     },
     merge(site, _shared, copies) {
+      const role = roleOf(site.module);
+      if (role.does.startsWith("tied")) return {}; // follows the embedding whose matrix it has
+      if (role.does === "tokens") {
+        const rows = { tokens: role.tokens, tensors: site.tensors };
+        return { weight: () => mergedRows(site.module as Leaf, rows) };
+      }
       const scale = scaleOf(site.module.path);
+      if (isEmbedding(site.module)) return { weight: () => mergedEmbedding(site, scale) };
       const weight = () => mergedWeight(site, { scale, useDora });
       const bias = () => mergedBias(site, scale, copies);
       return { weight, ...(options.loraBias ? { bias } : undefined) };
     },
     mergeProblems: (sites) => sites.flatMap(biasWithoutPlace),
   };
+}
+
+/** What PEFT has at linear layers alone. */
+function roleProblems(module: Module, { does }: LoraRole, { useDora, loraBias }: Lora["options"]): string[] {
+  if (!isEmbedding(module) || does !== "branch") return [];
+  return [
+    ...(useDora ? [`${module.path} is an embedding, and useDora is for linear layers`] : []),
+    ...(loraBias ? [`${module.path} is an embedding, and loraBias is for linear layers`] : []),
+  ];
 }
 
 /** What of the options excludes each other. */

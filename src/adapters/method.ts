@@ -83,6 +83,10 @@ export interface TrainedTensors {
   readonly module: Leaf;
   /** Names of those that are copied, such as `weight`. */
   readonly names: readonly string[];
+  /** Of some of these names, the module whose trained tensor of that name it computes with in place of one of its own. */
+  readonly shares?: Readonly<Record<string, Leaf>>;
+  /** False: they take the place of the model's own as they were read, and no optimiser sees them. True unless given. */
+  readonly trained?: boolean;
 }
 
 /** What a method's function at a site is made with. */
@@ -91,6 +95,8 @@ export interface WrapGiven {
   readonly index: number;
   /** The tensors beside the sites. */
   readonly shared: SiteTensors;
+  /** The tensors of another site. */
+  at(module: Module): SiteTensors;
   /** What the update is multiplied with; 1 unless the adapter is scaled, which only methods with `scales` are. */
   readonly factor: number;
 }

@@ -64,7 +64,12 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
     } else if (own !== undefined) {
       saved.set(own, info);
     } else {
-      const { what, remedy } = describeForeign(info.name) ?? codec.foreign?.(info.name, config) ?? NOT_NAMED;
+      const kind = describeForeign(info.name) ?? codec.foreign?.(info.name, config);
+      if (!kind && codec.isKept?.(plain)) {
+        saved.set(plain, info);
+        continue;
+      }
+      const { what, remedy } = kind ?? NOT_NAMED;
       note(what, withShape(info));
       remedies.add(remedy);
       continue;
@@ -93,7 +98,7 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
 const NOT_NAMED: TensorKind = {
   what: "tensors of the base model, of modules that modules_to_save does not name",
   remedy:
-    "PEFT leaves them out without a word: where they were trained, name their modules in modules_to_save of adapter_config.json; else take them out of the file",
+    "PEFT puts them into the base model without a word: where they were trained, name their modules in modules_to_save of adapter_config.json; else take them out of the file",
 };
 
 /** What a name says: the module and which tensor of it, with the adapter's name where that is in it. */

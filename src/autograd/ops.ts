@@ -47,6 +47,7 @@ import {
 } from "../kernels/rope.ts";
 import { gatherRows as gatherKernel, scatterRows as scatterKernel } from "../kernels/rows.ts";
 import { type SwappedAxes, swapAxes as swapAxesKernel } from "../kernels/swap-axes.ts";
+import { addToColumns as addToColumnsKernel, takeColumns } from "../kernels/token-rows.ts";
 import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import { passOn, type Tape } from "./tape.ts";
@@ -237,6 +238,17 @@ export function embedding(tape: Tape | undefined, table: Weight, ids: Tensor): T
     tape?.record(y, [table.words], [ids], (dy, give) => {
       give(table.words, (into) => embeddingBackward(dy, ids, table.rows, into));
     }) ?? y
+  );
+}
+
+/** y with x[..., j] added to its column tokens[j], for tokens `[n]` (u32), each once. Saves the tokens. */
+export function addToColumns(tape: Tape | undefined, y: Tensor, x: Tensor, tokens: Tensor): Tensor {
+  const sum = addToColumnsKernel(scaleKernel(y, 1), x, tokens); // y's own backward pass may read it
+  return (
+    tape?.record(sum, [y, x], [tokens], (dy, give) => {
+      give(y, (into) => passOn(dy, into));
+      give(x, (into) => takeColumns(dy, tokens, into));
+    }) ?? sum
   );
 }
 

@@ -6,6 +6,8 @@ import { isTensorOf } from "../adapters/trained-whole.ts";
 import { unreachableModules } from "../adapters/unreachable.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
+import { isEmbedding } from "../nn/embedding.ts";
+import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
@@ -121,12 +123,28 @@ function savedMisfits(model: LoadedModel, leaves: readonly Leaf[], { saved }: Re
       return [{ problem: `${name} [${shape}] is no tensor of the model`, help: isItMadeFor(model) }];
     }
     if (String(wanted) === String(shape)) return [];
+    const vocabulary = resizedVocabulary(leaves, name, shape, wanted);
+    if (vocabulary)
+      return [{ problem: `${name} is [${shape}], the model has [${wanted}]`, help: vocabulary }];
     const isHead = model.headModules.some((head) => isTensorOf(name, head));
     const help = isHead
       ? "where the head has other classes, name them as labels (--labels)"
       : isItMadeFor(model);
     return [{ problem: `${name} is [${shape}], the model has [${wanted}]`, help }];
   });
+}
+
+/** What to do where a vocabulary has other rows than in the model. */
+function resizedVocabulary(
+  leaves: readonly Leaf[],
+  name: string,
+  [rows, columns]: readonly number[],
+  wanted: readonly number[],
+): string | undefined {
+  const leaf = leaves.find(({ path }) => name === `${path}.weight`);
+  const isVocabulary = leaf && (isEmbedding(leaf) || (isLinear(leaf) && leaf.isOutput));
+  if (!isVocabulary || columns !== wanted[1]) return undefined;
+  return `the vocabulary had ${rows} tokens in training: as for PEFT, make the base model so first; in Python: base.resize_token_embeddings(${rows}) and base.save_pretrained(OUT), and the tokenizer's save_pretrained(OUT); then use OUT as the model`;
 }
 
 const INCOMPLETE =

@@ -8,7 +8,7 @@ import { isTensorOf } from "../adapters/trained-whole.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
 import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { taskOfArchitecture } from "../models/families.ts";
-import { readParameters } from "../nn/parameters.ts";
+import { type Parameter, readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
@@ -75,27 +75,26 @@ export async function adapterFiles(
   const kind = methodKind(type);
   if (!kind)
     return fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
-  const { sites, shared, saved, parameters, frozen, base } = adapter;
-  const values = new Map(await readParameters(parameters));
-  if (frozen) for (const [name, data] of await readParameters(frozen)) values.set(name, data);
+  const { sites, shared, saved, base } = adapter;
+  const values = await readTensors(adapter);
   // What a training leaves that diverged must not take the place of a good adapter.
-  failAll("saveAdapter", spoiltTensors(values), "train it again, at a lower learning rate");
-  const stored = (prefix: string, tensors: SiteTensors) =>
-    Object.entries(tensors).map(([name, { shape }]): [string, HostTensor] => [
+  const byName = [...values].map(([{ name }, data]) => [name, data] as const);
+  failAll("saveAdapter", spoiltTensors(byName), "train it again, at a lower learning rate");
+  const dataOf = new Map([...values].map(([{ tensor }, data]) => [tensor, data]));
+  const hosted = (tensors: SiteTensors) =>
+    Object.entries(tensors).map(([name, tensor]): [string, HostTensor] => [
       name,
-      { shape, data: values.get(prefix + name) as Float32Array },
+      { shape: tensor.shape, data: dataOf.get(tensor) as Float32Array },
     ]);
-  const own = new Map(
-    sites.map(({ module: { path }, tensors }) => [path, Object.fromEntries(stored(`${path}.`, tensors))]),
-  );
+  const own = new Map(sites.map(({ module, tensors }) => [module.path, Object.fromEntries(hosted(tensors))]));
   const config = configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter, own) });
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
     config,
-    tensors: new Map([...own].map(([path, tensors]) => [path, kind.codec.stored?.(tensors) ?? tensors])),
-    shared: Object.fromEntries(stored("", shared)),
+    tensors: kind.codec.stored?.(own, adapter) ?? own,
+    shared: Object.fromEntries(hosted(shared)),
     saved: new Map(
       saved.flatMap(({ module: { path }, tensors }) =>
-        stored(`${path}.`, tensors).map(([name, tensor]) => [`${path}.${name}`, tensor] as const),
+        hosted(tensors).map(([name, tensor]) => [`${path}.${name}`, tensor] as const),
       ),
     ),
   });
@@ -103,6 +102,16 @@ export async function adapterFiles(
   if (options.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, options.chatTemplate);
   if (options.card) files.set(MODEL_CARD, adapterCard(kind, config, base, options.card));
   return files;
+}
+
+/** The values of all tensors, trained or not, by their places. */
+async function readTensors({ parameters, frozen }: Adapter): Promise<Map<Parameter, Float32Array>> {
+  const parts = frozen ? [parameters, frozen] : [parameters];
+  const read = parts.map(async (part) => {
+    const values = await readParameters(part);
+    return part.entries.map((entry) => [entry, values.get(entry.name) as Float32Array] as const);
+  });
+  return new Map((await Promise.all(read)).flat());
 }
 
 /** The fields that every type has. */
@@ -180,7 +189,11 @@ function writeTensors({ sites, shared, saved }: Adapter, read: ReadAdapter): voi
       if (values && values.data.length > 0) tensor.write(values.data); // nothing is left of some ranks
     }
   };
-  for (const { module, tensors } of sites) write(tensors, (name) => read.tensors.get(module.path)?.[name]);
+  for (const { module, tensors } of sites) {
+    const stored = read.tensors.get(module.path) ?? {};
+    const own = read.kind.codec.held?.(stored) ?? stored;
+    write(tensors, (name) => own[name]);
+  }
   write(shared, (name) => read.shared[name]);
   for (const { module, tensors } of saved) write(tensors, (name) => read.saved.get(`${module.path}.${name}`));
 }

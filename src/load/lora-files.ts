@@ -52,7 +52,7 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
     fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`, help);
   }
   const config = stored.config as PeftLoraConfig;
-  const obstacles = beyondPlainLora(config, stored.saved.keys());
+  const obstacles = beyondPlainLora(config, stored);
   failAll(
     files.label,
     obstacles.map(({ problem }) => problem),
@@ -74,7 +74,7 @@ export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
  */
 export function peftFiles(adapter: WritableLora): Map<string, Uint8Array | string> {
   const { config, tensors, saved = new Map() } = adapter;
-  const beyond = beyondPlainLora(config, saved.keys()).map(({ problem }) => problem);
+  const beyond = beyondPlainLora(config, { saved }).map(({ problem }) => problem);
   failAll("peftFiles", [...configProblems(LORA.codec, config), ...beyond, ...writeProblems(adapter)]);
   const kind = methodKind(LORA.type)!;
   const pairs = [...tensors].map(([path, { lora_A, lora_B }]) => [path, { lora_A, lora_B }] as const);

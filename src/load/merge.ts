@@ -16,13 +16,12 @@ import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type LeafTensors, type Module, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
-import { float32View, uint16View } from "../util/bytes.ts";
 import { fail, failAll } from "../util/fail.ts";
-import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../util/half.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, flag, type Rules } from "../util/options.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
+import { checkRange, decode, encode } from "./merged-values.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
 import { companionFiles } from "./model-folder.ts";
 
@@ -136,7 +135,7 @@ async function planMerge(
     ...dequantisedTensors(model, options.dequantize === true),
     ...initialisedTensors(model),
   ]);
-  const parted = partTies(model, changesOf(adapter), changes);
+  const parted = partTies(model, adapter, changes);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
@@ -248,7 +247,8 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
 }
 
 /** Every tensor that the adapter changes, by the model's own name for it. */
-function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Change> {
+function changesOf(adapter: Adapter): Map<string, Change> {
+  const { method, sites, shared, saved } = adapter;
   const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
   failAll("merge", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
   const copies = new Map<Module, LeafTensors>(saved.map(({ module, tensors }) => [module, tensors]));
@@ -258,22 +258,33 @@ function changesOf({ method, sites, shared, saved }: Adapter): Map<string, Chang
     ),
   );
   const trained = saved.flatMap(({ module, tensors }) =>
-    Object.entries(tensors).map(([name, tensor]) => changeOf(module, name, () => tensor)),
+    Object.entries(tensors)
+      .filter(([name]) => name !== "weight" || !followsTie(module, adapter))
+      .map(([name, tensor]) => changeOf(module, name, () => tensor)),
   );
   return new Map([...trained, ...merged]); // of both, the latter has the former in it
+}
+
+/** Whether an adapter changes an output layer as it does the embedding that it shares its matrix with, and not by itself. */
+function followsTie(module: Module, { sites, saved }: Adapter): boolean {
+  if (!isLinear(module) || !module.tiedTo) return false;
+  const { tiedTo } = module;
+  const weightOf = (leaf: Module) => saved.find((one) => one.module === leaf)?.tensors.weight;
+  const site = sites.find((one) => one.module === module);
+  const isShared = weightOf(module) !== undefined && weightOf(module) === weightOf(tiedTo);
+  return isShared || (site !== undefined && Object.keys(site.tensors).length === 0);
 }
 
 /**
  * An output layer and the embedding that it shares its matrix with part where one of the two changes: the layer gets a
  * tensor of its own, and the config says so.
- * @param changed by the adapter: they are added to the changes
+ * @param changes those of the adapter are added to them
  */
-function partTies(
-  model: LoadedModel,
-  changed: ReadonlyMap<string, Change>,
-  changes: Map<string, Change>,
-): LoadedModel {
-  const parted = [...modules(model.root)].filter(isLinear).filter(({ path, tiedTo }) => {
+function partTies(model: LoadedModel, adapter: Adapter, changes: Map<string, Change>): LoadedModel {
+  const changed = changesOf(adapter);
+  const parted = [...modules(model.root)].filter(isLinear).filter((head) => {
+    const { path, tiedTo } = head;
+    if (followsTie(head, adapter)) return false;
     return tiedTo && (changed.has(`${path}.weight`) || changed.has(`${tiedTo.path}.weight`));
   });
   for (const head of parted) {
@@ -326,38 +337,6 @@ async function* tensorBytes(
       yield await read(stored, start, Math.min(start + CHUNK_BYTES, size));
     }
   }
-}
-
-/** Largest values of the formats that a merge writes; bf16 reaches as far as f32. */
-const LARGEST: Partial<Record<SafetensorsDtype, number>> = { F16: 65_504 };
-
-/** A model with such values would compute nothing but NaN. */
-function checkRange(values: Float32Array, { name, dtype }: TensorSpec): void {
-  const largest = LARGEST[dtype] ?? 3.4e38;
-  if (values.every((value) => Math.abs(value) <= largest)) return; // NaN is not
-  fail("merge", `${name} would hold NaN or Infinity`, "take an adapter from before its training diverged");
-}
-
-/** f32 values in a checkpoint's number format, rounded to nearest. */
-function encode(values: Float32Array, { name, dtype }: TensorSpec): Uint8Array {
-  const encoders: Partial<Record<SafetensorsDtype, () => Float32Array | Uint16Array>> = {
-    F32: () => values,
-    BF16: () => encodeBf16(values),
-    F16: () => encodeF16(values),
-  };
-  const { buffer, byteOffset, byteLength } =
-    encoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`);
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-}
-
-/** A checkpoint's values as f32. */
-function decode(bytes: Uint8Array, { name, dtype }: TensorSpec): Float32Array {
-  const decoders: Partial<Record<SafetensorsDtype, () => Float32Array>> = {
-    F32: () => float32View(bytes),
-    BF16: () => decodeBf16(uint16View(bytes)),
-    F16: () => decodeF16(uint16View(bytes)),
-  };
-  return decoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`);
 }
 
 /** As transformers' `save_pretrained` writes it. */

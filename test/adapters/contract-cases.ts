@@ -61,6 +61,50 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
         targetModules: ["q_proj", "v_proj", "down_proj"],
       }),
   },
+  {
+    method: "lora",
+    fixture: "lora-embedding",
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["embed_tokens", "q_proj", "lm_head"] }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-tied",
+    base: "llama-tied",
+    mergeTolerance: 5e-2, // bf16
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["embed_tokens", "q_proj"], ensureWeightTying: true }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-tied-whole",
+    base: "llama-tied",
+    mergeTolerance: 5e-2, // bf16
+    make: () =>
+      lora({
+        r: 2,
+        alpha: 4,
+        targetModules: ["q_proj"],
+        modulesToSave: ["embed_tokens"],
+        ensureWeightTying: true,
+      }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-tokens",
+    make: () =>
+      lora({
+        r: 2,
+        alpha: 4,
+        targetModules: ["q_proj"],
+        trainableTokenIndices: { embed_tokens: [5, 1, 40], lm_head: [3, 5] },
+      }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-tokens-tied",
+    base: "llama-tied",
+    mergeTolerance: 5e-2, // bf16
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj"], trainableTokenIndices: [5, 1, 40] }),
+  },
   { method: "ln_tuning", make: () => lnTuning() },
   { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },
   { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },

@@ -261,7 +261,7 @@ describe("attach", () => {
       /2 problems:[\s\S]*r is 0, wanted a whole number of at least 1[\s\S]*dropout is 1/,
     );
     expect(() => attach(model, lora({ targetModules: ["q_proj", "query"] }))).toThrow(
-      /"query" matches no module[\s\S]*there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/,
+      /"query" matches no module[\s\S]*there are: embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head/,
     );
     attach(model, lora());
     expect(() => attach(model, lora())).toThrow('the model has an adapter "default" already');

@@ -32,7 +32,10 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
   const start = method.options.initWeights;
   if (!takesFromWeight(start)) return method;
   const random = createRandom(seed);
-  const layers = method.sites(model).filter(isLinear);
+  const layers = method
+    .branches(model)
+    .filter(isLinear)
+    .filter((layer) => method.roleOf(layer).does === "branch");
   const begun = new Map<string, Factors>();
   for (const [i, layer] of layers.entries()) {
     onProgress?.(i, layers.length);
@@ -40,7 +43,11 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
   }
   return {
     ...method,
-    tensors: (site) => loraPlans(start, sizesOf(site as Linear, method.rankOf), begun.get(site.path)),
+    tensors(site) {
+      const factors = begun.get(site.path);
+      const own = method.tensors(site);
+      return factors ? { ...own, ...loraPlans(start, sizesOf(site as Linear, method.rankOf), factors) } : own;
+    },
   };
 }
 

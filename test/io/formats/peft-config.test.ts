@@ -94,13 +94,15 @@ describe("adapter_config.json", () => {
     [{ arrow_config: { top_k: 2 } }, "arrow_config is"],
     [{ megatron_config: { a: 1 } }, "megatron_config is"],
     [{ monteclora_config: { num_samples: 2 } }, "monteclora_config is"],
-    [{ trainable_token_indices: [5] }, "trainable_token_indices is [5]"],
+    [
+      { trainable_token_indices: [5] },
+      "trainable_token_indices names tokens whose rows are missing: the embedding",
+    ],
     [{ target_parameters: ["experts.down_proj"] }, "target_parameters is"],
     // PEFT takes {} for these options with their defaults.
     [{ kasa_config: {} }, "kasa_config is {}"],
     [{ velora_config: {} }, "velora_config is {}: a backward pass over compressed activations"],
     [{ monteclora_config: {} }, "monteclora_config is {}"],
-    [{ trainable_token_indices: [] }, "trainable_token_indices is []"],
     [{ init_lora_weights: "PiSSA" }, 'init_lora_weights is "PiSSA": this initialisation changes'],
     [{ init_lora_weights: "EVA" }, 'init_lora_weights is "EVA": this initialisation is unknown'],
     [{ task_type: "causal_lm" }, 'task_type is "causal_lm", expected one of SEQ_CLS'],
