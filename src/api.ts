@@ -113,6 +113,7 @@ export {
   runStateFiles,
   type StateTensor,
 } from "./io/formats/run-state.ts";
+export { eventRecord, type TensorBoardEvent } from "./io/formats/tfevents.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
 export { castToFloat } from "./kernels/cast.ts";

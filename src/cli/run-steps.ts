@@ -162,6 +162,7 @@ async function trainSteps(
       await run.live.model.device.check(); // where it is lost, these are of an earlier step
     },
     observer: watch.observer,
+    updateNormSteps: watch.wantsNorms ? settings.logging_steps : 0,
     signal: stop.signal,
     best: resumed?.notes.best,
     ...(settings.recover && { recover: (loss) => recover(run, progress, loss, begin, reporter) }),

@@ -3,6 +3,7 @@ import { removeDeadDrafts } from "../../platform/node-drafts.ts";
 import { evaluationEntry, type LogEntry, stepEntry } from "../../train/watch/log-entry.ts";
 import { observeAll, type RunObserver } from "../../train/watch/observer.ts";
 import { messageOf, tryTo } from "../../util/fail.ts";
+import { EventsFile } from "./events-file.ts";
 import { METRICS_FILE, MetricsFile } from "./metrics-file.ts";
 import type { ReportKind } from "./reports.ts";
 import { RUN_FILE, type RunAbout, type RunStatus, readRunFile, writeRunFile } from "./run-file.ts";
@@ -23,6 +24,8 @@ export interface Watched {
 /** Watches a run into its folder. */
 export interface RunWatch {
   readonly observer: Required<RunObserver>;
+  /** Whether anything shows how far layers have moved. */
+  readonly wantsNorms: boolean;
   /** Notes how it ended. */
   end(status: Exclude<RunStatus, "running">, error?: unknown): void;
 }
@@ -33,6 +36,7 @@ export function watchRun(watched: Watched): RunWatch {
   for (const name of [METRICS_FILE, RUN_FILE]) tryTo(() => removeDeadDrafts(folder, name));
   const metrics = new MetricsFile(join(folder, METRICS_FILE), tell);
   const sinks: Sink[] = reports.length === 0 ? [] : [aboutFile(folder, tell), metrics];
+  if (reports.includes("tensorboard")) sinks.push(new EventsFile(folder, tell));
   let about = begun(watched);
   const change = (changed: Partial<RunAbout>) => {
     about = { ...about, ...changed };
@@ -64,6 +68,7 @@ export function watchRun(watched: Watched): RunWatch {
     observer: observeAll([observer], (error) =>
       tell(`warning: the run is no longer watched, and goes on: ${messageOf(error)}`),
     ),
+    wantsNorms: sinks.some(({ norms }) => norms),
     end(status, error) {
       const ended = new Date().toISOString();
       change({ status, ended, ...(error !== undefined && { error: messageOf(error) }) });
