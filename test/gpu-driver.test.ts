@@ -38,11 +38,11 @@ interface Run {
   readonly stderr: string;
 }
 
-function runFrom(gpu: string, step: number): Promise<Run> {
+function runFrom(gpu: string, sizes: string, step: number): Promise<Run> {
   const lab = { AMDGPU_GPU_ID: gpu, VK_DRIVER_FILES: DRIVER, LD_PRELOAD: SHIM };
   // Statistics of every pipeline on stderr, none from a cache.
   const env = { ...process.env, ...lab, RADV_DEBUG: "shaderstats,nocache", WEBGPU_LORA_ADAPTER: "" };
-  const child = spawn(process.execPath, [program, String(step)], { env });
+  const child = spawn(process.execPath, [program, String(step), sizes], { env });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
@@ -63,13 +63,13 @@ function runFrom(gpu: string, step: number): Promise<Run> {
  * All steps. The shim's memory becomes fragmented until a large allocation fails, which the driver does not always survive:
  * then the rest is done by a new process, as long as that gets on.
  */
-async function runAll(gpu: string): Promise<Run> {
-  const run = await runFrom(gpu, 0);
+async function runAll(gpu: string, sizes: string): Promise<Run> {
+  const run = await runFrom(gpu, sizes, 0);
   let { code, stderr } = run;
   const done = [...run.done];
   const isOutOfMemory = (ended: Run) => ended.code === null || ended.stderr.includes(OUT_OF_MEMORY);
   for (let last = run; code !== 0 && isOutOfMemory(last) && last.done.length > 0; ) {
-    last = await runFrom(gpu, done.length);
+    last = await runFrom(gpu, sizes, done.length);
     done.push(...last.done);
     stderr += last.stderr;
     code = last.code;
@@ -89,14 +89,18 @@ function spilling(stderr: string): string[] {
 }
 
 describe.skipIf(missing.length > 0)("a GPU's driver without the card", () => {
-  test.each(["navi31", "gfx1150", "polaris10"])(
-    "%s takes every launch of every kernel, and no pipeline spills a register",
-    async (gpu) => {
-      const { code, device, done, stderr } = await runAll(gpu);
+  test.each([
+    ["navi31", "every size", 600],
+    ["gfx1150", "ends", 220],
+    ["polaris10", "ends", 220],
+  ] as const)(
+    "%s takes every launch of every kernel (%s), and no pipeline spills a register",
+    async (gpu, sizes, least) => {
+      const { code, device, done, stderr } = await runAll(gpu, sizes);
       const last = stderr.slice(-2000);
       expect(code, `after ${done.at(-1)}: ${last}`).toBe(0);
       expect(device).toMatch(new RegExp(`${gpu}\\b.*, profile gpu$`));
-      expect(done.length).toBeGreaterThan(500);
+      expect(done.length).toBeGreaterThan(least);
       expect(stderr.match(/^Spilled VGPRs: \d+/gm)?.length).toBeGreaterThan(100);
       expect(spilling(stderr)).toEqual([]);
     },

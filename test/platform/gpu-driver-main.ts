@@ -1,7 +1,9 @@
-// Does on the device there is whatever the engine does, from a given step on, and prints a line for each step. For a GPU's
+// Does on the device there is whatever the engine does, from a given step on, and prints a line for each step. With `ends`
+// as second argument of the sizes of an operation only the smallest and the largest. For a GPU's
 // driver without the card: nothing is computed there, but every launch is validated and every pipeline compiled
 // (test/gpu-driver.test.ts).
 import { readdirSync } from "node:fs";
+import { ladders } from "../../kernels-bench/budget.ts";
 import { REGISTRY } from "../../kernels-bench/cases.ts";
 import type { BenchCase } from "../../kernels-bench/harness.ts";
 import { launchCase } from "../../kernels-bench/measure.ts";
@@ -28,6 +30,12 @@ interface Step {
 /** Steps of whole models: the shim has no memory for the largest, and the kernels' own cases have their sizes. */
 const LARGE = /^training-step .*(?:T512|T2048|T4096|Qwen|Llama)/;
 
+const ALL_CASES = Object.values(REGISTRY)
+  .flat()
+  .filter(({ name }) => !LARGE.test(name));
+
+const [, , firstStep = "0", which] = process.argv;
+const onlyEnds = which === "ends";
 const device = await openNodeDevice();
 
 /** Small models of every kind, a large vocabulary, and the cases of the benchmark. */
@@ -38,9 +46,8 @@ function steps(): Step[] {
   return [
     ...fixtures.map((name) => ({ name, run: () => runFixture(name) })),
     { name: "a vocabulary of 262144", run: runLargeVocabulary },
-    ...Object.values(REGISTRY)
-      .flat()
-      .filter(({ name }) => !LARGE.test(name))
+    ...ladders(ALL_CASES)
+      .flatMap((sizes) => (onlyEnds ? sizes.filter((_, i) => i === 0 || i === sizes.length - 1) : sizes))
       .map((benchCase) => ({ name: benchCase.name, run: () => runCase(benchCase) })),
   ];
 }
@@ -107,7 +114,7 @@ async function runCase(benchCase: BenchCase): Promise<void> {
 
 announcePipelines(device);
 console.log(`device ${device.info.name}, profile ${device.profile.name}`);
-for (const { name, run } of steps().slice(Number(process.argv[2] ?? 0))) {
+for (const { name, run } of steps().slice(Number(firstStep))) {
   await run();
   console.log(`done ${name}`);
 }
