@@ -19,6 +19,7 @@ import { cases as layerNorm } from "./layer-norm.bench.ts";
 import { cases as lion } from "./lion.bench.ts";
 import { cases as matmul } from "./matmul.bench.ts";
 import { cases as muon } from "./muon.bench.ts";
+import { cases as noise } from "./noise.bench.ts";
 import { cases as orthogonality } from "./orthogonality.bench.ts";
 import { cases as patches } from "./patches.bench.ts";
 import { cases as pooling } from "./pooling.bench.ts";
@@ -75,6 +76,7 @@ export const REGISTRY: Registry = {
   cast,
   quantise,
   dropout,
+  noise,
   sampling,
   "split-sum": splitSum,
   "swap-axes": swapAxes,

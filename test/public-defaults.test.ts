@@ -25,6 +25,7 @@ describe("library and command line have the same defaults", () => {
     rate_pattern: TRAINER_DEFAULTS.ratePattern,
     label_smoothing_factor: TRAINER_DEFAULTS.labelSmoothing,
     z_loss: TRAINER_DEFAULTS.zLoss,
+    neftune_noise_alpha: TRAINER_DEFAULTS.neftuneNoiseAlpha,
     weight_decay: TRAINER_DEFAULTS.weightDecay,
     max_grad_norm: TRAINER_DEFAULTS.maxGradNorm,
     gradient_checkpointing: TRAINER_DEFAULTS.gradientCheckpointing,

@@ -23,6 +23,7 @@ import {
   layerNormBackwardWeight,
   layerNorm as layerNormKernel,
 } from "../kernels/layer-norm.ts";
+import { addNoise as addNoiseKernel, type NoiseOptions } from "../kernels/noise.ts";
 import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
 import {
   type MeanKind,
@@ -104,6 +105,13 @@ export function dropout(tape: Tape | undefined, x: Tensor, options: DropoutOptio
       give(x, (into) => dropoutKernel(dy, options, into));
     }) ?? y
   );
+}
+
+/** x with uniform noise added; a magnitude of 0 leaves it as it is. Saves nothing. */
+export function addNoise(tape: Tape | undefined, x: Tensor, options: NoiseOptions): Tensor {
+  if (options.magnitude === 0) return x;
+  const y = addNoiseKernel(x, options);
+  return tape?.record(y, [x], [], (dy, give) => give(x, (into) => passOn(dy, into))) ?? y;
 }
 
 /** cap · tanh(x / cap). Saves the output. */

@@ -333,6 +333,7 @@ function trainerOptions(settings: TrainSettings): TrainerOptions {
     ...optimizerOptions(settings),
     labelSmoothing: settings.label_smoothing_factor,
     zLoss: settings.z_loss,
+    neftuneNoiseAlpha: settings.neftune_noise_alpha,
     gradientCheckpointing: settings.gradient_checkpointing,
     packing: settings.packing && settings.packing_strategy,
     groupByLength: settings.group_by_length,
@@ -348,6 +349,7 @@ function shapeOf({ lr_scheduler_kwargs }: TrainSettings): ScheduleShape {
 /** What is not given stays away, for each optimiser has defaults of its own. */
 function optimizerOptions(settings: TrainSettings): OptimizerOptions {
   const { optim, adam_beta1, adam_beta2, adam_epsilon, momentum, nesterov } = settings;
+  const { loraplus_lr_embedding } = settings;
   const beta2 = adam_beta2 ?? (optim === "lion" ? 0.99 : 0.999);
   const hasBetas = adam_beta1 !== undefined || adam_beta2 !== undefined;
   return {
@@ -357,6 +359,7 @@ function optimizerOptions(settings: TrainSettings): OptimizerOptions {
     ...(momentum !== undefined && { momentum }),
     ...(nesterov !== undefined && { nesterov }),
     loraplusLrRatio: settings.loraplus_lr_ratio,
+    ...(loraplus_lr_embedding !== undefined && { loraplusLrEmbedding: loraplus_lr_embedding }),
     ratePattern: settings.rate_pattern,
     weightDecay: settings.weight_decay,
     maxGradNorm: settings.max_grad_norm,

@@ -34,6 +34,7 @@ const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
   packing: canPack,
   packing_strategy: canPack,
   group_by_length: (task) => task === "sentence-embedding" || canPack(task),
+  neftune_noise_alpha: (task) => task !== "image-classification",
   auto_batch: (task) => task !== "sentence-embedding",
   labels: hasLabels,
 };

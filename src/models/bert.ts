@@ -3,7 +3,7 @@ import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
-import { type Embedding, embedding } from "../nn/embedding.ts";
+import { type Embedding, embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
@@ -118,7 +118,7 @@ function encoder(weights: Weights, c: BertConfig): Encoder {
     layers,
     encode(ids, context) {
       const { tape } = context;
-      const x = call(words, ids, context);
+      const x = withNoise(call(words, ids, context), context);
       const y = ops.add(tape, x, positionEmbedding(places, context, c.firstPosition));
       if (!types) return call(layers, y, context);
       return call(layers, ops.add(tape, y, typeEmbedding(types, ids, context)), context);

@@ -5,7 +5,7 @@ import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { type Embedding, embedding } from "../nn/embedding.ts";
+import { type Embedding, embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { outputLayer } from "../nn/linear.ts";
 import { gatedMlp } from "../nn/mlp.ts";
@@ -184,8 +184,8 @@ function embed(
 ): Tensor {
   const scaled = (x: Tensor) => (factor === 1 ? x : ops.scale(context.tape, x, factor));
   const words = call(table, ids, context);
-  if (scalesInputs) return scaled(withVirtualTokens(words, context));
-  return withVirtualTokens(scaled(words), context);
+  if (scalesInputs) return scaled(withVirtualTokens(withNoise(words, context), context));
+  return withVirtualTokens(withNoise(scaled(words), context), context);
 }
 
 /** One set of angles for each different rotary embedding of the layers. */

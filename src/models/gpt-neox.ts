@@ -4,7 +4,7 @@ import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { attend, rotate } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { embedding } from "../nn/embedding.ts";
+import { embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
@@ -93,7 +93,7 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     tied: c.tied,
     head,
     hidden(ids, context: Context) {
-      return call(root, withVirtualTokens(call(words, ids, context), context), context);
+      return call(root, withVirtualTokens(withNoise(call(words, ids, context), context), context), context);
     },
     logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),

@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { embedding } from "../nn/embedding.ts";
+import { embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
@@ -72,7 +72,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
   const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const root = stack(weights.path, layers, [norm]);
   const embed = (ids: Tensor, context: Context) => {
-    const x = withVirtualTokens(call(words, ids, context), context);
+    const x = withVirtualTokens(withNoise(call(words, ids, context), context), context);
     return ops.add(context.tape, x, positionEmbedding(places, context));
   };
   const cacheSizes = { numLayers, numKvHeads: numHeads, headDim: hiddenSize / numHeads };

@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";
-import { embedding } from "../nn/embedding.ts";
+import { embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { linear, outputLayer } from "../nn/linear.ts";
 import { type Context, call, type Module, type Siblings } from "../nn/module.ts";
@@ -109,7 +109,7 @@ export function buildOpt(device: Device, weights: Weights, c: OptConfig): Built<
     forward: (x, context) => call(layerStack, x, context),
   };
   const embed = (ids: Tensor, context: Context) => {
-    const x = withVirtualTokens(call(words, ids, context), context);
+    const x = withVirtualTokens(withNoise(call(words, ids, context), context), context);
     const y = projectIn.reduce((y, module) => call(module, y, context), x);
     return ops.add(context.tape, y, positionEmbedding(places, context, POSITION_OFFSET));
   };

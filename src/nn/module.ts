@@ -15,6 +15,8 @@ export interface Context {
   training: boolean;
   /** Seeds every random choice of this pass; the same seed repeats the pass exactly. */
   seed: number;
+  /** NEFTune's alpha: how much noise is added to the embeddings of words while training; none where it is absent. */
+  embeddingNoise?: number | undefined;
   /** Where the tokens stand: which document each belongs to, and its place in it. */
   geometry: Geometry;
   /** Kinds of segments of the tokens, u32 `[B, T]`, for encoders that tell them apart; all are 0 where it is absent. */

@@ -28,7 +28,8 @@ export interface FaultyStep<B extends Counted> {
  */
 export async function findFault<B extends Counted>(step: FaultyStep<B>): Promise<string> {
   for (const [i, batch] of step.batches.entries()) {
-    const context = { training: true, seed: step.pass.seed + i };
+    const { seed, embeddingNoise } = step.pass;
+    const context = { training: true, seed: seed + i, embeddingNoise };
     const culprit = await badOutput(step.objective, batch, context);
     if (culprit !== undefined) return `in ${firstOf(step.rows[i] ?? [], ROWS_SHOWN)} ${culprit}`;
   }
@@ -57,7 +58,7 @@ type Forward<B extends Counted> = Pick<Objective<never, B>, "device" | "loss">;
 export async function badOutput<B extends Counted>(
   { device, loss: lossOf }: Forward<B>,
   batch: B,
-  context: Pick<Context, "training" | "seed">,
+  context: Pick<Context, "training" | "seed" | "embeddingNoise">,
 ): Promise<string | undefined> {
   const paths: string[] = [];
   const norms: Tensor[] = [];

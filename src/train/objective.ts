@@ -9,7 +9,10 @@ import type { Random } from "../util/random.ts";
 
 /** What a pass decides; the batch adds where its tokens stand. */
 export interface PassContext
-  extends Pick<Context, "tape" | "training" | "seed" | "checkpoint" | "watch" | "adapters"> {
+  extends Pick<
+    Context,
+    "tape" | "training" | "seed" | "checkpoint" | "embeddingNoise" | "watch" | "adapters"
+  > {
   /** What a cross-entropy is beside −log p of the label: given while training, to an objective that {@link Objective.shapesLoss}. */
   readonly lossShape?: LossShape;
   /** Told the sums that an objective with {@link Objective.measures} makes of its batch, `[size]`; not called unless given. */

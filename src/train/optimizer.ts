@@ -4,9 +4,10 @@ import { fill } from "../kernels/elementwise.ts";
 import { judgeStep } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
+import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import type { Updater } from "./optimizers/method.ts";
 import { methodOf, type OptimizerName } from "./optimizers/registry.ts";
-import { parameterRates, RATE_DEFAULTS, type RateOptions } from "./parameter-rates.ts";
+import { type PeakRate, parameterRates, RATE_DEFAULTS, type RateOptions } from "./parameter-rates.ts";
 
 /** Options of the optimiser; names and meaning as in PyTorch and transformers. */
 export interface OptimizerOptions extends RateOptions {
@@ -30,7 +31,7 @@ export interface OptimizerOptions extends RateOptions {
 }
 
 /** Options that have no value of their own where none is given: it is the method's. */
-type Open = "betas" | "eps" | "momentum" | "nesterov";
+type Open = "betas" | "eps" | "momentum" | "nesterov" | "loraplusLrEmbedding";
 
 /** What holds where nothing is said: transformers' values. */
 export const OPTIMIZER_DEFAULTS: Required<Omit<OptimizerOptions, Open>> = {
@@ -61,10 +62,10 @@ export class Optimizer {
   readonly #updater: Updater;
 
   /** @throws LoraError for parameters that must not be trained */
-  constructor(parameters: Parameters, given: OptimizerOptions = {}) {
+  constructor(parameters: Parameters, given: OptimizerOptions & Partial<PeakRate> = {}) {
     const { flat, locked } = parameters;
     if (locked) fail("train", locked.why, locked.help);
-    const options = { ...OPTIMIZER_DEFAULTS, ...given };
+    const options = { learningRate: LORA_LEARNING_RATE, ...OPTIMIZER_DEFAULTS, ...given };
     const { device } = flat;
     one(device); // made by the first backward pass, it would lie where later steps have something else
     const { flat: gradients, views } = allocateLike(parameters);

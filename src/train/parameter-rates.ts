@@ -8,6 +8,11 @@ export interface RateOptions {
   /** LoRA+ (Hayou et al. 2024, arXiv 2402.12354): the rate of B, and of vectors, over that of the others; 1 unless given. */
   loraplusLrRatio?: number;
   /**
+   * The peak rate of LoRA's matrices at embeddings, in place of a multiple of the others'. Unless given PEFT's 1e-6 where
+   * {@link loraplusLrRatio} is not 1, and as others elsewhere.
+   */
+  loraplusLrEmbedding?: number;
+  /**
    * What the rate of some parameters is multiplied by, beside that: the keys match ends of their names, or whole names as
    * expressions, and the first that matches counts.
    */
@@ -15,7 +20,18 @@ export interface RateOptions {
 }
 
 /** What holds where nothing is said. */
-export const RATE_DEFAULTS: Required<RateOptions> = { loraplusLrRatio: 1, ratePattern: {} };
+export const RATE_DEFAULTS: Required<Omit<RateOptions, "loraplusLrEmbedding">> = {
+  loraplusLrRatio: 1,
+  ratePattern: {},
+};
+
+/** The rate that the others are factors of. */
+export interface PeakRate {
+  readonly learningRate: number;
+}
+
+/** PEFT's rate of embeddings in `create_loraplus_optimizer`. */
+const EMBEDDING_RATE = 1e-6;
 
 /** Names of parameters that don't decay: biases and norms, by transformers' `Trainer.get_decay_parameter_names`. */
 const NOT_DECAYED = /bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)/i;
@@ -24,13 +40,23 @@ const NOT_DECAYED = /bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)/i
  * The rates of parameters as update kernels read them: `[blocks, 2]`, of which each belongs to one parameter.
  * Weight decay is that of all but norms and biases.
  */
-export function parameterRates({ flat, entries }: Parameters, options: Required<RateOptions>): Tensor {
-  const { loraplusLrRatio, ratePattern } = options;
+export function parameterRates(
+  { flat, entries }: Parameters,
+  options: typeof RATE_DEFAULTS & RateOptions & PeakRate,
+): Tensor {
+  const { loraplusLrRatio, ratePattern, learningRate } = options;
+  const { loraplusLrEmbedding = loraplusLrRatio === 1 ? undefined : EMBEDDING_RATE } = options;
   const matches = patternMatcher(ratePattern);
   const rates = new Float32Array(2 * Math.ceil(flat.size / RATE_BLOCK)).fill(1);
   for (const { name, tensor } of entries) {
     const isB = name.includes("lora_B") || tensor.shape.length === 1;
-    const rate = (isB ? loraplusLrRatio : 1) * (matches(name)[0] ?? 1);
+    const own =
+      name.includes("lora_embedding_") && loraplusLrEmbedding !== undefined
+        ? loraplusLrEmbedding / learningRate
+        : isB
+          ? loraplusLrRatio
+          : 1;
+    const rate = own * (matches(name)[0] ?? 1);
     const decay = NOT_DECAYED.test(name) ? 0 : 1;
     const first = tensor.byteOffset / 4 / RATE_BLOCK;
     const end = first + Math.ceil(elementCount(tensor.shape) / RATE_BLOCK);

@@ -11,6 +11,8 @@ export interface PassOptions {
   seed: number;
   /** Keep only the input of every layer and recompute the rest (gradient checkpointing). */
   checkpoint?: boolean;
+  /** NEFTune's alpha. */
+  embeddingNoise?: number | undefined;
   /** What the loss is beside −log p of the label. */
   lossShape?: LossShape;
   /** Told what each micro-batch measures; the tensor is gone when it returns. */
@@ -28,7 +30,7 @@ export function accumulateGradients<B extends Counted>(
   parameters: Parameters,
   gradients: ReadonlyMap<Tensor, Tensor>,
   batches: readonly B[],
-  { seed, checkpoint = false, lossShape = {}, report }: PassOptions,
+  { seed, checkpoint = false, embeddingNoise, lossShape = {}, report }: PassOptions,
 ): Tensor {
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
@@ -41,6 +43,7 @@ export function accumulateGradients<B extends Counted>(
           training: true,
           seed: seed + i,
           checkpoint,
+          embeddingNoise,
           lossShape,
           ...(report && { report }),
         };

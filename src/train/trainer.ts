@@ -66,6 +66,8 @@ export interface TrainerOptions extends OptimizerOptions, PackingOptions {
   labelSmoothing?: number;
   /** Factor of the squared log of softmax's normaliser in the training loss (PaLM's z-loss); 0 unless given. */
   zLoss?: number;
+  /** NEFTune's alpha: noise on the embeddings of words while training, such as 5; 0 unless given. */
+  neftuneNoiseAlpha?: number;
   /** Recompute activations in the backward pass instead of keeping them. */
   gradientCheckpointing?: boolean;
   /** Seeds the order of the data and dropout; 0 unless given. The same seed on the same device gives the same bytes. */
@@ -138,6 +140,7 @@ type Absent =
   | "eps"
   | "momentum"
   | "nesterov"
+  | "loraplusLrEmbedding"
   | "maxSteps"
   | "nameRow"
   | "maxLength"
@@ -162,6 +165,7 @@ export const TRAINER_DEFAULTS: Defaults = {
   gradientCheckpointing: false,
   labelSmoothing: 0,
   zLoss: 0,
+  neftuneNoiseAlpha: 0,
   seed: 0,
   shuffle: true,
   groupByLength: false,
@@ -179,6 +183,7 @@ export const TRAINER_BOUNDS = {
   rateFactor: { min: 0, max: 1e6 },
   labelSmoothing: { min: 0, below: 1 },
   zLoss: { min: 0, max: 1 },
+  neftuneNoiseAlpha: { min: 0, max: 1e6 },
   maxGradNorm: { min: 1e-12, max: FACTOR.max },
 } satisfies Readonly<Record<string, Bounds>>;
 
@@ -195,6 +200,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   gradientCheckpointing: flag("grad_checkpoint"),
   labelSmoothing: number(TRAINER_BOUNDS.labelSmoothing, "label_smoothing_factor", "labelSmoothingFactor"),
   zLoss: number(TRAINER_BOUNDS.zLoss, "z_loss_coef"),
+  neftuneNoiseAlpha: number(TRAINER_BOUNDS.neftuneNoiseAlpha, "neftune_alpha"),
   seed: integer({ min: 0 }),
   shuffle: flag(),
   groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
@@ -218,6 +224,7 @@ export const TRAINER_RULES: Rules<TrainerOptions> = {
   momentum: number(TRAINER_BOUNDS.beta),
   nesterov: flag(),
   loraplusLrRatio: number(TRAINER_BOUNDS.rateFactor, "loraplus_lr_ratio"),
+  loraplusLrEmbedding: number(TRAINER_BOUNDS.learningRate, "loraplus_lr_embedding"),
   ratePattern: objectOf("factors by the names of parameters, such as { lora_B: 4 }", (pattern) =>
     Object.values(pattern).every((factor) => isWithin(factor, TRAINER_BOUNDS.rateFactor)),
   ),
@@ -265,6 +272,12 @@ export async function* trainObjective<Item, B extends Counted>(
   checkSchedule("train", options);
   if ((options.labelSmoothing > 0 || options.zLoss > 0) && !objective.shapesLoss)
     fail("train", "the loss of this objective knows no labelSmoothing and no zLoss", "leave them out");
+  if (options.neftuneNoiseAlpha > 0 && !objective.lengthOf)
+    fail(
+      "train",
+      "neftuneNoiseAlpha adds noise to the embeddings of words, and there are none",
+      "leave it out",
+    );
   const { batchSplit = given.resume?.batchSplit ?? 1 } = given;
   if (batchSplit > 1 && objective.comparesItems)
     fail("train", "an item of this objective is compared with its whole batch", "leave batchSplit out");

@@ -56,6 +56,7 @@ export interface UnderwayOptions {
   readonly totalSteps: number;
   readonly labelSmoothing: number;
   readonly zLoss: number;
+  readonly neftuneNoiseAlpha: number;
 }
 
 /**
@@ -121,8 +122,20 @@ export class Underway<B extends Counted> {
       fail("train", `step ${step} has no label: its loss would be 0 / 0`, "leave out rows without labels");
     }
     const started = performance.now();
-    const { seed, gradientCheckpointing: checkpoint, labelSmoothing, zLoss } = this.#options;
-    const pass = { seed: passSeed(seed, step), checkpoint, lossShape: { labelSmoothing, zLoss } };
+    const {
+      seed,
+      gradientCheckpointing: checkpoint,
+      labelSmoothing,
+      zLoss,
+      neftuneNoiseAlpha,
+    } = this.#options;
+    const lossShape = { labelSmoothing, zLoss };
+    const pass = {
+      seed: passSeed(seed, step),
+      checkpoint,
+      lossShape,
+      ...(neftuneNoiseAlpha > 0 && { embeddingNoise: neftuneNoiseAlpha }),
+    };
     device.memory.beginStep();
     scoped(device, () => {
       const { sums, report } = measured(this.#objective);

@@ -102,7 +102,10 @@ const CASES: [string, TrainerOptions][] = [
   ["accumulating", { gradientAccumulationSteps: 2 }],
   ["packing", { packing: true, maxLength: 24 }],
   ["by length", { groupByLength: true, batchSize: 2, schedule: "cosine", warmupSteps: 3 }],
-  ["with rates of LoRA+ and gradient checkpointing", { loraplusLrRatio: 4, gradientCheckpointing: true }],
+  [
+    "with rates of LoRA+, NEFTune's noise and gradient checkpointing",
+    { loraplusLrRatio: 4, neftuneNoiseAlpha: 5, gradientCheckpointing: true },
+  ],
   ...OPTIMIZERS.map((optimizer): [string, TrainerOptions] => [optimizer, { optimizer, weightDecay: 0.1 }]),
 ];
 

@@ -138,6 +138,10 @@ export const TRAIN_OPTIONS = {
     ...TRAINER_BOUNDS.rateFactor,
     help: "LoRA+: the learning rate of B over that of A",
   }),
+  loraplus_lr_embedding: optionalNumber({
+    ...TRAINER_BOUNDS.learningRate,
+    help: "LoRA+: the learning rate of LoRA at embeddings; by default 1e-6 where loraplus_lr_ratio is not 1",
+  }),
   rate_pattern: numbersByName({
     wanted: `a number${inWords(TRAINER_BOUNDS.rateFactor)}`,
     accepts: (x) => isWithin(x, TRAINER_BOUNDS.rateFactor),
@@ -157,6 +161,11 @@ export const TRAIN_OPTIONS = {
     fallback: TRAINER_DEFAULTS.zLoss,
     ...TRAINER_BOUNDS.zLoss,
     help: "factor of the squared log of softmax's normaliser in the training loss, such as 1e-4",
+  }),
+  neftune_noise_alpha: number({
+    fallback: TRAINER_DEFAULTS.neftuneNoiseAlpha,
+    ...TRAINER_BOUNDS.neftuneNoiseAlpha,
+    help: "NEFTune: noise on the embeddings of words while training, such as 5; 0: none",
   }),
   max_grad_norm: number({
     fallback: TRAINER_DEFAULTS.maxGradNorm,
