@@ -1,4 +1,5 @@
 import { cpSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -37,6 +38,14 @@ test("prompts of a file are continued side by side, and printed as rows in their
   const alone = await cli.run([...words, "--prompt", "Tom"]);
   expect(`${rows[1]?.completion}\n`).toBe(alone.stdout);
   expect(stderr).toMatch(/^Prompts: 3, \d+ tokens\nGeneration: \d+ tokens, [\d.]+ tokens-per-sec/m);
+
+  writeFileSync(cli.path("prompts.txt.gz"), gzipSync(lines.join("\n")));
+  const packed = await cli.run([...words, "--prompts", cli.path("prompts.txt.gz"), "--batch-size", "2"]);
+  expect(packed.stdout, packed.stderr).toBe(stdout);
+  const piped = await cli.run([...words, "--prompts", "-", "--batch-size", "2"], { stdin: lines.join("\n") });
+  expect(piped.stdout, piped.stderr).toBe(stdout);
+  const rowsPiped = await cli.run([...words, "--prompts", "-"], { stdin: '{"prompt": "Tom"}\n' });
+  expect(JSON.parse(rowsPiped.stdout)).toEqual(rows[1]);
 
   const asked = { messages: [{ role: "user", content: "Who?" }] };
   const template = cli.write("t.jinja", ["{% for m in messages %}{{ m.content }}\n{% endfor %}"]);

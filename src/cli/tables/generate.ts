@@ -17,7 +17,7 @@ export const GENERATE_OPTIONS = {
   }),
   prompts: optionalText({
     placeholder: "file",
-    help: "a file of prompts, which are continued side by side: rows with prompt or messages, as train reads them, or lines of a .txt; the answers are printed as rows of JSON",
+    help: "a file of prompts, which are continued side by side: rows with prompt or messages, as train reads them, or lines of a .txt, also with .gz; - reads standard input; the answers are printed as rows of JSON",
     aliases: ["data"],
   }),
   columns: DATA_OPTIONS.columns,
