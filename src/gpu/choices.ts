@@ -27,6 +27,11 @@ export class Choices {
     return this.#answers.size;
   }
 
+  /** Every answer by its question. */
+  get all(): ReadonlyMap<string, string> {
+    return this.#answers;
+  }
+
   get(question: string): string | undefined {
     return this.#answers.get(question);
   }

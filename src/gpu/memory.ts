@@ -52,6 +52,8 @@ export interface MemoryStats {
  * Buffer pool with three lifetimes: scoped, captured (by a tape) and persistent. See docs/memory.md.
  */
 export class Memory {
+  /** Called for every buffer that somebody takes. */
+  onAllocate: ((allocation: Allocation) => void) | undefined;
   /** Called for every buffer that returns to the pool (tests fill it with NaN). */
   onRelease: ((allocation: Allocation) => void) | undefined;
   /** Called before the pool gives these buffers back to the driver. */
@@ -98,6 +100,7 @@ export class Memory {
     this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
     allocation.lastStep = this.#step;
     if (!reused) this.#limit();
+    this.onAllocate?.(allocation);
     return allocation;
   }
 

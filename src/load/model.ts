@@ -124,9 +124,22 @@ export async function openTaskModel<T extends Task = Task>(
   checkOptions("openTaskModel", options, OPEN_TASK_RULES);
   requireFiles("openTaskModel", files);
   checkOptions("openTaskModel", { device }, { device: required(DEVICE) });
+  return openCheckpointModel(files, device, await openCheckpoint(files), options);
+}
+
+/**
+ * The same of a checkpoint that was opened, with what stands beside it.
+ * @param unread whether no tensor is read: for a device whose memory has no content
+ */
+export async function openCheckpointModel<T extends Task = Task>(
+  files: FileSource,
+  device: Device,
+  checkpoint: Checkpoint,
+  options: HeadChoice<T> & OpenOptions = {},
+  { unread = false } = {},
+): Promise<LoadedModel<T>> {
   const { task, labels, seed = 0, onWarning } = options;
   const quantise = quantisation(options.quantization);
-  const checkpoint = await openCheckpoint(files);
   checkQuantisation(checkpoint);
   const layout = await layOutModel(device, checkpoint, withLabels(checkpoint.config, labels), task);
   const { config, build, tensors, absent } = layout;
@@ -136,7 +149,7 @@ export async function openTaskModel<T extends Task = Task>(
   const weights = new CheckpointWeights(
     device,
     { ...checkpoint, tensors },
-    { absent, quantise, ...(fresh && { fresh }) },
+    { absent, quantise, unread, ...(fresh && { fresh }) },
   );
   let model: ModelOf[T] | undefined;
   let isReleased = false;

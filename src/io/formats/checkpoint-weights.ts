@@ -41,6 +41,8 @@ export interface CheckpointWeightsOptions {
   absent?: ReadonlyMap<string, string>;
   /** Which matrices are quantised on their way, and how. */
   quantise?: ChooseFormat | undefined;
+  /** Reads no tensor: for a device whose memory has no content. False unless given. */
+  unread?: boolean;
 }
 
 /**
@@ -55,6 +57,7 @@ export class CheckpointWeights {
   readonly #fresh: CheckpointWeightsOptions["fresh"];
   readonly #absent: ReadonlyMap<string, string>;
   readonly #quantise: ChooseFormat;
+  readonly #unread: boolean;
   readonly #initialised: { name: string; target: Tensor }[] = [];
   /** NaN or an infinity that a tensor holds, by the tensor's name in the file. */
   readonly #spoilt = new Map<string, number>();
@@ -64,9 +67,10 @@ export class CheckpointWeights {
   constructor(
     device: Device,
     checkpoint: Pick<Checkpoint, "label" | "tensors" | "read">,
-    { fresh, absent = new Map(), quantise = () => undefined }: CheckpointWeightsOptions = {},
+    { fresh, absent = new Map(), quantise = () => undefined, unread = false }: CheckpointWeightsOptions = {},
   ) {
     this.#quantise = quantise;
+    this.#unread = unread;
     this.#device = device;
     this.#checkpoint = checkpoint;
     this.#fresh = fresh;
@@ -171,7 +175,7 @@ export class CheckpointWeights {
     { random, std }: { random: Random; std: number },
   ): Tensor {
     const target = this.#device.memory.persistent(() => empty(this.#device, shape));
-    target.write(initialValues(target.size, init, random.fork(name), std));
+    if (!this.#unread) target.write(initialValues(target.size, init, random.fork(name), std));
     this.#initialised.push({ name, target });
     return target;
   }
@@ -187,6 +191,7 @@ export class CheckpointWeights {
   }
 
   async #stream(upload: Upload): Promise<void> {
+    if (this.#unread) return upload.sink.skip();
     if (upload.transposed) await this.#streamTransposed(upload);
     else await this.#streamRows(upload);
     await upload.sink.finish();

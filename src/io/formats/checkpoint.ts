@@ -47,6 +47,11 @@ const COPY = "take the file that belongs to these weights: copy or download it a
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 
+/** Whether there are tensors where {@link openCheckpoint} looks for them. */
+export async function hasTensors(files: FileSource): Promise<boolean> {
+  return (await existing(files, [SINGLE, INDEX])).length > 0;
+}
+
 /**
  * Opens a checkpoint: reads its configuration and the headers of its files, no tensor data.
  * `model.safetensors` wins over `model.safetensors.index.json`, as in transformers.

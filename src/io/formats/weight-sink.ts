@@ -17,6 +17,8 @@ export interface WeightSink {
   write(values: Uint8Array, first: number): void;
   /** After the last run. */
   finish(): Promise<void>;
+  /** In place of all runs, where nothing has content: frees what only they need. */
+  skip(): void;
   /** Frees the memory, also of what was not finished. */
   release(): void;
 }
@@ -37,6 +39,7 @@ function copying(target: Tensor, stored: WeightFormat): WeightSink {
       device.stream.write(storage, byteOffset + first * size, paddedToWords(bytes));
     },
     finish: async () => {},
+    skip() {},
     release: () => device.memory.release(storage),
   };
 }
@@ -58,6 +61,7 @@ function quantising(weight: QuantisedWeight, stored: "f32" | "bf16" | "f16"): We
       });
     },
     finish: () => quantiser.finish(),
+    skip: () => quantiser.release(),
     release() {
       quantiser.release();
       for (const { storage } of partsOf(weight)) device.memory.release(storage);

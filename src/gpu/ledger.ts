@@ -1,0 +1,80 @@
+import type { Allocation, Memory } from "./memory.ts";
+import type { ShapeGpu } from "./shape-gpu.ts";
+
+/** A stretch of memory that somebody held for a while. */
+export interface Holding {
+  /** Bytes of the buffer, with its slack. */
+  readonly bytes: number;
+  /** What was going on when it was taken. */
+  readonly phase: string;
+  /** The buffer, to be compared. */
+  readonly allocation: Allocation;
+  /** The kernels that wrote to it, by shader and entry point, the first one first. */
+  readonly writers: Set<string>;
+  /** When it was taken and given back, in allocations and releases so far. */
+  readonly from: number;
+  until: number;
+}
+
+/** Keeps the books of a pool: who held what at the moment when most was held. */
+export class Ledger {
+  /** What is going on, by a name that is noted with what is taken then. */
+  phase = "";
+  /** Most bytes that were held since the last {@link restart}. */
+  peak = 0;
+  readonly #memory: Memory;
+  readonly #gpu: ShapeGpu;
+  readonly #live = new Map<GPUBuffer, Holding>();
+  #all: Holding[] = [];
+  #now = 0;
+  #peakAt = 0;
+
+  constructor(memory: Memory, gpu: ShapeGpu) {
+    this.#memory = memory;
+    this.#gpu = gpu;
+    memory.onAllocate = (allocation) => this.#take(allocation);
+    memory.onRelease = ({ buffer }) => this.#giveBack(buffer);
+    gpu.watcher = { onWrite: (buffer, label) => this.#live.get(buffer)?.writers.add(label) };
+  }
+
+  /** What is held now. */
+  get live(): readonly Holding[] {
+    return [...this.#live.values()];
+  }
+
+  /** Gives free buffers back and forgets the peak: from now on another one is looked for. */
+  restart(): void {
+    this.#memory.trim();
+    this.#memory.resetPeak();
+    this.#gpu.restart();
+    this.#all = this.#all.filter(({ until }) => until === Number.POSITIVE_INFINITY);
+    this.peak = this.#memory.stats.used;
+    this.#peakAt = this.#now;
+  }
+
+  /** What was held when most was. */
+  atPeak(): readonly Holding[] {
+    return this.#all.filter(({ from, until }) => from <= this.#peakAt && until > this.#peakAt);
+  }
+
+  #take(allocation: Allocation): void {
+    const { phase } = this;
+    const from = ++this.#now;
+    const holding: Holding = {
+      ...{ bytes: allocation.size, phase, allocation, writers: new Set<string>() },
+      ...{ from, until: Number.POSITIVE_INFINITY },
+    };
+    this.#live.set(allocation.buffer, holding);
+    this.#all.push(holding);
+    const { used } = this.#memory.stats;
+    if (used <= this.peak) return;
+    this.peak = used;
+    this.#peakAt = from;
+  }
+
+  #giveBack(buffer: GPUBuffer): void {
+    const holding = this.#live.get(buffer);
+    if (holding) holding.until = ++this.#now;
+    this.#live.delete(buffer);
+  }
+}

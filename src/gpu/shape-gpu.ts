@@ -1,0 +1,186 @@
+/** Told what a {@link ShapeGpu} is asked for. */
+export interface ShapeWatcher {
+  /** A kernel, by the label of its pipeline, writes to this buffer. */
+  onWrite?(buffer: GPUBuffer, label: string): void;
+}
+
+/** Bytes of the buffers of a {@link ShapeGpu}. */
+export interface ShapeBytes {
+  /** Of all that live. */
+  bytes: number;
+  /** Most of them so far. */
+  peak: number;
+  /** Of those that live and hold no tensors: parameters of dispatches, and what the host reads. */
+  outside: number;
+  /** Most of the latter so far. */
+  outsidePeak: number;
+  /** The largest buffer so far. */
+  largestBuffer: number;
+  /** The largest storage binding so far, and the kernel that it was of. */
+  largestBinding: { bytes: number; kernel: string };
+}
+
+const [STORAGE, UNIFORM] = [0x80, 0x40];
+
+/** A buffer without content. What the host reads of it is 1 everywhere: a loss that is finite, a step that counts. */
+class ShapeBuffer {
+  readonly size: number;
+  readonly #onDestroy: () => void;
+  #isDestroyed = false;
+
+  constructor(size: number, onDestroy: () => void) {
+    this.size = size;
+    this.#onDestroy = onDestroy;
+  }
+
+  async mapAsync(): Promise<void> {}
+
+  getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
+    return new Float32Array(Math.ceil(size / 4)).fill(1).buffer;
+  }
+
+  unmap(): void {}
+
+  destroy(): void {
+    if (!this.#isDestroyed) this.#onDestroy();
+    this.#isDestroyed = true;
+  }
+}
+
+interface ShapeLayout {
+  readonly entries: readonly GPUBindGroupLayoutEntry[];
+  label: string;
+}
+
+interface ShapeGroup {
+  readonly label: string;
+  readonly written: readonly GPUBuffer[];
+}
+
+/**
+ * The part of a `GPUDevice` that the engine uses, with buffers that are only counted and dispatches that do nothing: an
+ * engine on top of it takes every decision that it takes on a device of the same limits, in no time and no memory.
+ */
+export class ShapeGpu {
+  /** What was allocated. */
+  readonly stats: ShapeBytes = {
+    ...{ bytes: 0, peak: 0, outside: 0, outsidePeak: 0, largestBuffer: 0 },
+    largestBinding: { bytes: 0, kernel: "" },
+  };
+  watcher: ShapeWatcher = {};
+  readonly limits: Readonly<Record<string, number>>;
+  readonly features = new Set<string>();
+  readonly lost = new Promise<never>(() => {});
+  readonly queue = {
+    submit() {},
+    writeBuffer() {},
+    onSubmittedWorkDone: async () => {},
+  };
+
+  constructor(limits: Readonly<Record<string, number>>) {
+    this.limits = limits;
+  }
+
+  /** The engine's view of it. */
+  get gpu(): GPUDevice {
+    return this as unknown as GPUDevice;
+  }
+
+  /** Forgets what was most so far. */
+  restart(): void {
+    const { bytes, outside } = this.stats;
+    Object.assign(this.stats, {
+      ...{ peak: bytes, outsidePeak: outside, largestBuffer: 0 },
+      largestBinding: { bytes: 0, kernel: "" },
+    });
+  }
+
+  createBuffer({ size, usage }: { size: number; usage: number }): ShapeBuffer {
+    const { stats } = this;
+    const outside = (usage & STORAGE) === 0 ? size : 0;
+    stats.bytes += size;
+    stats.peak = Math.max(stats.peak, stats.bytes);
+    stats.outside += outside;
+    stats.outsidePeak = Math.max(stats.outsidePeak, stats.outside);
+    if ((usage & UNIFORM) === 0) stats.largestBuffer = Math.max(stats.largestBuffer, size);
+    return new ShapeBuffer(size, () => {
+      stats.bytes -= size;
+      stats.outside -= outside;
+    });
+  }
+
+  createBindGroupLayout({ entries }: { entries: readonly GPUBindGroupLayoutEntry[] }): ShapeLayout {
+    return { entries, label: "" };
+  }
+
+  createPipelineLayout({ bindGroupLayouts }: { bindGroupLayouts: readonly ShapeLayout[] }) {
+    return { bindGroupLayouts };
+  }
+
+  createShaderModule() {
+    return {};
+  }
+
+  createComputePipeline({
+    label,
+    layout,
+  }: {
+    label: string;
+    layout: { readonly bindGroupLayouts: readonly ShapeLayout[] };
+  }) {
+    for (const own of layout.bindGroupLayouts) own.label = label;
+    return { label };
+  }
+
+  createBindGroup({
+    layout,
+    entries,
+  }: {
+    layout: ShapeLayout;
+    entries: readonly GPUBindGroupEntry[];
+  }): ShapeGroup {
+    const types = new Map(layout.entries.map(({ binding, buffer }) => [binding, buffer?.type]));
+    const written: GPUBuffer[] = [];
+    for (const { binding, resource } of entries) {
+      const type = types.get(binding);
+      if (type === "uniform") continue;
+      const { buffer, size = 0 } = resource as GPUBufferBinding;
+      if (size > this.stats.largestBinding.bytes)
+        this.stats.largestBinding = { bytes: size, kernel: layout.label };
+      if (type === "storage") written.push(buffer);
+    }
+    return { label: layout.label, written };
+  }
+
+  createCommandEncoder() {
+    return {
+      beginComputePass: () => this.#pass(),
+      copyBufferToBuffer() {},
+      finish: () => ({}),
+    };
+  }
+
+  #pass() {
+    let group: ShapeGroup | undefined;
+    return {
+      setPipeline() {},
+      setBindGroup(_: number, next: ShapeGroup) {
+        group = next;
+      },
+      dispatchWorkgroups: () => {
+        for (const buffer of group?.written ?? []) this.watcher.onWrite?.(buffer, group?.label ?? "");
+      },
+      end() {},
+    };
+  }
+
+  pushErrorScope(): void {}
+
+  async popErrorScope(): Promise<null> {
+    return null;
+  }
+
+  addEventListener(): void {}
+
+  destroy(): void {}
+}

@@ -1,0 +1,194 @@
+import { lora } from "../../adapters/lora.ts";
+import type { Method } from "../../adapters/method.ts";
+import { defaultMaxLength } from "../../data/tokenize/tokenize-options.ts";
+import { Device } from "../../gpu/device.ts";
+import { type DeviceFacts, factsOf, TYPICAL_GPU } from "../../gpu/shape-device.ts";
+import type { FileSource } from "../../io/files/files.ts";
+import { countParameters } from "../../load/create.ts";
+import { HEAD_RULES, type HeadChoice, type LoadedModel, type OpenOptions } from "../../load/model.ts";
+import { QUANTIZATION } from "../../load/quantization.ts";
+import type { Task } from "../../models/model.ts";
+import {
+  callback,
+  checkOptions,
+  either,
+  flag,
+  integer,
+  objectOf,
+  pickOptions,
+  type Rules,
+  withDefaults,
+} from "../../util/options.ts";
+import { TRAINER_DEFAULTS } from "../trainer.ts";
+import { type Advice, adviceFor } from "./advice.ts";
+import { MEASURED_RULES, type MeasuredOptions, type MemoryUse } from "./measure.ts";
+import {
+  type Measured,
+  type OpenAdapter,
+  type OpenRows,
+  type Scenario,
+  Subject,
+  within,
+} from "./scenario.ts";
+import { largestThatFits } from "./search.ts";
+
+/** What is planned: a run's options, and what it runs on. */
+export interface PlanOptions extends MeasuredOptions, HeadChoice<Task>, OpenOptions {
+  /** What is trained, or what puts an adapter on the model; `lora()` unless given. */
+  method?: Method | OpenAdapter;
+  /** Rows to learn from; unless given, every row has `maxLength` tokens, and everything is learnt. */
+  rows?: OpenRows;
+  /** The device that it would run on, or what is known of it; a typical GPU unless given. */
+  device?: Device | DeviceFacts;
+  /** Bytes of memory that it has; WebGPU tells nobody. */
+  memory?: number | undefined;
+  /** Look for the largest batch and length, and for advice; true unless given. */
+  search?: boolean;
+}
+
+/** Whether a run fits onto a device, and what would. */
+export interface TrainingPlan {
+  /** What the model is called. */
+  readonly model: string;
+  /** What the device is called. */
+  readonly device: string;
+  /** Parameters of the base model. */
+  readonly parameters: number;
+  /** Parameters that are trained. */
+  readonly trainable: number;
+  /** Rows of a micro-batch. */
+  readonly batchSize: number;
+  /** Tokens of the longest row; undefined where rows have none, as images do. */
+  readonly maxLength: number | undefined;
+  /** Bytes that the device has, where that is known. */
+  readonly memory: number | undefined;
+  readonly use: MemoryUse;
+  /** What the device allows, bytes. */
+  readonly limits: { readonly buffer: number; readonly binding: number };
+  /** Why it would not run; empty where it would, as far as is known. */
+  readonly problems: readonly string[];
+  /**
+   * The most rows, and tokens of the longest row, that would fit, each with the rest as it is: 0 where nothing does. Absent
+   * where they were not looked for, and where only the model, or a batch of 131072 tokens, bounds them.
+   */
+  readonly largest: { readonly batchSize?: number; readonly maxLength?: number };
+  /** What would save memory, by what it costs, each on top of those before: until it fits, where it does not. */
+  readonly advice: readonly Advice[];
+}
+
+const PLAN_RULES: Rules<PlanOptions> = {
+  ...MEASURED_RULES,
+  ...HEAD_RULES,
+  quantization: QUANTIZATION,
+  onWarning: callback(),
+  method: either(
+    objectOf("a method, such as lora()", (method) => "sites" in method),
+    callback(),
+    "peft_config",
+  ),
+  rows: callback(),
+  device: objectOf("a device, or what is known of one", (device) => "info" in device && "limits" in device),
+  memory: integer({ min: 1 }),
+  search: flag(),
+};
+
+/**
+ * What memory a run would take, to the byte as the pool counts it: the same code runs on a device that only counts. Of the
+ * weights the headers are read, or config.json alone where there are none.
+ * @throws LoraError for options outside their range, and for a model that could not be trained, as `openTaskModel` does
+ */
+export async function planTraining(files: FileSource, options: PlanOptions = {}): Promise<TrainingPlan> {
+  checkOptions("planTraining", options, PLAN_RULES);
+  const { device = TYPICAL_GPU, memory, search = true, quantization } = options;
+  const facts = device instanceof Device ? factsOf(device) : device;
+  const subject = new Subject(files, { ...options, facts });
+  const { model, config } = await subject.model(quantization);
+  const longest = await longestRow(model, options);
+  const scenario = scenarioOf(options, longest ?? 0);
+  const bounds = { buffer: facts.limits.maxBufferSize, memory };
+  const judge = async (changed: Scenario, of?: "examples") => {
+    const isShorter = changed.maxLength !== scenario.maxLength;
+    const measured = await subject.measure(changed, of ?? (isShorter ? "examples" : "data"));
+    const problems = problemsOf(measured, bounds);
+    return { ...measured, problems, fits: problems.length === 0 };
+  };
+  const { trainable, problems, fits, refusal: _, ...use } = await judge(scenario);
+  const examine = (changed: Partial<Scenario>) => judge({ ...scenario, ...changed }, "examples");
+  return {
+    ...{ model: model.name, device: facts.info.name, memory, trainable, use, problems },
+    ...{ batchSize: scenario.batchSize, maxLength: longest },
+    parameters: countParameters(model.device, config, model.task),
+    limits: { buffer: bounds.buffer, binding: facts.limits.maxStorageBufferBindingSize },
+    largest: search ? await largestOf(model, scenario, examine) : {},
+    advice: search ? await adviceFor(scenario, model.task, use.total, judge, !fits) : [],
+  };
+}
+
+/** Tokens of the longest row; undefined where rows have none. */
+async function longestRow(
+  model: LoadedModel,
+  { rows, maxLength, packing }: PlanOptions,
+): Promise<number | undefined> {
+  if (model.task === "image-classification") return undefined;
+  const given = await rows?.(model);
+  const length = given?.maxLength ?? maxLength ?? defaultMaxLength(model.config.maxPositions);
+  return within(model, packing ? length : (given?.longest ?? length));
+}
+
+function scenarioOf(options: PlanOptions, maxLength: number): Scenario {
+  const { method = lora(), quantization, ...given } = options;
+  const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = withDefaults(
+    TRAINER_DEFAULTS,
+    given,
+  );
+  return {
+    ...pickOptions(given, MEASURED_RULES),
+    ...{ batchSize, gradientAccumulationSteps, gradientCheckpointing, maxLength, method, quantization },
+  };
+}
+
+/** Why a device with these limits and this memory would not run it. */
+function problemsOf(
+  { refusal, largestBuffer, total }: Measured,
+  { buffer, memory }: { readonly buffer: number; readonly memory: number | undefined },
+): string[] {
+  return [
+    ...(refusal === undefined ? [] : [refusal]),
+    ...(largestBuffer > buffer
+      ? [`a buffer of ${largestBuffer} bytes is needed, and one may have ${buffer} here`]
+      : []),
+    ...(memory !== undefined && total > memory ? [`${total} bytes are needed, and there are ${memory}`] : []),
+  ];
+}
+
+/** Micro-batches of more tokens are not looked for: nobody trains on as many at a time. */
+const MOST_TOKENS = 2 ** 17;
+/** Nor are those of more images. */
+const MOST_IMAGES = 1024;
+/** Lengths are looked for in steps of so many tokens. */
+const LENGTH_STEP = 64;
+
+async function largestOf(
+  model: LoadedModel,
+  { batchSize, maxLength }: Scenario,
+  examine: (changed: Partial<Scenario>) => Promise<{ readonly fits: boolean }>,
+): Promise<TrainingPlan["largest"]> {
+  const hasTokens = model.task !== "image-classification";
+  const least = model.task === "sentence-embedding" ? 2 : 1;
+  const mostRows = hasTokens ? Math.max(least, Math.floor(MOST_TOKENS / maxLength)) : MOST_IMAGES;
+  const rows = await largestThatFits(async (n) => (await examine({ batchSize: n })).fits, least, mostRows);
+  const ofRows = { ...(rows !== mostRows && { batchSize: rows ?? 0 }) };
+  if (!hasTokens) return ofRows;
+  const most = Math.min(
+    within(model, Number.MAX_SAFE_INTEGER),
+    Math.max(LENGTH_STEP, Math.floor(MOST_TOKENS / batchSize)),
+  );
+  const lengthOf = (steps: number) => Math.min(steps * LENGTH_STEP, most);
+  const steps = await largestThatFits(
+    async (steps) => (await examine({ maxLength: lengthOf(steps) })).fits,
+    1,
+    Math.ceil(most / LENGTH_STEP),
+  );
+  const length = lengthOf(steps ?? 0);
+  return { ...ofRows, ...(length !== most && { maxLength: length }) };
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { lora } from "../../../src/adapters/lora.ts";
+import { TYPICAL_GPU } from "../../../src/gpu/shape-device.ts";
+import { memoryFiles } from "../../../src/io/files/files.ts";
+import { folderFiles } from "../../../src/platform/node-files.ts";
+import { type PlanOptions, planTraining } from "../../../src/train/plan/plan-training.ts";
+import { fixturePath } from "../../support/fixtures.ts";
+
+const folder = fixturePath("tasks/gpt-neox");
+const files = folderFiles(folder);
+const plan = (options: PlanOptions = {}) => planTraining(files, options);
+
+/** A model of some size, by its config alone. */
+function configOnly(changes: object = {}) {
+  const config = {
+    ...{ architectures: ["LlamaForCausalLM"], model_type: "llama", dtype: "bfloat16" },
+    ...{ hidden_size: 256, intermediate_size: 512, num_hidden_layers: 4, num_attention_heads: 4 },
+    ...{ num_key_value_heads: 2, vocab_size: 4096, max_position_embeddings: 2048, rms_norm_eps: 1e-5 },
+    ...{ tie_word_embeddings: true, ...changes },
+  };
+  return memoryFiles("llama", new Map([["config.json", new TextEncoder().encode(JSON.stringify(config))]]));
+}
+
+test("a config without weights is planned as the checkpoint is", async () => {
+  const config = readFileSync(join(folder, "config.json"));
+  const warnings: string[] = [];
+  const alone = await planTraining(memoryFiles("alone", new Map([["config.json", config]])), {
+    search: false,
+    onWarning: (line) => warnings.push(line),
+  });
+  const whole = await plan({ search: false });
+  expect(alone.use).toEqual(whole.use);
+  expect(alone.parameters).toBe(whole.parameters);
+  expect(warnings.join()).toMatch(/there are no weights: config\.json says their shapes, in f32/);
+});
+
+test("the largest batch and length are those, and one more is too many", async () => {
+  const files = configOnly();
+  const options: PlanOptions = { batchSize: 2, maxLength: 256, memory: 200e6 };
+  const { largest, problems, memory } = await planTraining(files, options);
+  expect([problems, memory]).toEqual([[], 200e6]);
+  const { batchSize = 0, maxLength = 0 } = largest;
+  expect(batchSize).toBeGreaterThan(2);
+  expect(maxLength).toBeGreaterThan(256);
+  const total = async (changed: PlanOptions) =>
+    (await planTraining(files, { ...options, ...changed, search: false })).use.total;
+  expect(await total({ batchSize })).toBeLessThanOrEqual(200e6);
+  expect(await total({ batchSize: batchSize + 1 })).toBeGreaterThan(200e6);
+  expect(await total({ maxLength })).toBeLessThanOrEqual(200e6);
+  expect(await total({ maxLength: maxLength + 64 })).toBeGreaterThan(200e6);
+});
+
+test("advice goes by what it costs, and ends where it fits", async () => {
+  const files = configOnly();
+  const needed = { batchSize: 8, maxLength: 1024 };
+  const all = await planTraining(files, needed);
+  expect(all.advice.map(({ change }) => change)).toEqual([
+    ...["accumulate", "checkpoint", "shorten", "lower the rank", "quantise", "quantise"],
+  ]);
+  expect(all.advice[0]?.settings).toEqual({ batchSize: 1, gradientAccumulationSteps: 8 });
+  const totals = all.advice.map(({ total }) => total);
+  expect(totals).toEqual([...totals].sort((a, b) => b - a));
+  const memory = totals[1]! + 1000;
+  const some = await planTraining(files, { ...needed, memory });
+  expect(some.problems[0]).toMatch(new RegExp(`^\\d+ bytes are needed, and there are ${memory}$`));
+  expect(some.advice.map(({ change, fits }) => [change, fits])).toEqual([
+    ["accumulate", false],
+    ["checkpoint", true],
+  ]);
+});
+
+test("what the device's limits forbid is told, with the figures all the same", async () => {
+  const small = { ...TYPICAL_GPU, limits: { ...TYPICAL_GPU.limits, maxBufferSize: 2 ** 20 } };
+  const { problems, use, largest } = await planTraining(configOnly(), { device: small });
+  expect(problems).toEqual([
+    expect.stringMatching(/^a buffer of \d+ bytes is needed, and one may have 1048576/),
+  ]);
+  expect(use.largestBuffer).toBeGreaterThan(2 ** 20);
+  expect(largest).toEqual({ batchSize: 0, maxLength: 0 });
+  const narrow = { ...TYPICAL_GPU, limits: { ...TYPICAL_GPU.limits, maxStorageBufferBindingSize: 2 ** 20 } };
+  const refused = await planTraining(configOnly(), { device: narrow, search: false });
+  expect(refused.problems[0]).toMatch(/has \d+ bytes, and this device binds at most 1048576/);
+});
+
+test("fewer bits, lower ranks and shorter rows take less", async () => {
+  const files = configOnly();
+  const total = async (options: PlanOptions) =>
+    (await planTraining(files, { ...options, search: false })).use.total;
+  const base = await total({});
+  expect(await total({ quantization: "nf4" })).toBeLessThan(base);
+  expect(await total({ method: lora({ r: 4 }) })).toBeLessThan(base);
+  expect(await total({ maxLength: 512 })).toBeLessThan(base);
+  const rows = (await planTraining(files, { search: false })).use.rows;
+  expect(rows.map(({ what }) => what)).toEqual(
+    expect.arrayContaining(["base", "adapter", "gradients", "optimiser", "activations", "loss"]),
+  );
+});
+
+test("everything that is wrong is told at once", async () => {
+  const wrong = { batchSize: 0, memory: -1, ranks: 4 } as PlanOptions;
+  await expect(plan(wrong)).rejects.toThrow(/3 problems:.*ranks.*batchSize is 0.*memory is -1/s);
+  await expect(planTraining(memoryFiles("nowhere", new Map()))).rejects.toThrow(
+    /nowhere\/config\.json: no such file/,
+  );
+});
