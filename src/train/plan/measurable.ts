@@ -2,6 +2,7 @@ import type { Adapter } from "../../adapters/adapter.ts";
 import type { ItemSource } from "../../data/feed/item-source.ts";
 import { isItemSource } from "../../data/feed/item-source.ts";
 import type { ShapeDevice } from "../../gpu/shape-device.ts";
+import { append } from "../../util/arrays.ts";
 import { withDefaults } from "../../util/options.ts";
 import { type BatchFeed, openBatches } from "../batch-feed.ts";
 import type { Counted, Objective } from "../objective.ts";
@@ -38,7 +39,7 @@ export function measurable<Item, B extends Counted>(
     async measure(shape, adapter, options) {
       const settings = withDefaults(TRAINER_DEFAULTS, options);
       const feed = await openBatches(objective, items, {
-        ...settings,
+        ...{ batchSplit: 1, ...settings },
         ...(maxLength !== undefined && { maxLength }),
       });
       // Where no item is longer than another, the first batch is as large as any.
@@ -52,12 +53,12 @@ export function measurable<Item, B extends Counted>(
 /** Batches that are looked at for the largest. */
 const MOST_BATCHES = 4096;
 
-async function takeBatches<B>(feed: Pick<BatchFeed<B>, "perEpoch" | "batches">, most: number): Promise<B[]> {
+async function takeBatches<B>(feed: Pick<BatchFeed<B>, "batches">, most: number): Promise<B[]> {
   const taken: B[] = [];
-  for await (const { batch, epoch } of feed.batches()) {
+  for await (const { batches, epoch } of feed.batches()) {
     if (epoch > 0) break;
-    taken.push(batch);
-    if (taken.length >= Math.min(most, feed.perEpoch)) break;
+    append(taken, batches);
+    if (taken.length >= most) break;
   }
   return taken;
 }

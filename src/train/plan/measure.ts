@@ -69,8 +69,8 @@ export async function measureBatches<B extends Counted>(
   batches: readonly B[],
   options: MeasuredOptions,
 ): Promise<MemoryUse> {
-  const { gradientAccumulationSteps: accumulated = 1 } = options;
-  const micro = Math.min(MICRO_BATCHES, accumulated);
+  const { gradientAccumulationSteps: accumulated = 1, batchSplit = 1 } = options;
+  const micro = Math.min(MICRO_BATCHES, accumulated * batchSplit);
   const steps = Array.from({ length: ROUNDS }, () => batches).flat();
   const whole: Objective<B, B> = {
     ...{ device, root, adapters, ...(shapesLoss && { shapesLoss }), ...(measures && { measures }) },
@@ -91,7 +91,7 @@ export async function measureBatches<B extends Counted>(
     steps.flatMap((batch) => Array.from({ length: micro }, () => batch)),
     {
       ...options,
-      ...{ batchSize: 1, gradientAccumulationSteps: micro, maxSteps: steps.length },
+      ...{ batchSize: 1, batchSplit: 1, gradientAccumulationSteps: micro, maxSteps: steps.length },
       ...{ shuffle: false, packing: false, groupByLength: false },
       settleAfter: () => false,
       onStart: (state) => noteOwners(owners, adapter, state),
