@@ -1,6 +1,7 @@
 // The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
 export { type AdaLora, type AdaLoraOptions, adalora } from "./adapters/adalora.ts";
 export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
+export { type Beft, type BeftOptions, beft } from "./adapters/beft.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
 export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3.ts";

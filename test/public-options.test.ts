@@ -37,6 +37,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   PromptTuningOptions: (options) => node.promptTuning(options),
   PrefixTuningOptions: (options) => node.prefixTuning(options),
   AdaLoraOptions: (options) => node.adalora(options),
+  BeftOptions: (options) => node.beft(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
   LokrOptions: (options) => node.lokr(options),

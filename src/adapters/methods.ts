@@ -1,4 +1,5 @@
 import { ADALORA } from "./adalora-codec.ts";
+import { BEFT } from "./beft-codec.ts";
 import type { MethodKind } from "./codec.ts";
 import type { PeftConfig } from "./config-fields.ts";
 import { IA3 } from "./ia3-codec.ts";
@@ -23,6 +24,7 @@ export const METHODS: readonly AnyKind[] = [
   asAny(LOKR),
   asAny(VERA),
   asAny(LN_TUNING),
+  asAny(BEFT),
   asAny(PROMPT_TUNING),
   asAny(PREFIX_TUNING),
 ];

@@ -12,11 +12,59 @@ export const MERGE_UNTIED =
 export const NO_MERGE =
   "PEFT has no merged form of it: only PEFT itself can run it; or train again as plain LoRA";
 
-/** Methods that PEFT cannot merge into a base model: those that add to its input, and mixtures of adapters. */
-const UNMERGEABLE =
-  /^(?:PROMPT_TUNING|MULTITASK_PROMPT_TUNING|P_TUNING|PREFIX_TUNING|CPT|CARTRIDGE|ADAPTION_PROMPT|LILY|POLY|XLORA)$/;
+/** Types of PEFT 0.21 that it cannot merge into a base model: what adds to its input or depends on it, and mixtures of adapters. */
+const UNMERGEABLE = new Set([
+  ...["PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"],
+  ...["ADAPTION_PROMPT", "LILY", "POLY", "SHADOW", "XLORA"],
+]);
+
+/** Those that it can. */
+const MERGEABLE = new Set([
+  ...[
+    "LORA",
+    "ADALORA",
+    "ADAMSS",
+    "BOFT",
+    "IA3",
+    "BEFT",
+    "LOHA",
+    "LOKR",
+    "OFT",
+    "LN_TUNING",
+    "VERA",
+    "FROD",
+    "PVERA",
+  ],
+  ...[
+    "FOURIERFT",
+    "GLORA",
+    "HRA",
+    "VBLORA",
+    "UNILORA",
+    "MISS",
+    "RANDLORA",
+    "ROAD",
+    "TRAINABLE_TOKENS",
+    "HIRA",
+  ],
+  ...[
+    "SHIRA",
+    "C3A",
+    "WAVEFT",
+    "OSF",
+    "DELORA",
+    "GRALORA",
+    "TINYLORA",
+    "PSOFT",
+    "PEANUT",
+    "SUPERTUNING",
+    "DEFT",
+  ],
+]);
 
 /** What to do about an adapter of another `peft_type`. */
 export function otherTypeRemedy(type: string): string {
-  return UNMERGEABLE.test(type) ? NO_MERGE : MERGE;
+  if (UNMERGEABLE.has(type)) return NO_MERGE;
+  if (MERGEABLE.has(type)) return MERGE;
+  return "PEFT 0.21 does not know it: merge the adapter with the program that wrote it, then use the result as the model";
 }

@@ -5,7 +5,7 @@ import { columnScaleGradient, columnScale as columnScaleKernel } from "../kernel
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";
 import { type DropoutOptions, dropout as dropoutKernel } from "../kernels/dropout.ts";
 import {
-  addBias,
+  addBias as addBiasKernel,
   add as addKernel,
   biasGradient,
   scale as scaleKernel,
@@ -85,13 +85,24 @@ export function scale(tape: Tape | undefined, x: Tensor, factor: number): Tensor
  */
 export function scaleColumns(tape: Tape | undefined, x: Tensor, factors: Tensor, bias?: Tensor): Tensor {
   const scaled = columnScaleKernel(x, factors);
-  const y = bias ? addBias(scaled, bias) : scaled;
+  const y = bias ? addBiasKernel(scaled, bias) : scaled;
   const saved = tape?.tracks(factors) ? [x, factors] : [factors];
   return (
     tape?.record(y, bias ? [x, factors, bias] : [x, factors], saved, (dy, give) => {
       give(x, (into) => columnScaleKernel(dy, factors, into));
       give(factors, (into) => columnScaleGradient(dy, x, into));
       if (bias) give(bias, (into) => biasGradient(dy, into));
+    }) ?? y
+  );
+}
+
+/** x[..., c] + bias[c]. @param bias of any shape with as many elements as x has columns */
+export function addBias(tape: Tape | undefined, x: Tensor, bias: Tensor): Tensor {
+  const y = addBiasKernel(scaleKernel(x, 1), bias);
+  return (
+    tape?.record(y, [x, bias], [], (dy, give) => {
+      give(x, (into) => passOn(dy, into));
+      give(bias, (into) => biasGradient(dy, into));
     }) ?? y
   );
 }

@@ -1,5 +1,6 @@
 import { adalora } from "../../src/adapters/adalora.ts";
 import type { Adapter } from "../../src/adapters/adapter.ts";
+import { beft } from "../../src/adapters/beft.ts";
 import { ia3 } from "../../src/adapters/ia3.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning.ts";
 import { loha } from "../../src/adapters/loha.ts";
@@ -106,6 +107,12 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj"], trainableTokenIndices: [5, 1, 40] }),
   },
   { method: "ln_tuning", make: () => lnTuning() },
+  {
+    method: "beft",
+    base: "llama-tied",
+    mergeTolerance: 2e-2, // bf16
+    make: () => beft({ targetModules: ["q_proj", "v_proj"] }),
+  },
   { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },
   { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
   {
