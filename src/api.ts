@@ -131,6 +131,18 @@ export {
   combineAdapters,
   type WeightedAdapter,
 } from "./load/combine/combine-adapters.ts";
+export {
+  type ConvertedAdapter,
+  type ConvertOptions,
+  convertAdapter,
+} from "./load/convert/convert-adapter.ts";
+export type { AdapterFormat } from "./load/convert/formats.ts";
+export {
+  type ConvertedToLora,
+  type ConvertToLoraOptions,
+  convertToLora,
+} from "./load/convert/to-lora.ts";
+export { type GgufModel, type GgufModelOptions, type GgufType, ggufModel } from "./load/gguf-model.ts";
 export { type InspectAdapterOptions, inspectAdapter } from "./load/inspect/inspect-adapter.ts";
 export type {
   AdapterFinding,

@@ -96,7 +96,7 @@ async function writeModel(
   type: GgufType,
   name: string,
 ): Promise<string> {
-  const { content, warnings } = await ggufModel(model, adapter, files, type);
+  const { content, warnings } = await ggufModel(model, adapter, files, { type });
   if (type === "f32") for (const warning of warnings) console.log(`  ${warning}`);
   await folderWriter(folder).write(new Map([[name, content]]));
   return join(folder, name);

@@ -14,9 +14,11 @@ import { readSettledTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { DecoderConfig } from "../models/decoder.ts";
 import { planModel } from "../models/families.ts";
+import { requireModel } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
+import { checkOptions, oneOf, type Rules } from "../util/options.ts";
 import { type GgufModelPlan, planGgufModel, requireGgufArchitecture } from "./gguf-metadata.ts";
-import { type MergedTensor, type MergeOptions, mergedTensors } from "./merge.ts";
+import { MERGE_RULES, type MergedTensor, type MergeOptions, mergedTensors } from "./merge.ts";
 import type { LoadedModel } from "./model.ts";
 
 /** The number formats of a GGUF model's matrices; vectors and norms are F32, as llama.cpp wants them. */
@@ -31,10 +33,19 @@ const FILE_TYPES: Readonly<Record<GgufType, number>> = { f32: 0, f16: 1, q8_0: 7
 /** The version of the quantised layouts (`GGML_QNT_VERSION`). */
 const QUANTISATION_VERSION = 2;
 
+/** How a GGUF model is written. */
+export interface GgufModelOptions extends MergeOptions {
+  /** Number format of the matrices; `f16` unless given. */
+  type?: GgufType | undefined;
+}
+
+const RULES: Rules<GgufModelOptions> = { ...MERGE_RULES, type: oneOf(GGUF_TYPES, "outtype") };
+
 /** A GGUF model that is to be written. */
 export interface GgufModel {
   /** Bytes of the file. */
   readonly size: number;
+  /** They come one after another, as they are computed; to be read once. */
   readonly content: AsyncIterable<Uint8Array>;
   /** Where llama.cpp computes something else in some cases, one line each. */
   readonly warnings: readonly string[];
@@ -44,7 +55,6 @@ export interface GgufModel {
  * A model with an adapter merged into its weights as one GGUF file of llama.cpp, with its tokenizer and chat template.
  * One tensor at a time is in memory; the model is left as it is. Merged weights are rounded once, to the file's format.
  * @param files the checkpoint that the model was loaded from
- * @param type number format of the matrices
  * @throws LoraError as `mergedFiles` does, and of kind `unsupported` for what llama.cpp does not have: a family, a
  * setting, a tokenizer
  */
@@ -52,13 +62,15 @@ export async function ggufModel(
   model: LoadedModel,
   adapter: Adapter,
   files: FileSource,
-  type: GgufType = "f16",
-  options: MergeOptions = {},
+  options: GgufModelOptions = {},
 ): Promise<GgufModel> {
+  checkOptions("ggufModel", options, RULES);
+  requireModel("ggufModel", model);
+  const { type = "f16", ...merging } = options;
   requireGgufArchitecture(model.modelType, model.name);
   if (model.task !== "causal-lm")
     fail("gguf", `${model.name} is a model for ${model.task}`, "load it for causal-lm");
-  const { config, tensors } = await mergedTensors(model, adapter, files, options);
+  const { config, tensors } = await mergedTensors(model, adapter, files, merging);
   const own = planModel(config, "causal-lm").ownConfig as DecoderConfig;
   const plan = planGgufModel(model.modelType, own, model.name);
   const sources = [...plan.tensors.map(extraSource), ...tensorSources(tensors, plan.architecture, own, type)];

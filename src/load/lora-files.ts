@@ -48,7 +48,8 @@ export interface WritableLora {
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   const { kind, ...stored } = await readStoredAdapter(files);
   if (kind.type !== LORA.type) {
-    const help = "give adapters of LoRA, or merge this one into its base model";
+    const help =
+      "give adapters of LoRA; webgpu-lora convert ADAPTER --to peft --lora-rank 16 --output OUT makes one of it, and tells how near it is";
     fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`, help);
   }
   const config = stored.config as PeftLoraConfig;

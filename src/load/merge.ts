@@ -40,7 +40,7 @@ export interface MergeOptions {
   dequantize?: boolean | undefined;
 }
 
-const RULES: Rules<MergeOptions> = { dequantize: flag() };
+export const MERGE_RULES: Rules<MergeOptions> = { dequantize: flag() };
 
 /** A tensor of the checkpoint that the adapter changes, or adds. */
 interface Change {
@@ -126,7 +126,7 @@ async function planMerge(
   files: FileSource,
   options: MergeOptions,
 ): Promise<MergePlan> {
-  checkOptions("merge", options, RULES);
+  checkOptions("merge", options, MERGE_RULES);
   requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
   requireFiles("merge", files);

@@ -39,6 +39,17 @@ test("a GGUF adapter has llama.cpp's names, one alpha, and a Modelfile where Oll
   expect(await merged(out, "by-gguf")).toEqual(await merged(adapter, "own"));
 }, 60_000);
 
+test("another method's becomes LoRA of a rank, with its error; LoRA itself needs no model", async () => {
+  const dora = fixturePath("methods/dora");
+  const rank = ["--lora-rank", "4", "--model", model];
+  const told = await convert(dora, "--to", "gguf", "--output", cli.path("dora.gguf"), ...rank);
+  expect(told).toMatch(/from DoRA to gguf: 8 layers[\s\S]*LoRA of 8 layers of rank 4\.\n.* off by 29\.\d %/);
+  const low = await convert(adapter, "--to", "peft", "--output", cli.path("low"), "--lora-rank", "0.9");
+  expect(low).toMatch(/from LoRA to peft: 14 layers[\s\S]*of rank \d to 4\.\nThe change of a layer is off/);
+  const { code, stderr } = await cli.run(["convert", dora, "--to", "mlx", "--output", cli.path("none")]);
+  expect([code, existsSync(cli.path("none"))], stderr).toEqual([1, false]);
+}, 60_000);
+
 test("what cannot be is refused, and nothing is written", async () => {
   const out = cli.path("nothing");
   const refusal = async (...words: readonly string[]) => {

@@ -26,7 +26,7 @@ async function exported(files: FileSource, type?: GgufType) {
   const adapter = attach(model, lora({ r: 2, targetModules: "all-linear" }));
   stir(adapter);
   const merged = await mergedTensors(model, adapter, files);
-  const { size, content } = await ggufModel(model, adapter, files, type);
+  const { size, content } = await ggufModel(model, adapter, files, { type });
   const chunks: Uint8Array[] = [];
   for await (const chunk of content) chunks.push(chunk);
   const bytes = concatBytes(chunks);

@@ -118,7 +118,11 @@ interface Whole {
 
 function exactSum(parts: readonly Part[], rank = largestRank(parts)): Whole {
   const all = svdOfSum(parts);
-  return { parts: all, rank: rank < 1 ? rankFor(all.S, rank) : rank, squares: sumOfSquares(all.S) };
+  return {
+    parts: all,
+    rank: rank < 1 ? rankFor(all.S, rank * sumOfSquares(all.S)) : rank,
+    squares: sumOfSquares(all.S),
+  };
 }
 
 function combineChanges(parts: readonly Part[], kind: Kind, options: LayerCombination): Whole {
@@ -147,9 +151,8 @@ function largestRank(parts: readonly Part[]): number {
   return parts.reduce((most, { change }) => Math.max(most, change.r), 1);
 }
 
-/** The smallest rank that keeps a share of the squared norm; PEFT's `convert_to_lora` with a float as the rank. */
-function rankFor(S: Float64Array, share: number): number {
-  const wanted = share * sumOfSquares(S);
+/** The smallest rank that keeps so much of the squared norm; PEFT's `convert_to_lora` with a float as the rank. */
+export function rankFor(S: Float64Array, wanted: number): number {
   let sum = 0;
   const place = S.findIndex((value) => {
     sum += value * value;

@@ -1,13 +1,12 @@
 import { isSupersededByAdapter } from "../../load/adapter.ts";
 import {
-  type CombinedAdapter,
   type CombineOptions,
   checkCombination,
   combineAdapters,
 } from "../../load/combine/combine-adapters.ts";
 import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
 import { fail } from "../../util/fail.ts";
-import { count } from "../format.ts";
+import { describeErrors, describeRanks } from "../lora-layers.ts";
 import { peftSource } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
@@ -65,26 +64,8 @@ export async function runCombine(
   const several = adapters.length === 1 ? "1 adapter" : `${adapters.length} adapters`;
   const { combination_type: type } = settings;
   terminal.print(
-    `Combined ${several} by ${type}: ${describeLayers(combined.layers)}. Saved to ${output_dir}.`,
+    `Combined ${several} by ${type}: ${describeRanks(combined.layers)}. Saved to ${output_dir}.`,
   );
   for (const line of describeErrors(combined.layers)) terminal.print(line);
   return 0;
-}
-
-function describeLayers(layers: CombinedAdapter["layers"]): string {
-  const ranks = [...new Set(layers.map(({ r }) => r))].sort((a, b) => a - b);
-  const range = ranks.length === 1 ? `${ranks[0]}` : `${ranks[0]} to ${ranks.at(-1)}`;
-  return `${count(layers.length)} ${layers.length === 1 ? "layer" : "layers"} of rank ${range}`;
-}
-
-/** How far the result is from what was wanted, where that has a meaning and is not nothing. */
-function describeErrors(layers: CombinedAdapter["layers"]): string[] {
-  const known = layers.flatMap(({ path, error }) => (error === undefined ? [] : [{ path, error }]));
-  if (known.length === 0 || known.every(({ error }) => error < 1e-6)) return [];
-  const sorted = known.toSorted((a, b) => a.error - b.error);
-  const [middle, worst] = [sorted[sorted.length >> 1]!, sorted.at(-1)!];
-  const share = (error: number) => `${(100 * error).toPrecision(3)} %`;
-  return [
-    `The change of a layer is off by ${share(middle.error)} of its norm (median), at most by ${share(worst.error)} at ${worst.path}.`,
-  ];
 }

@@ -12,11 +12,13 @@ import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { attempt, fail, failAll, type Problem } from "../../util/fail.ts";
 import { count } from "../format.ts";
+import { describeErrors, describeRanks } from "../lora-layers.ts";
 import { adapterSource } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
 import type { CONVERT_OPTIONS } from "../tables/convert.ts";
 import type { Terminal } from "../terminal.ts";
+import { toPlainLora } from "../to-plain-lora.ts";
 
 type ConvertSettings = Settled<typeof CONVERT_OPTIONS>["settings"];
 
@@ -27,6 +29,12 @@ export function checkConvertSettings({ settings, given }: Settled<typeof CONVERT
   if (source.length !== 1)
     problems.push(`${source.length} adapters are given, wanted one: convert ADAPTER --to FORMAT`);
   if (to === undefined) problems.push("to is missing; give --to peft, mlx or gguf");
+  if (
+    settings.lora_rank !== undefined &&
+    settings.lora_rank >= 1 &&
+    !Number.isSafeInteger(settings.lora_rank)
+  )
+    problems.push(`lora_rank is ${settings.lora_rank}, wanted a whole number, or a share below 1`);
   if (to === "gguf" && !output.endsWith(".gguf"))
     problems.push(`output is ${output}, and gguf makes a file: name it .gguf`);
   for (const key of ["type", "ollama_from"] as const) {
@@ -48,11 +56,16 @@ export async function runConvert(
   const note = (line: string) => terminal.note(line);
   const place = placeOf(settings, to, reference);
   const { adapter_revision: revision, token, verify } = settings;
-  const source = await adapterSource({ reference, revision, token, verify }, note);
-  const converted = await convertAdapter(source, {
-    ...{ to, fileName: place.name, type: settings.type },
-    baseConfig: (name) => readBaseConfig(settings, name, note),
-  });
+  const given = await adapterSource({ reference, revision, token, verify }, note);
+  const baseConfig = (name: string | null) => readBaseConfig(settings, name, note);
+  const made =
+    settings.lora_rank === undefined ? undefined : await toPlainLora(given, settings, baseConfig, note);
+  const fileName = place.name || undefined;
+  const options = { to, fileName, type: settings.type, baseConfig };
+  const converted =
+    made && to === "peft"
+      ? { ...made, count: made.layers.length, warnings: [] }
+      : await convertAdapter(made?.source ?? given, options);
   for (const warning of converted.warnings) note(`warning: ${warning}`);
   const files = withModelfile(converted.files, settings, place, note);
   claimOutputFolder(place.folder, { files: [...files.keys()] });
@@ -60,8 +73,10 @@ export async function runConvert(
   const modules = converted.count === 1 ? "1 layer" : `${count(converted.count)} layers`;
   const shown = shownReference(reference);
   terminal.print(
-    `Converted ${shown} from ${converted.from} to ${to}: ${modules}. Saved to ${settings.output}.`,
+    `Converted ${shown} from ${made?.from ?? converted.from} to ${to}: ${modules}. Saved to ${settings.output}.`,
   );
+  if (made) terminal.print(`LoRA of ${describeRanks(made.layers)}.`);
+  for (const line of describeErrors(made?.layers ?? [])) terminal.print(line);
   return 0;
 }
 

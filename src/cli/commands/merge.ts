@@ -112,7 +112,7 @@ function ggufOutput({ gguf_type, dequantize }: MergeSettings, path: string): Out
       claimOutputFolder(folder, { files: [name] });
     },
     async make(model, adapter, files, note) {
-      const { content, warnings } = await ggufModel(model, adapter, files, gguf_type, { dequantize });
+      const { content, warnings } = await ggufModel(model, adapter, files, { type: gguf_type, dequantize });
       for (const warning of warnings) note(`warning: ${warning}`);
       const written = new Map<string, FileContent>([[name, content]]);
       if (model.task !== "causal-lm") return written;

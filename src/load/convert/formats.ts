@@ -100,7 +100,7 @@ function peftConfigOf({ modules, dropout, base, isWhole }: PlainLora): PeftLoraC
  * The fields that choose exactly these modules: the ends of their paths, and the layers where they may not be all; or the
  * paths one by one.
  */
-function choiceOf(
+export function choiceOf(
   paths: readonly string[],
   isWhole: boolean,
 ): Pick<PeftLoraConfig, "target_modules" | "layers_to_transform"> {

@@ -1,0 +1,84 @@
+import { LORA } from "../adapters/lora-codec.ts";
+import type { PeftLoraConfig } from "../adapters/lora-fields.ts";
+import { beyondPlainLora } from "../adapters/lora-variants.ts";
+import { type FileContent, type FileSource, memoryFiles } from "../io/files/files.ts";
+import { loadAdapter } from "../load/adapter.ts";
+import { combineAdapters } from "../load/combine/combine-adapters.ts";
+import { ggufBaseOf, inPeftFormat } from "../load/convert/formats.ts";
+import { convertToLora } from "../load/convert/to-lora.ts";
+import { readStoredAdapter } from "../load/stored-adapter.ts";
+import type { HfConfig } from "../models/config-reader.ts";
+import { fail } from "../util/fail.ts";
+import type { LoraLayer } from "./lora-layers.ts";
+import { openCliModel } from "./open.ts";
+
+/** Which adapter is to be LoRA of which rank, on which model. */
+interface PlainLoraSettings {
+  readonly model: string | undefined;
+  readonly revision: string | undefined;
+  readonly token: string | undefined;
+  readonly verify: boolean;
+  readonly lora_rank: number | undefined;
+}
+
+/** Plain LoRA that was made of an adapter. */
+export interface PlainLora {
+  /** What it was made of, such as `DoRA`. */
+  readonly from: string;
+  readonly files: Map<string, FileContent>;
+  /** The same files, to be read. */
+  readonly source: FileSource;
+  readonly layers: readonly LoraLayer[];
+}
+
+/**
+ * Makes plain LoRA of an adapter. Of LoRA itself the base model is not needed; of all others its weights are.
+ * @throws LoraError as `combineAdapters` and `convertToLora` do
+ */
+export async function toPlainLora(
+  given: FileSource,
+  settings: PlainLoraSettings,
+  baseConfig: (name: string | null) => Promise<HfConfig>,
+  note: (line: string) => void,
+): Promise<PlainLora> {
+  const { lora_rank: rank = 1 } = settings;
+  const files = await inPeftFormat(given, async (name) => ggufBaseOf(await baseConfig(name), given.label));
+  const { kind, config, tensors, saved } = await readStoredAdapter(files);
+  const lora = config as PeftLoraConfig;
+  const names = new Set([...tensors.values()].flatMap((named) => Object.keys(named)));
+  const hasBiases = [...saved.keys()].some((name) => lora.bias !== "none" && name.endsWith(".bias"));
+  const isPlain =
+    kind.type === LORA.type &&
+    beyondPlainLora(lora).length === 0 &&
+    [...names].every((name) => name === "lora_A" || name === "lora_B") &&
+    !hasBiases;
+  const onWarning = (warning: string) => note(`warning: ${warning}`);
+  const made = isPlain
+    ? await combineAdapters([{ files }], { combinationType: "svd", svdRank: rank, onWarning })
+    : await fromModel(files, config.base_model_name_or_path, { ...settings, rank }, note);
+  const bytes = [...made.files].map(([name, content]): [string, Uint8Array] => [
+    name,
+    typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array),
+  ]);
+  const from =
+    kind.type !== LORA.type ? kind.type : lora.use_dora ? "DoRA" : isPlain ? "LoRA" : "LoRA with biases";
+  return { from, ...made, source: memoryFiles(given.label, new Map(bytes)) };
+}
+
+async function fromModel(
+  files: FileSource,
+  named: string | null,
+  settings: PlainLoraSettings & { readonly rank: number },
+  note: (line: string) => void,
+) {
+  const reference =
+    settings.model ??
+    named ??
+    fail("convert", "the adapter names no base model, whose weights are needed", "name it: --model REF");
+  const { revision, token, verify, rank } = settings;
+  const precision = { quantization: undefined, quantization_block: undefined, double_quantization: false };
+  const wanted = { model: reference, revision, token, verify, ...precision, skip_modules: [] };
+  const { model } = await openCliModel(wanted, note);
+  const adapter = await loadAdapter(model, files, { onWarning: (line) => note(`warning: ${line}`) });
+  return convertToLora(model, adapter, { rank });
+}
