@@ -43,15 +43,10 @@ export async function toPlainLora(
 ): Promise<PlainLora> {
   const { lora_rank: rank = 1 } = settings;
   const files = await inPeftFormat(given, async (name) => ggufBaseOf(await baseConfig(name), given.label));
-  const { kind, config, tensors, saved } = await readStoredAdapter(files);
-  const lora = config as PeftLoraConfig;
-  const names = new Set([...tensors.values()].flatMap((named) => Object.keys(named)));
-  const hasBiases = [...saved.keys()].some((name) => lora.bias !== "none" && name.endsWith(".bias"));
-  const isPlain =
-    kind.type === LORA.type &&
-    beyondPlainLora(lora).length === 0 &&
-    [...names].every((name) => name === "lora_A" || name === "lora_B") &&
-    !hasBiases;
+  const { kind, ...stored } = await readStoredAdapter(files);
+  const config = stored.config as PeftLoraConfig;
+  const isLora = kind.type === LORA.type;
+  const isPlain = isLora && beyondPlainLora(config, stored).length === 0;
   const onWarning = (warning: string) => note(`warning: ${warning}`);
   const made = isPlain
     ? await combineAdapters([{ files }], { combinationType: "svd", svdRank: rank, onWarning })
@@ -60,8 +55,7 @@ export async function toPlainLora(
     name,
     typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array),
   ]);
-  const from =
-    kind.type !== LORA.type ? kind.type : lora.use_dora ? "DoRA" : isPlain ? "LoRA" : "LoRA with biases";
+  const from = !isLora ? kind.type : config.use_dora ? "DoRA" : isPlain ? "LoRA" : "LoRA with biases";
   return { from, ...made, source: memoryFiles(given.label, new Map(bytes)) };
 }
 
