@@ -162,6 +162,7 @@ export {
   openTaskModel,
 } from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
+export { originalWeights } from "./load/original-weights.ts";
 export type { Quantization, QuantizationFormat } from "./load/quantization.ts";
 export { type TuneOptions, tune } from "./load/tune.ts";
 export type { Adaptive } from "./models/adaptable.ts";

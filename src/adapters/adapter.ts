@@ -1,4 +1,5 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import type { NamedAdaptation } from "../nn/adapter-list.ts";
 import { type JointWrap, type Leaf, type Module, requireModel, type Siblings } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
@@ -119,11 +120,13 @@ function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Ada
       base.adapters.remove(adapter);
       if (released) return;
       released = true;
+      method.bases?.release();
       for (const { flat } of frozen ? [parameters, frozen] : [parameters]) {
         flat.device.memory.release(flat.storage);
       }
     },
   };
+  method.bases?.use();
   noteOwner(parameters, adapter);
   return adapter;
 }
@@ -154,7 +157,11 @@ function actionsOf(
   return {
     wraps: new Map(wraps),
     joint: new Map(joint),
-    copies: new Map([...copies, ...saved.map(({ module, tensors }) => [module, tensors] as const)]),
+    copies: new Map<Leaf, Readonly<Record<string, Weight>>>([
+      ...(method.bases?.tensors ?? []),
+      ...copies,
+      ...saved.map(({ module, tensors }) => [module, tensors] as const),
+    ]),
     virtual: method.virtual?.(shared),
   };
 }

@@ -1,7 +1,7 @@
 import type { Module } from "../nn/module.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
-import type { Adaptable, Method } from "./method.ts";
+import type { Adaptable, Method, OriginalWeight } from "./method.ts";
 import type { MethodOptions } from "./method-options.ts";
 
 /** A tensor of a file, before its values are read. */
@@ -113,6 +113,8 @@ export interface Codec<M extends Method = Method, C extends PeftConfig = PeftCon
 export interface BeginGiven {
   /** Of what is drawn. */
   readonly seed: number;
+  /** Gives a layer's weight as it was before it was quantised. */
+  readonly original?: OriginalWeight | undefined;
   /** Told where it takes a while. */
   tell(line: string): void;
 }
@@ -130,6 +132,8 @@ export interface MethodKind<M extends Method = Method, C extends PeftConfig = Pe
   make(options: never): M;
   /** Computes from a model's weights what the method begins with, where it does. */
   begin?(model: Adaptable, method: M, given: BeginGiven): Promise<M>;
+  /** What a stored adapter's method has to compute from the model's weights, where it does. */
+  restore?(model: Adaptable, method: M): Promise<M>;
   /** What about a new adapter deserves attention, such as options that match nothing; one line each. */
   remarks?(adapter: Adapter<M>): readonly string[];
 }

@@ -5,7 +5,7 @@ import type { Adapter } from "./adapter.ts";
 import type { BeginGiven, Codec, MethodKind, StoredAdapter } from "./codec.ts";
 import { configOf, type Obstacle } from "./config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "./config-targets.ts";
-import { takesFromWeight } from "./initial/lora-start.ts";
+import { readsWeights, takesFromWeight } from "./initial/lora-start.ts";
 import { startLora } from "./initial/start-lora.ts";
 import { type Lora, lora } from "./lora.ts";
 import { type BiasChoice, biasInFile, missingBiases, ownBias } from "./lora-biases.ts";
@@ -67,14 +67,15 @@ export const LORA: MethodKind<Lora, PeftLoraConfig> = {
   options: LORA_OPTIONS,
   make: lora,
   begin,
+  restore: (model, method) => startLora(model, method),
   remarks: uselessPatterns,
 };
 
 /** The method with its beginning: decomposing the weights takes a while, which is told. */
-function begin(model: Adaptable, method: Lora, { seed, tell }: BeginGiven): Promise<Lora> {
+function begin(model: Adaptable, method: Lora, { seed, tell, original }: BeginGiven): Promise<Lora> {
   const { initWeights } = method.options;
-  if (takesFromWeight(initWeights)) tell(`Beginning as ${initWeights}: decomposing the weights`);
-  return startLora(model, method, { seed });
+  if (readsWeights(initWeights)) tell(`Beginning as ${initWeights}: decomposing the weights`);
+  return startLora(model, method, { seed, original });
 }
 
 /** A configuration with the defaults of PEFT 0.21.0. */
@@ -128,6 +129,7 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
     bias: config.bias as BiasChoice,
     rankPattern,
     alphaPattern,
+    ...loftqOptions(config),
     ensureWeightTying: config.ensure_weight_tying && isTied(model),
     ...(tokens !== null && { trainableTokenIndices: tokens as TokenIndices }),
     ...readWhole(model, stored),
@@ -145,6 +147,13 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
     init: init_lora_weights === "eva" ? true : init_lora_weights,
     ...(locked && { locked }),
   };
+}
+
+/** PEFT rounds the base again whenever it loads such an adapter. */
+function loftqOptions({ init_lora_weights: init, loftq_config }: PeftLoraConfig) {
+  if (init !== "loftq") return {};
+  const { loftq_bits: bits = 4, loftq_iter: loftqIterations = 1 } = loftq_config as Record<string, number>;
+  return { initWeights: "loftq" as const, loftqBits: bits as 4 | 8, loftqIterations };
 }
 
 /** Whether a site has an update, its own or an embedding's. */
@@ -193,5 +202,8 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
     // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
     fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
     ...(method.init !== undefined && { init_lora_weights: method.init }),
+    ...(method.init === "loftq" && {
+      loftq_config: { loftq_bits: method.options.loftqBits, loftq_iter: method.options.loftqIterations },
+    }),
   };
 }

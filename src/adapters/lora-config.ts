@@ -1,5 +1,6 @@
 import { append } from "../util/arrays.ts";
 import { isObject } from "../util/json.ts";
+import { shown } from "../util/shown.ts";
 import {
   COUNT,
   commonFields,
@@ -94,5 +95,19 @@ export function loraFindings(
   if (right("alpha_pattern")) {
     append(problems, patternProblems("alpha_pattern", config.alpha_pattern, NUMBER.accepts, NUMBER.wants));
   }
+  if (config.init_lora_weights === "loftq" && right("loftq_config"))
+    append(problems, loftqProblems(config.loftq_config));
   return { problems: [...problems, ...layerConflicts(config)], obstacles: obstacles(config, right) };
+}
+
+/** What PEFT rounds to, and how often; without either it raises. */
+function loftqProblems(config: PeftLoraConfig["loftq_config"]): string[] {
+  const { loftq_bits: bits = 4, loftq_iter: times = 1, ...rest } = config;
+  const isEmpty = Object.keys(config).length === 0;
+  return [
+    ...(isEmpty ? ['init_lora_weights is "loftq", and loftq_config is empty: PEFT refuses that, too'] : []),
+    ...(bits === 4 || bits === 8 ? [] : [`loftq_config.loftq_bits is ${shown(bits)}, expected 4 or 8`]),
+    ...(COUNT.accepts(times) ? [] : [`loftq_config.loftq_iter is ${shown(times)}, expected ${COUNT.wants}`]),
+    ...Object.keys(rest).map((name) => `loftq_config.${name} is unknown to PEFT 0.21.0`),
+  ];
 }

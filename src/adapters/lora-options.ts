@@ -45,7 +45,7 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
       read: (value) => [value === "true" ? true : value].find(isLoraStart),
     },
     fallback: LORA_DEFAULTS.initWeights,
-    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora",
+    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora; or so that it makes up for the base's quantization: loftq",
     aliases: ["init_weights"],
   },
   use_rslora: {
@@ -59,6 +59,23 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
     value: { is: "switch" },
     fallback: LORA_DEFAULTS.useDora,
     help: "train the norms of the weights' rows apart from their directions (DoRA)",
+  },
+  loftq_bits: {
+    sets: "loftqBits",
+    value: {
+      is: "read",
+      placeholder: "n",
+      wanted: "4 or 8",
+      read: (value) => [4, 8].find((bits) => bits === Number(value)),
+    },
+    fallback: LORA_DEFAULTS.loftqBits,
+    help: "bits of the base that loftq rounds to, where it is not quantised already",
+  },
+  loftq_iter: {
+    sets: "loftqIterations",
+    value: { is: "whole", min: 1 },
+    fallback: LORA_DEFAULTS.loftqIterations,
+    help: "times that loftq rounds the base and fits the adapter to the rest",
   },
   bias: {
     sets: "bias",

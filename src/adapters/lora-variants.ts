@@ -111,6 +111,9 @@ export function beyondPlainLora(
   const kept = others.filter((name) => !name.endsWith(".bias"));
   const own = new Set([...(tensors?.values() ?? [])].flatMap((named) => Object.keys(named)));
   const problems = [
+    ...(config.init_lora_weights === "loftq"
+      ? ['init_lora_weights is "loftq": it belongs to a base that was rounded with it']
+      : []),
     ...(config.use_dora ? ["use_dora is true: the magnitude vector of DoRA has no place there"] : []),
     ...(config.lora_bias ? ["lora_bias is true: biases of lora_B have no place there"] : []),
     ...(biases.length > 0 ? [`bias is ${shown(config.bias)}: trained biases have no place there`] : []),
@@ -126,7 +129,7 @@ export function beyondPlainLora(
 
 /** Names of initialisations that leave the base weights alone; PEFT reads some of them in any case. */
 function isPlainInit(init: string): boolean {
-  return ["eva", "orthogonal"].includes(init) || ["gaussian", "mica"].includes(init.toLowerCase());
+  return ["eva", "orthogonal", "loftq"].includes(init) || ["gaussian", "mica"].includes(init.toLowerCase());
 }
 
 /** Initialisations that subtract from the base weights, so that the adapter fits the changed weights alone. */
@@ -147,10 +150,6 @@ const INIT_REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^pissa_niter_/, SUBTRACT], // drawn again on loading: merging would give other weights
   [/^(?:pissa|lora_ga)$|^olora$/i, MERGE],
   [/^corda/, SUBTRACT], // PEFT cannot load it without the covariances of its training data
-  [
-    /^loftq$/,
-    "save the base model as LoftQ changed it (model.unload() before training), use that as the model, and make init_lora_weights true in adapter_config.json",
-  ],
 ];
 
 /** Why an adapter may be applied and merged, but not trained further as plain LoRA; undefined where it may. */

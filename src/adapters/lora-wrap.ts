@@ -5,22 +5,18 @@ import { castToFloat } from "../kernels/cast.ts";
 import { addInto } from "../kernels/elementwise.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { rowSquares } from "../kernels/row-norms.ts";
+import type { Weight } from "../kernels/weight.ts";
 import type { Linear } from "../nn/linear.ts";
-import {
-  type Context,
-  call,
-  type JointWrap,
-  type LeafTensors,
-  type Siblings,
-  tensorsOf,
-  type Wrap,
-} from "../nn/module.ts";
+import { type Context, call, type JointWrap, type Siblings, tensorsOf, type Wrap } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";
 import { doraBehind, doraFactors, doraLayer, doraMerged } from "./dora.ts";
 import type { Site, WrapGiven } from "./method.ts";
 import { siteSeed } from "./site-seed.ts";
 
 // What LoRA computes at linear layers.
+
+/** What takes the place of a layer's own tensors. */
+type Copies = Readonly<Record<string, Weight>>;
 
 /** How an update acts. */
 interface Update {
@@ -120,8 +116,8 @@ export function jointWrap(
  * W + s · B A, and − s · B₀ A₀ where the branch began so, `[out, in]` f32; with DoRA its rows have the magnitudes that
  * were trained.
  */
-export function mergedWeight(site: Site, { scale, useDora }: Update): Tensor {
-  const { weight } = site.module as Linear;
+export function mergedWeight(site: Site, { scale, useDora }: Update, copies: Copies): Tensor {
+  const { weight } = { ...(site.module as Linear).tensors, ...copies };
   const { A, B } = factorsOf(site);
   const { initial_A, initial_B } = site.tensors;
   const whole = addInto(matmul(B, A, { layout: "NN", alpha: scale }), castToFloat(weight));
@@ -131,7 +127,7 @@ export function mergedWeight(site: Site, { scale, useDora }: Update): Tensor {
 }
 
 /** The layer's bias, or its trained copy, and s times that of lora_B, `[out]` f32. */
-export function mergedBias(site: Site, scale: number, copies: LeafTensors): Tensor {
-  const bias = copies.bias ?? (site.module as Linear).bias;
+export function mergedBias(site: Site, scale: number, copies: Copies): Tensor {
+  const bias = copies.bias?.words ?? (site.module as Linear).bias;
   return biasWith(undefined, bias, site, scale) ?? fail(site.module.path, "there is no bias to merge into");
 }

@@ -22,6 +22,7 @@ import {
   LORA_STARTS,
   type LoraStart,
   loraPlans,
+  readsWeights,
   sizesOf,
   takesFromWeight,
 } from "./initial/lora-start.ts";
@@ -56,7 +57,8 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   alphaPattern?: Pattern;
   /**
    * How it begins; true unless given, PEFT's `init_lora_weights`. `pissa`, `pissa_niter_N` and `olora` take the branch out
-   * of the weight: attach what `startLora` gives. They are saved as plain LoRA of twice the rank.
+   * of the weight, and are saved as plain LoRA of twice the rank; `loftq` fits it to what rounding the base to few bits
+   * leaves. Of these four, attach what `startLora` gives.
    */
   initWeights?: LoraStart;
   /**
@@ -74,6 +76,10 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
    * false unless given: then each is changed by itself, and merging makes two matrices of the one.
    */
   ensureWeightTying?: boolean;
+  /** Bits of the base that `loftq` rounds to, where it is not quantised already: 4 (NF4) unless given, or 8. */
+  loftqBits?: 4 | 8;
+  /** Times that `loftq` rounds the base and fits the branch to what that leaves; 1 unless given. */
+  loftqIterations?: number;
   /** lora_B has a bias, which is scaled as its product is; false unless given. Not with `useDora` or another start. */
   loraBias?: boolean;
 }
@@ -91,7 +97,9 @@ type DefaultedName =
   | "initWeights"
   | "bias"
   | "loraBias"
-  | "ensureWeightTying";
+  | "ensureWeightTying"
+  | "loftqBits"
+  | "loftqIterations";
 
 /** What LoRA guides agree on; the command line has the same. PEFT's own are r 8, alpha 8 and two layers of each block. */
 export const LORA_DEFAULTS = {
@@ -107,6 +115,8 @@ export const LORA_DEFAULTS = {
   bias: "none" as BiasChoice,
   loraBias: false,
   ensureWeightTying: false,
+  loftqBits: 4 as 4 | 8,
+  loftqIterations: 1,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
 const TOKEN_LIST = listOf(integer({ min: 0 }), "a list of ids of tokens");
@@ -137,6 +147,8 @@ const RULES: Rules<LoraOptions> = {
   loraBias: flag(),
   trainableTokenIndices: TOKENS,
   ensureWeightTying: flag(),
+  loftqBits: { wanted: "4 or 8", accepts: (bits) => bits === 4 || bits === 8, aliases: ["loftq_bits"] },
+  loftqIterations: integer({ min: 1 }, "loftq_iter"),
 };
 
 /** LoRA with all options settled. */
@@ -242,7 +254,7 @@ export function lora(given: LoraOptions = {}): Lora {
       }
       const scale = scaleOf(site.module.path);
       if (isEmbedding(site.module)) return { weight: () => mergedEmbedding(site, scale) };
-      const weight = () => mergedWeight(site, { scale, useDora });
+      const weight = () => mergedWeight(site, { scale, useDora }, copies);
       const bias = () => mergedBias(site, scale, copies);
       return { weight, ...(options.loraBias ? { bias } : undefined) };
     },
@@ -263,7 +275,7 @@ function roleProblems(module: Module, { does }: LoraRole, { useDora, loraBias }:
 function conflicts({ initWeights, useDora, loraBias }: Lora["options"]): string[] {
   const init = `initWeights is ${JSON.stringify(initWeights)}`;
   return [
-    ...(useDora && takesFromWeight(initWeights)
+    ...(useDora && readsWeights(initWeights)
       ? [`${init}, which takes the branch out of the weight, and useDora splits the whole weight`]
       : []),
     ...(loraBias && initWeights !== true

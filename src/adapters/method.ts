@@ -1,6 +1,8 @@
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import type { AdapterList } from "../nn/adapter-list.ts";
+import type { Linear } from "../nn/linear.ts";
 import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
 import type { FinishedStep, Penalty, Parameters as Trained } from "../nn/parameters.ts";
 import type { VirtualTokens } from "../nn/virtual.ts";
@@ -89,6 +91,18 @@ export interface TrainedTensors {
   readonly trained?: boolean;
 }
 
+/** Gives a layer's weight `[out, in]` as it was before it was quantised. */
+export type OriginalWeight = (layer: Linear) => Promise<Float32Array>;
+
+/** Frozen tensors that take the place of the model's own. */
+export interface BaseTensors {
+  readonly tensors: ReadonlyMap<Leaf, Readonly<Record<string, Weight>>>;
+  /** Notes that an adapter computes with them. */
+  use(): void;
+  /** Notes that it no longer does. */
+  release(): void;
+}
+
 /** What a method's function at a site is made with. */
 export interface WrapGiven {
   /** Number of the site among all: makes its random choices differ from the other sites'. */
@@ -115,6 +129,8 @@ export interface Method {
   shared?(model: Adaptable): TensorPlans;
   /** Tensors of the model that are trained with it: PEFT's `modules_to_save`, biases. */
   saved?(model: Adaptable): readonly TrainedTensors[];
+  /** Tensors that its passes compute with in place of the model's own, and that stay: a base rounded in another way. */
+  readonly bases?: BaseTensors;
   /** The middleware that runs at the site; absent where `copies` are all that the method does. */
   wrap?(site: Site, given: WrapGiven): Wrap;
   /** Tensors of the site that its module computes with in place of its own, by the module's names. */
@@ -128,9 +144,13 @@ export interface Method {
   /**
    * What computes each tensor of the site that has the adapter in it, by name, where the method allows it: the site
    * with these tensors does what the adapted site does outside training.
-   * @param copies tensors of the module that are trained with it, in whose place those merged here go
+   * @param copies what the module computes with in place of its own tensors, trained or of `bases`
    */
-  merge?(site: Site, shared: SiteTensors, copies: LeafTensors): Readonly<Record<string, () => Tensor>>;
+  merge?(
+    site: Site,
+    shared: SiteTensors,
+    copies: Readonly<Record<string, Weight>>,
+  ): Readonly<Record<string, () => Tensor>>;
   /** Why these sites, all of an adapter's, can't be merged; one line each. */
   mergeProblems?(sites: readonly Site[]): readonly string[];
   /** A term of the loss that depends on its tensors alone; see {@link Penalty}. */

@@ -171,7 +171,9 @@ export async function loadAdapter(
   await checkBase(model, read, files.label);
   const remarks = [...stored.warnings, ...warnings, ...adapterRemarks(model, read)];
   for (const warning of remarks) onWarning?.(warning);
-  const adapter = attach(model, read.kind.codec.read(model, read), { name });
+  const { codec, restore } = read.kind;
+  const method = codec.read(model, read);
+  const adapter = attach(model, (await restore?.(model, method)) ?? method, { name });
   try {
     writeTensors(adapter, read);
     await model.device.check(); // there may be no memory for it

@@ -14,7 +14,7 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, type Leaf, type LeafTensors, type Module, modules, requireModel } from "../nn/module.ts";
+import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
@@ -251,7 +251,10 @@ function changesOf(adapter: Adapter): Map<string, Change> {
   const { method, sites, shared, saved } = adapter;
   const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
   failAll("merge", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
-  const copies = new Map<Module, LeafTensors>(saved.map(({ module, tensors }) => [module, tensors]));
+  const copies = new Map<Module, Readonly<Record<string, Weight>>>([
+    ...(method.bases?.tensors ?? []),
+    ...saved.map(({ module, tensors }) => [module, tensors] as const),
+  ]);
   const merged = sites.flatMap((site) =>
     Object.entries(merge(site, shared, copies.get(site.module) ?? {})).map(([name, compute]) =>
       changeOf(site.module, name, compute),

@@ -1,6 +1,7 @@
 import type { Tensor } from "../gpu/tensor.ts";
+import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
-import type { Adaptation, Forward, Leaf, LeafTensors, Module, Siblings, Wrap } from "./module.ts";
+import type { Adaptation, Forward, Leaf, Module, Siblings, Wrap } from "./module.ts";
 import type { Parameters } from "./parameters.ts";
 import type { VirtualTokens } from "./virtual.ts";
 
@@ -119,15 +120,15 @@ function onlyVirtual(adapters: readonly NamedAdaptation[]): VirtualTokens | unde
   return fail("adapter", got, "PEFT knows no order of them either: leave one of the two out");
 }
 
-function joinCopies(adapters: readonly NamedAdaptation[]): Map<Leaf, LeafTensors> {
-  const joined = new Map<Leaf, LeafTensors>();
+function joinCopies(adapters: readonly NamedAdaptation[]): Map<Leaf, Readonly<Record<string, Weight>>> {
+  const joined = new Map<Leaf, Readonly<Record<string, Weight>>>();
   for (const { copies, name } of adapters) {
     for (const [leaf, tensors] of copies) {
       const before = joined.get(leaf) ?? {};
       const twice = Object.keys(tensors).find((tensor) => Object.hasOwn(before, tensor));
       if (twice !== undefined) {
-        const got = `${leaf.path}.${twice} is trained whole by ${name} and by another adapter of the list`;
-        fail("adapter", got, "a tensor has one trained copy at a time: leave one of them out");
+        const got = `${leaf.path}.${twice} is replaced by ${name} and by another adapter of the list`;
+        fail("adapter", got, "a tensor has one copy in its place at a time: leave one of them out");
       }
       joined.set(leaf, { ...before, ...tensors });
     }

@@ -65,7 +65,7 @@ export interface Adaptation {
   /** What computes siblings together; such an adapter has a wrap at each of them, too. */
   readonly joint: ReadonlyMap<Siblings, JointWrap>;
   /** Tensors that modules compute with in place of their own: trained copies. */
-  readonly copies: ReadonlyMap<Leaf, LeafTensors>;
+  readonly copies: ReadonlyMap<Leaf, Readonly<Record<string, Weight>>>;
   /** It differs from row to row, so that its modules have to see every row of the batch. */
   readonly byRows?: boolean;
   /** What stands before the first token of every document. */

@@ -161,7 +161,7 @@ test("what can't be is refused by name", async () => {
   const whole = lora({ targetModules: ["v_proj"], modulesToSave: ["layers.0.input_layernorm"] });
   attach(model, whole);
   expect(() => attach(model, whole, { name: "again" })).toThrow(
-    "model.layers.0.input_layernorm.weight is trained whole by again and by another adapter of the list",
+    "model.layers.0.input_layernorm.weight is replaced by again and by another adapter of the list",
   );
   expect(model.adapters.all.map(({ name }) => name)).toEqual(["one", "two", "default"]);
   const learn = async (m: Model) => {

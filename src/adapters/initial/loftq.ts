@@ -5,12 +5,23 @@ import type { Random } from "../../util/random.ts";
 import { type Beginning, requireRank, withoutChange } from "./beginning.ts";
 import { throughInt8, throughNf4 } from "./rounded.ts";
 
-/** Options of {@link loftq}: PEFT's `loftq_config`. */
-export interface LoftqOptions {
+/** PEFT's `loftq_config`. */
+export interface LoftqConfig {
   /** 4: NF4, 8: int8. */
   readonly bits: 4 | 8;
   /** Times that the weight without the branch is rounded and the branch fitted to the rest; at least 1. */
   readonly iterations: number;
+}
+
+/** Options of {@link loftq}. */
+export interface LoftqOptions extends Pick<LoftqConfig, "iterations"> {
+  /** Values as the base holds them in the end: rounded to few bits and decoded. */
+  round(values: Float32Array): Float32Array | Promise<Float32Array>;
+}
+
+/** Rounds on the host, as PEFT's LoftQ does. */
+export function loftqRounding({ bits }: LoftqConfig, cols: number): LoftqOptions["round"] {
+  return (values) => (bits === 4 ? throughNf4(values) : throughInt8(values, cols));
 }
 
 /**
@@ -19,19 +30,18 @@ export interface LoftqOptions {
  * divided by it, and the same at alpha = r.
  * @param weight `[out, in]`
  */
-export function loftq(
+export async function loftq(
   weight: Dense,
   r: number,
   scale: number,
-  { bits, iterations }: LoftqOptions,
+  { iterations, round }: LoftqOptions,
   random: Random,
-): Beginning {
+): Promise<Beginning> {
   requireRank("loftq", weight, r);
   const { rows, cols, values } = weight;
-  const round = (given: Float32Array) => (bits === 4 ? throughNf4(given) : throughInt8(given, cols));
   let rest = values;
   for (let i = 1; ; i++) {
-    const base = round(rest);
+    const base = await round(rest);
     const error = { rows, cols, values: values.map((value, k) => value - base[k]!) };
     const { U, S, V } = topSvd(error, r, random);
     const roots = S.map((value) => Math.sqrt(value / scale));

@@ -6,10 +6,17 @@ import { kaimingUniform } from "./kaiming.ts";
 import { randomOrthogonal } from "./orthogonal.ts";
 
 /** How lora_A and lora_B begin; PEFT's words for `init_lora_weights`, of which true is the usual one. */
-export type LoraStart = true | "gaussian" | "orthogonal" | "pissa" | `pissa_niter_${number}` | "olora";
+export type LoraStart =
+  | true
+  | "gaussian"
+  | "orthogonal"
+  | "pissa"
+  | `pissa_niter_${number}`
+  | "olora"
+  | "loftq";
 
 /** All of them, in words. */
-export const LORA_STARTS = "true, gaussian, orthogonal, pissa, pissa_niter_N or olora";
+export const LORA_STARTS = "true, gaussian, orthogonal, pissa, pissa_niter_N, olora or loftq";
 
 /** The values of lora_A and lora_B of one layer. */
 export interface Factors {
@@ -34,7 +41,7 @@ export function sizesOf(
 
 /** Whether what somebody wrote is one of them. */
 export function isLoraStart(value: unknown): value is LoraStart {
-  const words: unknown[] = [true, "gaussian", "orthogonal", "pissa", "olora"];
+  const words: unknown[] = [true, "gaussian", "orthogonal", "pissa", "olora", "loftq"];
   return words.includes(value) || passesOf(value) !== undefined;
 }
 
@@ -46,7 +53,12 @@ export function passesOf(start: unknown): number | undefined {
 
 /** Whether the branch begins as a part of the weight, which is then taken out of it. */
 export function takesFromWeight(start: LoraStart): boolean {
-  return start !== true && start !== "gaussian" && start !== "orthogonal";
+  return start !== true && !["gaussian", "orthogonal", "loftq"].includes(start);
+}
+
+/** Whether it has to be computed from the weights before it is attached. */
+export function readsWeights(start: LoraStart): boolean {
+  return takesFromWeight(start) || start === "loftq";
 }
 
 /**
@@ -83,7 +95,7 @@ export function loraPlans(start: LoraStart, sizes: LoraSizes, begun: Factors | u
     [`${prefix}_A`]: { shape: A, trained, begin: () => values().A },
     [`${prefix}_B`]: { shape: B, trained, begin: () => values().B },
   });
-  return { ...tensors("lora", true), ...tensors("initial", false) };
+  return { ...tensors("lora", true), ...(start === "loftq" ? {} : tensors("initial", false)) };
 }
 
 /** N(0, 1/r²). */

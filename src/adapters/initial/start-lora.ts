@@ -1,12 +1,17 @@
-import { readAndRelease } from "../../gpu/tensor.ts";
+import { fromArray, readAndRelease, type Tensor } from "../../gpu/tensor.ts";
 import { castToFloat } from "../../kernels/cast.ts";
+import { requantised } from "../../kernels/requantise.ts";
+import type { QuantisedWeight, Weight } from "../../kernels/weight.ts";
 import { isLinear, type Linear } from "../../nn/linear.ts";
 import { requireModel } from "../../nn/module.ts";
+import { fail } from "../../util/fail.ts";
+import type { Dense } from "../../util/linalg/dense.ts";
 import { callback, checkOptions, integer, type Rules } from "../../util/options.ts";
 import { createRandom, type Random } from "../../util/random.ts";
 import type { Lora } from "../lora.ts";
-import type { Adaptable } from "../method.ts";
-import { type Factors, loraPlans, passesOf, sizesOf, takesFromWeight } from "./lora-start.ts";
+import type { Adaptable, BaseTensors, OriginalWeight } from "../method.ts";
+import { loftq, loftqRounding } from "./loftq.ts";
+import { type Factors, loraPlans, passesOf, readsWeights, sizesOf } from "./lora-start.ts";
 import { olora, pissa, quickPissa } from "./principal.ts";
 
 /** Options of {@link startLora}. */
@@ -15,34 +20,50 @@ export interface StartOptions {
   readonly seed?: number | undefined;
   /** Called before each layer. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
+  /** For LoftQ of a quantised model, as `originalWeights` gives it. */
+  readonly original?: OriginalWeight | undefined;
 }
 
-const RULES: Rules<StartOptions> = { seed: integer({ min: 0 }), onProgress: callback() };
+const RULES: Rules<StartOptions> = {
+  seed: integer({ min: 0 }),
+  onProgress: callback(),
+  original: callback(),
+};
 
 /**
- * LoRA whose beginning is computed from the weights of a model: what to attach where `initWeights` is `pissa`,
- * `pissa_niter_N` or `olora`. The weights are read and decomposed on the host, layer by layer. Of other starts it is the
- * method as it was.
- * @throws LoraError where a layer's rank is larger than its smaller side, and as the method does
+ * LoRA whose beginning is computed from the weights of a model: what to attach, once, where `initWeights` is `pissa`,
+ * `pissa_niter_N`, `olora` or `loftq`. The weights are read and decomposed on the host, layer by layer. Of other starts
+ * it is the method as it was.
+ * @throws LoraError where a layer's rank is larger than its smaller side, LoftQ lacks the weights of a quantised model, and
+ * as the method does
  */
 export async function startLora(model: Adaptable, method: Lora, options: StartOptions = {}): Promise<Lora> {
   checkOptions("startLora", options, RULES);
-  const { seed = 0, onProgress } = options;
+  const { seed = 0, onProgress, original } = options;
   requireModel("startLora", model);
   const start = method.options.initWeights;
-  if (!takesFromWeight(start)) return method;
+  if (!readsWeights(start)) return method;
   const random = createRandom(seed);
-  const layers = method
-    .branches(model)
-    .filter(isLinear)
-    .filter((layer) => method.roleOf(layer).does === "branch");
+  const branches = method.branches(model).filter(isLinear);
+  const layers = branches.filter((layer) => method.roleOf(layer).does === "branch");
   const begun = new Map<string, Factors>();
+  const bases = new Map<Linear, Readonly<Record<string, Weight>>>();
   for (const [i, layer] of layers.entries()) {
     onProgress?.(i, layers.length);
-    begun.set(layer.path, await beginning(layer, method, random.fork(layer.path)));
+    const own = random.fork(layer.path);
+    if (start === "loftq") {
+      const { factors, base } = await beginLoftq(layer, method, own, original);
+      begun.set(layer.path, factors);
+      if (base) bases.set(layer, { weight: base });
+    } else begun.set(layer.path, await beginning(layer, method, own));
   }
+  // On the quantised base as it is, what LoftQ begins with is LoRA like any other.
+  const { init, ...rest } = method;
+  const isPlain = start === "loftq" && bases.size === 0;
   return {
-    ...method,
+    ...rest,
+    ...(init !== undefined && !isPlain && { init }),
+    ...(bases.size > 0 && { bases: keptBases(bases) }),
     tensors(site) {
       const factors = begun.get(site.path);
       const own = method.tensors(site);
@@ -52,9 +73,7 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
 }
 
 async function beginning(layer: Linear, method: Lora, random: Random): Promise<Factors> {
-  const [buffer] = await readAndRelease(layer.weight.device, () => [castToFloat(layer.weight)]);
-  const { inFeatures: cols, outFeatures: rows } = layer;
-  const weight = { rows, cols, values: new Float32Array(buffer ?? []) };
+  const weight = dense(layer, await valuesOf(layer.weight));
   const start = method.options.initWeights;
   const [{ r }, scale, passes] = [method.rankOf(layer.path), method.scaleOf(layer.path), passesOf(start)];
   const { A, B } =
@@ -64,4 +83,71 @@ async function beginning(layer: Linear, method: Lora, random: Random): Promise<F
         ? olora(weight, r, scale)
         : pissa(weight, r, scale, random);
   return { A, B };
+}
+
+/**
+ * LoftQ of one layer. A weight that is not quantised is rounded and kept as f32, as PEFT does. Of a quantised one, the
+ * first round is the model's own; what further rounds give lies beside it, in the same format.
+ * @returns also what takes the weight's place; undefined where it stays
+ */
+async function beginLoftq(
+  layer: Linear,
+  method: Lora,
+  random: Random,
+  original: OriginalWeight | undefined,
+): Promise<{ factors: Factors; base: Weight | undefined }> {
+  const { weight } = layer;
+  const { loftqBits: bits, loftqIterations: iterations } = method.options;
+  const isQuantised = weight.scales !== undefined;
+  if (isQuantised && !original) {
+    const got = `loftq needs ${layer.path} as it was before it was quantised`;
+    return fail("startLora", got, "give original: originalWeights(model)");
+  }
+  const whole = dense(layer, isQuantised ? await original!(layer) : await valuesOf(weight));
+  const [{ r }, scale] = [method.rankOf(layer.path), method.scaleOf(layer.path)];
+  if (!isQuantised) {
+    const round = loftqRounding({ bits, iterations }, layer.inFeatures);
+    const { base, ...factors } = await loftq(whole, r, scale, { iterations, round }, random);
+    const { device } = weight;
+    return { factors, base: device.memory.persistent(() => fromArray(device, base, weight.shape)) };
+  }
+  let kept: QuantisedWeight | undefined;
+  let isFirst = true;
+  const round = async (values: Float32Array) => {
+    if (!isFirst) {
+      if (kept) release(kept);
+      kept = await requantised(weight as QuantisedWeight, values);
+    }
+    isFirst = false;
+    return valuesOf(kept ?? weight);
+  };
+  const { base: _, ...factors } = await loftq(whole, r, scale, { iterations, round }, random);
+  return { factors, base: kept };
+}
+
+function dense({ inFeatures: cols, outFeatures: rows }: Linear, values: Float32Array): Dense {
+  return { rows, cols, values };
+}
+
+async function valuesOf(weight: Weight): Promise<Float32Array> {
+  const [buffer] = await readAndRelease(weight.device, () => [castToFloat(weight)]);
+  return new Float32Array(buffer ?? []);
+}
+
+function release({ words, scales, zeros, device }: Weight): void {
+  const parts = [words, scales, zeros].filter((part): part is Tensor => part !== undefined);
+  for (const { storage } of parts) device.memory.release(storage);
+}
+
+/** Freed with the last adapter that computes with them. */
+function keptBases(tensors: ReadonlyMap<Linear, Readonly<Record<string, Weight>>>): BaseTensors {
+  let users = 0;
+  return {
+    tensors,
+    use: () => void users++,
+    release() {
+      users--;
+      if (users === 0) for (const named of tensors.values()) Object.values(named).forEach(release);
+    },
+  };
 }

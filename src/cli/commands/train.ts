@@ -5,6 +5,7 @@ import { labelNames } from "../../data/rows/labelled.ts";
 import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
+import { originalWeights } from "../../load/original-weights.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { holdsOthersCard } from "../../platform/node-folders/own-card.ts";
 import { fail } from "../../util/fail.ts";
@@ -62,9 +63,14 @@ export async function runTrain(
       ? await openCliAdapter(base, resumed, print)
       : {
           model: base,
-          adapter: attach(base, (await kind.begin?.(base, method, { seed, tell: print })) ?? method, {
-            seed,
-          }),
+          adapter: attach(
+            base,
+            (await kind.begin?.(base, method, { seed, tell: print, original: originalWeights(base) })) ??
+              method,
+            {
+              seed,
+            },
+          ),
         };
     return { ...opened, model, adapter };
   };

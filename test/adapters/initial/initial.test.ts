@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { denseChange } from "../../../src/adapters/combine/low-rank.ts";
 import { type Beginning, withoutChange } from "../../../src/adapters/initial/beginning.ts";
-import { loftq } from "../../../src/adapters/initial/loftq.ts";
+import { loftq, loftqRounding } from "../../../src/adapters/initial/loftq.ts";
 import { orthogonal, randomOrthogonal } from "../../../src/adapters/initial/orthogonal.ts";
 import { onWholeWeight } from "../../../src/adapters/initial/plain.ts";
 import { olora, pissa, quickPissa } from "../../../src/adapters/initial/principal.ts";
@@ -112,16 +112,18 @@ test("PEFT's orthogonal, given its random matrices", () => {
 
 test.each(golden.loftq.map((one) => [`${one.bits} bits, ${one.iterations} times`, one] as const))(
   "PEFT's loftq: %s",
-  (_, want) => {
+  async (_, want) => {
     // What 8 bits leave is a hundredth of the weight, and f32 rounds that.
     const tolerance = want.bits === 8 ? 1e-4 : 1e-5;
-    expectLike(loftq(weight, r, 1, want, createRandom(0)), want, 1, tolerance);
+    const options = { ...want, round: loftqRounding(want, weight.cols) };
+    expectLike(await loftq(weight, r, 1, options, createRandom(0)), want, 1, tolerance);
   },
 );
 
-test("loftq at another scale computes the same as at 1, and comes nearer to the weight than rounding alone", () => {
-  const options = { bits: 4, iterations: 3 } as const;
-  const [one, two] = [1, 2.5].map((factor) => loftq(weight, r, factor, options, createRandom(0)));
+test("loftq at another scale computes the same as at 1, and comes nearer to the weight than rounding alone", async () => {
+  const options = { iterations: 3, round: throughNf4 };
+  const begin = (factor: number) => loftq(weight, r, factor, options, createRandom(0));
+  const [one, two] = [await begin(1), await begin(2.5)];
   expect(relativeNormError(change(two!.A, two!.B, 2.5), change(one!.A, one!.B, 1))).toBeLessThan(1e-5);
   const near = one!.base.map((value, i) => value + change(one!.A, one!.B, 1)[i]!);
   const rounded = relativeNormError(throughNf4(weight.values), weight.values);

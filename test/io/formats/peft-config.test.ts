@@ -85,7 +85,7 @@ describe("adapter_config.json", () => {
     [{ init_lora_weights: "olora" }, 'init_lora_weights is "olora"'],
     [{ init_lora_weights: "corda" }, 'init_lora_weights is "corda"'],
     [{ init_lora_weights: "lora_ga" }, 'init_lora_weights is "lora_ga"'],
-    [{ init_lora_weights: "loftq" }, 'init_lora_weights is "loftq"'],
+    [{ init_lora_weights: "loftq" }, "loftq_config is empty"],
     [{ kasa_config: { beta: 1 } }, "kasa_config is"],
     [{ use_qalora: true }, "use_qalora is true"],
     [{ use_bdlora: { nblocks: 2 } }, "use_bdlora is"],

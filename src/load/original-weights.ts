@@ -1,0 +1,41 @@
+import type { OriginalWeight } from "../adapters/method.ts";
+import { openCheckpoint } from "../io/formats/checkpoint.ts";
+import { fail } from "../util/fail.ts";
+import { transpose } from "../util/transpose.ts";
+import { layOutModel } from "./layout.ts";
+import { decode } from "./merged-values.ts";
+import type { LoadedModel } from "./model.ts";
+
+/**
+ * Reads layers' weights from the checkpoint that a model was loaded from, as they were before they were quantised; for
+ * `startLora`. Each is read when it is asked for.
+ */
+export function originalWeights(model: LoadedModel): OriginalWeight {
+  const { files, device, task } = model;
+  const open = async () => {
+    if (!files)
+      return fail(model.name, "the files that it was loaded from are not known", "load it by loadModel");
+    const checkpoint = await openCheckpoint(files);
+    const { tensors } = await layOutModel(device, checkpoint, checkpoint.config, task);
+    return { read: checkpoint.read, tensors };
+  };
+  let opened: ReturnType<typeof open> | undefined;
+  return async ({ path, fanInFanOut, inFeatures, outFeatures }) => {
+    opened ??= open();
+    const { read, tensors } = await opened;
+    const name = `${path}.weight`;
+    const stored = tensors.get(name);
+    if (
+      !stored ||
+      stored.shape.join() !== (fanInFanOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures]).join()
+    ) {
+      return fail(
+        model.name,
+        `the checkpoint holds no ${name} by itself`,
+        "take a start that does without: true",
+      );
+    }
+    const values = decode(await read(stored), stored);
+    return fanInFanOut ? transpose(values, inFeatures, outFeatures) : values;
+  };
+}
