@@ -32,6 +32,8 @@ export interface EncodedChat {
   readonly isOpen: boolean;
   /** The token that ends an answer, where the template writes one. */
   readonly ending: number | undefined;
+  /** Whether more of it is learnt behind the ids that are given. */
+  readonly isTrainedBeyond: boolean;
   /** Which messages the template wrote. */
   readonly parts: readonly ChatPart[];
 }
@@ -39,6 +41,7 @@ export interface EncodedChat {
 /**
  * A chat as the tokens of its rendered text, and which of them are learnt. The text is tokenised as a whole, as it will
  * be in use, and a token that stands in a learnt part with one character is learnt.
+ * @param count so many ids are enough, where not all are needed
  * @throws LoraError where the template refuses the chat, or leaves open which tokens are whose
  */
 export function encodeChat(
@@ -46,6 +49,7 @@ export function encodeChat(
   template: ChatTemplate,
   tokenizer: Tokenizer,
   mask: ChatMask,
+  count?: number,
 ): EncodedChat {
   const isSplit = "completion" in example;
   const messages = isSplit ? [...example.prompt, ...example.completion] : example.messages;
@@ -53,7 +57,7 @@ export function encodeChat(
   checkRoles(messages, template, chat.options);
   const start = isSplit && mask.completionOnlyLoss ? promptLength(chat, example.prompt) : 0;
   const spans = learntSpans(chat, mask).flatMap((span) => from(start, span));
-  const { ids, offsets } = tokenizer.encodeWithOffsets(chat.rendered.text);
+  const { ids, offsets } = tokenizer.encodeWithOffsets(chat.rendered.text, count);
   const trained = tokensInSpans(offsets, spans);
   const straddler = offsets.findIndex(([first, end]) =>
     spans.some(([begin]) => first < begin && begin < end),
@@ -63,6 +67,7 @@ export function encodeChat(
     trained,
     straddler: straddler < 0 ? undefined : straddler,
     isOpen: isOpen(ids, trained, template, tokenizer),
+    isTrainedBeyond: ids.length === count && spans.some(([, end]) => end > (offsets.at(-1)?.[1] ?? 0)),
     ending: endOfTurnToken(template, tokenizer)?.id,
     parts: [...shownParts(messages, chat.rendered.text), ...noneParts(chat)],
   };

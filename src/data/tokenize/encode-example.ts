@@ -1,5 +1,7 @@
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { fail } from "../../util/fail.ts";
+import { isObject } from "../../util/json.ts";
+import type { ChatCompletionExample, ChatExample } from "../chat/chat-rows.ts";
 import type { ChatTemplate } from "../chat/chat-template.ts";
 import { type ChatMask, encodeChat } from "../chat/encode-chat.ts";
 import type { ChatPart } from "../chat/shown-parts.ts";
@@ -29,6 +31,8 @@ export interface EncodedExample {
   readonly parts?: readonly ChatPart[];
   /** Whether these are the first ids only, one more than are kept. */
   readonly isCut?: boolean;
+  /** Of such, whether something is learnt behind them. */
+  readonly isTrainedBeyond?: boolean;
 }
 
 /** How rows become tokens. */
@@ -37,6 +41,8 @@ export interface EncodeOptions extends ChatMask {
   readonly appendEos: boolean;
   /** Whether the ids of a long text are needed to its end. */
   readonly needsEnd: boolean;
+  /** The same of a long prompt with its completion, or of a chat. */
+  readonly needsCompletion: boolean;
   /** The template of chats, with tools and without. */
   readonly templateFor: (hasTools: boolean) => ChatTemplate;
 }
@@ -46,6 +52,7 @@ export function exampleEncoder(
   tokenizer: Tokenizer,
   options: EncodeOptions,
 ): (example: Example) => EncodedExample {
+  const needsAll = options.needsEnd || options.needsCompletion;
   let encodeText: ((example: TextExample | CompletionExample) => EncodedExample) | undefined;
   return (example) => {
     if (isTokens(example)) return encodeTokens(example, tokenizer);
@@ -54,9 +61,11 @@ export function exampleEncoder(
       return encodeText(example as TextExample | CompletionExample);
     }
     const template = options.templateFor(usesTools(example));
-    const { trained, ending, ...encoded } = encodeChat(example, template, tokenizer, options);
+    const most = isLong(charactersOf(example), needsAll, options) ? options.maxLength + 1 : undefined;
+    const { trained, ending, ...encoded } = encodeChat(example, template, tokenizer, options, most);
     const endings = ending === undefined ? [] : [ending];
-    return { ...encoded, isTrained: (at) => trained[at] === true, endings };
+    const isCut = encoded.ids.length === most;
+    return { ...encoded, isTrained: (at) => trained[at] === true, endings, isCut };
   };
 }
 
@@ -69,14 +78,31 @@ function encodeTokens({ input_ids, labels }: TokensExample, { eosTokenId }: Toke
   };
 }
 
+/** Characters of a chat's messages, about: those of its texts. */
+function charactersOf(example: ChatExample | ChatCompletionExample): number {
+  const messages = "messages" in example ? example.messages : [...example.prompt, ...example.completion];
+  const ofParts = (parts: readonly unknown[]) =>
+    parts.reduce<number>((sum, part) => sum + (isObject(part) ? String(part.text ?? "").length : 0), 0);
+  return messages.reduce((sum, { content }) => {
+    return (
+      sum + (typeof content === "string" ? content.length : Array.isArray(content) ? ofParts(content) : 0)
+    );
+  }, 0);
+}
+
 /** Texts of so many characters, and of so many for each token that is kept, are not counted to the end. */
 const CHARACTERS_COUNTED = 2 ** 16;
 const CHARACTERS_COUNTED_PER_TOKEN = 64;
 
+/** Whether the first ids of so many characters tell what becomes of a row. */
+const isLong = (characters: number, needsAll: boolean, { maxLength }: EncodeOptions) =>
+  !needsAll && characters > Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
+
 function textEncoder(
   tokenizer: Tokenizer,
-  { maxLength, appendEos, needsEnd, completionOnlyLoss }: EncodeOptions,
+  options: EncodeOptions,
 ): (example: TextExample | CompletionExample) => EncodedExample {
+  const { maxLength, appendEos, completionOnlyLoss, needsEnd, needsCompletion } = options;
   const { eosTokenId } = tokenizer;
   if (appendEos && eosTokenId === undefined) {
     fail("tokenizeExamples", "the tokenizer names no EOS token", "give it one, or pass appendEos: false");
@@ -87,15 +113,19 @@ function textEncoder(
   return (example) => {
     if ("text" in example) {
       const { text } = example;
-      const most = Math.max(CHARACTERS_COUNTED, CHARACTERS_COUNTED_PER_TOKEN * maxLength);
-      const isLong = !needsEnd && text.length > most;
-      const ids = isLong ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
-      return { ids: end(ids), isTrained: () => true, endings, isCut: isLong && ids.length > maxLength };
+      const isStart = isLong(text.length, options.needsEnd, options);
+      const ids = isStart ? tokenizer.encodeStart(text, maxLength + 1) : tokenizer.encode(text);
+      return { ids: end(ids), isTrained: () => true, endings, isCut: isStart && ids.length > maxLength };
     }
-    const { ids, promptLength, goesOver } = encodeCompletion(example, tokenizer);
+    const characters = example.prompt.length + example.completion.length;
+    const most = isLong(characters, needsEnd || needsCompletion, options) ? maxLength + 1 : undefined;
+    const { ids, promptLength, goesOver } = encodeCompletion(example, tokenizer, most);
     const first = completionOnlyLoss ? before.length + promptLength : 0;
+    const isCut = ids.length === most;
     return {
-      ids: end([...before, ...ids, ...after]),
+      ids: isCut ? [...before, ...ids].slice(0, most) : end([...before, ...ids, ...after]),
+      isCut,
+      isTrainedBeyond: isCut && example.completion !== "",
       isTrained: (at) => at >= first,
       straddler: completionOnlyLoss && goesOver ? first : undefined,
       endings,
@@ -106,13 +136,19 @@ function textEncoder(
 /**
  * The ids of prompt and completion, which are tokenised together, as a text is. Where a token goes over the seam (behind
  * a prompt that ends in a space, mostly) it is no longer of the prompt, which in use ends before it.
+ * @param count so many ids are enough, where not all are needed
  */
 function encodeCompletion(
   { prompt, completion }: CompletionExample,
   tokenizer: Tokenizer,
+  count: number | undefined,
 ): { ids: number[]; promptLength: number; goesOver: boolean } {
-  const promptIds = tokenizer.encode(prompt, { addSpecialTokens: false });
-  const ids = tokenizer.encode(prompt + completion, { addSpecialTokens: false });
+  const encode = (text: string) =>
+    count === undefined
+      ? tokenizer.encode(text, { addSpecialTokens: false })
+      : tokenizer.encodeWithOffsets(text, count).ids;
+  const promptIds = encode(prompt);
+  const ids = encode(prompt + completion);
   const differs = promptIds.findIndex((id, i) => ids[i] !== id);
   return { ids, promptLength: differs < 0 ? promptIds.length : differs, goesOver: differs >= 0 };
 }

@@ -92,6 +92,7 @@ export function rowEncoder(tokenizer: Tokenizer, options: TokenizeOptions, model
     ...settled,
     completionOnlyLoss: settled.maskPrompt,
     needsEnd: settled.truncation === "keep_end",
+    needsCompletion: settled.truncation === "keep_completion",
     templateFor,
   });
   const cutter: Cutter = { ...settled, tokenizer, before: specialFrame(tokenizer).before };
@@ -135,7 +136,7 @@ function encodeRow(encode: () => EncodedExample, cutter: Cutter): Omit<EncodedRo
 }
 
 function cutRow(encoded: EncodedExample, cutter: Cutter): Omit<EncodedRow, "place"> {
-  const { ids, isTrained, straddler, isCut = false, parts = [] } = encoded;
+  const { ids, isTrained, straddler, isCut = false, isTrainedBeyond = false, parts = [] } = encoded;
   const { start, end } = cutOut(lengthsOf(encoded, cutter), cutter.truncation);
   const isTooLong = end - start === ids.length;
   const keptTo = isTooLong ? cutter.maxLength : start; // what is left out is shown, too
@@ -152,7 +153,7 @@ function cutRow(encoded: EncodedExample, cutter: Cutter): Omit<EncodedRow, "plac
     fate: isTooLong ? "too long" : hasLabels ? "kept" : "no labels",
     cut,
     isCutAtStart: !isTooLong && end < ids.length,
-    isCutBefore: !hasLabels && cut.some((_, i) => isTrained(keptTo + i)),
+    isCutBefore: !hasLabels && (isTrainedBeyond || cut.some((_, i) => isTrained(keptTo + i))),
     isLonger: isCut,
     straddler: straddling < 0 ? undefined : straddling,
     endsTurn: endsTurn({ inputIds, labels }, encoded, cutter),

@@ -14,13 +14,13 @@ const CHARACTERS_PER_TOKEN = 8;
 const SHORTEST_CUT = 4096;
 
 /**
- * Makes a function that gives the first `count` ids of a text, as `encode(text).slice(0, count)`. Of a long text it
- * encodes a part, where the ids of that are certain to be those that the whole begins with.
+ * Makes a function that encodes a text, or of a long one a part, where the first `count` ids of that are certain to be those that the whole
+ * begins with.
  */
-export function startEncoder(
+export function startEncoder<Encoded extends { readonly ids: ArrayLike<number> }>(
   json: TokenizerJson,
-  encode: (text: string) => number[],
-): (text: string, count: number) => number[] {
+  encode: (text: string) => Encoded,
+): (text: string, count: number) => Encoded {
   // Found out when a long text comes.
   let canCut: boolean | undefined;
   return (text, count) => {
@@ -28,11 +28,11 @@ export function startEncoder(
       canCut ??= cutsAtSpaces(json);
       const end = canCut ? nextCut(text, size) : undefined;
       if (end === undefined) break;
-      const ids = encode(text.slice(0, end));
+      const encoded = encode(text.slice(0, end));
       // As many ids at most as an empty text has stand behind a text.
-      if (ids.length - encode("").length >= count) return ids.slice(0, count);
+      if (encoded.ids.length - encode("").ids.length >= count) return encoded;
     }
-    return encode(text).slice(0, count);
+    return encode(text);
   };
 }
 

@@ -28,9 +28,13 @@ export interface Tokenizer extends SpecialTokens {
   /**
    * The token ids of a text, without special tokens around it, and for each the UTF-16 units of the text that it stands
    * for, the end not included. A token that holds a part of a character stands for the whole of it.
+   * @param count so many of them only, as in {@link encodeStart}
    * @throws LoraError where a token can't be found again in the text: it is unknown, or the text is changed beyond that
    */
-  encodeWithOffsets(text: string): { ids: number[]; offsets: (readonly [start: number, end: number])[] };
+  encodeWithOffsets(
+    text: string,
+    count?: number,
+  ): { ids: number[]; offsets: (readonly [start: number, end: number])[] };
   /** The first `count` of these ids, special tokens included; of a long text no more is read than they need. */
   encodeStart(text: string, count: number): number[];
   /**
@@ -75,6 +79,9 @@ export function createTokenizer(
 export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: JsonObject): Tokenizer {
   const pipeline = new Pipeline(json);
 
+  const framedStart = startEncoder(json, (text) => pipeline.encode([text], true));
+  const placedStart = startEncoder(json, (text) => pipeline.encodeWithPlaces(text));
+
   const decode: Tokenizer["decode"] = (ids, options) => {
     const skipSpecialTokens = skipsSpecialTokens(options);
     const tokens = ids.map((id) => pipeline.tokenOf(id)).filter((token) => token !== undefined);
@@ -83,11 +90,12 @@ export function makeTokenizer({ json, roles }: SettledTokenizer, modelConfigs: J
 
   return {
     encode: (text, options) => [...pipeline.encode([text], addsSpecialTokens(options)).ids],
-    encodeWithOffsets: (text) => {
-      const { ids, places } = pipeline.encodeWithPlaces(text);
-      return { ids: [...ids], offsets: [...places] };
+    encodeWithOffsets: (text, count) => {
+      const { ids, places } =
+        count === undefined ? pipeline.encodeWithPlaces(text) : placedStart(text, count);
+      return { ids: [...ids.slice(0, count)], offsets: [...places.slice(0, count)] };
     },
-    encodeStart: startEncoder(json, (text) => [...pipeline.encode([text], true).ids]),
+    encodeStart: (text, count) => [...framedStart(text, count).ids.slice(0, count)],
     encodePair: (first, second) => {
       const { ids, segments } = pipeline.encode(second === "" ? [first] : [first, second], true);
       return { ids: [...ids], segments: [...segments] };
