@@ -15,6 +15,7 @@ import { checkGenerateSettings, runGenerate } from "./commands/generate.ts";
 import { runInspect } from "./commands/inspect.ts";
 import { runInspectAdapter } from "./commands/inspect-adapter.ts";
 import { checkMergeSettings, runMerge } from "./commands/merge.ts";
+import { runPlan } from "./commands/plan.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
@@ -32,6 +33,7 @@ import { GENERATE_OPTIONS } from "./tables/generate.ts";
 import { INSPECT_OPTIONS } from "./tables/inspect.ts";
 import { INSPECT_ADAPTER_OPTIONS } from "./tables/inspect-adapter.ts";
 import { MERGE_OPTIONS } from "./tables/merge.ts";
+import { PLAN_OPTIONS } from "./tables/plan.ts";
 import { TRAIN_OPTIONS } from "./tables/train.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { printLines, processTerminal, type Terminal } from "./terminal.ts";
@@ -127,6 +129,14 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     check: checkTrainSettings,
     run: runTrain,
   }).option("-c, --config <file>", "YAML file of these options in snake_case; the command line wins");
+  add("plan", "say what memory training would take, whether it fits, and what would; loads no weights", {
+    table: PLAN_OPTIONS,
+    others: METHODS.map(methodTable),
+    describe: ({ method }) => tableWith(PLAN_OPTIONS, method),
+    narrow: withMethod,
+    check: checkTrainSettings,
+    run: runPlan,
+  }).option("-c, --config <file>", "YAML file of train's options; the command line wins");
   add("generate", "continue a prompt, or answer a chat", {
     table: GENERATE_OPTIONS,
     check: checkGenerateSettings,

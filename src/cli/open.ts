@@ -76,7 +76,7 @@ export async function openCliTask<T extends Task>(
 }
 
 /** @throws LoraError where it is said how to quantise, and not to what */
-function quantizationOf(settings: ModelSettings): Quantization | undefined {
+export function quantizationOf(settings: ModelSettings): Quantization | undefined {
   const { quantization: format, quantization_block: block, skip_modules } = settings;
   const skipModules = skip_modules.length > 0 ? skip_modules : undefined;
   const doubleQuantization = settings.double_quantization || undefined;

@@ -97,6 +97,26 @@ export function duration<T extends number | undefined>(given: Common & { fallbac
   });
 }
 
+const BYTES: Readonly<Record<string, number>> = {
+  ...{ "": 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12 },
+  ...{ kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 },
+};
+
+/** An amount of memory, `8GB`, `7.5GiB` or `6000MB`, in bytes. */
+export function optionalBytes(given: Common): Option<number | undefined> {
+  return option<number | undefined>({
+    ...given,
+    fallback: undefined,
+    placeholder: "amount",
+    wanted: "an amount above 0, such as 8GB or 7.5GiB",
+    read(value) {
+      const [, amount, unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(plainText(value)) ?? [];
+      const bytes = Math.floor(Number(amount) * (BYTES[unit.toLowerCase()] ?? Number.NaN));
+      return bytes > 0 && Number.isSafeInteger(bytes) ? bytes : undefined;
+    },
+  });
+}
+
 /** A value of a configuration as a flag would have it: YAML has made a number or a switch of some. */
 function plainText(value: unknown): string {
   return typeof value === "object" ? "" : String(value);

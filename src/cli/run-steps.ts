@@ -318,7 +318,8 @@ async function write(files: ReadonlyMap<string, FileContent>, folder: string): P
   await folderWriter(folder).write(await withoutOthersCard(folder, files), isSupersededByAdapter);
 }
 
-function trainerOptions(settings: TrainSettings): TrainerOptions {
+/** The settings as the library has them. */
+export function trainerOptions(settings: TrainSettings): TrainerOptions {
   const { max_steps } = settings;
   return {
     ...(max_steps !== undefined && max_steps > 0 && { maxSteps: max_steps }),

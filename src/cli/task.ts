@@ -5,6 +5,7 @@ import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
+import { type Measurable, measurable } from "../train/plan/measurable.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
 import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
@@ -37,6 +38,8 @@ export interface BoundRows {
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
   evaluate(batchSize: number): Promise<TaskEvaluation>;
+  /** The same rows for another model of this kind, on a device that only counts. */
+  measurable(model: LoadedModel): Measurable;
 }
 
 /** Rows of one file that were read and checked, before any model is there. */
@@ -123,19 +126,21 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       const objective = parts.objective(model);
       const sets = file.sets && setsOfItems(file.sets, places);
       if (sets) describeSets(sets, items.entries(), objective).forEach(note);
+      const source = sets?.weights ? listSource(items, sets, nameRow) : items;
       return {
         report,
         count: items.length,
         keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
         train: (parameters, options) =>
-          trainObjective(objective, parameters, sets?.weights ? listSource(items, sets, nameRow) : items, {
+          trainObjective(objective, parameters, source, {
             ...options,
             ...(maxLength !== undefined && { maxLength }),
             nameRow,
             onPacking: (packed) => note(describePacking(packed)),
           }),
         evaluate: (batchSize) => parts.evaluate(model, items, { batchSize, nameRow }),
+        measurable: (other) => measurable(parts.objective(modelOf(other)), source, maxLength),
       };
     },
   });
@@ -177,6 +182,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
           end();
           return evaluation;
         },
+        measurable: (other) => measurable(parts.objective(modelOf(other)), source, maxLength),
       };
     },
   });

@@ -9,6 +9,13 @@ export function concatBytes(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuff
   return joined;
 }
 
+/** An amount of memory as people say it, by powers of 1000: `1.234 GB`, `56.7 MB`, `8.9 kB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(3)} GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${(bytes / 1e3).toFixed(1)} kB`;
+}
+
 /** The bytes read as 16-bit little-endian codes: a view, or a copy where the bytes lie at an odd address. */
 export function uint16View(bytes: Uint8Array): Uint16Array {
   const { buffer, byteOffset, byteLength } = aligned(bytes, 2);

@@ -25,6 +25,7 @@ import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
+import { runPlan } from "./plan.ts";
 
 /**
  * `webgpu-lora train`: everything that can be checked is checked before the model is loaded.
@@ -34,6 +35,7 @@ export async function runTrain(
   { settings, given }: Settled<typeof TRAIN_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
+  if (settings.dry_run) return runPlan({ settings }, terminal);
   const kind = kindNamed(settings.method);
   const method = methodOf(settings.method, settings);
   const { task, labels: names, seed } = settings;
@@ -169,8 +171,14 @@ function comparedSettings(settings: TrainSettings): JsonObject {
   return JSON.parse(JSON.stringify(Object.fromEntries(compared)));
 }
 
+/** Settings, and which of them the user gave. */
+interface GivenSettings {
+  readonly settings: TrainSettings;
+  readonly given: ReadonlySet<string>;
+}
+
 /** @throws LoraError where settings contradict each other. */
-export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void {
+export function checkTrainSettings(settled: GivenSettings): void {
   const { settings } = settled;
   checkTaskSettings(settled);
   if (settings.task === "sentence-embedding" && settings.per_device_train_batch_size < 2) {
@@ -180,7 +188,7 @@ export function checkTrainSettings(settled: Settled<typeof TRAIN_OPTIONS>): void
   checkPacking(settled);
 }
 
-function checkPacking({ settings, given }: Settled<typeof TRAIN_OPTIONS>): void {
+function checkPacking({ settings, given }: GivenSettings): void {
   const { packing, packing_strategy, group_by_length, task } = settings;
   if (!packing && given.has("packing_strategy")) {
     fail("packing_strategy", "nothing is packed", "give --packing too");

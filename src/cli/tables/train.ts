@@ -13,6 +13,7 @@ import {
   integer,
   number,
   numbersByName,
+  optionalBytes,
   optionalFlag,
   optionalNumber,
   optionalText,
@@ -196,6 +197,13 @@ export const TRAIN_OPTIONS = {
     fallback: TRAINER_DEFAULTS.gradientCheckpointing,
     help: "recompute activations in the backward pass: less memory, a third more time",
     aliases: ["grad_checkpoint"],
+  }),
+  memory: optionalBytes({
+    help: "memory that the device has, such as 8GB or 7.5GiB: WebGPU tells nobody",
+  }),
+  dry_run: flag({
+    fallback: false,
+    help: "say what memory the run would take and whether it fits, as plan does, and end; no weights are loaded",
   }),
   seed: SEED,
   logging_steps: integer({

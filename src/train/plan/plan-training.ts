@@ -8,6 +8,7 @@ import { countParameters } from "../../load/create.ts";
 import { HEAD_RULES, type HeadChoice, type LoadedModel, type OpenOptions } from "../../load/model.ts";
 import { QUANTIZATION } from "../../load/quantization.ts";
 import type { Task } from "../../models/model.ts";
+import { formatBytes } from "../../util/bytes.ts";
 import {
   callback,
   checkOptions,
@@ -155,9 +156,11 @@ function problemsOf(
   return [
     ...(refusal === undefined ? [] : [refusal]),
     ...(largestBuffer > buffer
-      ? [`a buffer of ${largestBuffer} bytes is needed, and one may have ${buffer} here`]
+      ? [`a buffer of ${formatBytes(largestBuffer)} is needed, and one may have ${formatBytes(buffer)} here`]
       : []),
-    ...(memory !== undefined && total > memory ? [`${total} bytes are needed, and there are ${memory}`] : []),
+    ...(memory !== undefined && total > memory
+      ? [`${formatBytes(total)} are needed, and there are ${formatBytes(memory)}`]
+      : []),
   ];
 }
 
