@@ -6,6 +6,7 @@ import { TOKENIZE_DEFAULTS } from "../src/data/tokenize/tokenize-options.ts";
 import { lora } from "../src/index.node.ts";
 import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";
 import { GENERATE_DEFAULTS } from "../src/train/generate.ts";
+import { DPO_DEFAULTS } from "../src/train/preferences/dpo.ts";
 import { TRAINER_DEFAULTS } from "../src/train/trainer.ts";
 
 describe("library and command line have the same defaults", () => {
@@ -46,6 +47,9 @@ describe("library and command line have the same defaults", () => {
     repetition_penalty: GENERATE_DEFAULTS.repetitionPenalty,
     batch_size: EVALUATION_DEFAULTS.batchSize,
     task: "causal-lm",
+    precompute_ref_log_probs: false, // withReferenceScores is called, or not
+    disable_dropout: DPO_DEFAULTS.disableDropout,
+    padding_free: false, // as where paddingFree is not given
     double_quantization: false, // as quantised loading has it
     verify: false, // as loaders have it
   };

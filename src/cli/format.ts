@@ -7,6 +7,7 @@ import type { DeviceInfo } from "../gpu/device.ts";
 import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";
 import { count } from "../util/count.ts";
+import { describeMetrics } from "./format-measures.ts";
 
 export { count };
 
@@ -15,6 +16,7 @@ export function formatTrainLine(window: readonly StepMetrics[]): string {
   const last = window.at(-1) as StepMetrics;
   const seconds = sum(window, "seconds");
   const loss = sum(window, "loss") / window.length;
+  const measured = describeMetrics(meanMetrics(window));
   return [
     `Iter ${last.step}: Train loss ${loss.toFixed(3)}`,
     `Learning Rate ${formatExponent(last.learningRate)}`,
@@ -22,7 +24,19 @@ export function formatTrainLine(window: readonly StepMetrics[]): string {
     `Tokens/sec ${(sum(window, "terms") / seconds).toFixed(3)}`,
     `Trained Tokens ${last.trainedTerms}`,
     `Peak mem ${(last.peakBytes / 1e9).toFixed(3)} GB`,
+    ...(measured === "" ? [] : [measured]),
   ].join(", ");
+}
+
+/** Means of what steps measure beside their loss, over those that have it. */
+function meanMetrics(window: readonly StepMetrics[]): Record<string, number> {
+  const names = new Set(window.flatMap(({ metrics = {} }) => Object.keys(metrics)));
+  return Object.fromEntries(
+    Array.from(names, (name) => {
+      const values = window.flatMap(({ metrics }) => metrics?.[name] ?? []);
+      return [name, values.reduce((total, value) => total + value, 0) / values.length];
+    }),
+  );
 }
 
 /** mlx-lm's line on an evaluation. */
@@ -52,14 +66,13 @@ export function describeParameters(trainable: number, base: number): string {
 }
 
 /** Which learning rate is taken where none is given, and the best that was measured for a model of the hub. */
-export function describeLearningRate(repository: string | undefined): string {
-  const best = sweptLearningRate(repository);
+export function describeLearningRate(rate: number, repository: string | undefined): string {
+  const best = rate === LORA_LEARNING_RATE ? sweptLearningRate(repository) : undefined;
   const measured =
     best === undefined
       ? ""
       : `; the best measured for ${repository} is ${best.toExponential()}, at ${SWEPT_BATCH} rows a step`;
-  const rate = LORA_LEARNING_RATE.toExponential();
-  return `Learning rate: ${rate}, ten times what is usual without LoRA (--learning-rate gives another)${measured}`;
+  return `Learning rate: ${rate.toExponential()}, ten times what is usual without LoRA (--learning-rate gives another)${measured}`;
 }
 
 /** What became of the rows of a file: a line on those that stay, and one on each reason to cut or leave out others. */

@@ -4,11 +4,11 @@ import { relative } from "node:path";
 import { type Hasher, hashFile } from "../io/files/digest.ts";
 import type { FileSource } from "../io/files/files.ts";
 import { readJson } from "../io/files/files.ts";
-import type { Task } from "../models/model.ts";
 import { nodeHash } from "../platform/node-hash.ts";
 import { isObject } from "../util/json.ts";
 import { findTables } from "./data-files.ts";
 import { findImageFolders, listImages } from "./image-folders.ts";
+import type { CliTask } from "./task-names.ts";
 
 /** SHA-256 of bytes, in hexadecimal. */
 export function sha256(bytes: Uint8Array): string {
@@ -44,7 +44,7 @@ async function weightFiles(files: FileSource): Promise<string[]> {
 }
 
 /** What tells the rows of all these data sets from others; what can be read once only has no digest. */
-export async function dataDigest(paths: readonly string[], task: Task): Promise<string> {
+export async function dataDigest(paths: readonly string[], task: CliTask): Promise<string> {
   const hash = nodeHash("sha256");
   for (const path of paths) {
     for (const file of await filesOfData(path, task)) {
@@ -57,7 +57,7 @@ export async function dataDigest(paths: readonly string[], task: Task): Promise<
 }
 
 /** The files that are learnt from; a folder may hold others. */
-async function filesOfData(path: string, task: Task): Promise<string[]> {
+async function filesOfData(path: string, task: CliTask): Promise<string[]> {
   if (task !== "image-classification") return [(await findTables(path)).train];
   const { train } = await findImageFolders(path);
   const { images } = await listImages(train);

@@ -10,10 +10,11 @@ import { fail } from "../util/fail.ts";
 import { asText, isObject } from "../util/json.ts";
 import { shown } from "../util/shown.ts";
 import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
+import { type CliTask, headTask } from "./task-names.ts";
 
 /** What says which classes the head has. */
 export interface LabelSources {
-  readonly task: Task;
+  readonly task: CliTask;
   /** `--labels` */
   readonly given: readonly string[];
   /** Adapters, of which the first that names classes brings a head of its own. */
@@ -23,13 +24,18 @@ export interface LabelSources {
   readonly seed: number;
 }
 
+/** The one score of a reward model, by the name that transformers gives to it. */
+const REWARD_LABELS = ["LABEL_0"];
+
 /**
  * The classes of the head: those that are named, else those of the adapter, else the model's own where its head is for
  * the task and the data's classes fit it, else the data's.
  */
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
-  const { task, given, adapters, data, seed } = sources;
+  const { given, adapters, data, seed } = sources;
+  const task = headTask(sources.task);
   return async (files) => {
+    if (sources.task === "reward") return { task, labels: REWARD_LABELS, seed };
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
     for (const adapter of adapters) {
@@ -54,7 +60,7 @@ function named(
   if (twice.length > 0) fail(where, `the class ${twice[0]} is named twice`, "name each class once");
   if (labels.length < 2) fail(where, `there is one class, ${labels[0]}`, "a classifier needs two at least");
   checkLabels(data, labels, "data");
-  return { task, labels, seed };
+  return { task: headTask(task), labels, seed };
 }
 
 async function adapterLabels(adapter: AdapterReference): Promise<readonly string[] | undefined> {

@@ -16,9 +16,10 @@ import { withTemplateFile } from "./chat-template.ts";
 import type { RowFile } from "./data-files.ts";
 import { refuseErrors, shortFindings } from "./findings.ts";
 import { count, describeData } from "./format.ts";
+import type { PreferenceSettings } from "./preference-settings.ts";
 
 /** Settings that say what becomes of the rows. */
-export interface DataSettings {
+export interface DataSettings extends Partial<PreferenceSettings> {
   readonly max_length: number | undefined;
   readonly truncation: Truncation;
   readonly completion_only_loss: boolean;

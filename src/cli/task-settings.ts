@@ -1,18 +1,20 @@
-import type { Task } from "../models/model.ts";
 import { failAll } from "../util/fail.ts";
+import { usesSetting } from "./preference-settings.ts";
 import { flagName } from "./settings.ts";
+import { PREFERENCE_OPTIONS } from "./tables/preferences.ts";
+import { type CliTask, isPreferenceTask } from "./task-names.ts";
 
 /** Whether the task's head has a score for each of some classes. */
-export function hasLabels(task: Task): boolean {
+export function hasLabels(task: CliTask): boolean {
   return task.endsWith("classification");
 }
 
 /** Whether rows may share a sequence: pairs are told apart from the others of their batch, which packing would change. */
-function canPack(task: Task): boolean {
+function canPack(task: CliTask): boolean {
   return PACKED.has(task);
 }
 
-const PACKED: ReadonlySet<Task> = new Set([
+const PACKED: ReadonlySet<CliTask> = new Set([
   "causal-lm",
   "masked-lm",
   "sequence-classification",
@@ -20,23 +22,28 @@ const PACKED: ReadonlySet<Task> = new Set([
 ]);
 
 /** Settings that only some tasks have a use for. */
-const USED_BY: Readonly<Record<string, (task: Task) => boolean>> = {
+const USED_BY: Readonly<Record<string, (task: CliTask) => boolean>> = {
   completion_only_loss: (task) => task === "causal-lm",
   assistant_only_loss: (task) => task === "causal-lm",
   mask_history: (task) => task === "causal-lm",
-  chat_template: (task) => task === "causal-lm",
+  chat_template: (task) => task === "causal-lm" || isPreferenceTask(task),
   max_length: (task) => task !== "image-classification",
-  truncation: (task) => task !== "image-classification",
+  truncation: (task) => task !== "image-classification" && task !== "reward",
   columns: (task) => task !== "image-classification",
   header: (task) => task !== "image-classification",
   on_bad_row: (task) => task !== "image-classification",
   valid_split: (task) => task !== "image-classification",
   packing: canPack,
   packing_strategy: canPack,
-  group_by_length: (task) => task === "sentence-embedding" || canPack(task),
-  neftune_noise_alpha: (task) => task !== "image-classification",
-  auto_batch: (task) => task !== "sentence-embedding",
+  group_by_length: (task) => task === "sentence-embedding" || isPreferenceTask(task) || canPack(task),
+  neftune_noise_alpha: (task) => task !== "image-classification" && !isPreferenceTask(task),
+  auto_batch: (task) => !["sentence-embedding", "orpo", "cpo", "kto"].includes(task),
+  label_smoothing_factor: (task) => !isPreferenceTask(task),
+  z_loss: (task) => !isPreferenceTask(task),
   labels: hasLabels,
+  ...Object.fromEntries(
+    Object.keys(PREFERENCE_OPTIONS).map((key) => [key, (task: CliTask) => usesSetting(task, key)]),
+  ),
 };
 
 /** @throws LoraError listing the settings that are given and mean nothing for the task */
@@ -44,7 +51,7 @@ export function checkTaskSettings({
   settings: { task },
   given,
 }: {
-  settings: { readonly task: Task };
+  settings: { readonly task: CliTask };
   given: ReadonlySet<string>;
 }): void {
   const useless = Object.keys(USED_BY).filter((key) => given.has(key) && !USED_BY[key]?.(task));

@@ -100,11 +100,20 @@ export interface TaskParts<T extends Task, R, I> {
     settings: DataSettings,
     note: (line: string) => void,
   ): Promise<StreamedItems<I>>;
-  objective(model: LoadedModel<T>): Objective<I>;
+  objective(model: LoadedModel<T>, settings: DataSettings): Objective<I>;
+  /** What has to be known of items in memory before they are learnt from, or judged by; absent where that is nothing. */
+  ready?(
+    model: LoadedModel<T>,
+    items: readonly I[],
+    batchSize: number,
+    settings: DataSettings,
+    note: (line: string) => void,
+  ): Promise<readonly I[]>;
   evaluate(
     model: LoadedModel<T>,
     items: readonly I[] | ItemSource<I>,
     options: Required<EvaluationOptions>,
+    settings: DataSettings,
   ): Promise<TaskEvaluation>;
 }
 
@@ -123,24 +132,31 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       file.notes?.forEach(note);
       const { items, places, report = {}, chatTemplate, maxLength, keys = new Set() } = prepared;
       const nameRow = (item: number) => file.nameOf(places[item] as number);
-      const objective = parts.objective(model);
+      const objective = parts.objective(model, settings);
+      let known: Promise<readonly I[]> | undefined;
+      const ready = (batchSize = 1) => {
+        known ??= parts.ready?.(model, items, batchSize, settings, note) ?? Promise.resolve(items);
+        return known;
+      };
       const sets = file.sets && setsOfItems(file.sets, places);
       if (sets) describeSets(sets, items.entries(), objective).forEach(note);
-      const source = sets?.weights ? listSource(items, sets, nameRow) : items;
+      const drawn = (items: readonly I[]) => (sets?.weights ? listSource(items, sets, nameRow) : items);
       return {
         report,
         count: items.length,
         keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
-        train: (parameters, options) =>
-          trainObjective(objective, parameters, source, {
+        async *train(parameters, options) {
+          yield* trainObjective(objective, parameters, drawn(await ready(options.batchSize)), {
             ...options,
             ...(maxLength !== undefined && { maxLength }),
             nameRow,
             onPacking: (packed) => note(describePacking(packed)),
-          }),
-        evaluate: (batchSize) => parts.evaluate(model, items, { batchSize, nameRow }),
-        measurable: (other) => measurable(parts.objective(modelOf(other)), source, maxLength),
+          });
+        },
+        evaluate: async (batchSize) =>
+          parts.evaluate(model, await ready(batchSize), { batchSize, nameRow }, settings),
+        measurable: (other) => measurable(parts.objective(modelOf(other), settings), drawn(items), maxLength),
       };
     },
   });
@@ -152,7 +168,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       const streamed = await parts.stream?.(model, stream, settings, note);
       if (!streamed) return fail("streaming", `rows of ${parts.task} are not streamed`, "leave it out");
       const { chatTemplate, maxLength, end, report = () => ({}), ...items } = streamed;
-      const objective = parts.objective(model);
+      const objective = parts.objective(model, settings);
       const nameOf = (place: number) => stream.nameOf(place);
       const source: ItemSource<I> = { ...items, mixture: stream.sets, nameOf };
       if (stream.sets.names.length > 1) {
@@ -178,11 +194,11 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
           }
         },
         async evaluate(batchSize) {
-          const evaluation = await parts.evaluate(model, source, { batchSize, nameRow: nameOf });
+          const evaluation = await parts.evaluate(model, source, { batchSize, nameRow: nameOf }, settings);
           end();
           return evaluation;
         },
-        measurable: (other) => measurable(parts.objective(modelOf(other)), source, maxLength),
+        measurable: (other) => measurable(parts.objective(modelOf(other), settings), source, maxLength),
       };
     },
   });

@@ -20,7 +20,6 @@ import { specialFrame } from "../data/tokenize/special-frame.ts";
 import { alienToken, REMEDY } from "../data/tokenize/vocabulary.ts";
 import type { ImageConfig } from "../io/formats/image-config.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
-import type { Task } from "../models/model.ts";
 import { decodeNodeImage } from "../platform/node-images.ts";
 import {
   imageClassification,
@@ -39,10 +38,12 @@ import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { prepareItems, streamItems } from "./items.ts";
+import { PREFERENCE_COMMANDS } from "./preference-tasks.ts";
 import { type DataSettings, sequenceReader } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
 import { type TrainingData, tables } from "./tables-of-rows.ts";
 import { type TaskCommand, taskCommand } from "./task.ts";
+import type { CliTask } from "./task-names.ts";
 
 /** How rows of each task on texts are read. */
 export const TABLES = {
@@ -61,7 +62,9 @@ export const TABLES = {
 };
 
 /** Every task on the command line. */
-export const TASKS: Readonly<Record<Task, TaskCommand>> = {
+export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
+  ...PREFERENCE_COMMANDS,
+
   "causal-lm": taskCommand({
     task: "causal-lm",
     ...TABLES["causal-lm"],

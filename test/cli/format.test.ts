@@ -59,9 +59,9 @@ describe("what is said before the first step", () => {
 
   test("the learning rate, and what was measured for the model", () => {
     const line = "Learning rate: 2e-4, ten times what is usual without LoRA (--learning-rate gives another)";
-    expect(describeLearningRate(undefined)).toBe(line);
-    expect(describeLearningRate("someone/Llama-3.2-1B")).toBe(line);
-    expect(describeLearningRate("meta-llama/Llama-3.2-1B")).toBe(
+    expect(describeLearningRate(2e-4, undefined)).toBe(line);
+    expect(describeLearningRate(2e-4, "someone/Llama-3.2-1B")).toBe(line);
+    expect(describeLearningRate(2e-4, "meta-llama/Llama-3.2-1B")).toBe(
       `${line}; the best measured for meta-llama/Llama-3.2-1B is 1e-3, at 128 rows a step`,
     );
   });

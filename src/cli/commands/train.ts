@@ -6,8 +6,10 @@ import type { RunNotes } from "../../io/formats/run-state.ts";
 import { ADAPTER_FILES } from "../../load/adapter.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { originalWeights } from "../../load/original-weights.ts";
+import { type LanguageModel, requireTask } from "../../models/model.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { holdsOthersCard } from "../../platform/node-folders/own-card.ts";
+import { LORA_LEARNING_RATE, PREFERENCE_LEARNING_RATE } from "../../train/learning-rate.ts";
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
@@ -16,11 +18,13 @@ import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
 import { LossCurve } from "../loss-curve.ts";
 import { kindNamed, methodOf } from "../method-table.ts";
-import { adapterReference, openCliAdapter, openCliTask } from "../open.ts";
+import { type AdapterReference, adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
+import { checkPreferenceSettings } from "../preference-settings.ts";
 import { runSteps, type TrainSettings } from "../run-steps.ts";
 import type { Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables/train.ts";
+import { type CliTask, hasReference, isPreferenceTask } from "../task-names.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
@@ -32,9 +36,10 @@ import { runPlan } from "./plan.ts";
  * @returns the exit code
  */
 export async function runTrain(
-  { settings, given }: Settled<typeof TRAIN_OPTIONS>,
+  { settings: asked, given }: Settled<typeof TRAIN_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
+  const settings = given.has("learning_rate") ? asked : { ...asked, learning_rate: usualRate(asked.task) };
   if (settings.dry_run) return runPlan({ settings }, terminal);
   const kind = kindNamed(settings.method);
   const method = methodOf(settings.method, settings);
@@ -74,28 +79,29 @@ export async function runTrain(
             },
           ),
         };
-    return { ...opened, model, adapter };
+    return { ...opened, model, adapter, ...(await referenceOf(base, task, resumed)) };
   };
-  const { model, adapter, parameters, files } = await open(print);
+  const { model, adapter, parameters, files, reference } = await open(print);
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
   const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
   for (const line of remarks) print(`warning: ${line}`);
   print(`Model: ${model.name}`);
   print(describeParameters(trainableCount(adapter), parameters));
-  if (!given.has("learning_rate")) print(describeLearningRate(model.hub?.repo));
+  if (!given.has("learning_rate")) print(describeLearningRate(settings.learning_rate, model.hub?.repo));
 
-  const bind = async (model: LoadedModel, print: (line: string) => void) => {
+  const bind = async (model: LoadedModel, reference: Reference, print: (line: string) => void) => {
     // What the model is judged by is read first, so that rows to learn from can be looked for in it; it is told last.
     const ofValid: string[] = [];
-    const { check_data: _, ...judging } = { ...settings, packing: false };
+    const compared = { ...settings, ...reference };
+    const { check_data: _, ...judging } = { ...compared, packing: false };
     const valid = await data.valid?.bind(model, judging, (line) => ofValid.push(line));
-    const train = await data.train.bind(model, { ...settings, ...(valid && { judged: valid.keys }) }, print);
+    const train = await data.train.bind(model, { ...compared, ...(valid && { judged: valid.keys }) }, print);
     ofValid.forEach(print);
     return { train, valid };
   };
   const ofData: string[] = [];
-  const rows = await bind(model, (line) => {
+  const rows = await bind(model, { reference }, (line) => {
     ofData.push(line);
     print(line);
   });
@@ -107,8 +113,8 @@ export async function runTrain(
   if (checkpoint)
     for (const line of resumeRemarks(checkpoint, notes, settings.force)) print(`warning: ${line}`);
   const reopen = async () => {
-    const { model, adapter } = await open(() => {});
-    return { model, adapter, ...(await bind(model, () => {})) };
+    const { model, adapter, reference } = await open(() => {});
+    return { model, adapter, ...(await bind(model, { reference }, () => {})) };
   };
   const live = { model, adapter, ...rows };
   const losses = new LossCurve();
@@ -118,6 +124,25 @@ export async function runTrain(
     ...{ settings: savedSettings(settings), given: [...given], versions: notes.versions },
   };
   return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses, about });
+}
+
+/** The learning rate where none is given. */
+const usualRate = (task: CliTask) =>
+  isPreferenceTask(task) && task !== "reward" ? PREFERENCE_LEARNING_RATE : LORA_LEARNING_RATE;
+
+/** What answers are compared with, where that is not the model without adapters. */
+type Reference = { readonly reference: LanguageModel | undefined };
+
+/** A run that begins with an adapter is compared with the model as it is then, as in TRL: a copy of the adapter that stays. */
+async function referenceOf(
+  base: LoadedModel,
+  task: CliTask,
+  resumed: AdapterReference | undefined,
+): Promise<Reference> {
+  if (!resumed || !hasReference(task)) return { reference: undefined };
+  const reference = base.withAdapters([]);
+  await openCliAdapter(reference, { ...resumed, name: "reference" }, () => {});
+  return { reference: requireTask(reference, "causal-lm") };
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
@@ -185,6 +210,7 @@ export function checkTrainSettings(settled: GivenSettings): void {
     const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
     fail("per_device_train_batch_size", message, "give 2 or more");
   }
+  checkPreferenceSettings(settings.task, settings, settings.per_device_train_batch_size);
   checkPacking(settled);
 }
 

@@ -10,17 +10,17 @@ import { preferenceKind } from "../../data/rows/row-kinds.ts";
 import type { RowReader } from "../../data/rows/rows.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import { openModelText, openTaskText } from "../../load/model-text.ts";
-import type { Task } from "../../models/model.ts";
 import { count } from "../format.ts";
 import { chooseHead, modelLabels } from "../labels.ts";
 import { type DataSettings, rowEncoding } from "../sequences.ts";
 import { type Parts, type Rows, type TrainingData, tables } from "../tables-of-rows.ts";
+import { type CliTask, headTask, isPreferenceTask } from "../task-names.ts";
 import { readImageFolders, TABLES } from "../tasks.ts";
 import { imageLook } from "./image-look.ts";
 
 /** Settings that say which rows are looked at, and what for. */
 export interface RowsSettings extends TrainingData, DataSettings {
-  readonly task: Task;
+  readonly task: CliTask;
   readonly labels: readonly string[];
 }
 
@@ -41,7 +41,7 @@ export interface OpenedRows {
 /** Reads the rows of a task, or finds where they are. */
 export async function openRows(settings: RowsSettings): Promise<OpenedRows> {
   const { task } = settings;
-  if (task === "causal-lm") return openTexts(settings);
+  if (task === "causal-lm" || isPreferenceTask(task)) return openTexts(settings);
   if (task === "image-classification") {
     const images = await readImageFolders(settings);
     const labels = labelNames(images.train.rows.map(({ label }) => label));
@@ -104,7 +104,7 @@ async function classesOf(
   data: readonly string[],
 ): Promise<readonly string[]> {
   const head = await chooseHead({ task, given, adapters: [], data, seed: 0 })(files);
-  return head.labels ?? (await modelLabels(files, task)) ?? data;
+  return head.labels ?? (await modelLabels(files, headTask(task))) ?? data;
 }
 
 /** Rows of language modelling, or such as say which answers are better. */

@@ -9,6 +9,7 @@ import {
   QUANTIZATION_OPTIONS,
   TASK,
 } from "./model.ts";
+import { PREFERENCE_OPTIONS } from "./preferences.ts";
 
 /** `webgpu-lora eval`. */
 export const EVAL_OPTIONS = {
@@ -29,6 +30,7 @@ export const EVAL_OPTIONS = {
     aliases: ["per_device_eval_batch_size"],
   }),
   streaming: STREAMING,
+  ...PREFERENCE_OPTIONS,
   ...DATA_OPTIONS,
   json: flag({ fallback: false, help: "print one JSON object" }),
 };

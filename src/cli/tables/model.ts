@@ -2,9 +2,9 @@
 // names in kebab case, configuration keys in snake_case. Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 
 import { QUANTIZATIONS } from "../../load/quantization.ts";
-import { TASKS } from "../../models/model.ts";
 import { TRAINER_DEFAULTS } from "../../train/trainer.ts";
 import { choice, flag, integer, optionalText, text, texts } from "../options.ts";
+import { CLI_TASKS } from "../task-names.ts";
 
 /** Which model. */
 export const MODEL_OPTIONS = {
@@ -56,7 +56,7 @@ export const QUANTIZATION_OPTIONS = {
 
 /** What the model learns. */
 export const TASK = choice({
-  choices: TASKS,
+  choices: CLI_TASKS,
   fallback: "causal-lm",
   help: "what the model learns",
 });

@@ -24,6 +24,7 @@ import {
 import { REPORTS } from "../watch/reports.ts";
 import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
+import { PREFERENCE_OPTIONS } from "./preferences.ts";
 
 /** `webgpu-lora train`, without the options of the method. */
 export const TRAIN_OPTIONS = {
@@ -174,6 +175,7 @@ export const TRAIN_OPTIONS = {
     unset: 0,
     help: "gradients are clipped to this norm; 0: never",
   }),
+  ...PREFERENCE_OPTIONS,
   ...DATA_OPTIONS,
   packing: flag({
     fallback: Boolean(TRAINER_DEFAULTS.packing),

@@ -19,6 +19,8 @@ export interface TextPreference {
   readonly chosen: string;
   /** The other one. */
   readonly rejected: string;
+  /** By how much the better one is better, for a reward model. */
+  readonly margin?: number;
 }
 
 /** Two ways in which a chat goes on, and which is the better one. */
@@ -29,6 +31,8 @@ export interface ChatPreference extends ChatContext {
   readonly chosen: readonly Message[];
   /** The other one. */
   readonly rejected: readonly Message[];
+  /** By how much the better one is better, for a reward model. */
+  readonly margin?: number;
 }
 
 /** Two answers of which one is preferred, as DPO, ORPO, CPO and reward models learn from. */
@@ -90,6 +94,15 @@ export function readPreference(values: JsonObject): PreferenceRow | string {
 }
 
 function readPaired(values: JsonObject): PreferenceExample | string {
+  const pair = readAnswers(values);
+  const margin = values.margin ?? undefined;
+  if (typeof pair === "string" || margin === undefined) return pair;
+  const number = typeof margin === "string" && margin.trim() !== "" ? Number(margin) : margin;
+  if (typeof number === "number" && Number.isFinite(number)) return { ...pair, margin: number };
+  return `"margin" is ${shown(margin)}, wanted a number`;
+}
+
+function readAnswers(values: JsonObject): PreferenceExample | string {
   const begun = promptOf(values);
   if (typeof begun === "string") return begun;
   const { prompt, context } = begun;
@@ -234,7 +247,7 @@ function verdictOf(value: unknown): boolean | undefined {
 /** Each answer of a row by itself, with whether it is the better one (TRL's `unpair_preference_dataset`). */
 export function unpaired(row: PreferenceRow): readonly JudgedExample[] {
   if (!isPaired(row)) return [row];
-  const { chosen, rejected, ...rest } = row;
+  const { chosen, rejected, margin: _, ...rest } = row;
   return [
     { ...rest, completion: chosen, label: true } as JudgedExample,
     { ...rest, completion: rejected, label: false } as JudgedExample,

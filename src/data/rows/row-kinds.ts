@@ -21,9 +21,9 @@ export function preferenceKind(values: JsonObject): "paired" | "unpaired" | unde
 /** What training on one answer can do with a row that prefers. */
 const PREFERENCES = {
   paired:
-    "is a preference row (chosen, rejected), by which causal-lm cannot be trained: leave out rejected, and call chosen completion",
+    "is a preference row (chosen, rejected), by which causal-lm cannot be trained: --task dpo and its like learn from it; or leave out rejected, and call chosen completion",
   unpaired:
-    "is a preference row (an answer with a label that is true or false), by which causal-lm cannot be trained: keep the good ones, without the label",
+    "is a preference row (an answer with a label that is true or false), by which causal-lm cannot be trained: --task kto learns from it; or keep the good ones, without the label",
 };
 
 /** A row in the keys that training takes: of ShareGPT and Alpaca in those of TRL, others as they are; or what is wrong. */

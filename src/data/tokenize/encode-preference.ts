@@ -57,7 +57,7 @@ function answersOf(row: PreferenceRow): { readonly name: AnswerName; readonly ex
     const { label, ...example } = row;
     return [{ name: label ? "desirable" : "undesirable", example }];
   }
-  const { chosen, rejected, ...rest } = row;
+  const { chosen, rejected, margin: _, ...rest } = row;
   return [
     { name: "chosen", example: { ...rest, completion: chosen } as Example },
     { name: "rejected", example: { ...rest, completion: rejected } as Example },

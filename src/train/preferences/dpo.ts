@@ -86,6 +86,23 @@ export function dpo(
   model: LanguageModel,
   given: DpoOptions = {},
 ): ReferencedObjective<ScoredPair, PairBatch> {
+  const losses = settleDpo(given);
+  const {
+    disableDropout,
+    paddingFree,
+    reference = model.withAdapters([]),
+  } = withDefaults(DPO_DEFAULTS, given);
+  return pairObjective("dpo", model, {
+    ...{ losses, reference, disableDropout },
+    ...(paddingFree !== undefined && { paddingFree }),
+  });
+}
+
+/**
+ * The losses that options ask for.
+ * @throws LoraError for options that contradict each other
+ */
+export function settleDpo(given: DpoOptions): PairLossOptions[] {
   checkOptions("dpo", given, RULES);
   const options = withDefaults(DPO_DEFAULTS, given);
   const types = [options.lossType].flat() as readonly DpoLoss[];
@@ -95,16 +112,11 @@ export function dpo(
     types.reduce((sum, other, i) => sum + (other === type ? (weights[i] as number) : 0), 0);
   const pairTypes = types.filter((type) => type !== "sft");
   const nll = weightOf("sft");
-  const losses = (pairTypes.length > 0 ? pairTypes : (["none"] as const)).map((loss): PairLossOptions => {
+  return (pairTypes.length > 0 ? pairTypes : (["none"] as const)).map((loss): PairLossOptions => {
     const weight = loss === "none" ? 0 : (weights[types.indexOf(loss)] as number);
     const smoothing = loss === "robust" || loss === "exo_pair" ? options.labelSmoothing : 0;
     const { beta, discopopTau: tau } = options;
     return { loss, weight, beta, smoothing, shift: 0, tau, center: 0, nll };
-  });
-  const { disableDropout, paddingFree, reference = model.withAdapters([]) } = options;
-  return pairObjective("dpo", model, {
-    ...{ losses, reference, disableDropout },
-    ...(paddingFree !== undefined && { paddingFree }),
   });
 }
 

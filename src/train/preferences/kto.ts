@@ -92,6 +92,7 @@ export function kto(
   };
   return {
     ...{ device, root, adapters, problemOf, measures: JUDGED_MEASURES },
+    ...(options.lossType === "kto" && { comparesItems: true as const }),
     lengthOf: ({ inputIds }) => inputIds.length,
     collate(items) {
       checkItems("collate", items, { problemOf });

@@ -6,6 +6,7 @@ import { zeros } from "../../kernels/elementwise.ts";
 import type { PairLossOptions } from "../../kernels/preference.ts";
 import type { LanguageModel } from "../../models/model.ts";
 import { checkModel } from "../../nn/module.ts";
+import { fail } from "../../util/fail.ts";
 import { flag, objectOf, type Rules } from "../../util/options.ts";
 import { languageModelling } from "../language-modelling.ts";
 import type { PassContext } from "../objective.ts";
@@ -74,6 +75,7 @@ export function pairObjective(
     ...{ device: model.device, root: model.root, adapters: model.adapters },
     problemOf,
     lengthOf: ({ chosen, rejected }) => chosen.inputIds.length + rejected.inputIds.length,
+    ...(hasNll && { comparesItems: true as const }), // its mean is over all of a batch
     measures: pairMeasures({ hasNll, isOrpo: first.loss === "orpo" }),
     collate(pairs) {
       checkItems("collate", pairs, { problemOf });
@@ -111,8 +113,13 @@ export function problemIn(
   return problem === undefined ? answerProblem(sequence, name) : `${problem} (${name})`;
 }
 
-/** The pass without the adapter's dropout, where it is left out. */
+/**
+ * The pass without the adapter's dropout, where it is left out.
+ * @throws LoraError where noise is asked for, which answers would be compared through
+ */
 export function withoutDropout(context: PassContext, disableDropout: boolean): PassContext {
+  if (context.embeddingNoise !== undefined)
+    fail("neftuneNoiseAlpha", "answers are compared, and noise would come between them", "leave it out");
   return disableDropout ? { ...context, training: false } : context;
 }
 
