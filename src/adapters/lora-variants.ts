@@ -14,6 +14,8 @@ interface Rule {
   isPlain(value: unknown): boolean;
   readonly what: string;
   readonly remedy: string;
+  /** Why the field is not read; absent where it is, or where a value is refused. */
+  readonly ignored?: string;
 }
 
 /** Subtracts what a changed initialisation put into the base weights, exactly. */
@@ -27,54 +29,57 @@ const MERGE_COPIES =
 const isOff = (value: unknown) => value === false || value === null || isEmpty(value);
 const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
 const off = (what: string, remedy = MERGE): Rule => ({ isPlain: isOff, what, remedy });
-/** The field says nothing about what is computed. */
-const FREE: Rule = { isPlain: () => true, what: "", remedy: "" };
+/** The engine goes by the field. */
+const READ: Rule = { isPlain: () => true, what: "", remedy: "" };
+/** It does not, because of this. */
+const ignored = (why: string): Rule => ({ ...READ, ignored: why });
 
-const RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
+/** Of every field of PEFT's LoraConfig: it is read, ignored for a reason, or values of it are refused. */
+export const LORA_FIELD_RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
   alora_invocation_tokens: off("an adapter that wakes up at certain tokens (aLoRA)", NO_MERGE),
-  alpha_pattern: FREE,
+  alpha_pattern: READ,
   arrow_config: off("routing between adapters (Arrow)", "load one of the adapters that it routes to"),
-  auto_mapping: FREE,
-  base_model_name_or_path: FREE,
+  auto_mapping: READ,
+  base_model_name_or_path: READ,
   bias: {
     isPlain: (value) => ["none", "all", "lora_only"].some((known) => known === value), // the tensors tell whether there are any
     what: "anything but none, all and lora_only",
     remedy: 'PEFT takes none other either; "none" is what plain LoRA has',
   },
-  corda_config: FREE,
-  ensure_weight_tying: FREE,
-  eva_config: FREE,
-  exclude_modules: FREE,
-  fan_in_fan_out: FREE,
-  inference_mode: FREE,
-  init_lora_weights: FREE, // see initObstacle
+  corda_config: ignored("how the adapter began; init_lora_weights says whether that matters"),
+  ensure_weight_tying: READ,
+  eva_config: ignored("how the adapter began: its ranks are those of the tensors"),
+  exclude_modules: READ,
+  fan_in_fan_out: ignored("each layer knows how its weight lies"),
+  inference_mode: ignored("PEFT writes true into every file"),
+  init_lora_weights: READ, // see initObstacle
   kasa_config: off("KaSA, which changes the base weights,"),
   layer_replication: off("a base model with repeated layers", MERGE_COPIES),
-  layers_pattern: FREE,
-  layers_to_transform: FREE,
-  loftq_config: FREE,
-  lora_alpha: FREE,
-  lora_bias: FREE,
-  lora_dropout: FREE,
-  lora_ga_config: FREE,
+  layers_pattern: READ,
+  layers_to_transform: READ,
+  loftq_config: READ,
+  lora_alpha: READ,
+  lora_bias: READ,
+  lora_dropout: READ,
+  lora_ga_config: ignored("how the adapter began; init_lora_weights says whether that matters"),
   megatron_config: off("a layer of Megatron", "convert the model to transformers, and train again there"),
-  megatron_core: FREE,
-  modules_to_save: FREE,
+  megatron_core: ignored("of megatron_config, which is refused"),
+  modules_to_save: READ,
   monteclora_config: off("MonteCLoRA"),
-  peft_type: FREE,
-  peft_version: FREE,
-  qalora_group_size: FREE,
-  r: FREE,
-  rank_pattern: FREE,
-  revision: FREE,
-  target_modules: FREE,
+  peft_type: READ,
+  peft_version: ignored("files of all versions are read alike"),
+  qalora_group_size: ignored("of use_qalora, which is refused"),
+  r: READ,
+  rank_pattern: READ,
+  revision: READ,
+  target_modules: READ,
   target_parameters: off("LoRA on bare parameters, such as those of fused experts,"),
-  task_type: FREE,
-  trainable_token_indices: FREE,
+  task_type: READ,
+  trainable_token_indices: READ,
   use_bdlora: off("a block-diagonal lora_A or lora_B"),
-  use_dora: FREE,
+  use_dora: READ,
   use_qalora: off("pooling of the inputs of GPTQ layers (QALoRA)", NO_MERGE),
-  use_rslora: FREE,
+  use_rslora: READ,
   velora_config: off("a backward pass over compressed activations (VeLoRA)"),
 };
 
@@ -83,11 +88,11 @@ export function obstacles(
   config: PeftLoraConfig,
   right: (name: keyof PeftLoraConfig) => boolean,
 ): Obstacle[] {
-  const names = (Object.keys(RULES) as (keyof PeftLoraConfig)[]).filter(
-    (name) => right(name) && !RULES[name].isPlain(config[name]),
+  const names = (Object.keys(LORA_FIELD_RULES) as (keyof PeftLoraConfig)[]).filter(
+    (name) => right(name) && !LORA_FIELD_RULES[name].isPlain(config[name]),
   );
   const found = names.map((name) => {
-    const { what, remedy } = RULES[name];
+    const { what, remedy } = LORA_FIELD_RULES[name];
     return { problem: `${name} is ${shown(config[name])}: ${what} is not supported`, remedy };
   });
   const init = right("init_lora_weights") ? initObstacle(config.init_lora_weights) : undefined;
