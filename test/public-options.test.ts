@@ -38,6 +38,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   PrefixTuningOptions: (options) => node.prefixTuning(options),
   AdaLoraOptions: (options) => node.adalora(options),
   BeftOptions: (options) => node.beft(options),
+  PTuningOptions: (options) => node.pTuning(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
   LokrOptions: (options) => node.lokr(options),

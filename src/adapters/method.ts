@@ -137,6 +137,8 @@ export interface Method {
   copies?(site: Site): LeafTensors;
   /** The tokens that it puts before every document. */
   virtual?(shared: SiteTensors): VirtualTokens;
+  /** What its file has that is computed from the tensors beside the sites, by names of its codec. */
+  computed?(shared: SiteTensors): SiteTensors;
   /** The method's update can be made stronger and weaker by a factor. */
   readonly scales?: boolean;
   /** How sites that compute from the same input are computed together, where the method can do that. */

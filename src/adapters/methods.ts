@@ -8,6 +8,7 @@ import { LOHA } from "./loha-codec.ts";
 import { LOKR } from "./lokr-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
+import { P_TUNING } from "./p-tuning-codec.ts";
 import { PREFIX_TUNING } from "./prefix-tuning-codec.ts";
 import { PROMPT_TUNING } from "./prompt-tuning-codec.ts";
 import { VERA } from "./vera-codec.ts";
@@ -26,6 +27,7 @@ export const METHODS: readonly AnyKind[] = [
   asAny(LN_TUNING),
   asAny(BEFT),
   asAny(PROMPT_TUNING),
+  asAny(P_TUNING),
   asAny(PREFIX_TUNING),
 ];
 

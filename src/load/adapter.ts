@@ -5,6 +5,7 @@ import type { Adaptable, SiteTensors } from "../adapters/method.ts";
 import { methodKind } from "../adapters/methods.ts";
 import { requireAdapter } from "../adapters/owners.ts";
 import { isTensorOf } from "../adapters/trained-whole.ts";
+import { readAndRelease } from "../gpu/tensor.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
 import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { taskOfArchitecture } from "../models/families.ts";
@@ -91,7 +92,7 @@ export async function adapterFiles(
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
     config,
     tensors: kind.codec.stored?.(own, adapter) ?? own,
-    shared: Object.fromEntries(hosted(shared)),
+    shared: { ...Object.fromEntries(hosted(shared)), ...(await readComputed(adapter)) },
     saved: new Map(
       saved.flatMap(({ module: { path }, tensors }) =>
         hosted(tensors).map(([name, tensor]) => [`${path}.${name}`, tensor] as const),
@@ -112,6 +113,22 @@ async function readTensors({ parameters, frozen }: Adapter): Promise<Map<Paramet
     return part.entries.map((entry) => [entry, values.get(entry.name) as Float32Array] as const);
   });
   return new Map((await Promise.all(read)).flat());
+}
+
+/** What the file has that the method computes from its tensors. */
+async function readComputed({ method, shared, base }: Adapter): Promise<Record<string, HostTensor>> {
+  if (!method.computed) return {};
+  const { device } = base;
+  const shapes = new Map<string, readonly number[]>();
+  const buffers = await readAndRelease(device, () =>
+    Object.entries(method.computed?.(shared) ?? {}).map(([name, tensor]) => {
+      shapes.set(name, tensor.shape);
+      return tensor;
+    }),
+  );
+  return Object.fromEntries(
+    [...shapes].map(([name, shape], i) => [name, { shape, data: new Float32Array(buffers[i] ?? []) }]),
+  );
 }
 
 /** The fields that every type has. */

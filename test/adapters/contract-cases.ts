@@ -7,6 +7,7 @@ import { loha } from "../../src/adapters/loha.ts";
 import { lokr } from "../../src/adapters/lokr.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { pTuning } from "../../src/adapters/p-tuning.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
 import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
 import { vera } from "../../src/adapters/vera.ts";
@@ -30,6 +31,10 @@ export interface ContractCase {
    * central differences would see them change.
    */
   holdConstants?(adapter: Adapter): Promise<(changed: string) => Promise<void>>;
+  /** What is trained lies in `network.safetensors` of the fixture: the adapter's file has what that computes. */
+  readonly network?: true;
+  /** Of central differences: larger where changes are small, as behind an LSTM. */
+  readonly step?: number;
   /** Why there is no merged form, of methods that have none. */
   readonly unmergeable?: string;
 }
@@ -134,6 +139,30 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
   {
     method: "prefix_tuning",
     make: () => prefixTuning({ numVirtualTokens: 3 }),
+    changesAtStart: "a new prefix changes what the model says",
+    unmergeable: "PREFIX_TUNING has no merged form",
+  },
+  {
+    method: "p_tuning",
+    network: true,
+    make: () => pTuning({ numVirtualTokens: 3, encoderHiddenSize: 8 }),
+    changesAtStart: "a new prompt changes what the model says",
+    unmergeable: "P_TUNING has no merged form",
+  },
+  {
+    method: "p_tuning",
+    fixture: "p_tuning-lstm",
+    network: true,
+    step: 5e-2,
+    make: () => pTuning({ numVirtualTokens: 3, encoderHiddenSize: 4, encoderReparameterizationType: "LSTM" }),
+    changesAtStart: "a new prompt changes what the model says",
+    unmergeable: "P_TUNING has no merged form",
+  },
+  {
+    method: "prefix_tuning",
+    fixture: "prefix_tuning-projected",
+    network: true,
+    make: () => prefixTuning({ numVirtualTokens: 3, prefixProjection: true, encoderHiddenSize: 4 }),
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
   },

@@ -10,17 +10,7 @@ const OWN = METHODS.map(({ type }) => type);
 
 /** What PEFT raises for `merge_and_unload` of these, or has no such function: tried with PEFT 0.21. */
 const UNMERGEABLE = [
-  ...[
-    "P_TUNING",
-    "MULTITASK_PROMPT_TUNING",
-    "CPT",
-    "CARTRIDGE",
-    "ADAPTION_PROMPT",
-    "LILY",
-    "POLY",
-    "XLORA",
-    "SHADOW",
-  ],
+  ...["MULTITASK_PROMPT_TUNING", "CPT", "CARTRIDGE", "ADAPTION_PROMPT", "LILY", "POLY", "XLORA", "SHADOW"],
 ];
 
 const read = (type: unknown) => {
