@@ -201,7 +201,8 @@ describe.each(CONTRACT_CASES)("$method $fixture", (contract) => {
       const text = (bytes: Uint8Array) =>
         new TextDecoder().decode(bytes).replace(/"base_model_name_or_path": "[^"]*"/, "");
       if (name.endsWith(".json")) expect(text(content)).toBe(text(own));
-      else if (contract.network) expect(content.length, name).toBe(own.length); // computed in another order
+      else if (contract.network)
+        expect(content.length, name).toBe(own.length); // computed in another order
       else expect(Buffer.from(content).equals(Buffer.from(own)), name).toBe(true);
     }
   });
