@@ -3,6 +3,7 @@ import type { AnyModel } from "../../models/model.ts";
 import { imageClassification, sequenceClassification, tokenClassification } from "../classification.ts";
 import { contrastive } from "../contrastive.ts";
 import { languageModelling, maskedLanguageModelling } from "../language-modelling.ts";
+import { rewardModelling } from "../preferences/reward.ts";
 import { type Measurable, measurable } from "./measurable.ts";
 
 /** Share of a text's tokens that masked language modelling hides. */
@@ -27,6 +28,10 @@ export function exampleRows(model: AnyModel, count: number, length: number): Mea
       return measurable(maskedLanguageModelling(model), rows({ inputIds: ids, labels }));
     }
     case "sequence-classification":
+      if (model.labels.length === 1) {
+        const answer = { inputIds: ids };
+        return measurable(rewardModelling(model), rows({ chosen: answer, rejected: answer }));
+      }
       return measurable(sequenceClassification(model), rows({ inputIds: ids, label: 0 }));
     case "token-classification":
       return measurable(tokenClassification(model), rows({ inputIds: ids, labels: ids }));

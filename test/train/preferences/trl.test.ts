@@ -149,12 +149,15 @@ describe.each(golden.curves)("ten steps of $kind $options against $reference", (
   test("losses", async () => {
     const { objective, adapter } = await open(curve.kind, curve.options, curve.reference);
     const losses: number[] = [];
+    const kls: number[] = [];
     const items = itemsOf(curve.kind);
     for await (const step of trainObjective(objective, adapter.parameters, items, trained(curve))) {
       losses.push(step.loss);
+      kls.push(step.metrics?.kl ?? 0);
       expect(Object.keys(step.metrics ?? {}).length).toBeGreaterThan(4);
     }
     expect(losses).toBeClose(curve.losses, 1e-4);
+    if (curve.kind === "kto") expect(Math.max(...kls)).toBeGreaterThan(0); // the divergence counts
   });
 });
 
