@@ -10,10 +10,9 @@ export interface Holding {
   /** The buffer, to be compared. */
   readonly allocation: Allocation;
   /** The kernels that wrote to it, by shader and entry point, the first one first. */
-  readonly writers: Set<string>;
-  /** When it was taken and given back, in allocations and releases so far. */
+  readonly writers: string[];
+  /** When it was taken, in allocations so far. */
   readonly from: number;
-  until: number;
 }
 
 /** Keeps the books of a pool: who held what at the moment when most was held. */
@@ -25,7 +24,8 @@ export class Ledger {
   readonly #memory: Memory;
   readonly #gpu: ShapeGpu;
   readonly #live = new Map<GPUBuffer, Holding>();
-  #all: Holding[] = [];
+  /** Held at the peak, and given back since. */
+  #gone: Holding[] = [];
   #now = 0;
   #peakAt = 0;
 
@@ -34,7 +34,7 @@ export class Ledger {
     this.#gpu = gpu;
     memory.onAllocate = (allocation) => this.#take(allocation);
     memory.onRelease = ({ buffer }) => this.#giveBack(buffer);
-    gpu.watcher = { onWrite: (buffer, label) => this.#live.get(buffer)?.writers.add(label) };
+    gpu.watcher = { onWrite: (buffer, label) => this.#note(buffer, label) };
   }
 
   /** What is held now. */
@@ -47,34 +47,35 @@ export class Ledger {
     this.#memory.trim();
     this.#memory.resetPeak();
     this.#gpu.restart();
-    this.#all = this.#all.filter(({ until }) => until === Number.POSITIVE_INFINITY);
+    this.#gone = [];
     this.peak = this.#memory.stats.used;
     this.#peakAt = this.#now;
   }
 
   /** What was held when most was. */
   atPeak(): readonly Holding[] {
-    return this.#all.filter(({ from, until }) => from <= this.#peakAt && until > this.#peakAt);
+    return [...this.#gone, ...this.live.filter(({ from }) => from <= this.#peakAt)];
   }
 
   #take(allocation: Allocation): void {
     const { phase } = this;
     const from = ++this.#now;
-    const holding: Holding = {
-      ...{ bytes: allocation.size, phase, allocation, writers: new Set<string>() },
-      ...{ from, until: Number.POSITIVE_INFINITY },
-    };
-    this.#live.set(allocation.buffer, holding);
-    this.#all.push(holding);
+    this.#live.set(allocation.buffer, { bytes: allocation.size, phase, allocation, from, writers: [] });
     const { used } = this.#memory.stats;
     if (used <= this.peak) return;
     this.peak = used;
     this.#peakAt = from;
+    this.#gone = [];
   }
 
   #giveBack(buffer: GPUBuffer): void {
     const holding = this.#live.get(buffer);
-    if (holding) holding.until = ++this.#now;
+    if (holding && holding.from <= this.#peakAt) this.#gone.push(holding);
     this.#live.delete(buffer);
+  }
+
+  #note(buffer: GPUBuffer, label: string): void {
+    const writers = this.#live.get(buffer)?.writers;
+    if (writers && !writers.includes(label)) writers.push(label);
   }
 }

@@ -14,13 +14,16 @@ export interface ShapeBytes {
   outside: number;
   /** Most of the latter so far. */
   outsidePeak: number;
-  /** The largest buffer so far. */
+  /** The largest buffer but that of parameters, of those that live and those that lived so far. */
   largestBuffer: number;
   /** The largest storage binding so far, and the kernel that it was of. */
   largestBinding: { bytes: number; kernel: string };
 }
 
 const [STORAGE, UNIFORM] = [0x80, 0x40];
+
+/** What the host reads of a large buffer is no longer than this: nobody looks at copies of whole adapters here. */
+const LONGEST_READ = 2 ** 20;
 
 /** A buffer without content. What the host reads of it is 1 everywhere: a loss that is finite, a step that counts. */
 class ShapeBuffer {
@@ -36,7 +39,7 @@ class ShapeBuffer {
   async mapAsync(): Promise<void> {}
 
   getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
-    return new Float32Array(Math.ceil(size / 4)).fill(1).buffer;
+    return new Float32Array(Math.ceil(Math.min(size, LONGEST_READ) / 4)).fill(1).buffer;
   }
 
   unmap(): void {}
@@ -68,6 +71,7 @@ export class ShapeGpu {
     largestBinding: { bytes: 0, kernel: "" },
   };
   watcher: ShapeWatcher = {};
+  readonly #live = new Set<ShapeBuffer>();
   readonly limits: Readonly<Record<string, number>>;
   readonly features = new Set<string>();
   readonly lost = new Promise<never>(() => {});
@@ -89,8 +93,10 @@ export class ShapeGpu {
   /** Forgets what was most so far. */
   restart(): void {
     const { bytes, outside } = this.stats;
+    let largestBuffer = 0;
+    for (const { size } of this.#live) largestBuffer = Math.max(largestBuffer, size);
     Object.assign(this.stats, {
-      ...{ peak: bytes, outsidePeak: outside, largestBuffer: 0 },
+      ...{ peak: bytes, outsidePeak: outside, largestBuffer },
       largestBinding: { bytes: 0, kernel: "" },
     });
   }
@@ -102,11 +108,16 @@ export class ShapeGpu {
     stats.peak = Math.max(stats.peak, stats.bytes);
     stats.outside += outside;
     stats.outsidePeak = Math.max(stats.outsidePeak, stats.outside);
-    if ((usage & UNIFORM) === 0) stats.largestBuffer = Math.max(stats.largestBuffer, size);
-    return new ShapeBuffer(size, () => {
+    const buffer = new ShapeBuffer(size, () => {
       stats.bytes -= size;
       stats.outside -= outside;
+      this.#live.delete(buffer);
     });
+    if ((usage & UNIFORM) === 0) {
+      stats.largestBuffer = Math.max(stats.largestBuffer, size);
+      this.#live.add(buffer);
+    }
+    return buffer;
   }
 
   createBindGroupLayout({ entries }: { entries: readonly GPUBindGroupLayoutEntry[] }): ShapeLayout {

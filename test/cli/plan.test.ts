@@ -14,7 +14,7 @@ const ofModel = ["--model", BUNDLED_MODEL];
 
 test("plan --json is one object; what is told of the rows goes to standard error", async () => {
   const options = [...ofModel, "--data", rows(), "--batch-size", "2", "--optim", "lion"];
-  const planned = await cli.run(["plan", ...options, "--json"]);
+  const planned = await cli.run(["plan", ...options, "--device", "gpu", "--json"]);
   expect(planned.code, planned.stderr).toBe(0);
   const { use, maxLength } = JSON.parse(planned.stdout) as TrainingPlan;
   expect(maxLength).toBeLessThan(64);
@@ -44,7 +44,7 @@ test("everything that is not there is told at once", async () => {
     "--quantization-block",
     "64",
   ];
-  const { code, stderr } = await cli.run(["plan", ...words]);
+  const { code, stderr } = await cli.run(["plan", ...words, "--device", "gpu"]);
   expect(code).toBe(1);
   expect(stderr).toMatch(/plan: 3 problems:.*none\.jsonl is not there/s);
   expect(stderr).toMatch(/nowhere\/: no such folder/);

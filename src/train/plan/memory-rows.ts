@@ -45,13 +45,13 @@ export function memoryRows(
 function useOf({ phase, writers }: Holding): string {
   if (phase === "base" || phase === "adapter") return phase;
   if (phase === "run") return "optimiser";
-  if ([...writers].some((label) => label.startsWith("cross-entropy"))) return "loss";
+  if (writers.some((label) => label.startsWith("cross-entropy"))) return "loss";
   return phase === "forward" ? "activations" : "backward";
 }
 
 /** Who wrote to it first, not counting what fills it with zeros. */
 function kindOf({ writers }: Holding): string {
-  const first = [...writers].find((label) => !label.startsWith("fill"));
+  const first = writers.find((label) => !label.startsWith("fill"));
   if (first === undefined) return "inputs";
   return KINDS.find(([shaders]) => shaders.test(first))?.[1] ?? "other";
 }

@@ -31,7 +31,7 @@ import {
   Subject,
   within,
 } from "./scenario.ts";
-import { largestThatFits } from "./search.ts";
+import { largestThatFits, type Sized } from "./search.ts";
 
 /** What is planned: a run's options, and what it runs on. */
 export interface PlanOptions extends MeasuredOptions, HeadChoice<Task>, OpenOptions {
@@ -120,7 +120,7 @@ export async function planTraining(files: FileSource, options: PlanOptions = {})
     ...{ batchSize: scenario.batchSize, maxLength: longest },
     parameters: countParameters(model.device, config, model.task),
     limits: { buffer: bounds.buffer, binding: facts.limits.maxStorageBufferBindingSize },
-    largest: search ? await largestOf(model, scenario, examine) : {},
+    largest: search ? await largestOf(model, scenario, memory, examine) : {},
     advice: search ? await adviceFor(scenario, model.task, use.total, judge, !fits) : [],
   };
 }
@@ -174,24 +174,20 @@ const LENGTH_STEP = 64;
 async function largestOf(
   model: LoadedModel,
   { batchSize, maxLength }: Scenario,
-  examine: (changed: Partial<Scenario>) => Promise<{ readonly fits: boolean }>,
+  room: number | undefined,
+  examine: (changed: Partial<Scenario>) => Promise<Sized>,
 ): Promise<TrainingPlan["largest"]> {
   const hasTokens = model.task !== "image-classification";
   const least = model.task === "sentence-embedding" ? 2 : 1;
   const mostRows = hasTokens ? Math.max(least, Math.floor(MOST_TOKENS / maxLength)) : MOST_IMAGES;
-  const rows = await largestThatFits(async (n) => (await examine({ batchSize: n })).fits, least, mostRows);
+  const rows = await largestThatFits((n) => examine({ batchSize: n }), { least, most: mostRows, room });
   const ofRows = { ...(rows !== mostRows && { batchSize: rows ?? 0 }) };
   if (!hasTokens) return ofRows;
-  const most = Math.min(
-    within(model, Number.MAX_SAFE_INTEGER),
-    Math.max(LENGTH_STEP, Math.floor(MOST_TOKENS / batchSize)),
-  );
-  const lengthOf = (steps: number) => Math.min(steps * LENGTH_STEP, most);
-  const steps = await largestThatFits(
-    async (steps) => (await examine({ maxLength: lengthOf(steps) })).fits,
-    1,
-    Math.ceil(most / LENGTH_STEP),
-  );
+  const mostTokens = Math.max(LENGTH_STEP, Math.floor(MOST_TOKENS / batchSize));
+  const longest = Math.min(within(model, Number.MAX_SAFE_INTEGER), mostTokens);
+  const lengthOf = (steps: number) => Math.min(steps * LENGTH_STEP, longest);
+  const most = Math.ceil(longest / LENGTH_STEP);
+  const steps = await largestThatFits((n) => examine({ maxLength: lengthOf(n) }), { least: 1, most, room });
   const length = lengthOf(steps ?? 0);
-  return { ...ofRows, ...(length !== most && { maxLength: length }) };
+  return { ...ofRows, ...(length !== longest && { maxLength: length }) };
 }
