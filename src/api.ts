@@ -204,6 +204,7 @@ export {
   type Wrap,
 } from "./nn/module.ts";
 export type { FinishedStep, Parameter, Parameters } from "./nn/parameters.ts";
+export type { BestEvaluation, BestPolicy, RunEvaluation } from "./train/best.ts";
 export {
   type ClassifierObjective,
   imageClassification,
@@ -212,6 +213,7 @@ export {
   sequenceClassification,
   tokenClassification,
 } from "./train/classification.ts";
+export { exactMatch } from "./train/completions.ts";
 export { type ContrastiveOptions, contrastive, type TextPair } from "./train/contrastive.ts";
 export { Conversation, type ConversationOptions } from "./train/conversation.ts";
 export { type EntityMetrics, entityMetrics, type TaggedRow } from "./train/entities.ts";
@@ -256,7 +258,7 @@ export {
   type RewardPair,
   rewardModelling,
 } from "./train/preferences/reward.ts";
-export { type BestEvaluation, Run, type RunEvaluation, type RunPolicy } from "./train/run.ts";
+export { Run, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";
 export type { TrainState } from "./train/state.ts";

@@ -1,23 +1,23 @@
+import { existsSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Adapter } from "../adapters/adapter.ts";
 import type { FileContent } from "../io/files/files.ts";
-import { type RunNotes, type RunState, runStateFiles } from "../io/formats/run-state.ts";
+import { type RunState, runStateFiles } from "../io/formats/run-state.ts";
 import { adapterFiles, isSupersededByAdapter } from "../load/adapter.ts";
-import type { LoadedModel } from "../load/model.ts";
 import { folderWriter } from "../platform/node-folders/folder-writer.ts";
 import { withoutOthersCard } from "../platform/node-folders/own-card.ts";
+import type { BestEvaluation } from "../train/best.ts";
 import type { BeginTraining, Loss } from "../train/losses.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
-import { type BestEvaluation, type RunEvaluation, Run as TrainingRun } from "../train/run.ts";
+import { Run as TrainingRun } from "../train/run.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
 import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
-import { LoraError, messageOf } from "../util/fail.ts";
+import { fail, LoraError, messageOf } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
 import { cardNotes } from "./card-notes.ts";
-import { checkpointPath, pruneCheckpoints, type Resumed } from "./checkpoints.ts";
-import { describeDevice, formatValLine } from "./format.ts";
+import { checkpointPath, pruneCheckpoints, readCheckpoint } from "./checkpoints.ts";
+import { describeDevice } from "./format.ts";
 import { sha256 } from "./identity.ts";
 import {
   type Interrupt,
@@ -26,41 +26,10 @@ import {
   watchInterrupt,
   watchUncaught,
 } from "./interrupt.ts";
-import type { LossCurve } from "./loss-curve.ts";
-import type { Settings } from "./options.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
-import type { TRAIN_OPTIONS } from "./tables/train.ts";
-import type { BoundRows } from "./task.ts";
-import type { Terminal } from "./terminal.ts";
-import { type RunWatch, type Watched, watchRun } from "./watch/watch-run.ts";
-
-export type TrainSettings = Settings<typeof TRAIN_OPTIONS>;
-
-/** What is trained on what, on a device. */
-export interface OnDevice {
-  readonly model: LoadedModel;
-  readonly adapter: Adapter;
-  readonly train: BoundRows;
-  readonly valid: BoundRows | undefined;
-}
-
-/** A training run. */
-export interface Run {
-  /** Another one after a device was lost. */
-  live: OnDevice;
-  /** Makes the same on another device. */
-  readonly reopen: () => Promise<OnDevice>;
-  readonly settings: TrainSettings;
-  readonly terminal: Terminal;
-  /** Where it goes on from; undefined where it begins. */
-  readonly resumed: Resumed | undefined;
-  /** What checkpoints note of it. */
-  readonly notes: Omit<RunNotes, "best">;
-  /** What the model card tells of the losses. */
-  readonly losses: LossCurve;
-  /** What is noted about it in its folder. */
-  readonly about: Watched["about"];
-}
+import type { Run, TrainSettings } from "./training-run.ts";
+import { bestOptions, validate, validateFirst } from "./validation.ts";
+import { type RunWatch, watchRun } from "./watch/watch-run.ts";
 
 /**
  * Trains with a report, and saves what was learnt whatever the end is: the last step, a signal, a lost device, any error.
@@ -147,7 +116,11 @@ async function trainSteps(
   };
   const steps = new TrainingRun(begin, {
     evalSteps: settings.eval_steps,
-    evaluate: (step) => unlessInterrupted(validate(run, step, reporter), interrupt),
+    evaluate: (step) => unlessInterrupted(validate(run, step, reporter, watch), interrupt),
+    ...bestOptions(settings),
+    ...(settings.load_best_model_at_end && {
+      loadBest: (best) => loadBest(run, progress, best, reporter),
+    }),
     saveSteps: settings.save_steps,
     save: (state, best) => saveCheckpoint(run, state, best, reporter),
     onStep(metrics) {
@@ -170,8 +143,15 @@ async function trainSteps(
   });
   await steps.start();
   uncaught.check();
+  if (steps.stoppedEarly) reporter.note(describeEarlyStop(steps));
   if (interrupt.exitCode === undefined || !progress.last) return;
   reporter.note(`Interrupted after step ${progress.last.step} of ${progress.last.totalSteps}.`);
+}
+
+function describeEarlyStop({ best, last }: TrainingRun): string {
+  const { metric = "loss", misses = 0, step = 0 } = best ?? {};
+  const at = last ? `Stopped after step ${last.step} of ${last.totalSteps}` : "Nothing more is learnt";
+  return `${at}: in ${misses} evaluations the ${metric} was no better than after step ${step}.`;
 }
 
 /** Begins again on another device; what was learnt stays at hand until the run goes on there. */
@@ -193,37 +173,29 @@ async function recover(
   return begin;
 }
 
-/** Evaluates the model as it is before the first step. */
-async function validateFirst(run: Run, reporter: Reporter, { observer }: RunWatch): Promise<void> {
-  const started = performance.now();
-  const evaluation = await validate(run, 0, reporter);
-  const seconds = (performance.now() - started) / 1000;
-  if (evaluation) await observer.onEvaluation({ step: 0, passes: 0, seconds, ...evaluation });
-}
-
-async function validate(
-  { live: { valid }, settings, losses }: Run,
-  step: number,
+/** The state behind the best evaluation. The last step's adapter is no reason to lose the run. */
+async function loadBest(
+  { settings, resumed }: Run,
+  progress: Progress,
+  best: BestEvaluation,
   reporter: Reporter,
-): Promise<RunEvaluation | undefined> {
-  if (valid === undefined) return undefined;
-  const started = performance.now();
-  const { loss, summary, json } = await valid.evaluate(settings.per_device_train_batch_size);
-  losses.evaluation(step, loss, summary);
-  const line = formatValLine(step, loss, (performance.now() - started) / 1000);
-  reporter.note(summary === "" ? line : `${line}, ${summary}`);
-  return { loss, metrics: measuresOf(json) };
+): Promise<RunState | undefined> {
+  const { metric = "loss", value = best.loss, step } = best;
+  const folders = [settings.output_dir, ...(resumed ? [dirname(resumed.path)] : [])];
+  const path = folders.map((folder) => checkpointPath(folder, step)).find((path) => existsSync(path));
+  try {
+    if (path === undefined) fail("load_best_model_at_end", `checkpoint-${step} is not there any more`);
+    const { state } = await readCheckpoint(path);
+    progress.ready = undefined; // it is newer, and not what is wanted
+    reporter.note(
+      `The best is the adapter of step ${step}, with ${metric} ${value.toFixed(4)}: it is taken.`,
+    );
+    return state;
+  } catch (error) {
+    reporter.note(`warning: the adapter of the last step is taken, not the best: ${messageOf(error)}`);
+    return undefined;
+  }
 }
-
-/** Of what an evaluation came to the numbers beside the loss, which say how good the model is: no counts. */
-function measuresOf(json: object): Record<string, number> {
-  const measures = Object.entries(json).filter(
-    ([name, value]) => typeof value === "number" && !COUNTS.includes(name),
-  );
-  return Object.fromEntries(measures);
-}
-
-const COUNTS = ["loss", "terms", "tokens", "count"];
 
 /** A checkpoint that cannot be written, as where the disk is full, does not end the run: it may be better at the end. */
 async function saveCheckpoint(

@@ -3,10 +3,12 @@ import { isRowStream, type RowStream } from "../data/files/row-stream.ts";
 import type { LoadedModel } from "../load/model.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
+import type { SampleOptions } from "../train/completions.ts";
 import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type Measurable, measurable } from "../train/plan/measurable.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
+import type { RunSamples } from "../train/watch/observer.ts";
 import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeSets, sampleOf, setsOfItems } from "./data-sets.ts";
@@ -40,6 +42,16 @@ export interface BoundRows {
   evaluate(batchSize: number): Promise<TaskEvaluation>;
   /** The same rows for another model of this kind, on a device that only counts. */
   measurable(model: LoadedModel): Measurable;
+  /** Has the model write; absent where it does not, or rows are read when they are needed. */
+  readonly writing?: Writing;
+}
+
+/** What a model that writes is asked for beside its loss. */
+export interface Writing {
+  /** The share of rows whose completion it writes as it stands there. */
+  exactMatch(batchSize: number): Promise<number>;
+  /** What it makes of prompts: those of its first rows, or these. */
+  samples(wanted: SampleOptions): Promise<RunSamples["samples"]>;
 }
 
 /** Rows of one file that were read and checked, before any model is there. */
@@ -115,6 +127,8 @@ export interface TaskParts<T extends Task, R, I> {
     options: Required<EvaluationOptions>,
     settings: DataSettings,
   ): Promise<TaskEvaluation>;
+  /** Absent where the model writes nothing. */
+  writing?(model: LoadedModel<T>, items: readonly I[], prepared: Pick<Prepared<I>, "chatTemplate">): Writing;
 }
 
 /** Joins the parts, so that what an item is stays inside. */
@@ -157,6 +171,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
         evaluate: async (batchSize) =>
           parts.evaluate(model, await ready(batchSize), { batchSize, nameRow }, settings),
         measurable: (other) => measurable(parts.objective(modelOf(other), settings), drawn(items), maxLength),
+        ...(parts.writing && { writing: parts.writing(model, items, prepared) }),
       };
     },
   });

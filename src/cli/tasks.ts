@@ -28,6 +28,7 @@ import {
   sequenceClassification,
   tokenClassification,
 } from "../train/classification.ts";
+import { exactMatch, writeSamples } from "../train/completions.ts";
 import { contrastive, type TextPair } from "../train/contrastive.ts";
 import { evaluate, meanLoss } from "../train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
@@ -79,6 +80,10 @@ export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
       const evaluation = await evaluate(model, items, options);
       return { ...evaluation, summary: "", lines: [formatTestLine(evaluation)], json: evaluation };
     },
+    writing: (model, items, { chatTemplate }) => ({
+      exactMatch: (batchSize) => exactMatch(model, items, { batchSize }),
+      samples: (wanted) => writeSamples(model, items, wanted, chatTemplate),
+    }),
   }),
 
   "sequence-classification": taskCommand({

@@ -18,9 +18,11 @@ import {
   GENERATE_RULES,
   type GenerateOptions,
   type GenerationReport,
+  type PromptTokens,
   readPrompt,
   WrittenText,
 } from "./generate-text.ts";
+import type { SamplingOptions } from "./sample.ts";
 import { TextCache } from "./text-cache.ts";
 
 /** Options of {@link generateBatch}. */
@@ -88,6 +90,26 @@ export async function* generateBatch(
     fail("generateBatch", got, "give a list of adapters for each prompt; [] is the base model");
   }
   const rows = openRows(model, prompts, given).map((row) => ({ ...row, adapters: adapters?.[row.index] }));
+  yield* writeAlike(model, rows, batchSize);
+}
+
+/** The same for prompts that are tokens already, each with a number of tokens of its own. */
+export async function* continueTokens(
+  model: Model,
+  prompts: readonly (PromptTokens & { readonly maxNewTokens: number })[],
+  { batchSize, ...options }: SamplingOptions & { readonly batchSize: number },
+): AsyncGenerator<BatchPiece> {
+  const rows = prompts.map(({ maxNewTokens, ...prompt }, index) => {
+    return { index, written: new WrittenText(model, prompt, { ...options, maxNewTokens }) };
+  });
+  yield* writeAlike(model, rows, batchSize);
+}
+
+async function* writeAlike(
+  model: Model,
+  rows: readonly Row[],
+  batchSize: number,
+): AsyncGenerator<BatchPiece> {
   const isAlike = ({ written: { text } }: Row) => model.rotatesAlike?.(1, text.end) ?? true;
   yield* writeRows(model, rows.filter(isAlike), batchSize);
   for (const row of rows) if (!isAlike(row)) yield* writeRows(model, [row], 1);

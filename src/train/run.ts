@@ -1,5 +1,6 @@
 import type { RunState } from "../io/formats/run-state.ts";
 import { LoraError } from "../util/fail.ts";
+import { type BestEvaluation, type BestPolicy, BestSoFar, type RunEvaluation } from "./best.ts";
 import { type BeginTraining, Losses, type LossPolicy } from "./losses.ts";
 import type { TrainState } from "./state.ts";
 import type { StepMetrics } from "./trainer.ts";
@@ -7,24 +8,8 @@ import type { RunObserver } from "./watch/observer.ts";
 import { SpikeWatch } from "./watch/spikes.ts";
 import { UpdateWatch } from "./watch/update-norms.ts";
 
-/** The lowest loss of a run's evaluations, and after which step it was. */
-export interface BestEvaluation {
-  /** Mean loss, nats. */
-  readonly loss: number;
-  /** From 1. */
-  readonly step: number;
-}
-
-/** What an evaluation came to. */
-export interface RunEvaluation {
-  /** Mean loss, nats. */
-  readonly loss: number;
-  /** What else the task measures, such as `accuracy`. */
-  readonly metrics?: Readonly<Record<string, number>>;
-}
-
 /** What a run does beside its steps. */
-export interface RunPolicy extends LossPolicy {
+export interface RunPolicy extends LossPolicy, BestPolicy {
   /** Steps between two evaluations; at the end of the run alone where it is 0, as unless given. */
   evalSteps?: number;
   /** Evaluates the model as it is after a step; undefined where that came to nothing. */
@@ -33,6 +18,11 @@ export interface RunPolicy extends LossPolicy {
   saveSteps?: number;
   /** Keeps the run's state; behind the evaluation of the same step. */
   save?(state: RunState, best: BestEvaluation | undefined): Promise<void>;
+  /**
+   * Gives back the state that was saved behind the best evaluation, and the run ends with its parameters; undefined: with those of the
+   * last step. Where it is there, every evaluation that is the best so far is saved.
+   */
+  loadBest?(best: BestEvaluation): Promise<RunState | undefined>;
   /** Told the metrics of every step, once. */
   onStep?(metrics: StepMetrics): void | Promise<void>;
   /** What is done with the device at the end. */
@@ -53,12 +43,15 @@ export interface RunPolicy extends LossPolicy {
  * at, and nowhere else.
  */
 export class Run {
-  /** The lowest loss of its evaluations so far. */
-  best: BestEvaluation | undefined;
+  /** It came to its end before its last step, for it got no better. */
+  stoppedEarly = false;
   /** The metrics of the last step; undefined before the first. */
   last: StepMetrics | undefined;
   readonly #policy: RunPolicy;
   readonly #stop = new AbortController();
+  readonly #best: BestSoFar;
+  /** Somebody wanted it to end. */
+  #isAsked = false;
   readonly #losses: Losses;
   #begin: BeginTraining;
   readonly #spikes = new SpikeWatch();
@@ -75,7 +68,12 @@ export class Run {
     this.#begin = begin;
     this.#policy = policy;
     this.#losses = new Losses(policy);
-    this.best = policy.best;
+    this.#best = new BestSoFar(policy, policy.best);
+  }
+
+  /** The best of its evaluations so far. */
+  get best(): BestEvaluation | undefined {
+    return this.#best.best;
   }
 
   /** Whether it waits for {@link resume}. */
@@ -89,6 +87,7 @@ export class Run {
     if (signal?.aborted) this.stop();
     const stop = () => this.stop();
     signal?.addEventListener("abort", stop);
+    this.#stopIfNoBetter(); // one that goes on may have come to that before
     try {
       while (!(await this.#ends()));
     } finally {
@@ -114,6 +113,7 @@ export class Run {
 
   /** Ends the run after the steps that are under way; what was learnt stays. */
   stop(): void {
+    this.#isAsked = true;
     this.#stop.abort();
     this.resume();
   }
@@ -127,7 +127,7 @@ export class Run {
     } catch (error) {
       const { recover } = this.#policy;
       const isLoss = error instanceof LoraError && Losses.isOne(error);
-      if (!recover || !isLoss || this.#stop.signal.aborted) throw error;
+      if (!recover || !isLoss || this.#isAsked) throw error;
       this.#begin = await this.#losses.recover(error, this.#state?.mirrored, recover);
       return false;
     }
@@ -149,6 +149,21 @@ export class Run {
       ...(batchSplit > 1 && { batchSplit }),
     });
     for await (const metrics of steps) await this.#afterStep(metrics);
+    if (!this.#isAsked) await this.#takeBest();
+  }
+
+  /** Puts the parameters of the best evaluation in place of the last ones. */
+  async #takeBest(): Promise<void> {
+    const { best } = this;
+    if (!best || !this.#state || best.step === this.#state.step) return;
+    const state = await this.#policy.loadBest?.(best);
+    if (state) this.#state.adopt(state);
+  }
+
+  #stopIfNoBetter(): void {
+    if (!this.#best.isOver) return;
+    this.stoppedEarly = true;
+    this.#stop.abort();
   }
 
   #isEvaluated(step: number): boolean {
@@ -193,18 +208,19 @@ export class Run {
       await this.#evaluate(metrics);
       this.#evaluated = step;
     }
-    if (!this.#state || step <= this.#saved || !this.#isSaved(step)) return;
+    const isKept = this.#policy.loadBest !== undefined && this.best?.step === step;
+    if (!this.#state || step <= this.#saved || !(isKept || this.#isSaved(step))) return;
     await this.#policy.save?.(await this.#state.capture(), this.best);
     this.#saved = step;
   }
 
-  async #evaluate({ step, passes }: StepMetrics): Promise<void> {
+  async #evaluate({ step, totalSteps, passes }: StepMetrics): Promise<void> {
     const { evaluate, observer } = this.#policy;
     const started = performance.now();
     const evaluation = await evaluate?.(step);
     if (!evaluation) return;
-    if (!(evaluation.loss >= (this.best?.loss ?? Number.POSITIVE_INFINITY)))
-      this.best = { loss: evaluation.loss, step };
+    this.#best.add(evaluation, step);
+    if (step < totalSteps) this.#stopIfNoBetter();
     const seconds = (performance.now() - started) / 1000;
     await observer?.onEvaluation?.({ step, passes, seconds, ...evaluation });
   }

@@ -131,16 +131,33 @@ export class TrainState {
     this.trainedTokens = state.trainedTokens ?? 0;
   }
 
+  /** Takes the parameters of another state of the same run, as they were then, and nothing more: the run is over. */
+  adopt(state: RunState): void {
+    failAll("resume", this.#differences(state), "take a state of this run");
+    for (const [name, tensor] of Object.entries(this.#learnt()))
+      tensor.write(state.tensors.get(name)?.data as Uint8Array);
+    this.parameters.updates = (this.parameters.updates ?? 0) + 1;
+    this.step = state.step;
+    if (this.#mirror) this.#mirror.step = state.step;
+  }
+
   /** Frees what the run alone needs: the optimiser's tensors. */
   release(): void {
     this.optimizer.release();
   }
 
   #tensors(): Readonly<Record<string, Tensor>> {
-    const { parameters, optimizer } = this;
-    const moments = Object.entries(optimizer.state).map(([name, tensor]) => [`optimizer.${name}`, tensor]);
-    const kept = Object.entries(parameters.kept ?? {}).map(([name, tensor]) => [`kept.${name}`, tensor]);
-    return { [PARAMETERS]: parameters.flat, ...Object.fromEntries([...moments, ...kept]) };
+    const { [PARAMETERS]: flat, ...kept } = this.#learnt();
+    const moments = Object.entries(this.optimizer.state);
+    const named = moments.map(([name, tensor]) => [`optimizer.${name}`, tensor] as const);
+    return { [PARAMETERS]: flat as Tensor, ...Object.fromEntries(named), ...kept };
+  }
+
+  /** What outlives the run. */
+  #learnt(): Readonly<Record<string, Tensor>> {
+    const { flat, kept = {} } = this.parameters;
+    const named = Object.entries(kept).map(([name, tensor]) => [`kept.${name}`, tensor] as const);
+    return { [PARAMETERS]: flat, ...Object.fromEntries(named) };
   }
 
   #shapes(): Record<string, readonly number[]> {

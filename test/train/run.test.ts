@@ -56,7 +56,7 @@ test("evaluates, then saves, where they are due, and knows the best", async () =
     "evaluate 8",
     "save 8, best 6",
   ]);
-  expect([run.best, run.last?.step]).toEqual([{ loss: 1, step: 6 }, 8]);
+  expect([run.best, run.last?.step]).toEqual([{ loss: 1, step: 6, misses: 1 }, 8]);
 });
 
 test("what is saved goes on to the same bytes", async () => {

@@ -6,6 +6,7 @@ import type { EVAL_OPTIONS } from "../tables/eval.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 import { openCliAdapters, shownAdapter, weightedAdapters } from "../weighted-adapters.ts";
+import { writingOf } from "../writing.ts";
 
 /**
  * `webgpu-lora eval`: how a model does on rows of data, with the figures that its task has.
@@ -24,16 +25,21 @@ export async function runEval(
   const { model } = await openCliAdapters(base, adapters, note);
   const rows = await data.bind(model, settings, note);
   const evaluation = await rows.evaluate(batch_size);
+  const exact = settings.exact_match
+    ? await writingOf(rows.writing, "exact_match").exactMatch(batch_size)
+    : undefined;
   if (json) {
     const subject = {
       model: model.name,
       adapter: adapters.length > 0 ? shownReference(adapters.map(shownAdapter).join(", ")) : null,
       data: data.path,
     };
-    const report = { ...subject, ...evaluation.json, ...rows.report };
+    const measured = { ...evaluation.json, ...(exact !== undefined && { exact_match: exact }) };
+    const report = { ...subject, ...measured, ...rows.report };
     printLines(terminal.print, JSON.stringify(report, null, 2));
   } else {
     for (const line of evaluation.lines) terminal.print(line);
+    if (exact !== undefined) terminal.print(`Exact match ${exact.toFixed(4)}.`);
   }
   return 0;
 }

@@ -16,11 +16,12 @@ import { methodOf } from "../method-table.ts";
 import { adapterReference, openCliAdapter, quantizationOf } from "../open.ts";
 import type { Settings } from "../options.ts";
 import { describePlan } from "../plan/text.ts";
-import { type TrainSettings, trainerOptions } from "../run-steps.ts";
+import { trainerOptions } from "../run-steps.ts";
 import type { PLAN_OPTIONS } from "../tables/plan.ts";
 import type { BoundRows, TaskRows } from "../task.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
+import type { TrainSettings } from "../training-run.ts";
 
 /** Settings of a plan: those of train, and some of its own. */
 export type PlanSettings = TrainSettings &

@@ -21,13 +21,15 @@ import { kindNamed, methodOf } from "../method-table.ts";
 import { type AdapterReference, adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
 import { checkPreferenceSettings } from "../preference-settings.ts";
-import { runSteps, type TrainSettings } from "../run-steps.ts";
+import { runSteps } from "../run-steps.ts";
 import type { Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables/train.ts";
 import { type CliTask, hasReference, isPreferenceTask } from "../task-names.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
+import type { TrainSettings } from "../training-run.ts";
+import { checkJudged } from "../validation.ts";
 import { packageVersion } from "../version.ts";
 import { runPlan } from "./plan.ts";
 
@@ -46,6 +48,7 @@ export async function runTrain(
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings);
+  checkJudged(given, data.valid !== undefined);
   await checkIsNotModel(settings.output_dir, settings.model);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
   const checkpoint = await openResumed(settings, terminal);
@@ -186,7 +189,10 @@ const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
   ...(["model", "revision", "token", "verify", "data", "eval_data", "output_dir"] as const),
   ...(["resume", "force", "resume_adapter_file", "adapter_revision", "check_data"] as const),
   ...(["logging_steps", "eval_steps", "save_steps", "save_total_limit"] as const),
-  ...(["recover", "auto_batch", "report_to"] as const),
+  ...(["recover", "auto_batch", "report_to", "metric_for_best_model"] as const),
+  ...(["greater_is_better", "early_stopping_patience", "early_stopping_threshold"] as const),
+  ...(["load_best_model_at_end", "exact_match", "eval_samples", "sample_prompts"] as const),
+  ...(["sample_max_new_tokens"] as const),
 ];
 
 function comparedSettings(settings: TrainSettings): JsonObject {

@@ -32,5 +32,9 @@ export const EVAL_OPTIONS = {
   streaming: STREAMING,
   ...PREFERENCE_OPTIONS,
   ...DATA_OPTIONS,
+  exact_match: flag({
+    fallback: false,
+    help: "have the model write the completions, and count those that are right to the letter",
+  }),
   json: flag({ fallback: false, help: "print one JSON object" }),
 };

@@ -4,7 +4,7 @@ import { SCHEDULES } from "../../train/schedule.ts";
 import { isShapeOption, SHAPE_KEYS } from "../../train/schedule-rules.ts";
 import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer.ts";
 import { camelCase, snakeCase } from "../../util/names.ts";
-import { inWords, isWithin } from "../../util/options.ts";
+import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 import { METHOD } from "../method-table.ts";
 import {
   choice,
@@ -20,6 +20,7 @@ import {
   optionsByName,
   text,
   textOrAlone,
+  texts,
 } from "../options.ts";
 import { REPORTS } from "../watch/reports.ts";
 import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
@@ -245,4 +246,42 @@ export const TRAIN_OPTIONS = {
     help: "where there is twice no memory for the same step, compute micro-batches in halves: the same mathematics in less memory",
     aliases: ["auto_find_batch_size"],
   }),
+  metric_for_best_model: text({
+    placeholder: "metric",
+    fallback: "loss",
+    help: "what evaluations are compared by: loss, perplexity, accuracy, f1, entity_f1, exact_match, as the task measures them",
+  }),
+  greater_is_better: optionalFlag({
+    help: "whether more of that is better; by default it is for all but losses and perplexity",
+  }),
+  early_stopping_patience: integer({
+    fallback: undefined,
+    min: 1,
+    help: "evaluations in a row that are no better, of which the last ends the run",
+  }),
+  early_stopping_threshold: number({
+    fallback: 0,
+    min: 0,
+    max: FACTOR.max,
+    help: "by how much an evaluation has to be better for that",
+  }),
+  load_best_model_at_end: flag({
+    fallback: false,
+    help: "save a checkpoint behind each evaluation that is the best so far, and end with its adapter",
+    aliases: ["load_best_at_end"],
+  }),
+  exact_match: flag({
+    fallback: false,
+    help: "at each evaluation, have the model write the completions to judge by, and count those that are right to the letter",
+  }),
+  eval_samples: integer({
+    fallback: 0,
+    min: 0,
+    help: "rows to judge by of which, at each evaluation, is shown what the model writes",
+  }),
+  sample_prompts: texts({
+    placeholder: "text",
+    help: "prompts of which the same is shown; questions of a user where the model learns chats",
+  }),
+  sample_max_new_tokens: integer({ fallback: 64, min: 1, help: "tokens of such a sample at most" }),
 };

@@ -48,8 +48,18 @@ export interface RunNotes {
   readonly identity: Readonly<Record<string, string>>;
   /** Versions of program and device. */
   readonly versions: Readonly<Record<string, string>>;
-  /** The lowest loss of an evaluation so far, and after which step. */
-  readonly best?: { readonly loss: number; readonly step: number };
+  /** The best evaluation so far. */
+  readonly best?: {
+    readonly loss: number;
+    /** After which step. */
+    readonly step: number;
+    /** What it is the best by; absent: the loss. */
+    readonly metric?: string;
+    /** Of that metric. */
+    readonly value?: number;
+    /** Evaluations since one that was better by the threshold. */
+    readonly misses?: number;
+  };
 }
 
 /** `state.safetensors` and `state.json`; the latter, which names the former's digest, comes last. */

@@ -1,0 +1,13 @@
+import { fail } from "../util/fail.ts";
+import type { Writing } from "./task.ts";
+
+/**
+ * What a model that writes is asked for.
+ * @param setting who asks
+ * @throws LoraError where it writes nothing
+ */
+export function writingOf(writing: Writing | undefined, setting: string): Writing {
+  if (writing) return writing;
+  const why = "the model writes nothing in this task, or the rows to judge by are read as they are needed";
+  return fail(setting, why, "leave it out, or give --no-streaming");
+}
