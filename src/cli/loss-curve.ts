@@ -1,5 +1,6 @@
 import type { CardLoss } from "../load/adapter-card.ts";
 import type { StepMetrics } from "../train/trainer.ts";
+import type { LogEntry } from "../train/watch/log-entry.ts";
 
 /** Rows at most, however long a run is. */
 const MOST_ROWS = 20;
@@ -36,6 +37,14 @@ export class LossCurve {
   /** Takes note of an evaluation after a step; 0 is before the first. */
   evaluation(step: number, evaluation: number, summary: string): void {
     this.#evaluations.set(step, { evaluation, ...(summary !== "" && { summary }) });
+  }
+
+  /** Takes note of what came before a run that goes on. */
+  goOnFrom(entries: readonly LogEntry[]): void {
+    for (const { step, loss, eval_loss } of entries) {
+      if (typeof loss === "number") this.step({ step, loss });
+      if (typeof eval_loss === "number") this.evaluation(step, eval_loss, "");
+    }
   }
 
   /** In the order of steps: the means, and the evaluations, a few of them where there are many, the last one included. */

@@ -54,6 +54,7 @@ export async function runSteps(run: Run): Promise<number> {
     resumed: resumed && { step: resumed.state.step, folder: dirname(resumed.path) },
     tell: reporter.note,
   });
+  run.losses.goOnFrom(watch.before);
   if (!resumed) await validateFirst(run, reporter, watch); // before signals are caught: there is nothing to save yet
   const interrupt = watchInterrupt(() =>
     terminal.note("Stopping after this step; Ctrl-C again stops at once."),

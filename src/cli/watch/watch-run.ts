@@ -26,6 +26,8 @@ export interface RunWatch {
   readonly observer: Required<RunObserver>;
   /** Whether anything shows how far layers have moved. */
   readonly wantsNorms: boolean;
+  /** What the run came to that this one goes on from. */
+  readonly before: readonly LogEntry[];
   /** Notes how it ended. */
   end(status: Exclude<RunStatus, "running">, error?: unknown): void;
 }
@@ -43,10 +45,8 @@ export function watchRun(watched: Watched): RunWatch {
     for (const sink of sinks) sink.about?.(about);
   };
   change({});
-  if (resumed) {
-    const entries = metrics.keepUntil(resumed.step, join(resumed.folder, METRICS_FILE));
-    for (const sink of sinks) sink.goOnFrom?.(resumed.step, entries);
-  }
+  const before = resumed ? metrics.keepUntil(resumed.step, join(resumed.folder, METRICS_FILE)) : [];
+  if (resumed) for (const sink of sinks) sink.goOnFrom?.(resumed.step, before);
   const add = (entry: LogEntry) => {
     for (const sink of sinks) sink.add?.(entry);
   };
@@ -68,6 +68,7 @@ export function watchRun(watched: Watched): RunWatch {
     observer: observeAll([observer], (error) =>
       tell(`warning: the run is no longer watched, and goes on: ${messageOf(error)}`),
     ),
+    before,
     wantsNorms: sinks.some(({ norms }) => norms),
     end(status, error) {
       const ended = new Date().toISOString();
