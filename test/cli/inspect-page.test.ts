@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { type Browser, chromium } from "playwright-core";
 import { expect, test } from "vitest";
 import { inspectPage } from "../../src/cli/inspect/page.ts";
 import { DataInspector } from "../../src/data/inspect/inspector.ts";
@@ -8,7 +6,7 @@ import type { Example } from "../../src/data/rows/examples.ts";
 import { encodeRows } from "../../src/data/tokenize/encode-rows.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { LLAMA_CONFIG, LLAMA_JSON } from "../io/tokenizer/tiny-tokenizer.ts";
-import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "../platform/chromium.ts";
+import { hasBrowser, look, openBrowser, unbalanced } from "../support/page.ts";
 
 const tokenizer = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
 
@@ -23,18 +21,6 @@ function pageOf(rows: readonly Example[], subject = { model: "m", data: "d" }): 
     inspector.report((place) => `${subject.data}:${place + 1}`),
     shown,
   );
-}
-
-/** Tags that are opened and not closed, or the other way round; elements without content have no end. */
-function unbalanced(page: string): string[] {
-  const open: string[] = [];
-  const wrong: string[] = [];
-  for (const [, slash, name = ""] of page.matchAll(/<(\/?)([a-z][a-z0-9]*)[^>]*>/gi)) {
-    if (["meta", "br", "wbr"].includes(name)) continue;
-    if (slash === "") open.push(name);
-    else if (open.pop() !== name) wrong.push(name);
-  }
-  return [...wrong, ...open];
 }
 
 const ROWS: Example[] = [
@@ -72,12 +58,10 @@ test("rows without any length, and without findings", () => {
   expect(pageOf([{ text: "ab" }])).toContain("Nothing is odd.");
 });
 
-const executablePath = CHROMIUM_CANDIDATES.find((path) => path && existsSync(path));
-
-test.runIf(executablePath)(
+test.runIf(hasBrowser)(
   "in a browser it asks the network for nothing, fits on a phone, and is dark where the reader's system is",
   async () => {
-    const browser = await chromium.launch({ executablePath: executablePath as string, args: CHROMIUM_FLAGS });
+    const browser = await openBrowser();
     try {
       const long = { text: "ab".repeat(400) };
       const html = pageOf([...ROWS, long], { model: "m".repeat(200), data: `d/${"e".repeat(200)}` });
@@ -91,21 +75,3 @@ test.runIf(executablePath)(
   },
   60_000,
 );
-
-interface Window {
-  readonly width: number;
-  readonly height: number;
-  readonly colour: "light" | "dark";
-}
-
-async function look(browser: Browser, html: string, { colour: colorScheme, ...viewport }: Window) {
-  const page = await browser.newPage({ viewport, colorScheme });
-  const requests: string[] = [];
-  const said: string[] = [];
-  page.on("request", (request) => requests.push(request.url()));
-  page.on("console", (message) => said.push(message.text()));
-  await page.setContent(html);
-  const fits = await page.evaluate("document.documentElement.scrollWidth <= innerWidth");
-  const background = await page.evaluate("getComputedStyle(document.body).backgroundColor");
-  return { fits, background, requests, said };
-}

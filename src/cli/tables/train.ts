@@ -217,7 +217,7 @@ export const TRAIN_OPTIONS = {
   }),
   report_to: choices({
     choices: REPORTS,
-    fallback: ["jsonl"],
+    fallback: ["jsonl", "html"],
     help: "where the run is reported in output_dir, beside the screen",
   }),
   eval_steps: integer({

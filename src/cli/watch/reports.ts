@@ -1,3 +1,3 @@
 /** What a run can be reported to, beside the screen. */
-export const REPORTS = ["jsonl", "tensorboard"] as const;
+export const REPORTS = ["jsonl", "html", "tensorboard"] as const;
 export type ReportKind = (typeof REPORTS)[number];

@@ -5,6 +5,7 @@ import { observeAll, type RunObserver } from "../../train/watch/observer.ts";
 import { messageOf, tryTo } from "../../util/fail.ts";
 import { EventsFile } from "./events-file.ts";
 import { METRICS_FILE, MetricsFile } from "./metrics-file.ts";
+import { REPORT_FILE, ReportFile } from "./report/report-file.ts";
 import type { ReportKind } from "./reports.ts";
 import { RUN_FILE, type RunAbout, type RunStatus, readRunFile, writeRunFile } from "./run-file.ts";
 import type { Sink } from "./sink.ts";
@@ -35,9 +36,10 @@ export interface RunWatch {
 /** Opens what a run is reported to. A report that cannot be written is told, and the run goes on. */
 export function watchRun(watched: Watched): RunWatch {
   const { folder, reports, tell, resumed } = watched;
-  for (const name of [METRICS_FILE, RUN_FILE]) tryTo(() => removeDeadDrafts(folder, name));
+  for (const name of [METRICS_FILE, RUN_FILE, REPORT_FILE]) tryTo(() => removeDeadDrafts(folder, name));
   const metrics = new MetricsFile(join(folder, METRICS_FILE), tell);
   const sinks: Sink[] = reports.length === 0 ? [] : [aboutFile(folder, tell), metrics];
+  if (reports.includes("html")) sinks.push(new ReportFile(folder, tell));
   if (reports.includes("tensorboard")) sinks.push(new EventsFile(folder, tell));
   let about = begun(watched);
   const change = (changed: Partial<RunAbout>) => {

@@ -22,7 +22,7 @@ const GRADIENT_SPIKE = 10;
 /** … and rises where the median of the last steps is so many times that of the calmest before. */
 const RISE = 4;
 /** Steps after a warning in which none of its kind follows. */
-const QUIET = MOST;
+const QUIET = 16;
 /** Rows that a message names. */
 const ROWS_SHOWN = 8;
 

@@ -1,0 +1,138 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { FigureTable, smoothed, speeds, thinned } from "../../../src/cli/watch/report/figures.ts";
+import { REPORT_FILE, ReportFile } from "../../../src/cli/watch/report/report-file.ts";
+import { reportPage } from "../../../src/cli/watch/report/report-page.ts";
+import { comparisonCharts, runCharts } from "../../../src/cli/watch/report/run-charts.ts";
+import type { RunAbout } from "../../../src/cli/watch/run-file.ts";
+import { evaluationEntry, stepEntry } from "../../../src/train/watch/log-entry.ts";
+import { hasBrowser, look, openBrowser, unbalanced } from "../../support/page.ts";
+import { stepMetrics } from "../../support/step-metrics.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-report-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const EVIL = `<script>alert(1)</script>"'&`;
+const ABOUT: RunAbout = {
+  ...{
+    status: "running",
+    model: EVIL,
+    task: "causal-lm",
+    started: "2026-11-30T04:32:22.000Z",
+    totalSteps: 40,
+  },
+  ...{ trainable: 10, parameters: 1000, data: [EVIL], resumed: [20], versions: { device: "a device" } },
+  settings: { learning_rate: 1e-3, data: [EVIL], seed: 0 },
+  given: ["learning_rate", "data"],
+};
+
+function figuresOf(steps: number): FigureTable {
+  const figures = new FigureTable();
+  for (let step = 1; step <= steps; step++) {
+    figures.add(stepEntry(stepMetrics(step, { loss: 4 / step, metrics: { "rewards/chosen": step } })));
+    if (step % 10 === 0)
+      figures.add(evaluationEntry({ step, passes: 1, loss: 3, seconds: 1, metrics: { accuracy: 0.5 } }));
+  }
+  return figures;
+}
+
+const warned = stepEntry(stepMetrics(7), [{ step: 7, kind: "loss-spike", message: `step 7: ${EVIL}` }]);
+const page = () =>
+  reportPage({
+    ...{ folder: "/runs/one", about: ABOUT, figures: figuresOf(40), strange: [warned] },
+    norms: [10, 20].map((step) => ({ step, since: step - 10, norms: { "layers.0": 1, "layers.1": 2 } })),
+    samples: [5, 10].map((step) => ({ step, samples: [{ prompt: EVIL, text: `after ${step}` }] })),
+  });
+
+test("a report tells of its run, and nothing of the run is markup", () => {
+  const html = page();
+  expect(unbalanced(html)).toEqual([]);
+  expect(html).toContain("<dt>running</dt><dd><b>40</b><span>of 40 steps</span>");
+  expect(html).toContain("resumed behind step 20");
+  expect(html).toContain('<meta http-equiv="refresh" content="30">');
+  expect(html).toMatch(/<h2>Samples after step 10<\/h2>[\s\S]*after 10[\s\S]*<summary>after step 5</);
+  expect(html).toContain("<tr><th>learning_rate</th><td>0.001</td></tr>");
+  expect(html.match(/<rect /g)).toHaveLength(4);
+  expect(html).not.toContain("<script>alert");
+  expect(html).not.toMatch(/<(?:img|link|iframe|base|form)\b|\bsrc=["']|url\(|@import/i);
+  expect(html).toMatch(/default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[\w+/=]+'"/);
+});
+
+test("charts: what belongs together stands together, runs side by side", () => {
+  const titles = runCharts(figuresOf(40)).map(({ title, series }) => [
+    title,
+    series.map(({ label }) => label),
+  ]);
+  expect(titles).toEqual([
+    ["Loss", ["loss", "loss, smoothed", "eval_loss"]],
+    ["Gradient norm", ["grad_norm", "grad_norm, smoothed"]],
+    ["Learning rate", ["learning_rate"]],
+    ["Tokens a second", ["tokens_per_second"]],
+    ["Peak GPU memory, GB", ["peak_memory"]],
+    ["rewards", ["rewards/chosen", "rewards/chosen, smoothed"]],
+    ["accuracy", ["eval_accuracy"]],
+  ]);
+  const runs = [20, 40].map((steps) => ({ name: `${steps} steps`, figures: figuresOf(steps) }));
+  const [loss] = comparisonCharts(runs);
+  expect(loss?.series.map(({ label }) => label)).toEqual(["20 steps", "40 steps, smoothed"]);
+  expect(comparisonCharts([{ name: "none", figures: new FigureTable() }])).toEqual([]);
+});
+
+test("long curves are thinned, and keep their spikes; speeds are means of some steps", () => {
+  const values = Array.from({ length: 100_000 }, (_, i) =>
+    i === 77_777 ? 50 : i === 5 ? null : Math.sin(i),
+  );
+  const { steps, values: kept } = thinned({ steps: values.map((_, i) => i), values });
+  expect(steps.length).toBeLessThanOrEqual(1200);
+  expect(kept).toContain(50);
+  expect([...steps].sort((a, b) => a - b)).toEqual(steps);
+  expect(smoothed({ steps: [1], values: [1] })).toBeUndefined();
+  const flat = { steps: values.map((_, i) => i), values: values.map((_, i) => (i === 0 ? null : 2)) };
+  expect(smoothed(flat)?.values.at(-1)).toBeCloseTo(2);
+  const burst = { steps: [1, 2], values: [10, 1000] };
+  expect(speeds(burst, { steps: [1, 2], values: [1, 0.01] }).values[1]).toBeCloseTo(20 / 1.01);
+});
+
+test("a report that cannot be written is told once, and written when it can be", () => {
+  const told: string[] = [];
+  const place = join(folder, REPORT_FILE);
+  mkdirSync(join(place, "full"), { recursive: true });
+  const report = new ReportFile(folder, (line) => told.push(line));
+  report.about(ABOUT);
+  for (const step of [1, 2]) report.add(stepEntry(stepMetrics(step)));
+  report.about({ ...ABOUT, status: "interrupted" });
+  expect(told).toEqual([
+    expect.stringMatching(/^warning: report\.html is not written, the training goes on: /),
+  ]);
+  rmdirSync(join(place, "full"));
+  rmdirSync(place);
+  report.about({ ...ABOUT, status: "finished" });
+  expect(readFileSync(place, "utf8")).toContain("<dt>finished</dt><dd><b>2</b>");
+  expect(readFileSync(place, "utf8")).not.toContain("refresh");
+  expect(readdirSync(folder)).toEqual([REPORT_FILE]);
+});
+
+test.runIf(hasBrowser)(
+  "in a browser its charts are drawn, it fits on a phone, and is dark where the reader's system is",
+  async () => {
+    const browser = await openBrowser();
+    try {
+      const html = page();
+      const light = await look(browser, html, { width: 390, height: 844, colour: "light" });
+      const dark = await look(browser, html, { width: 1100, height: 900, colour: "dark" });
+      expect(light).toMatchObject({ fits: true, requests: [], said: [], canvases: 7 });
+      expect(dark).toMatchObject({
+        fits: true,
+        requests: [],
+        said: [],
+        background: "rgb(20, 21, 23)",
+        canvases: 7,
+      });
+    } finally {
+      await browser.close();
+    }
+  },
+  60_000,
+);
