@@ -6,6 +6,7 @@ import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
 import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";
+import { largest } from "../util/arrays.ts";
 import { count } from "../util/count.ts";
 import { describeMetrics } from "./format-measures.ts";
 
@@ -151,4 +152,15 @@ export function timeSpan(milliseconds: number): string {
   const [unit, name] = SPANS.find(([unit]) => milliseconds >= unit) ?? [1000, "second"];
   const units = Math.max(0, Math.floor(milliseconds / unit));
   return `${units} ${name}${units === 1 ? "" : "s"}`;
+}
+
+/** Rows of cells as lines, each column as wide as its widest cell. */
+export function alignedTable(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, j) => largest(rows.map((row) => row[j]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, j) => cell.padEnd(widths[j] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
 }

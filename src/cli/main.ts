@@ -16,6 +16,7 @@ import { runInspect } from "./commands/inspect.ts";
 import { runInspectAdapter } from "./commands/inspect-adapter.ts";
 import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { runPlan } from "./commands/plan.ts";
+import { runRuns } from "./commands/runs.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
@@ -34,6 +35,7 @@ import { INSPECT_OPTIONS } from "./tables/inspect.ts";
 import { INSPECT_ADAPTER_OPTIONS } from "./tables/inspect-adapter.ts";
 import { MERGE_OPTIONS } from "./tables/merge.ts";
 import { PLAN_OPTIONS } from "./tables/plan.ts";
+import { RUNS_OPTIONS } from "./tables/runs.ts";
 import { TRAIN_OPTIONS } from "./tables/train.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { printLines, processTerminal, type Terminal } from "./terminal.ts";
@@ -185,6 +187,11 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     words: "adapters",
     check: checkCombineSettings,
     run: runCombine,
+  });
+  add("runs", "list training runs, and compare their figures and settings; needs no GPU", {
+    table: RUNS_OPTIONS,
+    words: "folders",
+    run: runRuns,
   });
   add("bench", "validate and time every kernel on this device", {
     table: BENCH_OPTIONS,

@@ -1,7 +1,7 @@
 import type { AdapterReport, LayerReport } from "../../load/inspect/report.ts";
 import { largest } from "../../util/arrays.ts";
 import { isObject } from "../../util/json.ts";
-import { count } from "../format.ts";
+import { alignedTable, count } from "../format.ts";
 import type { PaintedLine } from "../inspect/text.ts";
 import { digits, kindsOf, perCent, rangeOf, showRange } from "./kinds.ts";
 
@@ -92,7 +92,7 @@ function table({ layers, base }: AdapterReport): string[] {
     String(layers.length),
     ...columns.map(([, figure, show]) => showRange(rangeOf(layers, figure), show)),
   ]);
-  return aligned([["layers", "", ...columns.map(([heading]) => heading)], ...rows]);
+  return alignedTable([["layers", "", ...columns.map(([heading]) => heading)], ...rows]);
 }
 
 function layerTable(layers: readonly LayerReport[], hasBase: boolean): string[] {
@@ -104,15 +104,5 @@ function layerTable(layers: readonly LayerReport[], hasBase: boolean): string[] 
       return value === undefined ? "–" : show(value);
     }),
   ]);
-  return aligned([["layer", ...columns.map(([heading]) => heading)], ...rows]);
-}
-
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, j) => largest(rows.map((row) => row[j]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, j) => cell.padEnd(widths[j] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
+  return alignedTable([["layer", ...columns.map(([heading]) => heading)], ...rows]);
 }
