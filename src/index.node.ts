@@ -27,6 +27,9 @@ export const loadModel: Loaders["loadModel"] = loaders.loadModel;
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
 export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
 
+/** What memory a run would take, and whether it fits. @throws LoraError as {@link Loaders.planTraining} says */
+export const planTraining: Loaders["planTraining"] = loaders.planTraining;
+
 /** Reads what makes tokens of rows, and no weights. @throws LoraError as {@link Loaders.loadModelText} says */
 export const loadModelText: Loaders["loadModelText"] = loaders.loadModelText;
 

@@ -92,6 +92,9 @@ const CALLS: Record<string, (options: never) => unknown> = {
   OpenOptions: (options) => node.openModel(node.folderFiles(FOLDER), model.device, options),
   LoadOptions: (options) => node.loadModel(FOLDER, options),
   "LoadOptions of tasks": (options) => node.loadTaskModel(FOLDER, options),
+  PlanOptions: (options) => node.planFiles(node.folderFiles(FOLDER), options),
+  MeasuredOptions: (options) => node.planTraining(FOLDER, options), // among those of a plan
+  "PlanOptions on the web": (options) => web.planTraining("./none", options),
   "LoadOptions on the web": (options) => web.loadModel("./none", options),
   "LoadOptions of tasks on the web": (options) => web.loadTaskModel("./none", options),
   LoadAdapterOptions: (options) => node.loadAdapter(model, `${FOLDER}/adapter`, options),

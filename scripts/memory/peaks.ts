@@ -1,5 +1,5 @@
 // Compares the plan with the peak of the pool on the device that is here, for models of some size whose weights are zeros:
-//   node build.mjs --run scripts/memory/peaks.ts [--steps N] [--tokens N] FOLDER…
+//   node build.mjs --run scripts/memory/peaks.ts [--steps N] [--tokens N] [--way N] FOLDER…
 // On the driver of a GPU that is not there (../shared/reference/gpu-lab.md) a step takes no time, whatever the size. Nothing
 // is computed there, and every number that is read is 0, so that a run is told to have found nothing: its memory is the same.
 import { basename } from "node:path";
@@ -17,12 +17,16 @@ import { shapeWeights } from "../../src/nn/initial-weights.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
-import { planTraining } from "../../src/train/plan/plan-training.ts";
+import { planFiles } from "../../src/train/plan/plan-training.ts";
 import { type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { tokens: { type: "string", default: "256" }, steps: { type: "string", default: "2" } },
+  options: {
+    tokens: { type: "string", default: "256" },
+    steps: { type: "string", default: "2" },
+    way: { type: "string" }, // 1, 2 or 3: the others are left out
+  },
 });
 const [tokens, maxSteps] = [Number(values.tokens), Number(values.steps)];
 const device = await openNodeDevice();
@@ -43,8 +47,9 @@ const WAYS: readonly [name: string, TrainerOptions, QuantizationFormat?][] = [
 
 for (const folder of positionals) {
   const files = withZeros(folderFiles(folder), await tensorsOf(folder));
-  for (const [name, options, quantization] of WAYS) {
-    const { use } = await planTraining(files, {
+  for (const [i, [name, options, quantization]] of WAYS.entries()) {
+    if (values.way !== undefined && Number(values.way) !== i + 1) continue;
+    const { use } = await planFiles(files, {
       ...{ ...options, maxLength: tokens, device: factsOf(device), search: false },
       ...(quantization && { quantization }),
     });

@@ -4,7 +4,17 @@ import { DEVICE, type Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
-import { callback, checkOptions, flag, type Rules, required, text, words } from "../util/options.ts";
+import { PLAN_RULES, type PlanOptions, planFiles, type TrainingPlan } from "../train/plan/plan-training.ts";
+import {
+  callback,
+  checkOptions,
+  flag,
+  pickOptions,
+  type Rules,
+  required,
+  text,
+  words,
+} from "../util/options.ts";
 import { type LoadAdapterOptions, loadAdapter } from "./adapter.ts";
 import { ggufBaseOfModel, inPeftFormat } from "./convert/formats.ts";
 import {
@@ -62,6 +72,7 @@ const LOAD_RULES: Rules<LoadOptions> = {
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
 const TEXT_RULES: Rules<SourceOptions & HeadChoice<Task>> = { ...SOURCE_RULES, ...HEAD_RULES };
+const PLAN_TRAINING_RULES: Rules<SourceOptions & PlanOptions> = { ...SOURCE_RULES, ...PLAN_RULES };
 const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = {
   ...SOURCE_RULES,
   name: words("adapter_name"),
@@ -98,6 +109,12 @@ export interface Loaders {
    * @throws LoraError as {@link Loaders.loadModel} does
    */
   loadModelText(reference: string, options?: SourceOptions & HeadChoice<Task>): Promise<InspectedModel>;
+  /**
+   * What memory a run would take, whether it fits onto a device, and what would: of the weights the headers are read, and
+   * nothing is loaded.
+   * @throws LoraError listing what is not supported, and of kind `network`
+   */
+  planTraining(reference: string, options?: SourceOptions & PlanOptions): Promise<TrainingPlan>;
   /**
    * Puts a saved PEFT adapter on a model: a folder (Node), a URL or a hub id.
    * @throws LoraError listing every tensor that does not fit the model, or naming what is not supported
@@ -136,6 +153,12 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       return openTaskModel(files, device ?? (await openDevice()), {
         ...{ task, labels, seed, onWarning, quantization },
       });
+    },
+    async planTraining(reference, options = {}) {
+      checkReference("planTraining", reference);
+      checkOptions("planTraining", options, PLAN_TRAINING_RULES);
+      const files = await resolveFiles(reference, pickOptions(options, SOURCE_RULES));
+      return planFiles(files, pickOptions(options, PLAN_RULES));
     },
     async loadModelText(reference, options = {}) {
       checkReference("loadModelText", reference);

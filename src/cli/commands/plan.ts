@@ -7,7 +7,7 @@ import { openNodeDevice } from "../../platform/node-gpu.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import type { Measurable } from "../../train/plan/measurable.ts";
 import { MEASURED_RULES } from "../../train/plan/measure.ts";
-import { type PlanOptions, planTraining } from "../../train/plan/plan-training.ts";
+import { type PlanOptions, planFiles } from "../../train/plan/plan-training.ts";
 import { attempt, fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import { pickOptions } from "../../util/options.ts";
 import { describeDevice } from "../format.ts";
@@ -37,12 +37,12 @@ export async function runPlan({ settings }: { settings: PlanSettings }, terminal
   const inputs = await openInputs(settings, tell);
   const { device, facts } = inputs;
   const options = { ...(await planOptions(settings, inputs, tell)), device: facts };
-  let plan = await planTraining(inputs.files, options);
+  let plan = await planFiles(inputs.files, options);
   const { software } = facts.info;
   const given = probe && device ? await probeMemory(device, plan.use.total, !software) : undefined;
   // What the device gives counts, where it is less than what somebody says.
   if (given !== undefined && given < Math.min(plan.use.total, memory ?? Number.POSITIVE_INFINITY))
-    plan = await planTraining(inputs.files, { ...options, memory: given });
+    plan = await planFiles(inputs.files, { ...options, memory: given });
   device?.close();
   const told = { given, software };
   if (json) printLines(terminal.print, JSON.stringify({ ...plan, ...told }, null, 2));

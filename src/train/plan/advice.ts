@@ -5,6 +5,7 @@ import type { Scenario } from "./scenario.ts";
 
 /** A change that saves memory. */
 export interface Advice {
+  /** What is done. */
   readonly change: "accumulate" | "checkpoint" | "shorten" | "lower the rank" | "quantise";
   /** What to set, by the names of the options; with all of the advice before. */
   readonly settings: Readonly<Record<string, number | string | boolean>>;

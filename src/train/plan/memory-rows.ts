@@ -7,6 +7,7 @@ export interface MemoryRow {
   readonly what: string;
   /** Of activations: what computed them. */
   readonly kind?: string;
+  /** With the slack of each buffer. */
   readonly bytes: number;
 }
 

@@ -63,6 +63,7 @@ export interface TrainingPlan {
   readonly maxLength: number | undefined;
   /** Bytes that the device has, where that is known. */
   readonly memory: number | undefined;
+  /** The memory that it would take. */
   readonly use: MemoryUse;
   /** What the device allows, bytes. */
   readonly limits: { readonly buffer: number; readonly binding: number };
@@ -77,7 +78,8 @@ export interface TrainingPlan {
   readonly advice: readonly Advice[];
 }
 
-const PLAN_RULES: Rules<PlanOptions> = {
+/** What the options have to be. */
+export const PLAN_RULES: Rules<PlanOptions> = {
   ...MEASURED_RULES,
   ...HEAD_RULES,
   quantization: QUANTIZATION,
@@ -98,8 +100,8 @@ const PLAN_RULES: Rules<PlanOptions> = {
  * weights the headers are read, or config.json alone where there are none.
  * @throws LoraError for options outside their range, and for a model that could not be trained, as `openTaskModel` does
  */
-export async function planTraining(files: FileSource, options: PlanOptions = {}): Promise<TrainingPlan> {
-  checkOptions("planTraining", options, PLAN_RULES);
+export async function planFiles(files: FileSource, options: PlanOptions = {}): Promise<TrainingPlan> {
+  checkOptions("planFiles", options, PLAN_RULES);
   const { device = TYPICAL_GPU, memory, search = true, quantization } = options;
   const facts = device instanceof Device ? factsOf(device) : device;
   const subject = new Subject(files, { ...options, facts });

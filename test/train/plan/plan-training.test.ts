@@ -5,12 +5,12 @@ import { lora } from "../../../src/adapters/lora.ts";
 import { TYPICAL_GPU } from "../../../src/gpu/shape-device.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
-import { type PlanOptions, planTraining } from "../../../src/train/plan/plan-training.ts";
+import { type PlanOptions, planFiles } from "../../../src/train/plan/plan-training.ts";
 import { fixturePath } from "../../support/fixtures.ts";
 
 const folder = fixturePath("tasks/gpt-neox");
 const files = folderFiles(folder);
-const plan = (options: PlanOptions = {}) => planTraining(files, options);
+const plan = (options: PlanOptions = {}) => planFiles(files, options);
 
 /** A model of some size, by its config alone. */
 function configOnly(changes: object = {}) {
@@ -26,7 +26,7 @@ function configOnly(changes: object = {}) {
 test("a config without weights is planned as the checkpoint is", async () => {
   const config = readFileSync(join(folder, "config.json"));
   const warnings: string[] = [];
-  const alone = await planTraining(memoryFiles("alone", new Map([["config.json", config]])), {
+  const alone = await planFiles(memoryFiles("alone", new Map([["config.json", config]])), {
     search: false,
     onWarning: (line) => warnings.push(line),
   });
@@ -39,13 +39,13 @@ test("a config without weights is planned as the checkpoint is", async () => {
 test("the largest batch and length are those, and one more is too many", async () => {
   const files = configOnly();
   const options: PlanOptions = { batchSize: 2, maxLength: 256, memory: 100e6 };
-  const { largest, problems, memory } = await planTraining(files, options);
+  const { largest, problems, memory } = await planFiles(files, options);
   expect([problems, memory]).toEqual([[], 100e6]);
   const { batchSize = 0, maxLength = 0 } = largest;
   expect(batchSize).toBeGreaterThan(2);
   expect(maxLength).toBeGreaterThan(256);
   const total = async (changed: PlanOptions) =>
-    (await planTraining(files, { ...options, ...changed, search: false })).use.total;
+    (await planFiles(files, { ...options, ...changed, search: false })).use.total;
   expect(await total({ batchSize })).toBeLessThanOrEqual(100e6);
   expect(await total({ batchSize: batchSize + 1 })).toBeGreaterThan(100e6);
   expect(await total({ maxLength })).toBeLessThanOrEqual(100e6);
@@ -55,7 +55,7 @@ test("the largest batch and length are those, and one more is too many", async (
 test("advice goes by what it costs, and ends where it fits", async () => {
   const files = configOnly();
   const needed = { batchSize: 8, maxLength: 1024 };
-  const all = await planTraining(files, needed);
+  const all = await planFiles(files, needed);
   expect(all.advice.map(({ change }) => change)).toEqual([
     ...["accumulate", "checkpoint", "shorten", "lower the rank", "quantise", "quantise"],
   ]);
@@ -63,7 +63,7 @@ test("advice goes by what it costs, and ends where it fits", async () => {
   const totals = all.advice.map(({ total }) => total);
   expect(totals).toEqual([...totals].sort((a, b) => b - a));
   const memory = totals[1]! + 1000;
-  const some = await planTraining(files, { ...needed, memory });
+  const some = await planFiles(files, { ...needed, memory });
   expect(some.problems[0]).toMatch(/^[\d.]+ MB are needed, and there are [\d.]+ MB$/);
   expect(some.advice.map(({ change, fits }) => [change, fits])).toEqual([
     ["accumulate", false],
@@ -73,26 +73,26 @@ test("advice goes by what it costs, and ends where it fits", async () => {
 
 test("what the device's limits forbid is told, with the figures all the same", async () => {
   const small = { ...TYPICAL_GPU, limits: { ...TYPICAL_GPU.limits, maxBufferSize: 2 ** 20 } };
-  const { problems, use, largest } = await planTraining(configOnly(), { device: small });
+  const { problems, use, largest } = await planFiles(configOnly(), { device: small });
   expect(problems).toEqual([
     expect.stringMatching(/^a buffer of [\d.]+ MB is needed, and one may have 1\.0 MB here/),
   ]);
   expect(use.largestBuffer).toBeGreaterThan(2 ** 20);
   expect(largest).toEqual({ batchSize: 0, maxLength: 0 });
   const narrow = { ...TYPICAL_GPU, limits: { ...TYPICAL_GPU.limits, maxStorageBufferBindingSize: 2 ** 20 } };
-  const refused = await planTraining(configOnly(), { device: narrow, search: false });
+  const refused = await planFiles(configOnly(), { device: narrow, search: false });
   expect(refused.problems[0]).toMatch(/has \d+ bytes, and this device binds at most 1048576/);
 });
 
 test("fewer bits, lower ranks and shorter rows take less", async () => {
   const files = configOnly();
   const total = async (options: PlanOptions) =>
-    (await planTraining(files, { ...options, search: false })).use.total;
+    (await planFiles(files, { ...options, search: false })).use.total;
   const base = await total({});
   expect(await total({ quantization: "nf4" })).toBeLessThan(base);
   expect(await total({ method: lora({ r: 4 }) })).toBeLessThan(base);
   expect(await total({ maxLength: 512 })).toBeLessThan(base);
-  const rows = (await planTraining(files, { search: false })).use.rows;
+  const rows = (await planFiles(files, { search: false })).use.rows;
   expect(rows.map(({ what }) => what)).toEqual(
     expect.arrayContaining(["base", "adapter", "gradients", "optimiser", "activations", "loss"]),
   );
@@ -101,7 +101,7 @@ test("fewer bits, lower ranks and shorter rows take less", async () => {
 test("everything that is wrong is told at once", async () => {
   const wrong = { batchSize: 0, memory: -1, ranks: 4 } as PlanOptions;
   await expect(plan(wrong)).rejects.toThrow(/3 problems:.*ranks.*batchSize is 0.*memory is -1/s);
-  await expect(planTraining(memoryFiles("nowhere", new Map()))).rejects.toThrow(
+  await expect(planFiles(memoryFiles("nowhere", new Map()))).rejects.toThrow(
     /nowhere\/config\.json: no such file/,
   );
 });
