@@ -4,6 +4,7 @@ import { cases as adafactor } from "./adafactor.bench.ts";
 import { cases as adamw } from "./adamw.bench.ts";
 import { cases as adamw8bit } from "./adamw-8bit.bench.ts";
 import { cases as attention } from "./attention.bench.ts";
+import { cases as blockRotation } from "./block-rotation.bench.ts";
 import { cases as branchGradients } from "./branch-gradients.bench.ts";
 import { cases as cast } from "./cast.bench.ts";
 import { cases as columnScale } from "./column-scale.bench.ts";
@@ -68,6 +69,7 @@ export const REGISTRY: Registry = {
   "row-norms": rowNorms,
   orthogonality,
   "rank-allocation": rankAllocation,
+  "block-rotation": blockRotation,
   columns,
   tokenRows,
   "column-scale": columnScale,

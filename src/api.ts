@@ -24,6 +24,7 @@ export type {
   TrainedTensors,
   WrapGiven,
 } from "./adapters/method.ts";
+export { type Oft, type OftOptions, oft } from "./adapters/oft.ts";
 export { type PTuning, type PTuningOptions, pTuning } from "./adapters/p-tuning.ts";
 export { type PrefixTuning, type PrefixTuningOptions, prefixTuning } from "./adapters/prefix-tuning.ts";
 export { type PromptTuning, type PromptTuningOptions, promptTuning } from "./adapters/prompt-tuning.ts";

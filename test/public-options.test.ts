@@ -39,6 +39,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   AdaLoraOptions: (options) => node.adalora(options),
   BeftOptions: (options) => node.beft(options),
   PTuningOptions: (options) => node.pTuning(options),
+  OftOptions: (options) => node.oft(options),
   Ia3Options: (options) => node.ia3(options),
   LohaOptions: (options) => node.loha(options),
   LokrOptions: (options) => node.lokr(options),

@@ -8,6 +8,7 @@ import { LOHA } from "./loha-codec.ts";
 import { LOKR } from "./lokr-codec.ts";
 import { LORA } from "./lora-codec.ts";
 import type { Method } from "./method.ts";
+import { OFT } from "./oft-codec.ts";
 import { P_TUNING } from "./p-tuning-codec.ts";
 import { PREFIX_TUNING } from "./prefix-tuning-codec.ts";
 import { PROMPT_TUNING } from "./prompt-tuning-codec.ts";
@@ -24,6 +25,7 @@ export const METHODS: readonly AnyKind[] = [
   asAny(LOHA),
   asAny(LOKR),
   asAny(VERA),
+  asAny(OFT),
   asAny(LN_TUNING),
   asAny(BEFT),
   asAny(PROMPT_TUNING),

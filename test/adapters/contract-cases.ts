@@ -7,6 +7,7 @@ import { loha } from "../../src/adapters/loha.ts";
 import { lokr } from "../../src/adapters/lokr.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { oft } from "../../src/adapters/oft.ts";
 import { pTuning } from "../../src/adapters/p-tuning.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
 import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
@@ -141,6 +142,16 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     make: () => prefixTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
+  },
+  {
+    method: "oft",
+    make: () => oft({ oftBlockSize: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "oft",
+    fixture: "oft-exact",
+    make: () =>
+      oft({ r: 2, useCayleyNeumann: false, blockShare: true, targetModules: ["q_proj", "down_proj"] }),
   },
   {
     method: "p_tuning",
