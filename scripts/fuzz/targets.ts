@@ -6,6 +6,7 @@ import { image } from "./targets/image.ts";
 import { indexFile } from "./targets/index-file.ts";
 import { mlx } from "./targets/mlx.ts";
 import { model } from "./targets/model.ts";
+import { parquet } from "./targets/parquet.ts";
 import { csv, jsonl } from "./targets/rows.ts";
 import { safetensors } from "./targets/safetensors.ts";
 import { template } from "./targets/template.ts";
@@ -26,6 +27,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     template,
     jsonl,
     csv,
+    parquet,
     yaml,
     image,
   },

@@ -1,4 +1,5 @@
 import { decodeText } from "../../io/files/text.ts";
+import { fail } from "../../util/fail.ts";
 import { CsvRows, type TableOptions } from "../rows/csv.ts";
 import { parseRow } from "../rows/json-lines.ts";
 import type { Row } from "../rows/rows.ts";
@@ -7,6 +8,7 @@ import { parquetRows } from "./parquet.ts";
 import { delimiterOf, type OpenedBytes, openBytes, type RowFormat } from "./read-rows.ts";
 import { RowIndex, type RowSpan } from "./row-index.ts";
 import { findRows, findTextParts } from "./row-spans.ts";
+import { failTooLong, MAX_ROW_CHARACTERS } from "./text-pieces.ts";
 
 /** The rows of a file, which are read where they stand when they are wanted. */
 export interface IndexedRows {
@@ -64,24 +66,51 @@ export async function indexRows(
 
 /** The file itself, or what has been unpacked of it. */
 async function storedBytes(file: DataFile, opened: OpenedBytes, spill: Spill): Promise<DataFile> {
-  if (opened.format === "parquet") return spill(file.name, jsonLines(parquetRows(file)));
+  if (opened.format === "parquet") return spill(file.name, jsonLines(file, parquetRows(file)));
   if (opened.isPacked || file.size === undefined) return spill(file.name, opened.bytes);
   await opened.close();
   return file;
 }
 
-async function* jsonLines(groups: AsyncIterable<readonly Row[]>): AsyncGenerator<Uint8Array> {
+/** Characters of rows that become bytes together. */
+const WRITTEN_AT_ONCE = 2 ** 20;
+/** From here on what a table becomes is looked at for being a bomb: one text may be that of a million rows. */
+const TRUSTED_BYTES = 2 ** 26;
+/** How many times smaller Parquet makes rows: those of the most monotonous tables some hundred times. */
+const MAX_RATIO = 1000;
+
+/** Rows of a table as JSON Lines. @throws LoraError where rows, or one of them, become more than anybody wrote */
+export async function* jsonLines(
+  { name, size = 0 }: Pick<DataFile, "name" | "size">,
+  groups: AsyncIterable<readonly Row[]>,
+): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
+  const most = Math.max(TRUSTED_BYTES, MAX_RATIO * size);
+  let written = 0;
+  let text = "";
+  const encoded = () => {
+    const bytes = encoder.encode(text);
+    text = "";
+    written += bytes.length;
+    if (written > most) {
+      fail(
+        name,
+        `becomes more than ${most} bytes of text, ${MAX_RATIO} times its size`,
+        "look at it: its rows repeat the same texts; write it as JSON Lines if it is meant",
+      );
+    }
+    return bytes;
+  };
   for await (const rows of groups) {
-    for (let at = 0; at < rows.length; at += ROWS_WRITTEN) {
-      const lines = rows.slice(at, at + ROWS_WRITTEN).map(({ values }) => `${JSON.stringify(values)}\n`);
-      yield encoder.encode(lines.join(""));
+    for (const { line, values } of rows) {
+      const row = JSON.stringify(values);
+      if (row.length > MAX_ROW_CHARACTERS) failTooLong(`${name}: row ${line}`);
+      text += `${row}\n`;
+      if (text.length >= WRITTEN_AT_ONCE) yield encoded();
     }
   }
+  if (text !== "") yield encoded();
 }
-
-/** Rows that become text together. */
-const ROWS_WRITTEN = 4096;
 
 function spanReader(file: DataFile, name: string): (spans: readonly RowSpan[]) => Promise<string[]> {
   return async (spans) => {

@@ -132,11 +132,12 @@ const bitsOf = (level: number) => Math.ceil(Math.log2(level + 1));
 
 function number(from: Struct, field: number): number {
   const value = from.get(field);
-  return typeof value === "number" ? value : 0;
+  if (typeof value === "number") return value;
+  throw new Error("a page whose header lacks a number"); // without it the library would not end
 }
 
 function struct(from: Struct, field: number): Struct {
   const value = from.get(field);
-  if (typeof value === "object") return value;
+  if (value instanceof Map) return value;
   throw new Error("a page without the header of its kind");
 }

@@ -2,9 +2,9 @@ import type { AsyncBuffer, ColumnMetaData, FileMetaData, SchemaTree } from "hypa
 import { fail, LoraError } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import type { Row } from "../rows/rows.ts";
-import type { DataFile } from "./data-file.ts";
+import type { ByteRange, DataFile } from "./data-file.ts";
 import { type ColumnChunk, checkPages, MAX_PAGE_BYTES } from "./parquet-pages.ts";
-import { ThriftReader } from "./thrift.ts";
+import { type Struct, ThriftReader } from "./thrift.ts";
 
 /** First bytes of Parquet. */
 export function isParquet(head: Uint8Array): boolean {
@@ -30,11 +30,10 @@ export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
   const { parquetReadObjects, parquetMetadataAsync, parquetSchema } = await import("hyparquet");
   const buffer: AsyncBuffer = {
     byteLength: size,
-    async slice(start, end = size) {
-      const isInside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end;
-      if (!isInside || end > size) throw new Error(`bytes ${start} to ${end} of ${size} are wanted`);
-      const [bytes] = await file.read([{ start, end }]);
-      return bytes?.buffer as ArrayBuffer;
+    slice(start, end = size) {
+      const bytes = readInside(file, size, { start, end }).then(({ buffer }) => buffer as ArrayBuffer);
+      bytes.catch(() => {}); // the library takes several at once, and forgets the others where one is refused
+      return bytes;
     },
   };
   const metadata = await inParquet(name, async () => {
@@ -55,9 +54,8 @@ export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
     const objects = await inParquet(name, async () => {
       for (const { meta_data } of columns) {
         if (!meta_data) throw new Error("a column in another file");
-        const { start, end } = bytesOf(meta_data);
-        const [bytes] = await file.read([{ start, end }]);
-        if (bytes) checkPages(bytes, describeChunk(meta_data, schema, Number(num_rows), compressors));
+        const bytes = await readInside(file, size, bytesOf(meta_data));
+        checkPages(bytes, describeChunk(meta_data, schema, Number(num_rows), compressors));
       }
       return parquetReadObjects(options);
     });
@@ -66,6 +64,19 @@ export async function* parquetRows(file: DataFile): AsyncGenerator<Row[]> {
   }
 }
 
+/** @throws Error where the footer names bytes that the file has not */
+async function readInside(file: DataFile, size: number, { start, end }: ByteRange): Promise<Uint8Array> {
+  const isInside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end;
+  if (!isInside || end > size) throw new Error(`bytes ${start} to ${end} of ${size} are wanted`);
+  const [bytes] = await file.read([{ start, end }]);
+  return bytes as Uint8Array;
+}
+
+/** What values are written as. */
+const TYPES: readonly unknown[] = [
+  ...["BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"],
+];
+
 /** Checks the footer before the library believes what it says of its lists. */
 async function checkFooter(file: DataFile, size: number): Promise<void> {
   if (size < 12) throw new Error(`${size} bytes`);
@@ -73,7 +84,24 @@ async function checkFooter(file: DataFile, size: number): Promise<void> {
   const length = new DataView((tail as Uint8Array).slice().buffer).getUint32(0, true);
   if (length > size - 12) throw new Error(`a footer of ${length} bytes`);
   const [footer] = await file.read([{ start: size - 8 - length, end: size - 8 }]);
-  new ThriftReader(new DataView((footer as Uint8Array).slice().buffer), 0).struct();
+  checkSchema(new ThriftReader(new DataView((footer as Uint8Array).slice().buffer), 0).struct());
+}
+
+/** Fields of the footer and of an element of its schema (parquet.thrift). */
+const [SCHEMA, NUM_CHILDREN] = [2, 5];
+
+/** @throws Error where the elements of the schema, which stand one behind another, are no tree: the library would not end */
+function checkSchema(footer: Struct): void {
+  const elements = footer.get(SCHEMA);
+  if (!Array.isArray(elements)) throw new Error("a footer without a schema");
+  let wanted = 1;
+  for (const [i, element] of (elements as readonly Struct[]).entries()) {
+    const children = element.get(NUM_CHILDREN) ?? 0;
+    const isFine = typeof children === "number" && children >= 0 && wanted > 0;
+    if (!isFine) throw new Error(`a schema whose element ${i + 1} has ${String(children)} children`);
+    wanted += children - 1;
+  }
+  if (wanted !== 0) throw new Error(`a schema that lacks ${wanted} elements`);
 }
 
 function checkGroups(name: string, { row_groups }: FileMetaData, size: number): void {
@@ -103,7 +131,7 @@ function checkGroups(name: string, { row_groups }: FileMetaData, size: number): 
 }
 
 /** Where a column of a group lies: some writers give its dictionary no place of its own. */
-function bytesOf(meta: ColumnMetaData): { start: number; end: number } {
+function bytesOf(meta: ColumnMetaData): ByteRange {
   const start = Number(meta.dictionary_page_offset || meta.data_page_offset);
   return { start, end: start + Number(meta.total_compressed_size) };
 }
@@ -119,6 +147,12 @@ function describeChunk(
   for (const part of path_in_schema) {
     at = at?.children.find(({ element }) => element.name === part);
     if (at) path.push(at);
+  }
+  const isLeaf = path.length === path_in_schema.length && at?.children.length === 0;
+  if (!isLeaf || !TYPES.includes(type) || at?.element.type !== type) {
+    throw new Error(
+      `${path_in_schema.join(".")} is ${type}, and in the schema ${at?.element.type ?? "no column"}`,
+    );
   }
   const kinds = path.map(({ element }) => element.repetition_type);
   const repetition = kinds.filter((kind) => kind === "REPEATED").length;

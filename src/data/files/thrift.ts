@@ -1,5 +1,7 @@
-/** Numbers and structs of a struct by their field; of the rest nothing is kept. */
-export type Struct = ReadonlyMap<number, number | Struct>;
+/** Numbers, structs and lists of structs of a struct by their field; of the rest nothing is kept. */
+export type Struct = ReadonlyMap<number, Value>;
+
+type Value = number | Struct | readonly Struct[];
 
 /** Structs in each other: the footer has seven. */
 const DEEPEST = 32;
@@ -17,7 +19,7 @@ export class ThriftReader {
   /** @throws Error where it is cut off, or a list claims more entries than there are bytes */
   struct(depth = 0): Struct {
     if (depth > DEEPEST) throw new Error("structs in each other without end");
-    const fields = new Map<number, number | Struct>();
+    const fields = new Map<number, Value>();
     let field = 0;
     for (let head = this.#byte(); (head & 15) !== 0; head = this.#byte()) {
       field = head >> 4 ? field + (head >> 4) : this.#zigzag();
@@ -38,7 +40,7 @@ export class ThriftReader {
     }
   }
 
-  #value(type: number, depth: number): number | Struct | undefined {
+  #value(type: number, depth: number): Value | undefined {
     if (type === 1 || type === 2) return type === 1 ? 1 : 0; // true, false
     if (type === 3) return this.#byte();
     if (type <= 6) return this.#zigzag();
@@ -49,17 +51,19 @@ export class ThriftReader {
     throw new Error(`a field of the kind ${type}`);
   }
 
-  #list(depth: number): undefined {
+  #list(depth: number): readonly Struct[] | undefined {
     if (depth > DEEPEST) throw new Error("lists in each other without end");
     const head = this.#byte();
     const count = head >> 4 === 15 ? this.varint() : head >> 4;
     if (count > this.#view.byteLength - this.at) throw new Error(`a list of ${count} entries`);
     const type = head & 15;
+    const structs: Struct[] = [];
     for (let i = 0; i < count; i++) {
       if (type === 1 || type === 2) this.#skip(1);
+      else if (type === 12) structs.push(this.struct(depth + 1));
       else this.#value(type, depth + 1);
     }
-    return undefined;
+    return type === 12 ? structs : undefined;
   }
 
   #zigzag(): number {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { blobFile } from "../../../src/data/files/data-file.ts";
+import { jsonLines } from "../../../src/data/files/indexed-rows.ts";
 import { openRows } from "../../../src/data/files/read-rows.ts";
 import type { Row } from "../../../src/data/rows/rows.ts";
 import { parquetOf } from "../../hostile/parquet-bombs.ts";
@@ -51,6 +52,34 @@ describe("what is wrong is told", () => {
         expect(error, String(at)).toMatchObject({ name: "LoraError", where: "d.parquet" });
       });
     }
+  });
+
+  test("what would keep the library from ending, or end the process (scripts/fuzz)", async () => {
+    const changed = (name: string, at: number, value: number) => {
+      const bytes = bytesOf(name);
+      bytes[at] = value;
+      return bytes;
+    };
+    // A page whose header lacks its length, and a schema with fewer than no children.
+    await expect(rowsOf(changed("v2.parquet", 82, 224))).rejects.toThrow(
+      /a page whose header lacks a number/,
+    );
+    await expect(rowsOf(changed("lz4.parquet", 2489, 15))).rejects.toThrow(
+      /a schema whose element \d+ has -8 children/,
+    );
+  });
+
+  test("rows that become far more text than any table are refused where they are unpacked", async () => {
+    const text = "x".repeat(2 ** 20);
+    const groups = async function* () {
+      for (let i = 0; i < 70; i++) yield [{ line: i + 1, values: { text } }];
+    };
+    const write = async () => {
+      let bytes = 0;
+      for await (const piece of jsonLines({ name: "d.parquet", size: 4096 }, groups())) bytes += piece.length;
+      return bytes;
+    };
+    await expect(write()).rejects.toThrow(/d\.parquet: becomes more than 67108864 bytes of text/);
   });
 
   test("a file that is called so and is none", async () => {
