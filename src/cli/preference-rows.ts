@@ -119,6 +119,7 @@ export async function preparePreferences<I>(
   for (const line of describeData(basename(path), report, maxLength)) note(line);
   if (equal > 0) note(`  ${count(equal)} ${equal === 1 ? "row" : "rows"} left out: the answers are equal`);
   check.finish(path);
+  if (task === "kto" && settings.check_data !== undefined) balanceNotes(report, settings).forEach(note);
   if (settings.check_data) refuseErrors(path, report);
   shortFindings(report).forEach(note);
   if (items.length === 0) {
@@ -180,6 +181,25 @@ export async function streamPreferences<I>(
     },
     end: () => findings.end(),
   };
+}
+
+/** Where answers of one kind are many more than those of the other, KTO's paper wants weights that make up for it (its eq. 8). */
+function balanceNotes({ answers }: PreferenceReport, settings: DataSettings): string[] {
+  const counted = (kind: string) => answers.find(({ name }) => name === kind)?.count ?? 0;
+  const [desirable, undesirable] = [counted("desirable"), counted("undesirable")];
+  const { desirable_weight: d = 1, undesirable_weight: u = 1 } = settings;
+  if (desirable === 0 || undesirable === 0) {
+    return [
+      `warning: all answers are ${desirable > 0 ? "desirable" : "undesirable"}: nothing is learnt of the others`,
+    ];
+  }
+  const ratio = (d * desirable) / (u * undesirable);
+  if (ratio >= 1 && ratio <= 4 / 3) return [];
+  const least = (undesirable * u) / desirable;
+  const range = `${least.toFixed(2)} to ${((least * 4) / 3).toFixed(2)}`;
+  return [
+    `  ${count(desirable)} desirable answers and ${count(undesirable)} others: KTO's paper advises --desirable-weight ${range}`,
+  ];
 }
 
 /** Whether both answers of a pair are the same to the model, so that nothing can be preferred. */

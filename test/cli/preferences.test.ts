@@ -85,6 +85,17 @@ test("reward: a head of one score, with margins, in PEFT's files", async () => {
   expect(config).toMatchObject({ task_type: "SEQ_CLS", modules_to_save: expect.arrayContaining(["score"]) });
 });
 
+test("kto: pairs are taken apart, and how many of each kind there are is looked at", async () => {
+  const rows = [...PAIRS.slice(0, 3), { prompt: "In the", completion: " hall.", label: true }];
+  const data = cli.write("judged.jsonl", rows);
+  const out = await run(train("kto", data, "kto", "--max-steps", "1", "--desirable-weight", "0.5"));
+  expect(out).toContain("judged.jsonl: 7 rows");
+  expect(out).toContain(
+    "4 desirable answers and 3 others: KTO's paper advises --desirable-weight 0.75 to 1.00",
+  );
+  expect(out).toMatch(/Iter 1: Train loss 0\.\d+.*kl \d/);
+});
+
 test("a file of equal answers alone teaches nothing", async () => {
   const { code, stderr } = await cli.run(train("dpo", cli.write("equal.jsonl", [PAIRS[3]!]), "bad"));
   expect(stderr).toMatch(/have two equal answers, between which nothing can be preferred/);

@@ -16,6 +16,7 @@ import { openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
 import type { MERGE_OPTIONS } from "../tables/merge.ts";
+import { headTask } from "../task-names.ts";
 import { checkTaskSettings, hasLabels } from "../task-settings.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -37,7 +38,7 @@ export function checkMergeSettings(settled: Settled<typeof MERGE_OPTIONS>): void
       "leave one out: a GGUF file takes the place of the folder",
     );
   }
-  if (settings.task !== "causal-lm") {
+  if (headTask(settings.task) !== "causal-lm") {
     fail("gguf", `llama.cpp gets no model for ${settings.task} from here`, "leave out --gguf");
   }
   if (!settings.gguf.endsWith(".gguf")) fail("gguf", `${settings.gguf} does not end in .gguf`, "name it so");
