@@ -11,7 +11,7 @@ import { findSites, type TargetsIn, targetsByType } from "./choose-sites.ts";
 import type { Method, Site } from "./method.ts";
 import { NAMES_OR_EXPRESSION, SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
-import type { WholeOptions } from "./trained-whole.ts";
+import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
 type Names = readonly string[] | string;
 
@@ -85,6 +85,7 @@ export function ia3(options: Ia3Options = {}): Ia3 {
     targetsIn,
     isFeedforward,
     sites: (model) => findSites("ia3", model, { ...options, targetModules: targetsIn(model) }, isLinear),
+    saved: (model) => findWhole(model, options),
     tensors(site) {
       const shape = shapeAt(site as Linear);
       return { ia3_l: { shape, begin: () => new Float32Array((shape[0] ?? 1) * (shape[1] ?? 1)).fill(1) } };

@@ -6,7 +6,7 @@ import { findSites, type TargetsIn, targetsByType } from "./choose-sites.ts";
 import type { Method } from "./method.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
-import type { WholeOptions } from "./trained-whole.ts";
+import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
 type Names = readonly string[] | string;
 
@@ -69,6 +69,7 @@ export function lnTuning(options: LnTuningOptions = {}): LnTuning {
     options,
     targetsIn,
     sites: (model) => findSites("lnTuning", model, { ...options, targetModules: targetsIn(model) }, isNorm),
+    saved: (model) => findWhole(model, options),
     tensors: (site) =>
       Object.fromEntries(
         Object.entries((site as NormLayer).tensors).map(([name, own]) => [

@@ -15,7 +15,7 @@ import type { Adaptable, Method, Site, SiteTensors, TensorPlans, WrapGiven } fro
 import { SITE_RULES } from "./site-rules.ts";
 import { siteSeed } from "./site-seed.ts";
 import type { TargetOptions } from "./targets.ts";
-import type { WholeOptions } from "./trained-whole.ts";
+import { findWhole, type WholeOptions } from "./trained-whole.ts";
 
 /** Options of VeRA; names and meaning as in PEFT's VeraConfig, without `vera_` and in camel case. */
 export interface VeraOptions extends Omit<TargetOptions, "isOutput" | "excludeModules">, WholeOptions {
@@ -73,6 +73,7 @@ export function vera(given: VeraOptions = {}): Vera {
     type: "VERA",
     options,
     sites,
+    saved: (model) => findWhole(model, options),
     tensors: (site) => ({
       vera_lambda_b: { shape: [(site as Linear).outFeatures] },
       vera_lambda_d: { shape: [r], begin: () => new Float32Array(r).fill(dInitial) },

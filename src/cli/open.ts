@@ -129,9 +129,10 @@ export async function openCliAdapter<T extends Task>(
   model: LoadedModel<T>,
   reference: AdapterReference,
   note: (line: string) => void,
+  { strict = false }: { readonly strict?: boolean } = {},
 ): Promise<{ adapter: Adapter; model: LoadedModel<T> }> {
   const files = await inPeftFormat(await adapterSource(reference, note), async () => ggufBaseOfModel(model));
-  const adapter = await loadAdapter(model, files, { onWarning: warner(note), name: reference.name });
+  const adapter = await loadAdapter(model, files, { onWarning: warner(note), name: reference.name, strict });
   const own: ChatTemplateSources = model.task === "causal-lm" ? await readChatTemplates(files) : new Map();
   const chatTemplates = new Map([...model.chatTemplates, ...own]);
   return { adapter, model: { ...model, chatTemplates } };

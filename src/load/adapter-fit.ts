@@ -38,8 +38,15 @@ interface Misfit {
   readonly help: string;
 }
 
-/** @throws LoraError listing everything in which the adapter and the model do not fit each other */
-export function checkFits(model: LoadedModel, adapter: ReadAdapter, label: string): void {
+/**
+ * @param doubts what else stands against it
+ * @throws LoraError listing everything in which the adapter and the model do not fit each other
+ */
+export function checkFits(
+  model: LoadedModel,
+  adapter: ReadAdapter,
+  { label, doubts }: { readonly label: string; readonly doubts: readonly string[] },
+): void {
   const all = [...modules(model.root)];
   const leaves = all.filter(isLeaf);
   const misfits = [
@@ -49,6 +56,7 @@ export function checkFits(model: LoadedModel, adapter: ReadAdapter, label: strin
     ...ownMisfits(model, adapter),
     ...randomParts(model, adapter),
     ...spoiltMisfits(adapter),
+    ...doubts.map((problem) => ({ problem, help: FORCE })),
   ];
   const help = [...new Set(misfits.map(({ help }) => help))];
   failAll(
@@ -146,6 +154,8 @@ function resizedVocabulary(
   if (!isVocabulary || columns !== wanted[1]) return undefined;
   return `the vocabulary had ${rows} tokens in training: as for PEFT, make the base model so first; in Python: base.resize_token_embeddings(${rows}) and base.save_pretrained(OUT), and the tokenizer's save_pretrained(OUT); then use OUT as the model`;
 }
+
+const FORCE = "give the right one, or insist: --force, strict: false in the library";
 
 const INCOMPLETE =
   "PEFT cannot load such a file either: save the adapter again with save_pretrained; or, where the base model's own weights are meant, take the names out of modules_to_save in adapter_config.json, and for the head make task_type null";

@@ -25,9 +25,20 @@ export function checkArchitecture(
   fail(label, got, "give the base model that it was trained on");
 }
 
-/** What deserves attention about an adapter on this model, a line each: another base or revision, and no effect at all. */
-export function adapterRemarks(model: Base, adapter: ReadAdapter): string[] {
-  return [...otherBase(model, adapter.config), ...withoutEffect(adapter)];
+/** What deserves attention about an adapter on this model, a line each. */
+export interface AdapterRemarks {
+  /** Why it may be of no use at all: it was trained on another base model, or has no effect. */
+  readonly doubts: readonly string[];
+  /** Another revision of the base, which may differ in a README alone. */
+  readonly notes: readonly string[];
+}
+
+/** What an adapter says of its base model, and its values of themselves. */
+export function adapterRemarks(model: Base, adapter: ReadAdapter): AdapterRemarks {
+  const { config } = adapter;
+  const other = otherBase(model, config);
+  const notes = other.length > 0 ? [] : otherRevisions(model, config);
+  return { doubts: [...other, ...withoutEffect(adapter)], notes };
 }
 
 function otherBase({ name, hub }: Base, config: PeftConfig): string[] {
@@ -41,6 +52,12 @@ function otherBase({ name, hub }: Base, config: PeftConfig): string[] {
       `the adapter was trained on ${wanted}, and the model is ${own}: the shapes fit, but it means little on other weights`,
     ];
   }
+  return [];
+}
+
+function otherRevisions({ hub }: Base, config: PeftConfig): string[] {
+  const wanted = config.base_model_name_or_path;
+  const areIds = wanted && hub !== undefined && parseModelReference(wanted).kind === "hub";
   const revision = asText(config.revision);
   if (!areIds || revision === undefined) return [];
   return otherRevision(revision, hub) ? [otherRevisionRemark(revision, wanted, hub)] : [];

@@ -167,6 +167,8 @@ export interface LoadAdapterOptions {
   name?: string | undefined;
   /** Called with what deserves attention but is no error, one line at a time. */
   onWarning?: ((warning: string) => void) | undefined;
+  /** Refuse one that was trained on another base model, or that has no effect, which are warnings else. False unless given. */
+  strict?: boolean | undefined;
 }
 
 /**
@@ -178,15 +180,16 @@ export interface LoadAdapterOptions {
 export async function loadAdapter(
   model: LoadedModel,
   files: FileSource,
-  { onWarning, name }: LoadAdapterOptions = {},
+  { onWarning, name, strict = false }: LoadAdapterOptions = {},
 ): Promise<Adapter> {
   const stored = renamed(await readStoredAdapter(files), model);
   checkTask(model, stored.config, files.label);
   checkArchitecture(model, stored.config, files.label);
   const { adapter: read, warnings } = withoutUnused(model, stored);
-  checkFits(model, read, files.label);
+  const { doubts, notes } = adapterRemarks(model, read);
+  checkFits(model, read, { label: files.label, doubts: strict ? doubts : [] });
   await checkBase(model, read, files.label);
-  const remarks = [...stored.warnings, ...warnings, ...adapterRemarks(model, read)];
+  const remarks = [...stored.warnings, ...warnings, ...notes, ...doubts];
   for (const warning of remarks) onWarning?.(warning);
   const { codec, restore } = read.kind;
   const method = codec.read(model, read);

@@ -76,6 +76,7 @@ const PLAN_TRAINING_RULES: Rules<SourceOptions & PlanOptions> = { ...SOURCE_RULE
 const ADAPTER_RULES: Rules<SourceOptions & LoadAdapterOptions> = {
   ...SOURCE_RULES,
   name: words("adapter_name"),
+  strict: flag(),
 };
 
 /** What differs from platform to platform. */
@@ -173,11 +174,11 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
       checkReference("loadAdapter", reference);
       checkOptions("loadAdapter", options, ADAPTER_RULES);
       requireModel("loadAdapter", model);
-      const { name, ...source } = options;
+      const { name, strict, ...source } = options;
       const files = await inPeftFormat(await resolveFiles(reference, source), async () =>
         ggufBaseOfModel(model),
       );
-      return loadAdapter(model, files, { name, onWarning: source.onWarning });
+      return loadAdapter(model, files, { name, strict, onWarning: source.onWarning });
     },
   };
 }

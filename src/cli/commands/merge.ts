@@ -61,7 +61,7 @@ export async function runMerge(
   const head = chooseHead({ task, given: labels, adapters: [adapter], data, seed: 0 });
   const note = (line: string) => terminal.note(line);
   const { model: base, files } = await openCliTask(settings, note, head);
-  const { model, adapter: loaded } = await openCliAdapter(base, adapter, note);
+  const { model, adapter: loaded } = await openCliAdapter(base, adapter, note, { strict: !settings.force });
   const merged = await output.make(model, loaded, files, note);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
   const superseded = await output.superseded();

@@ -18,6 +18,10 @@ export const MERGE_OPTIONS = {
     fallback: false,
     help: "with quantization: write the values that quantised matrices have, which the adapter was trained on",
   }),
+  force: flag({
+    fallback: false,
+    help: "merge an adapter that names another base model, or that has no effect",
+  }),
   output_dir: text({
     placeholder: "folder",
     fallback: "fused_model",
