@@ -73,6 +73,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   CombineOptions: (options) => node.combineAdapters([], options),
   InspectAdapterOptions: (options) => node.inspectAdapter(node.folderFiles(`${FOLDER}/adapter`), options),
   MergeOptions: (options) => node.mergedFiles(model, adapter, node.memoryFiles("none", new Map()), options),
+  LayerInputOptions: (options) => node.layerInputs(model, ids, options),
   StartOptions: (options) => node.startLora(model, lora(), options),
   TuneOptions: (options) => node.tune(model, options),
   DpoOptions: (options) => node.dpo(model, options),

@@ -1,6 +1,7 @@
 import type { Module } from "../nn/module.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
+import type { LayerInputs } from "./initial/eva.ts";
 import type { Adaptable, Method, OriginalWeight } from "./method.ts";
 import type { MethodOptions } from "./method-options.ts";
 
@@ -115,6 +116,8 @@ export interface BeginGiven {
   readonly seed: number;
   /** Gives a layer's weight as it was before it was quantised. */
   readonly original?: OriginalWeight | undefined;
+  /** Gives the inputs of layers over what is trained on, where these are texts. */
+  readonly inputs?: (() => Promise<LayerInputs>) | undefined;
   /** Told where it takes a while. */
   tell(line: string): void;
 }

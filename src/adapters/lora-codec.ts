@@ -68,12 +68,17 @@ export const LORA: MethodKind<Lora, PeftLoraConfig> = {
   make: lora,
   begin,
   restore: (model, method) => startLora(model, method),
-  remarks: uselessPatterns,
+  remarks: (adapter) => [...uselessPatterns(adapter), ...halfOfPair(adapter)],
 };
 
 /** The method with its beginning: decomposing the weights takes a while, which is told. */
-function begin(model: Adaptable, method: Lora, { seed, tell, original }: BeginGiven): Promise<Lora> {
+async function begin(model: Adaptable, method: Lora, given: BeginGiven): Promise<Lora> {
+  const { seed, tell, original } = given;
   const { initWeights } = method.options;
+  if (initWeights === "eva") {
+    tell("Beginning as eva: decomposing what goes into the layers");
+    return startLora(model, method, { seed, inputs: await given.inputs?.() });
+  }
   if (readsWeights(initWeights)) tell(`Beginning as ${initWeights}: decomposing the weights`);
   return startLora(model, method, { seed, original });
 }
@@ -81,6 +86,20 @@ function begin(model: Adaptable, method: Lora, { seed, tell, original }: BeginGi
 /** A configuration with the defaults of PEFT 0.21.0. */
 export function peftLoraConfig(given: Partial<PeftLoraConfig>): PeftLoraConfig {
   return configOf(codec, given);
+}
+
+/** PEFT warns of it, too: changed one by one, two modules of one matrix part. */
+function halfOfPair({ method, sites, saved, base }: Adapter<Lora>): string[] {
+  const head = [...modules(base.root)].filter(isLinear).find(({ tiedTo }) => tiedTo);
+  if (!head?.tiedTo || method.options.ensureWeightTying) return [];
+  const whole = saved.filter(({ tensors }) => tensors.weight);
+  const branches = sites.filter((site) => isBranch(method, site));
+  const changed = [...branches, ...whole].filter(({ module }) => module === head || module === head.tiedTo);
+  if (changed.length === 0) return [];
+  const paths = changed.map(({ module }) => module.path).join(" and ");
+  return [
+    `${head.path} and ${head.tiedTo.path} are one matrix, and ${paths} ${changed.length > 1 ? "are" : "is"} changed by itself: merging makes two of it; ensure_weight_tying changes both as one`,
+  ];
 }
 
 /** As PEFT warns of them. */
@@ -149,6 +168,16 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
   };
 }
 
+function evaConfig({
+  evaRho: rho,
+  evaTau: tau,
+  evaWhiten: whiten,
+  evaAdjustScalingFactors,
+}: Lora["options"]) {
+  const labels = { use_label_mask: true, label_mask_value: -100 };
+  return { rho, tau, whiten, adjust_scaling_factors: evaAdjustScalingFactors, ...labels };
+}
+
 /** PEFT rounds the base again whenever it loads such an adapter. */
 function loftqOptions({ init_lora_weights: init, loftq_config }: PeftLoraConfig) {
   if (init !== "loftq") return {};
@@ -202,6 +231,7 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
     // Where there is one layer of the kind, PEFT sets the flag for all and each layer corrects it for itself.
     fan_in_fan_out: sites.some(({ module }) => isLinear(module) && module.fanInFanOut),
     ...(method.init !== undefined && { init_lora_weights: method.init }),
+    ...(method.init === "eva" && { eva_config: evaConfig(method.options) }),
     ...(method.init === "loftq" && {
       loftq_config: { loftq_bits: method.options.loftqBits, loftq_iter: method.options.loftqIterations },
     }),

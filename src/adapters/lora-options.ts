@@ -45,7 +45,7 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
       read: (value) => [value === "true" ? true : value].find(isLoraStart),
     },
     fallback: LORA_DEFAULTS.initWeights,
-    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora; or so that it makes up for the base's quantization: loftq",
+    help: "how the adapter begins: true (lora_B is 0), gaussian, orthogonal, or out of the weights: pissa, pissa_niter_4 (quicker), olora; or so that it makes up for the base's quantization: loftq; or from the data: eva",
     aliases: ["init_weights"],
   },
   use_rslora: {
@@ -76,6 +76,30 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
     value: { is: "whole", min: 1 },
     fallback: LORA_DEFAULTS.loftqIterations,
     help: "times that loftq rounds the base and fits the adapter to the rest",
+  },
+  eva_rho: {
+    sets: "evaRho",
+    value: { is: "number", bounds: { min: 1 } },
+    fallback: LORA_DEFAULTS.evaRho,
+    help: "eva: a layer gets at most this many times its rank; 1 leaves the ranks as they are",
+  },
+  eva_tau: {
+    sets: "evaTau",
+    value: { is: "number", bounds: { above: 0, max: 1 } },
+    fallback: LORA_DEFAULTS.evaTau,
+    help: "eva: cosine with the same direction a batch before, from which on it is found",
+  },
+  eva_whiten: {
+    sets: "evaWhiten",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.evaWhiten,
+    help: "eva: divide directions by the root of their singular value",
+  },
+  eva_adjust_scaling_factors: {
+    sets: "evaAdjustScalingFactors",
+    value: { is: "switch" },
+    fallback: LORA_DEFAULTS.evaAdjustScalingFactors,
+    help: "eva: a layer's alpha goes with its rank",
   },
   bias: {
     sets: "bias",

@@ -31,6 +31,7 @@ import { embeddingPlans, embeddingWrap, mergedEmbedding, tiedHeadWrap } from "./
 import { type LoraRole, loraRoles, type TokenIndices } from "./lora-sites.ts";
 import { jointWrap, loraWrap, mergedBias, mergedWeight } from "./lora-wrap.ts";
 import type { Adaptable, Method } from "./method.ts";
+import { peftPatterns } from "./patterns.ts";
 import { ranksBy } from "./rank-patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
 import type { TargetOptions } from "./targets.ts";
@@ -58,7 +59,8 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   /**
    * How it begins; true unless given, PEFT's `init_lora_weights`. `pissa`, `pissa_niter_N` and `olora` take the branch out
    * of the weight, and are saved as plain LoRA of twice the rank; `loftq` fits it to what rounding the base to few bits
-   * leaves. Of these four, attach what `startLora` gives.
+   * leaves; `eva` takes for A the directions in which the layers' inputs vary most, and ranks by how much these explain.
+   * Of these five, attach what `startLora` gives.
    */
   initWeights?: LoraStart;
   /**
@@ -80,6 +82,14 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   loftqBits?: 4 | 8;
   /** Times that `loftq` rounds the base and fits the branch to what that leaves; 1 unless given. */
   loftqIterations?: number;
+  /** `eva`: a layer gets at most this many times its rank; 2 unless given, and 1 leaves the ranks as they are. */
+  evaRho?: number;
+  /** `eva`: cosine between a direction and the same one a batch before, from which on it is found; 0.99 unless given. */
+  evaTau?: number;
+  /** `eva`: directions are divided by the root of their singular value; false unless given. */
+  evaWhiten?: boolean;
+  /** `eva`: a layer's alpha goes with its rank, so that its scale stays; true unless given. */
+  evaAdjustScalingFactors?: boolean;
   /** lora_B has a bias, which is scaled as its product is; false unless given. Not with `useDora` or another start. */
   loraBias?: boolean;
 }
@@ -98,6 +108,10 @@ type DefaultedName =
   | "bias"
   | "loraBias"
   | "ensureWeightTying"
+  | "evaRho"
+  | "evaTau"
+  | "evaWhiten"
+  | "evaAdjustScalingFactors"
   | "loftqBits"
   | "loftqIterations";
 
@@ -117,6 +131,10 @@ export const LORA_DEFAULTS = {
   ensureWeightTying: false,
   loftqBits: 4 as 4 | 8,
   loftqIterations: 1,
+  evaRho: 2,
+  evaTau: 0.99,
+  evaWhiten: false,
+  evaAdjustScalingFactors: true,
 } satisfies Required<Pick<LoraOptions, DefaultedName>>;
 
 const TOKEN_LIST = listOf(integer({ min: 0 }), "a list of ids of tokens");
@@ -149,6 +167,10 @@ const RULES: Rules<LoraOptions> = {
   ensureWeightTying: flag(),
   loftqBits: { wanted: "4 or 8", accepts: (bits) => bits === 4 || bits === 8, aliases: ["loftq_bits"] },
   loftqIterations: integer({ min: 1 }, "loftq_iter"),
+  evaRho: number({ min: 1 }, "rho"),
+  evaTau: number({ above: 0, max: 1 }, "tau"),
+  evaWhiten: flag("whiten"),
+  evaAdjustScalingFactors: flag("adjust_scaling_factors"),
 };
 
 /** LoRA with all options settled. */
@@ -283,6 +305,21 @@ function conflicts({ initWeights, useDora, loraBias }: Lora["options"]): string[
       : []),
     ...(loraBias && useDora ? ["loraBias and useDora do not go together, as in PEFT"] : []),
   ];
+}
+
+/** The same method with other ranks, at these layers alone among linear ones; by `evaAdjustScalingFactors` of the same scales. */
+export function withRanks({ options, rankOf }: Lora, ranks: ReadonlyMap<string, number>): Lora {
+  const { excludeModules: _, layersToTransform: __, layersPattern: ___, ...rest } = options;
+  const own = [...ranks].map(([path, r]) => {
+    const before = rankOf(path);
+    const alpha = options.evaAdjustScalingFactors ? (before.alpha * r) / before.r : before.alpha;
+    return [path, { r, alpha }] as const;
+  });
+  const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = peftPatterns(
+    { r: options.r, lora_alpha: options.alpha },
+    new Map(own),
+  );
+  return lora({ ...rest, targetModules: [...ranks.keys()], rankPattern, alphaPattern });
 }
 
 /** Whether a method is LoRA, so that its options can be asked for. */

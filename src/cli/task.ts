@@ -37,6 +37,8 @@ export interface BoundRows {
   readonly chatTemplate?: string;
   /** A key for each row in memory; rows that are equal to a model have equal keys. */
   readonly keys: ReadonlySet<number>;
+  /** The rows themselves, where all are in memory. */
+  readonly items?: readonly unknown[];
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
   evaluate(batchSize: number): Promise<TaskEvaluation>;
@@ -158,6 +160,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
       return {
         report,
         count: items.length,
+        items,
         keys,
         ...(chatTemplate !== undefined && { chatTemplate }),
         async *train(parameters, options) {

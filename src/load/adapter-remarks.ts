@@ -92,7 +92,7 @@ function withoutEffect({ kind, tensors, shared, saved }: ReadAdapter): string[] 
   const isIdle = [...tensors.values()].every((named) => {
     const own = Object.entries(named);
     return (
-      own.every(([name]) => name === "lora_A" || name === "lora_B") &&
+      own.every(([name]) => /^lora_(?:embedding_)?[AB]$/.test(name)) &&
       own.some(([, { data }]) => isZero(data))
     );
   });

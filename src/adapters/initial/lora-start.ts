@@ -13,10 +13,11 @@ export type LoraStart =
   | "pissa"
   | `pissa_niter_${number}`
   | "olora"
-  | "loftq";
+  | "loftq"
+  | "eva";
 
 /** All of them, in words. */
-export const LORA_STARTS = "true, gaussian, orthogonal, pissa, pissa_niter_N, olora or loftq";
+export const LORA_STARTS = "true, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq or eva";
 
 /** The values of lora_A and lora_B of one layer. */
 export interface Factors {
@@ -41,7 +42,7 @@ export function sizesOf(
 
 /** Whether what somebody wrote is one of them. */
 export function isLoraStart(value: unknown): value is LoraStart {
-  const words: unknown[] = [true, "gaussian", "orthogonal", "pissa", "olora", "loftq"];
+  const words: unknown[] = [true, "gaussian", "orthogonal", "pissa", "olora", "loftq", "eva"];
   return words.includes(value) || passesOf(value) !== undefined;
 }
 
@@ -53,12 +54,12 @@ export function passesOf(start: unknown): number | undefined {
 
 /** Whether the branch begins as a part of the weight, which is then taken out of it. */
 export function takesFromWeight(start: LoraStart): boolean {
-  return start !== true && !["gaussian", "orthogonal", "loftq"].includes(start);
+  return start !== true && !["gaussian", "orthogonal", "loftq", "eva"].includes(start);
 }
 
-/** Whether it has to be computed from the weights before it is attached. */
+/** Whether it has to be computed from the weights, or from what goes through them, before it is attached. */
 export function readsWeights(start: LoraStart): boolean {
-  return takesFromWeight(start) || start === "loftq";
+  return takesFromWeight(start) || start === "loftq" || start === "eva";
 }
 
 /**
@@ -91,6 +92,7 @@ export function loraPlans(start: LoraStart, sizes: LoraSizes, begun: Factors | u
       `${start} begins from the layers' weights, which must be read first`,
       "attach what startLora gives",
     );
+  if (start === "eva") return { lora_A: { shape: A, begin: () => values().A }, lora_B: { shape: B } };
   const tensors = (prefix: string, trained: boolean): TensorPlans => ({
     [`${prefix}_A`]: { shape: A, trained, begin: () => values().A },
     [`${prefix}_B`]: { shape: B, trained, begin: () => values().B },

@@ -8,8 +8,9 @@ import { fail } from "../../util/fail.ts";
 import type { Dense } from "../../util/linalg/dense.ts";
 import { callback, checkOptions, integer, type Rules } from "../../util/options.ts";
 import { createRandom, type Random } from "../../util/random.ts";
-import type { Lora } from "../lora.ts";
+import { type Lora, withRanks } from "../lora.ts";
 import type { Adaptable, BaseTensors, OriginalWeight } from "../method.ts";
+import { eva, type LayerInputs } from "./eva.ts";
 import { loftq, loftqRounding } from "./loftq.ts";
 import { type Factors, loraPlans, passesOf, readsWeights, sizesOf } from "./lora-start.ts";
 import { olora, pissa, quickPissa } from "./principal.ts";
@@ -22,18 +23,21 @@ export interface StartOptions {
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
   /** For LoftQ of a quantised model, as `originalWeights` gives it. */
   readonly original?: OriginalWeight | undefined;
+  /** For EVA, as `layerInputs` gives them. */
+  readonly inputs?: LayerInputs | undefined;
 }
 
 const RULES: Rules<StartOptions> = {
   seed: integer({ min: 0 }),
   onProgress: callback(),
   original: callback(),
+  inputs: callback(),
 };
 
 /**
  * LoRA whose beginning is computed from the weights of a model: what to attach, once, where `initWeights` is `pissa`,
- * `pissa_niter_N`, `olora` or `loftq`. The weights are read and decomposed on the host, layer by layer. Of other starts
- * it is the method as it was.
+ * `pissa_niter_N`, `olora`, `loftq` or `eva`. The weights, or what goes into the layers, are read and decomposed on the
+ * host. Of other starts it is the method as it was.
  * @throws LoraError where a layer's rank is larger than its smaller side, LoftQ lacks the weights of a quantised model, and
  * as the method does
  */
@@ -46,6 +50,7 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
   const random = createRandom(seed);
   const branches = method.branches(model).filter(isLinear);
   const layers = branches.filter((layer) => method.roleOf(layer).does === "branch");
+  if (start === "eva") return startEva(layers, method, options.inputs, random);
   const begun = new Map<string, Factors>();
   const bases = new Map<Linear, Readonly<Record<string, Weight>>>();
   for (const [i, layer] of layers.entries()) {
@@ -68,6 +73,32 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
       const factors = begun.get(site.path);
       const own = method.tensors(site);
       return factors ? { ...own, ...loraPlans(start, sizesOf(site as Linear, method.rankOf), factors) } : own;
+    },
+  };
+}
+
+/** The method with the ranks and the beginning that EVA finds; layers without a rank are left out. */
+async function startEva(
+  layers: readonly Linear[],
+  method: Lora,
+  inputs: LayerInputs | undefined,
+  random: Random,
+): Promise<Lora> {
+  if (!inputs)
+    return fail("startLora", "eva begins from the layers' inputs", "give inputs: layerInputs(model, texts)");
+  const { evaRho: rho, evaTau: tau, evaWhiten: whiten } = method.options;
+  const found = await eva(layers, ({ path }) => method.rankOf(path).r, inputs, { rho, tau, whiten }, random);
+  const kept = [...found].filter(([, { rank }]) => rank > 0);
+  const begun = new Map(kept.map(([{ path }, { A }]) => [path, A]));
+  const chosen = withRanks(method, new Map(kept.map(([{ path }, { rank }]) => [path, rank])));
+  return {
+    ...chosen,
+    tensors(site) {
+      const A = begun.get(site.path);
+      const own = chosen.tensors(site);
+      if (!A) return own;
+      const factors = { A, B: new Float32Array(0) }; // which begins as zeros
+      return { ...own, ...loraPlans("eva", sizesOf(site as Linear, chosen.rankOf), factors) };
     },
   };
 }

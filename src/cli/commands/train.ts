@@ -1,4 +1,5 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
+import type { LayerInputs } from "../../adapters/initial/eva.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";
@@ -9,6 +10,7 @@ import { originalWeights } from "../../load/original-weights.ts";
 import { type LanguageModel, requireTask } from "../../models/model.ts";
 import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { holdsOthersCard } from "../../platform/node-folders/own-card.ts";
+import { type LabelledSequence, layerInputs } from "../../train/layer-inputs.ts";
 import { LORA_LEARNING_RATE, PREFERENCE_LEARNING_RATE } from "../../train/learning-rate.ts";
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
@@ -24,6 +26,7 @@ import { checkPreferenceSettings } from "../preference-settings.ts";
 import { runSteps } from "../run-steps.ts";
 import type { Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables/train.ts";
+import type { TaskRows } from "../task.ts";
 import { type CliTask, hasReference, isPreferenceTask } from "../task-names.ts";
 import { checkTaskSettings } from "../task-settings.ts";
 import { TASKS } from "../tasks.ts";
@@ -66,6 +69,12 @@ export async function runTrain(
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
   const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
+  const beginGiven = (base: LoadedModel) => ({
+    seed,
+    tell: print,
+    original: originalWeights(base),
+    inputs: () => inputsOf(base, data.train, settings),
+  });
   const open = async (print: (line: string) => void) => {
     const opened = await openCliTask(settings, print, head);
     const { model: base } = opened;
@@ -73,14 +82,9 @@ export async function runTrain(
       ? await openCliAdapter(base, resumed, print)
       : {
           model: base,
-          adapter: attach(
-            base,
-            (await kind.begin?.(base, method, { seed, tell: print, original: originalWeights(base) })) ??
-              method,
-            {
-              seed,
-            },
-          ),
+          adapter: attach(base, (await kind.begin?.(base, method, beginGiven(base))) ?? method, {
+            seed,
+          }),
         };
     return { ...opened, model, adapter, ...(await referenceOf(base, task, resumed)) };
   };
@@ -146,6 +150,26 @@ async function referenceOf(
   const reference = base.withAdapters([]);
   await openCliAdapter(reference, { ...resumed, name: "reference" }, () => {});
   return { reference: requireTask(reference, "causal-lm") };
+}
+
+/** What goes into a model's layers over the rows that are trained on. @throws LoraError where these are no texts in memory */
+async function inputsOf(base: LoadedModel, rows: TaskRows, settings: TrainSettings): Promise<LayerInputs> {
+  const { items } = await rows.bind(base, settings, () => {});
+  const isText = (item: unknown): item is LabelledSequence =>
+    typeof item === "object" && item !== null && "inputIds" in item;
+  const hasPasses = "hidden" in base;
+  if (!items?.every(isText) || !hasPasses) {
+    return fail(
+      "init_lora_weights",
+      "eva looks at texts, all of them in memory",
+      "leave --streaming out, or take another start",
+    );
+  }
+  const sequences = items.map(({ inputIds, labels }) => ({
+    inputIds,
+    ...(Array.isArray(labels) && { labels }),
+  }));
+  return layerInputs(base, sequences, { batchSize: settings.per_device_train_batch_size });
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
