@@ -249,7 +249,7 @@ export { type Measurable, measurable } from "./train/plan/measurable.ts";
 export type { MeasuredOptions, MemoryUse } from "./train/plan/measure.ts";
 export type { MemoryRow } from "./train/plan/memory-rows.ts";
 export { type PlanOptions, planFiles, type TrainingPlan } from "./train/plan/plan-training.ts";
-export type { OpenAdapter, OpenRows } from "./train/plan/scenario.ts";
+export type { ExampleRows, OpenAdapter, OpenRows } from "./train/plan/scenario.ts";
 export type { AnswerBatch } from "./train/preferences/answer-batch.ts";
 export { CPO_LOSSES, type CpoLoss, type CpoOptions, cpo } from "./train/preferences/cpo.ts";
 export { DPO_LOSSES, type DpoLoss, type DpoOptions, dpo } from "./train/preferences/dpo.ts";

@@ -1,7 +1,10 @@
 import { isPaired, type PreferenceRow } from "../data/rows/preferences.ts";
+import { IGNORE_INDEX } from "../data/sequence.ts";
 import type { EncodedAnswer } from "../data/tokenize/encode-preference.ts";
 import type { LoadedModel } from "../load/model.ts";
+import { requireTask } from "../models/model.ts";
 import { type MeanLoss, meanLoss } from "../train/evaluate.ts";
+import { type Measurable, measurable } from "../train/plan/measurable.ts";
 import { cpo } from "../train/preferences/cpo.ts";
 import { dpo } from "../train/preferences/dpo.ts";
 import { kto, type ScoredAnswer } from "../train/preferences/kto.ts";
@@ -36,6 +39,27 @@ export const PREFERENCE_COMMANDS: Readonly<Record<PreferenceTask, TaskCommand>> 
     },
   }),
 };
+
+/** Rows as long as rows can be, all of whose tokens are the answers': what a plan measures of a task. */
+export function preferenceExamples(
+  task: PreferenceTask,
+  model: LoadedModel,
+  settings: DataSettings,
+  count: number,
+  length: number,
+): Measurable {
+  const inputIds = new Array<number>(length).fill(0);
+  const answer = { inputIds, labels: [IGNORE_INDEX, ...inputIds.slice(1)] };
+  const rows = <T>(row: T) => Array.from({ length: count }, () => row);
+  const pairs = rows({ chosen: answer, rejected: answer });
+  const options = preferenceOptions(task, settings);
+  if (task === "reward") {
+    return measurable(rewardModelling(requireTask(model, "sequence-classification"), options), pairs);
+  }
+  const languageModel = requireTask(model, "causal-lm");
+  if (task === "kto") return measurable(kto(languageModel, options), rows({ ...answer, isDesirable: true }));
+  return measurable({ dpo, orpo, cpo, simpo: cpo }[task](languageModel, options), pairs);
+}
 
 /** A task that compares what a language model says of answers. */
 function comparing<I>(

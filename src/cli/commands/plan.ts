@@ -16,9 +16,11 @@ import { methodOf } from "../method-table.ts";
 import { adapterReference, openCliAdapter, quantizationOf } from "../open.ts";
 import type { Settings } from "../options.ts";
 import { describePlan } from "../plan/text.ts";
+import { preferenceExamples } from "../preference-tasks.ts";
 import { trainerOptions } from "../run-steps.ts";
 import type { PLAN_OPTIONS } from "../tables/plan.ts";
 import type { BoundRows, TaskRows } from "../task.ts";
+import { isPreferenceTask } from "../task-names.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 import type { TrainSettings } from "../training-run.ts";
@@ -108,6 +110,9 @@ async function planOptions(
     ...(await head(files)),
     ...(max_length !== undefined && { maxLength: max_length }),
     ...(data && { rows: (model) => bound.measurable(model) }),
+    ...(isPreferenceTask(task) && {
+      examples: (model, count, length) => preferenceExamples(task, model, settings, count, length),
+    }),
     ...{ quantization: quantizationOf(settings), memory },
     onWarning: (line) => tell(`warning: ${line}`),
     method: resumed

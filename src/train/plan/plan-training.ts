@@ -24,6 +24,7 @@ import { TRAINER_DEFAULTS } from "../trainer.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { MEASURED_RULES, type MeasuredOptions, type MemoryUse } from "./measure.ts";
 import {
+  type ExampleRows,
   type Measured,
   type OpenAdapter,
   type OpenRows,
@@ -39,6 +40,8 @@ export interface PlanOptions extends MeasuredOptions, HeadChoice<Task>, OpenOpti
   method?: Method | OpenAdapter;
   /** Rows to learn from; unless given, every row has `maxLength` tokens, and everything is learnt. */
   rows?: OpenRows;
+  /** Makes rows as long as they can be, for what is no task of a head of its own; those of the head's task unless given. */
+  examples?: ExampleRows;
   /** The device that it would run on, or what is known of it; a typical GPU unless given. */
   device?: Device | DeviceFacts;
   /** Bytes of memory that it has; WebGPU tells nobody. */
@@ -90,6 +93,7 @@ export const PLAN_RULES: Rules<PlanOptions> = {
     "peft_config",
   ),
   rows: callback(),
+  examples: callback(),
   device: objectOf("a device, or what is known of one", (device) => "info" in device && "limits" in device),
   memory: integer({ min: 1 }),
   search: flag(),

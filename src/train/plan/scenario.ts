@@ -29,6 +29,9 @@ export type OpenAdapter = (model: LoadedModel) => Promise<Adapter>;
 /** Rows of data, for a model on a device that only counts. */
 export type OpenRows = (model: LoadedModel) => Measurable | Promise<Measurable>;
 
+/** As many rows of so many tokens as a task has at most, for a model on a device that only counts. */
+export type ExampleRows = (model: LoadedModel, count: number, length: number) => Measurable;
+
 /** A scenario's memory, and why the device would refuse it. */
 export interface Measured extends MemoryUse {
   /** Parameters that are trained. */
@@ -42,6 +45,7 @@ export interface SubjectOptions extends HeadChoice<Task> {
   readonly facts: DeviceFacts;
   readonly onWarning?: ((warning: string) => void) | undefined;
   readonly rows?: OpenRows | undefined;
+  readonly examples?: ExampleRows | undefined;
 }
 
 /** A limit that nothing meets. */
@@ -101,10 +105,10 @@ export class Subject {
     const adapter =
       typeof method === "function" ? await method(model) : attach(model, withoutBeginning(method));
     try {
-      const { rows } = this.#options;
+      const { rows, examples = exampleRows } = this.#options;
       const { maxLength, batchSize } = options;
       const measurable =
-        rows && of === "data" ? await rows(model) : exampleRows(model, batchSize, within(model, maxLength));
+        rows && of === "data" ? await rows(model) : examples(model, batchSize, within(model, maxLength));
       const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
       return { ...(await measurable.measure(shape, adapter, options)), trainable };
     } finally {

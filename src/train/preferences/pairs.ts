@@ -74,7 +74,7 @@ export function pairObjective(
   return {
     ...{ device: model.device, root: model.root, adapters: model.adapters },
     problemOf,
-    lengthOf: ({ chosen, rejected }) => chosen.inputIds.length + rejected.inputIds.length,
+    lengthOf: ({ chosen, rejected }) => Math.max(chosen.inputIds.length, rejected.inputIds.length), // all are padded alike
     ...(hasNll && { comparesItems: true as const }), // its mean is over all of a batch
     measures: pairMeasures({ hasNll, isOrpo: first.loss === "orpo" }),
     collate(pairs) {

@@ -78,7 +78,7 @@ export function rewardModelling(
   };
   return {
     ...{ device, root, adapters, problemOf, measures: REWARD_MEASURES },
-    lengthOf: ({ chosen, rejected }) => chosen.inputIds.length + rejected.inputIds.length,
+    lengthOf: ({ chosen, rejected }) => Math.max(chosen.inputIds.length, rejected.inputIds.length), // all are padded alike
     collate(pairs) {
       checkItems("collate", pairs, { problemOf });
       const ids = [
