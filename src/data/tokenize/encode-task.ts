@@ -99,10 +99,17 @@ export function encodeLabelledTexts(
 ): { inputIds: readonly number[]; segments?: readonly number[]; label: number }[] {
   const index = labelIndex(labels);
   return rows.map(({ text, textPair, label }) => {
-    if (textPair === undefined) return { inputIds: encoder.encode(text), label: index(label) };
-    const { ids, segments } = encoder.encodePair(text, textPair);
-    return { inputIds: ids, segments, label: index(label) };
+    if (textPair === undefined) return labelledItem({ ids: encoder.encode(text) }, index(label));
+    return labelledItem(encoder.encodePair(text, textPair), index(label));
   });
+}
+
+/** A text, or a pair, with the index of its class. */
+export function labelledItem(
+  { ids, segments }: { readonly ids: readonly number[]; readonly segments?: readonly number[] },
+  label: number,
+) {
+  return { inputIds: ids, ...(segments && { segments }), label };
 }
 
 /**
@@ -117,10 +124,24 @@ export function encodeTaggedWords(
   const index = labelIndex(labels);
   return rows.map(({ words, tags }) => {
     const { ids, wordOf } = encoder.encodeWords(words);
-    const isFirst = (i: number) => (wordOf[i] as number) >= 0 && wordOf[i] !== wordOf[i - 1];
-    const label = (i: number) => (isFirst(i) ? index(tags[wordOf[i] as number] as string) : IGNORE_INDEX);
-    return { inputIds: ids, labels: ids.map((_, i) => label(i)) };
+    return taggedItem(ids, tagFinder(wordOf, tags), index);
   });
+}
+
+/** The tag of each token that is the first of its word, by its place. */
+export function tagFinder(wordOf: readonly number[], tags: readonly string[]) {
+  const isFirst = (i: number) => (wordOf[i] as number) >= 0 && wordOf[i] !== wordOf[i - 1];
+  return (i: number): string | undefined => (isFirst(i) ? tags[wordOf[i] as number] : undefined);
+}
+
+/** Tokens with the index of the class of each that has a tag. */
+export function taggedItem(
+  ids: readonly number[],
+  tagOf: (i: number) => string | undefined,
+  index: (label: string) => number,
+): LabelledTokens {
+  const label = (tag: string | undefined) => (tag === undefined ? IGNORE_INDEX : index(tag));
+  return { inputIds: ids, labels: ids.map((_, i) => label(tagOf(i))) };
 }
 
 /** Options of {@link tokenMasker}. */

@@ -1,8 +1,7 @@
 import { labelIndex, type PairedTexts, type TaggedWords, type TextWithLabel } from "../rows/labelled.ts";
-import { IGNORE_INDEX, type LabelledTokens } from "../sequence.ts";
 import type { WholeText } from "./encode-pair.ts";
 import type { RowFate } from "./encode-rows.ts";
-import type { WholeEncoder } from "./encode-task.ts";
+import { labelledItem, tagFinder, taggedItem, type WholeEncoder } from "./encode-task.ts";
 
 /** A text of a row as tokens, those that are cut off too. */
 export interface TaskText extends WholeText {
@@ -40,10 +39,10 @@ export function labelledItems(encoder: WholeEncoder, classes: readonly string[])
     const of = { labels: [nameOf(label, classes, index)] };
     if (textPair === undefined) {
       const whole = encoder.whole(text);
-      return { texts: [whole], ...of, item: { inputIds: keptOf(whole), label: index(label) } };
+      return { texts: [whole], ...of, item: labelledItem({ ids: keptOf(whole) }, index(label)) };
     }
     const { ids, segments, whole } = encoder.wholePair(text, textPair);
-    return { texts: [whole], ...of, item: { inputIds: ids, segments, label: index(label) } };
+    return { texts: [whole], ...of, item: labelledItem({ ids, segments }, index(label)) };
   };
 }
 
@@ -57,17 +56,15 @@ export function taggedItems(encoder: WholeEncoder, classes: readonly string[]) {
   const index = labelIndex(classes);
   return ({ words, tags }: TaggedWords) => {
     const { ids, wordOf, whole } = encoder.wholeWords(words);
-    const isFirst = (i: number) => (wordOf[i] as number) >= 0 && wordOf[i] !== wordOf[i - 1];
-    const tag = (i: number) => (isFirst(i) ? tags[wordOf[i] as number] : undefined);
-    const labels = ids.map((_, i) => (isFirst(i) ? index(tag(i) as string) : IGNORE_INDEX));
-    const taught = ids.flatMap((_, i) => (isFirst(i) ? [nameOf(tag(i) as string, classes, index)] : []));
+    const tagOf = tagFinder(wordOf, tags);
+    const taught = ids.map((_, i) => tagOf(i)).filter((tag) => tag !== undefined);
     const read = new Set(wordOf);
     const cut = whole.cuts.some(([start, end]) => end > start);
     return {
-      texts: [{ ...whole, tagOf: tag }],
-      labels: taught,
+      texts: [{ ...whole, tagOf }],
+      labels: taught.map((tag) => nameOf(tag, classes, index)),
       unread: cut ? 0 : words.filter((_, word) => !read.has(word)).length,
-      item: { inputIds: ids, labels } as LabelledTokens,
+      item: taggedItem(ids, tagOf, index),
     };
   };
 }
