@@ -6,7 +6,9 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkpointsIn } from "../../src/cli/checkpoints.ts";
 import { METRICS_FILE } from "../../src/cli/watch/metrics-file.ts";
+import { REPORT_FILE } from "../../src/cli/watch/report/report-file.ts";
 import { RUN_FILE } from "../../src/cli/watch/run-file.ts";
+import { CONFIG_FILE } from "../../src/cli/watch/watch-run.ts";
 import { readEntries } from "../../src/train/watch/log-entry.ts";
 import { filesIn, runToEnd } from "./commands.ts";
 import type { Files } from "./states.ts";
@@ -74,10 +76,16 @@ function requireSame(path: string, wanted: Files | undefined): void {
   const got = filesIn(path);
   for (const [name, content] of wanted ?? new Map()) {
     if (name === METRICS_FILE) requireSameCurve(path, got.get(name), content);
-    else if (name !== RUN_FILE && !Buffer.from(got.get(name) ?? "").equals(Buffer.from(content)))
+    else if (
+      !TELLS_OF_ITSELF.includes(name) &&
+      !Buffer.from(got.get(name) ?? "").equals(Buffer.from(content))
+    )
       throw new Error(`${join(path, name)} is other than that of the whole run`);
   }
 }
+
+/** Files that have times and paths in them. */
+const TELLS_OF_ITSELF = [RUN_FILE, REPORT_FILE, CONFIG_FILE];
 
 type Content = string | Uint8Array;
 

@@ -1,6 +1,8 @@
 import { isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { fail, failAll, Problems } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
 import { dataSetEntries, takesDataSets } from "./config-data-sets.ts";
+import { isForeign, translate } from "./foreign-names.ts";
 import type { OptionTable } from "./options.ts";
 import { describeUnknown, type GivenValue, keyOf } from "./settings.ts";
 
@@ -11,24 +13,40 @@ const MOST_ALIASES = 100;
 const MLX_RANK = 8;
 
 /**
- * Reads a YAML (or JSON) configuration: keys are the names of a table or their aliases, and mlx-lm's
- * `lora_parameters` and TRL's `datasets`. A key without a value counts as not given.
- * @throws LoraError where it is no YAML, and listing every unknown key with the nearest known one.
+ * Reads a YAML (or JSON) configuration: keys are the names of a table or their aliases, mlx-lm's `lora_parameters`, TRL's
+ * `datasets`, and what else those tools' configurations have, as far as it can be done here. A key without a value counts as
+ * not given; what stands under `defaults` holds where nothing is given.
+ * @throws LoraError where it is no YAML, and listing every unknown key with the nearest known one, and every known one of
+ * other tools that cannot be honoured.
  */
 export function parseConfig(source: string, label: string, table: OptionTable): GivenValue[] {
-  const entries = Object.entries(readMapping(source, label)).filter(([, value]) => value !== null);
-  const flat = entries.flatMap(([name, value]) => {
+  const problems = new Problems();
+  const flat = givenIn(readMapping(source, label)).flatMap(([name, value]): GivenValue[] => {
     if (name === "lora_parameters") return loraParameters(value, label);
     if (name === "datasets" && takesDataSets(table)) return dataSetEntries(value, label);
-    return [{ key: name, name, value }];
+    if (name === "defaults") return defaultEntries(value, label);
+    if (keyOf(table, name) !== undefined || !isForeign(name)) return [{ key: name, name, value }];
+    const ours = translate(name, value);
+    if (typeof ours !== "string") return ours.map((setting) => ({ ...setting, name }));
+    problems.push(ours);
+    return [];
   });
   const values = flat.map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
-  const unknown = new Problems();
-  for (const { key, name } of values) {
-    if (key === undefined) unknown.push(() => describeUnknown(table, name));
-  }
-  failAll(label, unknown, `known keys: ${Object.keys(table).join(", ")}`);
+  const unknown = values.filter(({ key }) => key === undefined);
+  for (const { name } of unknown) problems.push(() => describeUnknown(table, name.replace(DEFAULTS, "")));
+  failAll(label, problems, unknown.length > 0 ? `known keys: ${Object.keys(table).join(", ")}` : "");
   return values as GivenValue[];
+}
+
+const DEFAULTS = /^defaults\./;
+
+const givenIn = (mapping: object) => Object.entries(mapping).filter(([, value]) => value !== null);
+
+/** What holds where nothing is given, as a run's own `config.yaml` has it. */
+function defaultEntries(value: unknown, label: string): GivenValue[] {
+  if (!isObject(value))
+    return fail(label, "defaults has no keys", "write settings below it, or leave it out");
+  return givenIn(value).map(([key, value]) => ({ key, name: `defaults.${key}`, value, isDefault: true }));
 }
 
 function readMapping(source: string, label: string): Record<string, unknown> {

@@ -110,10 +110,16 @@ const nameOf = (method: unknown): string => METHOD.read(method) ?? METHOD.fallba
  * @throws LoraError for options that it has not, with the methods that have them, and for any where an adapter is resumed
  */
 export function withMethod<T extends OptionTable>(plain: T, sources: Sources): Narrowed<T> {
-  const given = sources.flat();
-  const name = nameOf(given.findLast(({ key }) => key === "method")?.value);
+  const all = sources.flat();
+  const given = all.filter(({ isDefault }) => !isDefault);
+  const name = nameOf(all.findLast(({ key }) => key === "method")?.value);
   const table = tableWith(plain, name);
-  const keyed = sources.map((source) => source.map((value) => ({ ...value, key: keyIn(table, value) })));
+  // Defaults that a configuration pins may be those of another method.
+  const keyed = sources.map((source) =>
+    source
+      .map((value) => ({ ...value, key: keyIn(table, value) }))
+      .filter(({ key, isDefault }) => key !== undefined || !isDefault),
+  );
   const isResumed = given.some(({ key }) => key === "resume_adapter_file");
   if (isResumed) checkResumed(given.filter(({ key }) => key === "method" || !Object.hasOwn(plain, key)));
   const foreign = given.filter((value) => keyIn(table, value) === undefined);

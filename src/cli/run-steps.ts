@@ -51,6 +51,7 @@ export async function runSteps(run: Run): Promise<number> {
     folder: settings.output_dir,
     reports: settings.report_to,
     about: run.about,
+    config: run.config,
     resumed: resumed && { step: resumed.state.step, folder: dirname(resumed.path) },
     tell: reporter.note,
   });

@@ -10,6 +10,8 @@ export interface GivenValue {
   /** As the user wrote it: `--iters`, `lora_parameters.rank`. */
   readonly name: string;
   readonly value: unknown;
+  /** It holds where nothing is given, and counts as not given. */
+  readonly isDefault?: boolean;
 }
 
 /** The settings of a run, and which of them the user gave. */
@@ -47,13 +49,17 @@ export function settle<T extends OptionTable>(
   sources: readonly (readonly GivenValue[])[],
 ): Settled<T> {
   const problems = sources.flatMap((source) => [...wrongValues(table, source), ...givenTwice(source)]);
-  const values = new Map(sources.flat().map(({ key, value }) => [key, value]));
+  const all = sources.flat();
+  const inOrder = [...all.filter(({ isDefault }) => isDefault), ...all.filter(({ isDefault }) => !isDefault)];
+  const winning = new Map(inOrder.map((value) => [value.key, value]));
+  const values = new Map([...winning].map(([key, { value }]) => [key, value]));
   append(problems, missing(table, values));
   failAll(where, problems, "the command's --help describes each");
   const entries = Object.entries(table).map(([key, option]) => {
     return [key, values.has(key) ? option.read(values.get(key)) : option.fallback];
   });
-  return { settings: Object.fromEntries(entries) as Settings<T>, given: new Set(values.keys()) };
+  const given = [...winning.values()].filter(({ isDefault }) => !isDefault).map(({ key }) => key);
+  return { settings: Object.fromEntries(entries) as Settings<T>, given: new Set(given) };
 }
 
 function wrongValues(table: OptionTable, source: readonly GivenValue[]): string[] {
@@ -73,7 +79,8 @@ function givenTwice(source: readonly GivenValue[]): string[] {
 
 function groupByKey(source: readonly GivenValue[]): Map<string, GivenValue[]> {
   const groups = new Map<string, GivenValue[]>();
-  for (const value of source) groups.set(value.key, [...(groups.get(value.key) ?? []), value]);
+  for (const value of source.filter(({ isDefault }) => !isDefault))
+    groups.set(value.key, [...(groups.get(value.key) ?? []), value]);
   return groups;
 }
 

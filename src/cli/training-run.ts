@@ -36,4 +36,6 @@ export interface Run {
   readonly losses: LossCurve;
   /** What is noted about it in its folder. */
   readonly about: Watched["about"];
+  /** The configuration that it runs again from. */
+  readonly config: string;
 }

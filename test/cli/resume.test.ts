@@ -78,6 +78,14 @@ test("killed and resumed, a run comes to the bytes of the whole one, and its eva
     );
 });
 
+test("the configuration that is saved with it runs again to the same bytes; the command line wins", async () => {
+  const words = ["train", "--config", cli.path("whole/config.yaml"), "--output-dir", cli.path("again")];
+  const { code, stdout, stderr } = await cli.run([...words, "--save-steps", "0"]);
+  expect(code, stderr).toBe(0);
+  expect(weights("again")).toEqual(weights("whole"));
+  expect(stdout).not.toContain("Saved adapter weights");
+});
+
 test("what changed is told and refused, unless it is forced", async () => {
   const checkpoint = cli.path("whole/checkpoint-4");
   const words = ["--resume", checkpoint, "--learning-rate", "1e-3", "--lora-dropout", "0"];

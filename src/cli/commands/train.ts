@@ -15,6 +15,7 @@ import { LORA_LEARNING_RATE, PREFERENCE_LEARNING_RATE } from "../../train/learni
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
+import { configText } from "../config-text.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
@@ -130,7 +131,8 @@ export async function runTrain(
     ...{ model: model.name, task, trainable, parameters: parameters + trainable, data: ofData },
     ...{ settings: savedSettings(settings), given: [...given], versions: notes.versions },
   };
-  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses, about });
+  const config = configText(settings, given);
+  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses, about, config });
 }
 
 /** The learning rate where none is given. */

@@ -45,7 +45,7 @@ export const QUANTIZATION_OPTIONS = {
   double_quantization: flag({
     fallback: false,
     help: "nf4 and fp4: hold the scales in 8 bits, too, for less memory and slower products",
-    aliases: ["bnb_4bit_use_double_quant"],
+    aliases: ["bnb_4bit_use_double_quant", "use_bnb_nested_quant"],
   }),
   skip_modules: texts({
     placeholder: "name",

@@ -5,6 +5,7 @@ import { observeAll, type RunObserver } from "../../train/watch/observer.ts";
 import { messageOf, tryTo } from "../../util/fail.ts";
 import { EventsFile } from "./events-file.ts";
 import { METRICS_FILE, MetricsFile } from "./metrics-file.ts";
+import { replaceFile } from "./replace-file.ts";
 import { REPORT_FILE, ReportFile } from "./report/report-file.ts";
 import type { ReportKind } from "./reports.ts";
 import { RUN_FILE, type RunAbout, type RunStatus, readRunFile, writeRunFile } from "./run-file.ts";
@@ -16,6 +17,8 @@ export interface Watched {
   readonly folder: string;
   readonly reports: readonly ReportKind[];
   readonly about: Omit<RunAbout, "status" | "started" | "resumed">;
+  /** The configuration that it runs again from. */
+  readonly config: string;
   /** The step that it goes on behind, and the folder of the run that came so far; undefined where it begins. */
   readonly resumed: { readonly step: number; readonly folder: string } | undefined;
   /** Takes warnings. */
@@ -36,11 +39,13 @@ export interface RunWatch {
 /** Opens what a run is reported to. A report that cannot be written is told, and the run goes on. */
 export function watchRun(watched: Watched): RunWatch {
   const { folder, reports, tell, resumed } = watched;
-  for (const name of [METRICS_FILE, RUN_FILE, REPORT_FILE]) tryTo(() => removeDeadDrafts(folder, name));
+  for (const name of [METRICS_FILE, RUN_FILE, REPORT_FILE, CONFIG_FILE])
+    tryTo(() => removeDeadDrafts(folder, name));
   const metrics = new MetricsFile(join(folder, METRICS_FILE), tell);
   const sinks: Sink[] = reports.length === 0 ? [] : [aboutFile(folder, tell), metrics];
   if (reports.includes("html")) sinks.push(new ReportFile(folder, tell));
   if (reports.includes("tensorboard")) sinks.push(new EventsFile(folder, tell));
+  keepConfig(watched);
   let about = begun(watched);
   const change = (changed: Partial<RunAbout>) => {
     about = { ...about, ...changed };
@@ -90,6 +95,17 @@ function begun({ about, resumed }: Watched): RunAbout {
     started: before?.started ?? new Date().toISOString(),
     resumed: resumed ? [...(before?.resumed ?? []), resumed.step] : [],
   };
+}
+
+/** What a run's configuration is called, in its folder. */
+export const CONFIG_FILE = "config.yaml";
+
+function keepConfig({ folder, config, tell }: Watched): void {
+  try {
+    replaceFile(join(folder, CONFIG_FILE), config);
+  } catch (error) {
+    tell(`warning: ${CONFIG_FILE} is not written: ${messageOf(error)}`);
+  }
 }
 
 function aboutFile(folder: string, tell: (line: string) => void): Sink {

@@ -72,7 +72,7 @@ test("what is known of a run is kept with it: when it began, where it went on, h
   const out = path("run");
   mkdirSync(out);
   const watch = (resumed: { step: number; folder: string } | undefined) =>
-    watchRun({ folder: out, reports: ["jsonl"], about, resumed, tell: () => {} });
+    watchRun({ folder: out, reports: ["jsonl"], about, config: "", resumed, tell: () => {} });
   const read = () => JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   const first = watch(undefined);
   await first.observer.onStep(stepMetrics(1), []);
@@ -86,7 +86,7 @@ test("what is known of a run is kept with it: when it began, where it went on, h
   const elsewhere = path("elsewhere");
   mkdirSync(elsewhere);
   const third = watchRun({
-    ...{ folder: elsewhere, reports: ["jsonl"], about, tell: () => {} },
+    ...{ folder: elsewhere, reports: ["jsonl"], about, config: "", tell: () => {} },
     resumed: { step: 1, folder: out },
   });
   await third.observer.onStep(stepMetrics(2, { loss: 7 }), []);
@@ -98,12 +98,13 @@ test("a folder that cannot be written to is told, and nothing is thrown", async 
   const told: string[] = [];
   const nowhere = path("nowhere");
   const watch = watchRun({
-    ...{ folder: nowhere, reports: ["jsonl"], about, resumed: undefined },
+    ...{ folder: nowhere, reports: ["jsonl"], about, config: "", resumed: undefined },
     tell: (line) => told.push(line),
   });
   for (const step of [1, 2]) await watch.observer.onStep(stepMetrics(step), []);
   watch.end("finished");
   expect(told).toEqual([
+    expect.stringMatching(/config\.yaml is not written: ENOENT/),
     expect.stringContaining(`cannot be noted in ${nowhere}: ENOENT`),
     expect.stringMatching(/metrics\.jsonl is not written, the training goes on: ENOENT/),
   ]);
