@@ -58,7 +58,7 @@ describe("inspect --task", () => {
     const page = await inspect("sequence-classification", model, data, ["--html", cli.path("labels.html")]);
     expect(page.code, page.stderr).toBe(0);
     expect(readFileSync(cli.path("labels.html"), "utf8")).toMatch(
-      /<h2>Classes<\/h2>[\s\S]*<meter max="2" value="2">/,
+      /<h2>Classes<\/h2>[\s\S]*class="bar" style="--share:100.0%"/,
     );
   });
 

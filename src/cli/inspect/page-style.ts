@@ -63,7 +63,7 @@ article i { font-style: normal; font-weight: 400; font-size: .8rem; color: var(-
 .read { background: var(--masked); border-radius: 3px; }
 .tokens sub { margin-left: .2rem; color: var(--warning); font-size: .7rem; }
 .part { margin-right: .5rem; color: var(--quiet); font-size: .8rem; }
-.classes { list-style: none; margin: 0; padding: 0; display: grid; gap: .2rem; font-variant-numeric: tabular-nums; }
-.classes li { display: grid; grid-template-columns: minmax(4rem, 30%) 1fr 5rem; gap: .6rem; align-items: center; overflow-wrap: anywhere; }
-.classes meter { width: 100%; }
+.classes { list-style: none; margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px; display: grid; gap: .2rem; font-variant-numeric: tabular-nums; }
+.classes li { display: grid; grid-template-columns: minmax(4rem, 30%) 1fr 4rem; gap: .6rem; align-items: center; overflow-wrap: anywhere; }
+.bar { height: .7rem; border-radius: 3px; background: linear-gradient(var(--bar), var(--bar)) no-repeat 0 / max(2px, var(--share)) 100% var(--masked); }
 `;

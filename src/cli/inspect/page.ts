@@ -7,7 +7,7 @@ import { printable } from "../../util/printable.ts";
 import { count } from "../format.ts";
 import { htmlPage } from "../html-page.ts";
 import { PAGE_STYLE } from "./page-style.ts";
-import { binName, describeFate, percent } from "./text.ts";
+import { binName, describeAnswers, describeFate, percent } from "./text.ts";
 
 /** What a page is about. */
 export interface PageSubject {
@@ -26,6 +26,7 @@ export function inspectPage(subject: PageSubject, report: AnyReport, rows: reado
 ${findings(report.findings)}
 ${histogram(report)}
 ${classes(report)}
+${answers(report)}
 <section>
 <h2>Rows</h2>
 <p class="legend">${legendOf(rows).map(legend).join(" ")}</p>
@@ -79,9 +80,15 @@ function classes({ labels = [] }: AnyReport): string {
   const most = Math.max(1, largest(labels.map(({ count: n }) => n)));
   const items = labels.map(
     ({ name, count: n }) =>
-      `<li><span>${escapeHtml(printable(name))}</span><meter max="${most}" value="${n}"></meter><span>${count(n)}</span></li>`,
+      `<li><span>${escapeHtml(printable(name))}</span><span class="bar" style="--share:${((100 * n) / most).toFixed(1)}%"></span><span>${count(n)}</span></li>`,
   );
   return `<section><h2>Classes</h2><ul class="classes">${items.join("\n")}</ul></section>`;
+}
+
+/** How long the answers are, and how often the preferred one is the longer one. */
+function answers(report: AnyReport): string {
+  const lines = describeAnswers(report).map((line) => `<p>${escapeHtml(line.replace(/^Answers: /, ""))}</p>`);
+  return lines.length === 0 ? "" : `<section><h2>Answers</h2>${lines.join("")}</section>`;
 }
 
 function histogram({ lengths }: AnyReport): string {

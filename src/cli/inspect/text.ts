@@ -47,7 +47,7 @@ export function describeCounts(label: string, report: AnyReport): string[] {
 }
 
 /** How long the answers are: a model that prefers learns of lengths, too. */
-function describeAnswers({ answers = [], longerChosen = 0 }: AnyReport): string[] {
+export function describeAnswers({ answers = [], longerChosen = 0 }: AnyReport): string[] {
   if (answers.length === 0) return [];
   const each = answers.map(
     ({ name, count: n, mean }) => `${count(n)} ${name} of ${mean.toFixed(1)} tokens on average`,
