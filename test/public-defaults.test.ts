@@ -58,7 +58,7 @@ describe("library and command line have the same defaults", () => {
     ...["output_dir", "logging_steps", "eval_steps", "save_steps", "json", "resume", "force"],
     ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
     ...["metric_for_best_model", "early_stopping_threshold", "load_best_model_at_end", "exact_match"],
-    ...["eval_samples", "sample_max_new_tokens"],
+    ...["eval_samples", "sample_max_new_tokens", "dry_run"],
     "report_to",
   ];
 

@@ -49,7 +49,8 @@ function defaultEntries(value: unknown, label: string): GivenValue[] {
   return givenIn(value).map(([key, value]) => ({ key, name: `defaults.${key}`, value, isDefault: true }));
 }
 
-function readMapping(source: string, label: string): Record<string, unknown> {
+/** The keys and values of a YAML or JSON file. @throws LoraError where it is none, or none of such */
+export function readMapping(source: string, label: string): Record<string, unknown> {
   const lineCounter = new LineCounter();
   const parsed = documentOf(source, lineCounter, label);
   const problems = new Problems();

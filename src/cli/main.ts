@@ -17,6 +17,7 @@ import { runInspectAdapter } from "./commands/inspect-adapter.ts";
 import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { runPlan } from "./commands/plan.ts";
 import { runRuns } from "./commands/runs.ts";
+import { runSweep } from "./commands/sweep.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
@@ -36,6 +37,7 @@ import { INSPECT_ADAPTER_OPTIONS } from "./tables/inspect-adapter.ts";
 import { MERGE_OPTIONS } from "./tables/merge.ts";
 import { PLAN_OPTIONS } from "./tables/plan.ts";
 import { RUNS_OPTIONS } from "./tables/runs.ts";
+import { SWEEP_OPTIONS } from "./tables/sweep.ts";
 import { TRAIN_OPTIONS } from "./tables/train.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { printLines, processTerminal, type Terminal } from "./terminal.ts";
@@ -68,7 +70,7 @@ function endByHangup(): void {
 }
 
 /** Commands that leave files behind: what they print is beside that. */
-const FILE_COMMANDS = ["train", "merge", "combine", "convert"];
+const FILE_COMMANDS = ["train", "sweep", "merge", "combine", "convert"];
 
 const hasTerminal = [0, 1, 2].some(isatty);
 const terminal = processTerminal();
@@ -139,6 +141,11 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     check: checkTrainSettings,
     run: runPlan,
   }).option("-c, --config <file>", "YAML file of train's options; the command line wins");
+  add("sweep", "train with each of several settings, each in a folder of its own, and compare them", {
+    table: SWEEP_OPTIONS,
+    words: "words",
+    run: runSweep,
+  });
   add("generate", "continue a prompt, or answer a chat", {
     table: GENERATE_OPTIONS,
     check: checkGenerateSettings,

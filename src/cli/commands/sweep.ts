@@ -1,0 +1,174 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { METHODS } from "../../adapters/methods.ts";
+import { readTextFile } from "../../platform/node-text.ts";
+import { fail } from "../../util/fail.ts";
+import { MAX_CONFIG_BYTES, parseConfig, readMapping } from "../config.ts";
+import { watchInterrupt } from "../interrupt.ts";
+import { methodTable } from "../method-table.ts";
+import type { OptionTable } from "../options.ts";
+import { flagName, type Settled } from "../settings.ts";
+import { sweepPage } from "../sweep/page.ts";
+import { bestTrial, readResults, resultLines, trialFolder } from "../sweep/results.ts";
+import { readSweep, type Sweep, type TrialValues } from "../sweep/trials.ts";
+import type { SWEEP_OPTIONS } from "../tables/sweep.ts";
+import { TRAIN_OPTIONS } from "../tables/train.ts";
+import type { Terminal } from "../terminal.ts";
+import { comparisonPage } from "../watch/compare-runs.ts";
+import { replaceFile } from "../watch/replace-file.ts";
+import { findRuns } from "../watch/run-folders.ts";
+
+/** The trials of a sweep, in its folder. */
+const SWEEP_FILE = "sweep.json";
+/** The table and the plots. */
+const SWEEP_PAGE = "sweep.html";
+/** The curves of all trials, as `runs --html` writes them. */
+const CURVES_PAGE = "curves.html";
+/** The settings of a trial, in its own. */
+const TRIAL_FILE = "trial.json";
+
+type SweepSettings = Settled<typeof SWEEP_OPTIONS>["settings"];
+
+/**
+ * `webgpu-lora sweep`: a run of `train` for each trial, each in a folder and a process of its own. Those that are finished are not run
+ * again, and one that was interrupted goes on from its newest checkpoint.
+ * @returns the exit code
+ */
+export async function runSweep(
+  { settings }: Settled<typeof SWEEP_OPTIONS>,
+  terminal: Terminal,
+): Promise<number> {
+  const { words, output_dir, metric: wanted } = settings;
+  const metric = wanted.replace(/^eval_/, "");
+  const [path, flags] = splitWords(words);
+  const table: OptionTable = Object.assign({}, ...METHODS.map(methodTable), TRAIN_OPTIONS);
+  const sweep = readSweep(await readFileOf(path, table), settings, table);
+  checkFlags(flags, sweep);
+  const chosen = chosenTrial(settings, sweep);
+  const tell = () => {
+    const results = readResults(output_dir, sweep.trials, metric);
+    replaceFile(join(output_dir, SWEEP_PAGE), sweepPage(results, metric, `Sweep in ${output_dir}`));
+    const hasBegun = results.some(({ status }) => status !== "waiting");
+    if (hasBegun)
+      replaceFile(join(output_dir, CURVES_PAGE), comparisonPage(findRuns([output_dir], "started")));
+    return results;
+  };
+  mkdirSync(output_dir, { recursive: true });
+  keepPlan(output_dir, sweep);
+  let worst = 0;
+  for (const [index, values] of sweep.trials.entries()) {
+    if (settings.list || (chosen !== undefined && index !== chosen)) continue;
+    const folder = trialFolder(output_dir, index);
+    if (readResults(output_dir, sweep.trials, metric)[index]?.status === "finished") {
+      terminal.print(`Trial ${index} is finished.`);
+      continue;
+    }
+    terminal.print(`Trial ${index} of ${sweep.trials.length}: ${describe(values)}`);
+    mkdirSync(folder, { recursive: true });
+    replaceFile(join(folder, TRIAL_FILE), `${JSON.stringify({ ...sweep.common, ...values }, null, 2)}\n`);
+    const code = await runTrial(folder, flags, terminal);
+    tell();
+    if (code === WRONG_OPTIONS || code > SIGNALLED) return code;
+    if (code !== 0) terminal.note(`warning: trial ${index} ended with ${code}; the others go on`);
+    worst ||= code === 0 ? 0 : 1;
+  }
+  const results = tell();
+  for (const line of resultLines(results, metric)) terminal.print(line);
+  const best = bestTrial(results, metric);
+  if (best) terminal.print(`The best is trial ${best.index}: ${describe(best.values)}`);
+  terminal.print(
+    `${join(output_dir, SWEEP_PAGE)} has the table and plots, ${CURVES_PAGE} beside it all curves.`,
+  );
+  return worst;
+}
+
+/** What train ends with for options that cannot be: no other trial would go better. */
+const WRONG_OPTIONS = 2;
+/** Codes beyond are of signals. */
+const SIGNALLED = 128;
+
+const describe = (values: TrialValues) =>
+  Object.entries(values)
+    .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(", ");
+
+/** The file, where one is named first, and the flags of `train`. */
+function splitWords([first, ...rest]: readonly string[]): [string | undefined, readonly string[]] {
+  if (first === undefined) return [undefined, []];
+  return first.startsWith("-") ? [undefined, [first, ...rest]] : [first, rest];
+}
+
+async function readFileOf(path: string | undefined, table: OptionTable): Promise<TrialValues> {
+  if (path === undefined) return {};
+  const text = await readTextFile(path, MAX_CONFIG_BYTES);
+  const mapping = readMapping(text, path);
+  const { sweep: _, search: __, trials: ___, ...common } = mapping;
+  parseConfig(JSON.stringify(common), path, table); // names every key that train does not know
+  return mapping;
+}
+
+/** @throws LoraError for flags that contradict the sweep */
+function checkFlags(flags: readonly string[], { trials }: Sweep): void {
+  const given = flags.filter((word) => word.startsWith("--")).map((word) => word.split("=")[0]);
+  const own = ["output_dir", "resume", ...Object.keys(trials[0] ?? {})].map(flagName);
+  const both = own.find((flag) => given.includes(flag));
+  if (both)
+    fail("sweep", `${both} is given for all trials, and the sweep sets it itself`, "leave it out behind --");
+}
+
+function chosenTrial({ trial_index }: SweepSettings, { trials }: Sweep): number | undefined {
+  const { SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX } = process.env;
+  const text = SLURM_ARRAY_TASK_ID ?? JOB_COMPLETION_INDEX;
+  const index = trial_index ?? (text === undefined || text === "" ? undefined : Number(text));
+  if (index === undefined) return undefined;
+  if (Number.isSafeInteger(index) && index >= 0 && index < trials.length) return index;
+  return fail("trial_index", `is ${trial_index ?? text}`, `there are the trials 0 to ${trials.length - 1}`);
+}
+
+/** Notes the trials. @throws LoraError where the folder has those of another sweep */
+function keepPlan(folder: string, { trials }: Sweep): void {
+  const path = join(folder, SWEEP_FILE);
+  const text = `${JSON.stringify({ version: 1, trials }, null, 2)}\n`;
+  let before: string | undefined;
+  try {
+    before = readFileSync(path, "utf8");
+  } catch {
+    // there is none yet
+  }
+  if (before !== undefined && before !== text)
+    fail(
+      "output_dir",
+      `${folder} has other trials than these`,
+      "give another folder, or the sweep as it was",
+    );
+  if (before === undefined) replaceFile(path, text);
+}
+
+/** Runs `train` in a process of its own, to which signals are passed on. */
+async function runTrial(folder: string, flags: readonly string[], terminal: Terminal): Promise<number> {
+  const own = ["--config", join(folder, TRIAL_FILE), "--output-dir", folder, "--resume", "auto"];
+  const words = [process.argv[1] as string, "train", ...own, ...flags];
+  const child: ChildProcess = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout?.setEncoding("utf8").on("data", lines(terminal.print));
+  child.stderr?.setEncoding("utf8").on("data", lines(terminal.note));
+  // Ctrl-C reaches both; any other signal is passed on.
+  const interrupt = watchInterrupt(() => void child.kill("SIGTERM"));
+  try {
+    const [code] = (await once(child, "close")) as [number | null];
+    return interrupt.exitCode ?? code ?? 1;
+  } finally {
+    interrupt.release();
+  }
+}
+
+/** Text in lines. */
+function lines(print: (line: string) => void): (text: string) => void {
+  let rest = "";
+  return (text) => {
+    const all = (rest + text).split("\n");
+    rest = all.pop() ?? "";
+    for (const line of all) print(line);
+  };
+}
