@@ -177,7 +177,8 @@ export async function mergedLogits({ merged }: Written, { fixture }: MergedCase)
   return logits;
 }
 
-async function logitsOf(model: LoadedModel, fixture: string): Promise<Float32Array> {
+/** What a model computes of the inputs of a fixture. */
+export async function logitsOf(model: LoadedModel, fixture: string): Promise<Float32Array> {
   const golden = readJsonFile<TaskGolden>(fixturePath(fixture), "golden.json");
   const tensors = await readTensors(fixturePath(fixture), "golden.safetensors");
   return taskCase(model, golden, tensors).logits();
