@@ -2,9 +2,9 @@ import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { add } from "../kernels/elementwise.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
 import { checkOptions, flag, type Rules } from "../util/options.ts";
-import { findSites, type TargetsIn, targetsByType } from "./choose-sites.ts";
+import { findSites, type TargetsIn, targetsByType, withoutConv1d } from "./choose-sites.ts";
 import { normal } from "./initial/normal.ts";
 import type { Method, Site } from "./method.ts";
 import { SITE_RULES } from "./site-rules.ts";
@@ -66,10 +66,7 @@ export function beft(options: BeftOptions = {}): Beft {
     targetsIn,
     sites(model) {
       const found = findSites("beft", model, { ...options, targetModules: targetsIn(model) }, isLinear);
-      const transposed = found.filter(({ fanInFanOut }) => fanInFanOut).map(({ path }) => path);
-      const problem = `${listed(transposed)}: PEFT has no beft of Conv1D layers, as GPT-2 has them`;
-      failAll("beft", transposed.length > 0 ? [problem] : [], "take lora with bias, which it has for them");
-      return found;
+      return withoutConv1d("beft", found, "lora with bias");
     },
     saved: (model) => findWhole(model, options),
     tensors(site) {

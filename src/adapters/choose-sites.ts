@@ -3,6 +3,7 @@ import type { Linear } from "../nn/linear.ts";
 import { isLeaf, type Module, modules } from "../nn/module.ts";
 import { fail, failAll } from "../util/fail.ts";
 import type { Adaptable } from "./method.ts";
+import { listed } from "./stored-tensors.ts";
 import {
   describeUnmatchedTargets,
   isAllLinear,
@@ -87,4 +88,12 @@ export function targetsByType(
     given ??
     table[modelType] ??
     fail(where, `PEFT has no targets for ${modelType}`, "name them: targetModules");
+}
+
+/** Layers of a method that PEFT has for `torch.nn.Linear` alone. @throws LoraError naming those whose weights lie turned */
+export function withoutConv1d(where: string, sites: Linear[], instead: string): Linear[] {
+  const turned = sites.filter(({ fanInFanOut }) => fanInFanOut).map(({ path }) => path);
+  const problem = `${listed(turned)}: PEFT has no ${where} of Conv1D layers, as GPT-2 has them`;
+  failAll(where, turned.length > 0 ? [problem] : [], `take ${instead}, which it has for them`);
+  return sites;
 }

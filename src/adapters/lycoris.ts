@@ -3,15 +3,13 @@ import type { Tape } from "../autograd/tape.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import type { Wrap } from "../nn/module.ts";
-import { failAll } from "../util/fail.ts";
 import type { Pattern } from "../util/module-patterns.ts";
 import { FACTOR, integer, number, objectOf, type Rules } from "../util/options.ts";
 import { createRandom, type Random } from "../util/random.ts";
-import { findSites, type SiteOptions } from "./choose-sites.ts";
+import { findSites, type SiteOptions, withoutConv1d } from "./choose-sites.ts";
 import type { Adaptable, Method, WrapGiven } from "./method.ts";
 import type { RankAndAlpha } from "./patterns.ts";
 import { SITE_RULES } from "./site-rules.ts";
-import { listed } from "./stored-tensors.ts";
 
 // What LoHa and LoKr have in common: Yeh et al. 2023, arXiv 2309.14859; PEFT `tuners/lycoris_utils.py`.
 
@@ -68,11 +66,7 @@ export interface Lycoris extends Method {
 
 /** The layers that the options choose. @throws LoraError for those that PEFT has no such adapter for, too */
 export function findLycorisSites(where: string, model: Adaptable, options: SiteOptions): Linear[] {
-  const sites = findSites(where, model, options, isLinear);
-  const transposed = sites.filter(({ fanInFanOut }) => fanInFanOut).map(({ path }) => path);
-  const problem = `${listed(transposed)}: PEFT has no ${where} of Conv1D layers, as GPT-2 has them`;
-  failAll(where, transposed.length > 0 ? [problem] : [], "take lora, which it has for them");
-  return sites;
+  return withoutConv1d(where, findSites(where, model, options, isLinear), "lora");
 }
 
 /** What an update is left out by while training. */

@@ -6,7 +6,7 @@ import { castToFloat } from "../kernels/cast.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { checkOptions, flag, integer, number, type Rules, withDefaults } from "../util/options.ts";
-import { findSites } from "./choose-sites.ts";
+import { findSites, withoutConv1d } from "./choose-sites.ts";
 import { normal } from "./initial/normal.ts";
 import type { Method, Site } from "./method.ts";
 import { SITE_RULES } from "./site-rules.ts";
@@ -92,7 +92,7 @@ export function oft(given: OftOptions = {}): Oft {
   return {
     type: "OFT",
     options,
-    sites: (model) => findSites("oft", model, options, isLinear),
+    sites: (model) => withoutConv1d("oft", findSites("oft", model, options, isLinear), "lora"),
     saved: (model) => findWhole(model, options),
     tensors(site) {
       const { blocks, size } = blocksAt((site as Linear).inFeatures, options);

@@ -14,6 +14,7 @@ import { lokr } from "../../src/adapters/lokr.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 import { METHODS as REGISTRY } from "../../src/adapters/methods.ts";
+import { oft } from "../../src/adapters/oft.ts";
 import { vera } from "../../src/adapters/vera.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
@@ -35,6 +36,7 @@ const METHODS: Readonly<Record<string, (targetModules: string[], model: LoadedMo
   ia3: (targetModules) => ia3({ targetModules, feedforwardModules: targetModules.slice(0, 1) }),
   loha: (targetModules) => loha({ r: 2, alpha: 4, targetModules }),
   lokr: (targetModules) => lokr({ r: 2, alpha: 4, targetModules }),
+  oft: (targetModules) => oft({ oftBlockSize: 4, targetModules }),
   vera: (targetModules) => vera({ r: 4, targetModules }),
   ln_tuning: (_, { root }) => lnTuning({ targetModules: [...modules(root)].filter(isNorm).map(lastName) }),
   beft: (targetModules) => beft({ targetModules }),
@@ -45,6 +47,8 @@ const isNorm = (module: Module) => isLeaf(module) && /norm|^ln_/i.test(lastName(
 
 /** Where to write the folders for check_merged.py; else nothing is written. */
 const OUT = process.env.MERGED_METHODS;
+/** Of these methods alone, where some are named. */
+const ONLY = process.env.ONLY_METHODS?.split(",") ?? Object.keys(METHODS);
 const FIXTURES = MERGED_CASES.filter(({ name, fixture }) => name === fixture);
 
 /** What transformers and PEFT said of a merged model; see check_merged.py. */
@@ -69,11 +73,11 @@ test("every method that merges was opened by transformers and PEFT, merged into 
       .map((method) => `${fixture} ${method}`)
       .filter((name) => !(name in cases)),
   );
-  expect(missing.filter((name) => !/ beft$|gpt2\S* (loha|lokr)$/.test(name))).toEqual([]); // which need biases, or no Conv1D
+  expect(missing.filter((name) => !/ beft$|gpt2\S* (loha|lokr|oft)$/.test(name))).toEqual([]); // which need biases, or no Conv1D
 });
 
 test.runIf(OUT).each(FIXTURES)("$name", async (each) => {
-  for (const [name, make] of Object.entries(METHODS)) {
+  for (const [name, make] of Object.entries(METHODS).filter(([name]) => ONLY.includes(name))) {
     const model: LoadedModel = await openTaskModel(
       memoryFiles(each.fixture, await baseFiles(each)),
       await testDevice(),
