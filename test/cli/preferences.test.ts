@@ -1,11 +1,15 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { checkTrainSettings } from "../../src/cli/commands/train.ts";
-import { preferenceRows } from "../../src/cli/preference-rows.ts";
+import { preferenceRows, preparePreferences } from "../../src/cli/preference-rows.ts";
+import type { DataSettings } from "../../src/cli/sequences.ts";
 import { keyOf, settle } from "../../src/cli/settings.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 import type { PreferenceTask } from "../../src/cli/task-names.ts";
 import { EXAMPLE_READER } from "../../src/data/rows/examples.ts";
+import type { PreferenceRow } from "../../src/data/rows/preferences.ts";
+import { openModelText } from "../../src/load/model-text.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import type { JsonObject } from "../../src/util/json.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -85,21 +89,39 @@ test("reward: a head of one score, with margins, in PEFT's files", async () => {
   expect(config).toMatchObject({ task_type: "SEQ_CLS", modules_to_save: expect.arrayContaining(["score"]) });
 });
 
+/** What the rows of a file become for a task, and what is told of them. */
+async function prepare(task: PreferenceTask, rows: readonly PreferenceRow[]) {
+  const file = { path: "rows.jsonl", rows, nameOf: (place: number) => `rows.jsonl:${place + 1}` };
+  const settings: DataSettings = {
+    ...{ max_length: undefined, truncation: "truncate" as const, chat_template: undefined, check_data: true },
+    ...{ completion_only_loss: true, assistant_only_loss: false, mask_history: false, desirable_weight: 0.5 },
+  };
+  const lines: string[] = [];
+  const model = await openModelText(folderFiles(BUNDLED_MODEL));
+  const note = (line: string) => void lines.push(line);
+  const { items } = await preparePreferences(task, model, file, settings, note, (answers) => answers.length);
+  return { items, told: lines.join("\n") };
+}
+
 test("kto: pairs are taken apart, and how many of each kind there are is looked at", async () => {
-  const rows = [...PAIRS.slice(0, 3), { prompt: "In the", completion: " hall.", label: true }];
-  const data = cli.write("judged.jsonl", rows);
-  const out = await run(train("kto", data, "kto", "--max-steps", "1", "--desirable-weight", "0.5"));
-  expect(out).toContain("judged.jsonl: 7 rows");
-  expect(out).toContain(
+  const { items, told } = await prepare("kto", [
+    ...PAIRS.slice(0, 3),
+    { prompt: "In the", completion: " hall.", label: true },
+  ]);
+  expect(items).toEqual([1, 1, 1, 1, 1, 1, 1]);
+  expect(told).toContain("rows.jsonl: 7 rows");
+  expect(told).toContain(
     "4 desirable answers and 3 others: KTO's paper advises --desirable-weight 0.75 to 1.00",
   );
-  expect(out).toMatch(/Iter 1: Train loss 0\.\d+.*kl \d/);
 });
 
-test("a file of equal answers alone teaches nothing", async () => {
-  const { code, stderr } = await cli.run(train("dpo", cli.write("equal.jsonl", [PAIRS[3]!]), "bad"));
-  expect(stderr).toMatch(/have two equal answers, between which nothing can be preferred/);
-  expect(code).toBe(1);
+test("rows of equal answers are left out, and alone they teach nothing", async () => {
+  const { items, told } = await prepare("dpo", PAIRS);
+  expect(items).toEqual([2, 2, 2, 2]);
+  expect(told).toContain("1 row left out: the answers are equal");
+  await expect(prepare("dpo", [PAIRS[3]!])).rejects.toThrow(
+    /two equal answers, between which nothing can be preferred/,
+  );
 });
 
 test.each<[task: PreferenceTask, row: JsonObject, message: RegExp]>([
