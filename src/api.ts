@@ -281,6 +281,7 @@ export {
   type TrainOptions,
   train,
 } from "./train/text.ts";
+export { lossOfTokens } from "./train/token-losses.ts";
 export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
 export {
   entriesUntil,

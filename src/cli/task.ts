@@ -13,6 +13,7 @@ import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { describeSets, sampleOf, setsOfItems } from "./data-sets.ts";
 import { describePacking } from "./format.ts";
+import type { LossMapOptions, MapSubject } from "./loss-map.ts";
 import type { DataSettings } from "./sequences.ts";
 import type { Parts, Rows, TestData, TrainingData } from "./tables-of-rows.ts";
 
@@ -54,6 +55,8 @@ export interface Writing {
   exactMatch(batchSize: number): Promise<number>;
   /** What it makes of prompts: those of its first rows, or these. */
   samples(wanted: SampleOptions): Promise<RunSamples["samples"]>;
+  /** A page of what each token of the first rows costs, base model and adapters side by side. */
+  lossMap(subject: MapSubject, options: LossMapOptions): Promise<string>;
 }
 
 /** Rows of one file that were read and checked, before any model is there. */
@@ -130,7 +133,11 @@ export interface TaskParts<T extends Task, R, I> {
     settings: DataSettings,
   ): Promise<TaskEvaluation>;
   /** Absent where the model writes nothing. */
-  writing?(model: LoadedModel<T>, items: readonly I[], prepared: Pick<Prepared<I>, "chatTemplate">): Writing;
+  writing?(
+    model: LoadedModel<T>,
+    items: readonly I[],
+    prepared: Pick<Prepared<I>, "chatTemplate"> & { readonly nameRow: (item: number) => string },
+  ): Writing;
 }
 
 /** Joins the parts, so that what an item is stays inside. */
@@ -174,7 +181,7 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
         evaluate: async (batchSize) =>
           parts.evaluate(model, await ready(batchSize), { batchSize, nameRow }, settings),
         measurable: (other) => measurable(parts.objective(modelOf(other), settings), drawn(items), maxLength),
-        ...(parts.writing && { writing: parts.writing(model, items, prepared) }),
+        ...(parts.writing && { writing: parts.writing(model, items, { ...prepared, nameRow }) }),
       };
     },
   });

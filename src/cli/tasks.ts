@@ -39,6 +39,7 @@ import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
 import { findImageFolders, findTestImages, type ImageFile, listImages } from "./image-folders.ts";
 import { prepareItems, streamItems } from "./items.ts";
+import { mapLosses } from "./loss-map.ts";
 import { PREFERENCE_COMMANDS } from "./preference-tasks.ts";
 import { type DataSettings, sequenceReader } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
@@ -80,7 +81,8 @@ export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
       const evaluation = await evaluate(model, items, options);
       return { ...evaluation, summary: "", lines: [formatTestLine(evaluation)], json: evaluation };
     },
-    writing: (model, items, { chatTemplate }) => ({
+    writing: (model, items, { chatTemplate, nameRow }) => ({
+      lossMap: (subject, options) => mapLosses(model, items, { ...subject, nameRow }, options),
       exactMatch: (batchSize) => exactMatch(model, items, { batchSize }),
       samples: (wanted) => writeSamples(model, items, wanted, chatTemplate),
     }),

@@ -6,6 +6,7 @@ import type { EVAL_OPTIONS } from "../tables/eval.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 import { openCliAdapters, shownAdapter, weightedAdapters } from "../weighted-adapters.ts";
+import { writePage } from "../write-page.ts";
 import { writingOf } from "../writing.ts";
 
 /**
@@ -28,6 +29,13 @@ export async function runEval(
   const exact = settings.exact_match
     ? await writingOf(rows.writing, "exact_match").exactMatch(batch_size)
     : undefined;
+  const { loss_map: map, loss_map_rows: most } = settings;
+  if (map !== undefined) {
+    const subject = { model: model.name, data: data.path };
+    const options = { rows: most, batchSize: batch_size };
+    await writePage(map, await writingOf(rows.writing, "loss_map").lossMap(subject, options), "loss_map");
+    note(`Wrote ${map}`);
+  }
   if (json) {
     const subject = {
       model: model.name,

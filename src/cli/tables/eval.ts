@@ -1,5 +1,5 @@
 import { EVALUATION_DEFAULTS } from "../../train/evaluate.ts";
-import { flag, integer, text } from "../options.ts";
+import { flag, integer, optionalText, text } from "../options.ts";
 import { DATA_OPTIONS, STREAMING } from "./data.ts";
 import {
   ADAPTER_PATH,
@@ -35,6 +35,15 @@ export const EVAL_OPTIONS = {
   exact_match: flag({
     fallback: false,
     help: "have the model write the completions, and count those that are right to the letter",
+  }),
+  loss_map: optionalText({
+    placeholder: "file",
+    help: "write a page of what each token costs the base model and the one with adapters, side by side",
+  }),
+  loss_map_rows: integer({
+    fallback: 100,
+    min: 1,
+    help: "rows of the data that it shows, from the first on",
   }),
   json: flag({ fallback: false, help: "print one JSON object" }),
 };

@@ -152,7 +152,7 @@ function keptPlaces({ ids, cuts }: WholeText): (number | undefined)[] {
   return ids.map((_, i) => (cuts.some(([start, end]) => i >= start && i < end) ? undefined : next++));
 }
 
-function tokenViewer(tokenizer: Tokenizer): (id: number, role: TokenRole) => TokenView {
+export function tokenViewer(tokenizer: Tokenizer): (id: number, role: TokenRole) => TokenView {
   const pieceOf = pieceReader(tokenizer);
   return (id, role) => {
     const piece = pieceOf(id);
