@@ -4,14 +4,14 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { METHODS } from "../../adapters/methods.ts";
 import { readTextFile } from "../../platform/node-text.ts";
-import { fail } from "../../util/fail.ts";
+import { fail, messageOf } from "../../util/fail.ts";
 import { MAX_CONFIG_BYTES, parseConfig, readMapping } from "../config.ts";
 import { watchInterrupt } from "../interrupt.ts";
 import { methodTable } from "../method-table.ts";
 import type { OptionTable } from "../options.ts";
 import { flagName, type Settled } from "../settings.ts";
 import { sweepPage } from "../sweep/page.ts";
-import { bestTrial, readResults, resultLines, trialFolder } from "../sweep/results.ts";
+import { bestTrial, readResults, resultLines, type TrialResult, trialFolder } from "../sweep/results.ts";
 import { readSweep, type Sweep, type TrialValues } from "../sweep/trials.ts";
 import type { SWEEP_OPTIONS } from "../tables/sweep.ts";
 import { TRAIN_OPTIONS } from "../tables/train.ts";
@@ -49,10 +49,12 @@ export async function runSweep(
   const chosen = chosenTrial(settings, sweep);
   const tell = () => {
     const results = readResults(output_dir, sweep.trials, metric);
-    replaceFile(join(output_dir, SWEEP_PAGE), sweepPage(results, metric, `Sweep in ${output_dir}`));
-    const hasBegun = results.some(({ status }) => status !== "waiting");
-    if (hasBegun)
-      replaceFile(join(output_dir, CURVES_PAGE), comparisonPage(findRuns([output_dir], "started")));
+    try {
+      writePages(output_dir, results, metric);
+    } catch (error) {
+      // They are written again behind the next trial; none is lost for them.
+      terminal.note(`warning: the pages of the sweep are not written: ${messageOf(error)}`);
+    }
     return results;
   };
   mkdirSync(output_dir, { recursive: true });
@@ -82,6 +84,12 @@ export async function runSweep(
     `${join(output_dir, SWEEP_PAGE)} has the table and plots, ${CURVES_PAGE} beside it all curves.`,
   );
   return worst;
+}
+
+function writePages(folder: string, results: readonly TrialResult[], metric: string): void {
+  replaceFile(join(folder, SWEEP_PAGE), sweepPage(results, metric, `Sweep in ${folder}`));
+  if (results.every(({ status }) => status === "waiting")) return;
+  replaceFile(join(folder, CURVES_PAGE), comparisonPage(findRuns([folder], "started")));
 }
 
 /** What train ends with for options that cannot be: no other trial would go better. */
