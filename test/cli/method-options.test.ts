@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { METHODS } from "../../src/adapters/methods.ts";
+import { parseConfig } from "../../src/cli/config.ts";
 import { addFlags } from "../../src/cli/flags.ts";
 import { methodOf, methodTable, tableWith, withMethod } from "../../src/cli/method-table.ts";
 import { allNames, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
@@ -70,6 +71,21 @@ test("words become the options of the method", () => {
   const lokr = { "--method": "lokr", "--init-weights": "lycoris", "--rank-pattern": ["q_proj=4"] };
   expect(optionsOf(methodBy(lokr))).toMatchObject({ initWeights: "lycoris", rankPattern: { q_proj: 4 } });
   expect(optionsOf(methodBy({ "--rank": "4", "--init-weights": "true" }))).toMatchObject({ r: 4 });
+});
+
+test("a configuration names method and options as flags do, and the command line wins", () => {
+  const source = "method: vera\nr: 32\nd_initial: 0.2\ntarget_modules: [q_proj]\n";
+  const config = parseConfig(source, "c.yaml", ALL);
+  const { table, sources } = withMethod(TRAIN_OPTIONS, [config, given({ "--rank": "8" })]);
+  const { settings } = settle("train", table, sources);
+  expect(optionsOf(methodOf(settings.method, settings))).toMatchObject({
+    r: 8,
+    dInitial: 0.2,
+    targetModules: ["q_proj"],
+  });
+  expect(() =>
+    withMethod(TRAIN_OPTIONS, [parseConfig("lora_parameters: { rank: 8 }\nmethod: ia3\n", "c.yaml", ALL)]),
+  ).toThrow(/lora_parameters\.rank is an option of lora, not of ia3/);
 });
 
 test("an option of another method is refused with the methods that have it", () => {
