@@ -18,6 +18,11 @@ struct Params {
 @group(0) @binding(8) var<storage, read> y_in: array<f32>;
 @group(0) @binding(9) var<storage, read_write> m_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> work: array<f32>;     // as large as q
+@group(0) @binding(12) var<storage, read> x_wide: array<vec4f>;       // the same where the size is a multiple of four
+@group(0) @binding(13) var<storage, read> m_wide: array<vec4f>;
+@group(0) @binding(14) var<storage, read_write> y_wide: array<vec4f>;
+@group(0) @binding(15) var<storage, read> y_wide_in: array<vec4f>;
+@group(0) @binding(16) var<storage, read_write> m_wide_out: array<vec4f>;
 @group(0) @binding(11) var<storage, read> outcome: array<f32>;        // of gradient-norm.wgsl
 
 const WG: u32 = 64u;
@@ -73,6 +78,43 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: v
   if (ACCUMULATE) { y[base + j] += params.alpha * sum; } else { y[base + j] = params.alpha * sum; }
 }
 
+fn times(line: vec4f, four: mat4x4f) -> vec4f { return four * line; } // the columns of four are rows of m
+
+// The same, four rows and four columns an invocation.
+@compute @workgroup_size(WG)
+fn product_wide(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let at = (group.y * grid.x + group.x) * WG + lane;
+  let quads = params.size / 4u;
+  let wide = params.blocks * quads;
+  let first = at / wide * 4u;
+  if (first >= params.rows) { return; }
+  let k = at % wide / quads;
+  let j = at % quads;
+  let last = params.rows - 1u;
+  let b0 = (first * params.row + k * params.block) / 4u;
+  let b1 = (min(first + 1u, last) * params.row + k * params.block) / 4u;
+  let b2 = (min(first + 2u, last) * params.row + k * params.block) / 4u;
+  let b3 = (min(first + 3u, last) * params.row + k * params.block) / 4u;
+  let matrix = k * params.matrix / 4u + j;
+  var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+  for (var i = 0u; i < quads; i++) {
+    let corner = matrix + 4u * i * quads;
+    let four = mat4x4f(m_wide[corner], m_wide[corner + quads], m_wide[corner + 2u * quads], m_wide[corner + 3u * quads]);
+    s0 += times(x_wide[b0 + i], four);
+    s1 += times(x_wide[b1 + i], four);
+    s2 += times(x_wide[b2 + i], four);
+    s3 += times(x_wide[b3 + i], four);
+  }
+  put(b0 + j, s0);
+  if (first + 1u <= last) { put(b1 + j, s1); }
+  if (first + 2u <= last) { put(b2 + j, s2); }
+  if (first + 3u <= last) { put(b3 + j, s3); }
+}
+
+fn put(at: u32, sum: vec4f) {
+  if (ACCUMULATE) { y_wide[at] += params.alpha * sum; } else { y_wide[at] = params.alpha * sum; }
+}
+
 // m_out[k,i,j] = alpha sum over t of x[t,k,i] y[t,k,j], over all blocks where they share a matrix
 @compute @workgroup_size(WG)
 fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -91,6 +133,39 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: vec
     }
   }
   if (ACCUMULATE) { m_out[at] += params.alpha * sum; } else { m_out[at] = params.alpha * sum; }
+}
+
+// The same, four by four elements an invocation.
+@compute @workgroup_size(WG)
+fn outer_wide(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let at = (group.y * grid.x + group.x) * WG + lane;
+  let quads = params.size / 4u;
+  let isShared = params.matrix == 0u;
+  let own = at / (quads * quads);
+  if (own >= select(params.blocks, 1u, isShared)) { return; }
+  let i = at % (quads * quads) / quads;
+  let j = at % quads;
+  var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+  for (var k = own; k < select(own + 1u, params.blocks, isShared); k++) {
+    for (var t = 0u; t < params.rows; t++) {
+      let base = (t * params.row + k * params.block) / 4u;
+      let value = x_wide[base + i];
+      let other = y_wide_in[base + j];
+      s0 += value.x * other;
+      s1 += value.y * other;
+      s2 += value.z * other;
+      s3 += value.w * other;
+    }
+  }
+  let base = own * params.size * quads + 4u * i * quads + j;
+  put_outer(base, s0);
+  put_outer(base + quads, s1);
+  put_outer(base + 2u * quads, s2);
+  put_outer(base + 3u * quads, s3);
+}
+
+fn put_outer(at: u32, sum: vec4f) {
+  if (ACCUMULATE) { m_wide_out[at] += params.alpha * sum; } else { m_wide_out[at] = params.alpha * sum; }
 }
 
 // Gauss and Jordan without exchanges: the symmetric part of I + q is I, so no pivot is small.

@@ -2,6 +2,7 @@ import shader from "../../shaders/block-rotation.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { foldGrid } from "./grid.ts";
+import { swapAxes } from "./swap-axes.ts";
 import { rowWindows } from "./windows.ts";
 
 // Matrices of blocks along the diagonal, as OFT rotates with.
@@ -65,9 +66,21 @@ export function blockProduct(
   { transposed = false, alpha = 1, into }: BlockProductOptions = {},
 ): Tensor {
   const y = into ?? empty(x.device, x.shape);
+  const isWide = (m.shape[1] ?? 0) % 4 === 0;
+  const [, side = 0] = m.shape;
+  const m_wide = isWide && transposed ? swapAxes(m, { rows: side, cols: side }) : m;
   for (const { start, end, ...place } of places(x, m)) {
     const part = (of: Tensor) => linesOf(of, x, m).slice(start, end);
     const { rows, blocks, size } = place;
+    if (isWide) {
+      x.device.run(shader, "product_wide", {
+        bind: { x_wide: part(x), m_wide, y_wide: part(y) },
+        params: { ...NOTHING, ...place, alpha },
+        constants: { WG, ACCUMULATE: into !== undefined },
+        grid: perElement((Math.ceil(rows / 4) * blocks * size) / 4),
+      });
+      continue;
+    }
     x.device.run(shader, "product", {
       bind: { x: part(x), m, y: part(y) },
       params: { ...NOTHING, ...place, alpha },
@@ -83,10 +96,20 @@ export function blockOuter(x: Tensor, dy: Tensor, m: Tensor, into?: Tensor, alph
   const m_out = into ?? empty(x.device, m.shape);
   for (const { start, end, ...place } of places(x, m)) {
     const part = (of: Tensor) => linesOf(of, x, m).slice(start, end);
+    const isAdded = into !== undefined || start > 0;
+    if (place.size % 4 === 0) {
+      x.device.run(shader, "outer_wide", {
+        bind: { x_wide: part(x), y_wide_in: part(dy), m_wide_out: m_out },
+        params: { ...NOTHING, ...place, alpha },
+        constants: { WG, ACCUMULATE: isAdded },
+        grid: perElement(m.size / 16),
+      });
+      continue;
+    }
     x.device.run(shader, "outer", {
       bind: { x: part(x), y_in: part(dy), m_out },
       params: { ...NOTHING, ...place, alpha },
-      constants: { WG, ACCUMULATE: into !== undefined || start > 0 },
+      constants: { WG, ACCUMULATE: isAdded },
       grid: perElement(m.size),
     });
   }

@@ -18,6 +18,8 @@ describe.each([
   [3, 5, false, 7],
   [4, 3, true, 5],
   [2, 33, false, 3],
+  [3, 8, false, 6],
+  [5, 4, true, 9],
 ])("%i blocks of %i, shared: %s, %i rows", (blocks, size, isShared, rows) => {
   const columns = blocks * size;
   const count = isShared ? 1 : blocks;
