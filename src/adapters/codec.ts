@@ -136,7 +136,7 @@ export interface MethodKind<M extends Method = Method, C extends PeftConfig = Pe
   /** Computes from a model's weights what the method begins with, where it does. */
   begin?(model: Adaptable, method: M, given: BeginGiven): Promise<M>;
   /** What a stored adapter's method has to compute from the model's weights, where it does. */
-  restore?(model: Adaptable, method: M): Promise<M>;
+  restore?(model: Adaptable, method: M, original: OriginalWeight): Promise<M>;
   /** What about a new adapter deserves attention, such as options that match nothing; one line each. */
   remarks?(adapter: Adapter<M>): readonly string[];
 }

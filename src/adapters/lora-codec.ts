@@ -67,7 +67,7 @@ export const LORA: MethodKind<Lora, PeftLoraConfig> = {
   options: LORA_OPTIONS,
   make: lora,
   begin,
-  restore: (model, method) => startLora(model, method),
+  restore: (model, method, original) => startLora(model, method, { original }),
   remarks: (adapter) => [...uselessPatterns(adapter), ...halfOfPair(adapter)],
 };
 

@@ -19,6 +19,7 @@ import { adapterCard, CARD_RULES, type CardNotes, MODEL_CARD } from "./adapter-c
 import { checkBase, checkFits, withoutUnused } from "./adapter-fit.ts";
 import { adapterRemarks, checkArchitecture } from "./adapter-remarks.ts";
 import type { LoadedModel } from "./model.ts";
+import { originalWeights } from "./original-weights.ts";
 import { type ReadAdapter, readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
 
 /** PEFT's names of the tasks that it knows; of other tasks it notes the model's class. */
@@ -193,7 +194,7 @@ export async function loadAdapter(
   for (const warning of remarks) onWarning?.(warning);
   const { codec, restore } = read.kind;
   const method = codec.read(model, read);
-  const adapter = attach(model, (await restore?.(model, method)) ?? method, { name });
+  const adapter = attach(model, (await restore?.(model, method, originalWeights(model))) ?? method, { name });
   try {
     writeTensors(adapter, read);
     await model.device.check(); // there may be no memory for it
