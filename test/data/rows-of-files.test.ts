@@ -47,6 +47,15 @@ test("data is looked at as `inspect` does, in memory and as it is needed", async
   );
 });
 
+test("a plain text is looked at in whole, and need not end", async () => {
+  const model = await node.loadModelText(BUNDLED_MODEL);
+  const text = plain("book.txt", ROWS.map(({ text }) => text).join("\n"));
+  const { report, rows } = await web.inspectData(model, await web.readRows(text), { maxLength: 16 });
+  expect(report).toMatchObject({ rows: 1, maxLength: 16, truncated: 0, findings: [] });
+  expect(report.labelTokens).toBe(report.tokens - 1);
+  expect(rows[0]?.tokens).toHaveLength(16);
+});
+
 test("classes are those of the rows where nobody names them", async () => {
   const model = await node.loadModelText(BUNDLED_MODEL);
   const file = plain(

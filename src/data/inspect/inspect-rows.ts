@@ -10,6 +10,8 @@ export type Shown = readonly number[] | { readonly first: number; readonly perKi
 export interface RowList<Row> {
   /** In order. */
   readonly rows: readonly Row[];
+  /** Whether they are parts of a plain text, which are cut into windows. */
+  readonly isPlainText?: boolean;
   /** What messages call a row, by its place from 0. */
   nameOf(place: number): string;
 }

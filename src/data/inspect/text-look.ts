@@ -1,9 +1,13 @@
 import { fail } from "../../util/fail.ts";
+import { lengthToKeep } from "../packing.ts";
 import type { Example } from "../rows/examples.ts";
 import type { PreferenceRow } from "../rows/preferences.ts";
+import type { EncodedRow } from "../tokenize/encode-rows.ts";
 import type { RowEncoding } from "../tokenize/row-encoding.ts";
 import { type LookedAt, placedRows } from "./inspect-rows.ts";
 import { exampleLook, type Look, preferenceLook } from "./looks.ts";
+
+import type { FindingKind } from "./report.ts";
 
 /** A row of language modelling, or one that says which answers are better. */
 export type TextRowOfAnyKind = Example | PreferenceRow;
@@ -18,6 +22,7 @@ export async function textLook(
   where: string,
   encoding: RowEncoding,
 ): Promise<Look<TextRowOfAnyKind, { readonly place: number }>> {
+  if (rows.isPlainText) return plainTextLook(encoding) as Look<TextRowOfAnyKind, { readonly place: number }>;
   const arePreferences = await beginWithPreference(rows);
   const look = (arePreferences ? preferenceLook : exampleLook)(encoding) as Look<
     TextRowOfAnyKind,
@@ -32,6 +37,39 @@ export async function textLook(
       }
       return look.encode(row, place);
     },
+  };
+}
+
+/** What is said of rows that end, and not of a text that goes on from part to part. */
+const OF_ENDS: readonly FindingKind[] = ["no-end", "open-end"];
+
+/** Parts of a plain text, of which all tokens are kept, in windows; each is shown by its first window. */
+function plainTextLook(encoding: RowEncoding): Look<Example, EncodedRow> {
+  const { maxLength } = encoding;
+  const whole = { maxLength: lengthToKeep(maxLength, { packing: "wrapped" }), appendEos: false };
+  const look = exampleLook({ ...encoding, options: { ...encoding.options, ...whole } });
+  return {
+    encode: look.encode,
+    inspector(judged) {
+      const inspector = look.inspector(judged);
+      return {
+        keys: inspector.keys,
+        add: (row) => inspector.add(row).filter((kind) => !OF_ENDS.includes(kind)),
+        report(nameOf) {
+          const report = inspector.report(nameOf);
+          return {
+            ...report,
+            maxLength,
+            findings: report.findings.filter(({ kind }) => !OF_ENDS.includes(kind)),
+          };
+        },
+      };
+    },
+    view: ({ inputIds, labels, ...row }, ...more) =>
+      look.view(
+        { ...row, inputIds: inputIds.slice(0, maxLength), labels: labels.slice(0, maxLength) },
+        ...more,
+      ),
   };
 }
 
