@@ -6,21 +6,17 @@ import type { LoadedModel } from "../../load/model.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import type { Measurable } from "../../train/plan/measurable.ts";
-import { MEASURED_RULES } from "../../train/plan/measure.ts";
 import { type PlanOptions, planFiles } from "../../train/plan/plan-training.ts";
 import { attempt, fail, failAll, LoraError, Problems } from "../../util/fail.ts";
-import { pickOptions } from "../../util/options.ts";
 import { describeDevice } from "../format.ts";
 import { chooseHead } from "../labels.ts";
 import { methodOf } from "../method-table.ts";
-import { adapterReference, openCliAdapter, quantizationOf } from "../open.ts";
+import { adapterReference, quantizationOf } from "../open.ts";
 import type { Settings } from "../options.ts";
+import { plannedOptions } from "../plan/options.ts";
 import { describePlan } from "../plan/text.ts";
-import { preferenceExamples } from "../preference-tasks.ts";
-import { trainerOptions } from "../run-steps.ts";
 import type { PLAN_OPTIONS } from "../tables/plan.ts";
 import type { BoundRows, TaskRows } from "../task.ts";
-import { isPreferenceTask } from "../task-names.ts";
 import { TASKS } from "../tasks.ts";
 import { printLines, type Terminal } from "../terminal.ts";
 import type { TrainSettings } from "../training-run.ts";
@@ -100,24 +96,16 @@ async function planOptions(
   { files, data }: Inputs,
   tell: (line: string) => void,
 ): Promise<PlanOptions> {
-  const { task, labels: names, seed, max_length, memory } = settings;
+  const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const labels = data?.labels ?? (names.length > 0 ? names : undefined);
   const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
   const bound = new Bound(data, settings, tell);
   return {
-    ...pickOptions(trainerOptions(settings), MEASURED_RULES),
+    ...plannedOptions(settings, resumed),
     ...(await head(files)),
-    ...(max_length !== undefined && { maxLength: max_length }),
     ...(data && { rows: (model) => bound.measurable(model) }),
-    ...(isPreferenceTask(task) && {
-      examples: (model, count, length) => preferenceExamples(task, model, settings, count, length),
-    }),
-    ...{ quantization: quantizationOf(settings), memory },
     onWarning: (line) => tell(`warning: ${line}`),
-    method: resumed
-      ? async (model) => (await openCliAdapter(model, resumed, () => {})).adapter
-      : methodOf(settings.method, settings),
   };
 }
 

@@ -23,6 +23,7 @@ import { LossCurve } from "../loss-curve.ts";
 import { kindNamed, methodOf } from "../method-table.ts";
 import { type AdapterReference, adapterReference, openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
+import { fittingBatch } from "../plan/fit-batch.ts";
 import { checkPreferenceSettings } from "../preference-settings.ts";
 import { runSteps } from "../run-steps.ts";
 import type { Settled } from "../settings.ts";
@@ -55,7 +56,7 @@ export async function runTrain(
   checkJudged(given, data.valid !== undefined);
   await checkIsNotModel(settings.output_dir, settings.model);
   claimOutputFolder(settings.output_dir, { files: ADAPTER_FILES, checkpoints: settings.save_steps > 0 });
-  const checkpoint = await openResumed(settings, terminal);
+  const checkpoint = await openResumed(settings, given, terminal);
   if (holdsAdapter(settings.output_dir)) {
     terminal.print(`${settings.output_dir} holds an adapter; it will be replaced`);
   }
@@ -113,8 +114,15 @@ export async function runTrain(
     ofData.push(line);
     print(line);
   });
+  const batch = async () => {
+    if (given.has(BATCH)) return settings[BATCH];
+    if (checkpoint) return batchOf(checkpoint, settings);
+    const unsized = { files, head: await head(files), model, rows: rows.train, resumed };
+    return fittingBatch(settings, unsized, print);
+  };
+  const sized = { ...settings, [BATCH]: await batch() };
   const notes = {
-    settings: comparedSettings(settings),
+    settings: comparedSettings(sized),
     identity: { base: await baseDigest(files), data: await dataDigest(settings.data, task) },
     versions: { "webgpu-lora": packageVersion(), device: model.device.info.name },
   };
@@ -129,11 +137,15 @@ export async function runTrain(
   const trainable = trainableCount(adapter);
   const about = {
     ...{ model: model.name, task, trainable, parameters: parameters + trainable, data: ofData },
-    ...{ settings: savedSettings(settings), given: [...given], versions: notes.versions },
+    ...{ settings: savedSettings(sized), given: [...given], versions: notes.versions },
   };
-  const config = configText(settings, given);
-  return runSteps({ live, reopen, settings, terminal, resumed: checkpoint, notes, losses, about, config });
+  const config = configText(sized, sized[BATCH] === settings[BATCH] ? given : new Set([...given, BATCH]));
+  return runSteps({
+    ...{ live, reopen, settings: sized, terminal, resumed: checkpoint, notes, losses, about, config },
+  });
 }
+
+const BATCH = "per_device_train_batch_size";
 
 /** The learning rate where none is given. */
 const usualRate = (task: CliTask) =>
@@ -175,7 +187,11 @@ async function inputsOf(base: LoadedModel, rows: TaskRows, settings: TrainSettin
 }
 
 /** Reads the checkpoint to go on from, where one is wanted and there. */
-async function openResumed(settings: TrainSettings, terminal: Terminal): Promise<Resumed | undefined> {
+async function openResumed(
+  settings: TrainSettings,
+  given: ReadonlySet<string>,
+  terminal: Terminal,
+): Promise<Resumed | undefined> {
   const { resume, output_dir, force } = settings;
   const path = findCheckpoint(resume, output_dir);
   if (path === undefined) {
@@ -184,9 +200,16 @@ async function openResumed(settings: TrainSettings, terminal: Terminal): Promise
     return undefined;
   }
   const checkpoint = await readCheckpoint(path);
-  checkSame(checkpoint, { settings: comparedSettings(settings), identity: {} }, force); // before the model is loaded
+  const sized = given.has(BATCH) ? settings : { ...settings, [BATCH]: batchOf(checkpoint, settings) };
+  checkSame(checkpoint, { settings: comparedSettings(sized), identity: {} }, force); // before the model is loaded
   terminal.print(`Resuming from ${path}, after step ${checkpoint.state.step}`);
   return checkpoint;
+}
+
+/** Rows of a micro-batch in the run that goes on, which has fitted them to its device. */
+function batchOf(checkpoint: Resumed, settings: TrainSettings): number {
+  const rows = checkpoint.notes.settings[BATCH];
+  return typeof rows === "number" ? rows : settings[BATCH];
 }
 
 /** What is other than before, where that is allowed. */
@@ -218,7 +241,7 @@ const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
   ...(["recover", "auto_batch", "report_to", "metric_for_best_model"] as const),
   ...(["greater_is_better", "early_stopping_patience", "early_stopping_threshold"] as const),
   ...(["load_best_model_at_end", "exact_match", "eval_samples", "sample_prompts"] as const),
-  ...(["sample_max_new_tokens"] as const),
+  ...(["sample_max_new_tokens", "memory", "dry_run"] as const),
 ];
 
 function comparedSettings(settings: TrainSettings): JsonObject {

@@ -4,6 +4,7 @@ import { isItemSource } from "../../data/feed/item-source.ts";
 import type { ShapeDevice } from "../../gpu/shape-device.ts";
 import { append } from "../../util/arrays.ts";
 import { withDefaults } from "../../util/options.ts";
+import type { Random } from "../../util/random.ts";
 import { type BatchFeed, openBatches } from "../batch-feed.ts";
 import type { Counted, Objective } from "../objective.ts";
 import { TRAINER_DEFAULTS } from "../trainer.ts";
@@ -38,20 +39,52 @@ export function measurable<Item, B extends Counted>(
         : undefined,
     async measure(shape, adapter, options) {
       const settings = withDefaults(TRAINER_DEFAULTS, options);
-      const feed = await openBatches(objective, items, {
+      const feed = await openBatches(unmade(objective), items, {
         ...{ batchSplit: 1, ...settings },
         ...(maxLength !== undefined && { maxLength }),
       });
       // Where no item is longer than another, the first batch is as large as any.
-      const most = lengthOf ? MOST_BATCHES : 1;
-      const batches = largest(await takeBatches(feed, most));
+      const most = lengthOf ? (isItemSource(items) ? MOST_STREAMED : Number.POSITIVE_INFINITY) : 1;
+      const batches = largest(await takeBatches(feed, most)).map((batch) => batch.make());
       return measureBatches(shape, objective, adapter, batches, options);
     },
   };
 }
 
-/** Batches that are looked at for the largest. */
-const MOST_BATCHES = 4096;
+/** Batches of rows that have to be read and tokenised first, that are looked at for the largest. */
+const MOST_STREAMED = 64;
+/** Batches that are measured. */
+const MOST_MEASURED = 4;
+
+/** A batch that is put together where it turns out to be a large one. */
+interface Unmade<B> extends Counted {
+  /** Tokens, padding included. */
+  readonly padded: number;
+  make(): B;
+}
+
+/** The objective with batches that are not made yet. */
+function unmade<Item, B extends Counted>(objective: Objective<Item, B>): Objective<Item, Unmade<B>> {
+  const { collate, pack, lengthOf = () => 1, loss: _, ...rest } = objective;
+  const batchOf = (lengths: readonly number[], make: () => B): Unmade<B> => {
+    const tokens = lengths.reduce((sum, length) => sum + length, 0);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+    return { tokens, terms: tokens, padded: lengths.length * longest, make };
+  };
+  const lengthOfRow = (row: readonly Item[]) => row.reduce((sum, item) => sum + lengthOf(item), 0);
+  return {
+    ...rest,
+    ...(objective.lengthOf && { lengthOf }),
+    collate: (items, random) => batchOf(items.map(lengthOf), () => collate(items, random)),
+    ...(pack && {
+      pack: (rows: readonly (readonly Item[])[], random: Random) =>
+        batchOf(rows.map(lengthOfRow), () => pack(rows, random)),
+    }),
+    loss: () => {
+      throw new Error("a batch that is not made has no loss; this is a bug in the engine");
+    },
+  };
+}
 
 async function takeBatches<B>(feed: Pick<BatchFeed<B>, "batches">, most: number): Promise<B[]> {
   const taken: B[] = [];
@@ -63,26 +96,16 @@ async function takeBatches<B>(feed: Pick<BatchFeed<B>, "batches">, most: number)
   return taken;
 }
 
-/** Those of which no other has both more to upload, padding included, and more terms. */
-function largest<B extends Counted>(batches: readonly B[]): B[] {
-  const sized = batches.map((batch) => ({ batch, size: elementsIn(batch), terms: batch.terms }));
-  sized.sort((a, b) => b.size - a.size || b.terms - a.terms);
-  const kept: B[] = [];
+/** Those of which no other has both more tokens with padding and more without it, the first of them. */
+function largest<B>(batches: readonly Unmade<B>[]): Unmade<B>[] {
+  const sorted = [...batches].sort((a, b) => b.padded - a.padded || b.tokens - a.tokens);
   let most = -1;
-  for (const { batch, terms } of sized) {
-    if (terms <= most) continue;
-    most = terms;
-    kept.push(batch);
-  }
-  return kept.length <= MOST_MEASURED ? kept : [...kept.slice(0, MOST_MEASURED - 1), kept.at(-1) as B];
-}
-
-/** Batches that are measured. */
-const MOST_MEASURED = 4;
-
-/** Elements of the arrays in a batch. */
-function elementsIn(value: unknown): number {
-  if (ArrayBuffer.isView(value)) return value.byteLength;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return 0;
-  return Object.values(value).reduce<number>((sum, part) => sum + elementsIn(part), 0);
+  const kept = sorted.filter(({ tokens }) => {
+    if (tokens <= most) return false;
+    most = tokens;
+    return true;
+  });
+  return kept.length <= MOST_MEASURED
+    ? kept
+    : [...kept.slice(0, MOST_MEASURED - 1), kept.at(-1) as Unmade<B>];
 }
