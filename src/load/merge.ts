@@ -9,6 +9,7 @@ import { editJson } from "../io/json/edit.ts";
 import { pythonJson } from "../io/json/python-json.ts";
 import { CHAT_TEMPLATE_FILE, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import { castToFloat } from "../kernels/cast.ts";
+import { add, scale as scaleTensor } from "../kernels/elementwise.ts";
 import type { Weight } from "../kernels/weight.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
@@ -18,7 +19,7 @@ import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/mod
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
-import { checkOptions, flag, type Rules } from "../util/options.ts";
+import { checkOptions, FACTOR, flag, number, type Rules } from "../util/options.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
 import { checkRange, decode, encode } from "./merged-values.ts";
@@ -38,9 +39,11 @@ export interface MergeOptions {
    * trained on, in the checkpoint's number format. False unless given: such a model is refused.
    */
   dequantize?: boolean | undefined;
+  /** What the update is multiplied with, as by `adapter.scaled`; 1 unless given. */
+  scale?: number | undefined;
 }
 
-export const MERGE_RULES: Rules<MergeOptions> = { dequantize: flag() };
+export const MERGE_RULES: Rules<MergeOptions> = { dequantize: flag(), scale: number(FACTOR) };
 
 /** A tensor of the checkpoint that the adapter changes, or adds. */
 interface Change {
@@ -135,7 +138,7 @@ async function planMerge(
     ...dequantisedTensors(model, options.dequantize === true),
     ...initialisedTensors(model),
   ]);
-  const parted = partTies(model, adapter, changes);
+  const parted = partTies(model, adapter, changes, options.scale ?? 1);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
@@ -247,18 +250,21 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
 }
 
 /** Every tensor that the adapter changes, by the model's own name for it. */
-function changesOf(adapter: Adapter): Map<string, Change> {
+function changesOf(adapter: Adapter, scale: number): Map<string, Change> {
   const { method, sites, shared, saved } = adapter;
   const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
+  if (scale !== 1 && !method.scales)
+    fail("merge", `${method.type} has no factor of its update`, "leave the scale out");
   failAll("merge", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
   const copies = new Map<Module, Readonly<Record<string, Weight>>>([
     ...(method.bases?.tensors ?? []),
     ...saved.map(({ module, tensors }) => [module, tensors] as const),
   ]);
   const merged = sites.flatMap((site) =>
-    Object.entries(merge(site, shared, copies.get(site.module) ?? {})).map(([name, compute]) =>
-      changeOf(site.module, name, compute),
-    ),
+    Object.entries(merge(site, shared, copies.get(site.module) ?? {})).map(([name, compute]) => {
+      const own = copies.get(site.module)?.[name] ?? ((site.module as Leaf).tensors[name] as Weight);
+      return changeOf(site.module, name, scale === 1 ? compute : () => scaledMerge(own, compute(), scale));
+    }),
   );
   const trained = saved.flatMap(({ module, tensors }) =>
     Object.entries(tensors)
@@ -266,6 +272,11 @@ function changesOf(adapter: Adapter): Map<string, Change> {
       .map(([name, tensor]) => changeOf(module, name, () => tensor)),
   );
   return new Map([...trained, ...merged]); // of both, the latter has the former in it
+}
+
+/** W + factor · (merged − W). */
+function scaledMerge(own: Weight, merged: Tensor, factor: number): Tensor {
+  return add(scaleTensor(castToFloat(own), 1 - factor), merged, factor);
 }
 
 /** Whether an adapter changes an output layer as it does the embedding that it shares its matrix with, and not by itself. */
@@ -283,8 +294,13 @@ function followsTie(module: Module, { sites, saved }: Adapter): boolean {
  * tensor of its own, and the config says so.
  * @param changes those of the adapter are added to them
  */
-function partTies(model: LoadedModel, adapter: Adapter, changes: Map<string, Change>): LoadedModel {
-  const changed = changesOf(adapter);
+function partTies(
+  model: LoadedModel,
+  adapter: Adapter,
+  changes: Map<string, Change>,
+  scale: number,
+): LoadedModel {
+  const changed = changesOf(adapter, scale);
   const parted = [...modules(model.root)].filter(isLinear).filter((head) => {
     const { path, tiedTo } = head;
     if (followsTie(head, adapter)) return false;

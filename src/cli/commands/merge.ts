@@ -4,7 +4,7 @@ import type { Adapter } from "../../adapters/adapter.ts";
 import { shownReference } from "../../io/files/address.ts";
 import type { FileContent, FileSource } from "../../io/files/files.ts";
 import { ggufModel } from "../../load/gguf-model.ts";
-import { mergedFiles } from "../../load/merge.ts";
+import { type MergeOptions, mergedFiles } from "../../load/merge.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { MODELFILE, modelfile } from "../../load/ollama.ts";
 import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
@@ -19,6 +19,7 @@ import type { MERGE_OPTIONS } from "../tables/merge.ts";
 import { headTask } from "../task-names.ts";
 import { checkTaskSettings, hasLabels } from "../task-settings.ts";
 import type { Terminal } from "../terminal.ts";
+import { type WeightedReference, weightedReferences } from "../weighted-adapters.ts";
 
 type MergeSettings = Settled<typeof MERGE_OPTIONS>["settings"];
 
@@ -54,8 +55,15 @@ export async function runMerge(
   terminal: Terminal,
 ): Promise<number> {
   const { model: reference, task, labels, token, verify, adapter_revision } = settings;
-  const adapter = { reference: settings.adapter_path, revision: adapter_revision, token, verify };
-  const output = settings.gguf === undefined ? folderOutput(settings) : ggufOutput(settings, settings.gguf);
+  const [{ reference: path, weight: scale }] = weightedReferences([settings.adapter_path]) as [
+    WeightedReference,
+  ];
+  const adapter = { reference: path, revision: adapter_revision, token, verify };
+  const merging = { dequantize: settings.dequantize, scale };
+  const output =
+    settings.gguf === undefined
+      ? folderOutput(settings, merging)
+      : ggufOutput(settings, merging, settings.gguf);
   await output.claim();
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapters: [adapter], data, seed: 0 });
@@ -91,7 +99,7 @@ interface Output {
   superseded(): Promise<((name: string) => boolean) | undefined>;
 }
 
-function folderOutput({ output_dir, model: reference, dequantize }: MergeSettings): Output {
+function folderOutput({ output_dir, model: reference }: MergeSettings, merging: MergeOptions): Output {
   return {
     folder: output_dir,
     shown: output_dir,
@@ -99,12 +107,12 @@ function folderOutput({ output_dir, model: reference, dequantize }: MergeSetting
       await checkMergedFolder(output_dir, reference);
       claimOutputFolder(output_dir);
     },
-    make: (model, adapter, files) => mergedFiles(model, adapter, files, { dequantize }),
+    make: (model, adapter, files) => mergedFiles(model, adapter, files, merging),
     superseded: () => supersededIn(output_dir),
   };
 }
 
-function ggufOutput({ gguf_type, dequantize }: MergeSettings, path: string): Output {
+function ggufOutput({ gguf_type }: MergeSettings, merging: MergeOptions, path: string): Output {
   const [folder, name] = [dirname(path), basename(path)];
   return {
     folder,
@@ -113,7 +121,7 @@ function ggufOutput({ gguf_type, dequantize }: MergeSettings, path: string): Out
       claimOutputFolder(folder, { files: [name] });
     },
     async make(model, adapter, files, note) {
-      const { content, warnings } = await ggufModel(model, adapter, files, { type: gguf_type, dequantize });
+      const { content, warnings } = await ggufModel(model, adapter, files, { type: gguf_type, ...merging });
       for (const warning of warnings) note(`warning: ${warning}`);
       const written = new Map<string, FileContent>([[name, content]]);
       if (model.task !== "causal-lm") return written;

@@ -9,8 +9,8 @@ export const MERGE_OPTIONS = {
   task: TASK,
   labels: LABELS,
   adapter_path: text({
-    placeholder: "ref",
-    help: "folder, URL or hub id of the PEFT LoRA adapter",
+    placeholder: "ref[=factor]",
+    help: "folder, URL or hub id of the adapter; ref=0.5 merges half of its change, ref=-1 takes it away",
     aliases: ["adapter"],
   }),
   adapter_revision: ADAPTER_REVISION,
