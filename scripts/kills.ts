@@ -2,14 +2,14 @@
 // whole former state or the whole new one, or, for programs that know nothing of our saves, a folder without its
 // configuration, which our own reader then undoes; and nothing more after the next start.
 //   node build.mjs --run scripts/kills.ts [SUBJECT …] [--kills N] [--seed N] [--cli FILE]
-// SUBJECT: adapter, weights, model, checkpoints, download; train, merge and resume run dist/cli.js on models/demo (npm run build).
+// SUBJECT: adapter, weights, model, checkpoints, download; train, merge, resume and resume-long (500 steps) run dist/cli.js on models/demo (npm run build).
 import { parseArgs } from "node:util";
 import { claimOutputFolder } from "../src/cli/output-folder.ts";
 import { nodeByteCache } from "../src/platform/node-cache/byte-cache.ts";
 import { campaign, type Tally } from "./kills/campaign.ts";
 import { mergeSubject, trainSubject } from "./kills/commands.ts";
 import { downloadForEver, downloadSubject } from "./kills/download.ts";
-import { resumeSubject } from "./kills/resume.ts";
+import { LONG, resumeSubject } from "./kills/resume.ts";
 import { SAVING, saveForEver, savingSubject } from "./kills/saves.ts";
 import type { Subject } from "./kills/subject.ts";
 
@@ -22,6 +22,7 @@ const SUBJECTS: Readonly<Record<string, (cli: string) => Subject>> = {
   train: () => ({ ...trainSubject(), startWords }),
   merge: () => ({ ...mergeSubject(), startWords }),
   resume: (cli) => ({ ...resumeSubject(cli), startWords }),
+  "resume-long": (cli) => ({ ...resumeSubject(cli, LONG), startWords }),
 };
 
 /** The words after `node` of a start in a folder, which clears up there. */

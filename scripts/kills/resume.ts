@@ -19,17 +19,32 @@ const WEIGHTS = "adapter_model.safetensors";
 
 /** A run with all that is drawn by chance, or counted: dropout, shuffling, packing, accumulation, and evaluations in between. */
 const SETTINGS = [
-  ...["--iters", "10", "--save-steps", "2", "--eval-steps", "3", "--valid-split", "0.2", "--lora-r", "2"],
+  ...["--valid-split", "0.2", "--lora-r", "2"],
   ...["--lora-dropout", "0.2", "--packing", "--max-length", "48", "--batch-size", "1"],
   ...["--gradient-accumulation-steps", "2", "--warmup-steps", "3", "--lr-scheduler-type", "cosine"],
 ];
 
+/** How long the run is, and how often it is killed. */
+interface Length {
+  readonly steps: number;
+  readonly saveSteps: number;
+  readonly evalSteps: number;
+  /** A process is killed within this share of the time that the whole run takes. */
+  readonly share: number;
+}
+
+const SHORT: Length = { steps: 10, saveSteps: 2, evalSteps: 3, share: 1 };
+/** Killed ten times or so before its end. */
+export const LONG: Length = { steps: 500, saveSteps: 10, evalSteps: 50, share: 0.25 };
+
 /** @param cli the program to be killed */
-export function resumeSubject(cli: string): Subject {
+export function resumeSubject(cli: string, { steps, saveSteps, evalSteps, share }: Length = SHORT): Subject {
+  const length = { iters: steps, "save-steps": saveSteps, "eval-steps": evalSteps };
   const work = mkdtempSync(join(tmpdir(), "kills-resume-"));
   const data = join(work, "rows.jsonl");
   const words = (output: string) => [
     ...[cli, "train", "--model", MODEL, "--data", data, "--output-dir", output, "--resume", "auto"],
+    ...Object.entries(length).flatMap(([name, value]) => [`--${name}`, `${value}`]),
     ...SETTINGS,
   ];
   const reference = new Map<string, Files>();
@@ -49,10 +64,11 @@ export function resumeSubject(cli: string): Subject {
       wholeRun = performance.now() - began;
       for (const place of [".", ...checkpointsIn(output).map(({ path }) => basename(path))])
         reference.set(place, filesIn(join(output, place)));
-      if (reference.size !== 6) throw new Error(`the whole run has left ${[...reference.keys()].join(", ")}`);
+      if (reference.size !== 1 + steps / saveSteps)
+        throw new Error(`the whole run has left ${[...reference.keys()].join(", ")}`);
     },
     words,
-    begun: (_child, _folder, random) => delay(random.uniform() * wholeRun),
+    begun: (_child, _folder, random) => delay(random.uniform() * share * wholeRun),
     milliseconds: 30,
     async judge(folder) {
       for (const { path } of checkpointsIn(folder)) requireSame(path, reference.get(basename(path)));
