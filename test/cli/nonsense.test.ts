@@ -13,8 +13,12 @@ function modelWith(name: string, change: (folder: string) => void): string {
   return folder;
 }
 
+/** What tells of a folder's last run, also of one that fails. */
+const RECORDS = ["metrics.jsonl", "run.json", "report.html", "config.yaml"];
+
 const contents = (folder: string) =>
   readdirSync(folder)
+    .filter((name) => !RECORDS.includes(name))
     .sort()
     .map((name) => [name, readFileSync(`${folder}/${name}`).toString("base64")]);
 
