@@ -59,7 +59,7 @@ describe("library and command line have the same defaults", () => {
     ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
     ...["metric_for_best_model", "early_stopping_threshold", "load_best_model_at_end", "exact_match"],
     ...["eval_samples", "sample_max_new_tokens", "dry_run"],
-    "report_to",
+    ...["report_to", "loss_map_rows"],
   ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(
