@@ -3,11 +3,17 @@ import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fill } from "../kernels/elementwise.ts";
 import { judgeStep } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
-import { fail } from "../util/fail.ts";
+import { fail, failAll } from "../util/fail.ts";
 import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import type { Updater } from "./optimizers/method.ts";
 import { methodOf, type OptimizerName } from "./optimizers/registry.ts";
-import { type PeakRate, parameterRates, RATE_DEFAULTS, type RateOptions } from "./parameter-rates.ts";
+import {
+  idleRates,
+  type PeakRate,
+  parameterRates,
+  RATE_DEFAULTS,
+  type RateOptions,
+} from "./parameter-rates.ts";
 
 /** Options of the optimiser; names and meaning as in PyTorch and transformers. */
 export interface OptimizerOptions extends RateOptions {
@@ -61,10 +67,15 @@ export class Optimizer {
   readonly #rates: Tensor;
   readonly #updater: Updater;
 
-  /** @throws LoraError for parameters that must not be trained */
+  /** @throws LoraError for parameters that must not be trained, and for rates that none of them would have */
   constructor(parameters: Parameters, given: OptimizerOptions & Partial<PeakRate> = {}) {
     const { flat, locked } = parameters;
     if (locked) fail("train", locked.why, locked.help);
+    failAll(
+      "train",
+      idleRates(parameters, given),
+      "leave it out; --rate-pattern names parameters of any method",
+    );
     const options = { learningRate: LORA_LEARNING_RATE, ...OPTIMIZER_DEFAULTS, ...given };
     const { device } = flat;
     one(device); // made by the first backward pass, it would lie where later steps have something else

@@ -1,6 +1,6 @@
 import { elementCount, fromArray, type Tensor } from "../gpu/tensor.ts";
 import { RATE_BLOCK } from "../kernels/update.ts";
-import type { Parameters } from "../nn/parameters.ts";
+import type { Parameter, Parameters } from "../nn/parameters.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 
 /** How parameters differ in their rates. */
@@ -36,6 +36,36 @@ const EMBEDDING_RATE = 1e-6;
 /** Names of parameters that don't decay: biases and norms, by transformers' `Trainer.get_decay_parameter_names`. */
 const NOT_DECAYED = /bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)/i;
 
+/** Whether LoRA+ multiplies its rate; PEFT's `create_loraplus_optimizer` chooses the same tensors. */
+function isB({ name, tensor }: Parameter): boolean {
+  return name.includes("lora_B") || tensor.shape.length === 1;
+}
+
+/** Whether it is LoRA's at an embedding, which LoRA+ gives a rate of its own. */
+function isOfEmbedding({ name }: Parameter): boolean {
+  return name.includes("lora_embedding_");
+}
+
+/** Why a rate would change nothing: none of the parameters has it. */
+export function idleRates(
+  { entries }: Pick<Parameters, "entries">,
+  { loraplusLrRatio = 1, loraplusLrEmbedding }: RateOptions,
+): string[] {
+  const hasRatio = entries.some((entry) => isB(entry) && !isOfEmbedding(entry));
+  return [
+    ...(loraplusLrRatio !== 1 && !hasRatio
+      ? [
+          `loraplus_lr_ratio is ${loraplusLrRatio}: nothing that is trained is a lora_B or a vector, whose rate it multiplies`,
+        ]
+      : []),
+    ...(loraplusLrEmbedding !== undefined && !entries.some(isOfEmbedding)
+      ? [
+          `loraplus_lr_embedding is ${loraplusLrEmbedding}: no LoRA at an embedding is trained, whose rate it is`,
+        ]
+      : []),
+  ];
+}
+
 /**
  * The rates of parameters as update kernels read them: `[blocks, 2]`, of which each belongs to one parameter.
  * Weight decay is that of all but norms and biases.
@@ -48,12 +78,12 @@ export function parameterRates(
   const { loraplusLrEmbedding = loraplusLrRatio === 1 ? undefined : EMBEDDING_RATE } = options;
   const matches = patternMatcher(ratePattern);
   const rates = new Float32Array(2 * Math.ceil(flat.size / RATE_BLOCK)).fill(1);
-  for (const { name, tensor } of entries) {
-    const isB = name.includes("lora_B") || tensor.shape.length === 1;
+  for (const entry of entries) {
+    const { name, tensor } = entry;
     const own =
-      name.includes("lora_embedding_") && loraplusLrEmbedding !== undefined
+      isOfEmbedding(entry) && loraplusLrEmbedding !== undefined
         ? loraplusLrEmbedding / learningRate
-        : isB
+        : isB(entry)
           ? loraplusLrRatio
           : 1;
     const rate = own * (matches(name)[0] ?? 1);

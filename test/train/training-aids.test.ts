@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
+import { loha } from "../../src/adapters/loha.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { readAndRelease } from "../../src/gpu/tensor.ts";
 import { allocateParameters } from "../../src/nn/parameters.ts";
@@ -82,4 +83,13 @@ test("LoRA+ trains LoRA at embeddings at a rate of its own, as PEFT does", async
   const [still] = await stepped(others);
   const explicit = { ...others, loraplusLrEmbedding: loraplus.defaultEmbeddingRate };
   expect(await still?.tensor.read()).toEqual(await (await stepped(explicit))[0]?.tensor.read());
+});
+
+test("rates of LoRA+ that nothing would have are refused by name", async () => {
+  const model = await openTestModel(fixturePath("llama-gqa"));
+  const { parameters } = attach(model, loha({ r: 2, targetModules: ["q_proj"] }));
+  const optimizer = () => new Optimizer(parameters, { loraplusLrRatio: 4, loraplusLrEmbedding: 1e-3 });
+  expect(optimizer).toThrow(
+    /loraplus_lr_ratio is 4: nothing that is trained is a lora_B[\s\S]*loraplus_lr_embedding is 0\.001: no LoRA at an embedding[\s\S]*leave it out/,
+  );
 });
