@@ -1,6 +1,6 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import { requireAdapterOf } from "../adapters/owners.ts";
-import { elementCount, readAndRelease, type Tensor } from "../gpu/tensor.ts";
+import { elementCount } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
@@ -9,19 +9,17 @@ import { editJson } from "../io/json/edit.ts";
 import { pythonJson } from "../io/json/python-json.ts";
 import { CHAT_TEMPLATE_FILE, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import { castToFloat } from "../kernels/cast.ts";
-import { add, scale as scaleTensor } from "../kernels/elementwise.ts";
-import type { Weight } from "../kernels/weight.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
-import { isLeaf, type Leaf, type Module, modules, requireModel } from "../nn/module.ts";
+import { isLeaf, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
-import { checkOptions, FACTOR, flag, number, type Rules } from "../util/options.ts";
-import { transpose } from "../util/transpose.ts";
+import { callback, checkOptions, FACTOR, flag, number, type Rules } from "../util/options.ts";
 import { layOutModel } from "./layout.ts";
+import { type Change, changeOf, partTies } from "./merge-changes.ts";
 import { checkRange, decode, encode } from "./merged-values.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
 import { companionFiles } from "./model-folder.ts";
@@ -41,16 +39,15 @@ export interface MergeOptions {
   dequantize?: boolean | undefined;
   /** What the update is multiplied with, as by `adapter.scaled`; 1 unless given. */
   scale?: number | undefined;
+  /** Called with what deserves attention but is no error, one line at a time: that tied matrices part. */
+  onWarning?: ((warning: string) => void) | undefined;
 }
 
-export const MERGE_RULES: Rules<MergeOptions> = { dequantize: flag(), scale: number(FACTOR) };
-
-/** A tensor of the checkpoint that the adapter changes, or adds. */
-interface Change {
-  readonly shape: readonly number[];
-  /** Its new values, computed when its turn comes. */
-  values(): Promise<Float32Array>;
-}
+export const MERGE_RULES: Rules<MergeOptions> = {
+  dequantize: flag(),
+  scale: number(FACTOR),
+  onWarning: callback(),
+};
 
 /**
  * The files of a model with an adapter merged into its weights: W + s · B A where there is LoRA, and the trained copy of
@@ -138,7 +135,7 @@ async function planMerge(
     ...dequantisedTensors(model, options.dequantize === true),
     ...initialisedTensors(model),
   ]);
-  const parted = partTies(model, adapter, changes, options.scale ?? 1);
+  const parted = partTies(model, adapter, changes, options);
   const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
   const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
   return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
@@ -247,88 +244,6 @@ function initialisedTensors({ root, initialised }: LoadedModel): [string, Change
       .filter(([name]) => names.has(`${leaf.path}.${name}`))
       .map(([name, tensor]) => changeOf(leaf, name, () => tensor.words)),
   );
-}
-
-/** Every tensor that the adapter changes, by the model's own name for it. */
-function changesOf(adapter: Adapter, scale: number): Map<string, Change> {
-  const { method, sites, shared, saved } = adapter;
-  const merge = method.merge ?? fail("merge", `${method.type} has no merged form`, "keep it as an adapter");
-  if (scale !== 1 && !method.scales)
-    fail("merge", `${method.type} has no factor of its update`, "leave the scale out");
-  failAll("merge", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
-  const copies = new Map<Module, Readonly<Record<string, Weight>>>([
-    ...(method.bases?.tensors ?? []),
-    ...saved.map(({ module, tensors }) => [module, tensors] as const),
-  ]);
-  const merged = sites.flatMap((site) =>
-    Object.entries(merge(site, shared, copies.get(site.module) ?? {})).map(([name, compute]) => {
-      const own = copies.get(site.module)?.[name] ?? ((site.module as Leaf).tensors[name] as Weight);
-      return changeOf(site.module, name, scale === 1 ? compute : () => scaledMerge(own, compute(), scale));
-    }),
-  );
-  const trained = saved.flatMap(({ module, tensors }) =>
-    Object.entries(tensors)
-      .filter(([name]) => name !== "weight" || !followsTie(module, adapter))
-      .map(([name, tensor]) => changeOf(module, name, () => tensor)),
-  );
-  return new Map([...trained, ...merged]); // of both, the latter has the former in it
-}
-
-/** W + factor · (merged − W). */
-function scaledMerge(own: Weight, merged: Tensor, factor: number): Tensor {
-  return add(scaleTensor(castToFloat(own), 1 - factor), merged, factor);
-}
-
-/** Whether an adapter changes an output layer as it does the embedding that it shares its matrix with, and not by itself. */
-function followsTie(module: Module, { sites, saved }: Adapter): boolean {
-  if (!isLinear(module) || !module.tiedTo) return false;
-  const { tiedTo } = module;
-  const weightOf = (leaf: Module) => saved.find((one) => one.module === leaf)?.tensors.weight;
-  const site = sites.find((one) => one.module === module);
-  const isShared = weightOf(module) !== undefined && weightOf(module) === weightOf(tiedTo);
-  return isShared || (site !== undefined && Object.keys(site.tensors).length === 0);
-}
-
-/**
- * An output layer and the embedding that it shares its matrix with part where one of the two changes: the layer gets a
- * tensor of its own, and the config says so.
- * @param changes those of the adapter are added to them
- */
-function partTies(
-  model: LoadedModel,
-  adapter: Adapter,
-  changes: Map<string, Change>,
-  scale: number,
-): LoadedModel {
-  const changed = changesOf(adapter, scale);
-  const parted = [...modules(model.root)].filter(isLinear).filter((head) => {
-    const { path, tiedTo } = head;
-    if (followsTie(head, adapter)) return false;
-    return tiedTo && (changed.has(`${path}.weight`) || changed.has(`${tiedTo.path}.weight`));
-  });
-  for (const head of parted) {
-    const [name, change] = changeOf(head, "weight", () => castToFloat(head.weight));
-    changes.set(name, change);
-  }
-  for (const [name, change] of changed) changes.set(name, change);
-  return parted.length > 0 ? ({ ...model, tied: false } as LoadedModel) : model;
-}
-
-function changeOf(module: Module, name: string, compute: () => Tensor): [string, Change] {
-  const { shape, device } = (module as Leaf).tensors[name] as Weight;
-  const [rows = 0, columns = 0] = shape;
-  const turned = name === "weight" && isLinear(module) && module.fanInFanOut;
-  return [
-    `${module.path}.${name}`,
-    {
-      shape: turned ? [columns, rows] : shape,
-      async values() {
-        const [buffer] = await readAndRelease(device, () => [compute()]);
-        const values = new Float32Array(buffer ?? []);
-        return turned ? transpose(values, rows, columns) : values;
-      },
-    },
-  ];
 }
 
 /** A file's bytes, one after another: the header, then each tensor's. */

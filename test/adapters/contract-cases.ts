@@ -96,6 +96,13 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
   },
   {
     method: "lora",
+    fixture: "lora-head-alone",
+    base: "llama-tied",
+    mergeTolerance: 5e-2, // bf16
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj"], modulesToSave: ["lm_head"] }),
+  },
+  {
+    method: "lora",
     fixture: "lora-tokens",
     make: () =>
       lora({

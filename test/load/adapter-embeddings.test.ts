@@ -60,7 +60,14 @@ describe("an update of an embedding", () => {
     const adapter = attach(model, lora({ r: 2, targetModules: ["embed_tokens"] }));
     fill(adapter);
     const base = folderFiles(fixturePath("llama-tied"));
-    const files = await wholeFiles(await mergedFiles(model, adapter, base));
+    const warnings: string[] = [];
+    const onWarning = (line: string) => warnings.push(line);
+    const files = await wholeFiles(await mergedFiles(model, adapter, base, { onWarning }));
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^lm_head and model\.embed_tokens are one matrix .* changes model\.embed_tokens by itself: .* has two/,
+      ),
+    ]);
     const merged = await openModel(memoryFiles("merged", files), await testDevice());
     expect(merged.tied).toBe(false);
     expect(await lastLogits(merged)).toBeClose(await lastLogits(model), 5e-2);
@@ -114,7 +121,8 @@ describe("ensureWeightTying", () => {
     const again = await load();
     expect(await lastLogits(again.base as Model)).toBeClose(await lastLogits(model), 1e-6);
     const base = folderFiles(fixturePath("llama-tied"));
-    const files = await wholeFiles(await mergedFiles(model, adapter, base));
+    const onWarning = (line: string) => expect.unreachable(line);
+    const files = await wholeFiles(await mergedFiles(model, adapter, base, { onWarning }));
     expect([...files.keys()].some((name) => name.endsWith(".safetensors"))).toBe(true);
     const merged = await openModel(memoryFiles("merged", files), await testDevice());
     expect(merged.tied).toBe(true);

@@ -23,6 +23,8 @@ export interface MergedCase {
   readonly name: string;
   /** Folder of the inputs, and of the model and the adapter unless told otherwise. */
   readonly fixture: string;
+  /** Folder of the adapter; `adapter` in that of the model unless given. */
+  readonly adapter?: string;
   /** What is other about the base model's tensors. */
   readonly tensors?: (stored: readonly TensorEntry[]) => readonly TensorEntry[];
   /** A head that the base model lacks; the adapter is then a new one. */
@@ -74,6 +76,7 @@ export const MERGED_CASES: readonly MergedCase[] = [
     fixture: "llama-tied",
     tensors: withCopy("model.embed_tokens.weight", "lm_head.weight", (data) => data.toReversed()),
   },
+  { name: "llama-tied-head-alone", fixture: "llama-tied", adapter: "methods/lora-head-alone" },
   {
     name: "bert-tied-copy",
     fixture: "tasks/bert-masked",
@@ -154,12 +157,12 @@ export interface Written {
 }
 
 /** Puts a case's adapter on its base model, and writes both as the command line would. */
-export async function writeCase({ fixture, head }: MergedCase, base: Files): Promise<Written> {
+export async function writeCase({ fixture, head, adapter: own }: MergedCase, base: Files): Promise<Written> {
   const source = memoryFiles(fixture, base);
   const model: LoadedModel = await openTaskModel(source, await testDevice(), head);
   const loaded = head
     ? newAdapter(model)
-    : await loadAdapter(model, folderFiles(`${fixturePath(fixture)}/adapter`));
+    : await loadAdapter(model, folderFiles(fixturePath(own ?? `${fixture}/adapter`)));
   const files = await adapterFiles(loaded);
   files.delete(LABELS_FILE); // PEFT reads none
   const adapter = await wholeFiles(files);

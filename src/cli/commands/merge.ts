@@ -59,7 +59,9 @@ export async function runMerge(
     WeightedReference,
   ];
   const adapter = { reference: path, revision: adapter_revision, token, verify };
-  const merging = { dequantize: settings.dequantize, scale };
+  const note = (line: string) => terminal.note(line);
+  const onWarning = (line: string) => note(`warning: ${line}`);
+  const merging = { dequantize: settings.dequantize, scale, onWarning };
   const output =
     settings.gguf === undefined
       ? folderOutput(settings, merging)
@@ -67,7 +69,6 @@ export async function runMerge(
   await output.claim();
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapters: [adapter], data, seed: 0 });
-  const note = (line: string) => terminal.note(line);
   const { model: base, files } = await openCliTask(settings, note, head);
   const { model, adapter: loaded } = await openCliAdapter(base, adapter, note, { strict: !settings.force });
   const merged = await output.make(model, loaded, files, note);
