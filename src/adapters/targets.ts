@@ -104,7 +104,7 @@ function layersOf({ layersToTransform = [] }: TargetOptions): readonly number[] 
 }
 
 /** The number of the layer that a module lies in. As in PEFT a pattern is put into the expression as it stands. */
-function layerIndex(path: string, pattern: TargetOptions["layersPattern"]): number | undefined {
+export function layerIndex(path: string, pattern: TargetOptions["layersPattern"]): number | undefined {
   const matchers = layerPatterns(pattern).map((name) =>
     pythonMatch(`(?:^|.*?\\.)${name}\\.(?P<index>\\d+)\\.`, name),
   );

@@ -3,6 +3,7 @@ import { fail, failAll, Problems } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 import { dataSetEntries, takesDataSets } from "./config-data-sets.ts";
 import { isForeign, translate } from "./foreign-names.ts";
+import { readMlxSettings } from "./mlx-settings.ts";
 import type { OptionTable } from "./options.ts";
 import { describeUnknown, type GivenValue, keyOf } from "./settings.ts";
 
@@ -21,7 +22,8 @@ const MLX_RANK = 8;
  */
 export function parseConfig(source: string, label: string, table: OptionTable): GivenValue[] {
   const problems = new Problems();
-  const flat = givenIn(readMapping(source, label)).flatMap(([name, value]): GivenValue[] => {
+  const { others, meant } = readMlxSettings(givenIn(readMapping(source, label)), problems);
+  const flat = others.flatMap(([name, value]): GivenValue[] => {
     if (name === "lora_parameters") return loraParameters(value, label);
     if (name === "datasets" && takesDataSets(table)) return dataSetEntries(value, label);
     if (name === "defaults") return defaultEntries(value, label);
@@ -31,7 +33,7 @@ export function parseConfig(source: string, label: string, table: OptionTable): 
     problems.push(ours);
     return [];
   });
-  const values = flat.map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
+  const values = [...flat, ...meant].map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
   const unknown = values.filter(({ key }) => key === undefined);
   for (const { name } of unknown) problems.push(() => describeUnknown(table, name.replace(DEFAULTS, "")));
   failAll(label, problems, unknown.length > 0 ? `known keys: ${Object.keys(table).join(", ")}` : "");

@@ -39,7 +39,8 @@ const taskType: ForeignName = {
 const F32 = "adapters are trained in 32 bits, on a model held as it is stored: leave it out";
 const NO_HUB = "nothing is uploaded: give the folder to `hf upload`";
 const STEPS = "give it in steps";
-const DATA = "rows are read from files: download them and give data";
+const DATA =
+  "rows are read from files: `hf download NAME --repo-type dataset --local-dir rows` fetches them; then give data, the file or files of rows to learn from";
 
 /** Names that people have in their configurations, by what they are for. */
 const FOREIGN: Readonly<Record<string, ForeignName>> = {
@@ -94,7 +95,6 @@ const FOREIGN: Readonly<Record<string, ForeignName>> = {
   run_name: { instead: "a run is called as its folder: give output_dir" },
   project_name: { instead: "a run is called as its folder: give output_dir" },
   logging_dir: { instead: "what is reported lies in output_dir" },
-  per_device_eval_batch_size: { instead: "evaluations take per_device_train_batch_size: leave it out" },
   dataloader_num_workers: { ...one(0), instead: "rows are read beside the device's work: leave it out" },
   dataloader_drop_last: { ...one(false), instead: "the last rows of an epoch are learnt, too" },
   dataset_name: { instead: DATA },
@@ -115,22 +115,17 @@ const FOREIGN: Readonly<Record<string, ForeignName>> = {
   train: { ...one(true), instead: "train trains; eval evaluates" },
   test: { ...one(false), instead: "eval evaluates" },
   test_batches: { ...any, instead: "" },
-  val_batches: { ...one(-1), instead: "all rows to judge by are taken: leave it out, or give fewer" },
   training_mode: { ...one("normal"), instead: "give task and loss_type" },
   fine_tune_type: {
     ...one("lora"),
     translate: (value) => (value === "dora" ? set("use_dora", true) : undefined),
     instead: "a whole model is not trained here",
   },
-  num_layers: { ...one(-1), instead: "give layers_to_transform, the numbers of the layers to adapt" },
-  lora_layers: { ...one(-1), instead: "give layers_to_transform, the numbers of the layers to adapt" },
   clear_cache_threshold: {
     ...one(0),
     instead: "the device's memory is kept by a plan of its own: leave it out",
   },
   hf_dataset: { instead: DATA },
-  lr_schedule: { instead: "give lr_scheduler_type, warmup_steps and lr_scheduler_kwargs" },
-  optimizer_config: { instead: "give adam_beta1, adam_beta2, adam_epsilon, momentum and weight_decay" },
 };
 
 /** Whether a name is one of those tools'. */

@@ -70,6 +70,7 @@ export function checkPreferenceSettings(
   task: CliTask,
   settings: Partial<PreferenceSettings>,
   batchSize: number,
+  name = "per_device_train_batch_size",
 ): void {
   if (!isPreferenceTask(task)) return;
   const { loss_type: types = [] } = settings;
@@ -83,6 +84,6 @@ export function checkPreferenceSettings(
   if (task === "dpo") settleDpo(preferenceOptions(task, settings) as DpoOptions);
   if (task === "kto" && types[0] !== "apo_zero_unpaired" && batchSize < 2) {
     const message = "1 leaves no other prompt whose answer could be taken for the KL divergence";
-    fail("per_device_train_batch_size", message, "give 2 or more, or the loss apo_zero_unpaired");
+    fail(name, message, "give 2 or more, or the loss apo_zero_unpaired");
   }
 }

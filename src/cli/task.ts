@@ -42,7 +42,8 @@ export interface BoundRows {
   readonly items?: readonly unknown[];
   /** Trains on them. */
   train(parameters: Parameters, options: TrainerOptions): AsyncGenerator<StepMetrics>;
-  evaluate(batchSize: number): Promise<TaskEvaluation>;
+  /** @param most how many of the first ones count; all of them unless given */
+  evaluate(batchSize: number, most?: number): Promise<TaskEvaluation>;
   /** The same rows for another model of this kind, on a device that only counts. */
   measurable(model: LoadedModel): Measurable;
   /** Has the model write; absent where it does not, or rows are read when they are needed. */
@@ -140,6 +141,16 @@ export interface TaskParts<T extends Task, R, I> {
   ): Writing;
 }
 
+/** How many rows of each file are among the first ones of all. */
+function firstRows(lengths: readonly number[], most: number): number[] {
+  let left = most;
+  return lengths.map((length) => {
+    const taken = Math.min(length, left);
+    left -= taken;
+    return taken;
+  });
+}
+
 /** Joins the parts, so that what an item is stays inside. */
 export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): TaskCommand {
   const modelOf = (loaded: LoadedModel) => {
@@ -178,8 +189,10 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
             onPacking: (packed) => note(describePacking(packed)),
           });
         },
-        evaluate: async (batchSize) =>
-          parts.evaluate(model, await ready(batchSize), { batchSize, nameRow }, settings),
+        async evaluate(batchSize, most) {
+          const judged = (await ready(batchSize)).slice(0, most);
+          return parts.evaluate(model, judged, { batchSize, nameRow }, settings);
+        },
         measurable: (other) => measurable(parts.objective(modelOf(other), settings), drawn(items), maxLength),
         ...(parts.writing && { writing: parts.writing(model, items, { ...prepared, nameRow }) }),
       };
@@ -218,8 +231,12 @@ export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): Ta
             end();
           }
         },
-        async evaluate(batchSize) {
-          const evaluation = await parts.evaluate(model, source, { batchSize, nameRow: nameOf }, settings);
+        async evaluate(batchSize, most = Number.POSITIVE_INFINITY) {
+          const judged = {
+            ...source,
+            mixture: { ...stream.sets, lengths: firstRows(stream.sets.lengths, most) },
+          };
+          const evaluation = await parts.evaluate(model, judged, { batchSize, nameRow: nameOf }, settings);
           end();
           return evaluation;
         },

@@ -56,8 +56,12 @@ export async function validate(
 ): Promise<RunEvaluation | undefined> {
   if (valid === undefined) return undefined;
   const started = performance.now();
-  const batchSize = settings.per_device_train_batch_size;
-  const { loss, summary, json } = await valid.evaluate(batchSize);
+  const { per_device_eval_batch_size: batchSize = settings.per_device_train_batch_size, val_batches = -1 } =
+    settings;
+  const { loss, summary, json } = await valid.evaluate(
+    batchSize,
+    val_batches > 0 ? val_batches * batchSize : undefined,
+  );
   const metrics = measuresOf(json);
   const said = summary === "" ? [] : [summary];
   if (settings.exact_match || metricOf(settings) === "exact_match") {

@@ -3,8 +3,10 @@ import { checkTrainSettings } from "../../src/cli/commands/train.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { configText } from "../../src/cli/config-text.ts";
 import { tableWith, withMethod } from "../../src/cli/method-table.ts";
+import { trainerOptions } from "../../src/cli/run-steps.ts";
 import { type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
 import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";
+import { learningRateAt } from "../../src/train/schedule.ts";
 
 /** The options of all methods, as the command line reads them first. */
 const ALL = ["vera", "lora"].reduce((table, method) => tableWith(table, method), PLAIN);
@@ -80,11 +82,9 @@ output_dir: out
 `;
 
 describe("other tools' configurations", () => {
-  test("mlx-lm's example: what has no like here is refused by name, and the rest is read", () => {
-    expect(() => settled(MLX)).toThrow(
-      /c\.yaml: 2 problems:\n {2}- num_layers is 16: give layers_to_transform.*\n {2}- val_batches is 25: all rows/,
-    );
-    const { settings } = settled(MLX.replace(/^(num_layers|val_batches).*\n/gm, ""));
+  test("mlx-lm's example is taken as it stands", () => {
+    const { settings } = settled(MLX);
+    expect(settings).toMatchObject({ num_layers: 16, val_batches: 25, data: ["/path/to/training/data"] });
     expect(settings).toMatchObject({
       model: "mlx_model",
       max_steps: 1000,
@@ -95,6 +95,93 @@ describe("other tools' configurations", () => {
       lora_r: 8,
       lora_alpha: 160,
       target_modules: ["self_attn.q_proj", "self_attn.v_proj"],
+    });
+  });
+
+  test("mlx-lm's schedule: the part of its decay that the run sees", () => {
+    const example =
+      "lr_schedule: { name: cosine_decay, warmup: 100, warmup_init: 1e-7, arguments: [1e-5, 1000, 1e-7] }\n";
+    const { settings } = settled(MLX + example);
+    expect(settings).toMatchObject({
+      ...{ learning_rate: 1e-5, lr_scheduler_type: "cosine_with_min_lr", warmup_steps: 100 },
+      lr_scheduler_kwargs: { min_lr: 1e-7, num_cycles: 0.45 },
+    });
+    const rateAt = (step: number, { settings }: ReturnType<typeof settled>) => {
+      const { learningRate = 0, ...rest } = trainerOptions(settings);
+      return learningRateAt(step, { ...rest, learningRate, totalSteps: settings.max_steps ?? 0 });
+    };
+    // mlx's cosine_decay(1e-5, 1000, 1e-7) and linear_schedule(1e-5, 1e-6, 2000)
+    const cosine = (step: number) => 1e-7 + 0.5 * (1 + Math.cos((Math.PI * step) / 1000)) * (1e-5 - 1e-7);
+    for (const step of [0, 1, 500, 899])
+      expect(rateAt(100 + step, settled(MLX + example))).toBeCloseTo(cosine(step), 12);
+    const linear = settled(`${MLX}lr_schedule: { name: linear_schedule, arguments: [1e-5, 1e-6, 2000] }\n`);
+    for (const step of [0, 1, 500, 999])
+      expect(rateAt(step, linear)).toBeCloseTo(1e-5 - (9e-6 * step) / 2000, 12);
+  });
+
+  test.each([
+    [
+      "name: step_decay, arguments: [1e-1, 0.9, 10]",
+      /has the name "step_decay": write name: cosine_decay or/,
+    ],
+    ["name: cosine_decay, arguments: [1e-5, 500]", /ends after 500 steps, and 1000 follow the warm-up/],
+    ["name: cosine_decay, arguments: [1e-5]", /has the arguments \[1e-5\]|has the arguments/],
+    ["name: linear_schedule, arguments: [1e-6, 1e-5, 1000]", /rises from 0\.000001 to 0\.00001/],
+    [
+      "name: cosine_decay, arguments: [1e-5, 1000], warmup: 10, warmup_init: 5e-6",
+      /has warmup_init 0\.000005/,
+    ],
+    ["name: cosine_decay, arguments: [1e-5, 1000], warmup: 1000", /has a warm-up of 1000 steps/],
+    ["nam: cosine_decay", /has "nam", which is unknown/],
+  ])("mlx-lm's schedule is refused where there is no like: %s", (schedule, message) => {
+    expect(() => settled(`${MLX}lr_schedule: { ${schedule} }\n`)).toThrow(message);
+  });
+
+  test("mlx-lm's optimiser, and counts that are of micro-batches", () => {
+    const config =
+      "optimizer_config: { adamw: { betas: [0.9, 0.98], eps: 1e-6, weight_decay: 0.05, bias_correction: true }, sgd: {} }\n";
+    expect(settled(MLX + config).settings).toMatchObject({
+      ...{ optim: "adamw", adam_beta1: 0.9, adam_beta2: 0.98, adam_epsilon: 1e-6, weight_decay: 0.05 },
+    });
+    expect(() => settled(MLX + config.replace("true", "false"))).toThrow(
+      /optimizer_config\.adamw\.bias_correction is false: it takes betas/,
+    );
+    expect(settled(`${MLX}grad_accumulation_steps: 4\n`).settings).toMatchObject({
+      ...{ gradient_accumulation_steps: 4, max_steps: 250, logging_steps: 3, eval_steps: 50, save_steps: 25 },
+    });
+    expect(() => settled(`${MLX}grad_accumulation_steps: 1001\n`)).toThrow(
+      /iters is 1000: these are micro-batches/,
+    );
+    // by the name that counts updates, iters does, too
+    expect(settled(`${MLX}gradient_accumulation_steps: 4\n`).settings.max_steps).toBe(1000);
+  });
+
+  test("layers by their number: not beside their numbers, nor where they are not chosen", () => {
+    expect(settled("model: m\ndata: d\nnum_layers: -1\nlayers_to_transform: [1]\n").settings.num_layers).toBe(
+      -1,
+    );
+    expect(() => settled("model: m\ndata: d\nnum_layers: 2\nlayers_to_transform: [1]\n")).toThrow(
+      /give one of them/,
+    );
+    expect(() =>
+      settled("model: m\ndata: d\nnum_layers: 2\nmethod: prompt_tuning\n", { num_virtual_tokens: 2 }),
+    ).toThrow(/adapts no layers/);
+    expect(() => settled("model: m\ndata: d\nlora_layers: 2\nresume_adapter_file: a\n")).toThrow(
+      /has its layers/,
+    );
+  });
+
+  test("TRL's first example: its data set of the hub is refused with what fetches it, and the rest is read", () => {
+    const example =
+      "model_name_or_path: Qwen/Qwen2.5-0.5B\ndataset_name: stanfordnlp/imdb\nreport_to: none\nlearning_rate: 0.0001\nlr_scheduler_type: cosine\nper_device_eval_batch_size: 2\n";
+    expect(() => settled(example)).toThrow(
+      /1 problem:\n.*dataset_name is "stanfordnlp\/imdb".*hf download NAME --repo-type dataset/,
+    );
+    const { settings } = settled(example.replace(/dataset_name.*/, "data: rows/train.parquet"));
+    expect(settings).toMatchObject({
+      data: ["rows/train.parquet"],
+      learning_rate: 1e-4,
+      per_device_eval_batch_size: 2,
     });
   });
 

@@ -19,6 +19,7 @@ import { configText } from "../config-text.ts";
 import { describeLearningRate, describeParameters } from "../format.ts";
 import { baseDigest, dataDigest } from "../identity.ts";
 import { chooseHead } from "../labels.ts";
+import { checkLastLayers, methodFor } from "../last-layers.ts";
 import { LossCurve } from "../loss-curve.ts";
 import { kindNamed, methodOf } from "../method-table.ts";
 import { type AdapterReference, adapterReference, openCliAdapter, openCliTask } from "../open.ts";
@@ -49,7 +50,7 @@ export async function runTrain(
   const settings = given.has("learning_rate") ? asked : { ...asked, learning_rate: usualRate(asked.task) };
   if (settings.dry_run) return runPlan({ settings }, terminal);
   const kind = kindNamed(settings.method);
-  const method = methodOf(settings.method, settings);
+  methodOf(settings.method, settings); // its options are checked before anything is read
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const data = await TASKS[task].readTraining(settings);
@@ -77,6 +78,10 @@ export async function runTrain(
     original: originalWeights(base),
     inputs: () => inputsOf(base, data.train, settings),
   });
+  const begun = async (base: LoadedModel) => {
+    const method = methodFor(base, settings);
+    return (await kind.begin?.(base, method, beginGiven(base))) ?? method;
+  };
   const open = async (print: (line: string) => void) => {
     const opened = await openCliTask(settings, print, head);
     const { model: base } = opened;
@@ -84,9 +89,7 @@ export async function runTrain(
       ? await openCliAdapter(base, resumed, print)
       : {
           model: base,
-          adapter: attach(base, (await kind.begin?.(base, method, beginGiven(base))) ?? method, {
-            seed,
-          }),
+          adapter: attach(base, await begun(base), { seed }),
         };
     return { ...opened, model, adapter, ...(await referenceOf(base, task, resumed)) };
   };
@@ -237,6 +240,7 @@ function savedSettings({ token: _, ...settings }: TrainSettings): JsonObject {
 const NOT_COMPARED: readonly (keyof TrainSettings)[] = [
   ...(["model", "revision", "token", "verify", "data", "eval_data", "output_dir"] as const),
   ...(["resume", "force", "resume_adapter_file", "adapter_revision", "check_data"] as const),
+  ...(["per_device_eval_batch_size", "val_batches"] as const),
   ...(["logging_steps", "eval_steps", "save_steps", "save_total_limit"] as const),
   ...(["recover", "auto_batch", "report_to", "metric_for_best_model"] as const),
   ...(["greater_is_better", "early_stopping_patience", "early_stopping_threshold"] as const),
@@ -261,11 +265,15 @@ interface GivenSettings {
 export function checkTrainSettings(settled: GivenSettings): void {
   const { settings } = settled;
   checkTaskSettings(settled);
-  if (settings.task === "sentence-embedding" && settings.per_device_train_batch_size < 2) {
-    const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
-    fail("per_device_train_batch_size", message, "give 2 or more");
+  for (const name of [BATCH, "per_device_eval_batch_size"] as const) {
+    const rows = settings[name] ?? settings[BATCH];
+    if (settings.task === "sentence-embedding" && rows < 2) {
+      const message = "1 leaves nothing to tell a pair from: a pair is compared with the others of its batch";
+      fail(name, message, "give 2 or more");
+    }
+    checkPreferenceSettings(settings.task, settings, rows, name);
   }
-  checkPreferenceSettings(settings.task, settings, settings.per_device_train_batch_size);
+  checkLastLayers(settings);
   checkPacking(settled);
 }
 

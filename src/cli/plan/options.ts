@@ -1,6 +1,8 @@
+import { attach } from "../../adapters/adapter.ts";
 import { MEASURED_RULES } from "../../train/plan/measure.ts";
 import type { PlanOptions } from "../../train/plan/plan-training.ts";
 import { pickOptions } from "../../util/options.ts";
+import { methodFor } from "../last-layers.ts";
 import { methodOf } from "../method-table.ts";
 import { type AdapterReference, openCliAdapter, quantizationOf } from "../open.ts";
 import { preferenceExamples } from "../preference-tasks.ts";
@@ -26,6 +28,13 @@ export function plannedOptions(
     }),
     method: resumed
       ? async (model) => (await openCliAdapter(model, resumed, () => {})).adapter
-      : methodOf(settings.method, settings),
+      : plannedMethod(settings),
   };
+}
+
+/** A plan that knows the method itself looks at smaller ranks, too. */
+function plannedMethod(settings: TrainSettings): PlanOptions["method"] {
+  const { num_layers = -1, method, seed } = settings;
+  if (num_layers === -1) return methodOf(method, settings);
+  return async (model) => attach(model, methodFor(model, settings), { seed });
 }

@@ -62,6 +62,13 @@ export const TRAIN_OPTIONS = {
     help: "resume though settings, model or data are others than before",
   }),
   method: METHOD,
+  num_layers: integer({
+    fallback: undefined,
+    min: 1,
+    unset: -1,
+    help: "adapt the model's last n layers only; by default all that target_modules names",
+    aliases: ["lora_layers"],
+  }),
   max_steps: integer({
     fallback: undefined,
     min: 1,
@@ -225,6 +232,17 @@ export const TRAIN_OPTIONS = {
     min: 0,
     help: "steps between two evaluations; 0: at start and end only",
     aliases: ["steps_per_eval"],
+  }),
+  per_device_eval_batch_size: integer({
+    fallback: undefined,
+    min: 1,
+    help: "rows in a batch of an evaluation; by default as many as in a micro-batch",
+  }),
+  val_batches: integer({
+    fallback: undefined,
+    min: 1,
+    unset: -1,
+    help: "batches that the loss of an evaluation is measured on, of the first rows to judge by; by default all",
   }),
   save_steps: integer({
     fallback: 500,
