@@ -41,9 +41,10 @@ export class LossCurve {
 
   /** Takes note of what came before a run that goes on. */
   goOnFrom(entries: readonly LogEntry[]): void {
-    for (const { step, loss, eval_loss } of entries) {
+    for (const { step, loss, eval_loss, eval_summary: words } of entries) {
       if (typeof loss === "number") this.step({ step, loss });
-      if (typeof eval_loss === "number") this.evaluation(step, eval_loss, "");
+      if (typeof eval_loss === "number")
+        this.evaluation(step, eval_loss, typeof words === "string" ? words : "");
     }
   }
 

@@ -17,7 +17,7 @@ import { runInspectAdapter } from "./commands/inspect-adapter.ts";
 import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { runPlan } from "./commands/plan.ts";
 import { runRuns } from "./commands/runs.ts";
-import { runSweep } from "./commands/sweep.ts";
+import { checkSweep, runSweep } from "./commands/sweep.ts";
 import { checkTrainSettings, runTrain } from "./commands/train.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
@@ -144,6 +144,7 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
   add("sweep", "train with each of several settings, each in a folder of its own, and compare them", {
     table: SWEEP_OPTIONS,
     words: "words",
+    check: checkSweep,
     run: runSweep,
   });
   add("generate", "continue a prompt, or answer a chat", {
@@ -228,7 +229,7 @@ interface Subcommand<T extends OptionTable> {
   /** The option whose values may also stand as plain words. */
   readonly words?: keyof T & string;
   /** Throws where settings contradict each other. */
-  readonly check?: (settled: Settled<T>) => void;
+  readonly check?: (settled: Settled<T>) => void | Promise<void>;
   /** Returns the exit code. */
   readonly run: (settled: Settled<T>, terminal: Terminal) => Promise<number>;
 }
@@ -247,7 +248,7 @@ async function readSettings<T extends OptionTable>(
     ];
     const chosen = narrow?.(table, given) ?? { table, sources: given };
     const settled = settle(command.name(), chosen.table, chosen.sources);
-    check?.(settled);
+    await check?.(settled);
     return settled;
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;

@@ -68,7 +68,8 @@ export async function validate(
     metrics.exact_match = await writingOf(valid.writing, "exact_match").exactMatch(batchSize);
     said.push(`exact match ${metrics.exact_match.toFixed(4)}`);
   }
-  losses.evaluation(step, loss, said.join(", "));
+  const words = said.join(", ");
+  losses.evaluation(step, loss, words);
   reporter.note([formatValLine(step, loss, (performance.now() - started) / 1000), ...said].join(", "));
   figureOf({ loss, metrics }, metricOf(settings)); // which is known before anything is learnt
   const { sample_prompts: prompts, eval_samples: rows, sample_max_new_tokens: maxNewTokens } = settings;
@@ -78,7 +79,7 @@ export async function validate(
     for (const { prompt, text } of samples) reporter.note(`  ${shown(prompt)} → ${JSON.stringify(text)}`);
     await observer.onSamples({ step, samples });
   }
-  return { loss, metrics };
+  return { loss, metrics, ...(words !== "" && { summary: words }) };
 }
 
 /** Characters of a prompt that a line shows: its end, which is what is continued. */

@@ -6,6 +6,8 @@ export interface RunEvaluation {
   readonly loss: number;
   /** What else the task measures, such as `accuracy`. */
   readonly metrics?: Readonly<Record<string, number>>;
+  /** The same in words, for a line of a table. */
+  readonly summary?: string;
 }
 
 /** The best evaluation of a run so far. */

@@ -6,7 +6,7 @@ import { useCli } from "./run-cli.ts";
 const cli = useCli();
 const fixture = fixturePath("llama-tied");
 
-test("a merged model does without the adapter what the model does with it", async () => {
+test("a merged model does without the adapter what the model does with it; a loss map shows both", async () => {
   const data = cli.write("rows.jsonl", [
     { prompt: "Tom put", completion: " 9 pink candles in the barn." },
     { prompt: "Anna hid", completion: " 9 pink candles in the attic." },
@@ -26,9 +26,17 @@ test("a merged model does without the adapter what the model does with it", asyn
     const { stdout } = await cli.run(["eval", ...words, "--data", data, "--json"]);
     return (JSON.parse(stdout) as { loss: number }).loss;
   };
-  const [base, adapted] = [await lossOf(model), await lossOf([...model, "--adapter-path", adapter])];
+  const map = cli.path("map.html");
+  const mapped = ["--adapter-path", adapter, "--loss-map", map, "--loss-map-rows", "2"];
+  const [base, adapted] = [await lossOf(model), await lossOf([...model, ...mapped])];
   expect(adapted).toBeLessThan(base - 1);
   expect(Math.abs((await lossOf(["--model", out])) - adapted)).toBeLessThan(0.02); // bf16 has eight bits
+  const page = readFileSync(map, "utf8");
+  const tile = (name: string, loss: number) => `<dt>${name}</dt><dd><b>${loss.toFixed(3)}</b>`;
+  expect(page).toContain(tile("base model", base));
+  expect(page).toContain(tile("with adapters", adapted));
+  expect(page.match(/<article>/g)).toHaveLength(2);
+  expect(page).not.toMatch(/https?:/);
 });
 
 test("a classifier with a head of its own keeps its labels", async () => {

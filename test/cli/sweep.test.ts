@@ -144,4 +144,8 @@ test("an indexed job runs its trial alone; the list tells of all", async () => {
   expect(listed.stdout).toMatch(/ 0 +2 +waiting[\s\S]*\* {2}1 +4 +finished/);
   const other = await cli.run([...words, "--grid", "lora_r=8"]);
   expect(other.stderr).toMatch(/has other trials than these/);
+  expect(other.code).toBe(1);
+  const wrong = await cli.run([...words, "--grid", "lora_rank=8"]);
+  expect(wrong.stderr).toMatch(/lora_rank is unknown/);
+  expect(wrong.code).toBe(2); // as for the options of every command
 });

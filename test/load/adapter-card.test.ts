@@ -12,7 +12,15 @@ import { adapterFiles } from "../../src/load/adapter.ts";
 import { CARD_MARK, type CardNotes } from "../../src/load/adapter-card.ts";
 import { inspectAdapter } from "../../src/load/inspect/inspect-adapter.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
+import {
+  entryLine,
+  evaluationEntry,
+  type LogEntry,
+  readEntries,
+  stepEntry,
+} from "../../src/train/watch/log-entry.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
+import { stepMetrics } from "../support/step-metrics.ts";
 import { openTestTask } from "../support/task-fixtures.ts";
 
 let folder: string;
@@ -115,4 +123,26 @@ test("losses of a long run are told in a few rows, as means, the evaluations bes
     before = step;
   }
   expect(before).toBe(1000);
+});
+
+test("a run that goes on has the losses and evaluations of the one before in its card, in the same words", () => {
+  const entries: LogEntry[] = [
+    stepEntry(stepMetrics(1)),
+    evaluationEntry({
+      step: 1,
+      passes: 0.5,
+      seconds: 1,
+      loss: 2,
+      metrics: { f1: 0.5 },
+      summary: "F1 0.5000",
+    }),
+    evaluationEntry({ step: 2, passes: 1, seconds: 1, loss: 1 }),
+  ];
+  const [whole, resumed] = [new LossCurve(), new LossCurve()];
+  whole.step(stepMetrics(1));
+  whole.evaluation(1, 2, "F1 0.5000");
+  whole.evaluation(2, 1, "");
+  resumed.goOnFrom(readEntries(entries.map(entryLine).join("")).entries);
+  expect(resumed.rows()).toEqual(whole.rows());
+  expect(resumed.rows()[0]).toMatchObject({ evaluation: 2, summary: "F1 0.5000" });
 });

@@ -36,6 +36,7 @@ test("an entry has transformers' and TRL's names, and what else was measured; a 
     loss: 2,
     seconds: 1,
     metrics: { accuracy: 0.5 },
+    summary: "accuracy 0.5000",
   });
   const text = [step, evaluation].map(entryLine).join("");
   const { entries, broken } = readEntries(`${text}{"step":4,"epo\n\n{"step":5,"epoch":1,"loss":{}}\n`);
@@ -46,7 +47,14 @@ test("an entry has transformers' and TRL's names, and what else was measured; a 
       ...{ tokens_per_second: 24, step_time: 0.5, peak_memory: 27.003, "rewards/chosen": 0.5 },
       ...{ skipped: true, fault: "why", warnings: ["high"], rows: ["rows.jsonl:1"] },
     },
-    { step: 3, epoch: 0.6, eval_loss: 2, eval_accuracy: 0.5, eval_runtime: 1 },
+    {
+      step: 3,
+      epoch: 0.6,
+      eval_loss: 2,
+      eval_accuracy: 0.5,
+      eval_summary: "accuracy 0.5000",
+      eval_runtime: 1,
+    },
   ]);
   expect(entriesUntil([...entries, { step: 4, epoch: 1 }], 3)).toEqual(entries);
 });

@@ -40,13 +40,9 @@ export async function runSweep(
   { settings }: Settled<typeof SWEEP_OPTIONS>,
   terminal: Terminal,
 ): Promise<number> {
-  const { words, output_dir, metric: wanted } = settings;
+  const { output_dir, metric: wanted } = settings;
   const metric = wanted.replace(/^eval_/, "");
-  const [path, flags] = splitWords(words);
-  const table: OptionTable = Object.assign({}, ...METHODS.map(methodTable), TRAIN_OPTIONS);
-  const sweep = readSweep(await readFileOf(path, table), settings, table);
-  checkFlags(flags, sweep);
-  const chosen = chosenTrial(settings, sweep);
+  const { sweep, flags, chosen } = await readTrials(settings);
   const tell = () => {
     const results = readResults(output_dir, sweep.trials, metric);
     try {
@@ -90,6 +86,22 @@ function writePages(folder: string, results: readonly TrialResult[], metric: str
   replaceFile(join(folder, SWEEP_PAGE), sweepPage(results, metric, `Sweep in ${folder}`));
   if (results.every(({ status }) => status === "waiting")) return;
   replaceFile(join(folder, CURVES_PAGE), comparisonPage(findRuns([folder], "started")));
+}
+
+/** What is tried, with which flags of `train`, and which of the trials alone. @throws LoraError for what is wrong with any of it */
+async function readTrials(
+  settings: SweepSettings,
+): Promise<{ sweep: Sweep; flags: readonly string[]; chosen: number | undefined }> {
+  const [path, flags] = splitWords(settings.words);
+  const table: OptionTable = Object.assign({}, ...METHODS.map(methodTable), TRAIN_OPTIONS);
+  const sweep = readSweep(await readFileOf(path, table), settings, table);
+  checkFlags(flags, sweep);
+  return { sweep, flags, chosen: chosenTrial(settings, sweep) };
+}
+
+/** Reads the trials before anything is begun. @throws LoraError for wrong ones */
+export async function checkSweep({ settings }: Settled<typeof SWEEP_OPTIONS>): Promise<void> {
+  await readTrials(settings);
 }
 
 /** What train ends with for options that cannot be: no other trial would go better. */

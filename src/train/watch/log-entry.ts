@@ -40,9 +40,24 @@ export function stepEntry(metrics: StepMetrics, warnings: readonly RunWarning[] 
 }
 
 /** The entry of an evaluation; `eval_runtime` is in seconds. */
-export function evaluationEntry({ step, passes, loss, seconds, metrics = {} }: EvaluationMetrics): LogEntry {
+export function evaluationEntry({
+  step,
+  passes,
+  loss,
+  seconds,
+  metrics = {},
+  summary,
+}: EvaluationMetrics): LogEntry {
   const others = Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]);
-  return { step, epoch: passes, eval_loss: loss, ...Object.fromEntries(others), eval_runtime: seconds };
+  const words = summary === undefined ? {} : { eval_summary: summary };
+  return {
+    step,
+    epoch: passes,
+    eval_loss: loss,
+    ...Object.fromEntries(others),
+    ...words,
+    eval_runtime: seconds,
+  };
 }
 
 /** An entry as a line of `metrics.jsonl`, with its end. */

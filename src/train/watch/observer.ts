@@ -13,6 +13,8 @@ export interface EvaluationMetrics {
   readonly seconds: number;
   /** What else the task measures, such as `accuracy`. */
   readonly metrics?: Readonly<Record<string, number>>;
+  /** The same in words, for a line of a table. */
+  readonly summary?: string;
 }
 
 /** What the model makes of fixed prompts at some moment. */
