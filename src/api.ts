@@ -142,6 +142,11 @@ export {
   type ConvertOptions,
   convertAdapter,
 } from "./load/convert/convert-adapter.ts";
+export {
+  type ConvertedStart,
+  type ConvertStartOptions,
+  convertStart,
+} from "./load/convert/convert-start.ts";
 export type { AdapterFormat } from "./load/convert/formats.ts";
 export {
   type ConvertedToLora,

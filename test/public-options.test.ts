@@ -68,6 +68,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   PreferenceOptions: (options) => node.tokenizePreferences([], tokenizer, options),
   "PreferenceOptions of answers one by one": (options) => node.tokenizeJudged([], tokenizer, options),
   ConvertOptions: (options) => node.convertAdapter(node.folderFiles(`${FOLDER}/adapter`), options),
+  ConvertStartOptions: (options) => node.convertStart(model, node.memoryFiles("none", new Map()), options),
   ConvertToLoraOptions: (options) => node.convertToLora(model, adapter, options),
   GgufModelOptions: (options) => node.ggufModel(model, adapter, node.folderFiles(FOLDER), options),
   CombineOptions: (options) => node.combineAdapters([], options),

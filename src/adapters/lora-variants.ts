@@ -153,7 +153,11 @@ function initObstacle(init: PeftLoraConfig["init_lora_weights"]): Obstacle | und
 
 const INIT_REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^pissa_niter_/, SUBTRACT], // drawn again on loading: merging would give other weights
-  [/^(?:pissa|lora_ga)$|^olora$/i, MERGE],
+  [
+    /^(?:pissa|[oO][lL][oO][rR][aA])$/,
+    `webgpu-lora convert ADAPTER --to peft --output OUT --model BASE makes plain LoRA of it; or ${MERGE}`,
+  ],
+  [/^(?:pissa|lora_ga)$/i, MERGE],
   [/^corda/, SUBTRACT], // PEFT cannot load it without the covariances of its training data
 ];
 

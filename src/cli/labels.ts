@@ -18,7 +18,7 @@ export interface LabelSources {
   /** `--labels` */
   readonly given: readonly string[];
   /** Adapters, of which the first that names classes brings a head of its own. */
-  readonly adapters: readonly AdapterReference[];
+  readonly adapters: readonly (AdapterReference | FileSource)[];
   /** Classes of the data; undefined where the task has none. */
   readonly data: readonly string[] | undefined;
   readonly seed: number;
@@ -40,7 +40,7 @@ export function chooseHead(sources: LabelSources): ChooseHead<Task> {
     if (given.length > 0) return named(given, data, "labels", sources);
     for (const adapter of adapters) {
       const saved = await adapterLabels(adapter);
-      if (saved) return named(saved, data, shownReference(adapter.reference), sources);
+      if (saved) return named(saved, data, labelOf(adapter), sources);
     }
     const own = await modelLabels(files, task);
     const index = own && labelIndex(own);
@@ -63,8 +63,12 @@ function named(
   return { task: headTask(task), labels, seed };
 }
 
-async function adapterLabels(adapter: AdapterReference): Promise<readonly string[] | undefined> {
-  const files = await adapterSource(adapter, () => {}); // who loads the adapter warns
+function labelOf(adapter: AdapterReference | FileSource): string {
+  return "reference" in adapter ? shownReference(adapter.reference) : adapter.label;
+}
+
+async function adapterLabels(adapter: AdapterReference | FileSource): Promise<readonly string[] | undefined> {
+  const files = "reference" in adapter ? await adapterSource(adapter, () => {}) : adapter; // who loads it warns
   if ((await files.size(LABELS_FILE)) === undefined) return undefined;
   const labels: unknown = await readJson(files, LABELS_FILE);
   if (Array.isArray(labels) && labels.every((label) => typeof label === "string")) return labels;

@@ -1,20 +1,28 @@
 import { LORA } from "../adapters/lora-codec.ts";
 import type { PeftLoraConfig } from "../adapters/lora-fields.ts";
 import { beyondPlainLora } from "../adapters/lora-variants.ts";
-import { type FileContent, type FileSource, memoryFiles } from "../io/files/files.ts";
+import { type FileContent, type FileSource, memoryFiles, readObject } from "../io/files/files.ts";
+import { PEFT_CONFIG } from "../io/formats/peft-foreign.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { combineAdapters } from "../load/combine/combine-adapters.ts";
+import { convertStart, weightStartOf } from "../load/convert/convert-start.ts";
 import { ggufBaseOf, inPeftFormat } from "../load/convert/formats.ts";
 import { convertToLora } from "../load/convert/to-lora.ts";
+import type { LoadedModel } from "../load/model.ts";
 import { readStoredAdapter } from "../load/stored-adapter.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { fail } from "../util/fail.ts";
+import { chooseHead } from "./labels.ts";
 import type { LoraLayer } from "./lora-layers.ts";
-import { openCliModel } from "./open.ts";
+import { openCliTask } from "./open.ts";
+import type { CliTask } from "./task-names.ts";
+import { hasLabels } from "./task-settings.ts";
 
 /** Which adapter is to be LoRA of which rank, on which model. */
 interface PlainLoraSettings {
   readonly model: string | undefined;
+  readonly task: CliTask;
+  readonly labels: readonly string[];
   readonly revision: string | undefined;
   readonly token: string | undefined;
   readonly verify: boolean;
@@ -51,12 +59,35 @@ export async function toPlainLora(
   const made = isPlain
     ? await combineAdapters([{ files }], { combinationType: "svd", svdRank: rank, onWarning })
     : await fromModel(files, config.base_model_name_or_path, { ...settings, rank }, note);
-  const bytes = [...made.files].map(([name, content]): [string, Uint8Array] => [
+  const from = !isLora ? kind.type : config.use_dora ? "DoRA" : isPlain ? "LoRA" : "LoRA with biases";
+  return { from, ...made, source: sourceOf(given, made.files) };
+}
+
+/**
+ * Makes plain LoRA of one that PEFT saved as it was trained, on a base model without its beginning; undefined where the
+ * adapter began otherwise.
+ * @throws LoraError as `convertStart` does
+ */
+export async function toPlainStart(
+  given: FileSource,
+  settings: PlainLoraSettings,
+  note: (line: string) => void,
+): Promise<PlainLora | undefined> {
+  const start = await weightStartOf(given);
+  if (!start) return undefined;
+  const { base_model_name_or_path: named } = await readObject(given, PEFT_CONFIG);
+  const model = await openBase(given, typeof named === "string" ? named : null, settings, note);
+  note(`Beginning as ${start} once more: decomposing the weights`);
+  const made = await convertStart(model, given, { onWarning: (line) => note(`warning: ${line}`) });
+  return { from: start, ...made, source: sourceOf(given, made.files) };
+}
+
+function sourceOf({ label }: FileSource, files: ReadonlyMap<string, FileContent>): FileSource {
+  const bytes = [...files].map(([name, content]): [string, Uint8Array] => [
     name,
     typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array),
   ]);
-  const from = !isLora ? kind.type : config.use_dora ? "DoRA" : isPlain ? "LoRA" : "LoRA with biases";
-  return { from, ...made, source: memoryFiles(given.label, new Map(bytes)) };
+  return memoryFiles(label, new Map(bytes));
 }
 
 async function fromModel(
@@ -65,14 +96,26 @@ async function fromModel(
   settings: PlainLoraSettings & { readonly rank: number },
   note: (line: string) => void,
 ) {
+  const model = await openBase(files, named, settings, note);
+  const adapter = await loadAdapter(model, files, { onWarning: (line) => note(`warning: ${line}`) });
+  return convertToLora(model, adapter, { rank: settings.rank });
+}
+
+/** The base model with its weights, and a head for the adapter's task. */
+async function openBase(
+  adapter: FileSource,
+  named: string | null,
+  settings: PlainLoraSettings,
+  note: (line: string) => void,
+): Promise<LoadedModel> {
+  const { task, labels: given, revision, token, verify } = settings;
   const reference =
     settings.model ??
     named ??
     fail("convert", "the adapter names no base model, whose weights are needed", "name it: --model REF");
-  const { revision, token, verify, rank } = settings;
   const precision = { quantization: undefined, quantization_block: undefined, double_quantization: false };
   const wanted = { model: reference, revision, token, verify, ...precision, skip_modules: [] };
-  const { model } = await openCliModel(wanted, note);
-  const adapter = await loadAdapter(model, files, { onWarning: (line) => note(`warning: ${line}`) });
-  return convertToLora(model, adapter, { rank });
+  const data = hasLabels(task) ? [] : undefined;
+  const head = chooseHead({ task, given, adapters: [adapter], data, seed: 0 });
+  return (await openCliTask(wanted, note, head)).model;
 }

@@ -1,7 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { attach } from "../../src/adapters/adapter.ts";
+import { loha } from "../../src/adapters/loha.ts";
+import { saveAdapter } from "../../src/index.node.ts";
 import { parseGgufHeader } from "../../src/io/formats/gguf/header.ts";
+import { openTaskModel } from "../../src/load/model.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { testDevice } from "../support/device.ts";
 import { fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
@@ -48,6 +54,34 @@ test("another method's becomes LoRA of a rank, with its error; LoRA itself needs
   expect(low).toMatch(/from LoRA to peft: 14 layers[\s\S]*of rank \d to 4\.\nThe change of a layer is off/);
   const { code, stderr } = await cli.run(["convert", dora, "--to", "mlx", "--output", cli.path("none")]);
   expect([code, existsSync(cli.path("none"))], stderr).toEqual([1, false]);
+}, 60_000);
+
+test("what PEFT saved as PiSSA becomes plain LoRA on the model as it is", async () => {
+  const [pissa, out] = [fixturePath("starts/pissa"), cli.path("plain")];
+  const told = await convert(pissa, "--to", "peft", "--output", out, "--model", model);
+  expect(told).toMatch(
+    /from pissa to peft: 6 layers[\s\S]*LoRA of 6 layers of rank 8\.\nThe beginning was computed again; .* may be off by 0\.00\d+ % .*median/,
+  );
+  const config = JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8"));
+  expect([config.init_lora_weights, config.r, config.lora_alpha]).toEqual([true, 8, 16]);
+}, 60_000);
+
+test("a classifier's becomes LoRA with its head", async () => {
+  const [base, folder] = [fixturePath("tasks/bert-sequence"), cli.path("loha")];
+  const task = "sequence-classification";
+  const opened = await openTaskModel(folderFiles(base), await testDevice(), { task });
+  const head = attach(opened, loha({ r: 2, targetModules: ["query"], modulesToSave: ["classifier"] }), {
+    seed: 3,
+  });
+  for (const { tensor } of head.parameters.entries)
+    tensor.write(Float32Array.from({ length: tensor.size }, (_, i) => 0.1 * Math.cos(i)));
+  await saveAdapter(head, folder);
+  opened.release();
+  const out = cli.path("of-loha");
+  const words = ["--to", "peft", "--output", out, "--lora-rank", "4", "--model", base];
+  expect(await convert(folder, ...words, "--task", task)).toMatch(/from LOHA to peft: 2 layers/);
+  const config = JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8"));
+  expect([config.task_type, config.modules_to_save]).toEqual(["SEQ_CLS", ["classifier", "score"]]);
 }, 60_000);
 
 test("what cannot be is refused, and nothing is written", async () => {

@@ -60,7 +60,7 @@ export async function startLora(model: Adaptable, method: Lora, options: StartOp
       const { factors, base } = await beginLoftq(layer, method, own, original);
       begun.set(layer.path, factors);
       if (base) bases.set(layer, { weight: base });
-    } else begun.set(layer.path, await beginning(layer, method, own));
+    } else begun.set(layer.path, beginning(layer, await denseWeight(layer), method, own));
   }
   // On the quantised base as it is, what LoftQ begins with is LoRA like any other.
   const { init, ...rest } = method;
@@ -103,8 +103,13 @@ async function startEva(
   };
 }
 
-async function beginning(layer: Linear, method: Lora, random: Random): Promise<Factors> {
-  const weight = dense(layer, await valuesOf(layer.weight));
+/** A layer's weight on the host, in f32. */
+export async function denseWeight(layer: Linear): Promise<Dense> {
+  return dense(layer, await valuesOf(layer.weight));
+}
+
+/** What a start that takes from the weight makes of a layer. */
+export function beginning(layer: Linear, weight: Dense, method: Lora, random: Random): Factors {
   const start = method.options.initWeights;
   const [{ r }, scale, passes] = [method.rankOf(layer.path), method.scaleOf(layer.path), passesOf(start)];
   const { A, B } =

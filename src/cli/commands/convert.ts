@@ -12,18 +12,21 @@ import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
 import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { attempt, fail, failAll, type Problem } from "../../util/fail.ts";
 import { count } from "../format.ts";
-import { describeErrors, describeRanks } from "../lora-layers.ts";
+import { describeErrors, describeRanks, describeStartErrors } from "../lora-layers.ts";
 import { adapterSource } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
 import type { Settled } from "../settings.ts";
 import type { CONVERT_OPTIONS } from "../tables/convert.ts";
+import { checkTaskSettings } from "../task-settings.ts";
 import type { Terminal } from "../terminal.ts";
-import { toPlainLora } from "../to-plain-lora.ts";
+import { toPlainLora, toPlainStart } from "../to-plain-lora.ts";
 
 type ConvertSettings = Settled<typeof CONVERT_OPTIONS>["settings"];
 
 /** @throws LoraError listing what contradicts each other or is missing */
-export function checkConvertSettings({ settings, given }: Settled<typeof CONVERT_OPTIONS>): void {
+export function checkConvertSettings(settled: Settled<typeof CONVERT_OPTIONS>): void {
+  checkTaskSettings(settled);
+  const { settings, given } = settled;
   const { source, to, output } = settings;
   const problems = [];
   if (source.length !== 1)
@@ -56,10 +59,12 @@ export async function runConvert(
   const note = (line: string) => terminal.note(line);
   const place = placeOf(settings, to, reference);
   const { adapter_revision: revision, token, verify } = settings;
-  const given = await adapterSource({ reference, revision, token, verify }, note);
+  const source = await adapterSource({ reference, revision, token, verify }, note);
   const baseConfig = (name: string | null) => readBaseConfig(settings, name, note);
+  const plain = await toPlainStart(source, settings, note);
+  const given = plain?.source ?? source;
   const made =
-    settings.lora_rank === undefined ? undefined : await toPlainLora(given, settings, baseConfig, note);
+    settings.lora_rank === undefined ? plain : await toPlainLora(given, settings, baseConfig, note);
   const fileName = place.name || undefined;
   const options = { to, fileName, type: settings.type, baseConfig };
   const converted =
@@ -73,10 +78,11 @@ export async function runConvert(
   const modules = converted.count === 1 ? "1 layer" : `${count(converted.count)} layers`;
   const shown = shownReference(reference);
   terminal.print(
-    `Converted ${shown} from ${made?.from ?? converted.from} to ${to}: ${modules}. Saved to ${settings.output}.`,
+    `Converted ${shown} from ${(plain ?? made)?.from ?? converted.from} to ${to}: ${modules}. Saved to ${settings.output}.`,
   );
   if (made) terminal.print(`LoRA of ${describeRanks(made.layers)}.`);
-  for (const line of describeErrors(made?.layers ?? [])) terminal.print(line);
+  if (plain) for (const line of describeStartErrors(plain.layers)) terminal.print(line);
+  if (made !== plain) for (const line of describeErrors(made?.layers ?? [])) terminal.print(line);
   return 0;
 }
 

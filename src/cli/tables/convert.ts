@@ -1,7 +1,7 @@
 import { ADAPTER_FORMATS } from "../../load/convert/formats.ts";
 import { GGUF_TYPES } from "../../load/gguf-model.ts";
 import { choice, optionalNumber, optionalText, text, texts } from "../options.ts";
-import { ADAPTER_REVISION, MODEL_OPTIONS } from "./model.ts";
+import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
 
 /** `webgpu-lora convert`. */
 export const CONVERT_OPTIONS = {
@@ -18,8 +18,10 @@ export const CONVERT_OPTIONS = {
   }),
   model: optionalText({
     placeholder: "ref",
-    help: "the base model, of which config.json is read: for gguf, and for mlx where some layers only are adapted; unless given, the one that the adapter names",
+    help: "the base model, of which config.json is read: for gguf, and for mlx where some layers only are adapted; with its weights for lora_rank of other methods, and for PiSSA and OLoRA as PEFT saves them; unless given, the one that the adapter names",
   }),
+  task: TASK,
+  labels: LABELS,
   lora_rank: optionalNumber({
     above: 0,
     help: "makes plain LoRA of any method that changes weights of linear layers (DoRA, IA3, LoHa, LoKr, VeRA, AdaLoRA), or of LoRA one of this rank, as near as the rank allows; below 1: the share of the squared norm that is kept. Methods other than LoRA need the base model's weights",
