@@ -71,7 +71,7 @@ export const REGISTRY: Registry = {
   "rank-allocation": rankAllocation,
   "block-rotation": blockRotation,
   columns,
-  tokenRows,
+  "token-rows": tokenRows,
   "column-scale": columnScale,
   patches,
   pooling,
