@@ -87,7 +87,7 @@ function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Ada
     ...(method.locked && { locked: method.locked }),
     ...(penalty && { penalty: (weight, gradients) => penalty(parts, weight, gradients) }),
     ...(afterStep && { afterStep: (step) => afterStep(parts, step) }),
-    ...(afterStep && frozen && { kept: { adapter: frozen.flat } }),
+    ...(frozen && (afterStep ? { kept: { adapter: frozen.flat } } : { still: frozen.flat })),
   };
   let released = false;
   const adapter: Adapter<M> = {

@@ -9,7 +9,7 @@ import { readAndRelease } from "../gpu/tensor.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
 import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
 import { taskOfArchitecture } from "../models/families.ts";
-import { type Parameter, readParameters } from "../nn/parameters.ts";
+import { type Parameter, type Parameters, readBeside, readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
@@ -108,12 +108,12 @@ export async function adapterFiles(
 
 /** The values of all tensors, trained or not, by their places. */
 async function readTensors({ parameters, frozen }: Adapter): Promise<Map<Parameter, Float32Array>> {
-  const parts = frozen ? [parameters, frozen] : [parameters];
-  const read = parts.map(async (part) => {
-    const values = await readParameters(part);
-    return part.entries.map((entry) => [entry, values.get(entry.name) as Float32Array] as const);
-  });
-  return new Map((await Promise.all(read)).flat());
+  const valuesOf = ({ entries }: Parameters, values: ReadonlyMap<string, Float32Array>) =>
+    entries.map((entry) => [entry, values.get(entry.name) as Float32Array] as const);
+  return new Map([
+    ...valuesOf(parameters, await readParameters(parameters)),
+    ...(frozen ? valuesOf(frozen, await readBeside(parameters, frozen)) : []),
+  ]);
 }
 
 /** What the file has that the method computes from its tensors. */

@@ -24,6 +24,8 @@ export interface MirrorOptions<Note> {
   readonly step: number;
   /** Tensors that belong to them, by name. */
   readonly others?: Readonly<Record<string, Tensor>>;
+  /** What belongs to them and is never changed: it is read once. */
+  readonly still?: Tensor | undefined;
   /** What the host knows of the run. */
   readonly note: Note;
 }
@@ -52,6 +54,7 @@ export class Mirror<Note = unknown> {
   readonly #flat: Tensor;
   readonly #others: readonly (readonly [name: string, tensor: Tensor])[];
   readonly #staging: GPUBuffer | undefined;
+  #still: { readonly tensor: Tensor; readonly values: Float32Array } | undefined;
   /** A copy under way. */
   #arrival: Promise<void> | undefined;
   /** When the last copy arrived, and what it took of the host's time, ms. */
@@ -74,13 +77,22 @@ export class Mirror<Note = unknown> {
    */
   static async open<Note>(
     flat: Tensor,
-    { step, others = {}, note }: MirrorOptions<Note>,
+    { step, others = {}, still, note }: MirrorOptions<Note>,
   ): Promise<Mirror<Note>> {
     const size = [flat, ...Object.values(others)].reduce((sum, { byteLength }) => sum + byteLength, 0);
     const mirror = new Mirror<Note>(flat, others, await createStaging(flat.device, size));
     mirror.finish(step, note);
     mirror.tell(step);
+    if (still) await mirror.#keepStill(still);
     return mirror;
+  }
+
+  async #keepStill(tensor: Tensor): Promise<void> {
+    try {
+      this.#still = { tensor, values: await tensor.read() };
+    } catch {
+      // There is no memory for the copy, or no device: whoever uses it next is told.
+    }
   }
 
   /**
@@ -120,10 +132,31 @@ export class Mirror<Note = unknown> {
       this.newest = { step, values };
     } catch (error) {
       await this.#arrival;
-      const isClosed = error instanceof LoraError && error.kind === "input";
-      if (isClosed || !this.newest) throw error;
+      if (isClosed(error) || !this.newest) throw error;
     }
     return this.newest.values;
+  }
+
+  /**
+   * One of the tensors that are mirrored beside the parameters, in f32: as it is, or where the device does not give it any
+   * more as it was when last copied, which may be earlier than what {@link read} gives.
+   * @throws LoraError as {@link read} does
+   */
+  async readBeside(tensor: Tensor): Promise<Float32Array> {
+    try {
+      return await tensor.read();
+    } catch (error) {
+      await this.#arrival;
+      const held = this.#still?.tensor === tensor ? this.#still.values : this.#copied(tensor);
+      if (isClosed(error) || !held) throw error;
+      return held;
+    }
+  }
+
+  #copied(tensor: Tensor): Float32Array | undefined {
+    const name = this.#others.find(([, other]) => other === tensor)?.[0];
+    const bytes = name === undefined ? undefined : (this.#early ?? this.whole)?.others.get(name);
+    return bytes && new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   }
 
   /** Puts the newest copy back: a step that failed half-way, as for lack of memory, may have left anything. */
@@ -185,6 +218,10 @@ export class Mirror<Note = unknown> {
     this.tell(this.#told);
     if (step >= (this.newest?.step ?? 0)) this.newest = { step, values };
   }
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof LoraError && error.kind === "input";
 }
 
 /** A buffer for copies that the host reads; undefined where there is no memory for it. */

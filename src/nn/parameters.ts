@@ -30,6 +30,8 @@ export interface Parameters {
   readonly afterStep?: (step: FinishedStep) => void;
   /** What that keeps from step to step, by name: a run's checkpoints have it. */
   readonly kept?: Readonly<Record<string, Tensor>>;
+  /** `[m]` f32: what lies beside them and is never changed. A run copies it to the host once. */
+  readonly still?: Tensor;
   /** How often they were updated, if ever: what was computed with them before is out of date then. */
   updates?: number;
   /** Their copy on the host, kept by the run that trains or has trained them. */
@@ -145,7 +147,21 @@ export async function readParameters({
   entries,
   mirror,
 }: Parameters): Promise<Map<string, Float32Array>> {
-  const all = await (mirror ?? flat).read();
+  return byName(await (mirror ?? flat).read(), entries);
+}
+
+/**
+ * What lies beside parameters in a buffer of its own, whether it changes ({@link Parameters.kept}) or not
+ * ({@link Parameters.still}); where the device is lost, as training has mirrored it.
+ */
+export async function readBeside(
+  { mirror }: Parameters,
+  { flat, entries }: Parameters,
+): Promise<Map<string, Float32Array>> {
+  return byName(await (mirror ? mirror.readBeside(flat) : flat.read()), entries);
+}
+
+function byName(all: Float32Array, entries: readonly Parameter[]): Map<string, Float32Array> {
   return new Map(
     entries.map(({ name, tensor }) => {
       const start = tensor.byteOffset / 4;

@@ -81,8 +81,9 @@ export class TrainState {
   /** Begins to keep a copy of it on the host. */
   async mirror(): Promise<Mirror<RunCounters>> {
     const { [PARAMETERS]: flat, ...others } = this.#tensors();
-    const { step } = this;
-    this.#mirror = await Mirror.open(flat as Tensor, { step, others, note: this.counters });
+    const { step, counters: note } = this;
+    const { still } = this.parameters;
+    this.#mirror = await Mirror.open(flat as Tensor, { step, others, still, note });
     this.parameters.mirror = this.#mirror;
     return this.#mirror;
   }

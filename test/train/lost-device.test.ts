@@ -5,11 +5,16 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { buildLosingDriver } from "../../scripts/lost-device/driver.ts";
 import { type Loss, lostRun, moments, wholeRun } from "../../scripts/lost-device/moments.ts";
+import { adalora } from "../../src/adapters/adalora.ts";
 import { attach } from "../../src/adapters/adapter.ts";
+import { startLora } from "../../src/adapters/initial/start-lora.ts";
 import { lora } from "../../src/adapters/lora.ts";
+import type { Method } from "../../src/adapters/method.ts";
+import { vera } from "../../src/adapters/vera.ts";
 import type { Device } from "../../src/gpu/device.ts";
+import type { FileContent } from "../../src/io/files/files.ts";
 import { adapterFiles } from "../../src/load/adapter.ts";
-import { openModel } from "../../src/load/model.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
@@ -85,6 +90,29 @@ describe("where the device is lost", () => {
     });
     expect(adapter.parameters.mirror?.newest?.step).toBe(4);
   });
+});
+
+/** Methods whose files have what is not trained. */
+const WITH_FROZEN: Readonly<Record<string, (model: Model) => Promise<Method> | Method>> = {
+  "VeRA's projections": () => vera({ r: 4, targetModules: ["q_proj"] }),
+  "AdaLoRA's ranks": () =>
+    adalora({ ...{ initR: 4, targetR: 1, tinit: 1, tfinal: 2, totalStep: 9 }, targetModules: ["q_proj"] }),
+  "PiSSA's beginning": (model) =>
+    startLora(model, lora({ r: 2, targetModules: ["q_proj"], initWeights: "pissa" })),
+};
+test.each(Object.entries(WITH_FROZEN))("%s outlive the device", async (_, make) => {
+  const device = await openNodeDevice();
+  devices.push(device);
+  const model = await openModel(folderFiles(folder), device);
+  const adapter = attach(model, await make(model));
+  let before = new Map<string, FileContent>();
+  for await (const { step } of trainSequences(model, adapter.parameters, sequences, { maxSteps: 6 })) {
+    if (step === 6) before = await adapterFiles(adapter);
+  }
+  device.gpu.destroy();
+  const after = await adapterFiles(adapter);
+  if (adapter.parameters.kept) expect([...after.keys()]).toEqual([...before.keys()]);
+  else expect(after).toEqual(before);
 });
 
 test("a closed device is no lost one: nothing older is saved in silence", async () => {
