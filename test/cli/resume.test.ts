@@ -2,9 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { checkpointsIn } from "../../src/cli/checkpoints.ts";
+import { createRandom, type Random } from "../../src/util/random.ts";
 import { bundleForNode } from "../support/bundle.ts";
-import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
 
 const cli = useCli();
@@ -137,25 +140,64 @@ test("a run that had come to its end has nothing to do, and leaves the same", as
 
 const outdir = resolve(`node_modules/.cache/webgpu-lora/resume-kills-${process.pid}`);
 afterAll(() => rmSync(outdir, { recursive: true, force: true }));
+const STEPS = 60;
+const KILLS = 20;
 
-// More of them: node build.mjs --run scripts/kills.ts resume --kills 20
-test("kills at any moment", { timeout: 300_000 }, async () => {
-  const [program, commandLine] = [join(outdir, "kills.js"), join(outdir, "cli.js")];
-  await bundleForNode({ entryPoints: { kills: "scripts/kills.ts", cli: "src/cli/main.ts" }, outdir });
-  const child = spawn(
-    process.execPath,
-    [program, "resume", "--kills", "4", "--seed", "3", "--cli", commandLine],
-    {
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
+/** Two runs side by side, each killed again and again. More of them: node build.mjs --run scripts/kills.ts resume --kills 100 */
+test("20 kills at any moment, resumed each time, come to the bytes of the whole run", {
+  timeout: 300_000,
+}, async () => {
+  const program = join(outdir, "bare-run.js");
+  await bundleForNode({ entryPoints: ["scripts/kills/bare-run.ts"], outfile: program });
+  const start = (folder: string) => {
+    const words = [program, fixturePath("llama-tied"), cli.path(folder), `${STEPS}`];
+    return spawn(process.execPath, words, { stdio: ["ignore", "pipe", "ignore"] });
+  };
+  const toEnd = async (folder: string) => {
+    const child = start(folder);
+    child.stdout.resume();
+    expect((await once(child, "close"))[0]).toBe(0);
+  };
+  await toEnd("bare");
+  const newest = (folder: string) => Number(checkpointsIn(cli.path(folder)).at(-1)?.step ?? 0);
+  /** Kills it within the first steps that it saves, or in a fifth of all cases while it starts. */
+  const kill = async (folder: string, random: Random) => {
+    const child = start(folder);
+    const closed = once(child, "close");
+    const saves = random.uniform() < 0.2 ? 0 : 1 + random.integer(2);
+    let said = "";
+    await new Promise<void>((resolve) => {
+      if (saves === 0) resolve();
+      child.once("close", () => resolve());
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        if ((said.match(/saved \d+\n/g)?.length ?? 0) >= saves) resolve();
+      });
     });
+    await delay(random.uniform() * (saves === 0 ? 500 : 30));
+    child.kill("SIGKILL");
+    expect((await closed)[1], said).toBe("SIGKILL"); // it had not come to its end
+    const told = Number(/saved (\d+)\n$/.exec(said)?.[1] ?? 0);
+    expect(newest(folder)).toBeGreaterThanOrEqual(told);
+  };
+  const chain = async (folder: string) => {
+    const random = createRandom(7).fork(folder);
+    for (let i = 0; i < KILLS / 2; i++) await kill(folder, random);
+    const reached = newest(folder);
+    await toEnd(folder);
+    for (const file of [
+      WEIGHTS,
+      ...["state.json", "state.safetensors"].map((name) => `checkpoint-${STEPS}/${name}`),
+    ])
+      expect(
+        readFileSync(cli.path(`${folder}/${file}`)).equals(readFileSync(cli.path(`bare/${file}`))),
+        file,
+      ).toBe(true);
+    return reached;
+  };
+  const reached = await Promise.all([chain("bare-1"), chain("bare-2")]);
+  for (const step of reached) {
+    expect(step).toBeGreaterThan(KILLS / 4); // the kills were spread over the run
+    expect(step).toBeLessThan(STEPS);
   }
-  const [code] = await once(child, "close");
-  expect(code, said).toBe(0);
-  expect(said).toMatch(/^resume: 4 kills: \d+ old, \d+ new/);
 });
