@@ -40,8 +40,8 @@ export interface ContractCase {
   readonly unmergeable?: string;
 }
 
-/** Every method of the registry; another one adds its line here. */
-export const CONTRACT_CASES: readonly ContractCase[] = [
+/** LoRA with each of its options. */
+export const LORA_CASES: readonly ContractCase[] = [
   {
     method: "lora",
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
@@ -59,14 +59,6 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     base: "llama-tied",
     mergeTolerance: 2e-2, // bf16
     make: () => lora({ r: 2, alpha: 4, loraBias: true, bias: "all", targetModules: ["q_proj", "v_proj"] }),
-  },
-  {
-    method: "adalora",
-    make: () =>
-      adalora({
-        ...{ initR: 4, targetR: 1, alpha: 8, tinit: 1, tfinal: 2, deltaT: 2, totalStep: 10 },
-        targetModules: ["q_proj", "v_proj", "down_proj"],
-      }),
   },
   {
     method: "lora",
@@ -119,15 +111,10 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     mergeTolerance: 5e-2, // bf16
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj"], trainableTokenIndices: [5, 1, 40] }),
   },
-  { method: "ln_tuning", make: () => lnTuning() },
-  {
-    method: "beft",
-    base: "llama-tied",
-    mergeTolerance: 2e-2, // bf16
-    make: () => beft({ targetModules: ["q_proj", "v_proj"] }),
-  },
-  { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },
-  { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
+];
+
+/** Other products in place of LoRA's: LoHa, LoKr, OFT. */
+export const WEIGHT_CASES: readonly ContractCase[] = [
   {
     method: "loha",
     make: () =>
@@ -139,6 +126,63 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
       }),
   },
   {
+    method: "oft",
+    make: () => oft({ oftBlockSize: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "oft",
+    fixture: "oft-exact",
+    make: () =>
+      oft({ r: 2, useCayleyNeumann: false, blockShare: true, targetModules: ["q_proj", "down_proj"] }),
+  },
+  {
+    method: "lokr",
+    make: () =>
+      lokr({
+        r: 2,
+        alpha: 3,
+        targetModules: ["q_proj", "v_proj", "down_proj"],
+        rankPattern: { v_proj: 4 },
+      }),
+  },
+  {
+    method: "lokr",
+    fixture: "lokr-both",
+    make: () =>
+      lokr({
+        r: 1,
+        alpha: 2,
+        targetModules: ["q_proj", "up_proj"],
+        decomposeBoth: true,
+        decomposeFactor: 8,
+      }),
+  },
+];
+
+/** AdaLoRA and VeRA, and methods that train vectors: scales, norms, biases. */
+export const LAYER_CASES: readonly ContractCase[] = [
+  {
+    method: "adalora",
+    make: () =>
+      adalora({
+        ...{ initR: 4, targetR: 1, alpha: 8, tinit: 1, tfinal: 2, deltaT: 2, totalStep: 10 },
+        targetModules: ["q_proj", "v_proj", "down_proj"],
+      }),
+  },
+  { method: "ln_tuning", make: () => lnTuning() },
+  {
+    method: "beft",
+    base: "llama-tied",
+    mergeTolerance: 2e-2, // bf16
+    make: () => beft({ targetModules: ["q_proj", "v_proj"] }),
+  },
+  { method: "vera", make: () => vera({ r: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }) },
+  { method: "ia3", make: () => ia3({ targetModules: ["k_proj", "v_proj", "down_proj"] }) },
+];
+
+/** Virtual tokens. */
+export const PROMPT_CASES: readonly ContractCase[] = [
+  {
     method: "prompt_tuning",
     make: () => promptTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prompt changes what the model says",
@@ -149,16 +193,6 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     make: () => prefixTuning({ numVirtualTokens: 3 }),
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
-  },
-  {
-    method: "oft",
-    make: () => oft({ oftBlockSize: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
-  },
-  {
-    method: "oft",
-    fixture: "oft-exact",
-    make: () =>
-      oft({ r: 2, useCayleyNeumann: false, blockShare: true, targetModules: ["q_proj", "down_proj"] }),
   },
   {
     method: "p_tuning",
@@ -184,26 +218,12 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
     changesAtStart: "a new prefix changes what the model says",
     unmergeable: "PREFIX_TUNING has no merged form",
   },
-  {
-    method: "lokr",
-    make: () =>
-      lokr({
-        r: 2,
-        alpha: 3,
-        targetModules: ["q_proj", "v_proj", "down_proj"],
-        rankPattern: { v_proj: 4 },
-      }),
-  },
-  {
-    method: "lokr",
-    fixture: "lokr-both",
-    make: () =>
-      lokr({
-        r: 1,
-        alpha: 2,
-        targetModules: ["q_proj", "up_proj"],
-        decomposeBoth: true,
-        decomposeFactor: 8,
-      }),
-  },
+];
+
+/** Every method of the registry; another one adds its line to one of the lists. They are files of their own, which run side by side. */
+export const CONTRACT_CASES: readonly ContractCase[] = [
+  ...LORA_CASES,
+  ...LAYER_CASES,
+  ...WEIGHT_CASES,
+  ...PROMPT_CASES,
 ];
