@@ -58,6 +58,10 @@ export function attach<M extends Method>(
   requireModel("attach", model);
   if (typeof method?.sites !== "function")
     fail("attach", "the method is none", "give one, such as lora({ r: 8 })");
+  if (model.layerReplication && !method.notesReplication) {
+    const got = `the model's layers are stacked anew (layer_replication), and a file of ${method.type} could not say so`;
+    fail("attach", got, "take LoRA, or load the model without");
+  }
   const { seed = 0, name = "default" } = options;
   if (model.adapters.all.some((other) => other.name === name)) {
     const help = "give this one a name, or release that one (or take it off) first";

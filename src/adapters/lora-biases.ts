@@ -1,5 +1,6 @@
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, type Module, modules } from "../nn/module.ts";
+import { fail } from "../util/fail.ts";
 import type { Obstacle } from "./config-fields.ts";
 import { tiedWhole } from "./lora-sites.ts";
 import type { Adaptable, Site, TrainedTensors } from "./method.ts";
@@ -27,6 +28,10 @@ export function savedTensors(
 ): TrainedTensors[] {
   const found = ensureWeightTying ? tiedWhole(model, findWhole(model, whole)) : findWhole(model, whole);
   if (bias === "none") return found;
+  if (model.layerReplication) {
+    const got = `bias is ${bias}, and the model's layers are stacked anew (layer_replication): copies share their biases`;
+    fail("lora", got, "train none of them: bias none");
+  }
   const taken = new Set<Module>(found.map(({ module }) => module));
   const biased = biasedLeaves(model, bias, new Set(adapted().map(({ path }) => path)));
   return [

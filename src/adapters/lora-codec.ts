@@ -1,5 +1,6 @@
 import { isLinear } from "../nn/linear.ts";
 import { type Module, modules } from "../nn/module.ts";
+import { isSameReplication, type LayerReplication, replicationOf } from "../nn/replicate.ts";
 import { patternMatcher } from "../util/module-patterns.ts";
 import type { Adapter } from "./adapter.ts";
 import type { BeginGiven, Codec, MethodKind, StoredAdapter } from "./codec.ts";
@@ -52,7 +53,11 @@ const codec: Codec<Lora, PeftLoraConfig> = {
   check: checkStored,
   misfit: misfitOf,
   warnings: ({ config, tensors }) => patternWarnings(config, [...branchesOf(tensors).keys()]),
-  misfits: (model, stored) => [...biasMisfits(model, stored), ...tieMisfits(model, stored)],
+  misfits: (model, stored) => [
+    ...replicationMisfits(model, stored.config),
+    ...biasMisfits(model, stored),
+    ...tieMisfits(model, stored),
+  ],
   read: loraOf,
   stored: writtenTensors,
   held: heldTensors,
@@ -113,6 +118,19 @@ function uselessPatterns({ method, sites, base }: Adapter<Lora>): string[] {
       ? [`exclude_modules ${JSON.stringify(excludeModules)} leaves nothing out`]
       : []),
   ];
+}
+
+/** Other layers than those that it was trained on would be adapted by its numbers. */
+function replicationMisfits(
+  { layerReplication: own }: Adaptable,
+  { layer_replication }: PeftLoraConfig,
+): Obstacle[] {
+  const wanted = replicationOf(layer_replication);
+  if (isSameReplication(wanted, own)) return [];
+  const text = (ranges: LayerReplication | undefined) => (ranges ? JSON.stringify(ranges) : "none");
+  const problem = `layer_replication is ${text(wanted)}, and that of the model ${text(own)}`;
+  const remedy = `load the model with ${wanted ? `layerReplication: ${text(wanted)}` : "no layerReplication"}; commands that name this adapter alone do so`;
+  return [{ problem, remedy }];
 }
 
 function biasMisfits(model: Adaptable, { config, tensors, saved }: Stored): Obstacle[] {
@@ -216,6 +234,7 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
   );
   const own = { r, lora_alpha: alpha, rank_pattern: rankPattern, alpha_pattern: alphaPattern };
   return {
+    layer_replication: adapter.base.layerReplication ?? null,
     lora_dropout: dropout,
     use_rslora: useRslora,
     use_dora: useDora,

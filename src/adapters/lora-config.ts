@@ -1,3 +1,4 @@
+import { isReplication, REPLICATION_WANTED } from "../nn/replicate.ts";
 import { append } from "../util/arrays.ts";
 import { isObject } from "../util/json.ts";
 import { shown } from "../util/shown.ts";
@@ -40,8 +41,8 @@ const BLOCKS = orNull({
   accepts: (v) => typeof v === "boolean" || isObject(v),
 });
 const RANGES = orNull({
-  wants: "a list of [start, end]",
-  accepts: (v) => Array.isArray(v) && v.every(isWholes),
+  wants: REPLICATION_WANTED,
+  accepts: (v) => isReplication(v) || (Array.isArray(v) && v.length === 0),
 });
 
 /** Of each field: its value in a file that PEFT 0.21.0 saves with no option set, and what it may hold. */

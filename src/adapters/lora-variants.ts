@@ -2,7 +2,7 @@ import { shown } from "../util/shown.ts";
 import type { StoredAdapter } from "./codec.ts";
 import { type Obstacle, trainedWhole } from "./config-fields.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
-import { MERGE, NO_MERGE } from "./remedies.ts";
+import { MERGE, MERGE_COPIES, NO_MERGE } from "./remedies.ts";
 import { listed } from "./stored-tensors.ts";
 import { isTensorOf } from "./trained-whole.ts";
 
@@ -21,9 +21,6 @@ interface Rule {
 /** Subtracts what a changed initialisation put into the base weights, exactly. */
 const SUBTRACT =
   'in Python with PEFT, given INITIAL (the adapter as it was saved before training): make init_lora_weights true in both adapter_config.json, then model = PeftModel.from_pretrained(base, TRAINED, adapter_name="trained"), model.load_adapter(INITIAL, "initial"), model.add_weighted_adapter(["trained", "initial"], [1.0, -1.0], "plain", combination_type="cat") and model.save_pretrained(OUT, selected_adapters=["plain"]); OUT/plain is plain LoRA';
-
-const MERGE_COPIES =
-  "in Python with PEFT, load the adapter, give each layer weights of its own (module.base_layer.weight = torch.nn.Parameter(module.base_layer.weight.detach().clone()) for all that have a base_layer), merge_and_unload(), do the same for every other parameter and save_pretrained(OUT); then use OUT as the model";
 
 /** Python's truth: none of false, null and []; an object counts, for PEFT reads {} as options with their defaults. */
 const isOff = (value: unknown) => value === false || value === null || isEmpty(value);
@@ -54,7 +51,7 @@ export const LORA_FIELD_RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = 
   inference_mode: ignored("PEFT writes true into every file"),
   init_lora_weights: READ, // see initObstacle
   kasa_config: off("KaSA, which changes the base weights,"),
-  layer_replication: off("a base model with repeated layers", MERGE_COPIES),
+  layer_replication: READ,
   layers_pattern: READ,
   layers_to_transform: READ,
   loftq_config: READ,
@@ -119,6 +116,9 @@ export function beyondPlainLora(
     ...(config.init_lora_weights === "loftq"
       ? ['init_lora_weights is "loftq": it belongs to a base that was rounded with it']
       : []),
+    ...(isOff(config.layer_replication)
+      ? []
+      : ["layer_replication is set: it belongs to a base whose layers are stacked anew"]),
     ...(config.use_dora ? ["use_dora is true: the magnitude vector of DoRA has no place there"] : []),
     ...(config.lora_bias ? ["lora_bias is true: biases of lora_B have no place there"] : []),
     ...(biases.length > 0 ? [`bias is ${shown(config.bias)}: trained biases have no place there`] : []),
@@ -129,7 +129,8 @@ export function beyondPlainLora(
     ...(kept.length > 0 ? [`${listed(kept)} of another base model have no place there`] : []),
   ];
   const remedy = "merge it into the model (webgpu-lora merge), and use that";
-  return problems.map((problem) => ({ problem, remedy }));
+  const remedyOf = isOff(config.layer_replication) ? remedy : MERGE_COPIES;
+  return problems.map((problem) => ({ problem, remedy: remedyOf }));
 }
 
 /** Names of initialisations that leave the base weights alone; PEFT reads some of them in any case. */

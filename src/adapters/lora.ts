@@ -232,6 +232,7 @@ export function lora(given: LoraOptions = {}): Lora {
     roleOf,
     branches,
     sites,
+    notesReplication: true,
     saved: (model) => savedTensors(model, options, () => branches(model)),
     tensors(site) {
       const role = roleOf(site);

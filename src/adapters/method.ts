@@ -5,6 +5,7 @@ import type { AdapterList } from "../nn/adapter-list.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn/module.ts";
 import type { FinishedStep, Penalty, Parameters as Trained } from "../nn/parameters.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import type { VirtualTokens } from "../nn/virtual.ts";
 import type { Random } from "../util/random.ts";
 
@@ -16,6 +17,8 @@ export interface Adaptable {
   readonly root: Module;
   /** The adapters that its passes go through. */
   readonly adapters: AdapterList;
+  /** How its layers were stacked anew (PEFT's `layer_replication`); absent where they are as in its files. */
+  readonly layerReplication?: LayerReplication | undefined;
   /** Linear layers that PEFT adapts where a configuration names none. */
   readonly defaultTargets: readonly string[];
   /** Where the model came from, for the saved adapter. */
@@ -121,6 +124,8 @@ export interface Method {
   readonly type: string;
   /** Why its tensors must not be trained, and what to do about it; absent where they may. */
   readonly locked?: Trained["locked"];
+  /** Its file says how the model's layers are stacked anew; of a method without, nobody would know. */
+  readonly notesReplication?: boolean;
   /** The modules of this model that the method adapts, of any kind. @throws LoraError where a target matches nothing. */
   sites(model: Adaptable): readonly Module[];
   /** The tensors that the method has at a site, in their order in the buffer of all. */

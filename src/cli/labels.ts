@@ -6,10 +6,11 @@ import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import { planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import { fail } from "../util/fail.ts";
 import { asText, isObject } from "../util/json.ts";
 import { shown } from "../util/shown.ts";
-import { type AdapterReference, adapterSource, type ChooseHead } from "./open.ts";
+import { type AdapterReference, adapterReplication, adapterSource, type ChooseHead } from "./open.ts";
 import { type CliTask, headTask } from "./task-names.ts";
 
 /** What says which classes the head has. */
@@ -22,6 +23,8 @@ export interface LabelSources {
   /** Classes of the data; undefined where the task has none. */
   readonly data: readonly string[] | undefined;
   readonly seed: number;
+  /** `--layer-replication` */
+  readonly replication?: LayerReplication | undefined;
 }
 
 /** The one score of a reward model, by the name that transformers gives to it. */
@@ -34,7 +37,7 @@ const REWARD_LABELS = ["LABEL_0"];
 export function chooseHead(sources: LabelSources): ChooseHead<Task> {
   const { given, adapters, data, seed } = sources;
   const task = headTask(sources.task);
-  return async (files) => {
+  const choose = async (files: FileSource): Promise<HeadChoice<Task>> => {
     if (sources.task === "reward") return { task, labels: REWARD_LABELS, seed };
     if (data === undefined) return { task, seed };
     if (given.length > 0) return named(given, data, "labels", sources);
@@ -47,6 +50,10 @@ export function chooseHead(sources: LabelSources): ChooseHead<Task> {
     const fits = index !== undefined && data.every((label) => index(label) >= 0);
     if (fits || adapters.length > 0) return { task, seed };
     return named(data, data, "data", sources);
+  };
+  return async (files) => {
+    const layerReplication = sources.replication ?? (await adapterReplication(adapters));
+    return { ...(await choose(files)), ...(layerReplication && { layerReplication }) };
   };
 }
 

@@ -10,9 +10,11 @@ import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "..
 import type { Quantization, QuantizationFormat } from "../load/quantization.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { Task } from "../models/model.ts";
+import { type LayerReplication, replicationOf } from "../nn/replicate.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
 import { resolveModelFiles } from "../platform/node-sources.ts";
 import { fail } from "../util/fail.ts";
+import { isObject } from "../util/json.ts";
 import { describeDevice } from "./format.ts";
 
 /** Settings that say which model. */
@@ -42,12 +44,17 @@ export type ChooseHead<T extends Task> = (files: FileSource) => Promise<HeadChoi
 /**
  * Loads a model onto the device there is.
  * @param announce called with the device's name before anything is loaded
+ * @param adapters that will be put on it: they may ask for other layers
  */
 export async function openCliModel(
   settings: ModelSettings,
   announce: (line: string) => void,
+  adapters: readonly AdapterReference[] = [],
 ): Promise<OpenModel> {
-  return openCliTask(settings, announce, async () => ({ task: "causal-lm" }));
+  return openCliTask(settings, announce, async () => ({
+    task: "causal-lm",
+    layerReplication: await adapterReplication(adapters),
+  }));
 }
 
 /** The same for a model of any task. */
@@ -137,6 +144,22 @@ export async function openCliAdapter<T extends Task>(
   const chatTemplates = new Map([...model.chatTemplates, ...own]);
   return { adapter, model: { ...model, chatTemplates } };
 }
+
+/** How the first adapter that says so wants the model's layers stacked; who loads the adapters checks that they agree. */
+export async function adapterReplication(
+  adapters: readonly AdapterReference[],
+): Promise<LayerReplication | undefined> {
+  for (const adapter of adapters) {
+    const files = await adapterSource(adapter, () => {});
+    if ((await files.size(PEFT_CONFIG)) === undefined) continue;
+    const config = await readJson(files, PEFT_CONFIG);
+    const found = isObject(config) ? replicationOf(config.layer_replication) : undefined;
+    if (found) return found;
+  }
+  return undefined;
+}
+
+const PEFT_CONFIG = "adapter_config.json";
 
 /** The files of an adapter, in the format that they have; of a GGUF file itself, alone. */
 export async function adapterSource(

@@ -4,6 +4,7 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { type ModelPlan, planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import { failAll } from "../util/fail.ts";
 import { firstLines, groupLines, shortList } from "../util/group-lines.ts";
 import { explainNames, findTensors, type StoredTensors } from "./stored-tensors.ts";
@@ -28,8 +29,9 @@ export async function layOutModel(
   checkpoint: Checkpoint,
   config: HfConfig,
   task: Task | undefined,
+  layerReplication?: LayerReplication,
 ): Promise<Layout> {
-  const plan = planModel(config, task);
+  const plan = planModel(config, task, layerReplication);
   const { names, tied } = shapeOf(device, plan);
   const ties = tied ? plan.family.ties : [];
   const known = new Set([...names, ...ties.map(([copy]) => copy)]);
@@ -39,7 +41,7 @@ export async function layOutModel(
   const all = { ...found, warnings: [...checkpoint.warnings, ...warnings] };
   if (!untied) return { ...plan, ...all, names, config };
   const own = { ...config, tie_word_embeddings: false };
-  const ownPlan = planModel(own, task);
+  const ownPlan = planModel(own, task, layerReplication);
   return { ...ownPlan, ...all, names: shapeOf(device, ownPlan).names, config: own };
 }
 

@@ -4,6 +4,7 @@ import { DEVICE, type Device } from "../gpu/device.ts";
 import type { FileSource } from "../io/files/files.ts";
 import type { Task } from "../models/model.ts";
 import { requireModel } from "../nn/module.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import { PLAN_RULES, type PlanOptions, planFiles, type TrainingPlan } from "../train/plan/plan-training.ts";
 import {
   callback,
@@ -24,6 +25,7 @@ import {
   type Model,
   openModel,
   openTaskModel,
+  REPLICATION,
 } from "./model.ts";
 import { openModelText, openTaskText } from "./model-text.ts";
 import { QUANTIZATION, type Quantization, type QuantizationFormat } from "./quantization.ts";
@@ -54,6 +56,8 @@ export interface LoadOptions extends SourceOptions {
   device?: Device | undefined;
   /** The frozen matrices take fewer bits: a format, or how exactly. */
   quantization?: Quantization | QuantizationFormat | undefined;
+  /** Stacks the layers anew, PEFT's `layer_replication`, as an adapter asks for that was trained so; copies share their weights. */
+  layerReplication?: LayerReplication | undefined;
 }
 
 /** What the options have to be. */
@@ -69,6 +73,7 @@ const LOAD_RULES: Rules<LoadOptions> = {
   ...SOURCE_RULES,
   device: DEVICE,
   quantization: QUANTIZATION,
+  layerReplication: REPLICATION,
 };
 const TASK_RULES: Rules<LoadOptions & HeadChoice<Task>> = { ...LOAD_RULES, ...HEAD_RULES };
 const TEXT_RULES: Rules<SourceOptions & HeadChoice<Task>> = { ...SOURCE_RULES, ...HEAD_RULES };
@@ -138,21 +143,22 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
     async loadModel(reference, options = {}) {
       checkReference("loadModel", reference);
       checkOptions("loadModel", options, LOAD_RULES);
-      const { device, quantization, ...source } = options;
+      const { device, quantization, layerReplication, ...source } = options;
       const files = await resolveFiles(reference, source);
       return openModel(files, device ?? (await openDevice()), {
         onWarning: source.onWarning,
         quantization,
+        layerReplication,
       });
     },
     async loadTaskModel(reference, options = {}) {
       checkReference("loadTaskModel", reference);
       checkOptions("loadTaskModel", options, TASK_RULES);
-      const { task, labels, seed, device, quantization, ...source } = options;
+      const { task, labels, seed, device, quantization, layerReplication, ...source } = options;
       const files = await resolveFiles(reference, source);
       const { onWarning } = source;
       return openTaskModel(files, device ?? (await openDevice()), {
-        ...{ task, labels, seed, onWarning, quantization },
+        ...{ task, labels, seed, onWarning, quantization, layerReplication },
       });
     },
     async planTraining(reference, options = {}) {
@@ -164,7 +170,7 @@ export function createLoaders({ openDevice, resolveFiles }: Platform): Loaders {
     async loadModelText(reference, options = {}) {
       checkReference("loadModelText", reference);
       checkOptions("loadModelText", options, TEXT_RULES);
-      const { task = "causal-lm", labels, seed: _, ...source } = options;
+      const { task = "causal-lm", labels, seed: _, layerReplication: __, ...source } = options;
       const files = await resolveFiles(reference, source);
       if (task === "causal-lm") return openModelText(files);
       const { classes, ...text } = await openTaskText(files, { task, labels });

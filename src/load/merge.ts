@@ -1,5 +1,6 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import { requireAdapterOf } from "../adapters/owners.ts";
+import { MERGE_COPIES } from "../adapters/remedies.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
@@ -130,6 +131,11 @@ async function planMerge(
   requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
   requireFiles("merge", files);
+  if (model.layerReplication) {
+    // PEFT means to refuse it, too, and adds up the updates of all copies in the one matrix that they share.
+    const got = "the model's layers are stacked anew (layer_replication), and copies share one matrix";
+    fail("merge", got, `keep model and adapter apart; or, ${MERGE_COPIES}`);
+  }
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([
     ...dequantisedTensors(model, options.dequantize === true),

@@ -25,6 +25,7 @@ import {
 } from "../models/model.ts";
 import { markReleased } from "../nn/module.ts";
 import { POOLING_MODES } from "../nn/pooling.ts";
+import { isReplication, type LayerReplication, REPLICATION_WANTED } from "../nn/replicate.ts";
 import { LoraError } from "../util/fail.ts";
 import {
   callback,
@@ -32,6 +33,7 @@ import {
   integer,
   listOf,
   oneOf,
+  type Rule,
   type Rules,
   required,
   text,
@@ -69,7 +71,7 @@ export type Model = LanguageModel & ModelFiles;
 /** A model of any task with the files that belong to it. */
 export type LoadedModel<T extends Task = Task> = ModelOf[T] & ModelFiles;
 
-/** Which head a model gets. */
+/** Which head a model gets, and which layers. */
 export interface HeadChoice<T extends Task> {
   /** The head's task; by default the one that the config names. */
   task?: T;
@@ -77,24 +79,38 @@ export interface HeadChoice<T extends Task> {
   labels?: readonly string[] | undefined;
   /** Seeds a head that the checkpoint lacks. */
   seed?: number;
+  /** Stacks the layers anew, PEFT's `layer_replication`, as an adapter asks for that was trained so; copies share their weights. */
+  layerReplication?: LayerReplication | undefined;
 }
 
 /** How a checkpoint is opened. */
-export interface OpenOptions {
+export interface OpenOptions extends Pick<HeadChoice<Task>, "layerReplication"> {
   /** Told what about the files deserves attention but is no error, one line at a time. */
   onWarning?: ((warning: string) => void) | undefined;
   /** The frozen matrices take fewer bits: a format, or how exactly. */
   quantization?: Quantization | QuantizationFormat | undefined;
 }
 
+/** What the layers have to be. */
+export const REPLICATION: Rule = {
+  wanted: REPLICATION_WANTED,
+  accepts: isReplication,
+  aliases: ["layer_replication"],
+};
+
 /** What the choice has to be. */
 export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   task: oneOf(TASKS),
   labels: listOf(text(), "a list of names", "id2label", "label_names"),
   seed: integer({ min: 0 }),
+  layerReplication: REPLICATION,
 };
 
-const OPEN_RULES: Rules<OpenOptions> = { onWarning: callback(), quantization: QUANTIZATION };
+const OPEN_RULES: Rules<OpenOptions> = {
+  onWarning: callback(),
+  quantization: QUANTIZATION,
+  layerReplication: REPLICATION,
+};
 const OPEN_TASK_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, ...OPEN_RULES };
 
 /**
@@ -138,10 +154,11 @@ export async function openCheckpointModel<T extends Task = Task>(
   options: HeadChoice<T> & OpenOptions = {},
   { unread = false } = {},
 ): Promise<LoadedModel<T>> {
-  const { task, labels, seed = 0, onWarning } = options;
+  const { task, labels, seed = 0, onWarning, layerReplication } = options;
   const quantise = quantisation(options.quantization);
   checkQuantisation(checkpoint);
-  const layout = await layOutModel(device, checkpoint, withLabels(checkpoint.config, labels), task);
+  const labelled = withLabels(checkpoint.config, labels);
+  const layout = await layOutModel(device, checkpoint, labelled, task, layerReplication);
   const { config, build, tensors, absent } = layout;
   const tokenizer = await openTokenizer(files, checkpoint);
   // Only who names the task gets a new head: else a checkpoint that lacks it is broken.

@@ -11,8 +11,14 @@ import type { LoadedModel } from "./model.ts";
  * `startLora`. Each is read when it is asked for.
  */
 export function originalWeights(model: LoadedModel): OriginalWeight {
-  const { files, device, task } = model;
+  const { files, device, task, layerReplication } = model;
   const open = async () => {
+    if (layerReplication)
+      return fail(
+        model.name,
+        "its layers are stacked anew (layer_replication), and a start from the stored weights is not known for these",
+        "take a start that does without: true",
+      );
     if (!files)
       return fail(model.name, "the files that it was loaded from are not known", "load it by loadModel");
     const checkpoint = await openCheckpoint(files);

@@ -62,13 +62,13 @@ const PRECISIONS: ReadonlyMap<unknown, Precision> = new Map<string, Precision>([
 async function checkpointOfConfig(
   files: FileSource,
   { device }: ShapeDevice,
-  { task, labels, onWarning }: HeadChoice<Task> & OpenOptions,
+  { task, labels, onWarning, layerReplication }: HeadChoice<Task> & OpenOptions,
 ): Promise<Checkpoint> {
   const config = await readObject(files, "config.json");
   const { dtype, stored } = PRECISIONS.get(config.dtype ?? config.torch_dtype) ?? BF16;
   onWarning?.(`${files.label}: there are no weights: config.json says their shapes, in ${dtype}`);
   const { root, requests } = shapeWeights(device);
-  planModel(withLabels(config, labels), task).build(device, root).release();
+  planModel(withLabels(config, labels), task, layerReplication).build(device, root).release();
   const tensors = requests.map(({ name, shape, transposed }): [string, CheckpointTensor] => {
     const own = transposed ? [...shape].reverse() : shape;
     const end = byteCount(shape, dtype);

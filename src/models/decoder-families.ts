@@ -1,6 +1,6 @@
 import type { ConfigReader } from "./config-reader.ts";
-import { buildDecoder, type DecoderConfig } from "./decoder.ts";
-import { buildDecoderClassifier } from "./decoder-classifier.ts";
+import { buildDecoder, type DecoderConfig, replicableDecoder } from "./decoder.ts";
+import { buildDecoderClassifier, type DecoderClassifierConfig } from "./decoder-classifier.ts";
 import { buildDecoderEncoder } from "./decoder-encoder.ts";
 import { type DecoderDefaults, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
 import { readLabels } from "./encoder-families.ts";
@@ -46,6 +46,7 @@ function decoder(
       leftovers: /^score\./,
       read,
       build: buildDecoder,
+      replicable: replicableDecoder("model.layers"),
     }),
     [`${textName}ForSequenceClassification`]: family({
       ...common,
@@ -53,6 +54,7 @@ function decoder(
       leftovers: /^lm_head\./,
       read: (c) => ({ ...read(c), labels: readLabels(c, 1) }),
       build: buildDecoderClassifier,
+      replicable: replicableDecoder<DecoderClassifierConfig>("model.layers"),
     }),
     [`${textName}Model`]: family({
       ...common,
@@ -61,6 +63,7 @@ function decoder(
       leftovers: /^(?:lm_head|score)\./,
       read,
       build: buildDecoderEncoder,
+      replicable: replicableDecoder("layers"),
     }),
   };
 }

@@ -11,11 +11,12 @@ import { outputLayer } from "../nn/linear.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
 import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
+import { replicatedOrder, replicationProblem } from "../nn/replicate.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
 import { stack } from "../nn/stack.ts";
 import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
-import type { BuiltModel } from "./family.ts";
+import type { BuiltModel, Replicable } from "./family.ts";
 
 /** What makes one family of decoders differ from another: sizes, and fields named for what they do. */
 export interface DecoderConfig {
@@ -173,6 +174,23 @@ export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig)
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
     rotatesAlike: (a, b) => ropes.every((rope) => rope.alike(a, b)),
     release,
+  };
+}
+
+/** Decoders whose layers are stacked anew, the layers at a path. */
+export function replicableDecoder<C extends DecoderConfig>(layers: string): Replicable<C> {
+  return {
+    layers,
+    config(own, ranges) {
+      const problem = replicationProblem(ranges, own.layers.length);
+      if (problem !== undefined) return problem;
+      // transformers looks some of a layer's properties up by its new number, and some of them not at all.
+      const [first] = own.layers;
+      const isAlike = ({ window, rope }: LayerConfig) => window === first?.window && rope === first.rope;
+      if (!own.layers.every(isAlike))
+        return "the model's layers are of several kinds (windows, rotary embeddings), which transformers takes by their new numbers: a copy would be of another kind";
+      return { ...own, layers: replicatedOrder(ranges).map((i) => own.layers[i] as LayerConfig) };
+    },
   };
 }
 

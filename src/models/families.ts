@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import type { Weights } from "../nn/weights.ts";
 import { LoraError } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
@@ -9,7 +10,7 @@ import { CLASSIC_FAMILIES } from "./classic-families.ts";
 import { ConfigReader, type HfConfig } from "./config-reader.ts";
 import { DECODER_FAMILIES } from "./decoder-families.ts";
 import { ENCODER_FAMILIES } from "./encoder-families.ts";
-import type { Family } from "./family.ts";
+import type { Family, PreparedModel } from "./family.ts";
 import type { AnyModel, Task } from "./model.ts";
 import { VISION_FAMILIES } from "./vision-families.ts";
 
@@ -41,16 +42,21 @@ export interface ModelPlan {
 /**
  * Reads a `config.json`.
  * @param task the head that is wanted; unless given, the one that the config names
+ * @param layerReplication how its layers are stacked anew; unless given, as they are
  * @throws LoraError of kind `unsupported` for an architecture, a task or a setting that is not implemented.
  */
-export function planModel(config: HfConfig, task?: Task): ModelPlan {
+export function planModel(config: HfConfig, task?: Task, layerReplication?: LayerReplication): ModelPlan {
   const [architecture, family] = findFamily(config, task);
   const reader = new ConfigReader(config);
-  const { config: own, build } = family.prepare(reader);
+  const prepared = family.prepare(reader);
   reader.finish(architecture);
+  const { config: own, build } = layerReplication
+    ? replicated(prepared, layerReplication, architecture)
+    : prepared;
   const { defaultTargets, modelType, renames } = family;
   const headModules = HEAD_MODULES[family.task] ?? [];
-  const identity = { defaultTargets, modelType, renames, architecture, headModules };
+  const replication = layerReplication && { layerReplication };
+  const identity = { defaultTargets, modelType, renames, architecture, headModules, ...replication };
   return {
     architecture,
     family,
@@ -59,6 +65,17 @@ export function planModel(config: HfConfig, task?: Task): ModelPlan {
       return adaptive({ ...build(device, weights), ...identity }) as AnyModel;
     },
   };
+}
+
+function replicated(
+  { replicate }: PreparedModel,
+  ranges: LayerReplication,
+  architecture: string,
+): Pick<PreparedModel, "config" | "build"> {
+  const found = replicate?.(ranges) ?? `${architecture} has no list of layers that PEFT would find`;
+  if (typeof found !== "string") return found;
+  const help = "leave layer_replication out, or give the model that it is made for";
+  throw new LoraError("unsupported", "layer_replication", found, help);
 }
 
 /** What the head of a class of transformers is for; undefined for a class that is not known here. */

@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import { type LayerReplication, replicatedOrder, replicatedWeights } from "../nn/replicate.ts";
 import type { Renames, Weights } from "../nn/weights.ts";
 import type { Adaptive } from "./adaptable.ts";
 import type { ConfigReader } from "./config-reader.ts";
@@ -34,6 +35,11 @@ export interface PreparedModel {
   /** The architecture's own config, as the built model has it. */
   readonly config: object;
   build(device: Device, weights: Weights): BuiltModel;
+  /**
+   * The same with its layers stacked anew; absent where PEFT finds no list of layers in the class.
+   * @returns a text, which says what stands against it, where that is so
+   */
+  replicate?(ranges: LayerReplication): Omit<PreparedModel, "replicate"> | string;
 }
 
 /** The tensor of an output layer, and the one that it shares. */
@@ -41,13 +47,44 @@ export type Ties = readonly (readonly [copy: string, source: string])[];
 
 /** What the registry adds to a built model. */
 type Identity = Adaptive &
-  Pick<BaseModel, "defaultTargets" | "headModules" | "architecture" | "modelType" | "renames">;
+  Pick<
+    BaseModel,
+    "layerReplication" | "defaultTargets" | "headModules" | "architecture" | "modelType" | "renames"
+  >;
 
 /** A model of one task as its architecture's file builds it. */
 export type Built<T extends Task> = Omit<ModelOf[T], keyof Identity>;
 
 /** A model as its architecture's file builds it. */
 export type BuiltModel = { [T in Task]: Built<T> }[Task];
+
+/** How an architecture's layers are stacked anew. */
+export interface Replicable<C> {
+  /** Path of layer 0 without its number. */
+  readonly layers: string;
+  /** The config with these layers, or what stands against that. */
+  config(own: C, ranges: LayerReplication): C | string;
+}
+
+function replicated<C extends object>(
+  own: C,
+  ranges: LayerReplication,
+  {
+    build,
+    replicable: { layers, config },
+  }: {
+    build: (device: Device, weights: Weights, config: C) => BuiltModel;
+    replicable: Replicable<C>;
+  },
+): Omit<PreparedModel, "replicate"> | string {
+  const other = config(own, ranges);
+  if (typeof other === "string") return other;
+  const order = replicatedOrder(ranges);
+  return {
+    config: other,
+    build: (device, weights) => build(device, replicatedWeights(weights, layers, order), other),
+  };
+}
 
 /** Joins a family's reader with the builder of an architecture, whose own kind of config stays between the two. */
 export function family<C extends object>(parts: {
@@ -62,6 +99,7 @@ export function family<C extends object>(parts: {
   /** `config.json` → the architecture's own config. */
   read: (config: ConfigReader) => C;
   build: (device: Device, weights: Weights, config: C) => BuiltModel;
+  replicable?: Replicable<C>;
 }): Family {
   const { read, build, ...rest } = parts;
   return {
@@ -73,7 +111,12 @@ export function family<C extends object>(parts: {
     ...rest,
     prepare(reader) {
       const config = read(reader);
-      return { config, build: (device, weights) => build(device, weights, config) };
+      const { replicable } = rest;
+      return {
+        config,
+        build: (device, weights) => build(device, weights, config),
+        ...(replicable && { replicate: (ranges) => replicated(config, ranges, { build, replicable }) }),
+      };
     },
   };
 }

@@ -5,6 +5,7 @@ import type { KvCache } from "../nn/cache.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Context, Module } from "../nn/module.ts";
 import type { PoolingMode } from "../nn/pooling.ts";
+import type { LayerReplication } from "../nn/replicate.ts";
 import type { Renames } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";
 import type { Adaptive } from "./adaptable.ts";
@@ -44,6 +45,8 @@ export interface BaseModel<T extends string = Task> extends Adaptive {
   readonly root: Module;
   /** Sizes that callers need. */
   readonly config: { hiddenSize: number; numLayers: number };
+  /** How its layers were stacked anew, which copies share their weights in; absent where they are as in its files. */
+  readonly layerReplication?: LayerReplication | undefined;
   /** Linear layers that PEFT adapts where a configuration names none. */
   readonly defaultTargets: readonly string[];
   /** Names of modules that are trained whole with an adapter: the head's. */

@@ -12,6 +12,7 @@ import { pTuning } from "../../src/adapters/p-tuning.ts";
 import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
 import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
 import { vera } from "../../src/adapters/vera.ts";
+import type { LayerReplication } from "../../src/nn/replicate.ts";
 import { holdNorms } from "../support/dora.ts";
 
 /** What the contract needs to know of a method; its fixture in test/fixtures/methods is by PEFT (make_methods.py). */
@@ -21,6 +22,8 @@ export interface ContractCase {
   readonly fixture?: string;
   /** Fixture of the base model; `llama-gqa` unless given. */
   readonly base?: string;
+  /** How the base's layers are stacked anew for it. */
+  readonly layerReplication?: LayerReplication;
   /** How far its merged form may be from it, where the base's number format is a coarse one. */
   readonly mergeTolerance?: number;
   /** The method with the options of the fixture. */
@@ -45,6 +48,16 @@ export const LORA_CASES: readonly ContractCase[] = [
   {
     method: "lora",
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-replicated",
+    layerReplication: [
+      [0, 2],
+      [0, 1],
+    ],
+    make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
+    unmergeable: "copies share one matrix",
   },
   {
     method: "lora",

@@ -50,6 +50,8 @@ function keepsItsPart(contract: ContractCase): void {
   }));
   const batch = collate(sequences);
 
+  const { layerReplication } = contract;
+  const openBase = () => openTestModel(BASE, { layerReplication });
   const lastLogits = async (model: Model) => {
     const { inputIds } = sequences[0]!;
     const ids = fromArray(model.device, Uint32Array.from(inputIds), [1, inputIds.length]);
@@ -57,7 +59,7 @@ function keepsItsPart(contract: ContractCase): void {
     return all.slice(-model.config.vocabSize);
   };
   const openTrained = async () => {
-    const model = await openTestModel(BASE);
+    const model = await openBase();
     if (contract.network) return { model, adapter: await withNetwork(attach(model, contract.make())) };
     return { model, adapter: await loadAdapter(model, folderFiles(folder)) };
   };
@@ -67,7 +69,7 @@ function keepsItsPart(contract: ContractCase): void {
     return adapter;
   };
   const openNew = async () => {
-    const model = await openTestModel(BASE);
+    const model = await openBase();
     return { model, adapter: attach(model, contract.make()) };
   };
   /** Of what is trained, which has a penalty on the parameters in it where the method has one. */
@@ -175,7 +177,7 @@ function keepsItsPart(contract: ContractCase): void {
   test("saved and loaded, it is the same to the bit, and so are its files", async () => {
     const { model, adapter } = await openTrained();
     const files = await adapterFiles(adapter);
-    const other = await openTestModel(BASE);
+    const other = await openBase();
     const again = await loadAdapter(other, memoryFiles("again", await bytesOf(files)));
     const parts = async ({ parameters, frozen }: Adapter) => [
       await readParameters(parameters),
@@ -184,7 +186,7 @@ function keepsItsPart(contract: ContractCase): void {
     if (!contract.network) expect(await parts(again)).toEqual(await parts(adapter));
     expect(await lastLogits(other)).toEqual(await lastLogits(model));
     if (contract.network) {
-      const peft = await openTestModel(BASE);
+      const peft = await openBase();
       await loadAdapter(peft, folderFiles(folder));
       expect(await lastLogits(peft)).toBeClose(golden.logits, 1e-5);
     }

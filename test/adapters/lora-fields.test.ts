@@ -21,7 +21,6 @@ const REFUSED: Record<string, unknown> = {
   use_qalora: true,
   velora_config: {},
   alora_invocation_tokens: [1],
-  layer_replication: [[0, 2]],
 };
 
 test("the rules are of all fields that PEFT writes, and of no others", () => {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Batch, collateRows } from "../../src/data/batch.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";
-import { type Model, openModel } from "../../src/load/model.ts";
+import { type Model, type OpenOptions, openModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { testDevice } from "./device.ts";
 
@@ -29,8 +29,8 @@ export function readJsonFile<T>(folder: string, name: string): T {
 }
 
 /** Opens the model in a folder on the test device. */
-export async function openTestModel(folder: string): Promise<Model> {
-  return openModel(folderFiles(folder), await testDevice());
+export async function openTestModel(folder: string, options: OpenOptions = {}): Promise<Model> {
+  return openModel(folderFiles(folder), await testDevice(), options);
 }
 
 /** All F32 tensors of a safetensors file. */

@@ -48,7 +48,7 @@ export async function openSpeakers(
 ): Promise<readonly Speaker[]> {
   const { chat_template: choice } = settings;
   const adapters = weightedAdapters(settings, [BASE]);
-  const { model: base } = await openCliModel(settings, note);
+  const { model: base } = await openCliModel(settings, note, adapters);
   const tuned: Omit<Speaker, "conversation">[] = [];
   for (const adapter of adapters) {
     const { model, adapters: on } = await openCliAdapters(base.withAdapters([]), [adapter], note);

@@ -31,7 +31,7 @@ export async function runGenerate(
   const prompt = file ? "" : await readPrompt(settings);
   const note = (line: string) => terminal.note(line);
   const adapters = weightedAdapters(settings);
-  const { model: base } = await openCliModel(settings, note);
+  const { model: base } = await openCliModel(settings, note, adapters);
   const { model: opened } = await openCliAdapters(base, adapters, note);
   const model = { ...opened, ...(await withTemplateFile(opened, settings.chat_template)) };
   const options = generateOptions(settled);

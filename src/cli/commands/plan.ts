@@ -99,7 +99,10 @@ async function planOptions(
   const { task, labels: names, seed } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const labels = data?.labels ?? (names.length > 0 ? names : undefined);
-  const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
+  const head = chooseHead({
+    ...{ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed },
+    replication: settings.layer_replication,
+  });
   const bound = new Bound(data, settings, tell);
   return {
     ...plannedOptions(settings, resumed),

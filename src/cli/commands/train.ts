@@ -71,7 +71,10 @@ export async function runTrain(
   if (unseen.length > 0) {
     print(`${data.valid?.path} has classes that ${data.train.path} does not teach: ${unseen.join(", ")}`);
   }
-  const head = chooseHead({ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed });
+  const head = chooseHead({
+    ...{ task, given: names, adapters: resumed ? [resumed] : [], data: labels, seed },
+    replication: settings.layer_replication,
+  });
   const beginGiven = (base: LoadedModel) => ({
     seed,
     tell: print,

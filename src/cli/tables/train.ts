@@ -24,13 +24,22 @@ import {
 } from "../options.ts";
 import { REPORTS } from "../watch/reports.ts";
 import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
-import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, SEED, TASK } from "./model.ts";
+import {
+  ADAPTER_REVISION,
+  LABELS,
+  LAYER_REPLICATION,
+  MODEL_OPTIONS,
+  QUANTIZATION_OPTIONS,
+  SEED,
+  TASK,
+} from "./model.ts";
 import { PREFERENCE_OPTIONS } from "./preferences.ts";
 
 /** `webgpu-lora train`, without the options of the method. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
   ...QUANTIZATION_OPTIONS,
+  layer_replication: LAYER_REPLICATION,
   task: TASK,
   ...TRAINING_DATA,
   labels: LABELS,

@@ -67,8 +67,8 @@ export class Subject {
     const key = JSON.stringify([quantization, kind]);
     const known = this.#models.get(key);
     if (known) return known;
-    const { facts, task, labels, seed, onWarning } = this.#options;
-    const head = { ...(task && { task }), labels, ...(seed !== undefined && { seed }) };
+    const { facts, task, labels, seed, onWarning, layerReplication } = this.#options;
+    const head = { ...(task && { task }), labels, layerReplication, ...(seed !== undefined && { seed }) };
     const isFirst = this.#models.size === 0; // what deserves attention is told once
     const opened = openShapeModel(this.#files, without(facts, kind), {
       ...{ ...head, quantization },
