@@ -53,7 +53,7 @@ function shownSettings(settings: JsonObject): Record<string, unknown> {
   const isUsual = (name: string, value: unknown) =>
     JSON.stringify(value) === JSON.stringify(table[name]?.fallback);
   const isAdapters = (name: string) =>
-    /^(lora|use_(rs|do)|target_|exclude_mod|layers_|rank_p|alpha_p)/.test(name);
+    /^(lora|use_(rs|do)|target_|exclude_mod|layers_|layer_rep|rank_p|alpha_p)/.test(name);
   return Object.fromEntries(
     Object.entries(settings).filter(
       ([name, value]) =>

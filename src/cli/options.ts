@@ -117,28 +117,6 @@ export function optionalBytes(given: Common): Option<number | undefined> {
   });
 }
 
-/** JSON on the command line, or the same in a configuration, that may be left out. */
-export function optionalJson<T>(
-  given: Common & { placeholder: string; wanted: string; accepts: (value: unknown) => value is T },
-): Option<T | undefined> {
-  return option<T | undefined>({
-    ...given,
-    fallback: undefined,
-    read(value) {
-      const found = typeof value === "string" ? jsonOf(value) : value;
-      return given.accepts(found) ? found : undefined;
-    },
-  });
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** A value of a configuration as a flag would have it: YAML has made a number or a switch of some. */
 function plainText(value: unknown): string {
   return typeof value === "object" ? "" : String(value);

@@ -1,6 +1,5 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import { requireAdapterOf } from "../adapters/owners.ts";
-import { MERGE_COPIES } from "../adapters/remedies.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
@@ -24,6 +23,7 @@ import { type Change, changeOf, partTies } from "./merge-changes.ts";
 import { checkRange, decode, encode } from "./merged-values.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
 import { companionFiles } from "./model-folder.ts";
+import { refuseReplicated } from "./replicated.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -131,11 +131,7 @@ async function planMerge(
   requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
   requireFiles("merge", files);
-  if (model.layerReplication) {
-    // PEFT means to refuse it, too, and adds up the updates of all copies in the one matrix that they share.
-    const got = "the model's layers are stacked anew (layer_replication), and copies share one matrix";
-    fail("merge", got, `keep model and adapter apart; or, ${MERGE_COPIES}`);
-  }
+  refuseReplicated("merge", model);
   const checkpoint = await openCheckpoint(files);
   const changes = new Map([
     ...dequantisedTensors(model, options.dequantize === true),

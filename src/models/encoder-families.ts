@@ -1,8 +1,9 @@
+import { replicatedOrder, replicationProblem } from "../nn/replicate.ts";
 import type { Renames } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import { type BertConfig, type BertHead, type BertNames, buildBert } from "./bert.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { type Family, family, type Ties } from "./family.ts";
+import { type Family, family, type Replicable, type Ties } from "./family.ts";
 
 const BERT_LAYER = {
   layers: "encoder.layer",
@@ -156,9 +157,28 @@ function withHeads(parts: EncoderFamily): Record<string, Family> {
       ties: task === "masked-lm" ? tiesOf(parts) : [],
       renames: renamesOf(parts, task),
       read: (c) => readWithHead(c, parts, task),
+      ...replicableWhere(parts, task),
     }),
   ]);
   return Object.fromEntries(entries);
+}
+
+/** PEFT finds the layers at `bert.encoder.layer`, or at `encoder.layer` of a model without a head; RoBERTa's others it does not. */
+function replicableWhere({ body, names: { layers } }: EncoderFamily, task: BertHead["task"]) {
+  if (layers !== "encoder.layer") return {};
+  if (task === "sentence-embedding") return { replicable: replicableEncoder(layers) };
+  return body === "bert" ? { replicable: replicableEncoder(`${body}.${layers}`) } : {};
+}
+
+function replicableEncoder(layers: string): Replicable<BertConfig> {
+  return {
+    layers,
+    config(own, ranges) {
+      return (
+        replicationProblem(ranges, own.numLayers) ?? { ...own, numLayers: replicatedOrder(ranges).length }
+      );
+    },
+  };
 }
 
 function tiesOf({ body, output: { decoder, bias } }: EncoderFamily): Ties {

@@ -40,7 +40,7 @@ export function replicatedOrder(ranges: LayerReplication): number[] {
 /** Why a model of so many layers can't be stacked so; undefined where it can. */
 export function replicationProblem(ranges: LayerReplication, numLayers: number): string | undefined {
   const beyond = ranges.find(([, end]) => end > numLayers);
-  return beyond && `layer_replication has ${shown(beyond)}, and the model has ${numLayers} layers`;
+  return beyond && `has ${shown(beyond)}, and the model has ${numLayers} layers`;
 }
 
 /** Two adapters' or models' choices are the same. */

@@ -86,3 +86,17 @@ test("prompts of a file are continued side by side, and printed as rows in their
     stderr: expect.stringContaining("batch_size is given, which is for"),
   });
 }, 120_000);
+
+test("a model with layers stacked anew is trained, and stacked so again for its adapter", async () => {
+  const data = cli.write("repeated.jsonl", [{ text: "Tom was tired." }, { text: "The old house" }]);
+  const output = cli.path("repeated");
+  const words = ["--data", data, "--max-steps", "2", "--lora-r", "2", "--output-dir", output];
+  const replication = ["--layer-replication", "[[0, 3], [1, 4]]"];
+  const trained = await cli.run(["train", "--model", BUNDLED_MODEL, ...words, ...replication]);
+  expect(trained.code, trained.stderr).toBe(0);
+  const generate = ["generate", "--model", BUNDLED_MODEL, "--prompt", "Tom", "--max-tokens", "4"];
+  const { code, stdout, stderr } = await cli.run([...generate, "--adapter", output]);
+  expect(code, stderr).toBe(0);
+  expect(stderr).not.toContain("warning");
+  expect(stdout).not.toBe((await cli.run(generate)).stdout);
+}, 60_000);

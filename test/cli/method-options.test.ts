@@ -4,9 +4,12 @@ import { describe, expect, test } from "vitest";
 import { METHODS } from "../../src/adapters/methods.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { addFlags } from "../../src/cli/flags.ts";
+import { chooseHead } from "../../src/cli/labels.ts";
 import { methodOf, methodTable, tableWith, withMethod } from "../../src/cli/method-table.ts";
 import { allNames, type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
+import { fixturePath } from "../support/fixtures.ts";
 
 const ALL = Object.assign({}, ...METHODS.map(methodTable), TRAIN_OPTIONS);
 const given = (words: Record<string, unknown>): GivenValue[] =>
@@ -54,6 +57,31 @@ describe.each(METHODS)("$name", (kind) => {
     const wanted = optionsOf(kind.make(least as never));
     expect(optionsOf(method)).toEqual(wanted);
   });
+});
+
+test("layers are stacked as the flag says, or the adapter that is named", async () => {
+  const read = TRAIN_OPTIONS.layer_replication.read;
+  expect(read("[[0, 4], [2, 5]]")).toEqual([
+    [0, 4],
+    [2, 5],
+  ]);
+  expect(read([[0, 2]])).toEqual([[0, 2]]); // of a configuration
+  for (const wrong of ["0-4", "[[0]]", "[[2, 1]]", "[]", "[[-1, 2]]", "[[0, 1.5]]"])
+    expect(read(wrong), wrong).toBeUndefined();
+
+  const reference = fixturePath("methods/lora-replicated");
+  const adapter = { reference, revision: undefined, token: undefined, verify: false };
+  const plain = { ...adapter, reference: fixturePath("methods/lora") };
+  const head = { task: "causal-lm", given: [], data: undefined, seed: 0 } as const;
+  const files = folderFiles(fixturePath("llama-gqa"));
+  const choose = async (adapters: (typeof adapter)[], replication?: [number, number][]) =>
+    (await chooseHead({ ...head, adapters, replication })(files)).layerReplication;
+  expect(await choose([plain])).toBeUndefined();
+  expect(await choose([plain, adapter])).toEqual([
+    [0, 2],
+    [0, 1],
+  ]);
+  expect(await choose([], [[1, 2]])).toEqual([[1, 2]]);
 });
 
 test("words become the options of the method", () => {

@@ -2,9 +2,9 @@
 // names in kebab case, configuration keys in snake_case. Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 
 import { QUANTIZATIONS } from "../../load/quantization.ts";
-import { isReplication, REPLICATION_WANTED } from "../../nn/replicate.ts";
+import { type LayerReplication, REPLICATION_WANTED, replicationOf } from "../../nn/replicate.ts";
 import { TRAINER_DEFAULTS } from "../../train/trainer.ts";
-import { choice, flag, integer, optionalJson, optionalText, text, texts } from "../options.ts";
+import { choice, flag, integer, optionalText, readBy, text, texts } from "../options.ts";
 import { CLI_TASKS } from "../task-names.ts";
 
 /** Which model. */
@@ -56,12 +56,21 @@ export const QUANTIZATION_OPTIONS = {
 };
 
 /** How its layers are stacked. */
-export const LAYER_REPLICATION = optionalJson({
+export const LAYER_REPLICATION = readBy<LayerReplication | undefined>({
   placeholder: "ranges",
   wanted: REPLICATION_WANTED,
-  accepts: isReplication,
+  fallback: undefined,
+  read: (value) => replicationOf(typeof value === "string" ? jsonOf(value) : value),
   help: "stack the model's layers anew, copies sharing their weights and each with LoRA of its own: [[0, 4], [2, 5]] makes 0 1 2 3 2 3 4 of five",
 });
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** What the model learns. */
 export const TASK = choice({
