@@ -214,6 +214,7 @@ export {
   type Wrap,
 } from "./nn/module.ts";
 export type { FinishedStep, Parameter, Parameters } from "./nn/parameters.ts";
+export type { LayerReplication } from "./nn/replicate.ts";
 export type { BestEvaluation, BestPolicy, RunEvaluation } from "./train/best.ts";
 export {
   type ClassifierObjective,
