@@ -147,10 +147,10 @@ export async function openCliAdapter<T extends Task>(
 
 /** How the first adapter that says so wants the model's layers stacked; who loads the adapters checks that they agree. */
 export async function adapterReplication(
-  adapters: readonly AdapterReference[],
+  adapters: readonly (AdapterReference | FileSource)[],
 ): Promise<LayerReplication | undefined> {
   for (const adapter of adapters) {
-    const files = await adapterSource(adapter, () => {});
+    const files = "reference" in adapter ? await adapterSource(adapter, () => {}) : adapter;
     if ((await files.size(PEFT_CONFIG)) === undefined) continue;
     const config = await readJson(files, PEFT_CONFIG);
     const found = isObject(config) ? replicationOf(config.layer_replication) : undefined;

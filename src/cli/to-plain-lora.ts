@@ -14,7 +14,7 @@ import type { HfConfig } from "../models/config-reader.ts";
 import { fail } from "../util/fail.ts";
 import { chooseHead } from "./labels.ts";
 import type { LoraLayer } from "./lora-layers.ts";
-import { openCliTask } from "./open.ts";
+import { adapterReplication, openCliTask } from "./open.ts";
 import type { CliTask } from "./task-names.ts";
 import { hasLabels } from "./task-settings.ts";
 
@@ -113,6 +113,11 @@ async function openBase(
     settings.model ??
     named ??
     fail("convert", "the adapter names no base model, whose weights are needed", "name it: --model REF");
+  if (await adapterReplication([adapter])) {
+    const got =
+      "layer_replication is set: plain LoRA and other formats have no place for layers stacked anew";
+    fail(adapter.label, got, "keep it as it is, beside its base model");
+  }
   const precision = { quantization: undefined, quantization_block: undefined, double_quantization: false };
   const wanted = { model: reference, revision, token, verify, ...precision, skip_modules: [] };
   const data = hasLabels(task) ? [] : undefined;

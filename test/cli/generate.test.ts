@@ -99,4 +99,6 @@ test("a model with layers stacked anew is trained, and stacked so again for its 
   expect(code, stderr).toBe(0);
   expect(stderr).not.toContain("warning");
   expect(stdout).not.toBe((await cli.run(generate)).stdout);
+  const made = ["--lora-rank", "4", "--to", "peft", "--output", cli.path("plain")];
+  expect((await cli.run(["convert", output, ...made])).stderr).toContain("layer_replication is set");
 }, 60_000);
