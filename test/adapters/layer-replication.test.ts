@@ -105,7 +105,7 @@ test("layers that are not there, ill-formed ranges and layers of several kinds a
 test("adapter and model have to agree on the layers", async () => {
   const plain = await openTestModel(BASE);
   await expect(loadAdapter(plain, ADAPTER)).rejects.toThrow(
-    /layer_replication is \[\[0,2\],\[0,1\]\], and that of the model none[^]*load the model with layerReplication: \[\[0,2\],\[0,1\]\]/,
+    /layer_replication is \[\[0,2\],\[0,1\]\], and that of the model none[\s\S]*load the model with layerReplication: \[\[0,2\],\[0,1\]\]/,
   );
   const model = await openReplicated();
   await expect(loadAdapter(model, folderFiles(fixturePath("methods/lora")))).rejects.toThrow(
