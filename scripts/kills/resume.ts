@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkpointsIn } from "../../src/cli/checkpoints.ts";
 import { METRICS_FILE } from "../../src/cli/watch/metrics-file.ts";
+import { LOOKS_FILE } from "../../src/cli/watch/report/looks.ts";
 import { REPORT_FILE } from "../../src/cli/watch/report/report-file.ts";
 import { RUN_FILE } from "../../src/cli/watch/run-file.ts";
 import { CONFIG_FILE } from "../../src/cli/watch/watch-run.ts";
@@ -101,7 +102,7 @@ function requireSame(path: string, wanted: Files | undefined): void {
 }
 
 /** Files that have times and paths in them. */
-const TELLS_OF_ITSELF = [RUN_FILE, REPORT_FILE, CONFIG_FILE];
+const TELLS_OF_ITSELF = [RUN_FILE, REPORT_FILE, LOOKS_FILE, CONFIG_FILE];
 
 type Content = string | Uint8Array;
 

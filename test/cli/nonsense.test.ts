@@ -14,7 +14,7 @@ function modelWith(name: string, change: (folder: string) => void): string {
 }
 
 /** What tells of a folder's last run, also of one that fails. */
-const RECORDS = ["metrics.jsonl", "run.json", "report.html", "config.yaml"];
+const RECORDS = ["metrics.jsonl", "run.json", "report.html", "report.jsonl", "config.yaml"];
 
 const contents = (folder: string) =>
   readdirSync(folder)

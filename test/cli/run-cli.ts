@@ -8,7 +8,7 @@ import { bundleForNode } from "../support/bundle.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 
 /** What a run is watched by, beside what it learns. */
-const WATCHED = /^(metrics\.jsonl|run\.json|config\.yaml|report\.html|runs)$/;
+const WATCHED = /^(metrics\.jsonl|run\.json|config\.yaml|report\.(?:html|jsonl)|runs)$/;
 
 /** Names in a run's folder, sorted, but for what the run is watched by. */
 export function namesIn(folder: string): string[] {

@@ -4,8 +4,8 @@ import type { RunAbout } from "./run-file.ts";
 
 /** A place that a run is reported to. None of these throws: what cannot be written is told, and the run goes on. */
 export interface Sink {
-  /** What was known of the run already, where it goes on behind a step. */
-  goOnFrom?(step: number, entries: readonly LogEntry[]): void;
+  /** What was known of the run already, where it goes on behind a step. @param folder of the run that came so far */
+  goOnFrom?(step: number, entries: readonly LogEntry[], folder: string): void;
   /** What is known about the run, whenever that changes. */
   about?(about: RunAbout): void;
   /** A step, or an evaluation behind it. */

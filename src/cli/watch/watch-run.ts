@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { removeDeadDrafts } from "../../platform/node-drafts.ts";
 import { evaluationEntry, type LogEntry, stepEntry } from "../../train/watch/log-entry.ts";
@@ -6,6 +7,7 @@ import { messageOf, tryTo } from "../../util/fail.ts";
 import { EventsFile } from "./events-file.ts";
 import { METRICS_FILE, MetricsFile } from "./metrics-file.ts";
 import { replaceFile } from "./replace-file.ts";
+import { LOOKS_FILE } from "./report/looks.ts";
 import { REPORT_FILE, ReportFile } from "./report/report-file.ts";
 import type { ReportKind } from "./reports.ts";
 import { RUN_FILE, type RunAbout, type RunStatus, readRunFile, writeRunFile } from "./run-file.ts";
@@ -39,7 +41,7 @@ export interface RunWatch {
 /** Opens what a run is reported to. A report that cannot be written is told, and the run goes on. */
 export function watchRun(watched: Watched): RunWatch {
   const { folder, reports, tell, resumed } = watched;
-  for (const name of [METRICS_FILE, RUN_FILE, REPORT_FILE, CONFIG_FILE])
+  for (const name of [METRICS_FILE, RUN_FILE, REPORT_FILE, LOOKS_FILE, CONFIG_FILE])
     tryTo(() => removeDeadDrafts(folder, name));
   const metrics = new MetricsFile(join(folder, METRICS_FILE), tell);
   const sinks: Sink[] = reports.length === 0 ? [] : [aboutFile(folder, tell), metrics];
@@ -53,7 +55,8 @@ export function watchRun(watched: Watched): RunWatch {
   };
   change({});
   const before = resumed ? metrics.keepUntil(resumed.step, join(resumed.folder, METRICS_FILE)) : [];
-  if (resumed) for (const sink of sinks) sink.goOnFrom?.(resumed.step, before);
+  if (resumed) for (const sink of sinks) sink.goOnFrom?.(resumed.step, before, resumed.folder);
+  else tryTo(() => rmSync(join(folder, LOOKS_FILE), { force: true })); // of another run
   const add = (entry: LogEntry) => {
     for (const sink of sinks) sink.add?.(entry);
   };

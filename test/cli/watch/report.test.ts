@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { FigureTable, smoothed, speeds, thinned } from "../../../src/cli/watch/report/figures.ts";
+import { LOOKS_FILE, readLooks } from "../../../src/cli/watch/report/looks.ts";
 import { REPORT_FILE, ReportFile } from "../../../src/cli/watch/report/report-file.ts";
 import { reportPage } from "../../../src/cli/watch/report/report-page.ts";
 import { comparisonCharts, runCharts } from "../../../src/cli/watch/report/run-charts.ts";
@@ -112,6 +113,36 @@ test("a report that cannot be written is told once, and written when it can be",
   expect(readFileSync(place, "utf8")).toContain("<dt>finished</dt><dd><b>2</b>");
   expect(readFileSync(place, "utf8")).not.toContain("refresh");
   expect(readdirSync(folder)).toEqual([REPORT_FILE]);
+});
+
+test("the report of a run that goes on has the samples and the looks of before, until its checkpoint", () => {
+  const [before, after] = ["before", "after"].map((name) => join(folder, name)) as [string, string];
+  for (const place of [before, after]) mkdirSync(place);
+  const norms = (step: number) => ({ step, since: step - 10, norms: { "layers.0": step, "layers.1": 2 } });
+  const samples = (step: number) => ({ step, samples: [{ prompt: EVIL, text: `after ${step}` }] });
+  const killed = new ReportFile(before, () => {});
+  for (const step of [10, 20, 30]) {
+    killed.norms(norms(step));
+    killed.samples(samples(step));
+  }
+  writeFileSync(join(before, LOOKS_FILE), '{"step":1,"samples":[{"prompt":3}]}\n{"step":40,"norms":', {
+    flag: "a",
+  });
+  const told: string[] = [];
+  const resumed = new ReportFile(after, (line) => told.push(line));
+  resumed.goOnFrom(20, [stepEntry(stepMetrics(20))], before);
+  resumed.norms(norms(30));
+  resumed.samples({ step: 30, samples: [{ prompt: "p", text: "another" }] });
+  resumed.about({ ...ABOUT, status: "finished" });
+  resumed.close();
+  const html = readFileSync(join(after, REPORT_FILE), "utf8");
+  expect(html).toMatch(/Samples after step 30[\s\S]*another[\s\S]*after step 20[\s\S]*after step 10</);
+  expect(html).toContain("layers.0, steps 1 to 10: 10.0");
+  expect(html.match(/<rect /g)).toHaveLength(6);
+  expect(html).not.toContain("after 30");
+  expect(told).toEqual([]);
+  const steps = readLooks(readFileSync(join(after, LOOKS_FILE), "utf8")).map(({ step }) => step);
+  expect(steps).toEqual([10, 10, 20, 20, 30, 30]); // for the run that goes on from this one
 });
 
 test.runIf(hasBrowser)(

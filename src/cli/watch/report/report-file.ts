@@ -2,10 +2,12 @@ import { join } from "node:path";
 import type { LogEntry } from "../../../train/watch/log-entry.ts";
 import type { RunSamples, UpdateNorms } from "../../../train/watch/observer.ts";
 import { messageOf } from "../../../util/fail.ts";
+import { LinesFile } from "../lines-file.ts";
 import { replaceFile } from "../replace-file.ts";
 import type { RunAbout } from "../run-file.ts";
 import type { Sink } from "../sink.ts";
 import { FigureTable } from "./figures.ts";
+import { isNorms, LOOKS_FILE, type Look, readLooks } from "./looks.ts";
 import { reportPage } from "./report-page.ts";
 
 /** What a run's report is called, in its folder. */
@@ -24,6 +26,7 @@ export class ReportFile implements Sink {
   #about: RunAbout | undefined;
   readonly #figures = new FigureTable();
   readonly #strange: LogEntry[] = [];
+  readonly #looks: LinesFile<Look>;
   readonly #norms: UpdateNorms[] = [];
   readonly #samples: RunSamples[] = [];
   #writtenAt = Number.NEGATIVE_INFINITY;
@@ -33,10 +36,12 @@ export class ReportFile implements Sink {
   constructor(folder: string, tell: (line: string) => void) {
     this.#folder = folder;
     this.#tell = tell;
+    this.#looks = new LinesFile(join(folder, LOOKS_FILE), tell, readLooks);
   }
 
-  goOnFrom(_step: number, entries: readonly LogEntry[]): void {
+  goOnFrom(step: number, entries: readonly LogEntry[], folder: string): void {
     for (const entry of entries) this.#take(entry);
+    for (const look of this.#looks.keepUntil(step, join(folder, LOOKS_FILE))) this.#keep(look);
   }
 
   about(about: RunAbout): void {
@@ -56,12 +61,23 @@ export class ReportFile implements Sink {
   }
 
   norms(norms: UpdateNorms): void {
-    this.#norms.push(norms);
+    this.#keep(norms);
+    this.#looks.append(norms);
   }
 
   samples(samples: RunSamples): void {
-    keepNewest(this.#samples, samples, MOST_SAMPLES);
+    this.#keep(samples);
+    this.#looks.append(samples);
     this.#renew();
+  }
+
+  #keep(look: Look): void {
+    if (isNorms(look)) this.#norms.push(look);
+    else keepNewest(this.#samples, look, MOST_SAMPLES);
+  }
+
+  close(): void {
+    this.#looks.close();
   }
 
   #renew(): void {
