@@ -22,6 +22,9 @@ interface Rule {
 const SUBTRACT =
   'in Python with PEFT, given INITIAL (the adapter as it was saved before training): make init_lora_weights true in both adapter_config.json, then model = PeftModel.from_pretrained(base, TRAINED, adapter_name="trained"), model.load_adapter(INITIAL, "initial"), model.add_weighted_adapter(["trained", "initial"], [1.0, -1.0], "plain", combination_type="cat") and model.save_pretrained(OUT, selected_adapters=["plain"]); OUT/plain is plain LoRA';
 
+/** On the weight of a linear layer it is LoRA on the layer, and the file's tensors have the same names. */
+const PARAMETERS = `where all of them are weights of linear layers, make target_parameters null in adapter_config.json and name the layers in target_modules ("q_proj.weight" becomes "q_proj"); else, ${MERGE}`;
+
 /** Python's truth: none of false, null and []; an object counts, for PEFT reads {} as options with their defaults. */
 const isOff = (value: unknown) => value === false || value === null || isEmpty(value);
 const isEmpty = (value: unknown) => Array.isArray(value) && value.length === 0;
@@ -70,7 +73,7 @@ export const LORA_FIELD_RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = 
   rank_pattern: READ,
   revision: READ,
   target_modules: READ,
-  target_parameters: off("LoRA on bare parameters, such as those of fused experts,"),
+  target_parameters: off("LoRA on bare parameters, such as those of fused experts,", PARAMETERS),
   task_type: READ,
   trainable_token_indices: READ,
   use_bdlora: off("a block-diagonal lora_A or lora_B"),
