@@ -3,12 +3,12 @@ import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fill } from "../kernels/elementwise.ts";
 import { judgeStep } from "../kernels/gradient-norm.ts";
 import { allocateLike, type Parameters } from "../nn/parameters.ts";
-import { fail, failAll } from "../util/fail.ts";
+import { fail } from "../util/fail.ts";
 import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import type { Updater } from "./optimizers/method.ts";
 import { methodOf, type OptimizerName } from "./optimizers/registry.ts";
 import {
-  idleRates,
+  checkRates,
   type PeakRate,
   parameterRates,
   RATE_DEFAULTS,
@@ -71,11 +71,7 @@ export class Optimizer {
   constructor(parameters: Parameters, given: OptimizerOptions & Partial<PeakRate> = {}) {
     const { flat, locked } = parameters;
     if (locked) fail("train", locked.why, locked.help);
-    failAll(
-      "train",
-      idleRates(parameters, given),
-      "leave it out; --rate-pattern names parameters of any method",
-    );
+    checkRates(parameters, given);
     const options = { learningRate: LORA_LEARNING_RATE, ...OPTIMIZER_DEFAULTS, ...given };
     const { device } = flat;
     one(device); // made by the first backward pass, it would lie where later steps have something else

@@ -1,6 +1,7 @@
 import { elementCount, fromArray, type Tensor } from "../gpu/tensor.ts";
 import { RATE_BLOCK } from "../kernels/update.ts";
 import type { Parameter, Parameters } from "../nn/parameters.ts";
+import { failAll } from "../util/fail.ts";
 import { type Pattern, patternMatcher } from "../util/module-patterns.ts";
 
 /** How parameters differ in their rates. */
@@ -46,13 +47,13 @@ function isOfEmbedding({ name }: Parameter): boolean {
   return name.includes("lora_embedding_");
 }
 
-/** Why a rate would change nothing: none of the parameters has it. */
-export function idleRates(
+/** @throws LoraError for rates that would change nothing: none of the parameters has them */
+export function checkRates(
   { entries }: Pick<Parameters, "entries">,
   { loraplusLrRatio = 1, loraplusLrEmbedding }: RateOptions,
-): string[] {
+): void {
   const hasRatio = entries.some((entry) => isB(entry) && !isOfEmbedding(entry));
-  return [
+  const problems = [
     ...(loraplusLrRatio !== 1 && !hasRatio
       ? [
           `loraplus_lr_ratio is ${loraplusLrRatio}: nothing that is trained is a lora_B or a vector, whose rate it multiplies`,
@@ -64,6 +65,7 @@ export function idleRates(
         ]
       : []),
   ];
+  failAll("train", problems, "leave it out; --rate-pattern names parameters of any method");
 }
 
 /**

@@ -168,6 +168,13 @@ describe("bad input: exit code 1, one message, no output folder", () => {
     expect(stderr).toMatch(/c_attn[\s\S]*q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj/);
   });
 
+  test("a rate of LoRA+ that nothing would have", async () => {
+    const data = cli.write("rows.jsonl", ROWS);
+    const words = ["--model", MODEL, "--data", data, "--method", "loha", "--loraplus-lr-ratio", "4"];
+    const { code, stderr } = await failingTrain(words);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/loraplus_lr_ratio is 4: nothing/)]);
+  });
+
   test("a model without a tokenizer", async () => {
     const data = cli.write("rows.jsonl", ROWS);
     const { code, stderr } = await failingTrain(["--model", MODEL, "--data", data]);

@@ -12,6 +12,7 @@ import { checkIsNotModel } from "../../platform/node-folders/merged-folder.ts";
 import { holdsOthersCard } from "../../platform/node-folders/own-card.ts";
 import { type LabelledSequence, layerInputs } from "../../train/layer-inputs.ts";
 import { LORA_LEARNING_RATE, PREFERENCE_LEARNING_RATE } from "../../train/learning-rate.ts";
+import { checkRates } from "../../train/parameter-rates.ts";
 import { fail } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { checkSame, findCheckpoint, type Resumed, readCheckpoint } from "../checkpoints.ts";
@@ -26,7 +27,7 @@ import { type AdapterReference, adapterReference, openCliAdapter, openCliTask } 
 import { claimOutputFolder, holdsAdapter } from "../output-folder.ts";
 import { fittingBatch } from "../plan/fit-batch.ts";
 import { checkPreferenceSettings } from "../preference-settings.ts";
-import { runSteps } from "../run-steps.ts";
+import { runSteps, trainerOptions } from "../run-steps.ts";
 import type { Settled } from "../settings.ts";
 import type { TRAIN_OPTIONS } from "../tables/train.ts";
 import type { TaskRows } from "../task.ts";
@@ -99,6 +100,7 @@ export async function runTrain(
   const { model, adapter, parameters, files, reference } = await open(print);
   const { locked } = adapter.parameters;
   if (locked) fail("resume_adapter_file", locked.why, locked.help);
+  checkRates(adapter.parameters, trainerOptions(settings));
   const remarks = methodKind(adapter.method.type)?.remarks?.(adapter) ?? [];
   for (const line of remarks) print(`warning: ${line}`);
   print(`Model: ${model.name}`);
