@@ -2,8 +2,8 @@ import shader from "../../shaders/preference.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 
-/** Losses of a pair of answers; the place of each is the shader's `LOSS`. */
-export const PAIR_LOSSES = [
+/** Losses of a pair of answers that are scored by a reference, too: those of DPO, by TRL's names. */
+export const REFERENCED_LOSSES = [
   "sigmoid",
   "hinge",
   "ipo",
@@ -16,10 +16,10 @@ export const PAIR_LOSSES = [
   "apo_down",
   "discopop",
   "sigmoid_norm",
-  "orpo",
-  "reward",
-  "none",
 ] as const;
+
+/** Losses of a pair of answers; the place of each is the shader's `LOSS`. */
+export const PAIR_LOSSES = [...REFERENCED_LOSSES, "orpo", "reward", "none"] as const;
 
 /** One of {@link PAIR_LOSSES}. */
 export type PairLoss = (typeof PAIR_LOSSES)[number];

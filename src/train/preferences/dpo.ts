@@ -1,4 +1,4 @@
-import type { PairLossOptions } from "../../kernels/preference.ts";
+import { type PairLossOptions, REFERENCED_LOSSES } from "../../kernels/preference.ts";
 import type { LanguageModel } from "../../models/model.ts";
 import { fail } from "../../util/fail.ts";
 import { checkOptions, either, listOf, number, oneOf, type Rules, withDefaults } from "../../util/options.ts";
@@ -13,21 +13,7 @@ import {
 import type { ReferencedObjective } from "./reference.ts";
 
 /** Losses of DPO, by TRL's names; `sft` is the chosen answers' mean −log p. */
-export const DPO_LOSSES = [
-  "sigmoid",
-  "hinge",
-  "ipo",
-  "robust",
-  "exo_pair",
-  "nca_pair",
-  "bco_pair",
-  "sppo_hard",
-  "apo_zero",
-  "apo_down",
-  "discopop",
-  "sigmoid_norm",
-  "sft",
-] as const;
+export const DPO_LOSSES = [...REFERENCED_LOSSES, "sft"] as const;
 
 /** One of {@link DPO_LOSSES}. */
 export type DpoLoss = (typeof DPO_LOSSES)[number];
