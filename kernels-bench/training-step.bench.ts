@@ -1,5 +1,5 @@
 import { attach } from "../src/adapters/adapter.ts";
-import { lora } from "../src/adapters/lora.ts";
+import { lora } from "../src/adapters/lora/lora.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { elementCount, fromArray } from "../src/gpu/tensor.ts";
 import type { HfConfig } from "../src/models/config-reader.ts";

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { attach } from "../src/adapters/adapter.ts";
-import { lora } from "../src/adapters/lora.ts";
+import { lora } from "../src/adapters/lora/lora.ts";
 import type { PackingReport } from "../src/data/packing.ts";
 import type { Sequence } from "../src/data/sequence.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";

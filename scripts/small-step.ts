@@ -1,6 +1,6 @@
 // The training step that WebGPU libraries are compared by: Llama, D 256, 4 layers, 4 heads, FFN 1024, vocabulary 1024, T 128.
 import { attach } from "../src/adapters/adapter.ts";
-import { lora } from "../src/adapters/lora.ts";
+import { lora } from "../src/adapters/lora/lora.ts";
 import type { Device } from "../src/gpu/device.ts";
 import { createModel } from "../src/load/create.ts";
 import { type StepMetrics, trainSequences } from "../src/train/trainer.ts";

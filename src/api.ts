@@ -1,18 +1,18 @@
 // The public names that are the same on every platform; index.node.ts and index.web.ts add opening and saving.
-export { type AdaLora, type AdaLoraOptions, adalora } from "./adapters/adalora.ts";
+export { type AdaLora, type AdaLoraOptions, adalora } from "./adapters/adalora/adalora.ts";
 export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
-export { type Beft, type BeftOptions, beft } from "./adapters/beft.ts";
+export { type Beft, type BeftOptions, beft } from "./adapters/beft/beft.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
-export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3.ts";
-export type { LayerInputs } from "./adapters/initial/eva.ts";
-export type { LoraStart } from "./adapters/initial/lora-start.ts";
-export { type StartOptions, startLora } from "./adapters/initial/start-lora.ts";
+export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3/ia3.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
-export { type LnTuning, type LnTuningOptions, lnTuning } from "./adapters/ln-tuning.ts";
-export { type Loha, type LohaOptions, loha } from "./adapters/loha.ts";
-export { type Lokr, type LokrOptions, lokr } from "./adapters/lokr.ts";
-export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora.ts";
+export { type LnTuning, type LnTuningOptions, lnTuning } from "./adapters/ln-tuning/ln-tuning.ts";
+export type { LayerInputs } from "./adapters/lora/initial/eva.ts";
+export type { LoraStart } from "./adapters/lora/initial/lora-start.ts";
+export { type StartOptions, startLora } from "./adapters/lora/initial/start-lora.ts";
+export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora/lora.ts";
+export { type Loha, type LohaOptions, loha } from "./adapters/lycoris/loha.ts";
+export { type Lokr, type LokrOptions, lokr } from "./adapters/lycoris/lokr.ts";
 export type {
   Adaptable,
   AdapterTensors,
@@ -25,12 +25,20 @@ export type {
   TrainedTensors,
   WrapGiven,
 } from "./adapters/method.ts";
-export { type Oft, type OftOptions, oft } from "./adapters/oft.ts";
-export { type PTuning, type PTuningOptions, pTuning } from "./adapters/p-tuning.ts";
-export { type PrefixTuning, type PrefixTuningOptions, prefixTuning } from "./adapters/prefix-tuning.ts";
-export { type PromptTuning, type PromptTuningOptions, promptTuning } from "./adapters/prompt-tuning.ts";
-export { matchesTarget, type TargetOptions } from "./adapters/targets.ts";
-export { type Vera, type VeraOptions, vera } from "./adapters/vera.ts";
+export { type Oft, type OftOptions, oft } from "./adapters/oft/oft.ts";
+export { type PTuning, type PTuningOptions, pTuning } from "./adapters/prompts/p-tuning.ts";
+export {
+  type PrefixTuning,
+  type PrefixTuningOptions,
+  prefixTuning,
+} from "./adapters/prompts/prefix-tuning.ts";
+export {
+  type PromptTuning,
+  type PromptTuningOptions,
+  promptTuning,
+} from "./adapters/prompts/prompt-tuning.ts";
+export { matchesTarget, type TargetOptions } from "./adapters/sites/targets.ts";
+export { type Vera, type VeraOptions, vera } from "./adapters/vera/vera.ts";
 export * as ops from "./autograd/ops.ts";
 export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
 export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";

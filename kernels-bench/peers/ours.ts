@@ -1,5 +1,5 @@
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { Batch } from "../../src/data/batch.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";

@@ -1,7 +1,7 @@
 // A training run that is nothing else: a small model, a checkpoint behind every step, and it goes on from the newest one that it finds. It
 // starts in a fraction of the time that the command line takes, so that it can be killed often.
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import {
   checkpointPath,
   findCheckpoint,

@@ -1,7 +1,7 @@
 // Folders in numbered states: what is in them is known to the byte, so that every mixture is seen.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { peftLoraConfig } from "../../src/adapters/lora-codec.ts";
+import { peftLoraConfig } from "../../src/adapters/lora/lora-codec.ts";
 import { writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
 import { peftFiles } from "../../src/load/lora-files.ts";
 import { OWN_PREFIX } from "../../src/platform/node-folders/folder-changes.ts";

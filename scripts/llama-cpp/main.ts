@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { type Lora, lora } from "../../src/adapters/lora.ts";
+import { type Lora, lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import { ggufLora } from "../../src/io/formats/gguf/lora.ts";

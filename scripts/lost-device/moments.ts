@@ -1,7 +1,7 @@
 // One run, and the same run with the device lost at any moment of it: at each call of WebGPU that it makes.
 import { createHash } from "node:crypto";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { Sequence } from "../../src/data/sequence.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { FileContent } from "../../src/io/files/files.ts";

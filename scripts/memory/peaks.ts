@@ -5,7 +5,7 @@
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { factsOf } from "../../src/gpu/shape-device.ts";
 import type { FileSource } from "../../src/io/files/files.ts";
 import { planSafetensors } from "../../src/io/formats/safetensors-writer.ts";

@@ -1,7 +1,7 @@
 import type { Module } from "../nn/module.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
-import type { LayerInputs } from "./initial/eva.ts";
+import type { LayerInputs } from "./lora/initial/eva.ts";
 import type { Adaptable, Method, OriginalWeight } from "./method.ts";
 import type { MethodOptions } from "./method-options.ts";
 

@@ -2,11 +2,11 @@ import { isLinear } from "../nn/linear.ts";
 import { type Module, modules } from "../nn/module.ts";
 import { LoraError } from "../util/fail.ts";
 import type { Adapter } from "./adapter.ts";
-import type { SiteOptions } from "./choose-sites.ts";
 import type { StoredAdapter } from "./codec.ts";
 import { type LayerConfig, type PeftConfig, type TargetConfig, trainedWhole } from "./config-fields.ts";
 import type { Adaptable, Method } from "./method.ts";
-import { isAllLinear, matchesTarget } from "./targets.ts";
+import type { SiteOptions } from "./sites/choose-sites.ts";
+import { isAllLinear, matchesTarget } from "./sites/targets.ts";
 import { findWhole, isKeptWhole, isTensorOf, type WholeOptions, wholeNames } from "./trained-whole.ts";
 
 /** The fields of PEFT's configuration that choose modules; a type that has fewer leaves the others out. */

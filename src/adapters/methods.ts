@@ -1,18 +1,18 @@
-import { ADALORA } from "./adalora-codec.ts";
-import { BEFT } from "./beft-codec.ts";
+import { ADALORA } from "./adalora/adalora-codec.ts";
+import { BEFT } from "./beft/beft-codec.ts";
 import type { MethodKind } from "./codec.ts";
 import type { PeftConfig } from "./config-fields.ts";
-import { IA3 } from "./ia3-codec.ts";
-import { LN_TUNING } from "./ln-tuning-codec.ts";
-import { LOHA } from "./loha-codec.ts";
-import { LOKR } from "./lokr-codec.ts";
-import { LORA } from "./lora-codec.ts";
+import { IA3 } from "./ia3/ia3-codec.ts";
+import { LN_TUNING } from "./ln-tuning/ln-tuning-codec.ts";
+import { LORA } from "./lora/lora-codec.ts";
+import { LOHA } from "./lycoris/loha-codec.ts";
+import { LOKR } from "./lycoris/lokr-codec.ts";
 import type { Method } from "./method.ts";
-import { OFT } from "./oft-codec.ts";
-import { P_TUNING } from "./p-tuning-codec.ts";
-import { PREFIX_TUNING } from "./prefix-tuning-codec.ts";
-import { PROMPT_TUNING } from "./prompt-tuning-codec.ts";
-import { VERA } from "./vera-codec.ts";
+import { OFT } from "./oft/oft-codec.ts";
+import { P_TUNING } from "./prompts/p-tuning-codec.ts";
+import { PREFIX_TUNING } from "./prompts/prefix-tuning-codec.ts";
+import { PROMPT_TUNING } from "./prompts/prompt-tuning-codec.ts";
+import { VERA } from "./vera/vera-codec.ts";
 
 /** A method whose own types stay between its parts. */
 export type AnyKind = MethodKind<Method, PeftConfig>;

@@ -2,8 +2,8 @@ import { isLeaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { pythonMatch } from "../util/regexp/python.ts";
 import type { Adaptable, TrainedTensors } from "./method.ts";
-import { suggestion } from "./targets.ts";
-import { unreachableModules } from "./unreachable.ts";
+import { suggestion } from "./sites/targets.ts";
+import { unreachableModules } from "./sites/unreachable.ts";
 
 /** What is trained whole beside an adapter: PEFT's `modules_to_save`. */
 export interface WholeOptions {

@@ -1,5 +1,5 @@
 import type { Adaptable, Method } from "../adapters/method.ts";
-import { isAllLinear, layerIndex, targetNames } from "../adapters/targets.ts";
+import { isAllLinear, layerIndex, targetNames } from "../adapters/sites/targets.ts";
 import { isLinear } from "../nn/linear.ts";
 import { modules } from "../nn/module.ts";
 import { fail } from "../util/fail.ts";

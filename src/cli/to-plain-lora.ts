@@ -1,6 +1,6 @@
-import { LORA } from "../adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../adapters/lora-fields.ts";
-import { beyondPlainLora } from "../adapters/lora-variants.ts";
+import { LORA } from "../adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../adapters/lora/lora-fields.ts";
+import { beyondPlainLora } from "../adapters/lora/lora-variants.ts";
 import { type FileContent, type FileSource, memoryFiles, readObject } from "../io/files/files.ts";
 import { PEFT_CONFIG } from "../io/formats/peft-foreign.ts";
 import { loadAdapter } from "../load/adapter.ts";

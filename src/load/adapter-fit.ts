@@ -1,9 +1,9 @@
 import type { HostTensor } from "../adapters/codec.ts";
 import { type PeftConfig, trainedWhole } from "../adapters/config-fields.ts";
 import { MERGE_UNTIED } from "../adapters/remedies.ts";
+import { unreachableModules } from "../adapters/sites/unreachable.ts";
 import { listed } from "../adapters/stored-tensors.ts";
 import { isTensorOf } from "../adapters/trained-whole.ts";
-import { unreachableModules } from "../adapters/unreachable.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
 import { isEmbedding } from "../nn/embedding.ts";

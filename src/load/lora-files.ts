@@ -1,10 +1,10 @@
 import type { HostTensor, StoredAdapter } from "../adapters/codec.ts";
 import { configProblems } from "../adapters/config-fields.ts";
-import { LORA, storedRanks } from "../adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../adapters/lora-fields.ts";
-import { beyondPlainLora } from "../adapters/lora-variants.ts";
+import { LORA, storedRanks } from "../adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../adapters/lora/lora-fields.ts";
+import { beyondPlainLora } from "../adapters/lora/lora-variants.ts";
 import { methodKind } from "../adapters/methods.ts";
-import { sortedPattern } from "../adapters/patterns.ts";
+import { sortedPattern } from "../adapters/sites/patterns.ts";
 import type { FileSource } from "../io/files/files.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { patternMatcher } from "../util/module-patterns.ts";

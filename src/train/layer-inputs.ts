@@ -1,4 +1,4 @@
-import type { LayerInputs } from "../adapters/initial/eva.ts";
+import type { LayerInputs } from "../adapters/lora/initial/eva.ts";
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Context, Module, Wrap } from "../nn/module.ts";

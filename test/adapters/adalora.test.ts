@@ -1,8 +1,8 @@
 // What AdaLoRA does beside the contract: ranks cut down as PEFT cuts them, kept in files and in checkpoints.
 import { describe, expect, test } from "vitest";
-import { adalora } from "../../src/adapters/adalora.ts";
+import { adalora } from "../../src/adapters/adalora/adalora.ts";
+import { budgetAt } from "../../src/adapters/adalora/rank-budget.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { budgetAt } from "../../src/adapters/rank-budget.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import type { RunState } from "../../src/io/formats/run-state.ts";

@@ -1,8 +1,8 @@
 // What DoRA computes where it cannot be one product: behind other adapters, with dropout, on quantised weights.
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { doraBehind, doraLayer, doraPlans } from "../../src/adapters/dora.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { doraBehind, doraLayer, doraPlans } from "../../src/adapters/lora/dora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import * as ops from "../../src/autograd/ops.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";

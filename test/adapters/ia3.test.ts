@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { ia3 } from "../../src/adapters/ia3.ts";
+import { ia3 } from "../../src/adapters/ia3/ia3.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";

@@ -1,8 +1,8 @@
 // PEFT's layer_replication: layers stacked anew that share their weights, LoRA apart for each (make_replication.py).
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { ia3 } from "../../src/adapters/ia3.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { ia3 } from "../../src/adapters/ia3/ia3.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readPeftAdapter } from "../../src/load/lora-files.ts";

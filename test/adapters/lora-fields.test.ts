@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parsePeftConfig } from "../../src/adapters/config-fields.ts";
-import { LORA } from "../../src/adapters/lora-codec.ts";
-import { LORA_FIELD_RULES } from "../../src/adapters/lora-variants.ts";
+import { LORA } from "../../src/adapters/lora/lora-codec.ts";
+import { LORA_FIELD_RULES } from "../../src/adapters/lora/lora-variants.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";

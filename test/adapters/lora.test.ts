@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import type { Linear } from "../../src/nn/linear.ts";
 import { call } from "../../src/nn/module.ts";
 import { createRandom } from "../../src/util/random.ts";

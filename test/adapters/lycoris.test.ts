@@ -1,8 +1,8 @@
 // What the contract does not ask of LoHa and LoKr: dropout, refusals, files that contradict themselves.
 import { expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { loha } from "../../src/adapters/loha.ts";
-import { factorPair, lokr } from "../../src/adapters/lokr.ts";
+import { loha } from "../../src/adapters/lycoris/loha.ts";
+import { factorPair, lokr } from "../../src/adapters/lycoris/lokr.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { call } from "../../src/nn/module.ts";

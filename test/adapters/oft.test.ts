@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { methodKind } from "../../src/adapters/methods.ts";
-import { blocksAt, oft } from "../../src/adapters/oft.ts";
+import { blocksAt, oft } from "../../src/adapters/oft/oft.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { trainSequences } from "../../src/train/trainer.ts";

@@ -1,6 +1,6 @@
 // Cases of the kinds that PEFT's own tests of its matching have; what is expected is what PEFT 0.21 answers.
 import { describe, expect, test } from "vitest";
-import { matchesTarget } from "../../src/adapters/targets.ts";
+import { matchesTarget } from "../../src/adapters/sites/targets.ts";
 import { keyMatchers } from "../../src/util/module-patterns.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 

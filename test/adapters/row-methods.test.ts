@@ -1,17 +1,17 @@
 // Adapters of different methods for the rows of one batch: each row is what it is alone, or the method is refused by name.
 import { expect, test } from "vitest";
-import { adalora } from "../../src/adapters/adalora.ts";
+import { adalora } from "../../src/adapters/adalora/adalora.ts";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { beft } from "../../src/adapters/beft.ts";
-import { loha } from "../../src/adapters/loha.ts";
-import { lokr } from "../../src/adapters/lokr.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { beft } from "../../src/adapters/beft/beft.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
+import { loha } from "../../src/adapters/lycoris/loha.ts";
+import { lokr } from "../../src/adapters/lycoris/lokr.ts";
 import type { Method } from "../../src/adapters/method.ts";
-import { oft } from "../../src/adapters/oft.ts";
-import { pTuning } from "../../src/adapters/p-tuning.ts";
-import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
-import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
-import { vera } from "../../src/adapters/vera.ts";
+import { oft } from "../../src/adapters/oft/oft.ts";
+import { pTuning } from "../../src/adapters/prompts/p-tuning.ts";
+import { prefixTuning } from "../../src/adapters/prompts/prefix-tuning.ts";
+import { promptTuning } from "../../src/adapters/prompts/prompt-tuning.ts";
+import { vera } from "../../src/adapters/vera/vera.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
 import { createRandom } from "../../src/util/random.ts";

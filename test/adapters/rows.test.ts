@@ -1,8 +1,8 @@
 // Adapters that differ from row to row: each row is what it is in a batch of its own.
 import { expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { ia3 } from "../../src/adapters/ia3.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { ia3 } from "../../src/adapters/ia3/ia3.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
 import type { NamedAdaptation } from "../../src/nn/adapter-list.ts";

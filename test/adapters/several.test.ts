@@ -1,7 +1,7 @@
 // Several adapters on one model: stacked, chosen for a pass, released while others run.
 import { expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import type { Model } from "../../src/load/model.ts";
 import { isLinear } from "../../src/nn/linear.ts";

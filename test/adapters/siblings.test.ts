@@ -1,7 +1,7 @@
 // Layers of one input, whose branches are computed together.
 import { expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import { modules, type Siblings } from "../../src/nn/module.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";

@@ -5,7 +5,7 @@ import {
   type TargetOptions,
   targetNames,
   unmatchedTargets,
-} from "../../src/adapters/targets.ts";
+} from "../../src/adapters/sites/targets.ts";
 import { errorOf } from "../io/helpers.ts";
 
 const PATHS = {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lnTuning } from "../../src/adapters/ln-tuning.ts";
-import { vera } from "../../src/adapters/vera.ts";
+import { lnTuning } from "../../src/adapters/ln-tuning/ln-tuning.ts";
+import { vera } from "../../src/adapters/vera/vera.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { peftFileContents } from "../../src/io/formats/peft.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";

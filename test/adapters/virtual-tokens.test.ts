@@ -1,9 +1,9 @@
 // Tokens that stand before every text: where they go, whatever the rows, the cache and the family.
 import { describe, expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { ia3 } from "../../src/adapters/ia3.ts";
-import { prefixTuning } from "../../src/adapters/prefix-tuning.ts";
-import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
+import { ia3 } from "../../src/adapters/ia3/ia3.ts";
+import { prefixTuning } from "../../src/adapters/prompts/prefix-tuning.ts";
+import { promptTuning } from "../../src/adapters/prompts/prompt-tuning.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { loha } from "../../src/adapters/loha.ts";
+import { loha } from "../../src/adapters/lycoris/loha.ts";
 import { saveAdapter } from "../../src/index.node.ts";
 import { parseGgufHeader } from "../../src/io/formats/gguf/header.ts";
 import { openTaskModel } from "../../src/load/model.ts";

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename, dirname } from "node:path";
-import { matchesTarget } from "../../src/adapters/targets.ts";
+import { matchesTarget } from "../../src/adapters/sites/targets.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { readTable } from "../../src/cli/data-files.ts";
 import { tableWith } from "../../src/cli/method-table.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parsePeftConfig } from "../../src/adapters/config-fields.ts";
-import { LORA } from "../../src/adapters/lora-codec.ts";
+import { LORA } from "../../src/adapters/lora/lora-codec.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { tableWith } from "../../src/cli/method-table.ts";
 import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";

@@ -1,7 +1,7 @@
 // LoRA of embeddings, tied or not, trained rows, and matrices of the vocabulary that lie beside an adapter.
 import { describe, expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
-import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora/lora-fields.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { createModel } from "../../src/load/create.ts";

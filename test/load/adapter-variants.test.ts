@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { saveAdapter } from "../../src/index.node.ts";
 import { type FileContent, type HubRepository, memoryFiles } from "../../src/io/files/files.ts";
 import type { TensorEntry } from "../../src/io/formats/safetensors-writer.ts";

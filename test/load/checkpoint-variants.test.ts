@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";

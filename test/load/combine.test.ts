@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { denseChange } from "../../src/adapters/combine/low-rank.ts";
-import { peftLoraConfig } from "../../src/adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
+import { peftLoraConfig } from "../../src/adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora/lora-fields.ts";
 import { type FileContent, type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import {
   type CombineOptions,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { openTaskModel } from "../../src/load/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { sequenceClassification } from "../../src/train/classification.ts";

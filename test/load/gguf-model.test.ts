@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { CASES } from "../../scripts/llama-cpp/cases.ts";
 import { randomCheckpoint, stir } from "../../scripts/llama-cpp/random-checkpoint.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { FileSource } from "../../src/io/files/files.ts";
 import { ggufArchitecture, permuteRows } from "../../src/io/formats/gguf/architectures.ts";
 import { readGgufHeader } from "../../src/io/formats/gguf/header.ts";

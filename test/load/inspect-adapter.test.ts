@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { changeFigures } from "../../src/adapters/inspect/change-figures.ts";
-import { peftLoraConfig } from "../../src/adapters/lora-codec.ts";
+import { peftLoraConfig } from "../../src/adapters/lora/lora-codec.ts";
 import { inspectAdapter } from "../../src/load/inspect/inspect-adapter.ts";
 import { peftFiles } from "../../src/load/lora-files.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";

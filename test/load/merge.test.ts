@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import { type FileSource, memoryFiles, readText } from "../../src/io/files/files.ts";
 import { type CheckpointTensor, openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";

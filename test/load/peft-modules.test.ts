@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
-import type { PeftLoraConfig } from "../../src/adapters/lora-fields.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
+import type { PeftLoraConfig } from "../../src/adapters/lora/lora-fields.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { editedAdapter, tensorNames } from "../support/adapters.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { isNorm } from "../../src/adapters/ln-tuning.ts";
-import { type LoraOptions, lora } from "../../src/adapters/lora.ts";
+import { isNorm } from "../../src/adapters/ln-tuning/ln-tuning.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import type { HfConfig } from "../../src/models/config-reader.ts";
 import { planModel } from "../../src/models/families.ts";
 import { isEmbedding } from "../../src/nn/embedding.ts";

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Adapter } from "../../src/adapters/adapter.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lnTuning } from "../../src/adapters/ln-tuning.ts";
-import { promptTuning } from "../../src/adapters/prompt-tuning.ts";
+import { lnTuning } from "../../src/adapters/ln-tuning/ln-tuning.ts";
+import { promptTuning } from "../../src/adapters/prompts/prompt-tuning.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray, scoped, type Tensor } from "../../src/gpu/tensor.ts";
 import { argmax } from "../../src/kernels/sampling.ts";
 import type { Model } from "../../src/load/model.ts";

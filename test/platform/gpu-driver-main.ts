@@ -8,7 +8,7 @@ import { REGISTRY } from "../../kernels-bench/cases.ts";
 import type { BenchCase } from "../../kernels-bench/harness.ts";
 import { launchCase } from "../../kernels-bench/measure.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { createModel } from "../../src/load/create.ts";
 import { openTaskModel } from "../../src/load/model.ts";

@@ -1,5 +1,5 @@
 import type { Adapter } from "../../src/adapters/adapter.ts";
-import { isLora } from "../../src/adapters/lora.ts";
+import { isLora } from "../../src/adapters/lora/lora.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
 import type { Linear } from "../../src/nn/linear.ts";
 import { rowNormsReference } from "../reference/row-norms.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { type Lora, lora } from "../../src/adapters/lora.ts";
+import { type Lora, lora } from "../../src/adapters/lora/lora.ts";
 import { type FileContent, memoryFiles } from "../../src/io/files/files.ts";
 import { openCheckpoint } from "../../src/io/formats/checkpoint.ts";
 import { readHeader } from "../../src/io/formats/safetensors.ts";

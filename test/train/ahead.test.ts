@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
 import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";

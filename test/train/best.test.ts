@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { loadModel } from "../../src/index.node.ts";
 import type { RunState } from "../../src/io/formats/run-state.ts";
 import { type BestEvaluation, type BestPolicy, BestSoFar } from "../../src/train/best.ts";

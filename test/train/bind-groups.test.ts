@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { createModel } from "../../src/load/create.ts";
 import { type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
 import { testDevice } from "../support/device.ts";

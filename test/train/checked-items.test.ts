@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { LoadedModel, Model } from "../../src/load/model.ts";
 import { requireTask } from "../../src/models/model.ts";
 import { wholeRows } from "../../src/nn/geometry.ts";

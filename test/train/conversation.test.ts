@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { CHAT_TEMPLATE } from "../../scripts/demo/chats.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { Model } from "../../src/load/model.ts";
 import { Conversation, type ConversationOptions } from "../../src/train/conversation.ts";
 import { type GenerateOptions, type GenerationReport, generate } from "../../src/train/generate-text.ts";

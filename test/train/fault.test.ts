@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { one, type Tape } from "../../src/autograd/tape.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { scale, scaleBy } from "../../src/kernels/elementwise.ts";

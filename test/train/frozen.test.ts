@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped } from "../../src/gpu/tensor.ts";
 import type { LoadedModel } from "../../src/load/model.ts";

@@ -1,7 +1,7 @@
 // Answers through adapters of their own, side by side, are those that are written one by one.
 import { afterAll, expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { NamedAdaptation } from "../../src/nn/adapter-list.ts";
 import { type BatchOptions, generateBatch } from "../../src/train/generate-batch.ts";
 import { generate } from "../../src/train/generate-text.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { linearCrossEntropy, targetsOfAll } from "../../src/autograd/loss.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, scoped } from "../../src/gpu/tensor.ts";

@@ -1,7 +1,7 @@
 // What a packed run learns is what an unpacked one does: loss and gradients of the same rows agree to 1e-5.
 import { afterAll, describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { PackingReport } from "../../src/data/packing.ts";
 import type { Sequence } from "../../src/data/sequence.ts";
 import type { LoadedModel } from "../../src/load/model.ts";

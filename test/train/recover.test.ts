@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { differences, recoveredRun } from "../../scripts/lost-device/recoveries.ts";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import type { BeginTraining, Loss, LossPolicy } from "../../src/train/losses.ts";
 import { Run } from "../../src/train/run.ts";
 import { type TrainerOptions, trainObjective, trainSequences } from "../../src/train/trainer.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { tokenMasker } from "../../src/data/tokenize/encode-task.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { type RunState, readRunState, runStateFiles } from "../../src/io/formats/run-state.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { type ItemSource, listSource } from "../../src/data/feed/item-source.ts";
 import type { PackingReport } from "../../src/data/packing.ts";
 import { IGNORE_INDEX, type Sequence } from "../../src/data/sequence.ts";

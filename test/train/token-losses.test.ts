@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { lossMapPage } from "../../src/cli/loss-map.ts";
 import { createTokenizer } from "../../src/io/tokenizer/tokenizer.ts";
 import { evaluate } from "../../src/train/evaluate.ts";

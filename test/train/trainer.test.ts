@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import { type StepMetrics, type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
 import {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { loha } from "../../src/adapters/loha.ts";
-import { lora } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
+import { loha } from "../../src/adapters/lycoris/loha.ts";
 import { readAndRelease } from "../../src/gpu/tensor.ts";
 import { allocateParameters } from "../../src/nn/parameters.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";

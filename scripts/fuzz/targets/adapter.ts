@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Adapter } from "../../../src/adapters/adapter.ts";
-import { isLora } from "../../../src/adapters/lora.ts";
+import { isLora } from "../../../src/adapters/lora/lora.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { readHeader } from "../../../src/io/formats/safetensors.ts";
 import { loadAdapter } from "../../../src/load/adapter.ts";

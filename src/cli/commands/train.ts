@@ -1,5 +1,5 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
-import type { LayerInputs } from "../../adapters/initial/eva.ts";
+import type { LayerInputs } from "../../adapters/lora/initial/eva.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { splitsItems } from "../../data/packing.ts";
 import { labelNames } from "../../data/rows/labelled.ts";

@@ -1,7 +1,7 @@
 import type { LowRank } from "../../adapters/combine/low-rank.ts";
-import { peftLoraConfig } from "../../adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../../adapters/lora-fields.ts";
-import { peftPatterns } from "../../adapters/patterns.ts";
+import { peftLoraConfig } from "../../adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../../adapters/lora/lora-fields.ts";
+import { peftPatterns } from "../../adapters/sites/patterns.ts";
 import type { Member } from "./members.ts";
 
 /**

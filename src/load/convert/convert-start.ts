@@ -1,8 +1,8 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Part, svdOfSum } from "../../adapters/combine/low-rank.ts";
-import type { Factors } from "../../adapters/initial/lora-start.ts";
-import { beginning, denseWeight, startLora } from "../../adapters/initial/start-lora.ts";
-import { isLora, type Lora, lora } from "../../adapters/lora.ts";
+import type { Factors } from "../../adapters/lora/initial/lora-start.ts";
+import { beginning, denseWeight, startLora } from "../../adapters/lora/initial/start-lora.ts";
+import { isLora, type Lora, lora } from "../../adapters/lora/lora.ts";
 import { MERGE } from "../../adapters/remedies.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
 import { type FileContent, type FileSource, readObject, requireFiles } from "../../io/files/files.ts";

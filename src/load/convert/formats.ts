@@ -1,7 +1,7 @@
 import { configOf } from "../../adapters/config-fields.ts";
-import { LORA } from "../../adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../../adapters/lora-fields.ts";
-import { peftPatterns } from "../../adapters/patterns.ts";
+import { LORA } from "../../adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../../adapters/lora/lora-fields.ts";
+import { peftPatterns } from "../../adapters/sites/patterns.ts";
 import { type FileSource, memoryFiles } from "../../io/files/files.ts";
 import { readGgufHeader } from "../../io/formats/gguf/header.ts";
 import { type GgufBase, ggufBaseName, readGgufLora } from "../../io/formats/gguf/lora.ts";

@@ -1,10 +1,10 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { rankFor } from "../../adapters/combine/combine.ts";
 import { fromSvd, type LowRank } from "../../adapters/combine/low-rank.ts";
-import { lora } from "../../adapters/lora.ts";
+import { lora } from "../../adapters/lora/lora.ts";
 import type { Site } from "../../adapters/method.ts";
 import { requireAdapterOf } from "../../adapters/owners.ts";
-import { peftPatterns } from "../../adapters/patterns.ts";
+import { peftPatterns } from "../../adapters/sites/patterns.ts";
 import { readAndRelease, type Tensor } from "../../gpu/tensor.ts";
 import type { FileContent } from "../../io/files/files.ts";
 import { mostCommon } from "../../io/formats/plain-lora.ts";

@@ -1,5 +1,5 @@
 import { changeFigures } from "../../adapters/inspect/change-figures.ts";
-import { LORA, peftLoraConfig } from "../../adapters/lora-codec.ts";
+import { LORA, peftLoraConfig } from "../../adapters/lora/lora-codec.ts";
 import { methodKind } from "../../adapters/methods.ts";
 import { elementCount } from "../../gpu/tensor.ts";
 import { type FileSource, readObject, requireFiles } from "../../io/files/files.ts";

@@ -1,4 +1,4 @@
-import { isLora, lora } from "../../adapters/lora.ts";
+import { isLora, lora } from "../../adapters/lora/lora.ts";
 import type { QuantizationFormat } from "../../load/quantization.ts";
 import type { Task } from "../../models/model.ts";
 import type { Scenario } from "./scenario.ts";

@@ -1,4 +1,4 @@
-import { lora } from "../../adapters/lora.ts";
+import { lora } from "../../adapters/lora/lora.ts";
 import type { Method } from "../../adapters/method.ts";
 import { defaultMaxLength } from "../../data/tokenize/tokenize-options.ts";
 import { Device } from "../../gpu/device.ts";

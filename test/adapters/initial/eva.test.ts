@@ -1,8 +1,8 @@
 // EVA against PEFT 0.21 (make_eva.py): directions, ranks, scales and the losses that follow.
 import { describe, expect, test } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import { startLora } from "../../../src/adapters/initial/start-lora.ts";
-import { type Lora, type LoraOptions, lora } from "../../../src/adapters/lora.ts";
+import { startLora } from "../../../src/adapters/lora/initial/start-lora.ts";
+import { type Lora, type LoraOptions, lora } from "../../../src/adapters/lora/lora.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../../src/load/adapter.ts";
 import { readParameters } from "../../../src/nn/parameters.ts";

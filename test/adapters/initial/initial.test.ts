@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { denseChange } from "../../../src/adapters/combine/low-rank.ts";
-import { type Beginning, withoutChange } from "../../../src/adapters/initial/beginning.ts";
-import { loftq, loftqRounding } from "../../../src/adapters/initial/loftq.ts";
-import { orthogonal, randomOrthogonal } from "../../../src/adapters/initial/orthogonal.ts";
-import { onWholeWeight } from "../../../src/adapters/initial/plain.ts";
-import { olora, pissa, quickPissa } from "../../../src/adapters/initial/principal.ts";
-import { throughInt8, throughNf4 } from "../../../src/adapters/initial/rounded.ts";
+import { type Beginning, withoutChange } from "../../../src/adapters/lora/initial/beginning.ts";
+import { loftq, loftqRounding } from "../../../src/adapters/lora/initial/loftq.ts";
+import { orthogonal, randomOrthogonal } from "../../../src/adapters/lora/initial/orthogonal.ts";
+import { onWholeWeight } from "../../../src/adapters/lora/initial/plain.ts";
+import { olora, pissa, quickPissa } from "../../../src/adapters/lora/initial/principal.ts";
+import { throughInt8, throughNf4 } from "../../../src/adapters/lora/initial/rounded.ts";
 import { fromRows } from "../../../src/util/linalg/matrix.ts";
 import { createRandom, type Random } from "../../../src/util/random.ts";
 import { firstMismatches, relativeNormError } from "../../support/compare.ts";

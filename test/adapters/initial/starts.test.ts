@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import type { LoraStart } from "../../../src/adapters/initial/lora-start.ts";
-import { startLora } from "../../../src/adapters/initial/start-lora.ts";
-import { lora } from "../../../src/adapters/lora.ts";
+import type { LoraStart } from "../../../src/adapters/lora/initial/lora-start.ts";
+import { startLora } from "../../../src/adapters/lora/initial/start-lora.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import { fromArray, scoped } from "../../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../../src/load/adapter.ts";

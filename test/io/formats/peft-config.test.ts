@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parsePeftConfig } from "../../../src/adapters/config-fields.ts";
-import { LORA, peftLoraConfig } from "../../../src/adapters/lora-codec.ts";
+import { LORA, peftLoraConfig } from "../../../src/adapters/lora/lora-codec.ts";
 import { peftConfigText } from "../../../src/io/formats/peft.ts";
 import { pythonFloat, pythonJson } from "../../../src/io/json/python-json.ts";
 import { readPeftAdapter } from "../../../src/load/lora-files.ts";

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { peftLoraConfig } from "../../../src/adapters/lora-codec.ts";
-import type { PeftLoraConfig } from "../../../src/adapters/lora-fields.ts";
-import { peftPatterns } from "../../../src/adapters/patterns.ts";
+import { peftLoraConfig } from "../../../src/adapters/lora/lora-codec.ts";
+import type { PeftLoraConfig } from "../../../src/adapters/lora/lora-fields.ts";
+import { peftPatterns } from "../../../src/adapters/sites/patterns.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
 import { writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
 import { peftFiles, readPeftAdapter, type WritableLora } from "../../../src/load/lora-files.ts";

@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import { lora } from "../../../src/adapters/lora.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import { type FileSource, readText } from "../../../src/io/files/files.ts";
 import { openCheckpoint } from "../../../src/io/formats/checkpoint.ts";
 import { adapterFiles } from "../../../src/load/adapter.ts";

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import { lnTuning } from "../../../src/adapters/ln-tuning.ts";
-import { lora } from "../../../src/adapters/lora.ts";
+import { lnTuning } from "../../../src/adapters/ln-tuning/ln-tuning.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import type { Method } from "../../../src/adapters/method.ts";
-import { prefixTuning } from "../../../src/adapters/prefix-tuning.ts";
-import { vera } from "../../../src/adapters/vera.ts";
+import { prefixTuning } from "../../../src/adapters/prompts/prefix-tuning.ts";
+import { vera } from "../../../src/adapters/vera/vera.ts";
 import { factsOf } from "../../../src/gpu/shape-device.ts";
 import { type LoadedModel, type OpenOptions, openTaskModel } from "../../../src/load/model.ts";
 import { openShapeModel } from "../../../src/load/shape-model.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { lora } from "../../../src/adapters/lora.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import { TYPICAL_GPU } from "../../../src/gpu/shape-device.ts";
 import { memoryFiles } from "../../../src/io/files/files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";

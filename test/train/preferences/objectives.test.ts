@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import { lora } from "../../../src/adapters/lora.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import type { RunState } from "../../../src/io/formats/run-state.ts";
 import type { Model } from "../../../src/load/model.ts";
 import { meanLoss } from "../../../src/train/evaluate.ts";

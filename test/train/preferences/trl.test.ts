@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { attach } from "../../../src/adapters/adapter.ts";
-import { lora } from "../../../src/adapters/lora.ts";
+import { lora } from "../../../src/adapters/lora/lora.ts";
 import type { Sequence } from "../../../src/data/sequence.ts";
 import { loadAdapter } from "../../../src/load/adapter.ts";
 import { type Model, openTaskModel } from "../../../src/load/model.ts";

@@ -1,0 +1,135 @@
+import * as ops from "../../autograd/ops.ts";
+import type { Tape } from "../../autograd/tape.ts";
+import { empty, fromArray, type Tensor } from "../../gpu/tensor.ts";
+import { fill, zeros } from "../../kernels/elementwise.ts";
+import { fail } from "../../util/fail.ts";
+import type { Random } from "../../util/random.ts";
+import { normal } from "../lora/initial/normal.ts";
+import type { SiteTensors, TensorPlan, TensorPlans } from "../method.ts";
+
+// Networks that virtual tokens are computed by while they are trained; their layers are PyTorch's, with its names and beginnings.
+
+/** Values of U(−bound, bound). */
+const uniform = (shape: readonly number[], bound: number): TensorPlan => ({
+  shape,
+  begin: (random: Random) =>
+    Float32Array.from({ length: shape.reduce((size, axis) => size * axis, 1) }, () => {
+      return bound * (2 * random.uniform() - 1);
+    }),
+});
+
+/** `nn.Embedding`. */
+export const embeddingPlan = (rows: number, columns: number): TensorPlan => ({
+  shape: [rows, columns],
+  begin: normal(rows * columns, 1),
+});
+
+/** `nn.Linear`. */
+export function densePlans(name: string, inputs: number, outputs: number): TensorPlans {
+  const bound = 1 / Math.sqrt(inputs);
+  return {
+    [`${name}.weight`]: uniform([outputs, inputs], bound),
+    [`${name}.bias`]: uniform([outputs], bound),
+  };
+}
+
+/** x Wᵀ + b. */
+export function dense(tape: Tape | undefined, tensors: SiteTensors, name: string, x: Tensor): Tensor {
+  return ops.linear(tape, x, tensorOf(tensors, `${name}.weight`), {
+    bias: tensorOf(tensors, `${name}.bias`),
+  });
+}
+
+function tensorOf(tensors: SiteTensors, name: string): Tensor {
+  return tensors[name] ?? fail("prompt", `${name} is missing`);
+}
+
+/** Sizes of {@link lstm}. */
+export interface LstmSizes {
+  readonly inputs: number;
+  readonly hidden: number;
+  readonly layers: number;
+}
+
+/** The two directions of a layer, by the ends of their tensors' names. */
+const DIRECTIONS = ["", "_reverse"] as const;
+
+/** A bidirectional `nn.LSTM`. */
+export function lstmPlans(name: string, { inputs, hidden, layers }: LstmSizes): TensorPlans {
+  const bound = 1 / Math.sqrt(hidden);
+  const plans = Array.from({ length: layers }, (_, layer) =>
+    DIRECTIONS.flatMap((direction): [string, TensorPlan][] => {
+      const end = `l${layer}${direction}`;
+      return [
+        [`${name}.weight_ih_${end}`, uniform([4 * hidden, layer === 0 ? inputs : 2 * hidden], bound)],
+        [`${name}.weight_hh_${end}`, uniform([4 * hidden, hidden], bound)],
+        [`${name}.bias_ih_${end}`, uniform([4 * hidden], bound)],
+        [`${name}.bias_hh_${end}`, uniform([4 * hidden], bound)],
+      ];
+    }),
+  );
+  return Object.fromEntries(plans.flat());
+}
+
+/** What it gives of a sequence x `[n, inputs]`: `[n, 2 · hidden]`, of each place what both directions say of it. */
+export function lstm(
+  tape: Tape | undefined,
+  tensors: SiteTensors,
+  name: string,
+  x: Tensor,
+  { hidden, layers }: LstmSizes,
+): Tensor {
+  let y = x;
+  for (let layer = 0; layer < layers; layer++) {
+    const input = y;
+    const parts = DIRECTIONS.flatMap((direction, way) => {
+      const own = (kind: string) => tensorOf(tensors, `${name}.${kind}_l${layer}${direction}`);
+      return oneWay(tape, input, { own, hidden, way });
+    });
+    y = ops.joinRows(tape, parts, 2 * x.rows).reshape([x.rows, 2 * hidden]);
+  }
+  return y;
+}
+
+interface Way {
+  /** A tensor of the layer and direction. */
+  own(kind: string): Tensor;
+  readonly hidden: number;
+  /** 0: from the first place on; 1: from the last one back. */
+  readonly way: number;
+}
+
+/** The states of one direction, `[1, hidden]` each, at their rows of `[2 n, hidden]`. */
+function oneWay(
+  tape: Tape | undefined,
+  x: Tensor,
+  { own, hidden, way }: Way,
+): { x: Tensor; index: Tensor }[] {
+  const { device, rows } = x;
+  const inputs = ops.linear(tape, x, own("weight_ih"), { bias: own("bias_ih") });
+  const index = (at: number) => fromArray(device, Uint32Array.of(at), [1]);
+  const half = fill(empty(device, [4 * hidden]), 0.5);
+  let state = zeros(device, [1, hidden]);
+  let cell = zeros(device, [1, hidden]);
+  return Array.from({ length: rows }, (_, step) => {
+    const at = way === 0 ? step : rows - 1 - step;
+    const gates = ops.add(
+      tape,
+      ops.gatherRows(tape, inputs, index(at)),
+      ops.linear(tape, state, own("weight_hh"), { bias: own("bias_hh") }),
+    );
+    // σ(x) = (1 + tanh(x / 2)) / 2
+    const open = ops.addBias(
+      tape,
+      ops.scale(tape, ops.activate(tape, ops.scale(tape, gates, 0.5), "tanh"), 0.5),
+      half,
+    );
+    const part = (of: Tensor, i: number) => ops.sliceColumns(tape, of, i * hidden, (i + 1) * hidden);
+    const [input, forget, output] = [part(open, 0), part(open, 1), part(open, 3)];
+    const news = ops.activate(tape, part(gates, 2), "tanh");
+    // Of a single row the factors of the columns are a product of elements.
+    cell = ops.add(tape, ops.scaleColumns(tape, cell, forget), ops.scaleColumns(tape, news, input));
+    state = ops.scaleColumns(tape, ops.activate(tape, cell, "tanh"), output);
+    return { x: state, index: index(2 * at + way) };
+  });
+}
