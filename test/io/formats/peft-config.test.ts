@@ -90,7 +90,7 @@ describe("adapter_config.json", () => {
     [{ use_qalora: true }, "use_qalora is true"],
     [{ use_bdlora: { nblocks: 2 } }, "use_bdlora is"],
     [{ alora_invocation_tokens: [1, 2] }, "alora_invocation_tokens is [1,2]"],
-    [{ layer_replication: [[0, 2]] }, "layer_replication is [[0,2]]"],
+    [{ layer_replication: [[0, 2]] }, "layer_replication is set: it belongs to a base"],
     [{ arrow_config: { top_k: 2 } }, "arrow_config is"],
     [{ megatron_config: { a: 1 } }, "megatron_config is"],
     [{ monteclora_config: { num_samples: 2 } }, "monteclora_config is"],
