@@ -29,39 +29,30 @@ export function checkArchitecture(
 export interface AdapterRemarks {
   /** Why it may be of no use at all: it was trained on another base model, or has no effect. */
   readonly doubts: readonly string[];
-  /** Another revision of the base, which may differ in a README alone. */
+  /** Another revision of the base, which may differ in a README alone, or a folder of another name, which may be the same model. */
   readonly notes: readonly string[];
 }
 
 /** What an adapter says of its base model, and its values of themselves. */
 export function adapterRemarks(model: Base, adapter: ReadAdapter): AdapterRemarks {
-  const { config } = adapter;
-  const other = otherBase(model, config);
-  const notes = other.length > 0 ? [] : otherRevisions(model, config);
-  return { doubts: [...other, ...withoutEffect(adapter)], notes };
-}
-
-function otherBase({ name, hub }: Base, config: PeftConfig): string[] {
-  const wanted = config.base_model_name_or_path;
-  if (!wanted) return [];
-  const own = hub?.repo ?? name;
-  const areIds = hub !== undefined && parseModelReference(wanted).kind === "hub";
-  const isSame = areIds ? wanted.toLowerCase() === own.toLowerCase() : lastPart(wanted) === lastPart(own);
-  if (!isSame) {
-    return [
-      `the adapter was trained on ${wanted}, and the model is ${own}: the shapes fit, but it means little on other weights`,
-    ];
+  const { base_model_name_or_path: wanted, revision } = adapter.config;
+  const idle = withoutEffect(adapter);
+  if (!wanted) return { doubts: idle, notes: [] };
+  const { hub } = model;
+  if (hub === undefined || parseModelReference(wanted).kind !== "hub") {
+    // Folders are renamed: one of another name may be the same model.
+    const isSame = lastPart(wanted) === lastPart(hub?.repo ?? model.name);
+    return { doubts: idle, notes: isSame ? [] : [otherBaseRemark(wanted, hub?.repo ?? model.name)] };
   }
-  return [];
+  if (wanted.toLowerCase() !== hub.repo.toLowerCase())
+    return { doubts: [otherBaseRemark(wanted, hub.repo), ...idle], notes: [] };
+  const named = asText(revision);
+  const isOther = named !== undefined && otherRevision(named, hub);
+  return { doubts: idle, notes: isOther ? [otherRevisionRemark(named, wanted, hub)] : [] };
 }
 
-function otherRevisions({ hub }: Base, config: PeftConfig): string[] {
-  const wanted = config.base_model_name_or_path;
-  const areIds = wanted && hub !== undefined && parseModelReference(wanted).kind === "hub";
-  const revision = asText(config.revision);
-  if (!areIds || revision === undefined) return [];
-  return otherRevision(revision, hub) ? [otherRevisionRemark(revision, wanted, hub)] : [];
-}
+const otherBaseRemark = (wanted: string, own: string) =>
+  `the adapter was trained on ${wanted}, and the model is ${own}: the shapes fit, but it means little on other weights`;
 
 /** Whether files are of another revision than an adapter names, which is a branch, a tag or the commit that one stood for. */
 function otherRevision(named: string, { revision = "main", commit }: HubRepository): boolean {

@@ -19,6 +19,11 @@ afterAll(() => model.release());
 
 const edited = (edit: AdapterEdit = {}): FileSource => editedAdapter(files, edit);
 
+/** No value is 0. */
+const trained: AdapterEdit = {
+  change: (entry) => ({ ...entry, data: entry.data.map((_, i) => (i % 4 === 2 ? 128 : 62)) }),
+};
+
 describe("what a strict reader refuses, as merge is", () => {
   test.each<[string, AdapterEdit, RegExp]>([
     ["no effect", {}, /1 problem:\n.*the adapter has no effect: .* in every layer\n.*--force/],
@@ -39,8 +44,17 @@ describe("what a strict reader refuses, as merge is", () => {
       /model\.layers\.9\.q_proj is no linear layer of the model\n.*someone\/else/,
     ],
   ])("%s", async (_, edit, message) => {
-    await expect(loadAdapter(model, edited(edit), { strict: true })).rejects.toThrow(message);
-    expect(model.adapters.all).toEqual([]);
+    const fromHub = { ...model.withAdapters([]), hub: { repo: "owner/base", revision: undefined } };
+    await expect(loadAdapter(fromHub, edited(edit), { strict: true })).rejects.toThrow(message);
+    expect(fromHub.adapters.all).toEqual([]);
+  });
+
+  test("but not what names another folder, which may have been moved: it is told", async () => {
+    const warnings: string[] = [];
+    const onWarning = (line: string) => warnings.push(line);
+    const edit = { ...trained, config: { base_model_name_or_path: "models/elsewhere" } };
+    (await loadAdapter(model, edited(edit), { strict: true, onWarning })).release();
+    expect(warnings).toEqual([expect.stringMatching(/trained on models\/elsewhere, and the model is /)]);
   });
 
   test("and takes what is none of that; others are only warned", async () => {
@@ -48,10 +62,6 @@ describe("what a strict reader refuses, as merge is", () => {
     const loaded: Adapter = await loadAdapter(model, edited(), { onWarning: (line) => warnings.push(line) });
     expect(warnings).toEqual(["the adapter has no effect: lora_B or lora_A is 0 in every layer"]);
     loaded.release();
-    const change: AdapterEdit["change"] = (entry) => ({
-      ...entry,
-      data: entry.data.map((_, i) => (i % 4 === 2 ? 128 : 62)),
-    });
-    (await loadAdapter(model, edited({ change }), { strict: true })).release();
+    (await loadAdapter(model, edited(trained), { strict: true })).release();
   });
 });

@@ -20,7 +20,7 @@ export const MERGE_OPTIONS = {
   }),
   force: flag({
     fallback: false,
-    help: "merge an adapter that names another base model, or that has no effect",
+    help: "merge an adapter that names another repository as its base model, or that has no effect",
   }),
   output_dir: text({
     placeholder: "folder",
