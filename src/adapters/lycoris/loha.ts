@@ -6,15 +6,13 @@ import { fail } from "../../util/fail.ts";
 import { checkOptions, flag, type Rules, withDefaults } from "../../util/options.ts";
 import { kaimingUniform } from "../lora/initial/kaiming.ts";
 import type { Site } from "../method.ts";
-import { ranksBy } from "../sites/rank-patterns.ts";
-import { findWhole } from "../trained-whole.ts";
 import {
   addUpdate,
-  findLycorisSites,
   LYCORIS_DEFAULTS,
   LYCORIS_RULES,
   type Lycoris,
   type LycorisOptions,
+  lycorisChoice,
 } from "./lycoris.ts";
 
 /** Options of LoHa; names and meaning as in PEFT's LoHaConfig, in camel case. */
@@ -42,14 +40,13 @@ export interface Loha extends Lycoris {
 export function loha(given: LohaOptions = {}): Loha {
   checkOptions("loha", given, RULES);
   const options = withDefaults(DEFAULTS, given);
-  const rankOf = ranksBy("loha", options, RULES);
+  const choice = lycorisChoice("loha", options, RULES);
+  const { rankOf } = choice;
   const scaleOf = (path: string) => rankOf(path).alpha / rankOf(path).r;
   return {
     type: "LOHA",
     options,
-    rankOf,
-    sites: (model) => findLycorisSites("loha", model, options),
-    saved: (model) => findWhole(model, options),
+    ...choice,
     tensors(site) {
       const { inFeatures, outFeatures, path } = site as Linear;
       const { r } = rankOf(path);

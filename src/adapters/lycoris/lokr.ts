@@ -10,15 +10,13 @@ import { fail } from "../../util/fail.ts";
 import { checkOptions, either, flag, integer, oneOf, type Rules, withDefaults } from "../../util/options.ts";
 import { kaimingUniform } from "../lora/initial/kaiming.ts";
 import type { Site, TensorPlan, TensorPlans } from "../method.ts";
-import { ranksBy } from "../sites/rank-patterns.ts";
-import { findWhole } from "../trained-whole.ts";
 import {
   addUpdate,
-  findLycorisSites,
   LYCORIS_DEFAULTS,
   LYCORIS_RULES,
   type Lycoris,
   type LycorisOptions,
+  lycorisChoice,
 } from "./lycoris.ts";
 
 /** Options of LoKr; names and meaning as in PEFT's LoKrConfig, in camel case. */
@@ -69,14 +67,13 @@ export interface Lokr extends Lycoris {
 export function lokr(given: LokrOptions = {}): Lokr {
   checkOptions("lokr", given, RULES);
   const options = withDefaults(DEFAULTS, given);
-  const rankOf = ranksBy("lokr", options, RULES);
+  const choice = lycorisChoice("lokr", options, RULES);
+  const { rankOf } = choice;
   const scaleOf = (path: string) => rankOf(path).alpha / rankOf(path).r;
   return {
     type: "LOKR",
     options,
-    rankOf,
-    sites: (model) => findLycorisSites("lokr", model, options),
-    saved: (model) => findWhole(model, options),
+    ...choice,
     tensors: (site) => plans(site as Linear, rankOf(site.path).r, options),
     scales: true,
     wrap: (site, given) =>

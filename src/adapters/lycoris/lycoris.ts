@@ -9,7 +9,9 @@ import { createRandom, type Random } from "../../util/random.ts";
 import type { Adaptable, Method, WrapGiven } from "../method.ts";
 import { findSites, type SiteOptions, withoutConv1d } from "../sites/choose-sites.ts";
 import type { RankAndAlpha } from "../sites/patterns.ts";
+import { ranksBy } from "../sites/rank-patterns.ts";
 import { SITE_RULES } from "../sites/site-rules.ts";
+import { findWhole } from "../trained-whole.ts";
 
 // What LoHa and LoKr have in common: Yeh et al. 2023, arXiv 2309.14859; PEFT `tuners/lycoris_utils.py`.
 
@@ -64,9 +66,18 @@ export interface Lycoris extends Method {
   rankOf(path: string): RankAndAlpha;
 }
 
-/** The layers that the options choose. @throws LoraError for those that PEFT has no such adapter for, too */
-export function findLycorisSites(where: string, model: Adaptable, options: SiteOptions): Linear[] {
-  return withoutConv1d(where, findSites(where, model, options, isLinear), "lora");
+/**
+ * What the options choose: ranks and alphas, layers, and what is trained whole.
+ * @throws LoraError for patterns that are no expressions; of layers for those that PEFT has no such adapter for, too
+ */
+export function lycorisChoice(where: string, options: Lycoris["options"], rules: Rules<LycorisOptions>) {
+  const rankOf = ranksBy(where, options, rules);
+  return {
+    rankOf,
+    sites: (model: Adaptable): Linear[] =>
+      withoutConv1d(where, findSites(where, model, options, isLinear), "lora"),
+    saved: (model: Adaptable) => findWhole(model, options),
+  };
 }
 
 /** What an update is left out by while training. */
