@@ -5,7 +5,7 @@ import { viteWgsl } from "./wgsl-plugin.mjs";
 /** Files that take a minute begin first, so that no worker is left alone with one in the end. */
 class LongestFirst extends BaseSequencer {
   async sort(files) {
-    const isLong = ({ moduleId }) => /gpu-driver|platform\/|hostile\/hostile/.test(moduleId);
+    const isLong = ({ moduleId }) => /gpu-driver|platform\/|web\/page|hostile\/hostile/.test(moduleId);
     const sorted = await super.sort(files);
     return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
   }

@@ -1,10 +1,12 @@
 // Turns a `.wgsl` file into a plain object at build time, so that no browser pays for reflection:
-// { name, code, constants, aliases, params, entries }. esbuild and vitest share it, so layouts cannot drift.
+// { name, code, params, entries }. esbuild and vitest share it, so layouts cannot drift.
 import { readFile } from "node:fs/promises";
-import { basename, resolve } from "node:path";
+import { basename, dirname, relative, resolve } from "node:path";
 import { WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
+import { minified, shortNamesOf, withoutComments } from "./wgsl-minify.mjs";
 
 const SHADERS = resolve(import.meta.dirname, "shaders");
+const COMMON = resolve(SHADERS, "common");
 const IMPORT = /^\/\/ #import "(.+)"$/gm;
 
 /** Expands `// #import "common/x.wgsl"` lines; one level, no conditions. */
@@ -15,9 +17,12 @@ async function expandImports(source) {
   return source.replace(IMPORT, () => texts[next++]);
 }
 
-function declarations(code, keyword) {
-  const pattern = new RegExp(`^${keyword} (\\w+)(?:: (\\w+))? = (.+?);`, "gm");
-  return Object.fromEntries([...code.matchAll(pattern)].map(([, name, , value]) => [name, value]));
+const STORAGE_TEXTURE = 5;
+
+function bindingKind(resourceType, access) {
+  if (resourceType === 0) return "uniform";
+  if (resourceType === STORAGE_TEXTURE) return access === "read" ? "texels" : "texels_written";
+  return access === "read" ? "read" : "read_write";
 }
 
 /** Bindings of an entry point by name, only those that it (or what it calls) uses. */
@@ -25,7 +30,7 @@ function reflectEntry(entry) {
   const bindings = entry.resources.map(({ name, binding, access, resourceType }) => ({
     name,
     binding,
-    kind: resourceType === 0 ? "uniform" : access === "read" ? "read" : "read_write",
+    kind: bindingKind(resourceType, access),
   }));
   return bindings.sort((a, b) => a.binding - b.binding);
 }
@@ -52,8 +57,6 @@ export async function loadShader(path) {
   return {
     name: basename(path, ".wgsl"),
     code,
-    constants: declarations(code, "const"),
-    aliases: declarations(code, "alias"),
     params: {
       size: params ? Math.ceil(params.size / 16) * 16 : 0,
       fields: (params?.members ?? []).map(({ name, type, offset }) => ({ name, type: type.name, offset })),
@@ -62,12 +65,44 @@ export async function loadShader(path) {
   };
 }
 
+/** The module that a shader file ships as. What files of `common/` hold ships once, and each shader joins it with its own. */
+async function shippedModule(path, shipped) {
+  if (dirname(path) === COMMON)
+    return `export default ${JSON.stringify(shipped(await readFile(path, "utf8")))}`;
+  const { code: _, ...facts } = await loadShader(path);
+  const pieces = (await readFile(path, "utf8")).split(IMPORT); // own text and names of files by turns
+  const names = pieces.filter((_, i) => i % 2 === 1);
+  const imports = names.map(
+    (name, i) => `import part${i} from "${relativePath(path, resolve(SHADERS, name))}";\n`,
+  );
+  const parts = pieces.map((piece, i) => (i % 2 ? `part${(i - 1) / 2}` : JSON.stringify(shipped(piece))));
+  const code =
+    parts.length === 1 ? parts[0] : `/* @__PURE__ */ [${parts.filter((part) => part !== '""')}].join("\\n")`;
+  return `${imports.join("")}export default { ${JSON.stringify(facts).slice(1, -1)}, code: ${code} }`;
+}
+
+/** How an import in `from` names the file `to`. */
+function relativePath(from, to) {
+  const path = relative(dirname(from), to).replaceAll("\\", "/");
+  return path.startsWith(".") ? path : `./${path}`;
+}
+
+let names;
+
+/** Makes shaders small: all of them get the same names, since they share files. */
+export async function minifier() {
+  names ??= shortNamesOf(SHADERS, expandImports);
+  const known = await names;
+  return (code) => minified(code, known);
+}
+
 export const esbuildWgsl = {
   name: "wgsl",
   setup(build) {
+    const isForPages = build.initialOptions.platform === "browser";
     build.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => ({
-      contents: JSON.stringify(await loadShader(path)),
-      loader: "json",
+      contents: await shippedModule(path, isForPages ? await minifier() : withoutComments),
+      loader: "js",
     }));
   },
 };
@@ -76,6 +111,7 @@ export const viteWgsl = {
   name: "wgsl",
   enforce: "pre",
   async load(id) {
+    if (id.endsWith(".py")) return `export default ${JSON.stringify(await readFile(id, "utf8"))}`;
     if (id.endsWith(".wgsl")) return `export default ${JSON.stringify(await loadShader(id))}`;
   },
 };

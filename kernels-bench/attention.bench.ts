@@ -1,6 +1,12 @@
 import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
-import { attention, attentionBackward, attentionDecode } from "../src/kernels/attention.ts";
+import {
+  type AttentionOptions,
+  attention,
+  attentionBackward,
+  attentionDecode,
+} from "../src/kernels/attention.ts";
+import { type AttentionPass, attentionTile } from "../src/kernels/attention-matrix.ts";
 import { placeTokens, wholeRows } from "../src/nn/geometry.ts";
 import { attentionGradients, attentionReference } from "../test/reference/attention.ts";
 import { type BenchCase, indicesOfRows, repeatedValues, sized, spread } from "./harness.ts";
@@ -82,29 +88,47 @@ const unfit = ({ info, profile }: Device) => {
   return hasOther ? undefined : "the portable kernels are this device's only ones";
 };
 
-function forward(size: Size, portable = false): BenchCase {
+/** Kernels other than those that a device takes by itself, and why it has none of them. */
+type Variant = "portable" | "matrix units";
+
+const optionsOf = (variant: Variant | undefined): Pick<AttentionOptions, "portable" | "matrixUnits"> =>
+  variant === "matrix units" ? { matrixUnits: true } : { portable: variant === "portable" };
+
+const unfitOf = (variant: Variant | undefined, pass: AttentionPass, { headDim }: Size) =>
+  variant && (variant === "portable" ? unfit : (device: Device) => withoutUnits(device, pass, headDim));
+
+const withoutUnits = (device: Device, pass: AttentionPass, headDim: number) =>
+  attentionTile(device, pass, headDim) ? undefined : "no matrix units that fit";
+
+/** Operands on matrix units are rounded to f16. */
+const toleranceOf = (variant: Variant | undefined) => variant === "matrix units" && { tolerance: 8e-3 };
+
+const nameOf = (direction: string, variant: Variant | undefined) =>
+  `attention ${direction}${variant ? ` (${variant})` : ""}`;
+
+function forward(size: Size, variant?: Variant): BenchCase {
   const work = 2 * productFlops(size);
   const setup = (device: Device) => {
     const inputs = prepare(device, size);
     const { q, k, v, spans, scale } = inputs;
     return {
-      run: () => attention(q.tensor, k.tensor, v.tensor, { scale, spans, portable }).o,
+      run: () => attention(q.tensor, k.tensor, v.tensor, { scale, spans, ...optionsOf(variant) }).o,
       reference: () => sampleOutputs(size, inputs),
+      ...toleranceOf(variant),
       flops: work,
       bytes: 2 * tensorBytes(size, size.heads) + 2 * tensorBytes(size, size.kvHeads),
     };
   };
-  const op = `attention forward${portable ? " (portable)" : ""}`;
-  return sized(op, label(size), work, setup, portable ? unfit : undefined);
+  return sized(nameOf("forward", variant), label(size), work, setup, unfitOf(variant, "forward", size));
 }
 
 /** Five products are what the formula needs; the kernels recompute two of them rather than store the scores. */
-function backward(size: Size, portable = false): BenchCase {
+function backward(size: Size, variant?: Variant): BenchCase {
   const work = 5 * productFlops(size);
   const setup = (device: Device) => {
     const inputs = prepare(device, size);
     const [q, k, v] = [inputs.q.tensor, inputs.k.tensor, inputs.v.tensor];
-    const options = { scale: inputs.scale, spans: inputs.spans, portable };
+    const options = { scale: inputs.scale, spans: inputs.spans, ...optionsOf(variant) };
     const saved = { q, k, v, ...attention(q, k, v, options), ...options };
     return {
       run: () => {
@@ -112,12 +136,12 @@ function backward(size: Size, portable = false): BenchCase {
         return [dq, dk, dv];
       },
       reference: () => [sampleQueryGradients(size, inputs), ...sampleKeyGradients(size, inputs)],
+      ...toleranceOf(variant),
       flops: work,
       bytes: 4 * tensorBytes(size, size.heads) + 4 * tensorBytes(size, size.kvHeads),
     };
   };
-  const op = `attention backward${portable ? " (portable)" : ""}`;
-  return sized(op, label(size), work, setup, portable ? unfit : undefined);
+  return sized(nameOf("backward", variant), label(size), work, setup, unfitOf(variant, "backward", size));
 }
 
 function decode(size: Size): BenchCase {
@@ -154,7 +178,9 @@ const decodeSizes: Size[] = [
 export const cases: BenchCase[] = [
   ...sizes.map((size) => forward(size)),
   ...sizes.map((size) => backward(size)),
-  ...sizes.map((size) => forward(size, true)),
-  ...sizes.map((size) => backward(size, true)),
+  ...sizes.map((size) => forward(size, "portable")),
+  ...sizes.map((size) => backward(size, "portable")),
+  ...sizes.map((size) => forward(size, "matrix units")),
+  ...sizes.map((size) => backward(size, "matrix units")),
   ...decodeSizes.map(decode),
 ];

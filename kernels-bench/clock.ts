@@ -3,10 +3,10 @@ import { Profiler } from "../src/gpu/profiler.ts";
 import { scoped } from "../src/gpu/tensor.ts";
 import { zeros } from "../src/kernels/elementwise.ts";
 
-/** Measures how long recorded work takes. */
-export interface Clock {
-  /** `timestamps`: the device's own, around each dispatch; `wall`: from recording to completion. */
-  readonly kind: "timestamps" | "wall";
+/** Measures how long recorded work takes; `Kind` says which part of it. */
+export interface Clock<Kind = "timestamps" | "wall" | "host"> {
+  /** `timestamps`: the device's own, around each dispatch; `wall`: from recording to completion; `host`: until submission. */
+  readonly kind: Kind;
   /** Why it is not the device's own clock. */
   readonly reason?: string;
   /** Dispatches that one measurement can hold. */
@@ -19,7 +19,7 @@ export interface Clock {
 const CAPACITY = 2048;
 
 /** The device's clock where it has a usable one, else the host's. */
-export async function openClock(device: Device): Promise<Clock> {
+export async function openClock(device: Device): Promise<Clock<"timestamps" | "wall">> {
   if (!device.info.timestamps) return wallClock(device, "the device has no timestamp queries");
   const clock = deviceClock(device);
   return (await isQuantized(device, clock))
@@ -27,7 +27,7 @@ export async function openClock(device: Device): Promise<Clock> {
     : clock;
 }
 
-function deviceClock(device: Device): Clock {
+function deviceClock(device: Device): Clock<"timestamps"> {
   const profiler = new Profiler(device.gpu);
   return {
     kind: "timestamps",
@@ -46,7 +46,7 @@ function deviceClock(device: Device): Clock {
 }
 
 /** The host's clock, around recording, submitting and waiting. */
-export function wallClock(device: Device, reason: string): Clock {
+export function wallClock(device: Device, reason: string): Clock<"wall"> {
   return {
     kind: "wall",
     reason,
@@ -56,6 +56,22 @@ export function wallClock(device: Device, reason: string): Clock {
       record();
       await device.sync();
       return performance.now() - start;
+    },
+  };
+}
+
+/** The host's clock, around recording and submitting alone; the device has nothing to do when it starts. */
+export function hostClock(device: Device): Clock<"host"> {
+  return {
+    kind: "host",
+    capacity: Number.POSITIVE_INFINITY,
+    async time(record) {
+      const start = performance.now();
+      record();
+      device.stream.flush();
+      const took = performance.now() - start;
+      await device.sync();
+      return took;
     },
   };
 }

@@ -1,6 +1,7 @@
 // What a benchmark file needs: the shape of a case, and inputs that are quick to make at any size.
 import type { Device } from "../src/gpu/device.ts";
 import type { Tensor } from "../src/gpu/tensor.ts";
+import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../src/util/half.ts";
 import { randomValues } from "../test/reference/gradient.ts";
 
 /**
@@ -23,8 +24,10 @@ export interface Prepared {
   flops?: number;
   /** Bytes that one run must move at least: every input once, every output once. */
   bytes?: number;
-  /** Timed on the wall although the device has a clock: what the host does is part of the work. */
-  onTheWall?: boolean;
+  /** The device's clock unless given: `wall` where the host's work is part of it, `host` where it is all of it. */
+  clock?: "wall" | "host";
+  /** Layers of a model that the dispatches are counted by. */
+  layers?: number;
   /** Frees what outlives the case's scope. */
   release?(): void;
 }
@@ -65,6 +68,17 @@ export function repeatedValues(count: number, seed: number, scale = 1): Float32A
   const block = blocks.get(key) ?? Float32Array.from(randomValues(BLOCK, seed, scale));
   blocks.set(key, block);
   return tile(block, new Float32Array(count));
+}
+
+/** {@link repeatedValues} rounded to 16 bits, and what they then are: the block is rounded, not each of its copies. */
+export function repeatedHalves(count: number, seed: number, dtype: "bf16" | "f16", scale = 1) {
+  const block = repeatedValues(Math.min(count, BLOCK), seed, scale);
+  const codes = dtype === "bf16" ? encodeBf16(block) : encodeF16(block);
+  const rounded = dtype === "bf16" ? decodeBf16(codes) : decodeF16(codes);
+  return {
+    codes: tile(codes, new Uint16Array(count)),
+    values: () => tile(rounded, new Float32Array(count)),
+  };
 }
 
 /** Fills `out` with copies of `block`. */

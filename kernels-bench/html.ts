@@ -39,6 +39,7 @@ svg .axis { stroke: var(--line); } svg .roof { stroke: var(--text); fill: none; 
 .bar span:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; color: var(--faint); }
 .track { height: 9px; border-radius: 5px; background: var(--card); overflow: hidden; }
 .track i { display: block; height: 100%; border-radius: 5px; min-width: 2px; }
+svg.track { width: 100%; max-width: none; }
 details { margin: 1em 0; } summary { cursor: pointer; font-weight: 600; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85em; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 3px 8px; border-bottom: 1px solid var(--line); white-space: nowrap; }

@@ -1,12 +1,19 @@
 import type { Device } from "../src/gpu/device.ts";
-import { fromArray, type HostArray } from "../src/gpu/tensor.ts";
+import { fromArray } from "../src/gpu/tensor.ts";
 import { decodingOf, FORMATS } from "../src/kernels/formats.ts";
 import { type Layout, type MatmulVariant, matmul, matmulVariants } from "../src/kernels/matmul.ts";
 import { Quantiser } from "../src/kernels/quantise.ts";
 import { emptyWeight, type QuantisedWeight } from "../src/kernels/weight.ts";
-import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../src/util/half.ts";
 import { quantiseReference } from "../test/reference/quantise.ts";
-import { type BenchCase, type Expected, repeatedValues, sized, spread, tile } from "./harness.ts";
+import {
+  type BenchCase,
+  type Expected,
+  repeatedHalves,
+  repeatedValues,
+  sized,
+  spread,
+  tile,
+} from "./harness.ts";
 import { modelsAndTokens } from "./models.ts";
 
 type WeightType = "f32" | "bf16" | "f16" | "int8" | "int4" | "nf4";
@@ -24,21 +31,23 @@ interface Shape {
 
 /** A weight as it lies on the device, and its values. */
 function weight(device: Device, shape: readonly [number, number], type: WeightType, seed: number) {
-  const values = repeatedValues(shape[0] * shape[1], seed);
-  if (type === "f32") return { tensor: fromArray(device, values, shape), values };
+  const count = shape[0] * shape[1];
+  if (type === "f32") {
+    const values = repeatedValues(count, seed);
+    return { tensor: fromArray(device, values, shape), values: () => values };
+  }
   if (type === "bf16" || type === "f16") {
-    const codes = type === "bf16" ? encodeBf16(values) : encodeF16(values);
-    const rounded = type === "bf16" ? decodeBf16(codes) : decodeF16(codes);
-    return { tensor: fromArray(device, codes as HostArray, shape, type), values: rounded };
+    const { codes, values } = repeatedHalves(count, seed, type);
+    return { tensor: fromArray(device, codes, shape, type), values };
   }
   const decoding = decodingOf(type, { block: FORMATS[type].block ?? 64 });
   const tensor = emptyWeight(device, shape, decoding) as QuantisedWeight;
   const quantiser = new Quantiser(tensor);
   const few = repeatedValues(2 ** 16, seed); // a multiple of every block: the rest repeats
-  const all = tile(few, new Float32Array(values.length));
-  quantiser.add(fromArray(device, all, [all.length]), 0);
-  const rounded = Float32Array.from(quantiseReference(few, { format: type, block: decoding.block }));
-  return { tensor, values: tile(rounded, new Float32Array(all.length)) };
+  const all = tile(few, new Float32Array(count));
+  quantiser.add(fromArray(device, all, [count]), 0);
+  const rounded = () => Float32Array.from(quantiseReference(few, { format: type, block: decoding.block }));
+  return { tensor, values: () => tile(rounded(), new Float32Array(count)) };
 }
 
 interface Factor {
@@ -83,7 +92,7 @@ function product(
     const B = weight(device, layout === "NT" ? [n, k] : [k, n], type, 2);
     return {
       run: () => matmul(A, B.tensor, { layout, ...(variant && { variant }) }),
-      reference: () => sampleProduct(shape, [factors(layout, shape, values, B.values)]),
+      reference: () => sampleProduct(shape, [factors(layout, shape, values, B.values())]),
       flops: work,
       bytes: 4 * (m * k + m * n) + bytesOf(n * k, type),
     };
@@ -125,7 +134,7 @@ function loraLinear(tokens: number, inputs: number, outputs: number, r: number):
       reference: () => {
         const inner = lowRank(x, a, { tokens, inputs, r });
         return sampleProduct(shape, [
-          factors("NT", shape, x, W.values),
+          factors("NT", shape, x, W.values()),
           factors("NT", { ...shape, k: r }, inner, b),
         ]);
       },
@@ -161,7 +170,16 @@ function squares(): BenchCase[] {
   });
 }
 
-const VARIANTS: readonly MatmulVariant[] = ["portable", "subgroup", "tile-64", "tile-128", "subgroup-matrix"];
+const VARIANTS: readonly MatmulVariant[] = [
+  "portable",
+  "subgroup",
+  "tile-64",
+  "tile-128",
+  "small",
+  "matrix-64",
+  "matrix-128",
+  "matrix-256",
+];
 
 /** The kernels beside each other, whichever is taken on this device; one family is the fastest on CPUs, others on GPUs. */
 function variants(): BenchCase[] {

@@ -2,7 +2,7 @@ import type { Device } from "../src/gpu/device.ts";
 import { scoped, type Tensor } from "../src/gpu/tensor.ts";
 import { fail } from "../src/util/fail.ts";
 import { decodeBf16, decodeF16 } from "../src/util/half.ts";
-import { type Clock, wallClock } from "./clock.ts";
+import { type Clock, hostClock, wallClock } from "./clock.ts";
 import type { BenchCase, Expected, Prepared } from "./harness.ts";
 
 /** Milliseconds of one run over several samples. */
@@ -22,6 +22,9 @@ export interface Measurement {
   spread: Spread;
   flops?: number;
   bytes?: number;
+  /** Of a model's pass: how many dispatches it is, for how many layers. */
+  dispatches?: number;
+  layers?: number;
   /** What the first run took beyond a later one, where it compiled something. */
   compile?: { pipelines: number; milliseconds: number };
   /** Milliseconds of the whole, and of these the ones that grow with the size: inputs, reference, comparison. */
@@ -59,17 +62,28 @@ export async function measureCase(
     const first = await firstRun(benchCase.name, prepared, device);
     if (first.milliseconds > allowance.first) return { firstRun: first.milliseconds };
     const preparation = performance.now() - started - first.milliseconds;
-    const own = prepared.onTheWall ? wallClock(device, "the host is part of the work") : clock;
-    const spread = await timeRuns(prepared, device, own, allowance.timing, first);
-    const { flops, bytes } = prepared;
+    const spread = await timeRuns(
+      prepared,
+      device,
+      clockOf(prepared, device, clock),
+      allowance.timing,
+      first,
+    );
+    const { flops, bytes, layers } = prepared;
     return {
       spread,
       ...(flops && { flops }),
       ...(bytes && { bytes }),
+      ...(layers && { layers, dispatches: first.dispatches }),
       ...(first.pipelines > 0 && { compile: compileTime(first, spread) }),
       cost: { total: performance.now() - started, preparation },
     };
   });
+}
+
+function clockOf({ clock }: Prepared, device: Device, deviceClock: Clock): Clock {
+  if (clock === "host") return hostClock(device);
+  return clock === "wall" ? wallClock(device, "the host is part of the work") : deviceClock;
 }
 
 /** Runs a case once and compares its outputs; times nothing. @throws LoraError where they are wrong. */
@@ -149,7 +163,11 @@ async function timeRuns(
   };
   // A long run is not repeated to find out how long it is.
   const warmUps = first.pipelines === 0 && first.milliseconds > milliseconds ? 1 : Math.min(3, most);
-  const once = Math.max(await sample(warmUps), 1e-4);
+  const started = performance.now();
+  const warm = await sample(warmUps);
+  // The host's part of a run says nothing about how long the device is busy with it.
+  const wall = (performance.now() - started) / warmUps;
+  const once = Math.max(clock.kind === "host" ? wall : warm, 1e-4);
   const samples = Math.min(MOST_SAMPLES, Math.max(FEWEST_SAMPLES, Math.floor(milliseconds / once)));
   const repetitions = Math.min(most, Math.max(1, Math.round(milliseconds / samples / once)));
   if (repetitions > 3) await sample(repetitions); // clocks of GPUs rise under load

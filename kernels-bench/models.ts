@@ -14,19 +14,34 @@ export interface ModelSize {
   readonly architecture: string;
 }
 
-/** From the models' config.json. */
+const architecture = "LlamaForCausalLM";
+/** Small enough for any device, and for the tests. */
+export const TOY: ModelSize = {
+  ...{ name: "toy", architecture, layers: 2, hidden: 64, intermediate: 128, vocab: 512 },
+  ...{ heads: 2, kvHeads: 2, headDim: 32 },
+};
+/** What `bench:peers` trains; larger steps are predicted from it. */
+export const SMALL: ModelSize = {
+  ...{ name: "D256", architecture, layers: 4, hidden: 256, intermediate: 1024, vocab: 1024 },
+  ...{ heads: 4, kvHeads: 4, headDim: 64 },
+};
+
+/** From its config.json, as those of the other {@link MODELS}. */
+export const SMOLLM2: ModelSize = {
+  name: "SmolLM2-135M",
+  hidden: 576,
+  intermediate: 1536,
+  heads: 9,
+  kvHeads: 3,
+  headDim: 64,
+  vocab: 49_152,
+  layers: 30,
+  architecture: "LlamaForCausalLM",
+};
+
+/** Published models, small to large. */
 export const MODELS: readonly ModelSize[] = [
-  {
-    name: "SmolLM2-135M",
-    hidden: 576,
-    intermediate: 1536,
-    heads: 9,
-    kvHeads: 3,
-    headDim: 64,
-    vocab: 49_152,
-    layers: 30,
-    architecture: "LlamaForCausalLM",
-  },
+  SMOLLM2,
   {
     name: "Qwen2.5-0.5B",
     hidden: 896,

@@ -1,10 +1,10 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { type PairLossOptions, pairLosses } from "../src/kernels/preference.ts";
+import { pairLosses } from "../src/kernels/preference.ts";
 import { pairLossReference } from "../test/reference/preference.ts";
 import { type BenchCase, repeatedValues, sized } from "./harness.ts";
 
-const options: PairLossOptions = {
-  ...{ loss: "sigmoid", weight: 1, beta: 0.1, smoothing: 0, shift: 0, tau: 0.05, center: 0, nll: 0 },
+const options = {
+  ...{ loss: "sigmoid" as const, weight: 1, beta: 0.1, smoothing: 0, shift: 0, tau: 0.05, center: 0, nll: 0 },
 };
 
 function pairs(count: number): BenchCase {

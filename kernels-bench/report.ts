@@ -5,7 +5,7 @@ import { type Change, compareReports, formatComparison } from "./compare.ts";
 import { FAMILIES, familyOf, STYLE } from "./html.ts";
 import { type BenchReport, type BenchResult, nameOf } from "./result.ts";
 import { rooflinePlot } from "./roofline.ts";
-import { digits, percent } from "./table.ts";
+import { digits, dispatchesOf, percent } from "./table.ts";
 
 /** The whole page of a result, compared with an earlier one where that is given. */
 export function reportPage(report: BenchReport, before?: BenchReport): string {
@@ -47,7 +47,7 @@ function header({
   const time = clock === "timestamps" ? "device timestamps" : "wall clock";
   const kind = device.software ? "software device, no GPU" : device.vendor || "GPU";
   const line = `${kind} · ${runtime} · webgpu-lora ${version} · ${date.slice(0, 16).replace("T", " ")} UTC · times by ${time} · budget ${budgetSeconds} s`;
-  return `<h1>${escapeHtml(device.name)}</h1>
+  return `<h1 class="device">${escapeHtml(device.name)}</h1>
 <p class="faint note">${escapeHtml(line)}</p>
 ${notes.map((note) => `<p class="note">⚠ ${escapeHtml(note)}</p>`).join("\n")}`;
 }
@@ -93,10 +93,11 @@ ${sections.join("\n")}`;
 const unique = (words: readonly string[]) => [...new Set(words)];
 
 function bar(result: BenchResult): string {
-  const { size, op, share = 0, median, kernel } = result;
-  const text = `${digits(median)} ms · ${rateOf(result)} · ${percent(share)}`;
+  const { size, op, share = 0, median, kernel, dispatches } = result;
+  const rate = dispatches === undefined ? `${rateOf(result)} · ${percent(share)}` : dispatchesOf(result);
+  const text = `${digits(median)} ms · ${rate}`;
   const width = Math.min(100, 100 * share).toFixed(1);
-  return `<div class="bar"><div><span>${escapeHtml(size || op)}</span><span>${text}</span></div><div class="track"><i class="f${familyOf(kernel)}" style="width:${width}%"></i></div></div>`;
+  return `<div class="bar"><div><span>${escapeHtml(size || op)}</span><span>${text}</span></div><svg class="track" aria-hidden="true"><rect class="f${familyOf(kernel)}" width="${width}%" height="100%" rx="5"/></svg></div>`;
 }
 
 /** The rate that limits the kernel: a kernel with few operations a byte is judged by its bytes. */
@@ -117,6 +118,7 @@ const HEADINGS = [
   "GFLOP/s",
   "GB/s",
   "of peak",
+  "dispatches",
   "compile ms",
 ];
 
@@ -133,6 +135,7 @@ function details({ results, skipped, failed }: BenchReport): string {
       gflops === undefined ? "" : digits(gflops),
       gbps === undefined ? "" : digits(gbps),
       share === undefined ? "" : percent(share),
+      dispatchesOf(result),
       compile === undefined ? "" : digits(compile.milliseconds),
     ]);
   });

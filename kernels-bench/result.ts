@@ -26,6 +26,9 @@ export interface BenchResult {
   /** 10⁹ a second, from the median. */
   readonly gflops?: number;
   readonly gbps?: number;
+  /** Of a model's pass: how many dispatches it is, for how many layers. */
+  readonly dispatches?: number;
+  readonly layers?: number;
   /** Of the roofline: the time that the measured peaks allow at least, divided by the median. */
   readonly share?: number;
   /** What compiling took, where this case was the first to need a pipeline. */

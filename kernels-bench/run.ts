@@ -131,7 +131,7 @@ function describeTooSlow({ firstRun }: TooSlow, { seconds }: Budget): string {
 
 function resultOf(
   { kernel, name, op = name, size = "" }: SelectedCase,
-  { spread, flops, bytes, compile }: Measurement,
+  { spread, flops, bytes, dispatches, layers, compile }: Measurement,
   peak: Peak,
 ): BenchResult {
   const gflops = flops && flops / spread.median / 1e6;
@@ -141,6 +141,7 @@ function resultOf(
     ...{ kernel, op, size, ...spread },
     ...(flops && { flops, gflops: flops / spread.median / 1e6 }),
     ...(bytes && { bytes, gbps: bytes / spread.median / 1e6 }),
+    ...(layers && { dispatches, layers }),
     ...(share > 0 && { share }),
     ...(compile && { compile }),
   };
@@ -162,7 +163,8 @@ function notesOn({ info }: Device, clock: Clock): string[] {
 
 /** A line on a result, for progress. */
 export function describeResult(result: BenchResult): string {
-  const { median, gflops, gbps } = result;
+  const { median, gflops, gbps, dispatches } = result;
   const rate = gflops === undefined ? `${(gbps ?? 0).toFixed(2)} GB/s` : `${gflops.toFixed(1)} GFLOP/s`;
-  return `${nameOf(result)}: ${median.toPrecision(3)} ms, ${rate}`;
+  const part = dispatches === undefined ? rate : `${dispatches} dispatches`;
+  return `${nameOf(result)}: ${median.toPrecision(3)} ms, ${part}`;
 }

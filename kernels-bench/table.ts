@@ -9,6 +9,13 @@ interface Column {
   cell(result: BenchResult): string;
 }
 
+/** `2454, 82 a layer` of a model's pass, else nothing. */
+export function dispatchesOf({ dispatches, layers }: BenchResult): string {
+  return dispatches === undefined || layers === undefined
+    ? ""
+    : `${dispatches}, ${Math.round(dispatches / layers)} a layer`;
+}
+
 const COLUMNS: readonly Column[] = [
   { title: "kernel and size", align: "left", cell: nameOf },
   { title: "median ms", align: "right", cell: ({ median }) => digits(median) },
@@ -16,6 +23,7 @@ const COLUMNS: readonly Column[] = [
   { title: "GFLOP/s", align: "right", cell: ({ gflops }) => (gflops === undefined ? "" : digits(gflops)) },
   { title: "GB/s", align: "right", cell: ({ gbps }) => (gbps === undefined ? "" : digits(gbps)) },
   { title: "of peak", align: "right", cell: ({ share }) => (share === undefined ? "" : percent(share)) },
+  { title: "dispatches", align: "right", cell: dispatchesOf },
   {
     title: "compile ms",
     align: "right",
@@ -39,16 +47,19 @@ export function percent(share: number): string {
 /** The device, its peaks, a table of all results, and what was left out. */
 export function formatReport(report: BenchReport): string[] {
   const { results, notes, failed } = report;
+  const columns = COLUMNS.filter(
+    ({ title, cell }) => title !== "dispatches" || results.some((result) => cell(result) !== ""),
+  );
   return [
     ...describeRun(report),
     ...notes.map((note) => `note: ${note}`),
     "",
     ...formatTable(
       [
-        COLUMNS.map(({ title }) => title),
-        ...results.map((result) => COLUMNS.map(({ cell }) => cell(result))),
+        columns.map(({ title }) => title),
+        ...results.map((result) => columns.map(({ cell }) => cell(result))),
       ],
-      COLUMNS.map(({ align }) => align),
+      columns.map(({ align }) => align),
     ),
     ...(report.skipped.length > 0 ? ["", ...describeSkipped(report)] : []),
     ...failed.map(({ name, reason }) => `WRONG: ${name}: ${reason}`),

@@ -7,11 +7,10 @@ import {
   type GenerationReport,
   generate,
   generateBatch,
+  loadModel,
   type Model,
   openDevice,
-  openModel,
 } from "../src/index.node.ts";
-import { folderFiles } from "../src/platform/node-files.ts";
 import { CHAT_TEMPLATE } from "./demo/chats.ts";
 import { createSmallModel } from "./small-step.ts";
 
@@ -24,7 +23,7 @@ const [turns, maxNewTokens, rounds] = [values.turns, values.tokens, values.round
 ];
 
 const device = await openDevice();
-const demo = await openModel(folderFiles("models/demo"), device);
+const demo = await loadModel("models/demo", { device });
 const model: Model = {
   ...demo,
   ...createSmallModel(device, 4096).model,

@@ -1,7 +1,9 @@
 // node build.mjs --run scripts/methods-speed.ts [ROUNDS]: milliseconds of a training step of each method on the model of
 // scripts/small-step.ts, all linear layers, taking turns; medians, and the ratio to LoRA's.
+
 import { adalora } from "../src/adapters/adalora/adalora.ts";
 import { attach } from "../src/adapters/adapter.ts";
+import { bottleneck } from "../src/adapters/bottleneck/bottleneck.ts";
 import { ia3 } from "../src/adapters/ia3/ia3.ts";
 import { lora } from "../src/adapters/lora/lora.ts";
 import { loha } from "../src/adapters/lycoris/loha.ts";
@@ -24,6 +26,7 @@ const METHODS: Readonly<Record<string, () => Method>> = {
   "LoHa r 8": () => loha({ r: 8, targetModules }),
   "LoKr r 8": () => lokr({ r: 8, targetModules }),
   "VeRA r 256": () => vera({ r: 256, targetModules: ["q_proj", "v_proj"] }),
+  "Bottleneck houlsby": () => bottleneck({ adapterConfig: "houlsby" }),
   "OFT blocks of 32": () => oft({ oftBlockSize: 32, targetModules }),
 };
 

@@ -7,7 +7,8 @@ import { lora } from "../src/adapters/lora/lora.ts";
 import type { PackingReport } from "../src/data/packing.ts";
 import type { Sequence } from "../src/data/sequence.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
-import { type TrainerOptions, trainSequences } from "../src/train/trainer.ts";
+import { trainSequences } from "../src/train/trainer.ts";
+import type { TrainerOptions } from "../src/train/trainer-options.ts";
 import { createRandom } from "../src/util/random.ts";
 import { createSmallModel, SMALL_CONFIG } from "./small-step.ts";
 

@@ -6,12 +6,13 @@
 // #import "common/attention-tile.wgsl"
 @group(0) @binding(5) var<storage, read> d_o: array<cell>;          // [B, T, H, D]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;       // [B, H, T] of (logsumexp, D)
-@group(0) @binding(7) var<storage, read_write> d_own: array<f32>;   // dq like q, or dk like k: what the workgroup owns
-@group(0) @binding(8) var<storage, read_write> dv: array<f32>;      // like v; backward_query does not write it
+@group(0) @binding(7) var<storage, read_write> d_own: array<stored>;   // dq like q, or dk like k: what the workgroup owns
+@group(0) @binding(8) var<storage, read_write> dv: array<stored>;      // like v; backward_query does not write it
 @group(0) @binding(9) var<storage, read> o: array<cell>;            // [B, T, H, D]
 @group(0) @binding(10) var<storage, read> logsumexp: array<f32>;    // [B, H, T]
 @group(0) @binding(11) var<storage, read_write> stats_out: array<vec2f>;
 
+alias stored = f32;     // one value of a cell
 const ROWS: u32 = 64u; // rows of the statistics a workgroup
 
 fn load_do(row: u32, column: u32) -> vec4f {
@@ -48,7 +49,7 @@ fn statistics(@builtin(global_invocation_id) id: vec3u) {
 }
 
 fn put(output: u32, i: u32, value: f32) {
-  if (output == V) { dv[i] = value; } else { d_own[i] = value; }
+  if (output == V) { dv[i] = stored(value); } else { d_own[i] = stored(value); }
 }
 
 fn capped_all(products: mat4x4f) -> mat4x4f {

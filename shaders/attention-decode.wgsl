@@ -3,6 +3,8 @@
 // of keys for the weighted sum; maximum and sums are combined through workgroup memory. T is 1.
 // #import "common/attention.wgsl"
 @group(0) @binding(5) var<storage, read_write> o: array<f32>; // [B, 1, H, D]
+@group(0) @binding(6) var<storage, read> sinks: array<f32>;   // [H], where there are any
+// #import "common/attention-totals.wgsl"
 
 const WG: u32 = 64u;
 const KEYS: u32 = 1024u;     // a block; few, long blocks amortise the reductions
@@ -64,7 +66,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   for (var i = lane + COLUMNS; i < WG; i += COLUMNS) {
     sum += sums[i];
   }
-  sum *= select(0.0, 1.0 / max(total, 1e-30), total > 0.0);
+  sum *= totals(vec4f(m), vec4f(total), head).factors;
   let i = row * HEAD_DIM + 4u * lane;
   o[i] = sum.x;
   if (4u * lane + 1u < HEAD_DIM) { o[i + 1u] = sum.y; }

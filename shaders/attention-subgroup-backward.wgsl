@@ -5,10 +5,10 @@ enable subgroups;
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
 // #import "common/outer-product.wgsl"
-@group(0) @binding(5) var<storage, read> d_o: array<vec4f>;      // [B, T, H, D]
+@group(0) @binding(5) var<storage, read> d_o: array<cell>;      // [B, T, H, D]
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;    // [B, H, T] of (logsumexp, D)
-@group(0) @binding(7) var<storage, read_write> d_own: array<vec4f>; // dq, or dk: of what the owned rows are
-@group(0) @binding(8) var<storage, read_write> dv: array<vec4f>;    // not written where they are queries
+@group(0) @binding(7) var<storage, read_write> d_own: array<cell>; // dq, or dk: of what the owned rows are
+@group(0) @binding(8) var<storage, read_write> dv: array<cell>;    // not written where they are queries
 
 const BY_QUERY: bool = true; // the owned rows are queries
 
@@ -16,11 +16,11 @@ fn load(source: u32, row: u32, column: u32) -> vec4f {
   if (source == Q) { return load_q(row, column); }
   if (source == K) { return load_k(row, column); }
   if (source == V) { return load_v(row, column); }
-  return d_o[row * DV + column];
+  return vec4f(d_o[row * DV + column]);
 }
 
 fn put(output: u32, i: u32, value: vec4f) {
-  if (output == V) { dv[i] = value; } else { d_own[i] = value; }
+  if (output == V) { dv[i] = cell(value); } else { d_own[i] = cell(value); }
 }
 
 // P of the owned rows with one row of the other side, from the queries' logsumexp.

@@ -5,10 +5,10 @@ enable subgroups;
 // #import "common/attention.wgsl"
 // #import "common/attention-subgroup.wgsl"
 // #import "common/outer-product.wgsl"
-@group(0) @binding(5) var<storage, read_write> o: array<vec4f>;       // [B, T, H, D]
+@group(0) @binding(5) var<storage, read_write> o: array<cell>;       // [B, T, H, D]
 @group(0) @binding(6) var<storage, read_write> logsumexp: array<f32>; // [B, H, T]
-
-const UNSEEN: f32 = 1e30; // logsumexp of a query that sees no key: exp(s - UNSEEN) is 0
+@group(0) @binding(7) var<storage, read> sinks: array<f32>;           // [H], where there are any
+// #import "common/attention-totals.wgsl"
 
 fn load(source: u32, row: u32, column: u32) -> vec4f {
   if (source == Q) { return load_q(row, column); }
@@ -17,7 +17,7 @@ fn load(source: u32, row: u32, column: u32) -> vec4f {
 }
 
 fn put(output: u32, i: u32, value: vec4f) {
-  o[i] = value;
+  o[i] = cell(value);
 }
 
 fn masked(s: vec4f, first: vec4f, end: vec4f, key: f32) -> vec4f {
@@ -48,14 +48,6 @@ fn swapped(x: PerRow, mask: u32) -> PerRow {
   return PerRow(
     subgroupShuffleXor(x[0], mask), subgroupShuffleXor(x[1], mask), subgroupShuffleXor(x[2], mask), subgroupShuffleXor(x[3], mask)
   );
-}
-
-fn reciprocal(l: vec4f) -> vec4f {
-  return select(vec4f(), 1.0 / max(l, vec4f(1e-30)), l > vec4f());
-}
-
-fn log_sums(m: vec4f, l: vec4f) -> vec4f {
-  return select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), l > vec4f());
 }
 
 @compute @workgroup_size(SG)
@@ -99,11 +91,14 @@ fn forward(
   for (var mask = 1u; mask < SG; mask *= 2u) {
     l += swapped(l, mask);
   }
-  // Queries that see nothing, such as those in the padding, give zeros.
-  let factors = PerRow(reciprocal(l[0]), reciprocal(l[1]), reciprocal(l[2]), reciprocal(l[3]));
+  let t0 = totals(m[0], l[0], head);
+  let t1 = totals(m[1], l[1], head);
+  let t2 = totals(m[2], l[2], head);
+  let t3 = totals(m[3], l[3], head);
+  let factors = PerRow(t0.factors, t1.factors, t2.factors, t3.factors);
   let end = min(first + ROWS, params.queries);
   store_rows(O, rescaled_rows(sums, factors), query_row(batch, 0u, head), params.heads, first, end, lane);
-  var logs = PerRow(log_sums(m[0], l[0]), log_sums(m[1], l[1]), log_sums(m[2], l[2]), log_sums(m[3], l[3]));
+  var logs = PerRow(t0.logsumexp, t1.logsumexp, t2.logsumexp, t3.logsumexp);
   let at = (batch * params.heads + head) * params.queries;
   for (var i = first + lane; i < end; i += SG) {
     logsumexp[at + i] = logs[(i - first) / 4u][(i - first) % 4u];

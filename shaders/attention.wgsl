@@ -3,10 +3,12 @@
 // 4 queries x 8 of every 64 columns of o. FlashAttention-2, Dao 2023, arXiv 2307.08691, algorithm 1.
 // #import "common/attention.wgsl"
 // #import "common/attention-tile.wgsl"
-@group(0) @binding(5) var<storage, read_write> o: array<f32>;         // [B, T, H, D]
+@group(0) @binding(5) var<storage, read_write> o: array<stored>;      // [B, T, H, D]
 @group(0) @binding(6) var<storage, read_write> logsumexp: array<f32>; // [B, H, T]
+@group(0) @binding(7) var<storage, read> sinks: array<f32>;           // [H], where there are any
+// #import "common/attention-totals.wgsl"
 
-const UNSEEN: f32 = 1e30; // logsumexp of a query that sees no key: exp(s - UNSEEN) is 0
+alias stored = f32; // one value of a cell
 
 var<workgroup> partial: array<vec4f, 64>; // of the row reductions, one vector of four rows an invocation
 
@@ -29,7 +31,7 @@ fn add_values(sums: Columns, shrink: vec4f, rows: vec2u, count: u32, chunk: u32,
 }
 
 fn put(output: u32, i: u32, value: f32) {
-  o[i] = value;
+  o[i] = stored(value);
 }
 
 @compute @workgroup_size(8, 8)
@@ -94,16 +96,14 @@ fn forward(
   for (var i = 0u; i < 8u; i++) {
     l += partial[8u * id.y + i];
   }
-  let alive = l > vec4f(); // queries that see nothing, such as those in the padding, give zeros
-  let factors = select(vec4f(), 1.0 / max(l, vec4f(1e-30)), alive);
+  let end = totals(m, l, head);
   let count = min(4u, max(params.queries, own.x) - own.x);
   let out = query_row(batch, own.x, head);
-  store_columns(O, out, params.heads, count, o0, factors, 0u, id.x);
-  if (DV > 16u) { store_columns(O, out, params.heads, count, o1, factors, 1u, id.x); }
-  if (DV > 32u) { store_columns(O, out, params.heads, count, o2, factors, 2u, id.x); }
-  if (DV > 48u) { store_columns(O, out, params.heads, count, o3, factors, 3u, id.x); }
+  store_columns(O, out, params.heads, count, o0, end.factors, 0u, id.x);
+  if (DV > 16u) { store_columns(O, out, params.heads, count, o1, end.factors, 1u, id.x); }
+  if (DV > 32u) { store_columns(O, out, params.heads, count, o2, end.factors, 2u, id.x); }
+  if (DV > 48u) { store_columns(O, out, params.heads, count, o3, end.factors, 3u, id.x); }
   if (id.x < count) {
-    let sums = select(vec4f(UNSEEN), m + log(max(l, vec4f(1e-30))), alive);
-    logsumexp[(batch * params.heads + head) * params.queries + own[id.x]] = sums[id.x];
+    logsumexp[(batch * params.heads + head) * params.queries + own[id.x]] = end.logsumexp[id.x];
   }
 }

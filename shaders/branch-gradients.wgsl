@@ -13,14 +13,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy0: array<vec4f>; // [T, n0]
-@group(0) @binding(2) var<storage, read> dy1: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy2: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy0: array<stored>; // [T, n0]
+@group(0) @binding(2) var<storage, read> dy1: array<stored>;
+@group(0) @binding(3) var<storage, read> dy2: array<stored>;
 @group(0) @binding(4) var<storage, read> b: array<f32>;     // each [n, r]
 @group(0) @binding(5) var<storage, read> h: array<f32>;     // [T, ldh]
 @group(0) @binding(6) var<storage, read_write> dh: array<f32>;
 @group(0) @binding(7) var<storage, read_write> db: array<f32>;
 
+alias stored = vec4f;     // what dy lies in: halves in mixed precision
 const SG: u32 = 8u;       // lanes of a subgroup, at most 64
 const OWNED: u32 = 8u;    // columns of dh or dB
 const LOADS: u32 = (OWNED + SG - 1u) / SG;
@@ -45,11 +46,11 @@ fn load_dy(part: u32, at: vec4u) -> mat4x4f {
   let i = at / 4u;
   var w = mat4x4f();
   if (part == 0u) {
-    w = mat4x4f(dy0[i.x], dy0[i.y], dy0[i.z], dy0[i.w]);
+    w = mat4x4f(vec4f(dy0[i.x]), vec4f(dy0[i.y]), vec4f(dy0[i.z]), vec4f(dy0[i.w]));
   } else if (part == 1u) {
-    w = mat4x4f(dy1[i.x], dy1[i.y], dy1[i.z], dy1[i.w]);
+    w = mat4x4f(vec4f(dy1[i.x]), vec4f(dy1[i.y]), vec4f(dy1[i.z]), vec4f(dy1[i.w]));
   } else {
-    w = mat4x4f(dy2[i.x], dy2[i.y], dy2[i.z], dy2[i.w]);
+    w = mat4x4f(vec4f(dy2[i.x]), vec4f(dy2[i.y]), vec4f(dy2[i.z]), vec4f(dy2[i.w]));
   }
   return w;
 }

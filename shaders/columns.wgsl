@@ -3,12 +3,13 @@
 struct Params { count: u32, narrow: u32, wide: u32, start: u32 } // in units of elem; narrow and wide are row lengths
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;        // [rows, wide]
-@group(0) @binding(2) var<storage, read_write> y: array<elem>;  // [rows, narrow]
-@group(0) @binding(3) var<storage, read> dy: array<elem>;       // [rows, narrow]
-@group(0) @binding(4) var<storage, read_write> dx: array<elem>; // [rows, wide]; other columns stay as they are
+@group(0) @binding(1) var<storage, read> x: array<stored>;        // [rows, wide]
+@group(0) @binding(2) var<storage, read_write> y: array<stored>;  // [rows, narrow]
+@group(0) @binding(3) var<storage, read> dy: array<stored>;       // [rows, narrow]
+@group(0) @binding(4) var<storage, read_write> dx: array<stored>; // [rows, wide]; other columns stay as they are
 
 alias elem = vec4f; // f32 where a size is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 const ACCUMULATE: bool = false; // add to dx instead of overwriting it
 const WG: u32 = 64u;
 // #import "common/elements.wgsl"
@@ -28,6 +29,6 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
   let own = own_elements(id.x, grid.x, params.count);
   for (var i = own.first; i < own.end; i += WG) {
     let at = wide_index(i);
-    if (ACCUMULATE) { dx[at] += dy[i]; } else { dx[at] = dy[i]; }
+    if (ACCUMULATE) { dx[at] = stored(elem(dx[at]) + elem(dy[i])); } else { dx[at] = dy[i]; }
   }
 }

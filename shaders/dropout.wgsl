@@ -11,10 +11,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;
-@group(0) @binding(2) var<storage, read_write> y: array<elem>;
+@group(0) @binding(1) var<storage, read> x: array<stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<stored>;
 
 alias elem = vec4f; // f32, with words u32 and LANES 0u, where the size is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 alias words = vec4u;
 const LANES: words = vec4u(0u, 1u, 2u, 3u);
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
@@ -27,7 +28,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   let own = own_elements(id.x, grid.x, params.count);
   for (var i = own.first; i < own.end; i += WG) {
     let bits = random_bits(params.seed, words(params.start + i * params.width) + LANES);
-    let value = select(elem(0.0), params.factor * x[i], bits >= words(params.threshold));
-    if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
+    let value = select(elem(0.0), params.factor * elem(x[i]), bits >= words(params.threshold));
+    if (ACCUMULATE) { y[i] = stored(elem(y[i]) + value); } else { y[i] = stored(value); }
   }
 }

@@ -11,56 +11,49 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<a_stored>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
 @group(0) @binding(3) var<storage, read> b_packed: array<packed>; // B as words else; the same buffer
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(5) var<storage, read> h: array<f32>;         // H; A by single values where it is transposed and there is no H
+@group(0) @binding(4) var<storage, read_write> c: array<c_stored>;
+@group(0) @binding(5) var<storage, read> h: array<h_stored>;         // H; A by single values where it is transposed and there is no H
 @group(0) @binding(6) var<storage, read> e: array<f32>;
 @group(0) @binding(7) var<storage, read> scales: array<u32>;    // of B's blocks
 @group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
+alias a_stored = vec4f;           // vec4<f16> in mixed precision
+alias c_stored = f32;             // f16
+alias h_stored = f32;             // that of A where it is read by single values
 const SG: u32 = 8u;               // lanes of a subgroup, at most 64
 const ROWS: u32 = 32u;            // 32, or 8 for products of few rows
 const REGISTERS: u32 = (ROWS + SG - 1u) / SG; // vectors that a lane loads of A
 const A_TRANSPOSED: bool = false;
 const B_TRANSPOSED: bool = false;
 const C_TRANSPOSED: bool = false; // C is stored [n, m]
+const SHARED_RUNS: bool = false;  // what a subgroup reads of a row of B lies in one run of a weight of few bits
 // #import "common/weight.wgsl"
 // #import "common/weight-vectors.wgsl"
+// #import "common/weight-lanes.wgsl"
 // #import "common/outer-product.wgsl"
-
-var<private> own_value: vec2f; // of the table at this lane, and eight further
-
-// Lanes hold the table and fetch from each other: an array with a varying index is read one lane after the other by CPUs.
-fn table_value(code: u32) -> f32 {
-  if (SG >= 16u) { return subgroupShuffle(own_value.x, code); }
-  if (SG == 8u) {
-    let low = subgroupShuffle(own_value.x, code % 8u);
-    return select(low, subgroupShuffle(own_value.y, code % 8u), code >= 8u);
-  }
-  if (FORMAT == 8u) { return FP4[code]; }
-  return NF4[code];
-}
 
 // A(row, p .. p+3), with everything counted in vectors of four where it is contiguous.
 fn load_a(row: u32, p: u32) -> vec4f {
   if (A_TRANSPOSED) {
     let at = p + vec4u(0u, 1u, 2u, 3u);
     let i = params.a_offset + min(at, vec4u(params.k - 1u)) * params.lda + row;
-    let values = vec4f(h[i.x], h[i.y], h[i.z], h[i.w]);
+    let values = vec4f(f32(h[i.x]), f32(h[i.y]), f32(h[i.z]), f32(h[i.w]));
     return select(vec4f(), values, at < vec4u(params.k));
   }
-  return a[(params.a_offset + row * params.lda + p) / 4u];
+  return vec4f(a[(params.a_offset + row * params.lda + p) / 4u]);
 }
 
 // B(p .. p+3, col .. col+3); column u of the matrix holds row p + u. Past the end the last row or column is repeated.
-fn load_b(p: u32, col: u32) -> mat4x4f {
+fn load_b(p: u32, col: u32, lane: u32) -> mat4x4f {
   let four = vec4u(0u, 1u, 2u, 3u);
   if (B_TRANSPOSED) {
-    let i = (params.b_offset + min(col + four, vec4u(params.n - 1u)) * params.ldb + p) / 4u;
-    return transpose(mat4x4f(decode4(i.x), decode4(i.y), decode4(i.z), decode4(i.w)));
+    let at = params.b_offset + min(col + four, vec4u(params.n - 1u)) * params.ldb + p;
+    return transpose(decode_columns(p, at));
   }
+  if (SHARED_RUNS) { return decode_rows(p, col, lane); }
   var rows = p + four;
   if (A_TRANSPOSED) { rows = min(rows, vec4u(params.k - 1u)); }
   // Written out: with the four places in one vector, LLVM 15 makes code of it that takes 1.25 times as long.
@@ -68,6 +61,34 @@ fn load_b(p: u32, col: u32) -> mat4x4f {
   return mat4x4f(
     decode4((at + rows.x * params.ldb) / 4u), decode4((at + rows.y * params.ldb) / 4u),
     decode4((at + rows.z * params.ldb) / 4u), decode4((at + rows.w * params.ldb) / 4u)
+  );
+}
+
+// Four values of each of four rows of B, whose part that the subgroup reads lies in one run: a lane holds its terms.
+fn decode_rows(p: u32, col: u32, lane: u32) -> mat4x4f {
+  let first = params.b_offset + p * params.ldb + col;
+  if (p % SG == 0u) {
+    let row = min(p + lane, params.k - 1u);
+    terms[0] = run_terms((params.b_first + params.b_offset + row * params.ldb + col - 4u * lane) / BLOCK);
+  }
+  var row_words: vec4u;
+  if (FORMAT >= 6u) {
+    // Neighbours have their values in one word: each reads it for every other row.
+    let at = (first + lane % 2u * params.ldb) / 4u;
+    let two = vec2u(word_at(at), word_at(at + params.ldb / 2u));
+    let even = subgroupShuffle(two, lane & ~1u);
+    let odd = subgroupShuffle(two, lane | 1u);
+    row_words = vec4u(even.x, odd.x, even.y, odd.y);
+  } else {
+    let at = first / 4u;
+    let stride = params.ldb / 4u;
+    row_words = vec4u(word_at(at), word_at(at + stride), word_at(at + 2u * stride), word_at(at + 3u * stride));
+  }
+  return mat4x4f(
+    values_of(codes_of(row_words.x, col), subgroupShuffle(terms[0], p % SG)),
+    values_of(codes_of(row_words.y, col), subgroupShuffle(terms[0], p % SG + 1u)),
+    values_of(codes_of(row_words.z, col), subgroupShuffle(terms[0], p % SG + 2u)),
+    values_of(codes_of(row_words.w, col), subgroupShuffle(terms[0], p % SG + 3u))
   );
 }
 
@@ -82,8 +103,8 @@ fn put(row: u32, col: u32, value: f32) {
   if (col >= params.n) { return; }
   let i = params.c_offset + select(row * params.ldc + col, col * params.ldc + row, C_TRANSPOSED);
   var sum = value;
-  if (params.beta != 0.0) { sum += params.beta * c[i]; }
-  c[i] = sum;
+  if (params.beta != 0.0) { sum += params.beta * f32(c[i]); }
+  c[i] = c_stored(sum);
 }
 
 @compute @workgroup_size(SG)
@@ -91,8 +112,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
   let row = group.y * ROWS;
   let col = group.x * 4u * SG + 4u * lane;
   let last = params.m - 1u;
-  if (FORMAT == 7u) { own_value = vec2f(NF4[lane % 16u], NF4[lane % 8u + 8u]); }
-  if (FORMAT == 8u) { own_value = vec2f(FP4[lane % 16u], FP4[lane % 8u + 8u]); }
+  hold_table(lane);
   var c0 = mat4x4f();
   var c1 = mat4x4f();
   var c2 = mat4x4f();
@@ -106,7 +126,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
     for (var i = 0u; i < REGISTERS; i++) {
       v[i] = params.alpha * load_a(min(row + i * SG + lane % ROWS, last), p);
     }
-    let w = load_b(p, col);
+    let w = load_b(p, col, lane);
     c0 += product(v[0], w, 0u);
     c1 += product(v[4u / SG], w, 4u % SG);
     if (ROWS > 8u) {
@@ -122,7 +142,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
   let extra = select(params.k_extra, 0u, A_TRANSPOSED || C_TRANSPOSED);
   for (var p = 0u; p < extra; p++) {
     for (var i = 0u; i < REGISTERS; i++) {
-      v[i].x = h[params.h_offset + min(row + i * SG + lane % ROWS, last) * params.ldh + p];
+      v[i].x = f32(h[params.h_offset + min(row + i * SG + lane % ROWS, last) * params.ldh + p]);
     }
     let w = load_e(p, col);
     c0 += outer(from_lanes(v[0].x, 0u), w);

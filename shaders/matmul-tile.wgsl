@@ -11,18 +11,22 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<a_stored>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // B where FORMAT is f32
 @group(0) @binding(3) var<storage, read> b_packed: array<packed>; // B as words else; the same buffer
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<c_stored>;
 @group(0) @binding(5) var<storage, read> h: array<vec4f>;        // [m, ldh]
 @group(0) @binding(6) var<storage, read> e: array<vec4f>;        // like B, f32
 @group(0) @binding(7) var<storage, read> scales: array<u32>;     // of B's blocks
 @group(0) @binding(8) var<storage, read> zeros: array<u32>;
 
+alias a_stored = vec4f;          // vec4<f16> in mixed precision
+alias c_stored = f32;            // f16
 const TILE: u32 = 64u;           // 64 or 128
 const QUADS: u32 = TILE / 4u;    // rows, or columns, of a block in fours
+const HALVES: u32 = TILE / 64u;  // of which an invocation owns four rows and columns each
 const DEPTH: u32 = 2048u / TILE; // so that 128 invocations stage one operand, 4x4 each, and both fill 16 KB
+const FOURS: u32 = DEPTH / 4u;   // steps of a stage in fours
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 const EXTENDED: bool = false;     // there is an H and an E
@@ -30,10 +34,7 @@ const EXTENDED: bool = false;     // there is an H and an E
 // #import "common/weight-table.wgsl"
 // #import "common/weight-vectors.wgsl"
 // #import "common/matmul-operands.wgsl"
-
-// Element p of the sum for rows 4 q .. 4 q + 3 of the block of A, at p QUADS + q; the same for columns of B.
-var<workgroup> a_tile: array<vec4f, DEPTH * QUADS>;
-var<workgroup> b_tile: array<vec4f, DEPTH * QUADS>;
+// #import "common/tile-product.wgsl"
 
 // What an invocation stages of the DEPTH steps from p: the sum over k is padded to whole stages, then comes k_extra.
 fn load(lane: u32, group: vec2u, p: u32, padded_k: u32) -> mat4x4f {
@@ -47,36 +48,12 @@ fn load(lane: u32, group: vec2u, p: u32, padded_k: u32) -> mat4x4f {
   return load_b(at, group.x * TILE + quad);
 }
 
-fn stage(lane: u32, part: mat4x4f) {
-  let i = lane % 128u / QUADS * 4u * QUADS + lane % QUADS;
-  if (lane < 128u) {
-    a_tile[i] = part[0];
-    a_tile[i + QUADS] = part[1];
-    a_tile[i + 2u * QUADS] = part[2];
-    a_tile[i + 3u * QUADS] = part[3];
-  } else {
-    b_tile[i] = part[0];
-    b_tile[i + QUADS] = part[1];
-    b_tile[i + 2u * QUADS] = part[2];
-    b_tile[i + 3u * QUADS] = part[3];
-  }
-}
-
-// Column i of the result: row i, four columns of C wide.
-fn outer(rows: vec4f, cols: vec4f) -> mat4x4f {
-  return mat4x4f(rows.x * cols, rows.y * cols, rows.z * cols, rows.w * cols);
-}
-
 @compute @workgroup_size(16, 16)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) id: vec3u,
   @builtin(local_invocation_index) lane: u32
 ) {
-  var c00 = mat4x4f();
-  var c01 = mat4x4f();
-  var c10 = mat4x4f();
-  var c11 = mat4x4f();
   let padded_k = (params.k + DEPTH - 1u) / DEPTH * DEPTH;
   let start = group.z * params.slice;
   var end = min(start + params.slice, padded_k);
@@ -87,17 +64,11 @@ fn forward(
     stage(lane, next);
     workgroupBarrier();
     if (p + DEPTH < end) { next = load(lane, group.xy, p + DEPTH, padded_k); }
-    for (var i = 0u; i < DEPTH * QUADS; i += QUADS) {
-      let rows = a_tile[i + id.y];
-      let cols = b_tile[i + id.x];
-      c00 += outer(rows, cols);
-      if (TILE > 64u) {
-        let low_rows = a_tile[i + 16u % QUADS + id.y];
-        let right_cols = b_tile[i + 16u % QUADS + id.x];
-        c01 += outer(rows, right_cols);
-        c10 += outer(low_rows, cols);
-        c11 += outer(low_rows, right_cols);
-      }
+    for (var i = 0u; i < FOURS; i++) {
+      multiply(i, 0u, id);
+      multiply(i, 1u, id);
+      multiply(i, 2u, id);
+      multiply(i, 3u, id);
     }
   }
   let row = group.y * TILE + 4u * id.y;
@@ -131,5 +102,7 @@ fn store_row(own: u32, row: u32, col: u32, values: vec4f) {
 fn put(row_start: u32, col: u32, value: f32) {
   if (col >= params.n) { return; }
   let i = row_start + col;
-  if (params.beta == 0.0) { c[i] = value; } else { c[i] = value + params.beta * c[i]; }
+  var sum = value;
+  if (params.beta != 0.0) { sum += params.beta * f32(c[i]); }
+  c[i] = c_stored(sum);
 }

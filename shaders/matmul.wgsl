@@ -10,22 +10,24 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<a_stored>;
 @group(0) @binding(2) var<storage, read> b: array<u32>; // words of common/weight.wgsl
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<c_stored>;
 @group(0) @binding(4) var<storage, read> h: array<f32>; // [m, ldh], the LoRA branch's inner activations
 @group(0) @binding(5) var<storage, read> e: array<f32>; // like B, f32
 @group(0) @binding(6) var<storage, read> scales: array<u32>; // of B's blocks
 @group(0) @binding(7) var<storage, read> zeros: array<u32>;
 
+alias a_stored = f32;             // f16 in mixed precision
+alias c_stored = f32;
 const A_TRANSPOSED: bool = false; // A is stored [k, m]
 const B_TRANSPOSED: bool = false; // B is stored [n, k]
 // #import "common/weight.wgsl"
 // #import "common/weight-table.wgsl"
 
 fn a_at(row: u32, p: u32) -> f32 {
-  if (A_TRANSPOSED) { return a[params.a_offset + p * params.lda + row]; }
-  return a[params.a_offset + row * params.lda + p];
+  if (A_TRANSPOSED) { return f32(a[params.a_offset + p * params.lda + row]); }
+  return f32(a[params.a_offset + row * params.lda + p]);
 }
 
 fn b_at(p: u32, col: u32) -> f32 {
@@ -84,5 +86,7 @@ fn store_row(row: u32, cols: vec4u, values: vec4f) {
 fn store(row: u32, col: u32, value: f32) {
   if (col >= params.n) { return; }
   let index = params.c_offset + row * params.ldc + col;
-  if (params.beta == 0.0) { c[index] = value; } else { c[index] = value + params.beta * c[index]; }
+  var sum = value;
+  if (params.beta != 0.0) { sum += params.beta * f32(c[index]); }
+  c[index] = c_stored(sum);
 }

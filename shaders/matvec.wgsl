@@ -17,8 +17,9 @@ struct Params {
 
 const WG: u32 = 64u;
 const LANES: u32 = 16u; // a power of two, at most WG
+const EIGHTS: u32 = 0u; // of values that an invocation takes at a time, all in one run; 0: it takes four
 // #import "common/weight.wgsl"
-// #import "common/weight-table.wgsl"
+// #import "common/weight-table-shared.wgsl"
 // #import "common/weight-vectors.wgsl"
 var<workgroup> partial: array<f32, WG>;
 
@@ -32,9 +33,17 @@ fn forward(
   let row = group.y;
   let safe_col = min(col, params.n - 1u);
   let length = params.k / 4u;
+  hold_table(lane);
   var sum = 0.0;
-  for (var i = lane % LANES; i < length; i += LANES) {
-    sum += dot(x[row * length + i], decode4(safe_col * length + i));
+  if (EIGHTS == 0u) {
+    for (var i = lane % LANES; i < length; i += LANES) {
+      sum += dot(x[row * length + i], decode4(safe_col * length + i));
+    }
+  } else {
+    let steps = length / max(2u * EIGHTS, 1u);
+    for (var i = lane % LANES; i < steps; i += LANES) {
+      sum += dot_eights((row * steps + i) * EIGHTS, (safe_col * steps + i) * EIGHTS);
+    }
   }
   sum *= params.alpha;
   for (var j = lane % LANES; j < params.k_extra; j += LANES) {
@@ -49,4 +58,26 @@ fn forward(
     sum = partial[lane];
   }
   if (lane % LANES == 0u && col < params.n) { y[params.c_offset + row * params.ldc + col] = sum; }
+}
+
+// EIGHTS times eight values of x and W, from eight x_at and w_at. Those of W are scaled once, when they are summed.
+fn dot_eights(x_at: u32, w_at: u32) -> f32 {
+  var sum = 0.0;
+  var total = 0.0; // of x alone, for what is taken from each code or added to each value
+  for (var i = 0u; i < EIGHTS; i++) {
+    let low = x[2u * (x_at + i)];
+    let high = x[2u * (x_at + i) + 1u];
+    if (FORMAT < 3u) {
+      sum += dot(low, decode4(2u * (w_at + i))) + dot(high, decode4(2u * (w_at + i) + 1u));
+    } else {
+      let at = (w_at + i) * select(1u, 2u, FORMAT < 6u);
+      let word = packed_word(at);
+      var next = word;
+      if (FORMAT < 6u) { next = packed_word(at + 1u); }
+      sum += dot(low, raw_values(codes_of(word, 0u))) + dot(high, raw_values(codes_of(next, 4u)));
+      total += dot(low + high, vec4f(1.0));
+    }
+  }
+  if (FORMAT < 3u) { return sum; }
+  return scaled_sum(sum, total, run_terms((params.b_first + 8u * w_at) / BLOCK));
 }

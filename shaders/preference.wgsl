@@ -11,7 +11,8 @@ struct Params {
   weight: f32,     // of this loss among several
   nll: f32,        // factor of the mean -log p of the chosen answers' tokens, behind the other scores; 0: none
   desirable: f32,  // weights of judged answers
-  undesirable: f32
+  undesirable: f32,
+  alpha: f32       // of the alpha-divergence, less 1
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,6 +30,7 @@ const LOSS: u32 = 0u;           // by its place in LOSSES of kernels/preference.
 const ACCUMULATE: bool = false; // the other losses are there
 const NLL: bool = false;
 const KL: bool = true;
+const DIVERGENCE: u32 = 0u;     // by its place in DIVERGENCES of kernels/preference.ts
 const MEASURES: u32 = 16u;
 
 // log sigmoid(x), without overflow
@@ -90,11 +92,66 @@ fn log_odds(x: f32, y: f32) -> f32 {
   return (x - y) - (log(minus_expm1(x)) - log(minus_expm1(y)));
 }
 
+// f'(t) of the divergence at t = exp(x), and its derivative by x (f-DPO)
+fn score(x: f32) -> vec2f {
+  switch DIVERGENCE {
+    case 1u: { return vec2f(1.0 - exp(-x), exp(-x)); }                   // forward_kl
+    case 2u: { return vec2f(log(2.0) + log_sigmoid(x), sigmoid(-x)); }   // js_divergence
+    case 3u: {                                                           // alpha_divergence; beyond 80 exp overflows
+      let power = exp(min(params.alpha * x, 80.0));
+      return vec2f((power - 1.0) / params.alpha, select(0.0, power, params.alpha * x < 80.0));
+    }
+    default: { return vec2f(x, 1.0); }                                   // reverse_kl
+  }
+}
+
+// One of the columns that losses of sorted scores compare.
+const POLICY: u32 = 0u;   // log p of chosen minus rejected
+const GIVEN: u32 = 1u;    // the reference's
+const CHOSEN: u32 = 2u;   // of chosen, policy minus reference
+const REJECTED: u32 = 3u;
+
+fn sorted_value(column: u32, pair: u32) -> f32 {
+  let other = params.count + pair;
+  switch column {
+    case POLICY: { return policy[pair] - policy[other]; }
+    case GIVEN: { return given[pair] - given[other]; }
+    case CHOSEN: { return policy[pair] - given[pair]; }
+    default: { return policy[other] - given[other]; }
+  }
+}
+
+// How many values of a column come before this pair's.
+fn rank(column: u32, pair: u32) -> u32 {
+  let own = sorted_value(column, pair);
+  var before = 0u;
+  for (var i = 0u; i < params.count; i++) {
+    let value = sorted_value(column, i);
+    if (value < own || (value == own && i < pair)) { before++; }
+  }
+  return before;
+}
+
+// The value of this rank.
+fn ranked(column: u32, wanted: u32) -> f32 {
+  for (var i = 0u; i < params.count; i++) {
+    if (rank(column, i) == wanted) { return sorted_value(column, i); }
+  }
+  return 0.0;
+}
+
 fn term(pair: u32) -> Term {
   let other = params.count + pair;
+  let chosen = score(policy[pair] - given[pair]);
+  let rejected = score(policy[other] - given[other]);
+  let l = term_of(pair, chosen.x, rejected.x);
+  return Term(l.value, l.chosen * chosen.y, l.rejected * rejected.y);
+}
+
+// The loss of a pair with these scores, and its derivatives by them.
+fn term_of(pair: u32, c: f32, r: f32) -> Term {
+  let other = params.count + pair;
   let beta = params.beta;
-  let c = policy[pair] - given[pair];
-  let r = policy[other] - given[other];
   let z = beta * (c - r);
   let share = vec2f(1.0 / max(tokens[pair], 1.0), 1.0 / max(tokens[other], 1.0));
   switch LOSS {
@@ -145,12 +202,21 @@ fn term(pair: u32) -> Term {
       let l = smoothed(beta * (c * share.x - r * share.y));
       return Term(l.x, beta * l.y * share.x, -beta * l.y * share.y);
     }
-    case 12u: { // orpo: 1 + exp(x) / (1 - exp(x)) = 1 / (1 - exp(x))
+    case 12u: { // aot: the log ratios of the model, sorted, against the reference's
+      let l = smoothed(beta * (sorted_value(POLICY, pair) - ranked(GIVEN, rank(POLICY, pair))));
+      return of_difference(l.x, beta * l.y);
+    }
+    case 13u: { // aot_unpaired: scores of chosen answers, sorted, against those of rejected ones
+      let l = smoothed(beta * (c - ranked(REJECTED, rank(CHOSEN, pair))));
+      let mirrored = smoothed(beta * (ranked(CHOSEN, rank(REJECTED, pair)) - r));
+      return Term(l.x, beta * l.y, -beta * mirrored.y);
+    }
+    case 14u: { // orpo: 1 + exp(x) / (1 - exp(x)) = 1 / (1 - exp(x))
       let l = log_odds(c, r);
       let d = -beta * sigmoid(-l);
       return Term(-beta * log_sigmoid(l), d / minus_expm1(c), -d / minus_expm1(r));
     }
-    case 13u: { // reward: the reference of the chosen answer is the margin
+    case 15u: { // reward: the reference of the chosen answer is the margin
       let both = policy[pair] + policy[other];
       let d = -sigmoid(r - c);
       let pull = 2.0 * params.center * both;
@@ -188,7 +254,7 @@ fn pairs(@builtin(global_invocation_id) id: vec3u) {
 // The columns are those of MEASURES in kernels/preference.ts.
 fn measure_pair(pair: u32, nll: f32) {
   let other = params.count + pair;
-  let c = params.beta * (policy[pair] - select(given[pair], 0.0, LOSS == 13u));
+  let c = params.beta * (policy[pair] - select(given[pair], 0.0, LOSS == 15u));
   let r = params.beta * (policy[other] - given[other]);
   let at = pair * MEASURES;
   measured[at] = c;
@@ -199,8 +265,8 @@ fn measure_pair(pair: u32, nll: f32) {
   measured[at + 5u] = logits[pair];
   measured[at + 6u] = logits[other];
   measured[at + 7u] = select(0.0, nll, NLL);
-  let odds = select(0.0, log_odds(min(policy[pair], -1e-30), min(policy[other], -1e-30)), LOSS == 12u);
-  measured[at + 8u] = select(0.0, log_sigmoid(odds), LOSS == 12u);
+  let odds = select(0.0, log_odds(min(policy[pair], -1e-30), min(policy[other], -1e-30)), LOSS == 14u);
+  measured[at + 8u] = select(0.0, log_sigmoid(odds), LOSS == 14u);
   measured[at + 9u] = odds;
   measured[at + 10u] = tokens[pair];
   measured[at + 11u] = tokens[other];

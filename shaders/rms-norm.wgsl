@@ -4,18 +4,19 @@
 struct Params { rows: u32, cols: u32, eps: f32 } // cols in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;       // [rows, cols]
+@group(0) @binding(1) var<storage, read> x: array<stored>;       // [rows, cols]
 @group(0) @binding(2) var<storage, read> w: array<elem>;       // [cols]
-@group(0) @binding(3) var<storage, read_write> y: array<elem>; // [rows, cols]
+@group(0) @binding(3) var<storage, read_write> y: array<stored>; // [rows, cols]
 @group(0) @binding(4) var<storage, read_write> rstd_out: array<f32>; // [rows], kept for the backward pass
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
-@group(0) @binding(6) var<storage, read> dy: array<elem>;      // [rows, cols]
-@group(0) @binding(7) var<storage, read_write> dx: array<elem>; // [rows, cols]
+@group(0) @binding(6) var<storage, read> dy: array<stored>;      // [rows, cols]
+@group(0) @binding(7) var<storage, read_write> dx: array<stored>; // [rows, cols]
 @group(0) @binding(8) var<storage, read_write> dw: array<elem>; // [cols]
-@group(0) @binding(9) var<storage, read> residual: array<elem>;  // [rows, cols]
-@group(0) @binding(10) var<storage, read_write> sum_out: array<elem>; // [rows, cols]
+@group(0) @binding(9) var<storage, read> residual: array<stored>;  // [rows, cols]
+@group(0) @binding(10) var<storage, read_write> sum_out: array<stored>; // [rows, cols]
 
 alias elem = vec4f;      // f32 where cols is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 const WIDTH: u32 = 4u;   // of elem
 const WG: u32 = 64u;
 const LANES: u32 = 64u;  // WG, or 1
@@ -50,12 +51,13 @@ fn forward(
   let first = lane % LANES;
   var sum = elem();
   for (var i = first; i < params.cols; i += LANES) {
-    sum += x[base + i] * x[base + i];
+    let value = elem(x[base + i]);
+    sum += value * value;
   }
   let r = inverseSqrt(row_sum(sum, lane) / f32(params.cols * WIDTH) + params.eps);
   if (row >= params.rows) { return; }
   for (var i = first; i < params.cols; i += LANES) {
-    y[base + i] = x[base + i] * r * (OFFSET + w[i]);
+    y[base + i] = stored(elem(x[base + i]) * r * (OFFSET + w[i]));
   }
   if (first == 0u) { rstd_out[row] = r; }
 }
@@ -72,14 +74,14 @@ fn forward_sum(
   let first = lane % LANES;
   var sum = elem();
   for (var i = first; i < params.cols; i += LANES) {
-    let value = x[base + i] + residual[base + i];
+    let value = stored(elem(x[base + i]) + elem(residual[base + i]));
     if (row < params.rows) { sum_out[base + i] = value; }
-    sum += value * value;
+    sum += elem(value) * elem(value);
   }
   let r = inverseSqrt(row_sum(sum, lane) / f32(params.cols * WIDTH) + params.eps);
   if (row >= params.rows) { return; }
   for (var i = first; i < params.cols; i += LANES) {
-    y[base + i] = sum_out[base + i] * r * (OFFSET + w[i]);
+    y[base + i] = stored(elem(sum_out[base + i]) * r * (OFFSET + w[i]));
   }
   if (first == 0u) { rstd_out[row] = r; }
 }
@@ -98,13 +100,13 @@ fn backward(
   let r = rstd[safe];
   var sum = elem();
   for (var i = first; i < params.cols; i += LANES) {
-    sum += dy[base + i] * (OFFSET + w[i]) * x[base + i];
+    sum += elem(dy[base + i]) * (OFFSET + w[i]) * elem(x[base + i]);
   }
   let scale = r * r * row_sum(sum, lane) / f32(params.cols * WIDTH);
   if (row >= params.rows) { return; }
   for (var i = first; i < params.cols; i += LANES) {
-    let value = r * (dy[base + i] * (OFFSET + w[i]) - x[base + i] * scale);
-    if (ACCUMULATE) { dx[base + i] += value; } else { dx[base + i] = value; }
+    let value = r * (elem(dy[base + i]) * (OFFSET + w[i]) - elem(x[base + i]) * scale);
+    if (ACCUMULATE) { dx[base + i] = stored(elem(dx[base + i]) + value); } else { dx[base + i] = stored(value); }
   }
 }
 
@@ -121,7 +123,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   var sum = elem();
   for (var row = line; row < params.rows; row += LINES) {
     let i = row * params.cols + safe;
-    sum += dy[i] * x[i] * rstd[row];
+    sum += elem(dy[i]) * elem(x[i]) * rstd[row];
   }
   if (LINES > 1u) {
     partial[lane] = sum;

@@ -11,15 +11,16 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;        // [batch, tokens, heads, cols]
+@group(0) @binding(1) var<storage, read> x: array<stored>;        // [batch, tokens, heads, cols]
 @group(0) @binding(2) var<storage, read> cosines: array<elem>;  // [positions, half]
 @group(0) @binding(3) var<storage, read> sines: array<elem>;    // [positions, half]
-@group(0) @binding(4) var<storage, read_write> y: array<elem>;  // like x
-@group(0) @binding(5) var<storage, read> x2: array<elem>;       // [batch, tokens, heads2, cols]
-@group(0) @binding(6) var<storage, read_write> y2: array<elem>; // like x2
+@group(0) @binding(4) var<storage, read_write> y: array<stored>;  // like x
+@group(0) @binding(5) var<storage, read> x2: array<stored>;       // [batch, tokens, heads2, cols]
+@group(0) @binding(6) var<storage, read_write> y2: array<stored>; // like x2
 @group(0) @binding(7) var<storage, read> positions: array<u32>; // [batch, tokens]
 
 alias elem = vec4f; // f32 where half or cols is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 const WG: u32 = 64u;
 // #import "common/elements.wgsl"
@@ -36,7 +37,7 @@ fn is_rotated(i: u32) -> bool {
 }
 
 fn put(i: u32, value: elem) {
-  if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
+  if (ACCUMULATE) { y[i] = stored(elem(y[i]) + value); } else { y[i] = stored(value); }
 }
 
 @compute @workgroup_size(WG)
@@ -47,10 +48,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
 
 fn rotate(i: u32) {
   let at = place(i, params.heads);
-  let second = x[at.x + params.half];
+  let second = elem(x[at.x + params.half]);
   var turned = second;
   if (is_rotated(i)) {
-    let first = x[at.x];
+    let first = elem(x[at.x]);
     let c = cosines[at.y];
     let s = params.direction * sines[at.y];
     put(at.x, first * c - second * s);
@@ -70,14 +71,14 @@ fn forward_pair(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
 
 fn rotate_second(i: u32) {
   let at = place(i, params.heads2);
-  let second = x2[at.x + params.half];
+  let second = elem(x2[at.x + params.half]);
   var turned = second;
   if (is_rotated(i)) {
-    let first = x2[at.x];
+    let first = elem(x2[at.x]);
     let c = cosines[at.y];
     let s = params.direction * sines[at.y];
-    y2[at.x] = first * c - second * s;
+    y2[at.x] = stored(first * c - second * s);
     turned = second * c + first * s;
   }
-  y2[at.x + params.half] = turned;
+  y2[at.x + params.half] = stored(turned);
 }

@@ -3,11 +3,12 @@
 struct Params { count: u32, cols: u32 } // in units of elem
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(1) var<storage, read> x: array<stored>;
 @group(0) @binding(2) var<storage, read> index: array<u32>; // [M], unique
-@group(0) @binding(3) var<storage, read_write> y: array<elem>;
+@group(0) @binding(3) var<storage, read_write> y: array<stored>;
 
 alias elem = vec4f; // f32 where cols is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 const ACCUMULATE: bool = false; // add to y instead of overwriting it
 const WG: u32 = 64u;
 // #import "common/elements.wgsl"
@@ -25,6 +26,6 @@ fn scatter(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   let own = own_elements(id.x, grid.x, params.count);
   for (var i = own.first; i < own.end; i += WG) {
     let at = index[i / params.cols] * params.cols + i % params.cols;
-    if (ACCUMULATE) { y[at] += x[i]; } else { y[at] = x[i]; }
+    if (ACCUMULATE) { y[at] = stored(elem(y[at]) + elem(x[i])); } else { y[at] = x[i]; }
   }
 }

@@ -7,19 +7,10 @@ struct Params { rows: u32, cols: u32 }
 @group(0) @binding(2) var<storage, read_write> index: array<u32>;  // [rows]
 
 const WG: u32 = 256u;
-const NONE: u32 = 0xffffffffu;
-const INFINITE: u32 = 0xff800000u;  // the rank of +inf; NaN ranks above it
-const MASKED: u32 = 0x007fffffu;    // the rank of -inf
+// #import "common/rank.wgsl"
 
 var<workgroup> best_rank: array<u32, WG>;
 var<workgroup> best_index: array<u32, WG>;
-
-// A number's place among all: integers in the order of the floats, since comparing NaN differs between drivers.
-fn rank_of(bits: u32) -> u32 {
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return NONE; }
-  if (bits == 0x80000000u) { return 0x80000000u; } // -0 equals 0
-  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
-}
 
 @compute @workgroup_size(WG)
 fn argmax(
@@ -52,8 +43,5 @@ fn argmax(
       }
     }
   }
-  if (lane == 0u) {
-    let is_broken = best_rank[0] >= INFINITE || best_rank[0] == MASKED;
-    index[row] = select(best_index[0], NONE, is_broken);
-  }
+  if (lane == 0u) { index[row] = select(best_index[0], NONE, is_broken(best_rank[0])); }
 }

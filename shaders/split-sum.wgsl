@@ -4,9 +4,10 @@ struct Params { count: u32, slices: u32, n: u32, ldc: u32, c_offset: u32 } // al
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> parts: array<elem>;   // [slices, count]
-@group(0) @binding(2) var<storage, read_write> c: array<elem>; // rows of n, ldc apart
+@group(0) @binding(2) var<storage, read_write> c: array<stored>; // rows of n, ldc apart
 
 alias elem = vec4f; // f32 where a size is not a multiple of four
+alias stored = elem; // what activations lie in: halves in mixed precision
 const ACCUMULATE: bool = false; // add to c instead of overwriting it
 const WG: u32 = 64u;
 // #import "common/elements.wgsl"
@@ -18,6 +19,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     var sum = parts[i];
     for (var s = 1u; s < params.slices; s++) { sum += parts[s * params.count + i]; }
     let at = params.c_offset + i / params.n * params.ldc + i % params.n;
-    if (ACCUMULATE) { c[at] += sum; } else { c[at] = sum; }
+    if (ACCUMULATE) { sum += elem(c[at]); }
+    c[at] = stored(sum);
   }
 }

@@ -2,14 +2,17 @@
 export { type AdaLora, type AdaLoraOptions, adalora } from "./adapters/adalora/adalora.ts";
 export { type Adapter, type AttachOptions, attach } from "./adapters/adapter.ts";
 export { type Beft, type BeftOptions, beft } from "./adapters/beft/beft.ts";
+export { type Bottleneck, bottleneck } from "./adapters/bottleneck/bottleneck.ts";
+export type { BottleneckOptions, BottleneckShape } from "./adapters/bottleneck/bottleneck-options.ts";
 export type { CombinationType } from "./adapters/combine/combine.ts";
 export type { MajoritySign } from "./adapters/combine/elementwise.ts";
 export { type Ia3, type Ia3Options, ia3 } from "./adapters/ia3/ia3.ts";
 export type { ChangeFigures } from "./adapters/inspect/change-figures.ts";
 export { type LnTuning, type LnTuningOptions, lnTuning } from "./adapters/ln-tuning/ln-tuning.ts";
 export type { LayerInputs } from "./adapters/lora/initial/eva.ts";
+export type { StartOptions } from "./adapters/lora/initial/from-weights.ts";
 export type { LoraStart } from "./adapters/lora/initial/lora-start.ts";
-export { type StartOptions, startLora } from "./adapters/lora/initial/start-lora.ts";
+export { startLora } from "./adapters/lora/initial/start-lora.ts";
 export { isLora, type Lora, type LoraOptions, lora } from "./adapters/lora/lora.ts";
 export { type Loha, type LohaOptions, loha } from "./adapters/lycoris/loha.ts";
 export { type Lokr, type LokrOptions, lokr } from "./adapters/lycoris/lokr.ts";
@@ -42,8 +45,9 @@ export { type Vera, type VeraOptions, vera } from "./adapters/vera/vera.ts";
 export * as ops from "./autograd/ops.ts";
 export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
 export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";
-export { type ChatTemplate, readChatTemplate } from "./data/chat/chat-template.ts";
+export type { ChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
+export { readChatTemplate } from "./data/chat/read-chat-template.ts";
 export { type RenderedChat, type RenderOptions, renderChat } from "./data/chat/render.ts";
 export type { ItemSource, SourceItem } from "./data/feed/item-source.ts";
 export type { Mixture, StoppingStrategy } from "./data/feed/order.ts";
@@ -65,6 +69,7 @@ export {
   type InspectDataOptions,
   type InspectedModel,
   type InspectedRow,
+  type InspectedTask,
   inspectData,
   type RowsToInspect,
 } from "./data/inspect/inspect-data.ts";
@@ -88,6 +93,7 @@ export {
 export type { PromptRow } from "./data/rows/prompts.ts";
 export type { TokensExample } from "./data/rows/token-rows.ts";
 export type { Sequence } from "./data/sequence.ts";
+export type { PreferenceTask, TrainingTask } from "./data/task-names.ts";
 export type {
   AnswerName,
   EncodedAnswer,
@@ -111,14 +117,40 @@ export {
   tokenizePreferences,
 } from "./data/tokenize/tokenize-preferences.ts";
 export type { TokenizeReport } from "./data/tokenize/tokenize-report.ts";
+export type { Engine, EngineAdapter, EngineChat, EngineModel, EngineRun } from "./engine/engine.ts";
+export type { Folder } from "./engine/platform.ts";
+export type {
+  AdapterFacts,
+  AnyRows,
+  EngineAdapterOptions,
+  EngineAttachOptions,
+  EngineConvertOptions,
+  EngineDeviceOptions,
+  EngineInspectOptions,
+  EngineLoadOptions,
+  EngineMethod,
+  EnginePlanOptions,
+  EnginePort,
+  EngineReference,
+  EngineRows,
+  EngineTrainOptions,
+  FilesGiven,
+  KeptRun,
+  LossNews,
+  ModelFacts,
+  ModelRef,
+  ModelSubject,
+  RowFilesGiven,
+  RunEnd,
+} from "./engine/protocol.ts";
 export type { ChoiceStore } from "./gpu/choices.ts";
-export { Device, type DeviceInfo, type DeviceOptions, requestDevice, type Wait } from "./gpu/device.ts";
+export { Device, type DeviceInfo, type DeviceOptions, type Wait } from "./gpu/device.ts";
 export type { Holding, Ledger } from "./gpu/ledger.ts";
 export { type DeviceFacts, factsOf, type ShapeDevice, TYPICAL_GPU } from "./gpu/shape-device.ts";
 export type { ShapeBytes } from "./gpu/shape-gpu.ts";
 export { type DType, fromArray, scoped, Tensor } from "./gpu/tensor.ts";
 export type { FileSource, HubRepository } from "./io/files/files.ts";
-export { memoryFiles } from "./io/files/files.ts";
+export { blobFiles, memoryFiles } from "./io/files/files.ts";
 export type { GenerationSettings } from "./io/formats/generation-config.ts";
 export type { ImageConfig } from "./io/formats/image-config.ts";
 export {
@@ -136,6 +168,7 @@ export type { LossShape } from "./kernels/cross-entropy.ts";
 export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
+export { requestDevice } from "./kernels/request-device.ts";
 export type { Weight } from "./kernels/weight.ts";
 export { adapterFiles, type LoadAdapterOptions, type SaveAdapterOptions } from "./load/adapter.ts";
 export type { CardData, CardLoss, CardNotes } from "./load/adapter-card.ts";
@@ -170,19 +203,19 @@ export type {
   LayerReport,
   OtherTensor,
 } from "./load/inspect/report.ts";
-export type { LoadOptions, SourceOptions } from "./load/loaders.ts";
+export type { LoadOptions, Reference, SourceOptions } from "./load/loaders.ts";
 export { type MergeOptions, mergedFiles } from "./load/merge.ts";
-export {
-  type HeadChoice,
-  type LoadedModel,
-  type Model,
-  type OpenOptions,
-  openModel,
-  openTaskModel,
+export type {
+  HeadChoice,
+  LoadedModel,
+  Model,
+  OpenOptions,
 } from "./load/model.ts";
 export { isModelFile } from "./load/model-folder.ts";
+export type { OffloadedLayers, Offloading } from "./load/offload.ts";
 export { originalWeights } from "./load/original-weights.ts";
 export type { Quantization, QuantizationFormat } from "./load/quantization.ts";
+export { vocabularyOf } from "./load/resized-vocabulary.ts";
 export { type TuneOptions, tune } from "./load/tune.ts";
 export type { Adaptive } from "./models/adaptable.ts";
 export type {
@@ -249,20 +282,24 @@ export {
   evaluateTagger,
   type TaggerEvaluation,
 } from "./train/evaluate-classifier.ts";
+export { type EvaluateOptions, evaluate } from "./train/evaluate-rows.ts";
 export { generateTokens, type TokenOptions } from "./train/generate.ts";
 export { type BatchOptions, type BatchPiece, generateBatch } from "./train/generate-batch.ts";
 export { type GenerateOptions, type GenerationReport, generate } from "./train/generate-text.ts";
-export { languageModelling, maskedLanguageModelling } from "./train/language-modelling.ts";
+export { languageModelling } from "./train/language-modelling.ts";
 export { type LabelledSequence, type LayerInputOptions, layerInputs } from "./train/layer-inputs.ts";
+export { type LossMapOptions, lossMap, type RowLosses } from "./train/loss-map.ts";
 export type { BeginTraining, Loss, LossPolicy } from "./train/losses.ts";
+export { maskedLanguageModelling } from "./train/masked-language-modelling.ts";
 export { type ClassificationMetrics, type ClassMetrics, classificationMetrics } from "./train/metrics.ts";
 export type { Counted, Measures, Objective, PassContext } from "./train/objective.ts";
 export type { OptimizerName } from "./train/optimizers/registry.ts";
+export type { Peers, Share, Traffic, WireType } from "./train/peers.ts";
 export type { Advice } from "./train/plan/advice.ts";
 export { type Measurable, measurable } from "./train/plan/measurable.ts";
 export type { MeasuredOptions, MemoryUse } from "./train/plan/measure.ts";
 export type { MemoryRow } from "./train/plan/memory-rows.ts";
-export { type PlanOptions, planFiles, type TrainingPlan } from "./train/plan/plan-training.ts";
+export type { PlanOptions, TrainingPlan } from "./train/plan/plan-training.ts";
 export type { ExampleRows, OpenAdapter, OpenRows } from "./train/plan/scenario.ts";
 export type { AnswerBatch } from "./train/preferences/answer-batch.ts";
 export { CPO_LOSSES, type CpoLoss, type CpoOptions, cpo } from "./train/preferences/cpo.ts";
@@ -288,15 +325,25 @@ export { Run, type RunPolicy } from "./train/run.ts";
 export type { SamplingOptions } from "./train/sample.ts";
 export type { ScheduleName, ScheduleShape } from "./train/schedule.ts";
 export type { TrainState } from "./train/state.ts";
+export type {
+  ImageRow,
+  ReferenceOptions,
+  TaskChoice,
+  TaskEvaluation,
+  TaskOptions,
+  TaskRow,
+  TaskRowsReport,
+  TrainingTasks,
+} from "./train/tasks/tasks.ts";
 export {
-  type EvaluateOptions,
-  evaluate,
   type Trainable,
+  type TrainingRows,
   type TrainOptions,
   train,
 } from "./train/text.ts";
 export { lossOfTokens } from "./train/token-losses.ts";
-export { type StepMetrics, type TrainerOptions, trainObjective, trainSequences } from "./train/trainer.ts";
+export { type StepMetrics, trainObjective, trainSequences } from "./train/trainer.ts";
+export type { TrainerOptions } from "./train/trainer-options.ts";
 export {
   entriesUntil,
   entryLine,
@@ -315,5 +362,6 @@ export {
   type UpdateNorms,
 } from "./train/watch/observer.ts";
 export { type RunWarning, SpikeWatch } from "./train/watch/spikes.ts";
+export { type Distribution, distributionOf } from "./util/distribution.ts";
 export { type FailureKind, LoraError } from "./util/fail.ts";
 export type { Random } from "./util/random.ts";

@@ -2,9 +2,20 @@
 import type { Adapter } from "./adapters/adapter.ts";
 import { requireAdapterOf } from "./adapters/owners.ts";
 import { adapterFiles, isSupersededByAdapter, type SaveAdapterOptions } from "./load/adapter.ts";
-import { createLoaders, type Loaders, SOURCE_RULES, type SourceOptions } from "./load/loaders.ts";
+import {
+  adapterLoader,
+  type Loaders,
+  modelLoader,
+  modelTextLoader,
+  type Platform,
+  SOURCE_RULES,
+  type SourceOptions,
+  taskModelLoader,
+} from "./load/loaders.ts";
 import { mergedFiles } from "./load/merge.ts";
 import type { LoadedModel } from "./load/model.ts";
+import { modelDownloader } from "./load/model-downloader.ts";
+import { trainingPlanner } from "./load/training-planner.ts";
 import { requireModel } from "./nn/module.ts";
 import { folderWriter } from "./platform/node-folders/folder-writer.ts";
 import { checkIsNotModel, checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";
@@ -15,26 +26,27 @@ import { resolveModelFiles } from "./platform/node-sources.ts";
 import { checkOptions, required, words } from "./util/options.ts";
 
 export * from "./api.ts";
+export { createWorkerEngine, type EngineOptions } from "./platform/node-engine.ts";
 
-const loaders = /* @__PURE__ */ createLoaders({
-  openDevice: openNodeDevice,
-  resolveFiles: resolveModelFiles,
-});
+const platform: Platform = { openDevice: openNodeDevice, resolveFiles: resolveModelFiles };
 
 /** Loads a language model from a folder, a URL or a hub id. @throws LoraError as {@link Loaders.loadModel} says */
-export const loadModel: Loaders["loadModel"] = loaders.loadModel;
+export const loadModel: Loaders["loadModel"] = /* @__PURE__ */ modelLoader(platform);
 
 /** Loads a model of any task, with the head asked for. @throws LoraError as {@link Loaders.loadTaskModel} says */
-export const loadTaskModel: Loaders["loadTaskModel"] = loaders.loadTaskModel;
+export const loadTaskModel: Loaders["loadTaskModel"] = /* @__PURE__ */ taskModelLoader(platform);
 
 /** What memory a run would take, and whether it fits. @throws LoraError as {@link Loaders.planTraining} says */
-export const planTraining: Loaders["planTraining"] = loaders.planTraining;
+export const planTraining: Loaders["planTraining"] = /* @__PURE__ */ trainingPlanner(platform);
+
+/** Downloads and checks a model's weights. @throws LoraError as {@link Loaders.downloadModel} says */
+export const downloadModel: Loaders["downloadModel"] = /* @__PURE__ */ modelDownloader(platform);
 
 /** Reads what makes tokens of rows, and no weights. @throws LoraError as {@link Loaders.loadModelText} says */
-export const loadModelText: Loaders["loadModelText"] = loaders.loadModelText;
+export const loadModelText: Loaders["loadModelText"] = /* @__PURE__ */ modelTextLoader(platform);
 
 /** Puts a saved PEFT adapter on a model. @throws LoraError as {@link Loaders.loadAdapter} says */
-export const loadAdapter: Loaders["loadAdapter"] = loaders.loadAdapter;
+export const loadAdapter: Loaders["loadAdapter"] = /* @__PURE__ */ adapterLoader(platform);
 
 /**
  * Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 does, and the names of a classifier's classes:
@@ -83,6 +95,7 @@ export { folderFiles } from "./platform/node-files.ts";
 export { openNodeDevice as openDevice } from "./platform/node-gpu.ts";
 export { decodeNodeImage as decodeImage } from "./platform/node-images.ts";
 export { nodeSpill as temporaryFile } from "./platform/node-spill.ts";
+export { openTorchPeers, shareOf, type TorchPeers } from "./platform/node-torch-peers.ts";
 
 /** @throws LoraError where the folder to write to is no text, or an empty one */
 function checkFolder(where: string, folder: string): void {

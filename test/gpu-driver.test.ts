@@ -1,25 +1,19 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Card, driverEnvironment, missingDriver } from "../kernels-bench/compiled/driver.ts";
 import { bundleForNode } from "./support/bundle.ts";
 import { ROOT } from "./support/shaders.ts";
 
-// Mesa's shim answers in place of an AMD kernel driver and drops the commands: Dawn opens the real Vulkan driver of a card
-// that is not there, which validates every launch and compiles every pipeline to the card's own code.
-const SHIM = "/usr/lib/x86_64-linux-gnu/libamdgpu_noop_drm_shim.so";
-const DRIVER = "/usr/share/vulkan/icd.d/radeon_icd.json";
-const missing = [SHIM, DRIVER].filter((path) => !existsSync(path));
-if (missing.length > 0) {
-  const packages = "mesa-drm-shim and mesa-vulkan-drivers 25";
-  console.warn(`skipped: ${missing.join(" and ")} missing; install ${packages} to test on a GPU's driver`);
-}
+const missing = missingDriver();
+if (missing !== undefined) console.warn(`skipped: a GPU's driver without the card: ${missing}`);
 
 const outdir = join(ROOT, `node_modules/.cache/webgpu-lora/gpu-driver-${process.pid}`);
 const program = join(outdir, "main.mjs");
 
 beforeAll(async () => {
-  if (missing.length > 0) return;
+  if (missing !== undefined) return;
   mkdirSync(outdir, { recursive: true });
   await bundleForNode({
     // Where the fixtures are found from, whose helper lies there.
@@ -38,10 +32,9 @@ interface Run {
   readonly stderr: string;
 }
 
-function runFrom(gpu: string, sizes: string, step: number): Promise<Run> {
-  const lab = { AMDGPU_GPU_ID: gpu, VK_DRIVER_FILES: DRIVER, LD_PRELOAD: SHIM };
+function runFrom(gpu: Card, sizes: string, step: number): Promise<Run> {
   // Statistics of every pipeline on stderr, none from a cache.
-  const env = { ...process.env, ...lab, RADV_DEBUG: "shaderstats,nocache", WEBGPU_LORA_ADAPTER: "" };
+  const env = driverEnvironment(gpu, "shaderstats,nocache");
   const child = spawn(process.execPath, [program, String(step), sizes], { env });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -63,7 +56,7 @@ function runFrom(gpu: string, sizes: string, step: number): Promise<Run> {
  * All steps. The shim's memory becomes fragmented until a large allocation fails, which the driver does not always survive:
  * then the rest is done by a new process, as long as that gets on.
  */
-async function runAll(gpu: string, sizes: string): Promise<Run> {
+async function runAll(gpu: Card, sizes: string): Promise<Run> {
   const run = await runFrom(gpu, sizes, 0);
   let { code, stderr } = run;
   const done = [...run.done];
@@ -88,7 +81,7 @@ function spilling(stderr: string): string[] {
     .map((part) => part.slice(0, part.indexOf("\n")));
 }
 
-describe.skipIf(missing.length > 0)("a GPU's driver without the card", () => {
+describe.skipIf(missing !== undefined)("a GPU's driver without the card", () => {
   test.each([
     ["navi31", "every size", 600],
     ["gfx1150", "ends", 220],

@@ -7,7 +7,7 @@ import { lora } from "../src/index.node.ts";
 import { EVALUATION_DEFAULTS } from "../src/train/evaluate.ts";
 import { GENERATE_DEFAULTS } from "../src/train/generate.ts";
 import { DPO_DEFAULTS } from "../src/train/preferences/dpo.ts";
-import { TRAINER_DEFAULTS } from "../src/train/trainer.ts";
+import { TRAINER_DEFAULTS } from "../src/train/trainer-options.ts";
 
 describe("library and command line have the same defaults", () => {
   // What the flag stands for in the library; undefined: the library has nothing of the kind.
@@ -51,6 +51,12 @@ describe("library and command line have the same defaults", () => {
     disable_dropout: DPO_DEFAULTS.disableDropout,
     padding_free: false, // as where paddingFree is not given
     double_quantization: false, // as quantised loading has it
+    offload: false, // as loaders have it
+    activation_bits: TRAINER_DEFAULTS.activationBits,
+    precision: TRAINER_DEFAULTS.precision,
+    sync_every: TRAINER_DEFAULTS.syncEvery,
+    outer_learning_rate: TRAINER_DEFAULTS.outerLearningRate,
+    outer_momentum: TRAINER_DEFAULTS.outerMomentum,
     verify: false, // as loaders have it
   };
   /** Flags of the command line alone: files, reports, what is printed. */
@@ -59,7 +65,7 @@ describe("library and command line have the same defaults", () => {
     ...["columns", "header", "on_bad_row", "valid_split", "check_data", "recover", "auto_batch"],
     ...["metric_for_best_model", "early_stopping_threshold", "load_best_model_at_end", "exact_match"],
     ...["eval_samples", "sample_max_new_tokens", "dry_run"],
-    ...["report_to", "loss_map_rows"],
+    ...["report_to", "loss_map_rows", "ddp_timeout", "ddp_comm_hook"],
   ];
 
   test.each(Object.entries({ ...TRAIN_OPTIONS, ...GENERATE_OPTIONS, ...EVAL_OPTIONS }))(

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import * as node from "../src/index.node.ts";
 import * as web from "../src/index.web.ts";
+import { openNodeEngine } from "./engine/node-engine.ts";
 import { fixturePath, openTestModel } from "./support/fixtures.ts";
 import { ROOT } from "./support/shaders.ts";
 
@@ -10,6 +11,7 @@ const { lora, attach } = node;
 const FOLDER = fixturePath("llama-tied");
 const ids = [{ inputIds: [1, 2, 3], labels: [-100, 2, 3] }];
 const rows = [{ text: "a" }];
+const pairs = [{ prompt: "a", chosen: "b", rejected: "c" }];
 
 let model: node.Model;
 let adapter: node.Adapter<node.Lora>;
@@ -36,6 +38,7 @@ const CALLS: Record<string, (options: never) => unknown> = {
   VeraOptions: (options) => node.vera(options),
   PromptTuningOptions: (options) => node.promptTuning(options),
   PrefixTuningOptions: (options) => node.prefixTuning(options),
+  BottleneckOptions: (options) => node.bottleneck(options),
   AdaLoraOptions: (options) => node.adalora(options),
   BeftOptions: (options) => node.beft(options),
   PTuningOptions: (options) => node.pTuning(options),
@@ -48,8 +51,14 @@ const CALLS: Record<string, (options: never) => unknown> = {
   "TrainerOptions of trainSequences": (options) =>
     node.trainSequences(model, adapter.parameters, ids, options).next(),
   TrainOptions: (options) => node.train(model, adapter, rows, options).next(),
+  TaskOptions: (options: object) =>
+    node.train(model, adapter, pairs, { task: { name: "dpo", ...options } }).next(),
+  TaskChoice: (options: object) => node.evaluate(model, pairs, { task: { name: "kto", ...options } }),
+  ReferenceOptions: (options: object) =>
+    node.train(model, adapter, pairs, { task: { name: "kto", ...options } }).next(),
   TokenizeOptions: (options) => node.evaluate(model, rows, options), // of train and evaluate
   EvaluateOptions: (options) => node.evaluate(model, rows, options),
+  LossMapOptions: (options) => node.lossMap(model, rows, options),
   EvaluationOptions: (options) => node.evaluateClassifier(none, [1], options),
   "EvaluationOptions of taggers": (options) => node.evaluateTagger(none, ids, options),
   MeanLossOptions: (options) => node.meanLoss(objective(), ids, options),
@@ -63,6 +72,8 @@ const CALLS: Record<string, (options: never) => unknown> = {
   ReadRowsOptions: (options) => node.readRows(node.blobFile("a.jsonl", new Blob([])), options),
   StreamRowsOptions: (options) => node.streamRows(node.blobFile("a.jsonl", new Blob([])), options),
   InspectDataOptions: (options) => node.inspectData(model, rows, options),
+  "SourceOptions of downloadModel": (options) => node.downloadModel(FOLDER, options),
+  "SourceOptions of downloadModel on the web": (options) => web.downloadModel("./none", options),
   "SourceOptions of loadModelText": (options) => node.loadModelText(FOLDER, options),
   "SourceOptions of loadModelText on the web": (options) => web.loadModelText("./none", options),
   PreferenceOptions: (options) => node.tokenizePreferences([], tokenizer, options),
@@ -91,11 +102,11 @@ const CALLS: Record<string, (options: never) => unknown> = {
   EncodeOptions: (options) => tokenizer.encode("a", options),
   DecodeOptions: (options) => tokenizer.decode([1], options),
   DecodeStreamOptions: (options) => tokenizer.decodeStream(options),
-  HeadChoice: (options) => node.openTaskModel(node.folderFiles(FOLDER), model.device, options),
-  OpenOptions: (options) => node.openModel(node.folderFiles(FOLDER), model.device, options),
+  HeadChoice: (options) => node.loadTaskModel(FOLDER, options),
+  OpenOptions: (options) => node.loadModel(node.folderFiles(FOLDER), options),
   LoadOptions: (options) => node.loadModel(FOLDER, options),
   "LoadOptions of tasks": (options) => node.loadTaskModel(FOLDER, options),
-  PlanOptions: (options) => node.planFiles(node.folderFiles(FOLDER), options),
+  PlanOptions: (options) => node.planTraining(node.folderFiles(FOLDER), options),
   MeasuredOptions: (options) => node.planTraining(FOLDER, options), // among those of a plan
   "PlanOptions on the web": (options) => web.planTraining("./none", options),
   "LoadOptions on the web": (options) => web.loadModel("./none", options),
@@ -105,6 +116,16 @@ const CALLS: Record<string, (options: never) => unknown> = {
   SourceOptions: (options) => node.saveMerged(model, adapter, "/nowhere/at/all", options),
   SaveAdapterOptions: (options) => node.saveAdapter(adapter, "/nowhere/at/all", options),
   DeviceOptions: (options) => node.openDevice(options),
+  EngineDeviceOptions: async (options) => (await engine()).openDevice(options),
+  EngineLoadOptions: async (options) => (await engine()).loadModel(FOLDER, options),
+  EngineAttachOptions: async (options) => (await engineModel()).attach({ method: "lora" }, options),
+  EngineAdapterOptions: async (options) => (await engineModel()).load(options),
+  EngineTrainOptions: async (options) => (await engineModel()).train(options),
+  EnginePlanOptions: async (options) => (await engine()).planTraining(FOLDER, options),
+  EngineInspectOptions: async (options) => (await engine()).inspectData(FOLDER, rows, options),
+  EngineConvertOptions: async (options) => (await engineModel()).convert(options),
+  "EngineTrainOptions, keep": async (options) =>
+    (await engineModel()).train({ keep: options as node.KeptRun }),
 };
 
 /** Of what a method's author calls for every layer: TypeScript alone looks at them. */
@@ -115,6 +136,26 @@ test("every exported options type is in the list", () => {
   const names = new Set(api.match(/\b\w+(?:Options|Choice)\b/g));
   expect([...names].filter((name) => !(name in CALLS) && !BY_TYPES.includes(name))).toEqual([]);
 });
+
+/** An engine at the other end of a channel. */
+const engine = () => openNodeEngine({ openDevice: node.openDevice });
+
+/** One with a model. */
+async function engineModel() {
+  const engine = await openNodeEngine();
+  const model = await engine.loadModel(FOLDER);
+  return {
+    attach: (method: node.EngineMethod, options: node.EngineAttachOptions) =>
+      engine.attach(model, method, options),
+    load: (options: node.EngineAdapterOptions) => engine.loadAdapter(model, `${FOLDER}/adapter`, options),
+    train: async (options: node.EngineTrainOptions) => {
+      const adapter = await engine.attach(model, { method: "lora" });
+      return engine.train(model, adapter, [{ text: "a b" }], options).ended;
+    },
+    convert: async (options: node.EngineConvertOptions) =>
+      engine.convertAdapter(await engine.attach(model, { method: "lora" }), options),
+  };
+}
 
 const call = async (name: string, options: object) => CALLS[name]?.(options as never);
 
@@ -144,6 +185,8 @@ test.each([
     { numVirtualTokens: 0 },
     "numVirtualTokens is 0, wanted a whole number of at least 1",
   ],
+  ["BottleneckOptions", { reduction_factor: 2 }, "did you mean reductionFactor?"],
+  ["BottleneckOptions", { adapterConfig: "pfeifer" }, "wanted one of seq_bn, pfeiffer,"],
   ["LoraOptions", { r: 0 }, "r is 0, wanted a whole number of at least 1"],
   ["LoraOptions", { r: "8" }, 'r is "8"'],
   ["LoraOptions", { dropout: 1.5 }, "dropout is 1.5"],
@@ -287,16 +330,8 @@ describe("arguments in each other's place are told apart", () => {
       /wanted files, as folderFiles or memoryFiles give/,
     ],
     ["loadAdapter", () => node.loadAdapter(as(adapter), "a/b"), MODEL_WANTED],
-    [
-      "openTaskModel",
-      () => node.openModel(as(model.device), as(node.folderFiles(FOLDER))),
-      /wanted files, as/,
-    ],
-    [
-      "openTaskModel",
-      () => node.openModel(node.folderFiles(FOLDER), as(undefined)),
-      /device is missing, wanted a device/,
-    ],
+    ["loadModel", () => node.loadModel(as(model.device)), /wanted files, as/],
+    ["loadModel", () => node.loadModel(as(undefined)), /reference is missing/],
   ];
 
   test.each(swapped)("%s", async (where, call, message) => {

@@ -1,8 +1,9 @@
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { create } from "webgpu";
-import type { WgslModule } from "../src/gpu/wgsl.ts";
+import type { WgslBinding, WgslModule } from "../src/gpu/wgsl.ts";
 import { testDevice } from "./support/device.ts";
-import { allShaders, featuresOf } from "./support/shaders.ts";
+import { allShaders, featuresOf, ROOT } from "./support/shaders.ts";
 
 const MAX_STORAGE_BINDINGS = 8;
 
@@ -23,6 +24,14 @@ async function openFloor(): Promise<GPUDevice> {
 
 const floor = await openFloor();
 
+/** What a binding of this kind takes, as src/gpu/kernel.ts lays it out. */
+function resourceOf(kind: WgslBinding["kind"]): Omit<GPUBindGroupLayoutEntry, "binding" | "visibility"> {
+  const format = "rgba32uint";
+  if (kind === "texels") return { storageTexture: { access: "read-only", format } };
+  if (kind === "texels_written") return { storageTexture: { access: "write-only", format } };
+  return { buffer: { type: kind === "uniform" ? kind : kind === "read" ? "read-only-storage" : "storage" } };
+}
+
 /** What the device says against an entry point with the file's own constants, or null. */
 async function complaint(
   device: GPUDevice,
@@ -34,7 +43,7 @@ async function complaint(
     entries: (entries[entryPoint] ?? []).map(({ binding, kind }) => ({
       binding,
       visibility: 0x4, // GPUShaderStage.COMPUTE
-      buffer: { type: kind === "uniform" ? kind : kind === "read" ? "read-only-storage" : "storage" },
+      ...resourceOf(kind),
     })),
   });
   const module = device.createShaderModule({ code });
@@ -44,6 +53,11 @@ async function complaint(
   });
   return (await device.popErrorScope())?.message ?? null;
 }
+
+type Minifier = () => Promise<(code: string) => string>;
+const { minifier } = (await import(join(ROOT, "wgsl-plugin.mjs"))) as { minifier: Minifier };
+const minify = await minifier();
+const wordsOf = (code: string) => code.match(/[A-Za-z_]\w*|\d[\w.]*|[^\s\w]/g) ?? [];
 
 describe.each((await allShaders()).map((shader) => [shader.name, shader] as const))(
   "%s.wgsl",
@@ -66,6 +80,20 @@ describe.each((await allShaders()).map((shader) => [shader.name, shader] as cons
       expect(shader.code).not.toMatch(/^\s*override\b|^#if|ptr<(storage|uniform|workgroup)/m);
     });
 
+    test("ships with short names, and nothing else is other", async () => {
+      const short = minify(shader.code);
+      expect(short.length).toBeLessThan(shader.code.length);
+      const [long, renamed] = [shader.code.replace(/\/\/.*$/gm, ""), short].map(wordsOf);
+      const shortOf = new Map(long?.map((word, i) => [word, renamed?.[i]]));
+      expect(renamed).toEqual(long?.map((word) => shortOf.get(word)));
+      expect(new Set(shortOf.values()).size).toBe(shortOf.size); // no two names became one
+      const declared = (code: string) => code.match(/^(const|alias) \w+/gm);
+      expect(declared(short)).toEqual(declared(shader.code)); // which specialising looks for
+      if (featuresOf(shader).some((feature) => !floor.features.has(feature))) return;
+      const { messages } = await floor.createShaderModule({ code: short }).getCompilationInfo();
+      expect(messages.filter(({ type }) => type === "error").map(({ message }) => message)).toEqual([]);
+    });
+
     test.for(entries.map(([entry]) => entry))(
       "%s compiles within the default limits",
       async (entry, { skip }) => {
@@ -81,8 +109,6 @@ test("a pipeline beyond the default limits is refused", async () => {
   const shader = (memory: number): WgslModule => ({
     name: "greedy",
     code: `var<workgroup> a: array<f32, ${memory / 4}>; @compute @workgroup_size(1) fn main() { a[0] = 1; }`,
-    constants: {},
-    aliases: {},
     params: { size: 0, fields: [] },
     entries: { main: [] },
   });

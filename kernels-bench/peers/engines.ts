@@ -84,7 +84,7 @@ export function resting(engine: Engine, wait: Wait): Engine {
 /** Opens one peer. @throws LoraError where it is not installed. */
 export function openPeer(name: string): Promise<Engine> {
   const { package: id, open } = PEERS[name] as (typeof PEERS)[string];
-  return open(versionOf(id));
+  return open(peerVersion(id));
 }
 
 /** Browser libraries look for WebGPU where browsers have it. */
@@ -96,7 +96,7 @@ export function offerWebGpu(): void {
 }
 
 /** From the package.json above the package's entry; the package may not export that file itself. */
-function versionOf(id: string): string {
+export function peerVersion(id: string): string {
   try {
     let folder = dirname(createRequire(import.meta.url).resolve(id));
     while (!folder.endsWith(id)) {

@@ -12,6 +12,7 @@ import { waitAsleep } from "../../src/platform/node-wait.ts";
 import { fail, LoraError } from "../../src/util/fail.ts";
 import { deviceId } from "../device-id.ts";
 import { countCalls } from "./counting.ts";
+import { contestDecoding, formatDecoding } from "./decoding.ts";
 import { type Contest, contest } from "./duel.ts";
 import {
   checkPeerNames,
@@ -40,6 +41,7 @@ interface Options {
   cold?: string;
   first: boolean;
   rest: boolean;
+  python?: string;
 }
 
 const DIRECTIONS: readonly Direction[] = ["forward", "forward+backward"];
@@ -63,7 +65,18 @@ function allWorks(weights: Extract<Work, { kind: "training" }>["weights"]): Work
   ];
 }
 
-const KINDS = ["matmul", "attention", "rms-norm", "swiglu", "rope", "cross-entropy", "adamw", "training"];
+const DECODING = "decoding";
+const KINDS = [
+  "matmul",
+  "attention",
+  "rms-norm",
+  "swiglu",
+  "rope",
+  "cross-entropy",
+  "adamw",
+  "training",
+  DECODING,
+];
 
 function checkWorks(words: readonly string[]): void {
   const unknown = words.find((word) => !KINDS.includes(word));
@@ -78,7 +91,8 @@ async function compare(options: Options): Promise<void> {
   const device = await openNodeDevice();
   console.log(describeDevice(device.info));
   countCalls();
-  const peers = await openPeers(options.peers, console.error);
+  const isDecodingAlone = options.work.every((work) => work === DECODING) && options.work.length > 0;
+  const peers = isDecodingAlone ? [] : await openPeers(options.peers, console.error);
   const rested = options.rest ? peers.map((peer) => resting(peer, waitAsleep)) : peers;
   const engines = [...ownEngines(device), ...rested];
   const works = allWorks(await initialWeights(device)).filter(
@@ -93,13 +107,17 @@ async function compare(options: Options): Promise<void> {
   const trains = works.some(({ kind }) => kind === "training");
   const cold = trains && options.first ? coldSteps(contests) : [];
   console.log(formatPeers({ contests: [], cold }).join("\n"));
-  const { rounds, rest } = options;
-  await store(device, { rounds, ...(rest && { rest }), contests, cold }, options.outputDir);
+  const { rounds, rest, work, python } = options;
+  const decodes = work.length === 0 || work.includes(DECODING);
+  const decoding = decodes ? await contestDecoding(device, rounds, python) : undefined;
+  if (decoding) console.log(["", ...formatDecoding(decoding)].join("\n"));
+  const found = { rounds, ...(rest && { rest }), contests, cold, ...(decoding && { decoding }) };
+  await store(device, found, options.outputDir);
 }
 
 async function store(
   device: Device,
-  found: Pick<PeersReport, "rounds" | "rest" | "contests" | "cold">,
+  found: Pick<PeersReport, "rounds" | "rest" | "contests" | "cold" | "decoding">,
   folder: string,
 ): Promise<void> {
   const report: PeersReport = {
@@ -173,6 +191,7 @@ const command = new Command("bench:peers")
   .option("--rounds <n>", "rounds of one turn each", readRounds, 5)
   .option("--output-dir <path>", "folder for peers-DEVICE.json", "kernels-bench/results")
   .option("--rest", "let the peers' waits sleep like ours instead of polling: only the kernels differ", false)
+  .option("--python <path>", "an interpreter with torch, transformers and peft, for the work decoding")
   .option("--no-first", "skip the first steps without a shader cache")
   .option("--cold <name>", "time one first step and print it");
 

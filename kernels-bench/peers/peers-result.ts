@@ -1,5 +1,6 @@
 // What `npm run bench:peers` stores and prints.
 import { digits, formatTable } from "../table.ts";
+import type { DecodingContest } from "./decoding.ts";
 import type { Contest, Entry } from "./duel.ts";
 
 /** Version of the format; a change that an older reader would misread raises it. */
@@ -27,6 +28,8 @@ export interface PeersReport {
   readonly rest?: boolean;
   readonly contests: readonly Contest[];
   readonly cold: readonly ColdStep[];
+  /** Where decoding took part. */
+  readonly decoding?: DecodingContest;
 }
 
 /** The comparison as text: a table for each work, then the first steps. */

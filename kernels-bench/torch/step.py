@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-# kernels-bench/models.ts, and the small models of kernels-bench/training-step.bench.ts.
+# kernels-bench/models.ts
 SIZES = {
     "toy": dict(hidden=64, intermediate=128, heads=2, kv_heads=2, head_dim=32, vocab=512, layers=2),
     "D256": dict(hidden=256, intermediate=1024, heads=4, kv_heads=4, head_dim=64, vocab=1024, layers=4),

@@ -1,10 +1,10 @@
-// The benchmark in a browser: a button, progress, the report, and the result as a file.
-import { openWebDevice } from "../../src/platform/web-gpu.ts";
+// The benchmark in a browser: a button, progress, the report beside the last one, and the result as a file.
+import { LoraError, messageOf } from "../../src/util/fail.ts";
 import { REGISTRY } from "../cases.ts";
 import { STYLE } from "../html.ts";
 import { reportBody, reportPage } from "../report.ts";
-import { type BenchReport, serializeReport } from "../result.ts";
-import { describeResult, runBench } from "../run.ts";
+import { type BenchReport, parseReport, serializeReport } from "../result.ts";
+import type { BenchNews, BenchRequest } from "./worker.ts";
 
 function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -15,10 +15,14 @@ function element<T extends HTMLElement>(id: string): T {
 /** Replaced at build time by the version in package.json. */
 declare const PACKAGE_VERSION: string;
 
+/** Where the last result is kept. */
+const KEPT = "webgpu-lora/bench/1";
+
+/** A style sheet that a strict policy allows. */
 function addStyle(): void {
-  const style = document.createElement("style");
-  style.textContent = STYLE;
-  document.head.append(style);
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(STYLE);
+  document.adoptedStyleSheets = [sheet];
 }
 
 function listKernels(): void {
@@ -32,32 +36,61 @@ function browserName(agent: string): string {
   return names.at(-1) ?? agent;
 }
 
+/** Measures in a worker of its own. @throws LoraError as the benchmark does */
 async function measure(): Promise<BenchReport> {
-  const device = await openWebDevice();
   const kernel = element<HTMLSelectElement>("kernel").value;
   const [progress, status] = [element<HTMLProgressElement>("progress"), element("status")];
+  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  const tell = (request: BenchRequest) => worker.postMessage(request);
+  const stop = () => {
+    tell("stop");
+    status.textContent = "Stopping after the kernel that runs …";
+  };
+  element("stop").addEventListener("click", stop);
   try {
-    return await runBench(
-      device,
-      {
+    const text = await new Promise<string>((resolve, reject) => {
+      worker.onerror = ({ message }) =>
+        reject(new LoraError("input", "bench", message || "its program did not load", "load the page again"));
+      worker.onmessage = ({ data }: MessageEvent<BenchNews>) => {
+        if ("report" in data) resolve(data.report);
+        else if ("error" in data) reject(new Error(data.error));
+        else {
+          status.textContent = data.line;
+          progress.value = data.done ?? progress.value;
+        }
+      };
+      tell({
         kernels: kernel === "" ? [] : [kernel],
         sizes: [],
         budgetSeconds: Math.max(1, element<HTMLInputElement>("budget").valueAsNumber || 60),
         package: PACKAGE_VERSION,
         runtime: browserName(navigator.userAgent),
-      },
-      {
-        onCase(name, done, total) {
-          progress.value = total === 0 ? 0 : done / total;
-          status.textContent = `${done} of ${total}: ${name}`;
-        },
-        onResult(result) {
-          status.textContent = describeResult(result);
-        },
-      },
-    );
+      });
+    });
+    return parseReport(text, "the benchmark");
   } finally {
-    device.close();
+    element("stop").removeEventListener("click", stop);
+    worker.terminate();
+  }
+}
+
+/** The last result, if this browser has one that can be read. */
+function lastReport(): BenchReport | undefined {
+  try {
+    const text = localStorage.getItem(KEPT);
+    return text === null ? undefined : parseReport(text, "the last result");
+  } catch {
+    return undefined; // of another version, or there is no storage
+  }
+}
+
+/** Keeps a result; returns why it cannot be compared with later on, if that is so. */
+function keep(report: BenchReport): string {
+  try {
+    localStorage.setItem(KEPT, serializeReport(report));
+    return "";
+  } catch (error) {
+    return `This result is not kept, so that the next one cannot be compared with it: ${messageOf(error)}`;
   }
 }
 
@@ -73,14 +106,14 @@ function download(label: string, name: string, type: string, content: string): H
   return link;
 }
 
-function show(report: BenchReport): void {
+function show(report: BenchReport, before?: BenchReport): void {
   for (const address of addresses.splice(0)) URL.revokeObjectURL(address);
   const { id } = report.device;
   element("downloads").replaceChildren(
     download("Download JSON", `${id}.json`, "application/json", serializeReport(report)),
-    download("Download report", `${id}.html`, "text/html", reportPage(report)),
+    download("Download report", `${id}.html`, "text/html", reportPage(report, before)),
   );
-  element("report").innerHTML = reportBody(report);
+  element("report").innerHTML = reportBody(report, before);
 }
 
 async function onRun(): Promise<void> {
@@ -89,9 +122,12 @@ async function onRun(): Promise<void> {
   busy.hidden = false;
   error.textContent = "";
   try {
-    show(await measure());
+    const before = lastReport();
+    const report = await measure();
+    show(report, before);
+    error.textContent = keep(report);
   } catch (problem) {
-    error.textContent = problem instanceof Error ? problem.message : String(problem);
+    error.textContent = messageOf(problem);
   } finally {
     button.disabled = false;
     busy.hidden = true;
@@ -100,6 +136,8 @@ async function onRun(): Promise<void> {
 
 addStyle();
 listKernels();
+const last = lastReport();
+if (last) show(last);
 element("settings").addEventListener("submit", (event) => {
   event.preventDefault();
   onRun();

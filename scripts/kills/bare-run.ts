@@ -33,14 +33,16 @@ const KEPT = 3;
  * Runs, or goes on, to the end; says each step that is saved.
  * @param model a folder
  * @param output where the checkpoints are
+ * @param holdAfter steps that it saves before it waits to be killed; without it, it does not
  */
-async function bareRun(model: string, output: string, maxSteps: number): Promise<void> {
+async function bareRun(model: string, output: string, maxSteps: number, holdAfter?: number): Promise<void> {
   claimOutputFolder(output, { checkpoints: true });
   const path = findCheckpoint("auto", output);
   const resume = path === undefined ? undefined : (await readCheckpoint(path)).state;
   const base = await openModel(folderFiles(model), await openNodeDevice());
   const adapter = attach(base, lora({ r: 2, dropout: 0.2 }), { seed: 3 });
   const options = { maxSteps, batchSize: 2, learningRate: 1e-2, seed: 5, ...(resume && { resume }) };
+  let saved = 0;
   const run = new Run(
     (given) => trainSequences(base, adapter.parameters, SEQUENCES, { ...options, ...given }),
     {
@@ -51,6 +53,7 @@ async function bareRun(model: string, output: string, maxSteps: number): Promise
         await folderWriter(checkpointPath(output, state.step)).write(files, isSupersededByAdapter);
         pruneCheckpoints(output, KEPT, undefined);
         process.stdout.write(`saved ${state.step}\n`);
+        if (++saved === holdAfter) await new Promise(() => setInterval(() => {}, 1000));
       },
     },
   );
@@ -58,6 +61,6 @@ async function bareRun(model: string, output: string, maxSteps: number): Promise
   await folderWriter(output).write(await adapterFiles(adapter), isSupersededByAdapter);
 }
 
-const [model = "", output = "", steps] = process.argv.slice(2);
-await bareRun(model, output, Number(steps));
+const [model = "", output = "", steps, holdAfter] = process.argv.slice(2);
+await bareRun(model, output, Number(steps), holdAfter === undefined ? undefined : Number(holdAfter));
 process.exit(0);

@@ -1,5 +1,6 @@
 // Has llama.cpp continue prompts greedily, on one thread of the CPU: a job as JSON on standard input, its answers as JSON.
-//   { model, lora?, contexts: number[][], texts: string[], count } → { tokens: number[][], continued: number[][] }
+//   { model, lora?, contexts: number[][], texts: string[], count }
+//     → { tokens: number[][], continued: number[][], probabilities: number[][] of what follows each context, by id }
 import { text } from "node:stream/consumers";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 
@@ -17,7 +18,7 @@ const context = await model.createContext({
   ...(lora && { lora: { adapters: [{ filePath: lora }] } }),
 });
 const sequence = context.getSequence();
-const continued = [];
+const [continued, probabilities] = [[], []];
 for (const ids of contexts) {
   await sequence.clearHistory();
   const found = [];
@@ -26,8 +27,14 @@ for (const ids of contexts) {
     if (found.length >= count) break;
   }
   continued.push(found);
+  await sequence.clearHistory();
+  for await (const step of sequence.evaluateWithMetadata(ids, { probabilities: true }, { temperature: 0 })) {
+    const byId = [...step.probabilities].sort(([a], [b]) => a - b);
+    probabilities.push(byId.map(([, probability]) => probability));
+    break;
+  }
 }
 const { fileInfo } = model;
-console.log(JSON.stringify({ tokens, continued, metadata: fileInfo.metadata?.general ?? {} }));
+console.log(JSON.stringify({ tokens, continued, probabilities, metadata: fileInfo.metadata?.general ?? {} }));
 await llama.dispose();
 process.exit(0);

@@ -3,7 +3,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { elementCount } from "../../src/gpu/tensor.ts";
 import { type FileSource, memoryFiles } from "../../src/io/files/files.ts";
 import { type TensorEntry, writeSafetensors } from "../../src/io/formats/safetensors-writer.ts";
-import { initializerRange } from "../../src/load/create.ts";
+import { initializerRange } from "../../src/load/initializer-range.ts";
 import { buildModel } from "../../src/models/families.ts";
 import { initialValues, shapeWeights } from "../../src/nn/initial-weights.ts";
 import { encodeF16 } from "../../src/util/half.ts";

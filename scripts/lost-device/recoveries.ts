@@ -9,7 +9,8 @@ import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import type { BeginTraining } from "../../src/train/losses.ts";
 import { Run } from "../../src/train/run.ts";
-import { type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
+import { trainSequences } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { attachTo, countCalls, type Loss, type Subject } from "./moments.ts";
 
 /** Steps of a run. */

@@ -18,7 +18,8 @@ import { folderFiles } from "../../src/platform/node-files.ts";
 import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { planFiles } from "../../src/train/plan/plan-training.ts";
-import { type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

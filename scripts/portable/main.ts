@@ -1,13 +1,22 @@
 // npm run pack:portable [-- --check [ARGS]]: one archive that runs the tests and the benchmark on a machine without network.
+// npm run pack:portable -- --beside-checkout: the same without what is under version control, to be unpacked into a checkout.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { copyPackage, neededPackages } from "./packages.ts";
 
 const MOST_BYTES = 60e6;
-const NAME = `webgpu-lora-portable-${process.platform}-${process.arch}`;
+const [mode, ...args] = process.argv.slice(2);
+const isBesideCheckout = mode === "--beside-checkout";
+const KIND = isBesideCheckout ? "beside-checkout" : "portable";
+const NAME = `webgpu-lora-${KIND}-${process.platform}-${process.arch}`;
+/** A session on a GPU needs neither a software device nor pictures, and what is carried there may be limited. */
+const LEFT_OUT = isBesideCheckout ? ["@sparticuz/chromium", "sharp"] : [];
+const NEXT = isBesideCheckout
+  ? "unpack it into a checkout with --strip-components=1"
+  : "unpack it and call ./run";
 const ROOT = process.cwd();
 const ARCHIVE = resolve(ROOT, "out", `${NAME}.tar.xz`);
 
@@ -15,20 +24,45 @@ async function pack(): Promise<void> {
   const staging = await mkdtemp(join(tmpdir(), "webgpu-lora-portable-"));
   try {
     const folder = join(staging, NAME);
-    await copyTracked(folder);
-    for (const name of neededPackages(ROOT)) await copyPackage(name, ROOT, folder);
+    if (!isBesideCheckout) await copyTracked(folder);
+    for (const name of neededPackages(ROOT, LEFT_OUT)) await copyPackage(name, ROOT, folder);
     execFileSync(process.execPath, ["build.mjs", "--out", join(folder, "dist")], {
       cwd: ROOT,
       stdio: "inherit",
     });
+    await dropUnused(join(folder, "dist"));
+    await copyLoader(join(folder, "lib"));
     await mkdir(join(folder, "bin"));
     await cp(process.execPath, join(folder, "bin/node"), { dereference: true });
-    await copyFile(join(ROOT, "scripts/portable/run.sh"), join(folder, "run"));
-    await chmod(join(folder, "run"), 0o755);
+    if (!isBesideCheckout) {
+      await copyFile(join(ROOT, "scripts/portable/run.sh"), join(folder, "run"));
+      await chmod(join(folder, "run"), 0o755);
+    }
     await compress(staging);
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+/** Maps, declarations and what browsers load are a large part of the package, and nothing that runs there reads them. */
+async function dropUnused(dist: string): Promise<void> {
+  for (const name of ["types", "web", "web.js", "web-worker.js"])
+    await rm(join(dist, name), { recursive: true });
+  const files = await readdir(dist, { recursive: true });
+  for (const file of files.filter((name) => name.endsWith(".map"))) await rm(join(dist, file));
+}
+
+/** Vulkan's loader, which machines for computing alone lack: Dawn finds no driver without it. */
+async function copyLoader(folder: string): Promise<void> {
+  if (process.platform !== "linux") return;
+  const listed = execFileSync("/sbin/ldconfig", ["-p"], { encoding: "utf8" });
+  const path = /libvulkan\.so\.1 .*=> (\S+)/.exec(listed)?.[1];
+  if (path === undefined) {
+    console.warn("no libvulkan.so.1 here: a machine without it will see software devices alone");
+    return;
+  }
+  await mkdir(folder, { recursive: true });
+  await copyFile(path, join(folder, "libvulkan.so.1"));
 }
 
 /** Files under version control, of those folders that tests, bench and command line need. */
@@ -66,7 +100,7 @@ async function compress(staging: string): Promise<void> {
     const { size } = await stat(partial);
     if (size > MOST_BYTES) throw new Error(`the archive has ${size} bytes, more than ${MOST_BYTES}`);
     await rename(partial, ARCHIVE);
-    console.log(`${ARCHIVE}: ${(size / 1e6).toFixed(1)} MB; unpack it and call ./run`);
+    console.log(`${ARCHIVE}: ${(size / 1e6).toFixed(1)} MB; ${NEXT}`);
   } finally {
     await rm(partial, { force: true });
   }
@@ -107,6 +141,5 @@ async function check(args: readonly string[]): Promise<void> {
   }
 }
 
-const [mode, ...args] = process.argv.slice(2);
 if (mode === "--check") await check(args);
 else await pack();

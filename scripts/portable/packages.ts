@@ -20,12 +20,12 @@ const PARTS: Readonly<Record<string, (path: string) => boolean>> = {
 const dawnFolder = () =>
   process.platform === "darwin" ? "darwin-universal" : `${process.platform}-${process.arch}`;
 
-/** Names of the packages below node_modules that the archive needs, where they are installed. */
-export function neededPackages(root: string): string[] {
+/** Names of the packages below node_modules that the archive needs, where they are installed; some may be left out. */
+export function neededPackages(root: string, leftOut: readonly string[] = []): string[] {
   const found = new Set<string>();
   const visit = (name: string): void => {
     const folder = join(root, "node_modules", name);
-    if (found.has(name) || !existsSync(folder)) return; // optional ones for other systems are not installed
+    if (found.has(name) || leftOut.includes(name) || !existsSync(folder)) return; // optional ones for other systems are not installed
     found.add(name);
     if (name in PARTS) return;
     const manifest = readManifest(folder);

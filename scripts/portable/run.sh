@@ -9,11 +9,12 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here" || exit 1
 node="$here/bin/node"
+. scripts/gpu-session/vulkan.sh
 
 tests() {
   # No shader has been compiled on this machine yet, and a software driver takes its time: hence the patience.
   # The tests that are left out build the package, or start a browser or Deno: programs that this folder does not hold.
-  "$node" node_modules/vitest/vitest.mjs run --testTimeout=900000 --hookTimeout=900000 --exclude "test/platform/{package,browser,deno,bench-browser,bench-deno}.test.ts" "$@"
+  "$node" node_modules/vitest/vitest.mjs run --testTimeout=900000 --hookTimeout=900000 --exclude "test/platform/{package,browser,engine-browser,deno,bench-browser,bench-deno}.test.ts" "$@"
 }
 
 bench() {

@@ -3,11 +3,11 @@
 const BLOCK: u32 = 32u;               // rows of a tile, and owned rows of a workgroup
 const WIDTH: u32 = min(DV, 16u);      // vectors of a head that are staged at a time: at most 8 KB
 const STRIDE: u32 = WIDTH + 1u;       // odd for the usual widths, so that eight rows lie in different banks
-const WEIGHT_STRIDE: u32 = 9u;
 
-var<workgroup> tile: array<vec4f, BLOCK * STRIDE>;
-// weights[9 j + y] belongs to row j of the tile and the four rows of the invocations (*, y).
-var<workgroup> weights: array<vec4f, BLOCK * WEIGHT_STRIDE>;
+// Row x + 8 c of the tile at [c][x], so that an invocation that reads four rows computes, and bounds, one place.
+var<workgroup> tile: array<array<array<vec4f, STRIDE>, 8>, 4>;
+// Weight [c][x][y] belongs to row x + 8 c of the tile and the four rows of the invocations (*, y).
+var<workgroup> weights: array<array<array<vec4f, 9>, 8>, 4>;
 
 // Four owned rows by vectors x and x + 8 of one staged chunk; column i of a matrix is row i.
 struct Columns { low: mat4x4f, high: mat4x4f }
@@ -23,7 +23,8 @@ fn stage(source: u32, rows: vec2u, step: u32, chunk: u32, lane: u32) {
     let column = i % WIDTH;
     if (column < chunk_width(chunk)) {
       let row = min(rows.x + i / WIDTH * step, rows.y);
-      tile[i / WIDTH * STRIDE + column] = load(source, row, chunk * WIDTH + column);
+      let place = i / WIDTH;
+      tile[place / 8u][place % 8u][column] = load(source, row, chunk * WIDTH + column);
     }
   }
 }
@@ -31,9 +32,7 @@ fn stage(source: u32, rows: vec2u, step: u32, chunk: u32, lane: u32) {
 // Inner products over vector `column` of the chunk: of owned row i (column i of `own`) and row x + 8 c of the tile,
 // in component i of column c.
 fn dots(own: mat4x4f, column: u32, x: u32) -> mat4x4f {
-  let i = x * STRIDE + column;
-  let step = 8u * STRIDE;
-  return transpose(own) * mat4x4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]);
+  return transpose(own) * mat4x4f(tile[0][x][column], tile[1][x][column], tile[2][x][column], tile[3][x][column]);
 }
 
 // Inner products of four owned rows of a source and rows x + 8 c of the tile over one chunk, laid out as by dots.
@@ -49,28 +48,33 @@ fn products(source: u32, own: vec4u, chunk: u32, x: u32) -> mat4x4f {
 
 // Publishes the weights of rows x + 8 c of the tile.
 fn share(w: mat4x4f, id: vec3u) {
-  let i = id.x * WEIGHT_STRIDE + id.y;
-  weights[i] = w[0];
-  weights[i + 8u * WEIGHT_STRIDE] = w[1];
-  weights[i + 16u * WEIGHT_STRIDE] = w[2];
-  weights[i + 24u * WEIGHT_STRIDE] = w[3];
+  weights[0][id.x][id.y] = w[0];
+  weights[1][id.x][id.y] = w[1];
+  weights[2][id.x][id.y] = w[2];
+  weights[3][id.x][id.y] = w[3];
 }
 
 fn outer(w: vec4f, row: vec4f) -> mat4x4f {
   return mat4x4f(w.x * row, w.y * row, w.z * row, w.w * row);
 }
 
-// sums + weights^T tile, over the first `count` rows of the tile.
+// sums + weights^T tile. Of fewer rows than the tile has, `count`, those behind have the weight 0.
 fn accumulate(sums: Columns, count: u32, id: vec3u) -> Columns {
-  var low = sums.low;
-  var high = sums.high;
+  var result = sums;
   let x = min(id.x, WIDTH - 1u); // where a head is narrow, spare invocations repeat its last vector
-  for (var j = 0u; j < count; j++) {
-    let w = weights[j * WEIGHT_STRIDE + id.y];
-    low += outer(w, tile[j * STRIDE + x]);
-    if (WIDTH > 8u) { high += outer(w, tile[j * STRIDE + min(x + 8u, WIDTH - 1u)]); }
+  for (var i = 0u; i < min(count, 8u); i++) {
+    add_row(&result, 0u, i, x, id.y);
+    add_row(&result, 1u, i, x, id.y);
+    add_row(&result, 2u, i, x, id.y);
+    add_row(&result, 3u, i, x, id.y);
   }
-  return Columns(low, high);
+  return result;
+}
+
+fn add_row(sums: ptr<function, Columns>, c: u32, i: u32, x: u32, y: u32) {
+  let w = weights[c][i][y];
+  (*sums).low += outer(w, tile[c][i][x]);
+  if (WIDTH > 8u) { (*sums).high += outer(w, tile[c][i][min(x + 8u, WIDTH - 1u)]); }
 }
 
 fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {

@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> spans: array<vec2u>; // [B, T] of (first key, end of the keys) of a token's document
 
 const HEAD_DIM: u32 = 64u;       // D, at most 256
-alias cell = vec4f;              // f32 where D is not a multiple of 4
+alias cell = vec4f;              // f32 where D is not a multiple of 4; halves in mixed precision
 const SOFTCAP: f32 = 0.0;        // s becomes SOFTCAP tanh(s / SOFTCAP); 0: no cap
 const DV: u32 = (HEAD_DIM + 3u) / 4u; // vectors a head
 const HIDDEN: f32 = -2e30;       // score of a key that is not seen: finite, as compilers may assume no infinities,

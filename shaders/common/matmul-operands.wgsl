@@ -9,10 +9,10 @@ fn load_a(row: u32, p: u32) -> mat4x4f {
   if (A_TRANSPOSED) {
     let i = (params.a_offset + four(p, params.k) * params.lda + min(row, params.m - 4u)) / 4u;
     let left = select(vec4f(), vec4f(params.alpha), p + vec4u(0u, 1u, 2u, 3u) < vec4u(params.k));
-    return mat4x4f(left.x * a[i.x], left.y * a[i.y], left.z * a[i.z], left.w * a[i.w]);
+    return mat4x4f(left.x * vec4f(a[i.x]), left.y * vec4f(a[i.y]), left.z * vec4f(a[i.z]), left.w * vec4f(a[i.w]));
   }
   let i = (params.a_offset + four(row, params.m) * params.lda + min(p, params.k - 4u)) / 4u;
-  return select(0.0, params.alpha, p < params.k) * transpose(mat4x4f(a[i.x], a[i.y], a[i.z], a[i.w]));
+  return select(0.0, params.alpha, p < params.k) * transpose(mat4x4f(vec4f(a[i.x]), vec4f(a[i.y]), vec4f(a[i.z]), vec4f(a[i.w])));
 }
 
 // B(p .. p + 3, col .. col + 3), column j of the matrix being row p + j.

@@ -6,7 +6,7 @@ import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, FACTOR, integer, number, type Rules, required, words } from "../util/options.ts";
 import { allocateTensors, type Group } from "./allocate.ts";
-import type { Adaptable, AdapterTensors, Method, Site, Together } from "./method.ts";
+import type { Adaptable, AdapterTensors, Method, Site, Together, WrapGiven } from "./method.ts";
 import { noteOwner } from "./owners.ts";
 
 /** A method applied to a model: the sites that it wraps and its tensors. */
@@ -97,7 +97,8 @@ function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Ada
   const adapter: Adapter<M> = {
     ...parts,
     parameters,
-    ...actionsOf(parts, groups, 1),
+    ...actionsOf(parts, groups, { factor: 1 }),
+    ...invocationOf(parts, groups, { factor: 1 }),
     get attached() {
       return base.adapters.has(adapter);
     },
@@ -113,7 +114,8 @@ function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Ada
       checkOptions("scaled", { factor }, FACTOR_RULES);
       if (!method.scales) fail("scaled", `${method.type} has no factor of its update`, "use it as it is");
       return {
-        ...actionsOf(parts, groups, factor),
+        ...actionsOf(parts, groups, { factor }),
+        ...invocationOf(parts, groups, { factor }),
         name: parts.name,
         get released() {
           return released;
@@ -137,17 +139,32 @@ function mount<M extends Method>(parts: Parts<M>, groups: readonly Group[]): Ada
 
 const FACTOR_RULES: Rules<{ factor: number }> = { factor: required(number({ ...FACTOR, min: -FACTOR.max })) };
 
+type AnyParts = Omit<Parts<Method>, "method"> & { method: Method };
+
+/** What wakes an adapter up, where something does. */
+function invocationOf(
+  parts: AnyParts,
+  groups: readonly Group[],
+  given: Pick<WrapGiven, "factor">,
+): Pick<NamedAdaptation, "invocation"> {
+  const sequence = parts.method.invocation?.(parts.base);
+  if (!sequence) return {};
+  return {
+    invocation: { sequence, acting: (tokens) => actionsOf(parts, groups, { ...given, acting: { tokens } }) },
+  };
+}
+
 /** What an adapter does in a pass, its update multiplied by a factor. */
 function actionsOf(
-  { method, sites, shared, saved, parameters }: Omit<Parts<Method>, "method"> & { method: Method },
+  { method, sites, shared, saved, parameters }: AnyParts,
   groups: readonly Group[],
-  factor: number,
+  given: Pick<WrapGiven, "factor" | "acting">,
 ): Pick<NamedAdaptation, "wraps" | "joint" | "copies" | "virtual"> {
   const { together } = method;
   const joint = groups.map(({ siblings, members }, i): [Siblings, JointWrap] => {
     const own = sites.filter(({ module }) => members.includes(module));
     const { wrap } = together as Together;
-    return [siblings, wrap(siblings, own, parameters.stacks[i] as Tensor, factor)];
+    return [siblings, wrap(siblings, own, parameters.stacks[i] as Tensor, given.factor)];
   });
   const copies = sites.flatMap((site): [Leaf, Site["tensors"]][] =>
     method.copies ? [[site.module as Leaf, method.copies(site)]] : [],
@@ -155,7 +172,7 @@ function actionsOf(
   const tensorsAt = new Map(sites.map(({ module, tensors }) => [module, tensors]));
   const at = (module: Module) => tensorsAt.get(module) ?? {};
   const wraps = sites.flatMap((site, index) => {
-    const wrap = method.wrap?.(site, { index, shared, at, factor });
+    const wrap = method.wrap?.(site, { index, shared, at, ...given });
     return wrap ? [[site.module, wrap] as const] : [];
   });
   return {

@@ -1,4 +1,6 @@
 import type { Module } from "../nn/module.ts";
+import type { HostTensor } from "../util/host-tensor.ts";
+import type { JsonObject } from "../util/json.ts";
 import type { Adapter } from "./adapter.ts";
 import type { Fields, Obstacle, PeftConfig } from "./config-fields.ts";
 import type { LayerInputs } from "./lora/initial/eva.ts";
@@ -12,14 +14,6 @@ export interface StoredInfo {
   /** As safetensors calls it, such as `F32`. */
   readonly dtype: string;
   readonly shape: readonly number[];
-}
-
-/** A tensor in main memory: row-major f32. */
-export interface HostTensor {
-  /** Elements along each axis. */
-  readonly shape: readonly number[];
-  /** All of them, the last axis fastest. */
-  readonly data: Float32Array;
 }
 
 /** The tensors of a file, sorted out: `T` is what is known of each. */
@@ -76,10 +70,28 @@ export interface TensorNames<C> {
   check(tensors: SortedTensors<StoredInfo>["tensors"], config: C | undefined, note: Note): readonly string[];
 }
 
-/** How a method is written into PEFT's files and read from them: fields and names. */
+/** How adapters lie in files that are not PEFT's. */
+export interface FileLayout<C extends PeftConfig> {
+  /** The file of the tensors. */
+  readonly weights: string;
+  /** The file of what is trained of the model itself, such as a head, and of its configuration. */
+  readonly head: { readonly weights: string; readonly config: string };
+  /** The fields of `adapter_config.json` by the codec's names; undefined where it is none of this layout's. */
+  fields(json: JsonObject): JsonObject | undefined;
+  /** The value of `adapter_config.json`. */
+  json(config: C): JsonObject;
+  /** The value of the head's configuration. */
+  headJson(config: C): JsonObject;
+  /** What a tensor of a site is called, by the codec's end of its name. */
+  tensorName(path: string, end: string, config: C): string;
+}
+
+/** How a method is written into files and read from them: fields and names. */
 export interface Codec<M extends Method = Method, C extends PeftConfig = PeftConfig>
   extends Fields<C>,
     TensorNames<C> {
+  /** Where the files are not PEFT's. */
+  readonly layout?: FileLayout<C>;
   /** Fields that Python holds as floats, those of nested configurations included: 0 is written 0.0. */
   readonly floats: readonly string[];
   /**
@@ -133,10 +145,20 @@ export interface MethodKind<M extends Method = Method, C extends PeftConfig = Pe
   readonly options: MethodOptions;
   /** The method with options by the names that they set. @throws LoraError for values that are not wanted */
   make(options: never): M;
+  /** It changes weights of linear layers, and LoRA can be made of that. */
+  readonly becomesLora?: true;
   /** Computes from a model's weights what the method begins with, where it does. */
   begin?(model: Adaptable, method: M, given: BeginGiven): Promise<M>;
   /** What a stored adapter's method has to compute from the model's weights, where it does. */
   restore?(model: Adaptable, method: M, original: OriginalWeight): Promise<M>;
   /** What about a new adapter deserves attention, such as options that match nothing; one line each. */
   remarks?(adapter: Adapter<M>): readonly string[];
+}
+
+/** A method whose own types stay between its parts. */
+export type AnyKind = MethodKind<Method, PeftConfig>;
+
+/** A codec is given what it has made itself: adapters of its method, configurations of its fields. */
+export function asAny<M extends Method, C extends PeftConfig>(kind: MethodKind<M, C>): AnyKind {
+  return kind as unknown as AnyKind;
 }

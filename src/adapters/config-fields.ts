@@ -21,6 +21,8 @@ export interface Obstacle {
 
 /** The fields of a type, and what is to be said of their values. */
 export interface Fields<C> {
+  /** The program that writes them; PEFT 0.21.0 unless given. */
+  readonly writer?: string;
   /** All fields of `adapter_config.json` of this type; others are ignored with a warning. */
   readonly fields: FieldTable<C>;
   /**
@@ -141,7 +143,7 @@ export interface ParsedConfig<C extends PeftConfig = PeftConfig> {
   readonly warnings: readonly string[];
 }
 
-const CORRECT = "correct the fields, or take the file that PEFT's save_pretrained wrote";
+const PEFT = "PEFT 0.21.0";
 
 /**
  * Reads the value of `adapter_config.json`. Missing fields take PEFT's defaults; fields that PEFT 0.21.0 does not
@@ -154,20 +156,21 @@ export function parsePeftConfig<C extends PeftConfig>(
   json: Readonly<Record<string, unknown>>,
   where: string,
 ): ParsedConfig<C> {
-  failAll(where, oversized(json), CORRECT);
+  const { writer = PEFT } = codec;
+  const correct = `correct the fields, or take the file that ${writer === PEFT ? "PEFT's save_pretrained" : writer} wrote`;
+  failAll(where, oversized(json), correct);
   const names = Object.keys(codec.fields) as (keyof C & string)[];
   const known = names.filter((name) => Object.hasOwn(json, name));
   const given = known.map((name) => [name, withoutNull(codec.fields[name][0], json[name])]);
   const config = configOf(codec, Object.fromEntries(given) as Partial<C>);
   const { problems, obstacles } = findings(codec, config);
   const remedies = new Set(obstacles.map(({ remedy }) => remedy));
-  if (problems.length > 0) remedies.add(CORRECT);
+  if (problems.length > 0) remedies.add(correct);
   failAll(where, [...problems, ...obstacles.map(({ problem }) => problem)], [...remedies]);
   const warnings = Object.keys(json)
     .filter((name) => !Object.hasOwn(codec.fields, name))
     .map(
-      (name) =>
-        `${where}: the field ${name} (${shown(json[name])}) is unknown to PEFT 0.21.0 and was ignored`,
+      (name) => `${where}: the field ${name} (${shown(json[name])}) is unknown to ${writer} and was ignored`,
     );
   return { config, warnings };
 }

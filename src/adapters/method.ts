@@ -7,6 +7,7 @@ import type { JointWrap, Leaf, LeafTensors, Module, Siblings, Wrap } from "../nn
 import type { FinishedStep, Penalty, Parameters as Trained } from "../nn/parameters.ts";
 import type { LayerReplication } from "../nn/replicate.ts";
 import type { VirtualTokens } from "../nn/virtual.ts";
+import type { HostTensor } from "../util/host-tensor.ts";
 import type { Random } from "../util/random.ts";
 
 /** The part of a model that adapters need. */
@@ -29,6 +30,7 @@ export interface Adaptable {
     | undefined;
   /** Its sizes. */
   readonly config?: {
+    readonly vocabSize?: number;
     readonly hiddenSize: number;
     readonly numLayers: number;
     readonly numHeads?: number;
@@ -37,8 +39,12 @@ export interface Adaptable {
     readonly embeddingScale?: number;
     readonly scalesInputs?: boolean;
   };
+  /** Its vocabulary has other rows than in its files, so that those of an adapter hold the matrices, too. */
+  readonly isResized?: boolean;
   /** What turns texts into its ids. */
-  readonly tokenizer?: { encode(text: string): number[] } | undefined;
+  readonly tokenizer?:
+    | { encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[] }
+    | undefined;
   /** What the model is for, such as `causal-lm`. */
   readonly task?: string;
   /** Name of its class in transformers, such as `LlamaForCausalLM`. */
@@ -116,6 +122,8 @@ export interface WrapGiven {
   at(module: Module): SiteTensors;
   /** What the update is multiplied with; 1 unless the adapter is scaled, which only methods with `scales` are. */
   readonly factor: number;
+  /** Of a method with an `invocation`, the tokens of the pass that it acts on, u32 `[n]`, if there are any; absent outside of one. */
+  readonly acting?: { readonly tokens: Tensor | undefined };
 }
 
 /** One way of adapting a model, all that is its own in one place: LoRA, and whatever comes next. */
@@ -140,10 +148,12 @@ export interface Method {
   wrap?(site: Site, given: WrapGiven): Wrap;
   /** Tensors of the site that its module computes with in place of its own, by the module's names. */
   copies?(site: Site): LeafTensors;
+  /** Ids of the tokens from whose last occurrence in a document on it acts, and not before; on all tokens unless given. */
+  invocation?(model: Adaptable): readonly number[] | undefined;
   /** The tokens that it puts before every document. */
   virtual?(shared: SiteTensors): VirtualTokens;
-  /** What its file has that is computed from the tensors beside the sites, by names of its codec. */
-  computed?(shared: SiteTensors): SiteTensors;
+  /** What its file has that is computed from the tensors beside the sites, by names of its codec: on the host, where these outlive the device. */
+  computed?(shared: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>>;
   /** The method's update can be made stronger and weaker by a factor. */
   readonly scales?: boolean;
   /** How sites that compute from the same input are computed together, where the method can do that. */

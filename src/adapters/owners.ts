@@ -9,12 +9,20 @@ interface Owner extends Pick<NamedAdaptation, "released"> {
   readonly base: { readonly root: Module; readonly name?: string };
 }
 
+/** An adapter, so far as it owns its trainable tensors. */
+type TensorOwner = Owner & NamedAdaptation & { readonly method: { readonly type: string } };
+
 /** Whose trainable tensors these are. */
-const owners = new WeakMap<Parameters, Owner & NamedAdaptation>();
+const owners = new WeakMap<Parameters, TensorOwner>();
 
 /** Notes whose trainable tensors these are. */
-export function noteOwner(parameters: Parameters, adapter: Owner & NamedAdaptation): void {
+export function noteOwner(parameters: Parameters, adapter: TensorOwner): void {
   owners.set(parameters, adapter);
+}
+
+/** The `peft_type` of the adapter whose trainable tensors these are; undefined where they are no adapter's. */
+export function typeOfOwner(parameters: Parameters): string | undefined {
+  return owners.get(parameters)?.method.type;
 }
 
 const ADAPTER = required(

@@ -8,10 +8,6 @@ export const MERGE =
 export const MERGE_UNTIED =
   "in Python with PEFT: base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone()); base.config.tie_word_embeddings = False; PeftModel.from_pretrained(base, ADAPTER).merge_and_unload().save_pretrained(OUT); then use OUT as the model";
 
-/** The same where layers share their weights, whose merged forms differ. */
-export const MERGE_COPIES =
-  "in Python with PEFT, load the adapter, give each layer weights of its own (module.base_layer.weight = torch.nn.Parameter(module.base_layer.weight.detach().clone()) for all that have a base_layer), merge_and_unload(), do the same for every other parameter and save_pretrained(OUT); then use OUT as the model";
-
 /** For what PEFT itself cannot merge. */
 export const NO_MERGE =
   "PEFT has no merged form of it: only PEFT itself can run it; or train again as plain LoRA";

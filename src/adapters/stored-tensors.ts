@@ -20,7 +20,9 @@ const SAVE_AGAIN =
   "the two files do not belong together or are damaged: take both of one adapter, as PEFT's save_pretrained wrote them";
 const NO_PREFIX =
   "the tensors' names lack the prefix base_model.model.; PEFT would load none of them and say little";
-const BASE_WEIGHT = /^(.+)\.base_layer\.weight$/;
+const BASE_WEIGHT = /^(.+?)(?:\.token_adapter)?\.base_layer\.weight$/;
+/** PEFT keeps all of a matrix of the vocabulary that is trained whole where the vocabulary was resized: these beside its own name. */
+const WRAPPED = /^(.+)\.(modules_to_save|original_module)\.([^.]+)$/;
 const FLOATS = ["F32", "F16", "BF16", "F64"];
 
 /**
@@ -60,7 +62,10 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
     } else if (sites.has(BASE_WEIGHT.exec(plain)?.[1] ?? "")) {
       base.set(plain.replace(BASE_WEIGHT, "$1.weight"), info);
     } else if (whole.some((name) => isTensorOf(plain, name))) {
-      saved.set(plain, info);
+      const [, path, part, tensor] = WRAPPED.exec(plain) ?? [];
+      const name = path === undefined ? plain : `${path}.${tensor}`;
+      if (part === "original_module") base.set(name, info);
+      else if (part === undefined || !saved.has(name)) saved.set(name, info);
     } else if (own !== undefined) {
       saved.set(own, info);
     } else {
@@ -83,7 +88,7 @@ export function sortTensors<T extends StoredInfo, C extends PeftConfig>(
   const isEmpty = tensors.size === 0 && Object.keys(shared).length === 0 && problems.size === 0;
   if (isEmpty) note(`no tensor of ${codec.fields.peft_type[0]}`, `${infos.length} tensors`);
   if (problems.size > 0 && remedies.size === 0) remedies.add(SAVE_AGAIN);
-  if (keys.some(({ site, prefixed }) => site && !prefixed)) warnings.push(NO_PREFIX);
+  if (!codec.writer && keys.some(({ site, prefixed }) => site && !prefixed)) warnings.push(NO_PREFIX);
   return {
     tensors,
     shared,

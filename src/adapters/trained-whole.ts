@@ -1,9 +1,10 @@
+import { isExperts } from "../nn/expert-layer.ts";
 import { isLeaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { pythonMatch } from "../util/regexp/python.ts";
 import type { Adaptable, TrainedTensors } from "./method.ts";
 import { suggestion } from "./sites/targets.ts";
-import { unreachableModules } from "./sites/unreachable.ts";
+import { type UnreachableModule, unreachableModules } from "./sites/unreachable.ts";
 
 /** What is trained whole beside an adapter: PEFT's `modules_to_save`. */
 export interface WholeOptions {
@@ -85,12 +86,23 @@ function nameProblems(model: Adaptable, name: string, paths: readonly string[]):
 
 /** One line for each reason why something that a name reaches cannot be trained. */
 function unreachableBy(model: Adaptable, name: string): string[] {
-  const reached = unreachableModules(model).filter(({ path }) => rootsOf(path, name).length > 0);
+  const reached = [...unreachableModules(model), ...frozenExperts(model)].filter(
+    ({ path }) => rootsOf(path, name).length > 0,
+  );
   const reasons = [...new Set(reached.map(({ why }) => why))];
   return reasons.map((reason) => {
     const paths = reached.filter(({ why }) => why === reason).map(({ path }) => path);
     return `${paths.join(", ")}: ${reason}`;
   });
+}
+
+/** Experts, of which no gradient is computed. */
+function frozenExperts({ root }: Adaptable): UnreachableModule[] {
+  const experts = [...modules(root)].filter(isExperts);
+  return experts.map(({ path }) => ({
+    path,
+    why: "experts stay frozen; LoRA goes to the projections of attention",
+  }));
 }
 
 function insideOneAnother(roots: readonly string[]): string[] {

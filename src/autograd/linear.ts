@@ -1,9 +1,12 @@
 import { empty, type Tensor } from "../gpu/tensor.ts";
-import { type BranchLayer, branchGradients } from "../kernels/branch-gradients.ts";
+import type { Activation } from "../kernels/activation.ts";
+import { addInputSum, type BranchLayer, branchGradients, canWait } from "../kernels/branch-gradients.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
-import { type Columns, matmul } from "../kernels/matmul.ts";
+import { type Columns, gatedMatmul, matmul, matmulTogether } from "../kernels/matmul.ts";
+import { type SiblingLayer, siblingInputGradient, siblingProducts } from "../kernels/sibling-products.ts";
 import { partsOf, type Weight } from "../kernels/weight.ts";
+import { append } from "../util/arrays.ts";
 import type { Accumulate, Tape } from "./tape.ts";
 
 /** A linear layer: y = x Wᵀ + bias. */
@@ -34,7 +37,7 @@ export interface LinearOptions extends Omit<LinearLayer, "weight"> {
 
 /**
  * y = x Wᵀ + bias + scale · (drop(x) Aᵀ) Bᵀ, the branch fused into the main product.
- * @param x `[..., in]`
+ * @param x `[..., in]`, f32 or f16, and y like it; between A and B all is f32
  * @param weight `[out, in]`, frozen or trainable f32
  */
 export function linear(
@@ -59,44 +62,99 @@ export function linears(
   layers: readonly LinearLayer[],
   branch?: LoraBranch,
 ): Tensor[] {
-  const h = branch && matmul(dropped(x, branch), branch.A, { layout: "NT", alpha: branch.scale });
+  const h =
+    branch && matmul(dropped(x, branch), branch.A, { layout: "NT", alpha: branch.scale, dtype: "f32" });
   const placed = placeBranches(layers);
-  const ys = placed.map(({ weight, bias, B, part }) => {
-    const extend = h && B && { h: { of: h, ...part }, e: B };
-    const y = matmul(x, weight, { layout: "NT", ...(extend && { extend }) });
+  const together = jointProducts(tape, x, placed, h);
+  const output = (layer: Placed, i: number) => {
+    const y = together?.[i] ?? matmul(x, layer.weight, { layout: "NT", extend: extension(layer, h) });
+    const { bias } = layer;
     return bias ? addBias(y, bias) : y;
-  });
+  };
+  const ys = placed.map(output);
   if (!tape) return ys;
-  const trained = layers
-    .flatMap(({ weight, bias, B }) => [weight.words, bias, B])
-    .filter((tensor) => tensor !== undefined);
   const needsX = layers.some(({ weight }) => tape.tracks(weight.words)) || (branch && tape.tracks(branch.A));
-  const matrices = [
-    ...layers.flatMap(({ weight, B }) => (B ? [...partsOf(weight), B] : partsOf(weight))),
-    ...(branch ? [branch.A] : []),
-  ];
-  const inputs = [x, ...trained, ...(branch ? [branch.A] : [])];
-  const saved = [...matrices, ...(needsX ? [x] : []), ...(h ? [h] : [])];
+  const inputs: Tensor[] = [x];
+  const exact: Tensor[] = [];
+  for (const { weight, bias, B } of layers) {
+    inputs.push(weight.words);
+    append(exact, partsOf(weight));
+    for (const own of [bias, B]) if (own) inputs.push(own);
+    for (const own of [bias, B]) if (own) exact.push(own);
+  }
+  if (branch) inputs.push(branch.A);
+  if (branch) exact.push(branch.A);
+  if (h) exact.push(h);
+  // A product by itself may add in another order than one of several: what came of those is kept.
+  const isAlone = needsX && placed.length > 1 && !together;
+  const exactlyAgain = placed.map((layer, i) =>
+    isAlone && isNarrow(layer.weight) ? () => output(layer, i) : undefined,
+  );
+  const saved = { exact, coarse: needsX ? [x] : [], exactlyAgain };
   tape.recordAll(ys, inputs, saved, (dys, give) => {
-    const used = placed.flatMap((layer, i): Used[] => {
+    const used: Used[] = [];
+    placed.forEach(({ weight, bias, B, part }, i) => {
       const dy = dys[i];
-      return dy ? [{ ...layer, dy }] : [];
+      if (dy) used.push({ weight, bias, B, part, dy });
     });
     for (const { dy, weight, bias } of used) {
-      give(weight.words, (into) => matmul(dy, x, { layout: "TN", ...(into && { into }) }));
+      give(weight.words, (into) => matmul(dy, x, { layout: "TN", into }));
       if (bias) give(bias, (into) => biasGradient(dy, into));
     }
-    const inner = branch && h && { ...branch, dh: branchGradient(used, branch, h, give) };
-    if (inner)
-      give(inner.A, (into) => matmul(inner.dh, dropped(x, inner), { layout: "TN", ...(into && { into }) }));
+    const inner = branch && h && withGradient(branch, branchGradient(tape, used, branch, h, give));
+    if (inner) giveInputSum(tape, inner, x, give);
     give(x, (into) => inputGradient(used, inner, into));
   });
   return ys;
 }
 
+/**
+ * act(x Gᵀ) · (x Uᵀ) without a tape, where one dispatch can compute that.
+ * @param layers gate and up, without biases
+ */
+export function gatedLinears(
+  x: Tensor,
+  [gate, up]: readonly [gate: Weight, up: Weight],
+  activation: Activation,
+): Tensor | undefined {
+  return gatedMatmul(x, [{ weight: gate }, { weight: up }], activation);
+}
+
+/**
+ * Outputs at most half as wide as the input are computed again rather than kept: keys and values of heads that several queries share, 1.7 %
+ * of the multiply-adds of a step of Llama-3.2-1B for 6 % of its memory.
+ */
+const isNarrow = ({ rows, columns }: Weight) => 2 * rows <= columns;
+
+/** Outputs of one dispatch for all are kept, narrow or not: it has to take this share of the time of products one by one. */
+const WORTH_MEMORY = 0.8;
+
 /** A layer and where its r columns lie among those of all branches. */
 interface Placed extends LinearLayer {
   part: Omit<Columns, "of">;
+}
+
+/** All of x Wᵀ + h Bᵀ in one dispatch, where a kernel of the device can compute them so and that pays. */
+function jointProducts(
+  tape: Tape | undefined,
+  x: Tensor,
+  layers: readonly Placed[],
+  h: Tensor | undefined,
+): Tensor[] | undefined {
+  if (layers.length === 1) return undefined;
+  const siblings = layers.map(
+    ({ weight, B, part: { first } }): SiblingLayer => ({ weight, B: h && B, first }),
+  );
+  const costsMemory = tape && layers.some(({ weight }) => isNarrow(weight));
+  const ys = siblingProducts(x, siblings, h, costsMemory ? WORTH_MEMORY : 1);
+  if (ys || tape) return ys;
+  const parts = layers.map((layer) => ({ weight: layer.weight, extend: extension(layer, h) }));
+  return matmulTogether(x, parts);
+}
+
+/** What a layer's branch adds to its product. */
+function extension({ B, part }: Placed, h: Tensor | undefined) {
+  return h && B ? { h: { of: h, first: part.first, count: part.count }, e: B } : undefined;
 }
 
 /** A layer whose output got a gradient. */
@@ -106,10 +164,10 @@ interface Used extends Placed {
 
 function placeBranches(layers: readonly LinearLayer[]): Placed[] {
   let end = 0;
-  return layers.map((layer) => {
+  return layers.map(({ weight, bias, B }) => {
     const first = end;
-    end += layer.B?.columns ?? 0;
-    return { ...layer, part: { first, count: end - first } };
+    end += B?.columns ?? 0;
+    return { weight, bias, B, part: { first, count: end - first } };
   });
 }
 
@@ -119,6 +177,7 @@ function placeBranches(layers: readonly LinearLayer[]): Placed[] {
  * @returns the gradient between A and B, before scaling: scale · dy B, side by side, `[..., Σ r]`
  */
 function branchGradient(
+  tape: Tape,
   used: readonly Used[],
   { A, scale }: LoraBranch,
   h: Tensor,
@@ -137,8 +196,31 @@ function branchGradient(
   const { device, shape } = h;
   const covered = used.reduce((sum, { part }) => sum + part.count, 0);
   const dh = (covered === A.rows ? empty : zeros)(device, shape);
-  branchGradients(layers, { h, dh, scale });
+  tape.withWaiting((sum) => branchGradients(layers, { h, dh, scale }, sum));
   return dh;
+}
+
+const withGradient = ({ A, scale, dropout, seed }: LoraBranch, dh: Tensor) => ({
+  A,
+  scale,
+  dropout,
+  seed,
+  dh,
+});
+
+/** Gives dA = dhᵀ drop(x), for which nothing waits: it may come along with the gradients of the next branch. */
+function giveInputSum(
+  tape: Tape,
+  branch: LoraBranch & { dh: Tensor },
+  input: Tensor,
+  give: Accumulate,
+): void {
+  const { A, dh } = branch;
+  const dA = tape.sinkOf(A);
+  const sum = dA && { dh, x: dropped(input, branch), dA };
+  if (sum && canWait(sum)) tape.leave(sum);
+  else if (sum) addInputSum(sum);
+  else give(A, (into) => matmul(dh, dropped(input, branch), { layout: "TN", into }));
 }
 
 /** dx = Σ dy W + mask(dh A); without dropout the branch is fused into the last product. */
@@ -147,13 +229,18 @@ function inputGradient(
   branch: (LoraBranch & { dh: Tensor }) | undefined,
   into: Tensor | undefined,
 ): Tensor {
-  const fused = branch && branch.dropout === 0 ? { extend: { h: branch.dh, e: branch.A } } : undefined;
-  let dx = into;
-  for (const [i, { dy, weight }] of used.entries()) {
-    dx = matmul(dy, weight, { layout: "NN", ...(dx && { into: dx }), ...(i === used.length - 1 && fused) });
+  const fused = branch && branch.dropout === 0 ? { h: branch.dh, e: branch.A } : undefined;
+  let dx = siblingInputGradient(used, fused && { dh: fused.h, A: fused.e }, into);
+  if (!dx) {
+    dx = into;
+    for (const [i, { dy, weight }] of used.entries()) {
+      const extend = i === used.length - 1 ? fused : undefined;
+      dx = matmul(dy, weight, { layout: "NN", into: dx, extend });
+    }
   }
   if (!branch || fused) return dx as Tensor;
-  return addInto(dx as Tensor, dropped(matmul(branch.dh, branch.A, { layout: "NN" }), branch));
+  const { dtype } = dx as Tensor;
+  return addInto(dx as Tensor, dropped(matmul(branch.dh, branch.A, { layout: "NN", dtype }), branch));
 }
 
 /** Forward and backward use the same mask: it depends on the seed only, nothing is stored. */

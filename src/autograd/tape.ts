@@ -1,6 +1,8 @@
 import type { Device } from "../gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { addInputSum, type InputSum } from "../kernels/branch-gradients.ts";
 import { addInto, scaleBy, add as sum } from "../kernels/elementwise.ts";
+import { type Saving, Vacated } from "./vacated.ts";
 
 /**
  * Adds a contribution to the gradient of `input`, if anybody wants it: `compute` is not called otherwise.
@@ -14,10 +16,32 @@ export type Backward = (dy: Tensor, add: Accumulate) => void;
 /** The same for an op of several outputs; undefined for an output that got no gradient. */
 export type BackwardOfAll = (dys: readonly (Tensor | undefined)[], add: Accumulate) => void;
 
-interface Node {
-  outputs: readonly Tensor[];
-  saved: readonly Tensor[];
-  backward: BackwardOfAll;
+/** Tensors that a backward pass reads. */
+export interface Saved {
+  /** As they are. */
+  readonly exact?: readonly Tensor[];
+  /** Perhaps rounded, where the tape is told to keep them in fewer bits. */
+  readonly coarse: readonly Tensor[];
+  /**
+   * Computes the output, of which there is one, once more from these tensors alone, to the same bits. For what costs little: the
+   * tape does so in its backward pass rather than keep the output for those who save it.
+   */
+  readonly again?: () => Tensor;
+  /**
+   * The same of an op with several outputs, for some of them, in order. Not where anything is rounded: the keys of attention have to be
+   * those that its logsumexp is of.
+   */
+  readonly exactlyAgain?: readonly ((() => Tensor) | undefined)[];
+}
+
+interface Node extends Saving {
+  readonly backward: BackwardOfAll;
+}
+
+/** How a tape keeps what it saves. */
+export interface TapeOptions {
+  /** 8: what may be rounded is, after each layer. As it is unless given. */
+  activationBits?: 8 | 32;
 }
 
 /** What a tape shares with the tapes of its checkpointed blocks. */
@@ -27,6 +51,8 @@ interface State {
   gradients: Map<Tensor, Tensor>;
   /** Caller-owned gradients, always added to in place. */
   sinks: ReadonlyMap<Tensor, Tensor>;
+  /** A contribution to one of these that can wait for a dispatch to come along with. */
+  waiting?: InputSum | undefined;
 }
 
 /**
@@ -40,10 +66,23 @@ export class Tape {
   readonly #state: State;
   /** Follows what is tracked, without recording. */
   readonly #dry: boolean;
+  readonly #vacated: Vacated;
+  readonly #rounds: boolean;
+  /** Nodes of layers that have ended. */
+  #ended = 0;
+  /** What nodes of the present layer can compute once more. */
+  readonly #computable = new Set<Tensor>();
 
-  constructor(state?: State, dry = false) {
+  constructor({ activationBits = 32 }: TapeOptions = {}, state?: State, dry = false) {
     this.#state = state ?? { tracked: new Set(), gradients: new Map(), sinks: new Map() };
     this.#dry = dry;
+    this.#rounds = activationBits === 8;
+    this.#vacated = new Vacated({ rounds: this.#rounds });
+  }
+
+  /** Whether it keeps what may be rounded in 8 bits, once a layer has ended and nobody else reads it. */
+  get rounds(): boolean {
+    return this.#rounds;
   }
 
   /** Number of recorded nodes. */
@@ -54,7 +93,7 @@ export class Tape {
   /** A tape for a part that goes back before the rest does: tracks the same, with nodes and gradients of its own. */
   apart(): Tape {
     const { tracked } = this.#state;
-    return new Tape({ tracked: new Set(tracked), gradients: new Map(), sinks: new Map() });
+    return new Tape({}, { tracked: new Set(tracked), gradients: new Map(), sinks: new Map() });
   }
 
   /** Asks for the gradient of a leaf. */
@@ -71,7 +110,12 @@ export class Tape {
    * Notes that `output` came from `inputs`. `saved` lists the tensors that `backward` reads.
    * @returns output
    */
-  record(output: Tensor, inputs: readonly Tensor[], saved: readonly Tensor[], backward: Backward): Tensor {
+  record(
+    output: Tensor,
+    inputs: readonly Tensor[],
+    saved: readonly Tensor[] | Saved,
+    backward: Backward,
+  ): Tensor {
     this.recordAll([output], inputs, saved, ([dy], add) => backward(dy as Tensor, add));
     return output;
   }
@@ -80,7 +124,7 @@ export class Tape {
   recordAll(
     outputs: readonly Tensor[],
     inputs: readonly Tensor[],
-    saved: readonly Tensor[],
+    saves: readonly Tensor[] | Saved,
     backward: BackwardOfAll,
   ): void {
     if (inputs.some(({ source }) => source.whole && this.tracks(source.whole)))
@@ -90,8 +134,31 @@ export class Tape {
     if (!inputs.some((input) => this.tracks(input))) return;
     for (const output of outputs) this.#state.tracked.add(output.source);
     if (this.#dry) return;
+    const {
+      exact = [],
+      coarse,
+      again,
+      exactlyAgain = [again],
+    }: Saved = "coarse" in saves ? saves : { exact: saves, coarse: [] };
+    const saved = [...exact, ...coarse];
     for (const tensor of saved) tensor.device.memory.hold(tensor.storage);
-    this.#nodes.push({ outputs, saved, backward });
+    const isExact = again === undefined;
+    this.#nodes.push({ outputs, saved, coarse, again: exactlyAgain, isExact, backward });
+    exactlyAgain.forEach((again, i) => {
+      if (again) this.#computable.add((outputs[i] as Tensor).source);
+    });
+  }
+
+  /** Whether saving a tensor costs nothing: an op of the present layer computes it once more where it is needed. */
+  isComputable(tensor: Tensor): boolean {
+    return !this.#rounds && this.#computable.has(tensor.source);
+  }
+
+  /** Notes that a layer has been through the forward pass: nobody but the backward pass reads what only this tape holds. */
+  endLayer(): void {
+    this.#vacated.vacate(this.#nodes.slice(this.#ended));
+    this.#ended = this.#nodes.length;
+    this.#computable.clear();
   }
 
   /**
@@ -109,6 +176,9 @@ export class Tape {
     try {
       this.#seed(output, dy);
       this.#run();
+      this.withWaiting((sum) => {
+        if (sum) addInputSum(sum);
+      });
     } catch (error) {
       this.discard();
       throw error;
@@ -125,11 +195,11 @@ export class Tape {
    * Chen et al. 2016, arXiv 1604.06174.
    */
   checkpoint(x: Tensor, block: (tape: Tape, x: Tensor) => Tensor): Tensor {
-    const probe = new Tape(this.#state, true);
+    const probe = new Tape({}, this.#state, true);
     const y = scoped(x.device, () => block(probe, x));
     if (this.#dry || !this.tracks(y)) return y;
-    return this.record(y, [y], [x], (dy) => {
-      const inner = new Tape(this.#state);
+    return this.record(y, [y], { coarse: [x] }, (dy) => {
+      const inner = new Tape({}, this.#state);
       try {
         const again = scoped(x.device, () => block(inner, x));
         inner.#seed(again, dy);
@@ -145,10 +215,41 @@ export class Tape {
     this.#releaseNodes();
     releaseAll([...this.#state.gradients.values()]);
     this.#state.gradients.clear();
+    this.withWaiting(() => {});
+  }
+
+  /** The caller's own gradient of a leaf, to which contributions may come in any order; undefined where it has none. */
+  sinkOf(leaf: Tensor): Tensor | undefined {
+    return this.#state.tracked.has(leaf.source) ? this.#state.sinks.get(leaf.source) : undefined;
+  }
+
+  /** Leaves a sum into a sink to whoever launches next what it can come along with; at the latest it is added at the end. */
+  leave(sum: InputSum): void {
+    this.withWaiting((before) => {
+      if (before) addInputSum(before);
+    });
+    for (const { device, storage } of [sum.dh, sum.x]) device.memory.hold(storage);
+    this.#state.waiting = sum;
+  }
+
+  /** Hands on the sum that waits, if one does; `launch` has to add it. */
+  withWaiting(launch: (sum: InputSum | undefined) => void): void {
+    const { waiting } = this.#state;
+    this.#state.waiting = undefined;
+    try {
+      launch(waiting);
+    } finally {
+      if (waiting) releaseAll([waiting.dh, waiting.x]);
+    }
   }
 
   #releaseNodes(): void {
-    for (const { saved } of this.#nodes.splice(0)) releaseAll(saved);
+    for (const { saved } of this.#nodes.splice(0)) this.#release(saved);
+  }
+
+  #release(saved: readonly Tensor[]): void {
+    releaseAll(saved);
+    this.#vacated.forget(saved);
   }
 
   #seed(output: Tensor, dy: Tensor): void {
@@ -163,6 +264,7 @@ export class Tape {
       const [first] = given;
       try {
         if (first) {
+          this.#vacated.restore(saved);
           scoped(first.device, () => {
             backward(dys, this.#add);
             return undefined;
@@ -170,7 +272,7 @@ export class Tape {
         }
       } finally {
         releaseAll(given);
-        releaseAll(saved);
+        this.#release(saved);
       }
     }
   }

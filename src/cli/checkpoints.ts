@@ -1,8 +1,14 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
-import { RUN_STATE_FILES, type RunNotes, type RunState, readRunState } from "../io/formats/run-state.ts";
+import { basename, dirname, join } from "node:path";
+import {
+  differences,
+  RUN_STATE_FILES,
+  type RunNotes,
+  type RunState,
+  readRunState,
+} from "../io/formats/run-state.ts";
 import { folderFiles } from "../platform/node-files.ts";
-import { fail, failAll, Problems } from "../util/fail.ts";
+import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
 import { sha256 } from "./identity.ts";
 
 /** A folder that holds a run's state, by TRL's name `checkpoint-N`. */
@@ -50,20 +56,31 @@ export interface Resumed {
   readonly notes: RunNotes;
 }
 
-/** @throws LoraError for one that is cut off, damaged, or of another version */
+/** @throws LoraError for one that is cut off, damaged, or of another version; it names the newest beside it that is whole */
 export async function readCheckpoint(path: string): Promise<Resumed> {
+  try {
+    return await readWhole(path);
+  } catch (error) {
+    const whole = await newestWhole(dirname(path));
+    if (!(error instanceof LoraError) || whole === undefined) throw error;
+    throw new LoraError(
+      error.kind,
+      "resume",
+      error,
+      `--resume ${whole} goes on from the newest that is whole`,
+    );
+  }
+}
+
+async function readWhole(path: string): Promise<Resumed> {
   return { path, ...(await readRunState(folderFiles(path), sha256)) };
 }
 
-/** What is other than it was: settings by their names, base and data. */
-export function differences(was: RunNotes, is: Pick<RunNotes, "settings" | "identity">): string[] {
-  const names = new Set([...Object.keys(was.settings), ...Object.keys(is.settings)]);
-  const text = (value: unknown) => JSON.stringify(value ?? null);
-  const changed = [...names]
-    .filter((name) => text(was.settings[name]) !== text(is.settings[name]))
-    .map((name) => `${name} was ${text(was.settings[name])}, and is ${text(is.settings[name])}`);
-  const others = Object.keys(is.identity).filter((name) => was.identity[name] !== is.identity[name]);
-  return [...changed, ...others.map((name) => `the ${name} has another content than it had`)];
+/** The newest checkpoint of a folder that can be read. */
+async function newestWhole(folder: string): Promise<string | undefined> {
+  for (const { path } of checkpointsIn(folder).reverse())
+    if (await readWhole(path).catch(() => undefined)) return path;
+  return undefined;
 }
 
 /**

@@ -36,7 +36,11 @@ export function parseConfig(source: string, label: string, table: OptionTable): 
   const values = [...flat, ...meant].map((entry) => ({ ...entry, key: keyOf(table, entry.key) }));
   const unknown = values.filter(({ key }) => key === undefined);
   for (const { name } of unknown) problems.push(() => describeUnknown(table, name.replace(DEFAULTS, "")));
-  failAll(label, problems, unknown.length > 0 ? `known keys: ${Object.keys(table).join(", ")}` : "");
+  failAll(
+    label,
+    problems,
+    unknown.length > 0 ? "keys are the command's options; its --help describes each" : "",
+  );
   return values as GivenValue[];
 }
 

@@ -50,8 +50,13 @@ const FOREIGN: Readonly<Record<string, ForeignName>> = {
   task_type: taskType,
   inference_mode: { ...one(false), instead: "an adapter that is trained is not frozen" },
   fan_in_fan_out: { ...one(false), instead: "the model's own layers say it: leave it out" },
-  bf16: { ...one(false), instead: F32 },
-  fp16: { ...one(false), instead: F32 },
+  bf16: { ...one(false), instead: `${F32}; precision: mixed keeps activations in f16` },
+  fp16: {
+    ...one(false),
+    translate: (value) =>
+      value === true ? [{ key: "precision", value: "mixed", isDefault: true }] : undefined,
+    instead: "give precision",
+  },
   tf32: { ...one(false), instead: F32 },
   dtype: { ...one("auto"), instead: F32 },
   torch_dtype: { ...one("auto"), instead: F32 },
@@ -67,6 +72,7 @@ const FOREIGN: Readonly<Record<string, ForeignName>> = {
     instead: "LLM.int8 is not known; quantization: int8 holds weights in 8 bits",
   },
   attn_implementation: { instead: "attention has one implementation here: leave it out" },
+  use_weighting: { ...one(false), instead: "WPO's weights are not computed: leave it out" },
   use_liger_kernel: { ...one(false), instead: "kernels are this program's own: leave it out" },
   torch_compile: { ...one(false), instead: "kernels are this program's own: leave it out" },
   gradient_checkpointing_kwargs: { ...any, instead: "" },

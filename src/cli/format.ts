@@ -4,9 +4,11 @@ import type { RowCounts } from "../data/inspect/report.ts";
 import type { PackingReport } from "../data/packing.ts";
 import type { TokenizeReport } from "../data/tokenize/tokenize-report.ts";
 import type { DeviceInfo } from "../gpu/device.ts";
+import type { OffloadedLayers } from "../load/offload.ts";
 import { LORA_LEARNING_RATE, SWEPT_BATCH, sweptLearningRate } from "../train/learning-rate.ts";
 import type { StepMetrics } from "../train/trainer.ts";
 import { largest } from "../util/arrays.ts";
+import { formatBytes } from "../util/bytes.ts";
 import { count } from "../util/count.ts";
 import { describeMetrics } from "./format-measures.ts";
 
@@ -59,6 +61,22 @@ export function formatExponent(x: number): string {
 export function describeDevice({ name, software }: DeviceInfo): string {
   return `Device: ${name}${software ? " (software: no GPU is used, so this is slow)" : ""}`;
 }
+
+/**
+ * Which layers stay on the host, and what that costs.
+ * @param speed bytes a second that come from there to the device; undefined where nobody measured
+ */
+export function describeOffload({ layers, bytes }: OffloadedLayers, speed: number | undefined): string {
+  const cost =
+    speed === undefined
+      ? "come to the device in every pass"
+      : `come to the device at ${formatBytes(speed)}/s (measured), in ${shortTime(bytes / speed)} for a pass`;
+  const those = layers === 1 ? "1 layer" : `${count(layers)} layers`;
+  return `Offload: ${those} (${formatBytes(bytes)}) kept in the host's memory: they ${cost}; a training step has two passes for each micro-batch, a token one`;
+}
+
+const shortTime = (seconds: number) =>
+  seconds < 1 ? `${Math.ceil(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`;
 
 /** How many of all parameters are trained; like PEFT, the adapter's own count as the model's. */
 export function describeParameters(trainable: number, base: number): string {

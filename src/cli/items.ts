@@ -1,13 +1,8 @@
 import { basename } from "node:path";
-import type { SourceItem } from "../data/feed/item-source.ts";
-import type { PlacedRow, RowStream } from "../data/files/row-stream.ts";
-import { itemLook, labelsOf, type TaskText, type TextRow, type TextTask } from "../data/inspect/item-look.ts";
+import type { RowStream } from "../data/files/row-stream.ts";
+import type { TaskText, TextRow, TextTask } from "../data/inspect/item-look.ts";
 import type { Finding } from "../data/inspect/report.ts";
-import { checkLabels } from "../data/rows/labelled.ts";
-import { keptOf } from "../data/tokenize/task-rows.ts";
-import { RowCheck } from "../data/tokenize/vocabulary.ts";
-import { requireTokenizer } from "../load/model.ts";
-import { fail } from "../util/fail.ts";
+import { textItemSource, textItems } from "../train/tasks/text-items.ts";
 import type { RowFile } from "./data-files.ts";
 import { refuseErrors, shortFindings } from "./findings.ts";
 import { describeItems } from "./format.ts";
@@ -28,33 +23,17 @@ export function prepareItems<I>(
   settings: DataSettings,
   note: Note,
 ): Prepared<I> {
-  const { path, rows, nameOf } = file;
-  checkRows(task, model, file);
-  const look = itemLook(task, textOf(model), settings, note);
-  const check = new RowCheck({ tokenizer: requireTokenizer(model), rows: model.config.vocabSize });
-  const inspector = look.inspector(settings.judged);
-  const items: I[] = [];
-  const places: number[] = [];
-  for (const [place, row] of rows.entries()) {
-    const encoded = look.encode(row, place);
-    inspector.add(encoded);
-    if (encoded.fate !== "kept") continue;
-    check.add(nameOf(place), encoded.texts.flatMap(keptOf));
-    items.push(encoded.item as I);
-    places.push(place);
-  }
-  const report = inspector.report(nameOf);
-  if (report.droppedEmpty === rows.length) fail(path, "no row has a text", "give each row some words");
-  if (items.length === 0) fail(path, `every row is longer than max_length ${look.maxLength}`, "cut the rows");
-  if (task === "sentence-embedding" && items.length < 2)
-    fail(path, "has one pair only", "others are needed to tell it from: give two or more");
-  for (const line of describeItems(basename(path), report, look.maxLength)) note(line);
-  check.finish(path);
+  const { path } = file;
+  const { report, ...prepared } = textItems<I>(task, textOf(model), file, {
+    ...itemSettings(settings, note),
+    judged: settings.judged,
+    onReport: (report) => describeItems(basename(path), report, report.maxLength).forEach(note),
+  });
   const isLearnt = settings.check_data !== undefined;
   const findings = report.findings.filter((finding) => isLearnt || !isOfClasses(finding));
   if (settings.check_data) refuseErrors(path, { findings });
   shortFindings({ findings }).forEach(note);
-  return { items, places, maxLength: look.maxLength, keys: inspector.keys };
+  return prepared;
 }
 
 /** The same of rows that are read when they are needed. */
@@ -65,7 +44,7 @@ export async function streamItems<I>(
   settings: DataSettings,
   note: Note,
 ): Promise<StreamedItems<I>> {
-  const look = itemLook(task, textOf(model), settings, note);
+  const { look, read, get } = textItemSource<I>(task, textOf(model), stream, itemSettings(settings, note));
   const { maxLength } = look;
   const findings = new StreamFindings(
     stream,
@@ -76,35 +55,17 @@ export async function streamItems<I>(
     },
     note,
   );
-  const read = async (places: readonly number[]) => {
-    const rows = await stream.read(places);
-    checkRows(task, model, { ...stream, rows: rows.map(({ row }) => row) });
-    return rows.map(({ row, place }: PlacedRow<TextRow>) => look.encode(row, place));
-  };
   findings.lookAtSample(await read(findings.samplePlaces()));
   return {
     maxLength,
-    async get(places) {
-      const encoded = await read(places);
-      const used = encoded.filter((row) => findings.look(row) && row.fate === "kept");
-      return used.map(({ item, place }): SourceItem<I> => ({ item: item as I, place }));
-    },
+    get: (places) => get(places, (row) => findings.look(row)),
     end: () => findings.end(),
   };
 }
 
-/** @throws LoraError where the rows are none of the task's, or of classes that the head has not */
-function checkRows(
-  task: TextTask,
-  model: TextModel,
-  { path, rows, isPlainText }: Pick<RowFile<TextRow>, "path" | "rows" | "isPlainText">,
-): void {
-  if (isPlainText) fail(path, `is plain text, which ${task} does not cut into windows`, PLAIN_TEXT_HELP);
-  const { classes } = textOf(model);
-  if (classes) checkLabels(rows.flatMap(labelsOf), classes, path);
-}
-
-const PLAIN_TEXT_HELP = 'write .jsonl, a row for each paragraph: {"text": "…"}';
+const itemSettings = ({ max_length: maxLength, truncation }: DataSettings, note: Note) => ({
+  ...{ maxLength, truncation, note },
+});
 
 /** What a model that is loaded makes tokens with. */
 function textOf(model: TextModel): TaskText {

@@ -1,6 +1,8 @@
 import { checkLabels, labelIndex } from "../data/rows/labelled.ts";
+import { headTask, type TrainingTask } from "../data/task-names.ts";
 import { shownReference } from "../io/files/address.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
+import { withoutQuantisation } from "../io/formats/quantised/settings.ts";
 import { LABELS_FILE } from "../load/adapter.ts";
 import type { HeadChoice } from "../load/model.ts";
 import type { HfConfig } from "../models/config-reader.ts";
@@ -10,12 +12,17 @@ import type { LayerReplication } from "../nn/replicate.ts";
 import { fail } from "../util/fail.ts";
 import { asText, isObject } from "../util/json.ts";
 import { shown } from "../util/shown.ts";
-import { type AdapterReference, adapterReplication, adapterSource, type ChooseHead } from "./open.ts";
-import { type CliTask, headTask } from "./task-names.ts";
+import {
+  type AdapterReference,
+  adapterReplication,
+  adapterSource,
+  adapterVocabulary,
+  type ChooseHead,
+} from "./open.ts";
 
 /** What says which classes the head has. */
 export interface LabelSources {
-  readonly task: CliTask;
+  readonly task: TrainingTask;
   /** `--labels` */
   readonly given: readonly string[];
   /** Adapters, of which the first that names classes brings a head of its own. */
@@ -53,7 +60,12 @@ export function chooseHead(sources: LabelSources): ChooseHead<Task> {
   };
   return async (files) => {
     const layerReplication = sources.replication ?? (await adapterReplication(adapters));
-    return { ...(await choose(files)), ...(layerReplication && { layerReplication }) };
+    const resized = await adapterVocabulary(files, adapters);
+    return {
+      ...(await choose(resized)),
+      ...(resized !== files && { files: resized }),
+      ...(layerReplication && { layerReplication }),
+    };
   };
 }
 
@@ -88,7 +100,7 @@ async function adapterLabels(adapter: AdapterReference | FileSource): Promise<re
 
 /** The classes that the model's config names, where its head is for this task. */
 export async function modelLabels(files: FileSource, task: Task): Promise<readonly string[] | undefined> {
-  const config = (await readJson(files, "config.json")) as HfConfig;
+  const config = withoutQuantisation((await readJson(files, "config.json")) as HfConfig);
   const { id2label, architectures } = config;
   const isOfTask =
     Array.isArray(architectures) && architectures.includes(planModel(config, task).architecture);

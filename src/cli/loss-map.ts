@@ -1,8 +1,11 @@
+import { inOrder } from "../data/feed/in-order.ts";
+import { firstRows, type ItemSource, type SourceItem } from "../data/feed/item-source.ts";
 import { tokenViewer } from "../data/inspect/row-view.ts";
 import type { Sequence } from "../data/sequence.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
 import { type LoadedModel, requireTokenizer } from "../load/model.ts";
 import { lossOfTokens } from "../train/token-losses.ts";
+import { append } from "../util/arrays.ts";
 import { escapeHtml } from "../util/html.ts";
 import { count } from "./format.ts";
 import { htmlPage } from "./html-page.ts";
@@ -37,12 +40,15 @@ export interface LossMapOptions {
  */
 export async function mapLosses(
   model: LoadedModel<"causal-lm">,
-  items: readonly Sequence[],
-  { nameRow, ...subject }: MapSubject & { readonly nameRow: (item: number) => string },
+  items: readonly Sequence[] | ItemSource<Sequence>,
+  { nameRow: nameOf, ...subject }: MapSubject & { readonly nameRow: (place: number) => string },
   { rows: most, batchSize }: LossMapOptions,
 ): Promise<string> {
   const tokenizer = requireTokenizer(model);
-  const shown = items.slice(0, most);
+  const mapped: SourceItem<Sequence>[] = [];
+  for await (const part of inOrder(firstRows(items, most))) append(mapped, part);
+  const shown = mapped.map(({ item }) => item);
+  const nameRow = (item: number) => nameOf((mapped[item] as SourceItem<Sequence>).place);
   const hasAdapters = model.adapters.all.length > 0;
   const base = await lossOfTokens(model.withAdapters([]), shown, { batchSize, nameRow });
   const adapted = hasAdapters ? await lossOfTokens(model, shown, { batchSize, nameRow }) : [];

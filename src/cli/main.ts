@@ -18,7 +18,8 @@ import { checkMergeSettings, runMerge } from "./commands/merge.ts";
 import { runPlan } from "./commands/plan.ts";
 import { runRuns } from "./commands/runs.ts";
 import { checkSweep, runSweep } from "./commands/sweep.ts";
-import { checkTrainSettings, runTrain } from "./commands/train.ts";
+import { runTrain } from "./commands/train.ts";
+import { runWeb } from "./commands/web.ts";
 import { MAX_CONFIG_BYTES, parseConfig } from "./config.ts";
 import { addFlags, dashedFlags, givenFlags } from "./flags.ts";
 import { methodTable, type Narrowed, type Sources, tableWith, withMethod } from "./method-table.ts";
@@ -39,8 +40,10 @@ import { PLAN_OPTIONS } from "./tables/plan.ts";
 import { RUNS_OPTIONS } from "./tables/runs.ts";
 import { SWEEP_OPTIONS } from "./tables/sweep.ts";
 import { TRAIN_OPTIONS } from "./tables/train.ts";
+import { WEB_OPTIONS } from "./tables/web.ts";
 import { checkTaskSettings } from "./task-settings.ts";
 import { printLines, processTerminal, type Terminal } from "./terminal.ts";
+import { checkTrainSettings } from "./train-settings.ts";
 import { packageVersion } from "./version.ts";
 
 const EXIT_FAILURE = 1;
@@ -205,6 +208,10 @@ function createProgram(terminal: Terminal, end: (exitCode: number) => void): Com
     table: BENCH_OPTIONS,
     words: "kernels",
     run: runBench,
+  });
+  add("web", "serve a page on this machine that fine-tunes in a browser; nothing leaves it", {
+    table: WEB_OPTIONS,
+    run: runWeb,
   });
   const cache = program.command("cache").description("show and remove what was downloaded");
   add("list", "list downloads", { table: CACHE_LIST_OPTIONS, run: runCacheList }, cache);

@@ -1,6 +1,7 @@
+import type { AnyKind } from "../adapters/codec.ts";
 import type { Method } from "../adapters/method.ts";
 import type { MethodOption, ValueKind } from "../adapters/method-options.ts";
-import { type AnyKind, METHODS } from "../adapters/methods.ts";
+import { METHODS } from "../adapters/methods.ts";
 import { fail, failAll } from "../util/fail.ts";
 import {
   choice,

@@ -1,21 +1,26 @@
 import { existsSync, statSync } from "node:fs";
 import type { Adapter } from "../adapters/adapter.ts";
+import { measureUpload } from "../gpu/offload.ts";
 import { type FileSource, readJson } from "../io/files/files.ts";
 import { refuseForeignFile } from "../io/formats/peft-foreign.ts";
+import { withoutQuantisation } from "../io/formats/quantised/settings.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { ggufBaseOfModel, inPeftFormat, onlyFile } from "../load/convert/formats.ts";
 import { countParameters } from "../load/create.ts";
 import { type HeadChoice, type LoadedModel, openTaskModel, withLabels } from "../load/model.ts";
-import type { Quantization, QuantizationFormat } from "../load/quantization.ts";
+import { resolveModel } from "../load/model-source.ts";
+import type { Offloading } from "../load/offload.ts";
+import { type Quantization, type QuantizationFormat, quantisation } from "../load/quantization.ts";
+import { vocabularyOf } from "../load/resized-vocabulary.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { Task } from "../models/model.ts";
 import { type LayerReplication, replicationOf } from "../nn/replicate.ts";
 import { openNodeDevice } from "../platform/node-gpu.ts";
-import { resolveModelFiles } from "../platform/node-sources.ts";
+import { type ResolveOptions, resolveModelFiles } from "../platform/node-sources.ts";
 import { fail } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
-import { describeDevice } from "./format.ts";
+import { describeDevice, describeOffload } from "./format.ts";
 
 /** Settings that say which model. */
 export interface ModelSettings {
@@ -28,6 +33,7 @@ export interface ModelSettings {
   readonly double_quantization: boolean;
   /** None: the default. */
   readonly skip_modules: readonly string[];
+  readonly offload: Offloading;
 }
 
 /** A model on a device, and how many parameters it has. */
@@ -38,8 +44,10 @@ export interface OpenModel<T extends Task = "causal-lm"> {
   readonly files: FileSource;
 }
 
-/** Which head the model gets, given the files of the model. */
-export type ChooseHead<T extends Task> = (files: FileSource) => Promise<HeadChoice<T>>;
+/** Which head the model gets, given the files of the model, and other files where its adapters ask for another vocabulary. */
+export type ChooseHead<T extends Task> = (
+  files: FileSource,
+) => Promise<HeadChoice<T> & { readonly files?: FileSource }>;
 
 /**
  * Loads a model onto the device there is.
@@ -51,10 +59,16 @@ export async function openCliModel(
   announce: (line: string) => void,
   adapters: readonly AdapterReference[] = [],
 ): Promise<OpenModel> {
-  return openCliTask(settings, announce, async () => ({
+  return openCliTask(settings, announce, async (files) => ({
     task: "causal-lm",
+    files: await adapterVocabulary(files, adapters),
     layerReplication: await adapterReplication(adapters),
   }));
+}
+
+/** The files of a model, or of the GGUF file that is one. */
+export function openSource(reference: string, options: ResolveOptions): Promise<FileSource> {
+  return resolveModel(reference, (place) => resolveModelFiles(place, options));
 }
 
 /** The same for a model of any task. */
@@ -63,31 +77,37 @@ export async function openCliTask<T extends Task>(
   announce: (line: string) => void,
   chooseHead: ChooseHead<T>,
 ): Promise<OpenModel<T>> {
-  const { model: reference, revision, token, verify } = settings;
+  const { model: reference, revision, token, verify, offload } = settings;
+  const quantization = quantizationOf(settings); // what is wrong with it is told before anything is opened
   const onWarning = warner(announce);
-  const files = await resolveModelFiles(reference, { revision, token, verify, onWarning });
-  const head = await chooseHead(files);
+  const own = await openSource(reference, { revision, token, verify, onWarning });
+  const { files = own, ...head } = await chooseHead(own);
   const device = await openNodeDevice();
   announce(describeDevice(device.info));
   const model = await openTaskModel(files, device, {
     ...head,
     onWarning,
-    quantization: quantizationOf(settings),
+    ...{ quantization, offload },
   });
+  if (model.offload) announce(describeOffload(model.offload, await measureUpload(device)));
   if (model.initialised.length > 0) {
     announce(`The head starts at random: ${model.initialised.join(", ")}`);
   }
-  const config = (await readJson(files, "config.json")) as HfConfig;
+  const config = withoutQuantisation((await readJson(files, "config.json")) as HfConfig);
   const parameters = countParameters(device, withLabels(config, head.labels), head.task);
   return { model, parameters, files };
 }
 
-/** @throws LoraError where it is said how to quantise, and not to what */
+/** @throws LoraError where it is said how to quantise and not to what, and for what does not belong together */
 export function quantizationOf(settings: ModelSettings): Quantization | undefined {
   const { quantization: format, quantization_block: block, skip_modules } = settings;
   const skipModules = skip_modules.length > 0 ? skip_modules : undefined;
   const doubleQuantization = settings.double_quantization || undefined;
-  if (format) return { format, block, doubleQuantization, skipModules };
+  if (format) {
+    const quantization = { format, block, doubleQuantization, skipModules };
+    quantisation(quantization);
+    return quantization;
+  }
   if (block === undefined && !skipModules && !doubleQuantization) return undefined;
   return fail(
     "quantization",
@@ -159,6 +179,19 @@ export async function adapterReplication(
   return undefined;
 }
 
+/** A base model's files with the vocabulary that the first adapter has which resized it. */
+export async function adapterVocabulary(
+  files: FileSource,
+  adapters: readonly (AdapterReference | FileSource)[],
+): Promise<FileSource> {
+  for (const adapter of adapters) {
+    const source = "reference" in adapter ? await adapterSource(adapter, () => {}) : adapter;
+    const resized = await vocabularyOf(files, source);
+    if (resized !== files) return resized;
+  }
+  return files;
+}
+
 const PEFT_CONFIG = "adapter_config.json";
 
 /** The files of an adapter, in the format that they have; of a GGUF file itself, alone. */
@@ -166,7 +199,7 @@ export async function adapterSource(
   { reference, revision, token, verify }: AdapterReference,
   note: (line: string) => void,
 ): Promise<FileSource> {
-  const folder = reference.replace(/(^|[\\/])(?:adapter_model|adapters)\.safetensors$/, "") || ".";
+  const folder = reference.replace(/(^|[\\/])(?:adapter_model|adapters?)\.safetensors$/, "") || ".";
   const options = { revision, token, verify, onWarning: warner(note) };
   if (folder.endsWith(".gguf")) {
     const cut = Math.max(folder.lastIndexOf("/"), folder.lastIndexOf("\\")) + 1;

@@ -209,7 +209,7 @@ export function choices<T extends string>(
 
 /** What a function of its own reads. */
 export function readBy<T>(
-  given: Common & Pick<Option<T>, "wanted" | "fallback" | "placeholder" | "read">,
+  given: Common & Pick<Option<T>, "wanted" | "fallback" | "placeholder" | "read"> & { bare?: boolean },
 ): Option<T> {
   return option(given);
 }

@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { ADAPTER_WEIGHTS } from "../load/adapter.ts";
 import { placeProblem, removeIfEmpty } from "../platform/node-folders/folder-changes.ts";
 import { type FolderLock, lockFolder } from "../platform/node-folders/folder-lock.ts";
 import { fail, failAll, LoraError } from "../util/fail.ts";
@@ -60,5 +61,7 @@ function clearCheckpoints(folder: string): string[] {
 
 /** Whether an adapter is in a folder already, or a link in its place. */
 export function holdsAdapter(folder: string): boolean {
-  return lstatSync(join(folder, "adapter_model.safetensors"), { throwIfNoEntry: false }) !== undefined;
+  return ADAPTER_WEIGHTS.some(
+    (name) => lstatSync(join(folder, name), { throwIfNoEntry: false }) !== undefined,
+  );
 }

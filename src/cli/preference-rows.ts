@@ -1,75 +1,32 @@
 import { basename } from "node:path";
-import { templateChooser } from "../data/chat/chat-template.ts";
-import type { SourceItem } from "../data/feed/item-source.ts";
+import { templateChooser } from "../data/chat/template-chooser.ts";
 import type { RowStream } from "../data/files/row-stream.ts";
-import { PreferenceInspector } from "../data/inspect/preference-inspector.ts";
 import type { PreferenceReport } from "../data/inspect/report.ts";
 import { usesTools } from "../data/rows/examples.ts";
-import { keysOf } from "../data/rows/fields.ts";
-import { isPaired, type PreferenceRow, preferenceReader, unpaired } from "../data/rows/preferences.ts";
-import type { RowReader } from "../data/rows/rows.ts";
-import { type EncodedPreference, preferenceEncoder } from "../data/tokenize/encode-preference.ts";
-import { RowCheck } from "../data/tokenize/vocabulary.ts";
+import type { PreferenceRow } from "../data/rows/preferences.ts";
+import type { PreferenceTask } from "../data/task-names.ts";
+import type { EncodedPreference } from "../data/tokenize/encode-preference.ts";
+import type { RowEncoding } from "../data/tokenize/row-encoding.ts";
+import { truncationFor } from "../data/tokenize/truncation.ts";
 import type { ModelText } from "../load/model-text.ts";
-import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
+import {
+  type ItemOf,
+  preferenceItemSource,
+  preferenceItems,
+  requirePreferences,
+} from "../train/tasks/preference-items.ts";
+import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
 import { refuseErrors, shortFindings } from "./findings.ts";
 import { count, describeData } from "./format.ts";
 import { type DataSettings, rowEncoding } from "./sequences.ts";
 import { StreamFindings } from "./stream-findings.ts";
 import type { Prepared, StreamedItems } from "./task.ts";
-import type { PreferenceTask } from "./task-names.ts";
 
 type Note = (line: string) => void;
 
-/** Makes what a task learns from of a row whose answers are tokens. */
-export type ItemOf<I> = (answers: EncodedPreference["answers"], row: PreferenceRow) => I;
-
-/** Reads rows for a task: of two answers each, or such as were judged one by one. */
-export function preferenceRows(task: PreferenceTask): RowReader<PreferenceRow> {
-  const reader = preferenceReader();
-  if (task === "kto") return reader;
-  return {
-    ...reader,
-    wanted: PAIR_WANTED,
-    read(values) {
-      const keys = Object.keys(values);
-      if (["chosen", "rejected", "label"].every((key) => !keys.includes(key))) {
-        return `has ${keysOf(keys) || "no keys"}, wanted ${PAIR_WANTED}; --task causal-lm learns from texts, completions and chats`;
-      }
-      const row = reader.read(values);
-      if (typeof row === "string" || isPaired(row)) return row;
-      return `has one answer with a label, and ${task} compares two, "chosen" and "rejected"; --task kto learns from such rows`;
-    },
-  };
-}
-
-const PAIR_WANTED = '"prompt", "chosen" and "rejected"';
-
-/** Encodes the rows of a task for a model. */
-async function openEncoder(task: PreferenceTask, model: ModelText, settings: DataSettings, note: Note) {
-  // As in TRL, answers for a reward model are left out where they are too long: of a part there is no reward.
-  const truncation = task === "reward" ? "drop" : settings.truncation;
-  const encoding = await rowEncoding(model, { ...settings, truncation }, note);
-  const { tokenizer, options, maxLength } = encoding;
-  const { embeddingRows } = encoding.model;
-  const inspected = { tokenizer, maxLength: options.maxLength, embeddingRows };
-  return {
-    ...{ tokenizer, maxLength, embeddingRows },
-    encode: preferenceEncoder(tokenizer, options, encoding.model),
-    inspector: () =>
-      new PreferenceInspector({ ...inspected, ...(settings.judged && { judged: settings.judged }) }),
-    partsOf: (row: PreferenceRow) => (task === "kto" ? unpaired(row) : [row]),
-    /** The template of the chats among rows, if there are any. */
-    templateOf(rows: readonly PreferenceRow[]): { chatTemplate?: string } {
-      const chats = rows.filter(({ prompt }) => typeof prompt !== "string");
-      if (chats.length === 0) return {};
-      const templateFor = templateChooser(encoding.model, tokenizer, settings.chat_template);
-      const areWithTools = chats.every((chat) => "tools" in chat && usesTools(chat));
-      return { chatTemplate: templateFor(areWithTools).source };
-    },
-  };
-}
+const encodingFor = (task: PreferenceTask, model: ModelText, settings: DataSettings, note: Note) =>
+  rowEncoding(model, { ...settings, truncation: truncationFor(task, settings.truncation) }, note);
 
 /** What a file gives: an item for each row that is kept. */
 export async function preparePreferences<I>(
@@ -80,57 +37,45 @@ export async function preparePreferences<I>(
   note: Note,
   itemOf: ItemOf<I>,
 ): Promise<Prepared<I>> {
-  const { path, rows, nameOf } = file;
-  if (file.isPlainText) fail(path, "is plain text, which prefers nothing", "write .jsonl: one object a row");
-  const {
-    encode,
-    inspector: open,
-    partsOf,
-    templateOf,
-    ...encoder
-  } = await openEncoder(task, model, settings, note);
-  const inspector = open();
-  const check = new RowCheck({ tokenizer: encoder.tokenizer, rows: encoder.embeddingRows });
-  const refused = new Problems();
-  const [items, places]: [I[], number[]] = [[], []];
-  let equal = 0;
-  for (const [place, row] of rows.entries()) {
-    for (const part of partsOf(row)) {
-      const encoded = encode(part, place);
-      inspector.add(encoded);
-      const { fate, problem, answers } = encoded;
-      if (problem) refused.push(new LoraError(problem.kind, nameOf(place), problem));
-      if (fate !== "kept") continue;
-      check.add(
-        nameOf(place),
-        answers.flatMap(({ row }) => row.inputIds),
-      );
-      if (haveEqual(answers)) {
-        equal++;
-        continue;
-      }
-      items.push(itemOf(answers, part));
-      places.push(place);
-    }
-  }
-  failAll(path, refused);
-  const { maxLength } = encoder;
-  const report = inspector.report(nameOf);
-  for (const line of describeData(basename(path), report, maxLength)) note(line);
-  if (equal > 0) note(`  ${count(equal)} ${equal === 1 ? "row" : "rows"} left out: the answers are equal`);
-  check.finish(path);
+  const { path, rows } = file;
+  const encoding = await encodingFor(task, model, settings, note);
+  const prepared = preferenceItems(task, encoding, file, itemOf, {
+    judged: settings.judged,
+    onReport: (report, equal) => describeRows(basename(path), report, encoding, equal).forEach(note),
+  });
+  const { items, places, maxLength, keys, report } = prepared;
   if (task === "kto" && settings.check_data !== undefined) balanceNotes(report, settings).forEach(note);
   if (settings.check_data) refuseErrors(path, report);
   shortFindings(report).forEach(note);
-  if (items.length === 0) {
-    fail(
-      path,
-      "no row is left to learn from",
-      "inspect shows why: raise max_length, or give answers that differ",
-    );
-  }
+  requirePreferences(path, prepared);
   const { findings: _f, lengths: _l, longestRow: _r, ...counts } = report;
-  return { items, places, maxLength, keys: inspector.keys, report: { report: counts }, ...templateOf(rows) };
+  const template = templateOf(rows, encoding, settings);
+  return { items, places, maxLength, keys, report: { report: counts }, ...template };
+}
+
+function describeRows(
+  label: string,
+  report: PreferenceReport,
+  { maxLength }: RowEncoding,
+  equal: number,
+): string[] {
+  const left = equal === 1 ? "row" : "rows";
+  return [
+    ...describeData(label, report, maxLength),
+    ...(equal > 0 ? [`  ${count(equal)} ${left} left out: the answers are equal`] : []),
+  ];
+}
+
+/** The template of the chats among rows, if there are any. */
+function templateOf(
+  rows: readonly PreferenceRow[],
+  { model, tokenizer }: RowEncoding,
+  { chat_template }: DataSettings,
+): { chatTemplate?: string } {
+  const chats = rows.filter(({ prompt }) => typeof prompt !== "string");
+  if (chats.length === 0) return {};
+  const areWithTools = chats.every((chat) => "tools" in chat && usesTools(chat));
+  return { chatTemplate: templateChooser(model, tokenizer, chat_template)(areWithTools).source };
 }
 
 /** The same of rows that are read when they are needed. */
@@ -146,39 +91,21 @@ export async function streamPreferences<I>(
     const got = `the rows of ${stream.path} are read when they are needed, and their scores would be in memory`;
     fail("precompute_ref_log_probs", got, "leave it out, or give --no-streaming");
   }
-  const { encode, inspector, partsOf, templateOf, maxLength } = await openEncoder(
-    task,
-    model,
-    settings,
-    note,
-  );
-  const look = {
-    inspector,
+  const encoding = await encodingFor(task, model, settings, note);
+  const { maxLength } = encoding;
+  const { look, read, get } = preferenceItemSource(task, encoding, stream, itemOf);
+  const told = {
+    inspector: () => look.inspector(settings.judged),
     describe: (label: string, report: PreferenceReport) => describeData(label, report, maxLength),
   };
-  const findings = new StreamFindings<EncodedPreference, PreferenceReport>(stream, settings, look, note);
-  const read = async (places: readonly number[]) => {
-    const rows = await stream.read(places);
-    return rows.flatMap(({ row, place }) =>
-      partsOf(row).map((part) => ({ part, encoded: encode(part, place) })),
-    );
-  };
+  const findings = new StreamFindings<EncodedPreference, PreferenceReport>(stream, settings, told, note);
   const sample = await read(findings.samplePlaces());
   findings.lookAtSample(sample.map(({ encoded }) => encoded));
+  const sampled = sample.map(({ part }) => part);
   return {
     maxLength,
-    ...templateOf(sample.map(({ part }) => part)),
-    async get(places) {
-      const used = (await read(places)).filter(({ encoded }) => {
-        if (encoded.problem) stream.refuse(encoded.place, encoded.problem.message);
-        return (
-          !encoded.problem && findings.look(encoded) && encoded.fate === "kept" && !haveEqual(encoded.answers)
-        );
-      });
-      return used.map(({ part, encoded }): SourceItem<I> => {
-        return { item: itemOf(encoded.answers, part), place: encoded.place };
-      });
-    },
+    ...templateOf(sampled, encoding, settings),
+    get: (places) => get(places, (row) => findings.look(row)),
     end: () => findings.end(),
   };
 }
@@ -200,10 +127,4 @@ function balanceNotes({ answers }: PreferenceReport, settings: DataSettings): st
   return [
     `  ${count(desirable)} desirable answers and ${count(undesirable)} others: KTO's paper advises --desirable-weight ${range}`,
   ];
-}
-
-/** Whether both answers of a pair are the same to the model, so that nothing can be preferred. */
-function haveEqual([first, second]: EncodedPreference["answers"]): boolean {
-  if (!first || !second || first.row.inputIds.length !== second.row.inputIds.length) return false;
-  return first.row.inputIds.every((id, i) => id === second.row.inputIds[i]);
 }

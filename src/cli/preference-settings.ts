@@ -1,3 +1,4 @@
+import { isPreferenceTask, type PreferenceTask, type TrainingTask } from "../data/task-names.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { CPO_LOSSES } from "../train/preferences/cpo.ts";
 import { DPO_LOSSES, type DpoOptions, settleDpo } from "../train/preferences/dpo.ts";
@@ -6,7 +7,6 @@ import { fail } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
 import type { Settings } from "./options.ts";
 import type { PREFERENCE_OPTIONS } from "./tables/preferences.ts";
-import { type CliTask, isPreferenceTask, type PreferenceTask } from "./task-names.ts";
 
 /** How which answers are better is learnt. */
 export interface PreferenceSettings extends Settings<typeof PREFERENCE_OPTIONS> {
@@ -21,14 +21,12 @@ const LOSSES: Readonly<Partial<Record<PreferenceTask, readonly string[]>>> = {
   kto: KTO_LOSSES,
 };
 
-/** What is other than TRL's defaults: the values of SimPO's paper and TRL's documentation. */
-const DEFAULTS: Readonly<Partial<Record<PreferenceTask, object>>> = {
-  simpo: { lossType: "simpo", beta: 2, cpoAlpha: 0 },
-};
-
 /** The settings that the library's options of a task have names for. */
 const TAKEN: Readonly<Record<PreferenceTask, readonly (keyof PreferenceSettings)[]>> = {
-  dpo: ["loss_weights", "beta", "label_smoothing", "discopop_tau", "reference"],
+  dpo: [
+    ...(["loss_weights", "beta", "label_smoothing", "discopop_tau", "reference"] as const),
+    ...(["f_divergence_type", "f_alpha_divergence_coef", "ld_alpha"] as const),
+  ],
   orpo: ["beta"],
   cpo: ["beta", "label_smoothing", "cpo_alpha", "simpo_gamma"],
   simpo: ["beta", "label_smoothing", "cpo_alpha", "simpo_gamma"],
@@ -37,7 +35,7 @@ const TAKEN: Readonly<Record<PreferenceTask, readonly (keyof PreferenceSettings)
 };
 
 /** Which tasks have a use for a setting; undefined where it is none of preferences. */
-export function usesSetting(task: CliTask, key: string): boolean {
+export function usesSetting(task: TrainingTask, key: string): boolean {
   if (!isPreferenceTask(task)) return false;
   if (key === "loss_type") return LOSSES[task] !== undefined;
   if (key === "precompute_ref_log_probs") return TAKEN[task].includes("reference");
@@ -57,7 +55,6 @@ export function preferenceOptions(task: PreferenceTask, settings: Partial<Prefer
     ([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
   return {
-    ...DEFAULTS[task],
     ...Object.fromEntries(given),
     ...(first !== undefined && { lossType: task === "dpo" ? types : first }),
     ...(disableDropout !== undefined && { disableDropout }),
@@ -67,7 +64,7 @@ export function preferenceOptions(task: PreferenceTask, settings: Partial<Prefer
 
 /** @throws LoraError where the settings of a task contradict each other */
 export function checkPreferenceSettings(
-  task: CliTask,
+  task: TrainingTask,
   settings: Partial<PreferenceSettings>,
   batchSize: number,
   name = "per_device_train_batch_size",

@@ -1,123 +1,81 @@
-import { isPaired, type PreferenceRow } from "../data/rows/preferences.ts";
-import { IGNORE_INDEX } from "../data/sequence.ts";
-import type { EncodedAnswer } from "../data/tokenize/encode-preference.ts";
+import type { PreferenceRow } from "../data/rows/preferences.ts";
+import type { PreferenceTask } from "../data/task-names.ts";
 import type { LoadedModel } from "../load/model.ts";
-import { requireTask } from "../models/model.ts";
-import { type MeanLoss, meanLoss } from "../train/evaluate.ts";
-import { type Measurable, measurable } from "../train/plan/measurable.ts";
-import { cpo } from "../train/preferences/cpo.ts";
-import { dpo } from "../train/preferences/dpo.ts";
-import { kto, type ScoredAnswer } from "../train/preferences/kto.ts";
-import { orpo } from "../train/preferences/orpo.ts";
-import type { ScoredPair } from "../train/preferences/pairs.ts";
-import { type ReferencedObjective, withReferenceScores } from "../train/preferences/reference.ts";
-import { type RewardPair, rewardModelling } from "../train/preferences/reward.ts";
+import type { MeanLoss } from "../train/evaluate.ts";
+import type { Measurable } from "../train/plan/measurable.ts";
+import { requireTaskModel } from "../train/tasks/open-task.ts";
+import {
+  type ItemOf,
+  judgedOf,
+  pairOf,
+  preferenceRows,
+  rewardPairOf,
+} from "../train/tasks/preference-items.ts";
+import { PREFERENCE_KINDS } from "../train/tasks/preference-tasks.ts";
+import type { TaskItem, TaskKind, TaskModel } from "../train/tasks/task-kind.ts";
+import type { TaskOptions } from "../train/tasks/tasks.ts";
 import { describeMetrics } from "./format-measures.ts";
-import { type ItemOf, preferenceRows, preparePreferences, streamPreferences } from "./preference-rows.ts";
+import { preparePreferences, streamPreferences } from "./preference-rows.ts";
 import { preferenceOptions } from "./preference-settings.ts";
 import type { DataSettings } from "./sequences.ts";
 import { tables } from "./tables-of-rows.ts";
 import { type TaskCommand, type TaskEvaluation, type TaskParts, taskCommand } from "./task.ts";
-import type { PreferenceTask } from "./task-names.ts";
 
 /** The tasks that learn which answers are better. */
 export const PREFERENCE_COMMANDS: Readonly<Record<PreferenceTask, TaskCommand>> = {
-  dpo: comparing("dpo", pairOf, dpo),
-  orpo: comparing("orpo", pairOf, orpo),
-  cpo: comparing("cpo", pairOf, cpo),
-  simpo: comparing("simpo", pairOf, cpo),
-  kto: comparing("kto", judgedOf, (model, options, { max_length }) => {
-    return kto(model, { ...options, ...(max_length !== undefined && { maxLength: max_length }) });
-  }),
-  reward: taskCommand<"sequence-classification", PreferenceRow, RewardPair>({
-    task: "sequence-classification",
-    ...rowParts("reward", rewardPairOf),
-    objective: (model, settings) => rewardModelling(model, preferenceOptions("reward", settings)),
-    evaluate: async (model, items, options, settings) => {
-      const objective = rewardModelling(model, preferenceOptions("reward", settings));
-      return describePreferences(await meanLoss(objective, items, options), "pairs");
-    },
-  }),
+  dpo: comparing("dpo", "causal-lm", pairOf),
+  orpo: comparing("orpo", "causal-lm", pairOf),
+  cpo: comparing("cpo", "causal-lm", pairOf),
+  simpo: comparing("simpo", "causal-lm", pairOf),
+  kto: comparing("kto", "causal-lm", judgedOf),
+  reward: comparing("reward", "sequence-classification", rewardPairOf),
 };
 
 /** Rows as long as rows can be, all of whose tokens are the answers': what a plan measures of a task. */
-export function preferenceExamples(
-  task: PreferenceTask,
+export function preferenceExamples<T extends PreferenceTask>(
+  task: T,
   model: LoadedModel,
   settings: DataSettings,
   count: number,
   length: number,
 ): Measurable {
-  const inputIds = new Array<number>(length).fill(0);
-  const answer = { inputIds, labels: [IGNORE_INDEX, ...inputIds.slice(1)] };
-  const rows = <T>(row: T) => Array.from({ length: count }, () => row);
-  const pairs = rows({ chosen: answer, rejected: answer });
-  const options = preferenceOptions(task, settings);
-  if (task === "reward") {
-    return measurable(rewardModelling(requireTask(model, "sequence-classification"), options), pairs);
-  }
-  const languageModel = requireTask(model, "causal-lm");
-  if (task === "kto") return measurable(kto(languageModel, options), rows({ ...answer, isDesirable: true }));
-  return measurable({ dpo, orpo, cpo, simpo: cpo }[task](languageModel, options), pairs);
+  const kind: Required<TaskKind<T>> = PREFERENCE_KINDS[task];
+  return kind.examples(requireTaskModel("plan", model, task), optionsOf(task, settings), count, length);
 }
 
-/** A task that compares what a language model says of answers. */
-function comparing<I>(
-  task: Exclude<PreferenceTask, "reward">,
-  itemOf: ItemOf<I>,
-  make: (model: LoadedModel<"causal-lm">, options: object, settings: DataSettings) => ReferencedObjective<I>,
+const optionsOf = <T extends PreferenceTask>(task: T, settings: DataSettings) =>
+  preferenceOptions(task, settings) as TaskOptions<T>;
+
+/** A task that compares what a model says of answers. */
+function comparing<T extends PreferenceTask>(
+  task: T,
+  head: TaskModel<T>["task"],
+  itemOf: ItemOf<TaskItem<T>>,
 ): TaskCommand {
-  const objective = (model: LoadedModel<"causal-lm">, settings: DataSettings) =>
-    make(model, preferenceOptions(task, settings), settings);
-  const parts: TaskParts<"causal-lm", PreferenceRow, I> = {
-    task: "causal-lm",
-    ...rowParts(task, itemOf),
+  const kind: Required<TaskKind<T>> = PREFERENCE_KINDS[task];
+  const objective = (model: TaskModel<T>, settings: DataSettings) =>
+    kind.objective(model, optionsOf(task, settings), boundsOf(settings));
+  const parts: TaskParts<TaskModel<T>["task"], PreferenceRow, TaskItem<T>> = {
+    task: head,
+    ...tables<PreferenceRow>({ reader: () => preferenceRows(task) }),
+    prepare: (model, file, settings, note) => preparePreferences(task, model, file, settings, note, itemOf),
+    stream: (model, stream, settings, note) => streamPreferences(task, model, stream, settings, note, itemOf),
     objective,
     async ready(model, items, batchSize, settings, note) {
       if (!settings.precompute_ref_log_probs) return items;
       note(`Asking the reference for its scores of ${items.length} rows`);
-      return withReferenceScores(objective(model, settings), items, { batchSize });
+      const options = { ...optionsOf(task, settings), precomputeRefLogProbs: true };
+      return kind.ready(objective(model, settings), items, options, batchSize);
     },
-    async evaluate(model, items, options, settings) {
-      const what = task === "kto" ? "answers" : "pairs";
-      return describePreferences(await meanLoss(objective(model, settings), items, options), what);
+    async evaluate(model, items, how, settings) {
+      const judged = await kind.evaluate(model, items, optionsOf(task, settings), how, boundsOf(settings));
+      return describePreferences(judged, task === "kto" ? "answers" : "pairs");
     },
   };
   return taskCommand(parts);
 }
 
-/** How the rows of a task are read, and become items. */
-function rowParts<I>(task: PreferenceTask, itemOf: ItemOf<I>) {
-  type Given = Parameters<typeof preparePreferences<I>>;
-  type Streamed = Parameters<typeof streamPreferences<I>>;
-  return {
-    ...tables<PreferenceRow>({ reader: () => preferenceRows(task) }),
-    prepare: (model: Given[1], file: Given[2], settings: Given[3], note: Given[4]) =>
-      preparePreferences(task, model, file, settings, note, itemOf),
-    stream: (model: Streamed[1], stream: Streamed[2], settings: Streamed[3], note: Streamed[4]) =>
-      streamPreferences(task, model, stream, settings, note, itemOf),
-  };
-}
-
-type Answers = readonly EncodedAnswer[];
-
-const sequenceOf = ({ row: { inputIds, labels } }: EncodedAnswer) => ({ inputIds, labels });
-
-function pairOf(answers: Answers): ScoredPair {
-  const [chosen, rejected] = answers as [EncodedAnswer, EncodedAnswer];
-  return { chosen: sequenceOf(chosen), rejected: sequenceOf(rejected) };
-}
-
-function judgedOf(answers: Answers): ScoredAnswer {
-  const [answer] = answers as [EncodedAnswer];
-  return { ...sequenceOf(answer), isDesirable: answer.name === "desirable" };
-}
-
-function rewardPairOf(answers: Answers, row: PreferenceRow): RewardPair {
-  const margin = isPaired(row) ? row.margin : undefined;
-  return { ...pairOf(answers), ...(margin !== undefined && { margin }) };
-}
-
+const boundsOf = ({ max_length: maxLength }: DataSettings) => ({ maxLength });
 /** An evaluation as lines. */
 function describePreferences({ loss, terms, metrics = {} }: MeanLoss, what: string): TaskEvaluation {
   const lines = Object.entries(metrics).map(([name, value]) => `  ${name.padEnd(18)} ${value.toFixed(4)}`);

@@ -12,7 +12,8 @@ import type { BeginTraining, Loss } from "../train/losses.ts";
 import type { OptimizerOptions } from "../train/optimizer.ts";
 import { Run as TrainingRun } from "../train/run.ts";
 import type { ScheduleShape } from "../train/schedule.ts";
-import type { StepMetrics, TrainerOptions } from "../train/trainer.ts";
+import type { StepMetrics } from "../train/trainer.ts";
+import type { TrainerOptions } from "../train/trainer-options.ts";
 import { fail, LoraError, messageOf } from "../util/fail.ts";
 import { camelCase } from "../util/names.ts";
 import { cardNotes } from "./card-notes.ts";
@@ -26,7 +27,9 @@ import {
   watchInterrupt,
   watchUncaught,
 } from "./interrupt.ts";
+import { WIRE_OF_HOOK } from "./ranks.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
+import { printLines } from "./terminal.ts";
 import type { Run, TrainSettings } from "./training-run.ts";
 import { bestOptions, validate, validateFirst } from "./validation.ts";
 import { type RunWatch, watchRun } from "./watch/watch-run.ts";
@@ -37,6 +40,7 @@ import { type RunWatch, watchRun } from "./watch/watch-run.ts";
  * @throws what ended the run, once the adapter is saved
  */
 export async function runSteps(run: Run): Promise<number> {
+  if (run.peers && run.peers.rank > 0) return followSteps(run);
   const { settings, terminal, resumed } = run;
   const reporter = createReporter(terminal, settings.logging_steps);
   const learnt = resumed?.state.optimizer.updates ?? 0;
@@ -80,6 +84,19 @@ export async function runSteps(run: Run): Promise<number> {
   return interrupt.exitCode ?? 0;
 }
 
+/** Trains as one of several processes, of which rank 0 reports, evaluates and saves. @returns the exit code */
+async function followSteps({ live, settings, peers }: Run): Promise<number> {
+  const stop = new AbortController();
+  const interrupt = watchInterrupt(() => stop.abort());
+  try {
+    const options = { ...trainerOptions(settings), ...(peers && { peers }), signal: stop.signal };
+    for await (const _ of live.train.train(live.adapter.parameters, options));
+    return interrupt.exitCode ?? 0;
+  } finally {
+    interrupt.release();
+  }
+}
+
 const DIVERGED = "The adapter computes no numbers any more, so it is not saved.";
 const NOTHING_LEARNT = "Nothing was learnt yet, so nothing is saved.";
 
@@ -108,10 +125,14 @@ async function trainSteps(
   reporter: Reporter,
   { interrupt, uncaught, watch }: { interrupt: Interrupt; uncaught: Uncaught; watch: RunWatch },
 ): Promise<void> {
-  const { settings, resumed } = run;
+  const { settings, resumed, peers } = run;
   const stop = new AbortController();
   interrupt.came.then(() => stop.abort());
-  const options = { ...trainerOptions(settings), ...(resumed && { resume: resumed.state }) };
+  const options = {
+    ...trainerOptions(settings),
+    ...(peers && { peers }),
+    ...(resumed && { resume: resumed.state }),
+  };
   const begin: BeginTraining = (given) => {
     const { train, adapter } = run.live;
     return train.train(adapter.parameters, { ...options, ...given });
@@ -140,7 +161,8 @@ async function trainSteps(
     updateNormSteps: watch.wantsNorms ? settings.logging_steps : 0,
     signal: stop.signal,
     best: resumed?.notes.best,
-    ...(settings.recover && { recover: (loss) => recover(run, progress, loss, begin, reporter) }),
+    // Of several processes, one that goes on by itself would leave the others behind: all begin again.
+    ...(settings.recover && !peers && { recover: (loss) => recover(run, progress, loss, begin, reporter) }),
     ...(settings.auto_batch && { mostParts: settings.per_device_train_batch_size }),
   });
   await steps.start();
@@ -194,7 +216,8 @@ async function loadBest(
     );
     return state;
   } catch (error) {
-    reporter.note(`warning: the adapter of the last step is taken, not the best: ${messageOf(error)}`);
+    const what = "the adapter of the last step is taken, not the best";
+    printLines(reporter.note, `warning: ${what}: ${messageOf(error)}`);
     return undefined;
   }
 }
@@ -219,7 +242,8 @@ async function saveCheckpoint(
     reporter.note(`Iter ${step}: Saved adapter weights to ${folder}.`);
     if (save_total_limit !== undefined) pruneCheckpoints(output_dir, save_total_limit, best?.step);
   } catch (error) {
-    reporter.note(`warning: Iter ${step}: not saved, the training goes on: ${messageOf(error)}`);
+    const what = `Iter ${step}: not saved, the training goes on`;
+    printLines(reporter.note, `warning: ${what}: ${messageOf(error)}`);
   }
 }
 
@@ -310,8 +334,14 @@ export function trainerOptions(settings: TrainSettings): TrainerOptions {
     zLoss: settings.z_loss,
     neftuneNoiseAlpha: settings.neftune_noise_alpha,
     gradientCheckpointing: settings.gradient_checkpointing,
+    activationBits: settings.activation_bits,
+    precision: settings.precision,
     packing: settings.packing && settings.packing_strategy,
     groupByLength: settings.group_by_length,
+    gradientWire: WIRE_OF_HOOK[settings.ddp_comm_hook],
+    syncEvery: settings.sync_every,
+    outerLearningRate: settings.outer_learning_rate,
+    outerMomentum: settings.outer_momentum,
     seed: settings.seed,
   };
 }

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
-import { templateChooser } from "../data/chat/chat-template.ts";
+import { loadChats } from "../data/chat/late-chats.ts";
+import { templateChooser } from "../data/chat/template-chooser.ts";
 import { DataInspector } from "../data/inspect/inspector.ts";
 import { lengthToKeep, type PackingStrategy } from "../data/packing.ts";
 import { type Example, isChat, usesTools } from "../data/rows/examples.ts";
@@ -54,6 +55,7 @@ export async function rowEncoding(
   settings: DataSettings,
   note: (line: string) => void,
 ): Promise<RowEncoding> {
+  await loadChats();
   const { maxPositions, vocabSize: embeddingRows } = model.config;
   const { truncation, packing_strategy = "bfd" } = settings;
   const templates = await withTemplateFile(model, settings.chat_template);

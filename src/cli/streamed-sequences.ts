@@ -1,4 +1,4 @@
-import { templateChooser } from "../data/chat/chat-template.ts";
+import { templateChooser } from "../data/chat/template-chooser.ts";
 import type { RowStream } from "../data/files/row-stream.ts";
 import type { DataReport } from "../data/inspect/report.ts";
 import { type Example, isChat, usesTools } from "../data/rows/examples.ts";

@@ -1,20 +1,20 @@
+import { isPreferenceTask, type TrainingTask } from "../data/task-names.ts";
 import { failAll } from "../util/fail.ts";
 import { usesSetting } from "./preference-settings.ts";
 import { flagName } from "./settings.ts";
 import { PREFERENCE_OPTIONS } from "./tables/preferences.ts";
-import { type CliTask, isPreferenceTask } from "./task-names.ts";
 
 /** Whether the task's head has a score for each of some classes. */
-export function hasLabels(task: CliTask): boolean {
+export function hasLabels(task: TrainingTask): boolean {
   return task.endsWith("classification");
 }
 
 /** Whether rows may share a sequence: pairs are told apart from the others of their batch, which packing would change. */
-function canPack(task: CliTask): boolean {
+function canPack(task: TrainingTask): boolean {
   return PACKED.has(task);
 }
 
-const PACKED: ReadonlySet<CliTask> = new Set([
+const PACKED: ReadonlySet<TrainingTask> = new Set([
   "causal-lm",
   "masked-lm",
   "sequence-classification",
@@ -22,7 +22,7 @@ const PACKED: ReadonlySet<CliTask> = new Set([
 ]);
 
 /** Settings that only some tasks have a use for. */
-const USED_BY: Readonly<Record<string, (task: CliTask) => boolean>> = {
+const USED_BY: Readonly<Record<string, (task: TrainingTask) => boolean>> = {
   completion_only_loss: (task) => task === "causal-lm",
   assistant_only_loss: (task) => task === "causal-lm",
   mask_history: (task) => task === "causal-lm",
@@ -42,7 +42,7 @@ const USED_BY: Readonly<Record<string, (task: CliTask) => boolean>> = {
   z_loss: (task) => !isPreferenceTask(task),
   labels: hasLabels,
   ...Object.fromEntries(
-    Object.keys(PREFERENCE_OPTIONS).map((key) => [key, (task: CliTask) => usesSetting(task, key)]),
+    Object.keys(PREFERENCE_OPTIONS).map((key) => [key, (task: TrainingTask) => usesSetting(task, key)]),
   ),
 };
 
@@ -51,7 +51,7 @@ export function checkTaskSettings({
   settings: { task },
   given,
 }: {
-  settings: { readonly task: CliTask };
+  settings: { readonly task: TrainingTask };
   given: ReadonlySet<string>;
 }): void {
   const useless = Object.keys(USED_BY).filter((key) => given.has(key) && !USED_BY[key]?.(task));

@@ -1,13 +1,16 @@
-import { type ItemSource, listSource } from "../data/feed/item-source.ts";
-import { isRowStream, type RowStream } from "../data/files/row-stream.ts";
+import { firstRows, type ItemSource, isItemSource, listSource } from "../data/feed/item-source.ts";
+import { isRowStream } from "../data/files/is-row-stream.ts";
+import type { RowStream } from "../data/files/row-stream.ts";
+import type { PackingReport } from "../data/packing.ts";
 import type { LoadedModel } from "../load/model.ts";
-import { type ModelOf, requireTask, type Task } from "../models/model.ts";
+import { requireTask, type Task } from "../models/model.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { SampleOptions } from "../train/completions.ts";
 import type { EvaluationOptions } from "../train/evaluate.ts";
 import type { Objective } from "../train/objective.ts";
 import { type Measurable, measurable } from "../train/plan/measurable.ts";
-import { type StepMetrics, type TrainerOptions, trainObjective } from "../train/trainer.ts";
+import { type StepMetrics, trainObjective } from "../train/trainer.ts";
+import type { TrainerOptions } from "../train/trainer-options.ts";
 import type { RunSamples } from "../train/watch/observer.ts";
 import { fail } from "../util/fail.ts";
 import type { RowFile } from "./data-files.ts";
@@ -46,14 +49,17 @@ export interface BoundRows {
   evaluate(batchSize: number, most?: number): Promise<TaskEvaluation>;
   /** The same rows for another model of this kind, on a device that only counts. */
   measurable(model: LoadedModel): Measurable;
-  /** Has the model write; absent where it does not, or rows are read when they are needed. */
+  /** Has the model write; absent where it does not. */
   readonly writing?: Writing;
 }
 
 /** What a model that writes is asked for beside its loss. */
 export interface Writing {
-  /** The share of rows whose completion it writes as it stands there. */
-  exactMatch(batchSize: number): Promise<number>;
+  /**
+   * The share of rows whose completion it writes as it stands there.
+   * @param most how many of the first ones count; all of them unless given
+   */
+  exactMatch(batchSize: number, most?: number): Promise<number>;
   /** What it makes of prompts: those of its first rows, or these. */
   samples(wanted: SampleOptions): Promise<RunSamples["samples"]>;
   /** A page of what each token of the first rows costs, base model and adapters side by side. */
@@ -136,120 +142,150 @@ export interface TaskParts<T extends Task, R, I> {
   /** Absent where the model writes nothing. */
   writing?(
     model: LoadedModel<T>,
-    items: readonly I[],
-    prepared: Pick<Prepared<I>, "chatTemplate"> & { readonly nameRow: (item: number) => string },
+    items: readonly I[] | ItemSource<I>,
+    prepared: Pick<Prepared<I>, "chatTemplate"> & { readonly nameRow: (place: number) => string },
   ): Writing;
-}
-
-/** How many rows of each file are among the first ones of all. */
-function firstRows(lengths: readonly number[], most: number): number[] {
-  let left = most;
-  return lengths.map((length) => {
-    const taken = Math.min(length, left);
-    left -= taken;
-    return taken;
-  });
 }
 
 /** Joins the parts, so that what an item is stays inside. */
 export function taskCommand<T extends Task, R, I>(parts: TaskParts<T, R, I>): TaskCommand {
-  const modelOf = (loaded: LoadedModel) => {
-    requireTask(loaded, parts.task);
-    return loaded as unknown as LoadedModel<T> & ModelOf[T];
-  };
-  const rowsOfFile = (file: RowFile<R>): TaskRows => ({
-    path: file.path,
-    labels: parts.labels?.(file.rows),
+  const rowsOf = (rows: Rows<R>): TaskRows => ({
+    path: rows.path,
+    labels: isRowStream<R>(rows) ? rows.labels : parts.labels?.(rows.rows),
     async bind(loaded, settings, note) {
-      const model = modelOf(loaded);
-      const prepared = await parts.prepare(model, file, settings, note);
-      file.notes?.forEach(note);
-      const { items, places, report = {}, chatTemplate, maxLength, keys = new Set() } = prepared;
-      const nameRow = (item: number) => file.nameOf(places[item] as number);
-      const objective = parts.objective(model, settings);
-      let known: Promise<readonly I[]> | undefined;
-      const ready = (batchSize = 1) => {
-        known ??= parts.ready?.(model, items, batchSize, settings, note) ?? Promise.resolve(items);
-        return known;
-      };
-      const sets = file.sets && setsOfItems(file.sets, places);
-      if (sets) describeSets(sets, items.entries(), objective).forEach(note);
-      const drawn = (items: readonly I[]) => (sets?.weights ? listSource(items, sets, nameRow) : items);
-      return {
-        report,
-        count: items.length,
-        items,
-        keys,
-        ...(chatTemplate !== undefined && { chatTemplate }),
-        async *train(parameters, options) {
-          yield* trainObjective(objective, parameters, drawn(await ready(options.batchSize)), {
-            ...options,
-            ...(maxLength !== undefined && { maxLength }),
-            nameRow,
-            onPacking: (packed) => note(describePacking(packed)),
-          });
-        },
-        async evaluate(batchSize, most) {
-          const judged = (await ready(batchSize)).slice(0, most);
-          return parts.evaluate(model, judged, { batchSize, nameRow }, settings);
-        },
-        measurable: (other) => measurable(parts.objective(modelOf(other), settings), drawn(items), maxLength),
-        ...(parts.writing && { writing: parts.writing(model, items, { ...prepared, nameRow }) }),
-      };
+      const binding = { model: modelOf(parts.task, loaded), settings, note };
+      const objective = parts.objective(binding.model, settings);
+      const fitted = isRowStream<R>(rows)
+        ? await fitStream(parts, rows, objective, binding)
+        : await fitFile(parts, rows, objective, binding);
+      return boundRows(parts, objective, fitted, binding);
     },
   });
-  const rowsOfStream = (stream: RowStream<R>): TaskRows => ({
-    path: stream.path,
-    labels: stream.labels,
-    async bind(loaded, settings, note) {
-      const model = modelOf(loaded);
-      const streamed = await parts.stream?.(model, stream, settings, note);
-      if (!streamed) return fail("streaming", `rows of ${parts.task} are not streamed`, "leave it out");
-      const { chatTemplate, maxLength, end, report = () => ({}), ...items } = streamed;
-      const objective = parts.objective(model, settings);
-      const nameOf = (place: number) => stream.nameOf(place);
-      const source: ItemSource<I> = { ...items, mixture: stream.sets, nameOf };
-      if (stream.sets.names.length > 1) {
-        const sample = await source.get(sampleOf(stream.sets));
-        const entries = sample.map(({ item, place }) => [place, item] as const);
-        describeSets(stream.sets, entries, objective).forEach(note);
-      }
-      return {
-        get report() {
-          return report();
-        },
-        keys: new Set(),
-        ...(chatTemplate !== undefined && { chatTemplate }),
-        async *train(parameters, options) {
-          try {
-            yield* trainObjective(objective, parameters, source, {
-              ...options,
-              ...(maxLength !== undefined && { maxLength }),
-              onPacking: (packed) => note(`the first ones: ${describePacking(packed)}`),
-            });
-          } finally {
-            end();
-          }
-        },
-        async evaluate(batchSize, most = Number.POSITIVE_INFINITY) {
-          const judged = {
-            ...source,
-            mixture: { ...stream.sets, lengths: firstRows(stream.sets.lengths, most) },
-          };
-          const evaluation = await parts.evaluate(model, judged, { batchSize, nameRow: nameOf }, settings);
-          end();
-          return evaluation;
-        },
-        measurable: (other) => measurable(parts.objective(modelOf(other), settings), source, maxLength),
-      };
-    },
-  });
-  const rowsOf = (rows: Rows<R>) => (isRowStream<R>(rows) ? rowsOfStream(rows) : rowsOfFile(rows));
   return {
     async readTraining(data) {
       const { train, valid } = await parts.readTraining(data);
       return { train: rowsOf(train), valid: valid && rowsOf(valid) };
     },
     readTest: async (data) => rowsOf(await parts.readTest(data)),
+  };
+}
+
+function modelOf<T extends Task>(task: T, loaded: LoadedModel): LoadedModel<T> {
+  requireTask(loaded, task);
+  return loaded as unknown as LoadedModel<T>;
+}
+
+/** What rows are fitted to. */
+interface Binding<T extends Task> {
+  readonly model: LoadedModel<T>;
+  readonly settings: DataSettings;
+  readonly note: (line: string) => void;
+}
+
+/** Rows as items of a model's objective, in memory or not. */
+interface Fitted<I> extends Pick<BoundRows, "count" | "items" | "keys" | "chatTemplate"> {
+  readonly maxLength?: number | undefined;
+  /** What is learnt from: the items as often as they are drawn. */
+  drawn(items: readonly I[] | ItemSource<I>): readonly I[] | ItemSource<I>;
+  /** The items, with what has to be known of them before batches of this size are made. */
+  ready(batchSize?: number): Promise<readonly I[] | ItemSource<I>>;
+  /** All of them, as they are. */
+  readonly all: readonly I[] | ItemSource<I>;
+  nameRow(item: number): string;
+  report(): object;
+  notePacking(packed: PackingReport): void;
+  /** Called when no more is needed. */
+  end(): void;
+}
+
+/** Rows in memory. */
+async function fitFile<T extends Task, R, I>(
+  parts: TaskParts<T, R, I>,
+  file: RowFile<R>,
+  objective: Objective<I>,
+  { model, settings, note }: Binding<T>,
+): Promise<Fitted<I>> {
+  const { report = {}, keys = new Set(), ...prepared } = await parts.prepare(model, file, settings, note);
+  const { items, places, chatTemplate, maxLength } = prepared;
+  file.notes?.forEach(note);
+  const nameRow = (item: number) => file.nameOf(places[item] as number);
+  const sets = file.sets && setsOfItems(file.sets, places);
+  if (sets) describeSets(sets, items.entries(), objective).forEach(note);
+  let known: Promise<readonly I[]> | undefined;
+  return {
+    ...{ all: items, items, count: items.length, keys, maxLength, nameRow },
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    drawn: (all) => (sets?.weights && !isItemSource(all) ? listSource(all, sets, nameRow) : all),
+    ready(batchSize = 1) {
+      known ??= parts.ready?.(model, items, batchSize, settings, note) ?? Promise.resolve(items);
+      return known;
+    },
+    report: () => report,
+    notePacking: (packed) => note(describePacking(packed)),
+    end() {},
+  };
+}
+
+/** Rows that are read when they are needed. */
+async function fitStream<T extends Task, R, I>(
+  parts: TaskParts<T, R, I>,
+  stream: RowStream<R>,
+  objective: Objective<I>,
+  { model, settings, note }: Binding<T>,
+): Promise<Fitted<I>> {
+  const streamed = await parts.stream?.(model, stream, settings, note);
+  if (!streamed) return fail("streaming", `rows of ${parts.task} are not streamed`, "leave it out");
+  const { chatTemplate, maxLength, end, report = () => ({}), ...items } = streamed;
+  const nameRow = (place: number) => stream.nameOf(place);
+  const all: ItemSource<I> = { ...items, mixture: stream.sets, nameOf: nameRow };
+  if (stream.sets.names.length > 1) {
+    const sample = await all.get(sampleOf(stream.sets));
+    const entries = sample.map(({ item, place }) => [place, item] as const);
+    describeSets(stream.sets, entries, objective).forEach(note);
+  }
+  return {
+    ...{ all, keys: new Set(), maxLength, nameRow, report, end },
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    drawn: (source) => source,
+    ready: async () => all,
+    notePacking: (packed) => note(`the first ones: ${describePacking(packed)}`),
+  };
+}
+
+function boundRows<T extends Task, R, I>(
+  parts: TaskParts<T, R, I>,
+  objective: Objective<I>,
+  fitted: Fitted<I>,
+  { model, settings }: Binding<T>,
+): BoundRows {
+  const { all, items, count, keys, chatTemplate, maxLength, nameRow, drawn, ready, end } = fitted;
+  return {
+    get report() {
+      return fitted.report();
+    },
+    keys,
+    ...(items && count !== undefined && { items, count }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    async *train(parameters, options) {
+      try {
+        yield* trainObjective(objective, parameters, drawn(await ready(options.batchSize)), {
+          ...options,
+          ...(maxLength !== undefined && { maxLength }),
+          nameRow,
+          onPacking: fitted.notePacking,
+        });
+      } finally {
+        end();
+      }
+    },
+    async evaluate(batchSize, most) {
+      const judged = firstRows(await ready(batchSize), most);
+      const evaluation = await parts.evaluate(model, judged, { batchSize, nameRow }, settings);
+      end();
+      return evaluation;
+    },
+    measurable: (other) =>
+      measurable(parts.objective(modelOf(parts.task, other), settings), drawn(all), maxLength),
+    ...(parts.writing && { writing: parts.writing(model, all, { ...fitted, nameRow }) }),
   };
 }

@@ -1,39 +1,33 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { firstRows } from "../data/feed/item-source.ts";
 import type { RowStream } from "../data/files/row-stream.ts";
-import { fitImage } from "../data/images/fit-image.ts";
-import { checkImageSize, imagePixels } from "../data/images/images.ts";
 import type { TextRow, TextTask } from "../data/inspect/item-look.ts";
 import { exampleReader } from "../data/rows/examples.ts";
 import {
-  checkLabels,
-  labelIndex,
   labelledTextReader,
   labelNames,
   PAIRED_TEXTS_READER,
   TAGGED_WORDS_READER,
   TEXT_READER,
 } from "../data/rows/labelled.ts";
-import type { LabelledTokens } from "../data/sequence.ts";
-import { tokenMasker } from "../data/tokenize/encode-task.ts";
-import { specialFrame } from "../data/tokenize/special-frame.ts";
-import { alienToken, REMEDY } from "../data/tokenize/vocabulary.ts";
-import type { ImageConfig } from "../io/formats/image-config.ts";
-import { type LoadedModel, requireTokenizer } from "../load/model.ts";
+import type { TrainingTask } from "../data/task-names.ts";
+import type { LoadedModel } from "../load/model.ts";
+import type { Task } from "../models/model.ts";
 import { decodeNodeImage } from "../platform/node-images.ts";
-import {
-  imageClassification,
-  type LabelledImage,
-  type LabelledText,
-  sequenceClassification,
-  tokenClassification,
-} from "../train/classification.ts";
 import { exactMatch, writeSamples } from "../train/completions.ts";
-import { contrastive, type TextPair } from "../train/contrastive.ts";
-import { evaluate, meanLoss } from "../train/evaluate.ts";
-import { evaluateClassifier, evaluateTagger } from "../train/evaluate-classifier.ts";
-import { languageModelling, maskedLanguageModelling } from "../train/language-modelling.ts";
-import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
+import type { EvaluationOptions } from "../train/evaluate.ts";
+import { CAUSAL_LM } from "../train/tasks/causal-lm.ts";
+import { IMAGE_CLASSIFICATION, imageItems } from "../train/tasks/image-task.ts";
+import type { Items, TaskItem, TaskKind, TaskModel } from "../train/tasks/task-kind.ts";
+import type { TaskEvaluation as TaskFigures, TaskOptions } from "../train/tasks/tasks.ts";
+import {
+  MASKED_LM,
+  SENTENCE_EMBEDDING,
+  SEQUENCE_CLASSIFICATION,
+  TOKEN_CLASSIFICATION,
+} from "../train/tasks/text-tasks.ts";
+import { fail } from "../util/fail.ts";
 import { type RowFile, readBoth } from "./data-files.ts";
 import { count, formatTestLine } from "./format.ts";
 import { describeClassifier, describeLoss, describeTagger } from "./format-metrics.ts";
@@ -44,8 +38,7 @@ import { PREFERENCE_COMMANDS } from "./preference-tasks.ts";
 import { type DataSettings, sequenceReader } from "./sequences.ts";
 import { streamSequences } from "./streamed-sequences.ts";
 import { type TrainingData, tables } from "./tables-of-rows.ts";
-import { type TaskCommand, taskCommand } from "./task.ts";
-import type { CliTask } from "./task-names.ts";
+import { type TaskCommand, type TaskEvaluation, taskCommand } from "./task.ts";
 
 /** How rows of each task on texts are read. */
 export const TABLES = {
@@ -64,7 +57,7 @@ export const TABLES = {
 };
 
 /** Every task on the command line. */
-export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
+export const TASKS: Readonly<Record<TrainingTask, TaskCommand>> = {
   ...PREFERENCE_COMMANDS,
 
   "causal-lm": taskCommand({
@@ -76,14 +69,12 @@ export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
       return { items, report: { report }, ...more };
     },
     stream: streamSequences,
-    objective: languageModelling,
-    async evaluate(model, items, options) {
-      const evaluation = await evaluate(model, items, options);
-      return { ...evaluation, summary: "", lines: [formatTestLine(evaluation)], json: evaluation };
-    },
+    ...ofKind(CAUSAL_LM, (judged) => {
+      return { ...judged, summary: "", lines: [formatTestLine(judged)], json: judged };
+    }),
     writing: (model, items, { chatTemplate, nameRow }) => ({
       lossMap: (subject, options) => mapLosses(model, items, { ...subject, nameRow }, options),
-      exactMatch: (batchSize) => exactMatch(model, items, { batchSize }),
+      exactMatch: (batchSize, most) => exactMatch(model, firstRows(items, most), { batchSize }),
       samples: (wanted) => writeSamples(model, items, wanted, chatTemplate),
     }),
   }),
@@ -92,38 +83,28 @@ export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
     task: "sequence-classification",
     ...TABLES["sequence-classification"],
     ...textParts("sequence-classification"),
-    objective: sequenceClassification,
-    evaluate: async (model, items, options) =>
-      describeClassifier(await evaluateClassifier(sequenceClassification(model), items, options)),
+    ...ofKind(SEQUENCE_CLASSIFICATION, describeClassifier),
   }),
 
   "token-classification": taskCommand({
     task: "token-classification",
     ...TABLES["token-classification"],
     ...textParts("token-classification"),
-    objective: tokenClassification,
-    evaluate: async (model, items, options) =>
-      describeTagger(await evaluateTagger(tokenClassification(model), items, options)),
+    ...ofKind(TOKEN_CLASSIFICATION, describeTagger),
   }),
 
   "masked-lm": taskCommand({
     task: "masked-lm",
     ...TABLES["masked-lm"],
     ...textParts("masked-lm"),
-    objective: (model) => maskedLanguageModelling(model, maskerOf(model)),
-    async evaluate(model, items, options) {
-      const objective = maskedLanguageModelling(model, maskerOf(model));
-      return describeLoss(await meanLoss(objective, items, options), "hidden tokens");
-    },
+    ...ofKind(MASKED_LM, (judged) => describeLoss(judged, "hidden tokens")),
   }),
 
   "sentence-embedding": taskCommand({
     task: "sentence-embedding",
     ...TABLES["sentence-embedding"],
     ...textParts("sentence-embedding"),
-    objective: (model) => contrastive(model),
-    evaluate: async (model, items, options) =>
-      describeLoss(await meanLoss(contrastive(model), items, options), "pairs"),
+    ...ofKind(SENTENCE_EMBEDDING, (judged) => describeLoss(judged, "pairs")),
   }),
 
   "image-classification": taskCommand({
@@ -131,37 +112,24 @@ export const TASKS: Readonly<Record<CliTask, TaskCommand>> = {
     readTraining: readImageFolders,
     readTest: async ({ data }) => readImages(await findTestImages(data)),
     labels: (rows) => labelNames(rows.map(({ label }) => label)),
-    async prepare(model, { path, rows }, _, note) {
-      checkLabels(
-        rows.map(({ label }) => label),
-        model.labels,
-        path,
-      );
+    async prepare(model, { path, rows, nameOf }, _, note) {
+      const images = rows.map(({ path, label }) => ({ image: () => decodeFile(path), label }));
+      const items = await imageItems(model, { path, rows: images, nameOf });
       note(`${basename(path)}: ${count(rows.length)} images`);
-      return { items: await openImages(model, path, rows), places: [...rows.keys()] };
+      return { items, places: [...rows.keys()] };
     },
-    objective: imageClassification,
-    evaluate: async (model, items, options) =>
-      describeClassifier(await evaluateClassifier(imageClassification(model), items, options)),
+    ...ofKind(IMAGE_CLASSIFICATION, describeClassifier),
   }),
 };
-
-/** What each task on texts learns from. */
-interface TextItems {
-  readonly "sequence-classification": LabelledText;
-  readonly "token-classification": LabelledTokens;
-  readonly "masked-lm": LabelledTokens;
-  readonly "sentence-embedding": TextPair;
-}
 
 /** Rows of a task on texts → its items, whether they are in memory or read when they are needed. */
 function textParts<T extends TextTask>(task: T) {
   type Rest = [settings: DataSettings, note: (line: string) => void];
   return {
     prepare: (model: LoadedModel<T>, file: RowFile<TextRow>, ...rest: Rest) =>
-      prepareItems<TextItems[T]>(task, model, file, ...rest),
+      prepareItems<TaskItem<T>>(task, model, file, ...rest),
     stream: (model: LoadedModel<T>, rows: RowStream<TextRow>, ...rest: Rest) =>
-      streamItems<TextItems[T]>(task, model, rows, ...rest),
+      streamItems<TaskItem<T>>(task, model, rows, ...rest),
   };
 }
 
@@ -176,44 +144,17 @@ async function readImages(path: string): Promise<RowFile<ImageFile>> {
   return { path, rows: images, notes, nameOf: (place) => images[place]?.path ?? path };
 }
 
-function maskerOf(model: LoadedModel<"masked-lm">) {
-  const tokenizer = requireTokenizer(model);
-  const rows = model.config.vocabSize;
-  const { maskTokenId, vocabSize } = tokenizer;
-  if (maskTokenId === undefined) {
-    fail(model.name, "the tokenizer has no mask token", "name its mask_token in tokenizer_config.json");
-  }
-  const alien = alienToken([maskTokenId], { tokenizer, rows });
-  if (alien !== undefined) fail(model.name, `each masked text ${alien}`, REMEDY);
-  const { before, after } = specialFrame(tokenizer);
-  return tokenMasker({ maskTokenId, vocabSize: Math.min(vocabSize, rows), special: [...before, ...after] });
-}
+const decodeFile = async (path: string) => decodeNodeImage(new Uint8Array(await readFile(path)), path);
 
-/** All images of a folder; names every one that cannot be used. */
-async function openImages(
-  model: LoadedModel<"image-classification">,
-  folder: string,
-  images: readonly ImageFile[],
-): Promise<LabelledImage[]> {
-  const index = labelIndex(model.labels);
-  const items: LabelledImage[] = [];
-  const problems = new Problems();
-  for (const image of images) {
-    try {
-      items.push({ ...(await openImage(model, image)), label: index(image.label) });
-    } catch (error) {
-      if (!(error instanceof LoraError) || error.kind !== "input") throw error;
-      problems.push(error);
-    }
-  }
-  failAll(folder, problems, "repair these files or take them out; preprocessor_config.json says the size");
-  return items;
-}
-
-async function openImage(model: LoadedModel<"image-classification">, { path }: ImageFile) {
-  const config = model.images as ImageConfig;
-  const decoded = await decodeNodeImage(new Uint8Array(await readFile(path)), path);
-  const image = fitImage(decoded, config);
-  checkImageSize(image, model.image, path);
-  return { pixels: () => imagePixels(image, config) };
+/** What a task minimises, and what it measures, in lines. */
+function ofKind<T extends Task>(
+  { objective, evaluate }: TaskKind<T>,
+  describe: (judged: TaskFigures<T>) => TaskEvaluation,
+) {
+  const options = {} as TaskOptions<T>; // a task of a head has none on the command line
+  return {
+    objective: (model: TaskModel<T>) => objective(model, options),
+    evaluate: async (model: TaskModel<T>, items: Items<TaskItem<T>>, how: Required<EvaluationOptions>) =>
+      describe(await evaluate(model, items, options, how)),
+  };
 }

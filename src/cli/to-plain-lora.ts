@@ -1,8 +1,9 @@
 import { LORA } from "../adapters/lora/lora-codec.ts";
 import type { PeftLoraConfig } from "../adapters/lora/lora-fields.ts";
 import { beyondPlainLora } from "../adapters/lora/lora-variants.ts";
+import type { TrainingTask } from "../data/task-names.ts";
 import { type FileContent, type FileSource, memoryFiles, readObject } from "../io/files/files.ts";
-import { PEFT_CONFIG } from "../io/formats/peft-foreign.ts";
+import { PEFT_CONFIG } from "../io/formats/peft-names.ts";
 import { loadAdapter } from "../load/adapter.ts";
 import { combineAdapters } from "../load/combine/combine-adapters.ts";
 import { convertStart, weightStartOf } from "../load/convert/convert-start.ts";
@@ -15,13 +16,12 @@ import { fail } from "../util/fail.ts";
 import { chooseHead } from "./labels.ts";
 import type { LoraLayer } from "./lora-layers.ts";
 import { adapterReplication, openCliTask } from "./open.ts";
-import type { CliTask } from "./task-names.ts";
 import { hasLabels } from "./task-settings.ts";
 
 /** Which adapter is to be LoRA of which rank, on which model. */
 interface PlainLoraSettings {
   readonly model: string | undefined;
-  readonly task: CliTask;
+  readonly task: TrainingTask;
   readonly labels: readonly string[];
   readonly revision: string | undefined;
   readonly token: string | undefined;
@@ -118,7 +118,12 @@ async function openBase(
       "layer_replication is set: plain LoRA and other formats have no place for layers stacked anew";
     fail(adapter.label, got, "keep it as it is, beside its base model");
   }
-  const precision = { quantization: undefined, quantization_block: undefined, double_quantization: false };
+  const precision = {
+    quantization: undefined,
+    quantization_block: undefined,
+    double_quantization: false,
+    offload: false,
+  };
   const wanted = { model: reference, revision, token, verify, ...precision, skip_modules: [] };
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given, adapters: [adapter], data, seed: 0 });

@@ -1,6 +1,7 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { RunNotes } from "../io/formats/run-state.ts";
 import type { LoadedModel } from "../load/model.ts";
+import type { Peers } from "../train/peers.ts";
 import type { Resumed } from "./checkpoints.ts";
 import type { LossCurve } from "./loss-curve.ts";
 import type { Settings } from "./options.ts";
@@ -28,6 +29,8 @@ export interface Run {
   readonly reopen: () => Promise<OnDevice>;
   readonly settings: TrainSettings;
   readonly terminal: Terminal;
+  /** The processes that train with this one; undefined where it is alone. */
+  readonly peers: Peers | undefined;
   /** Where it goes on from; undefined where it begins. */
   readonly resumed: Resumed | undefined;
   /** What checkpoints note of it. */

@@ -1,8 +1,10 @@
 import { type BestPolicy, figureOf, type RunEvaluation } from "../train/best.ts";
+import type { RunSamples } from "../train/watch/observer.ts";
 import { fail } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 import { formatValLine } from "./format.ts";
 import type { Reporter } from "./reporter.ts";
+import type { BoundRows } from "./task.ts";
 import type { Run, TrainSettings } from "./training-run.ts";
 import type { RunWatch } from "./watch/watch-run.ts";
 import { writingOf } from "./writing.ts";
@@ -58,28 +60,34 @@ export async function validate(
   const started = performance.now();
   const { per_device_eval_batch_size: batchSize = settings.per_device_train_batch_size, val_batches = -1 } =
     settings;
-  const { loss, summary, json } = await valid.evaluate(
-    batchSize,
-    val_batches > 0 ? val_batches * batchSize : undefined,
-  );
+  const most = val_batches > 0 ? val_batches * batchSize : undefined;
+  const { loss, summary, json } = await valid.evaluate(batchSize, most);
   const metrics = measuresOf(json);
   const said = summary === "" ? [] : [summary];
   if (settings.exact_match || metricOf(settings) === "exact_match") {
-    metrics.exact_match = await writingOf(valid.writing, "exact_match").exactMatch(batchSize);
+    metrics.exact_match = await writingOf(valid.writing, "exact_match").exactMatch(batchSize, most);
     said.push(`exact match ${metrics.exact_match.toFixed(4)}`);
   }
+  figureOf({ loss, metrics }, metricOf(settings)); // which is known before anything is learnt
+  const samples = await samplesOf(valid, settings, batchSize);
+  // Told once all of it is there: where the device is lost before, it comes again.
   const words = said.join(", ");
   losses.evaluation(step, loss, words);
   reporter.note([formatValLine(step, loss, (performance.now() - started) / 1000), ...said].join(", "));
-  figureOf({ loss, metrics }, metricOf(settings)); // which is known before anything is learnt
-  const { sample_prompts: prompts, eval_samples: rows, sample_max_new_tokens: maxNewTokens } = settings;
-  if (prompts.length + rows > 0) {
-    const writing = writingOf(valid.writing, prompts.length > 0 ? "sample_prompts" : "eval_samples");
-    const samples = await writing.samples({ prompts, rows, maxNewTokens, batchSize });
-    for (const { prompt, text } of samples) reporter.note(`  ${shown(prompt)} → ${JSON.stringify(text)}`);
-    await observer.onSamples({ step, samples });
-  }
+  for (const { prompt, text } of samples) reporter.note(`  ${shown(prompt)} → ${JSON.stringify(text)}`);
+  if (samples.length > 0) await observer.onSamples({ step, samples });
   return { loss, metrics, ...(words !== "" && { summary: words }) };
+}
+
+/** What the model writes for the prompts that are asked for. */
+async function samplesOf(
+  { writing }: BoundRows,
+  { sample_prompts: prompts, eval_samples: rows, sample_max_new_tokens: maxNewTokens }: TrainSettings,
+  batchSize: number,
+): Promise<RunSamples["samples"]> {
+  if (prompts.length + rows === 0) return [];
+  const wanted = writingOf(writing, prompts.length > 0 ? "sample_prompts" : "eval_samples");
+  return wanted.samples({ prompts, rows, maxNewTokens, batchSize });
 }
 
 /** Characters of a prompt that a line shows: its end, which is what is continued. */

@@ -8,6 +8,5 @@ import type { Writing } from "./task.ts";
  */
 export function writingOf(writing: Writing | undefined, setting: string): Writing {
   if (writing) return writing;
-  const why = "the model writes nothing in this task, or the rows to judge by are read as they are needed";
-  return fail(setting, why, "leave it out, or give --no-streaming");
+  return fail(setting, "the model writes nothing in this task", "leave it out");
 }

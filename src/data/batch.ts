@@ -22,14 +22,6 @@ export interface Batch extends TokenBatch {
   readonly terms: number;
 }
 
-/** Some sequences side by side: a label for each token. */
-export interface LabelBatch extends TokenBatch {
-  /** `[batchSize, length]`; {@link IGNORE_INDEX} where there is none. */
-  readonly labels: Int32Array;
-  /** Tokens with a label. */
-  readonly terms: number;
-}
-
 /** How items are grouped. */
 export interface GroupOptions<T> {
   /** Items in a group; the last group of an epoch may have fewer. */
@@ -132,15 +124,8 @@ export function packRows(
   const { batchSize, length, documents } = layout;
   const ids = new Uint32Array(batchSize * length).fill(options.padTokenId ?? 0);
   const tokens = documents.reduce((sum, document) => sum + document.length, 0);
-  return { ...layout, inputIds: fillDocuments(ids, layout, rows.flat()), tokens };
-}
-
-/** Rows of one document each, padded to one length. */
-export function padRows(rows: readonly (readonly number[])[], options: PaddingOptions = {}): TokenBatch {
-  return packRows(
-    rows.map((row) => [row]),
-    options,
-  );
+  const texts = rows.flat();
+  return { ...layout, texts, inputIds: fillDocuments(ids, layout, texts), tokens };
 }
 
 /**
@@ -178,20 +163,10 @@ function collectTargets(
   return { positions: positions.slice(0, count), labels: labels.slice(0, count) };
 }
 
-/** Sequences as one batch whose tokens each have a label, or none. */
-export function collateLabels(
+export function packTokens(
   rows: readonly (readonly LabelledTokens[])[],
   options?: PaddingOptions,
-): LabelBatch {
-  const batch = packTokens(rows, options);
-  const unlabelled = new Int32Array(batch.inputIds.length).fill(IGNORE_INDEX);
-  const given = rows.flat().map(({ labels }) => labels);
-  const labels = fillDocuments(unlabelled, batch, given);
-  const terms = labels.reduce((sum, label) => sum + (label === IGNORE_INDEX ? 0 : 1), 0);
-  return { ...batch, labels, terms };
-}
-
-function packTokens(rows: readonly (readonly LabelledTokens[])[], options?: PaddingOptions): TokenBatch {
+): TokenBatch {
   return packRows(
     rows.map((sequences) => sequences.map(({ inputIds }) => inputIds)),
     options,

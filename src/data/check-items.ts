@@ -78,27 +78,8 @@ export function labelsProblem(labels: unknown, count: number, classes: number): 
   return itemProblem(labels, "labels", classes, "classes", IGNORE_INDEX);
 }
 
-/** What is wrong with the class of a whole row. */
-export function labelProblem(label: unknown, classes: number): string | undefined {
-  if (isIndex(label, classes)) return undefined;
-  return `has the label ${describe(label)}, wanted a whole number from 0 to ${classes - 1}`;
-}
-
-/** What is wrong with the segments of `count` ids. */
-export function segmentsProblem(
-  segments: unknown,
-  count: number,
-  { tokenTypes = 0 }: TextLimits,
-): string | undefined {
-  if (segments === undefined) return undefined;
-  if (!isList(segments)) return `has segments ${describe(segments)}, wanted a list with one for each token`;
-  if (segments.length !== count) return `has ${count} tokens and ${segments.length} segments`;
-  if (tokenTypes < 2) return undefined; // whatever they are, the model does not read them
-  return itemProblem(segments, "segments", tokenTypes, "kinds of segments");
-}
-
 /** The first item of a list that is no whole number below a limit. */
-function itemProblem(
+export function itemProblem(
   list: ArrayLike<unknown>,
   name: string,
   limit: number,
@@ -114,11 +95,11 @@ function itemProblem(
   return undefined;
 }
 
-function isIndex(value: unknown, limit: number): boolean {
+export function isIndex(value: unknown, limit: number): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < limit;
 }
 
 /** A plain list or a typed array. */
-function isList(value: unknown): value is ArrayLike<unknown> {
+export function isList(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }

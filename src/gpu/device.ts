@@ -2,10 +2,18 @@ import { LoraError } from "../util/fail.ts";
 import { callback, checkOptions, flag, objectOf, oneOf, type Rule, type Rules } from "../util/options.ts";
 import { type ChoiceStore, Choices } from "./choices.ts";
 import { Kernels, type Launch } from "./kernel.ts";
+import type { Proof } from "./matrix-proof.ts";
 import { Memory } from "./memory.ts";
 import { PROFILE_NAMES, PROFILES, type Profile, type ProfileName } from "./profile.ts";
 import { Stream } from "./stream.ts";
-import { hasMatrixUnits, SUBGROUP_MATRIX, understandsMatrices } from "./subgroup-matrix.ts";
+import {
+  loadMatrixKernels,
+  type MatrixUnits,
+  matrixUnitsOf,
+  SUBGROUP_MATRIX,
+  SUBGROUP_SIZE_CONTROL,
+} from "./subgroup-matrix.ts";
+import { Textures } from "./texels.ts";
 import type { WgslModule } from "./wgsl.ts";
 
 /** What is known of the adapter behind a {@link Device}. */
@@ -22,8 +30,12 @@ export interface DeviceInfo {
   readonly subgroupSize: number;
   /** Shaders may compute in f16 (`shader-f16`). */
   readonly f16: boolean;
-  /** Products run on matrix units with operands rounded to f16: asked for, there, and understood. */
-  readonly matrixUnits?: boolean;
+  /** Products run on these matrix units, with operands rounded to f16: asked for, there, and a trial gave the right product. */
+  readonly matrixUnits?: MatrixUnits;
+  /** Why matrix units that were asked for and offered are not used. */
+  readonly matrixFailure?: string;
+  /** Shaders may read storage textures (`readonly_and_readwrite_storage_textures`). */
+  readonly readsTexels?: boolean;
   /** Passes can be timed on the device (`timestamp-query`). */
   readonly timestamps: boolean;
 }
@@ -42,6 +54,8 @@ export class Device {
   readonly stream: Stream;
   /** Compiled pipelines. */
   readonly kernels: Kernels;
+  /** Copies of weights in textures, where reading these is faster. */
+  readonly textures: Textures;
   /** Variants of kernels that were measured to be the fastest here. */
   readonly choices: Choices;
   readonly #wait: Wait | undefined;
@@ -59,6 +73,7 @@ export class Device {
     this.memory = new Memory(gpu);
     this.stream = new Stream(gpu);
     this.kernels = new Kernels(gpu, this.stream);
+    this.textures = new Textures(gpu, this, (ids) => this.kernels.forgetBindings(ids));
     // What was measured with other kernels around it means nothing here.
     const isOwn = this.profile.name === own;
     this.choices = new Choices(isOwn ? info.name : `${info.name} as ${this.profile.name}`, choices);
@@ -111,6 +126,17 @@ export class Device {
     if (this.#failure) throw this.#failure;
   }
 
+  /**
+   * Says why a result could not be read. Where the device is lost, reads may fail a little before the loss is told.
+   * @throws LoraError as {@link check} does, else the error itself
+   */
+  async explain(error: unknown): Promise<never> {
+    await this.check();
+    await Promise.race([this.gpu.lost, new Promise((resolve) => setTimeout(resolve, LOSS_TOLD_MS))]);
+    await this.check();
+    throw error;
+  }
+
   /** Destroys the device; pending reads fail. */
   close(): void {
     this.#closing = true;
@@ -143,6 +169,9 @@ export class Device {
   }
 }
 
+/** How long a browser may take to tell of a loss, ms. */
+const LOSS_TOLD_MS = 2000;
+
 /** Limits that more of helps; each is requested as high as the adapter goes. */
 const WANTED_LIMITS = [
   "maxBufferSize",
@@ -167,10 +196,15 @@ export interface DeviceOptions {
   /** Where measured choices are kept; the floor has none. */
   choices?: ChoiceStore;
   /**
-   * Lets products round their operands to f16 and use matrix units where the adapter has them; sums stay f32. Values
-   * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32.
+   * Lets products and attention round their operands to f16 and use matrix units where the adapter has them; sums stay f32. Values
+   * beyond 65 504 overflow. Off unless given: results then agree with PyTorch's f32. Units that fail at a small product
+   * are left alone, which {@link onWarning} and `info.matrixFailure` tell.
    */
   halfPrecision?: boolean;
+  /** Takes matrix units without the trial: on a card's driver without the card, where nothing computes. */
+  untriedMatrices?: boolean;
+  /** What is not as asked for; `console.warn` unless given. */
+  onWarning?: (warning: string) => void;
   /** Launches kernels as on another kind of device: to test or compile what a GPU runs where there is none. */
   profile?: ProfileName;
   /** How to wait for the device; Node's sleeps, so that waiting takes no core from a software device. */
@@ -183,6 +217,8 @@ export const DEVICE_RULES: Rules<DeviceOptions> = {
   floor: flag(),
   choices: objectOf("a store with load and save", (store) => "load" in store && "save" in store),
   halfPrecision: flag("half", "fp16"),
+  untriedMatrices: flag(),
+  onWarning: callback(),
   wait: callback(),
   profile: oneOf(PROFILE_NAMES),
 };
@@ -191,33 +227,58 @@ export const DEVICE_RULES: Rules<DeviceOptions> = {
 export const DEVICE: Rule = objectOf("a device, as openDevice gives it", (device) => "gpu" in device);
 
 /**
- * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.
+ * Opens the device of a WebGPU implementation with the highest limits that its adapter offers, without the shaders that few devices
+ * need: what kernels run on comes from `kernels/request-device.ts`.
  * @returns undefined where there is no adapter.
  */
-export async function requestDevice(gpu: GPU, options: DeviceOptions = {}): Promise<Device | undefined> {
+export async function requestBareDevice(gpu: GPU, options: DeviceOptions = {}): Promise<Device | undefined> {
   checkOptions("requestDevice", options, DEVICE_RULES);
-  const {
-    powerPreference = "high-performance",
-    floor = false,
-    choices,
-    halfPrecision = false,
-    ...others
-  } = options;
+  return open(gpu, options);
+}
+
+/** @param given why matrix units are not asked for, where a trial has shown it */
+async function open(gpu: GPU, options: DeviceOptions, given?: string): Promise<Device | undefined> {
+  const { powerPreference = "high-performance", floor = false, choices, ...others } = options;
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (!adapter) return undefined;
-  const wantsMatrices = halfPrecision && !floor && hasMatrixUnits(adapter);
-  const wanted = floor ? [] : [...WANTED_FEATURES, ...(wantsMatrices ? [SUBGROUP_MATRIX] : [])];
+  const candidates = options.halfPrecision && !floor ? matrixUnitsOf(adapter) : [];
+  const wanted = floor ? [] : [...WANTED_FEATURES, ...(candidates.length > 0 ? MATRIX_FEATURES : [])];
   const features = wanted.filter((feature) => adapter.features.has(feature));
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const device = await adapter.requestDevice({
     requiredFeatures: features,
     requiredLimits: floor ? {} : limits,
   });
-  const matrixUnits = wantsMatrices && (await understandsMatrices(device));
-  const info = { ...describeAdapter(adapter.info, new Set<string>(features)), matrixUnits };
+  const matrices = candidates.length > 0 ? await tryMatrices(device, candidates, options) : {};
+  const { units: matrixUnits, failure: matrixFailure = given } = matrices;
+  // The trial may have cost the device.
+  if (matrices.isLost) return open(gpu, { ...options, halfPrecision: false }, matrixFailure);
+  if (matrixUnits) await loadMatrixKernels();
+  const info = {
+    ...describeAdapter(adapter.info, new Set<string>(features)),
+    ...{ matrixUnits, matrixFailure, readsTexels: !floor && readsStorageTextures(gpu) },
+  };
   const opened = new Device(device, info, { ...others, ...(!floor && { choices }) });
   await opened.choices.load();
   return opened;
+}
+
+const MATRIX_FEATURES = [SUBGROUP_MATRIX, SUBGROUP_SIZE_CONTROL] as const;
+
+async function tryMatrices(
+  device: GPUDevice,
+  candidates: readonly MatrixUnits[],
+  { untriedMatrices = false, onWarning = (warning) => console.warn(warning) }: DeviceOptions,
+): Promise<Proof> {
+  const proof = untriedMatrices
+    ? { units: candidates[0] }
+    : await (await import("./matrix-proof.ts")).proveMatrixUnits(device, candidates);
+  if (proof.failure) onWarning(`matrix units are not used: ${proof.failure}; products are computed in f32`);
+  return proof;
+}
+
+function readsStorageTextures({ wgslLanguageFeatures: known }: GPU): boolean {
+  return known?.has("readonly_and_readwrite_storage_textures") ?? false;
 }
 
 /** What is known of an adapter from what it says of itself, with these of its features switched on. */

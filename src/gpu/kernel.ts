@@ -1,49 +1,48 @@
-import { fail, LoraError } from "../util/fail.ts";
-import type { Allocation } from "./memory.ts";
+import { fail } from "../util/fail.ts";
+import { checkBindings, checkHalves, checkSizes, failGrid, type Launch, type Region } from "./launch.ts";
+import { forgetDerived } from "./memory.ts";
 import type { Stream } from "./stream.ts";
+import type { Texels } from "./texels.ts";
 import { Uniforms } from "./uniforms.ts";
-import { type Specialization, specialize, type WgslBinding, type WgslModule } from "./wgsl.ts";
+import { type Specialization, specialize, usesHalves, type WgslBinding, type WgslModule } from "./wgsl.ts";
 import { type Dated, WordMap } from "./word-map.ts";
 
-/** A byte range of an allocation; every Tensor is one. */
-export interface Region {
-  readonly storage: Allocation;
-  /** A multiple of the device's `minStorageBufferOffsetAlignment`. */
-  readonly byteOffset: number;
-  readonly byteLength: number;
+export type { Launch, Region } from "./launch.ts";
+
+/** What a pipeline is made of. */
+export interface KernelSource {
+  /** Shader and entry point. */
+  readonly label: string;
+  /** WGSL. */
+  readonly code: string;
+  readonly entryPoint: string;
+  /** Of its only bind group. */
+  readonly bindings: readonly GPUBindGroupLayoutEntry[];
 }
 
-/** What one dispatch needs; everything by name. */
-export interface Launch {
-  /** A region for each storage binding of the entry point. */
-  bind: Readonly<Record<string, Region>>;
-  /** A number for each field of the shader's `Params`. */
-  params?: Readonly<Record<string, number>>;
-  /** New values for top-level `const` and `alias` lines; an object that is used again and again should be frozen. */
-  constants?: Specialization;
-  /** Workgroups: x, y, z. */
-  grid: readonly [number, number?, number?];
-  /**
-   * The parameters are others at each launch, such as the seed of a dropout mask: they are bound by an offset that is given
-   * with the dispatch. That takes 1 µs longer than what is bound once, and saves a new bind group each time.
-   */
-  changing?: boolean;
+interface Compiled {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
 }
 
-interface Pipeline {
+interface Pipeline extends Compiled {
   id: number;
   /** Whether parameters are bound by an offset that is given with each dispatch. */
   changing: boolean;
-  pipeline: GPUComputePipeline;
-  layout: GPUBindGroupLayout;
   bindings: readonly WgslBinding[];
+  /** Some of its types are f16. */
+  takesHalves: boolean;
+  /** Its constants: names and values, in one order. */
+  names: readonly string[];
+  values: readonly Specialization[string][];
+  /** The frozen object that held them last: recognised by identity. */
+  frozen?: Specialization | undefined;
 }
 
 /** What is kept for a shader: its pipelines, and room to pack its parameters. */
 interface Prepared {
-  pipelines: Map<string, Pipeline>;
-  /** The same by entry point and the constants themselves, where these are frozen. */
-  known: Map<string, Map<Specialization, Pipeline>>;
+  /** By entry point. */
+  pipelines: Map<string, Pipeline[]>;
   words: Uint32Array;
   floats: Float32Array;
 }
@@ -58,6 +57,13 @@ const NOWHERE = 0xffff_ffff;
 interface BindGroup extends Dated {
   readonly group: GPUBindGroup;
 }
+
+/** Pipelines that are compiled at a time. */
+const COMPILED_AT_ONCE = 4;
+
+/** What tells a pipeline from others. */
+const sourceKey = ({ code, entryPoint, bindings }: KernelSource) =>
+  `${entryPoint}${bindings.some(({ buffer }) => buffer?.hasDynamicOffset) ? ";changing" : ""}\n${code}`;
 
 /** More storage bindings than any implementation allows an entry point. */
 const MAX_BINDINGS = 64;
@@ -78,6 +84,8 @@ export class Kernels {
    * length of each binding.
    */
   readonly #key = new Uint32Array(2 + 3 * MAX_BINDINGS);
+  /** Those that were compiled before anybody launches them, by {@link sourceKey}. */
+  readonly #ahead = new Map<string, Compiled>();
   #compiled = 0;
   #bound = 0;
 
@@ -119,7 +127,7 @@ export class Kernels {
    * one that is larger than a binding may be; and the grid where it is larger than a dispatch may be.
    */
   run(module: WgslModule, entry: string, launch: Launch): void {
-    const { bind, params = {}, constants = {}, grid, changing = false } = launch;
+    const { params = {}, constants = {}, grid, changing = false } = launch;
     const [x, y = 1, z = 1] = grid;
     if (Math.max(x, y, z) > this.#gridLimit) failGrid(`${module.name}.${entry}`, grid, this.#gridLimit);
     const prepared = this.#prepare(module);
@@ -128,7 +136,7 @@ export class Kernels {
       module.params.size > 0
         ? this.#uniforms.offsetOf(packParams(module, prepared, params), this.#stream.submits)
         : NOWHERE;
-    const group = this.#group(module, entry, pipeline, bind, changing ? NOWHERE : offset);
+    const group = this.#group(module, entry, pipeline, launch, changing ? NOWHERE : offset);
     this.#stream.dispatch(pipeline.pipeline, group, x, y, z, changing ? offset : undefined);
   }
 
@@ -137,45 +145,33 @@ export class Kernels {
     if (!prepared) {
       const words = new Uint32Array(module.params.size / 4);
       const floats = new Float32Array(words.buffer);
-      prepared = { pipelines: new Map(), known: new Map(), words, floats };
+      prepared = { pipelines: new Map(), words, floats };
       this.#prepared.set(module, prepared);
     }
     return prepared;
   }
 
-  /** Joining the constants into a key takes longer than recording a dispatch: frozen objects are recognised by identity. */
+  /** Joining the constants into a key takes longer than recording a dispatch: the entry point's few pipelines are gone through. */
   #pipeline(
-    module: WgslModule,
-    prepared: Prepared,
-    entry: string,
-    constants: Specialization,
-    changing: boolean,
-  ): Pipeline {
-    const known = prepared.known.get(entry)?.get(constants);
-    if (known?.changing === changing) return known;
-    const pipeline = this.#named(module, prepared, entry, constants, changing);
-    if (Object.isFrozen(constants)) {
-      const byConstants = prepared.known.get(entry) ?? new Map<Specialization, Pipeline>();
-      prepared.known.set(entry, byConstants.set(constants, pipeline));
-    }
-    return pipeline;
-  }
-
-  #named(
     module: WgslModule,
     { pipelines }: Prepared,
     entry: string,
     constants: Specialization,
     changing: boolean,
   ): Pipeline {
-    let key = changing ? `${entry};changing` : entry;
-    for (const name in constants) key += `;${name}=${constants[name]}`;
-    let known = pipelines.get(key);
+    let known = pipelines.get(entry);
     if (!known) {
-      known = this.#compile(module, entry, constants, changing);
-      pipelines.set(key, known);
+      known = [];
+      pipelines.set(entry, known);
     }
-    return known;
+    let at = known.findIndex((pipeline) => pipeline.frozen === constants && pipeline.changing === changing);
+    if (at < 0)
+      at = known.findIndex((pipeline) => pipeline.changing === changing && hasValues(pipeline, constants));
+    if (at < 0) at = known.push(this.#compile(module, entry, constants, changing)) - 1;
+    const pipeline = known[at] as Pipeline;
+    if (Object.isFrozen(constants)) pipeline.frozen = constants;
+    if (at > 0) [known[at], known[at - 1]] = [known[at - 1] as Pipeline, pipeline]; // what is asked for most is found first
+    return pipeline;
   }
 
   #compile(module: WgslModule, entry: string, constants: Specialization, changing: boolean): Pipeline {
@@ -187,23 +183,67 @@ export class Kernels {
         `it has ${Object.keys(module.entries).join(", ")}`,
       );
     }
-    const layout = this.#gpu.createBindGroupLayout({
-      entries: bindings.map(({ binding, kind }) => ({
+    const source: KernelSource = {
+      label: `${module.name}.${entry}`,
+      code: specialize(module, constants),
+      entryPoint: entry,
+      bindings: bindings.map(({ binding, kind }) => ({
         binding,
         visibility: COMPUTE,
-        buffer: { type: bufferType(kind), hasDynamicOffset: changing && kind === "uniform" },
+        ...(isTexture(kind)
+          ? {
+              storageTexture: {
+                access: kind === "texels" ? "read-only" : "write-only",
+                format: "rgba32uint",
+              },
+            }
+          : { buffer: { type: bufferType(kind), hasDynamicOffset: changing && kind === "uniform" } }),
       })),
-    });
-    const label = `${module.name}.${entry}`;
-    const pipeline = this.#gpu.createComputePipeline({
+    };
+    const { layout, pipeline } = this.#ahead.get(sourceKey(source)) ?? this.#compileNow(source);
+    const takesHalves = usesHalves(constants);
+    const [names, values] = [Object.keys(constants), Object.values(constants)];
+    const id = this.#compiled++;
+    return { id, changing, pipeline, layout, bindings, takesHalves, names, values, frozen: undefined };
+  }
+
+  #compileNow(source: KernelSource): Compiled {
+    const { layout, descriptor } = this.#describe(source);
+    return { layout, pipeline: this.#gpu.createComputePipeline(descriptor) };
+  }
+
+  #describe({ label, code, entryPoint, bindings: entries }: KernelSource) {
+    const layout = this.#gpu.createBindGroupLayout({ entries: [...entries] });
+    const descriptor: GPUComputePipelineDescriptor = {
       label,
       layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: {
-        module: this.#gpu.createShaderModule({ label, code: specialize(module, constants) }),
-        entryPoint: entry,
-      },
-    });
-    return { id: this.#compiled++, changing, pipeline, layout, bindings };
+      compute: { module: this.#gpu.createShaderModule({ label, code }), entryPoint },
+    };
+    return { layout, descriptor };
+  }
+
+  /**
+   * Compiles kernels before they are launched, a few at a time, while this thread and the device do other work.
+   * @param onProgress called after each
+   */
+  async compileAhead(
+    sources: readonly KernelSource[],
+    onProgress: (done: number, of: number) => void = () => {},
+  ): Promise<void> {
+    const missing = new Map(sources.map((source) => [sourceKey(source), source]));
+    for (const key of this.#ahead.keys()) missing.delete(key);
+    const waiting = [...missing];
+    let done = 0;
+    const work = async () => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) {
+        const [key, source] = next;
+        const { layout, descriptor } = this.#describe(source);
+        const pipeline = await this.#gpu.createComputePipelineAsync(descriptor);
+        this.#ahead.set(key, { layout, pipeline });
+        onProgress(++done, missing.size);
+      }
+    };
+    await Promise.all(Array.from({ length: COMPILED_AT_ONCE }, work));
   }
 
   /** @param params where the parameters lie, as far as the bind group holds that */
@@ -211,7 +251,7 @@ export class Kernels {
     module: WgslModule,
     entry: string,
     pipeline: Pipeline,
-    bind: Launch["bind"],
+    { bind, textures }: Launch,
     params: number,
   ): GPUBindGroup {
     const key = this.#key;
@@ -220,9 +260,18 @@ export class Kernels {
     key[count++] = params;
     for (const { name, kind } of pipeline.bindings) {
       if (kind === "uniform") continue;
+      if (isTexture(kind)) {
+        const texels = textures?.[name];
+        if (!texels) fail(`${module.name}.${entry}`, `texture "${name}" is missing`);
+        key[count++] = texels.id;
+        key[count++] = 0;
+        key[count++] = texels.byteLength;
+        continue;
+      }
       const region = bind[name];
       if (!region) fail(`${module.name}.${entry}`, `binding "${name}" is missing`);
       const { storage, byteOffset, byteLength } = region;
+      if (kind === "read_write" && storage.derived) forgetDerived(storage);
       storage.lastUse = this.#stream.submits;
       key[count++] = storage.id;
       key[count++] = byteOffset;
@@ -232,20 +281,30 @@ export class Kernels {
     if (!known) {
       const where = `${module.name}.${entry}`;
       checkBindings(where, pipeline.bindings, bind);
+      if (!pipeline.takesHalves) checkHalves(where, module, bind);
       checkSizes(where, bind, this.bindingLimit);
       if (this.#groups.size >= MAX_GROUPS) this.#groups.removeOldest(this.#stream.submits);
-      known = { group: this.#createGroup(module, pipeline, bind, params), lastUse: 0 };
+      known = { group: this.#createGroup(module, pipeline, { bind, textures }, params), lastUse: 0 };
       this.#groups.add(key, count, known);
     }
     known.lastUse = this.#stream.submits;
     return known.group;
   }
 
-  #createGroup(module: WgslModule, pipeline: Pipeline, bind: Launch["bind"], params: number): GPUBindGroup {
+  #createGroup(
+    module: WgslModule,
+    pipeline: Pipeline,
+    { bind, textures }: { bind: Launch["bind"]; textures: Launch["textures"] },
+    params: number,
+  ): GPUBindGroup {
     const offset = params === NOWHERE ? 0 : params;
     const entries = pipeline.bindings.map(({ name, binding, kind }): GPUBindGroupEntry => {
       if (kind === "uniform")
         return { binding, resource: { buffer: this.#uniforms.buffer, offset, size: module.params.size } };
+      if (isTexture(kind)) {
+        const { texture } = (textures as NonNullable<Launch["textures"]>)[name] as Texels;
+        return { binding, resource: texture.createView() };
+      }
       const { storage, byteOffset, byteLength } = bind[name] as Region;
       // Round up so that a bf16 tensor of odd length still has its last word; allocations are 256-byte granular.
       const size = Math.max(16, Math.ceil(byteLength / 16) * 16);
@@ -256,51 +315,23 @@ export class Kernels {
   }
 }
 
+/** Whether a pipeline is the one of these constants. */
+function hasValues({ names, values }: Pipeline, constants: Specialization): boolean {
+  let count = 0;
+  for (const name in constants) {
+    if (names[count] !== name || values[count] !== constants[name]) return false;
+    count++;
+  }
+  return count === names.length;
+}
+
+function isTexture(kind: WgslBinding["kind"]): boolean {
+  return kind === "texels" || kind === "texels_written";
+}
+
 function bufferType(kind: WgslBinding["kind"]): GPUBufferBindingType {
   if (kind === "uniform") return "uniform";
   return kind === "read" ? "read-only-storage" : "storage";
-}
-
-function checkBindings(where: string, bindings: readonly WgslBinding[], bind: Launch["bind"]): void {
-  const kinds = new Map(bindings.map(({ name, kind }) => [name, kind]));
-  const written = new Map<number, string>();
-  for (const [name, region] of Object.entries(bind)) {
-    const kind = kinds.get(name);
-    if (!kind) fail(where, `binding "${name}" does not exist`, `it has ${[...kinds.keys()].join(", ")}`);
-    if (kind === "read_write") written.set(region.storage.id, name);
-  }
-  for (const [name, region] of Object.entries(bind)) {
-    const writer = written.get(region.storage.id);
-    if (kinds.get(name) === "read" && writer !== undefined) {
-      fail(
-        where,
-        `"${name}" (read) and "${writer}" (written) are the same buffer`,
-        "WebGPU forbids this; use another output",
-      );
-    }
-  }
-}
-
-/** A driver may lose the device over a binding that is too large; this error names it. */
-function checkSizes(where: string, bind: Launch["bind"], limit: number): void {
-  const tooLarge = Object.entries(bind).find(([, { byteLength }]) => byteLength > limit);
-  if (!tooLarge) return;
-  const [name, { byteLength }] = tooLarge;
-  throw new LoraError(
-    "out-of-memory",
-    where,
-    `"${name}" has ${byteLength} bytes, and this device binds at most ${limit}`,
-    "use a smaller batch or max_length, or a smaller rank",
-  );
-}
-
-function failGrid(where: string, grid: Launch["grid"], limit: number): never {
-  throw new LoraError(
-    "unsupported",
-    where,
-    `a grid of ${grid.join(" × ")} workgroups, and this device takes at most ${limit} along each side`,
-    "use a smaller batch or max_length",
-  );
 }
 
 /** Packs named numbers at the offsets that reflection found. Field types: u32, i32, f32. */

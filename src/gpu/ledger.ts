@@ -1,5 +1,6 @@
 import type { Allocation, Memory } from "./memory.ts";
 import type { ShapeGpu } from "./shape-gpu.ts";
+import type { Stream } from "./stream.ts";
 
 /** A stretch of memory that somebody held for a while. */
 export interface Holding {
@@ -22,6 +23,7 @@ export class Ledger {
   /** Most bytes that were held since the last {@link restart}. */
   peak = 0;
   readonly #memory: Memory;
+  readonly #stream: Stream;
   readonly #gpu: ShapeGpu;
   readonly #live = new Map<GPUBuffer, Holding>();
   /** Held at the peak, and given back since. */
@@ -29,8 +31,9 @@ export class Ledger {
   #now = 0;
   #peakAt = 0;
 
-  constructor(memory: Memory, gpu: ShapeGpu) {
+  constructor({ memory, stream }: { readonly memory: Memory; readonly stream: Stream }, gpu: ShapeGpu) {
     this.#memory = memory;
+    this.#stream = stream;
     this.#gpu = gpu;
     memory.onAllocate = (allocation) => this.#take(allocation);
     memory.onRelease = ({ buffer }) => this.#giveBack(buffer);
@@ -39,6 +42,7 @@ export class Ledger {
 
   /** What is held now. */
   get live(): readonly Holding[] {
+    this.#stream.encode();
     return [...this.#live.values()];
   }
 
@@ -69,6 +73,7 @@ export class Ledger {
   }
 
   #giveBack(buffer: GPUBuffer): void {
+    this.#stream.encode(); // what was written to it is its own, and not the next one's
     const holding = this.#live.get(buffer);
     if (holding && holding.from <= this.#peakAt) this.#gone.push(holding);
     this.#live.delete(buffer);

@@ -14,10 +14,30 @@ export interface Allocation {
   holds: number;
   /** The step during which it was last in use; see {@link Memory.beginStep}. */
   lastStep: number;
-  /** The device could not give it: whatever reads or writes it is an error. */
-  isMissing?: boolean;
+  /** Its buffer is the pool's for now; see {@link Memory.vacate}. */
+  isVacant?: boolean | undefined;
   /** The flush during which a command last used it; decides whether an upload must wait for the open encoder. */
   lastUse: number;
+  /** Where the content stays on the host: how it gets there. */
+  write?(offset: number, bytes: Uint8Array): void;
+  /** Copies of its content elsewhere: {@link forgetDerived} whenever that changes or goes. */
+  derived?: { forget(): void } | undefined;
+  /** Where it is none of the pool's: called in place of returning it. */
+  free?(): void;
+}
+
+/** Gives back what was made from the content of an allocation. */
+export function forgetDerived(allocation: Allocation): void {
+  const { derived } = allocation;
+  allocation.derived = undefined;
+  derived?.forget();
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** All of one hidden class, with every field from the first: each dispatch reads them, and objects of several kinds are read slowly. */
+function allocationOf(id: number, buffer: GPUBuffer, size: number): Allocation {
+  return { id, buffer, size, holds: 0, lastStep: 0, isVacant: false, lastUse: -1, derived: undefined };
 }
 
 /** A set of allocations that die together. */
@@ -32,6 +52,9 @@ export function sizeClass(bytes: number): number {
   const step = Math.max(GRANULE, 2 ** (Math.floor(Math.log2(least)) - 3));
   return Math.ceil(least / step) * step;
 }
+
+/** In place of the id of an allocation that has no buffer: using it is an error. */
+const NO_BUFFER = 0xffff_ffff;
 
 /** Free buffers are kept as long as all buffers together take no more than this times the highest use. */
 const MOST_RESERVED = 1.25;
@@ -67,12 +90,17 @@ export class Memory {
   readonly #scopes: Scope[] = [];
   /** Allocations of which it is not yet known whether the device could give them. */
   readonly #outcomes = new Set<Promise<void>>();
-  /** Buffers that the device could not give, and that somebody holds. */
-  #missing = 0;
+  /**
+   * Buffers that the device could not give, and that somebody holds: whatever reads or writes them is an error. An allocation
+   * may have changed its buffer until that is known; see {@link vacate}.
+   */
+  readonly #missing = new Set<GPUBuffer>();
+  readonly #destroyed = new WeakSet<GPUBuffer>();
   /** The error of an allocation, until it is over. */
   #shortage: LoraError | undefined;
   #isTold = false;
   #recovery: Promise<void> | undefined;
+  #allocateElsewhere: ((bytes: number) => Allocation) | undefined;
   #nextId = 0;
   #step = 0;
   #stats: MemoryStats = { used: 0, peak: 0, reserved: 0 };
@@ -91,6 +119,7 @@ export class Memory {
 
   /** A buffer of at least `bytes`, held once: by the innermost scope, or by the caller where there is none. */
   allocate(bytes: number): Allocation {
+    if (this.#allocateElsewhere) return this.#allocateElsewhere(bytes);
     const size = sizeClass(bytes);
     const reused = this.#free.get(size)?.pop();
     const allocation = reused ?? this.#create(size, bytes);
@@ -114,16 +143,28 @@ export class Memory {
     this.#giveBack(this.#freeBuffers().filter(({ lastStep }) => lastStep < this.#step - IDLE_STEPS));
   }
 
+  /** Counts bytes that lie beside the pool, and are held; fewer of them where the number is negative. */
+  count(bytes: number): void {
+    this.#stats.used += bytes;
+    this.#stats.reserved += bytes;
+    this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
+  }
+
   hold(allocation: Allocation): void {
     allocation.holds++;
   }
 
   release(allocation: Allocation): void {
     if (allocation.holds <= 0) throw new Error("memory: released twice; this is a bug in the engine");
-    if (--allocation.holds > 0) return;
+    if (--allocation.holds > 0 || allocation.isVacant) return;
+    if (allocation.derived) forgetDerived(allocation);
+    if (allocation.free) {
+      allocation.free();
+      return;
+    }
     this.#stats.used -= allocation.size;
     allocation.lastStep = this.#step;
-    if (allocation.isMissing) {
+    if (this.#missing.size > 0 && this.#missing.has(allocation.buffer)) {
       this.#giveBack([allocation]);
       this.#recover();
       return;
@@ -132,6 +173,32 @@ export class Memory {
     const bucket = this.#free.get(allocation.size);
     if (bucket) insert(bucket, allocation);
     else this.#free.set(allocation.size, [allocation]);
+  }
+
+  /** Returns the buffer of an allocation to the pool, while those who hold it wait for {@link refill}. */
+  vacate(allocation: Mutable<Allocation>): void {
+    const { id, buffer, size, derived } = allocation;
+    const left = allocationOf(id, buffer, size);
+    left.lastUse = allocation.lastUse;
+    left.derived = derived;
+    left.holds = 1;
+    this.release(left);
+    allocation.id = NO_BUFFER;
+    allocation.buffer = undefined as never;
+    allocation.isVacant = true;
+  }
+
+  /** Gives a vacant allocation the buffer of another one of its size, which nobody uses from now on. */
+  refill(allocation: Mutable<Allocation>, { id, buffer, lastUse }: Allocation): void {
+    allocation.id = id;
+    allocation.buffer = buffer;
+    allocation.lastUse = lastUse;
+    allocation.isVacant = false;
+  }
+
+  /** Ends the innermost scope's hold on what was made in it before the scope itself ends. */
+  letGo(allocation: Allocation): void {
+    if (this.#scopes.at(-1)?.delete(allocation)) this.release(allocation);
   }
 
   /** Hands one hold over to the innermost scope, or to the caller where there is none. */
@@ -170,6 +237,16 @@ export class Memory {
     }
   }
 
+  /** Runs `body`: what it allocates comes from `allocate`, and lives until it is released explicitly. */
+  from<T>(allocate: (bytes: number) => Allocation, body: () => T): T {
+    this.#allocateElsewhere = allocate;
+    try {
+      return body();
+    } finally {
+      this.#allocateElsewhere = undefined;
+    }
+  }
+
   /** Returns free buffers to the driver. */
   trim(): void {
     this.#giveBack(this.#freeBuffers());
@@ -183,9 +260,10 @@ export class Memory {
   #giveBack(allocations: readonly Allocation[]): void {
     if (allocations.length === 0) return;
     this.onTrim?.(allocations);
-    for (const { size, buffer, isMissing } of allocations) {
+    for (const { size, buffer } of allocations) {
       this.#stats.reserved -= size;
-      if (isMissing) this.#missing--;
+      this.#missing.delete(buffer);
+      this.#destroyed.add(buffer);
       buffer.destroy();
     }
     const gone = new Set(allocations);
@@ -241,7 +319,7 @@ export class Memory {
 
   /** Ends a shortage when it was told, nobody holds a missing buffer, and the device is through with commands on them. */
   #recover(): void {
-    if (!this.#isTold || this.#missing > 0 || this.#recovery) return;
+    if (!this.#isTold || this.#missing.size > 0 || this.#recovery) return;
     this.trim();
     const recovery = this.#gpu.queue.onSubmittedWorkDone().then(
       () => {
@@ -261,37 +339,41 @@ export class Memory {
     this.#gpu.pushErrorScope("validation");
     this.#gpu.pushErrorScope("out-of-memory");
     const buffer = this.#gpu.createBuffer({ size, usage: USAGE });
-    const allocation: Allocation = {
-      ...{ id: this.#nextId++, buffer, size, holds: 0 },
-      ...{ lastStep: this.#step, lastUse: -1 },
-    };
-    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), allocation, bytes);
+    const allocation = allocationOf(this.#nextId++, buffer, size);
+    allocation.lastStep = this.#step;
+    const shortage = { bytes, stats: this.stats }; // which are others once the error is known
+    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), buffer, shortage);
     this.#stats.reserved += size;
     return allocation;
   }
 
-  #watch(scope: Promise<GPUError | null>, allocation: Allocation, bytes: number): void {
+  #watch(
+    scope: Promise<GPUError | null>,
+    buffer: GPUBuffer,
+    { bytes, stats }: { readonly bytes: number; readonly stats: MemoryStats },
+  ): void {
     const outcome = scope.then(
       (error) => {
         this.#outcomes.delete(outcome);
         if (!error) return;
-        if (!allocation.isMissing) this.#missing++;
-        allocation.isMissing = true;
-        this.#shortage ??= this.#outOfMemory(mebibytes(bytes), error.message);
-        if (allocation.holds === 0) this.#giveBack([allocation]);
+        this.#shortage ??= this.#outOfMemory(mebibytes(bytes), error.message, stats);
+        if (this.#destroyed.has(buffer)) return;
+        this.#missing.add(buffer);
+        this.#giveBack(this.#freeBuffers().filter((free) => free.buffer === buffer));
       },
       () => {}, // the device is lost: reported by Device.check
     );
     this.#outcomes.add(outcome);
   }
 
-  #outOfMemory(amount: string, reason: string): LoraError {
-    const { used, reserved } = this.#stats;
+  /** @param reason what the system says; behind its first line Dawn has where it failed in Dawn */
+  #outOfMemory(amount: string, reason: string, { used, reserved }: MemoryStats = this.#stats): LoraError {
     const state = `${amount} more with ${mebibytes(used)} in use, ${mebibytes(reserved)} reserved`;
+    const [why = ""] = reason.split("\n");
     return new LoraError(
       "out-of-memory",
       "memory",
-      `the device could not give ${state} (${reason})`,
+      `the device could not give ${state} (${why})`,
       "use a smaller model, batch or max_length, or switch gradient checkpointing on",
     );
   }

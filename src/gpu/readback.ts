@@ -54,11 +54,15 @@ export class Readback {
     const mapped = buffer.mapAsync(0x1, 0, bytes); // GPUMapMode.READ
     mapped.catch(() => {}); // the check says why
     await this.#device.check();
-    await mapped.catch(() => this.#device.check());
-    await this.#device.check();
-    const values = new Float32Array(buffer.getMappedRange(0, bytes).slice(0));
-    buffer.unmap();
-    this.#free.push(buffer);
-    return values;
+    try {
+      await mapped;
+      await this.#device.check();
+      const values = new Float32Array(buffer.getMappedRange(0, bytes).slice(0));
+      buffer.unmap();
+      this.#free.push(buffer);
+      return values;
+    } catch (error) {
+      return this.#device.explain(error);
+    }
   }
 }

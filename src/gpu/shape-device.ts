@@ -1,4 +1,5 @@
 import { Device, type DeviceInfo } from "./device.ts";
+import type { KernelSource } from "./kernel.ts";
 import { Ledger } from "./ledger.ts";
 import type { ProfileName } from "./profile.ts";
 import { type ShapeBytes, ShapeGpu } from "./shape-gpu.ts";
@@ -59,6 +60,8 @@ export interface ShapeDevice {
   readonly ledger: Ledger;
   /** What was allocated, beside the pool too. */
   readonly stats: Readonly<ShapeBytes>;
+  /** Kernels that were compiled so far, in order: those that the device would compile that it is like. */
+  readonly kernels: readonly KernelSource[];
 }
 
 /**
@@ -70,5 +73,8 @@ export function openShapeDevice({ info, profile, limits, choices }: DeviceFacts)
   const shape = new ShapeGpu(limits);
   const device = new Device(shape.gpu, info, { profile });
   for (const [question, answer] of choices ?? []) device.choices.set(question, answer);
-  return { device, ledger: new Ledger(device.memory, shape), stats: shape.stats };
+  const kernels: KernelSource[] = [];
+  const ledger = new Ledger(device, shape);
+  shape.watcher.onCompile = (kernel) => kernels.push(kernel);
+  return { device, ledger, stats: shape.stats, kernels };
 }

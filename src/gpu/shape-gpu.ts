@@ -1,10 +1,14 @@
+import type { KernelSource } from "./kernel.ts";
+
 /** Told what a {@link ShapeGpu} is asked for. */
 export interface ShapeWatcher {
   /** A kernel, by the label of its pipeline, writes to this buffer. */
   onWrite?(buffer: GPUBuffer, label: string): void;
+  /** A kernel is compiled. */
+  onCompile?(kernel: KernelSource): void;
 }
 
-/** Bytes of the buffers of a {@link ShapeGpu}. */
+/** Bytes of the buffers of a {@link ShapeGpu}, without those that lie in the host's memory. */
 export interface ShapeBytes {
   /** Of all that live. */
   bytes: number;
@@ -20,7 +24,7 @@ export interface ShapeBytes {
   largestBinding: { bytes: number; kernel: string };
 }
 
-const [STORAGE, UNIFORM] = [0x80, 0x40];
+const [STORAGE, UNIFORM, MAP_WRITE] = [0x80, 0x40, 0x2];
 
 /** What the host reads of a large buffer is no longer than this: nobody looks at copies of whole adapters here. */
 const LONGEST_READ = 2 ** 20;
@@ -53,6 +57,12 @@ class ShapeBuffer {
 interface ShapeLayout {
   readonly entries: readonly GPUBindGroupLayoutEntry[];
   label: string;
+}
+
+interface ShapePipeline {
+  readonly label: string;
+  readonly layout: { readonly bindGroupLayouts: readonly ShapeLayout[] };
+  readonly compute: { readonly module: { readonly code: string }; readonly entryPoint: string };
 }
 
 interface ShapeGroup {
@@ -103,6 +113,7 @@ export class ShapeGpu {
 
   createBuffer({ size, usage }: { size: number; usage: number }): ShapeBuffer {
     const { stats } = this;
+    if (usage & MAP_WRITE) return new ShapeBuffer(size, () => {});
     const outside = (usage & STORAGE) === 0 ? size : 0;
     stats.bytes += size;
     stats.peak = Math.max(stats.peak, stats.bytes);
@@ -120,6 +131,19 @@ export class ShapeGpu {
     return buffer;
   }
 
+  /** Textures are of texels of 16 bytes. */
+  createTexture({ size: [width = 1, height = 1] }: { size: readonly number[] }) {
+    const bytes = 16 * width * height;
+    this.stats.bytes += bytes;
+    this.stats.peak = Math.max(this.stats.peak, this.stats.bytes);
+    return {
+      createView: () => ({}),
+      destroy: () => {
+        this.stats.bytes -= bytes;
+      },
+    };
+  }
+
   createBindGroupLayout({ entries }: { entries: readonly GPUBindGroupLayoutEntry[] }): ShapeLayout {
     return { entries, label: "" };
   }
@@ -128,18 +152,15 @@ export class ShapeGpu {
     return { bindGroupLayouts };
   }
 
-  createShaderModule() {
-    return {};
+  createShaderModule({ code }: { code: string }) {
+    return { code };
   }
 
-  createComputePipeline({
-    label,
-    layout,
-  }: {
-    label: string;
-    layout: { readonly bindGroupLayouts: readonly ShapeLayout[] };
-  }) {
-    for (const own of layout.bindGroupLayouts) own.label = label;
+  createComputePipeline({ label, layout, compute }: ShapePipeline) {
+    const [group = { entries: [], label }] = layout.bindGroupLayouts;
+    group.label = label;
+    const { module, entryPoint } = compute;
+    this.watcher.onCompile?.({ label, code: module.code, entryPoint, bindings: group.entries });
     return { label };
   }
 
@@ -154,7 +175,7 @@ export class ShapeGpu {
     const written: GPUBuffer[] = [];
     for (const { binding, resource } of entries) {
       const type = types.get(binding);
-      if (type === "uniform") continue;
+      if (type === "uniform" || type === undefined) continue;
       const { buffer, size = 0 } = resource as GPUBufferBinding;
       if (size > this.stats.largestBinding.bytes)
         this.stats.largestBinding = { bytes: size, kernel: layout.label };

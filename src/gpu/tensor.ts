@@ -1,3 +1,4 @@
+import { byteView } from "../util/bytes.ts";
 import { fail } from "../util/fail.ts";
 import type { Device } from "./device.ts";
 import type { Region } from "./kernel.ts";
@@ -157,13 +158,16 @@ async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Array<Arra
     });
     device.stream.flush();
     await device.check();
-    await device.waitFor(staging.mapAsync(0x1)).catch(() => device.check()); // GPUMapMode.READ
+    await device.waitFor(staging.mapAsync(0x1)); // GPUMapMode.READ
+    device.stream.noteIdle();
     await device.check();
     const all = staging.getMappedRange();
     return tensors.map(({ byteLength }, i) => {
       const start = starts[i] as number;
       return new Uint8Array(all.slice(start, start + byteLength));
     });
+  } catch (error) {
+    return await device.explain(error);
   } finally {
     staging.destroy();
   }
@@ -172,6 +176,11 @@ async function readTogether(tensors: readonly Tensor[]): Promise<Uint8Array<Arra
 /** An uninitialised tensor. It lives as long as the innermost scope, or until its owner releases it. */
 export function empty(device: Device, shape: readonly number[], dtype: DType = "f32"): Tensor {
   return new Tensor(device, device.memory.allocate(padded(byteCount(shape, dtype))), shape, dtype);
+}
+
+/** An uninitialised tensor of the same type of elements, and of the same shape unless another is given. */
+export function emptyLike({ device, shape, dtype }: Tensor, other: readonly number[] = shape): Tensor {
+  return empty(device, other, dtype);
 }
 
 /** A tensor with the given content. */
@@ -230,7 +239,7 @@ const padded = (bytes: number) => Math.ceil(bytes / 4) * 4;
 
 /** queue.writeBuffer takes multiples of 4 bytes. */
 function paddedBytes(data: HostArray | Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const bytes = byteView(data);
   if (bytes.length % 4 === 0) return bytes;
   const copy = new Uint8Array(padded(bytes.length));
   copy.set(bytes);

@@ -4,17 +4,15 @@ import { fail } from "../util/fail.ts";
 export interface WgslBinding {
   name: string;
   binding: number;
-  kind: "uniform" | "read" | "read_write";
+  /** Of textures: `texels`, which are read, and `texels_written`. */
+  kind: "uniform" | "read" | "read_write" | "texels" | "texels_written";
 }
 
 /** A shader file after the build: source plus everything the host must know about it. */
 export interface WgslModule {
   name: string;
+  /** Its top-level `const` and `alias` declarations are rewritable through {@link specialize}. */
   code: string;
-  /** Top-level `const` declarations, rewritable through {@link specialize}. */
-  constants: Record<string, string>;
-  /** Top-level `alias` declarations, rewritable through {@link specialize}. */
-  aliases: Record<string, string>;
   /** Layout of `struct Params` (binding 0); size in bytes, a multiple of 16. */
   params: { size: number; fields: { name: string; type: string; offset: number }[] };
   entries: Record<string, WgslBinding[]>;
@@ -31,21 +29,32 @@ function literal(value: string | number | boolean, like: string): string {
   return String(value);
 }
 
+/** Whether a shader has f16 types where it is told so. */
+export function usesHalves(values: Specialization): boolean {
+  return Object.values(values).some((value) => /\bf16\b/.test(String(value)));
+}
+
+/** Finds top-level declarations: what stands before the value, the name, and the value. */
+const declaration = (name: string, flags = "") =>
+  new RegExp(`^((?:const|alias) (${name})(?:: \\w+)? = )(.+?);`, `m${flags}`);
+
 /**
  * The WGSL text with some top-level `const`/`alias` values replaced.
  * This is the only way in which a shader varies: the file on disk is valid WGSL with sensible defaults.
  * @throws LoraError for a name that the shader does not declare.
  */
 export function specialize(module: WgslModule, values: Specialization): string {
-  let code = module.code;
+  const halves = usesHalves(values) && !/^enable f16;/m.test(module.code);
+  let code = halves ? `enable f16;\n${module.code}` : module.code;
   for (const [name, value] of Object.entries(values)) {
-    const declared = module.constants[name] ?? module.aliases[name];
-    if (declared === undefined) {
-      const known = [...Object.keys(module.constants), ...Object.keys(module.aliases)].join(", ");
-      fail(`${module.name}.wgsl`, `no constant or alias "${name}"`, `it declares ${known}`);
+    if (!declaration(name).test(code)) {
+      const known = Array.from(code.matchAll(declaration("\\w+", "g")), ([, , known]) => known);
+      fail(`${module.name}.wgsl`, `no constant or alias "${name}"`, `it declares ${known.join(", ")}`);
     }
-    const line = new RegExp(`^((?:const|alias) ${name}(?:: \\w+)? = ).+?;`, "m");
-    code = code.replace(line, (_, head: string) => `${head}${literal(value, declared)};`);
+    code = code.replace(
+      declaration(name),
+      (_, head: string, __, declared: string) => `${head}${literal(value, declared)};`,
+    );
   }
   return code;
 }

@@ -1,5 +1,5 @@
 import shader from "../../shaders/activation.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { runElements } from "./launch.ts";
 
@@ -22,7 +22,7 @@ export type Activation = keyof typeof ACTIVATIONS;
 
 /** y = act(x), element by element. f32. */
 export function activate(x: Tensor, activation: Activation): Tensor {
-  const y = empty(x.device, x.shape);
+  const y = emptyLike(x);
   const constants = { ACTIVATION: ACTIVATIONS[activation] };
   runElements(x.device, shader, "forward", { bind: { x, y }, constants });
   return y;
@@ -37,7 +37,7 @@ export interface ActivationSaved {
 /** dL/dx = dy · act'(x), added to `into` where given. */
 export function activateBackward(dy: Tensor, { x, activation }: ActivationSaved, into?: Tensor): Tensor {
   if (dy.size !== x.size) fail("activation", `dy is [${dy.shape}], expected [${x.shape}]`);
-  const dx = into ?? empty(x.device, x.shape);
+  const dx = into ?? emptyLike(x);
   const constants = { ACTIVATION: ACTIVATIONS[activation], ACCUMULATE: into !== undefined };
   runElements(x.device, shader, "backward", { bind: { x, dy, dx }, constants });
   return dx;

@@ -1,11 +1,22 @@
 import tiled from "../../shaders/attention.wgsl";
 import backward from "../../shaders/attention-backward.wgsl";
 import decode from "../../shaders/attention-decode.wgsl";
-import subgroupForward from "../../shaders/attention-subgroup.wgsl";
-import subgroupBackward from "../../shaders/attention-subgroup-backward.wgsl";
 import type { Launch } from "../gpu/kernel.ts";
-import { empty, scoped, type Tensor } from "../gpu/tensor.ts";
+import { beforeMatrixUnits, type MatrixUnits, matrixModule } from "../gpu/subgroup-matrix.ts";
+import { empty, emptyLike, scoped, type Tensor } from "../gpu/tensor.ts";
+import type { Specialization } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
+import { late } from "../util/late.ts";
+import type { AttentionPass, AttentionTile } from "./attention-matrix.ts";
+import { RASTERISER_SHADERS } from "./late-shaders.ts";
+import { storedAs } from "./stored.ts";
+
+const MATRIX = late(() => import("../../shaders/attention-subgroup-matrix.wgsl"));
+const MATRIX_BACKWARD = late(() => import("../../shaders/attention-subgroup-matrix-backward.wgsl"));
+const MATRIX_TILES = late(() => import("./attention-matrix.ts"));
+beforeMatrixUnits(MATRIX_TILES.load);
+beforeMatrixUnits(MATRIX.load);
+beforeMatrixUnits(MATRIX_BACKWARD.load);
 
 /** Queries, and keys, that one workgroup of the tiled kernels owns; BLOCK of the shaders. */
 const BLOCK = 32;
@@ -35,15 +46,22 @@ export interface AttentionOptions {
   window?: number;
   /** Scores become softcap · tanh(s / softcap); 0 (the default): unchanged. */
   softcap?: number;
+  /** One more score of each head, f32 `[H]`, that takes its share of the softmax and mixes nothing in; frozen. */
+  sinks?: Tensor | undefined;
   /** Takes the kernels that run everywhere even where others are faster; for tests and comparisons. */
   portable?: boolean;
+  /**
+   * Whether to compute on matrix units, whose operands are rounded to f16: where they fit unless given; `true` is refused where
+   * they do not.
+   */
+  matrixUnits?: boolean;
 }
 
 /**
  * o = softmax(scale · q kᵀ + mask) v, head by head, in memory linear in T: no matrix of scores is stored.
  * FlashAttention-2, Dao 2023, arXiv 2307.08691.
- * @param q `[B, T, H, D]` f32
- * @param k `[B, capacity, Hkv, D]` f32; query head h uses head ⌊h · Hkv / H⌋
+ * @param q `[B, T, H, D]` f32, or f16 with k and v
+ * @param k `[B, capacity, Hkv, D]`; query head h uses head ⌊h · Hkv / H⌋
  * @param v like k
  * @returns o like q, and logsumexp `[B, H, T]` of each query's scores, which the backward pass needs.
  */
@@ -54,14 +72,24 @@ export function attention(
   options: AttentionOptions,
 ): { o: Tensor; logsumexp: Tensor } {
   const { batch, queries, heads } = checkInputs(q, k, v, options);
-  const o = empty(q.device, q.shape);
+  const o = emptyLike(q);
   const logsumexp = empty(q.device, [batch, heads, queries]);
-  const SG = subgroupLanes(q, options);
-  q.device.run(SG ? subgroupForward : tiled, "forward", {
-    bind: { ...inputs(q, k, v, options), o, logsumexp },
-    ...settings(q, k, options, SG),
-    grid: [Math.ceil(queries / (SG ? SUBGROUP_ROWS : BLOCK)), heads, batch],
-  });
+  const bind = { ...inputs(q, k, v, options), o, logsumexp, sinks: options.sinks ?? q };
+  const grid = (rows: number) => [Math.ceil(queries / rows), heads, batch] as const;
+  const tile = matrixTile(q, "forward", options);
+  if (tile) {
+    const { params, constants } = forwardSettings(q, k, options);
+    const launch = { bind, params, constants: { ...constants, ...tile.constants }, grid: grid(tile.rows) };
+    q.device.run(
+      matrixModule(MATRIX.loaded().default, q.device.info.matrixUnits as MatrixUnits),
+      "forward",
+      launch,
+    );
+  } else {
+    const SG = subgroupLanes(q, options);
+    const launch = { bind, ...forwardSettings(q, k, options, SG), grid: grid(SG ? SUBGROUP_ROWS : BLOCK) };
+    q.device.run(SG ? RASTERISER_SHADERS.loaded().attention : tiled, "forward", launch);
+  }
   return { o, logsumexp };
 }
 
@@ -70,17 +98,26 @@ export function attention(
  * @param q `[B, 1, H, D]` f32
  */
 export function attentionDecode(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
-  const { batch, queries, heads } = checkInputs(q, k, v, options);
+  const { batch, queries, heads, kvHeads } = checkInputs(q, k, v, options);
   if (queries !== 1) fail("attentionDecode", `q [${q.shape}] has ${queries} queries`, "use attention");
-  const { params, constants } = settings(q, k, options);
   const o = empty(q.device, q.shape);
-  q.device.run(decode, "forward", {
-    bind: { ...inputs(q, k, v, options), o },
+  const SG = subgroupLanes(q, options);
+  const GROUP = SG ? headsTogether(heads / kvHeads, q.columns / (4 * SG)) : 1;
+  const { params, constants } = forwardSettings(q, k, options, SG);
+  q.device.run(SG ? RASTERISER_SHADERS.loaded().attentionDecode : decode, "forward", {
+    bind: { ...inputs(q, k, v, options), o, sinks: options.sinks ?? q },
     params,
-    constants: { ...constants, COLUMNS: columnLanes(q.columns) },
-    grid: [heads, batch],
+    constants: SG ? { ...constants, GROUP } : { ...constants, COLUMNS: columnLanes(q.columns) },
+    grid: [heads / GROUP, batch],
   });
   return o;
+}
+
+/** Heads of the same keys that a subgroup takes: a divisor of all of them, with sums that fit its registers. */
+function headsTogether(heads: number, vectors: number): number {
+  const most = Math.max(1, Math.floor(8 / vectors));
+  for (let count = Math.min(heads, most); count > 1; count--) if (heads % count === 0) return count;
+  return 1;
 }
 
 /** Lanes along a head in the decoding kernel: the power of two from its number of vectors. */
@@ -104,7 +141,8 @@ export interface AttentionSaved extends AttentionOptions {
 export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tensor; dk: Tensor; dv: Tensor } {
   const { q, k, v, o, logsumexp } = saved;
   const { batch, queries, heads } = checkInputs(q, k, v, saved);
-  if (dO.size !== q.size) fail("attentionBackward", `dO is [${dO.shape}], expected [${q.shape}]`);
+  if (dO.size !== q.size || dO.dtype !== q.dtype)
+    fail("attentionBackward", `dO is ${dO.dtype} [${dO.shape}], expected ${q.dtype} [${q.shape}]`);
   const [dq, dk, dv] = scoped(q.device, () => {
     const stats = empty(q.device, [batch, heads, queries, 2]);
     q.device.run(backward, "statistics", {
@@ -112,9 +150,12 @@ export function attentionBackward(dO: Tensor, saved: AttentionSaved): { dq: Tens
       ...settings(q, k, saved),
       grid: [Math.ceil((queries * heads) / STATISTICS_ROWS), batch],
     });
-    const gradients = [empty(q.device, q.shape), empty(q.device, k.shape), empty(q.device, v.shape)] as const;
-    const launch = subgroupLanes(q, saved) ? launchSubgroupBackward : launchTiledBackward;
-    launch({ ...inputs(q, k, v, saved), d_o: dO, stats }, saved, gradients);
+    const gradients = [emptyLike(q), emptyLike(k), emptyLike(v)] as const;
+    const bind = { ...inputs(q, k, v, saved), d_o: dO, stats };
+    const tile = matrixTile(q, "backward", saved);
+    if (tile) launchMatrixBackward(bind, saved, gradients, tile);
+    else if (subgroupLanes(q, saved)) launchSubgroupBackward(bind, saved, gradients);
+    else launchTiledBackward(bind, saved, gradients);
     return gradients;
   });
   return { dq, dk, dv };
@@ -136,12 +177,35 @@ function launchSubgroupBackward(bind: Launch["bind"], saved: AttentionSaved, [dq
   const { params, constants } = settings(dq, dk, saved, subgroupLanes(dq, saved));
   for (const d of [dq, dk]) {
     const [batch = 0, rows = 0, heads] = d.shape;
-    d.device.run(subgroupBackward, "backward", {
+    d.device.run(RASTERISER_SHADERS.loaded().attentionBackward, "backward", {
       bind: { ...bind, d_own: d, dv },
       params,
       constants: { ...constants, BY_QUERY: d === dq },
       grid: [Math.ceil(rows / SUBGROUP_ROWS), heads, batch],
     });
+  }
+}
+
+function launchMatrixBackward(
+  bind: Launch["bind"],
+  saved: AttentionSaved,
+  [dq, dk, dv]: Gradients,
+  tile: AttentionTile,
+): void {
+  const { params, constants } = settings(dq, dk, saved);
+  const { device } = dq;
+  for (const d of [dq, dk]) {
+    const [batch = 0, rows = 0, heads] = d.shape;
+    device.run(
+      matrixModule(MATRIX_BACKWARD.loaded().default, device.info.matrixUnits as MatrixUnits),
+      "backward",
+      {
+        bind: { ...bind, d_own: d, dv },
+        params,
+        constants: { ...constants, ...tile.constants, BY_QUERY: d === dq },
+        grid: [Math.ceil(rows / tile.rows), heads, batch],
+      },
+    );
   }
 }
 
@@ -155,6 +219,25 @@ function subgroupLanes(q: Tensor, { portable = false }: AttentionOptions): numbe
   const fits = SG >= 4 && SG <= 16 && q.columns % 4 === 0 && q.columns <= 16 * SG;
   return fits && !profile.sharesWork && !portable ? SG : 0;
 }
+
+/** The tile on matrix units that computes attention, if one does. */
+function matrixTile(
+  q: Tensor,
+  pass: AttentionPass,
+  { portable = false, matrixUnits }: AttentionOptions,
+): AttentionTile | undefined {
+  const { info, choices } = q.device;
+  const isWanted = matrixUnits ?? (!portable && choices.get(attentionClass(q.columns)) !== "plain");
+  const isThere = info.matrixUnits !== undefined;
+  const tile =
+    isWanted && isThere ? MATRIX_TILES.loaded().attentionTile(q.device, pass, q.columns) : undefined;
+  if (matrixUnits && !tile)
+    fail("attention", `no matrix units for heads of ${q.columns} columns here`, "leave matrixUnits out");
+  return tile;
+}
+
+/** The class of calls that share a choice: `plain`, or matrix units where they fit. */
+export const attentionClass = (headDim: number) => `attention D${headDim}`;
 
 function inputs(q: Tensor, k: Tensor, v: Tensor, { spans }: AttentionOptions): Launch["bind"] {
   return { q, k, v, spans };
@@ -180,13 +263,27 @@ function settings(
       scale,
       vectors: Math.ceil(headDim / 4),
     },
-    constants: {
-      HEAD_DIM: headDim,
-      cell: headDim % 4 === 0 ? "vec4f" : "f32",
-      SOFTCAP: softcap,
-      ...(SG && { SG }),
-    },
+    constants: { HEAD_DIM: headDim, SOFTCAP: softcap, ...cells([q, k], SG > 0), ...(SG && { SG }) },
   };
+}
+
+/** {@link settings} of the kernels that know sinks: to the backward pass they are a part of logsumexp. */
+function forwardSettings(q: Tensor, k: Tensor, options: AttentionOptions, SG = 0) {
+  const { params, constants } = settings(q, k, options, SG);
+  return { params, constants: { ...constants, SINKS: options.sinks !== undefined } };
+}
+
+/** What heads lie in, in vectors where they consist of those; kernels that write single values have another name for these. */
+function cells(heads: readonly Tensor[], writesVectors: boolean): Specialization {
+  const cell = heads.every(({ columns }) => columns % 4 === 0) ? "vec4f" : "f32";
+  const halves = storedAs("attention", cell, heads, "cell");
+  if (cell === "f32" && halves.cell)
+    fail(
+      "attention",
+      `heads of ${heads[0]?.columns} columns in f16`,
+      "mixed precision wants a multiple of four",
+    );
+  return { cell, ...halves, ...(!writesVectors && storedAs("attention", "f32", heads)) };
 }
 
 interface Sizes {
@@ -207,18 +304,21 @@ function sizes(q: Tensor, k: Tensor): Sizes {
 function checkInputs(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Sizes {
   const known = sizes(q, k);
   const { batch, queries, heads, kvHeads, capacity, headDim } = known;
-  const { spans } = options;
-  const got = `q [${q.shape}], k [${k.shape}], v [${v.shape}]`;
+  const { spans, sinks } = options;
+  const got = () => `q [${q.shape}], k [${k.shape}], v [${v.shape}]`; // putting it together takes as long as a dispatch
   if (q.shape.length !== 4 || k.shape.length !== 4 || q.size === 0 || k.size === 0) {
-    fail("attention", `got ${got}`, "q is [B, T, H, D], k and v are [B, S, Hkv, D]");
+    fail("attention", `got ${got()}`, "q is [B, T, H, D], k and v are [B, S, Hkv, D]");
   }
-  if (String(k.shape) !== String(v.shape)) fail("attention", `k and v differ: ${got}`);
+  if (!k.shape.every((length, axis) => length === v.shape[axis]) || k.shape.length !== v.shape.length)
+    fail("attention", `k and v differ: ${got()}`);
   if (k.shape[0] !== batch || k.shape[3] !== headDim || heads % kvHeads !== 0)
-    fail("attention", `${got} do not fit`);
+    fail("attention", `${got()} do not fit`);
   if (headDim > MAX_HEAD_DIM) fail("attention", `heads of ${headDim} columns exceed ${MAX_HEAD_DIM}`);
   if (queries > capacity)
     fail("attention", `${queries} queries for ${capacity} keys`, "each token has a key of its own");
   if (spans.dtype !== "u32" || spans.size !== 2 * batch * queries)
     fail("attention", `spans is ${spans.dtype} [${spans.shape}], expected u32 [${batch}, ${queries}, 2]`);
+  if (sinks && (sinks.dtype !== "f32" || sinks.size !== heads))
+    fail("attention", `sinks is ${sinks.dtype} [${sinks.shape}], expected f32 [${heads}]`);
   return known;
 }

@@ -1,8 +1,9 @@
 import shader from "../../shaders/columns.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { zeros } from "./elementwise.ts";
 import { perElement } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 import { commonWindows } from "./windows.ts";
 
 /**
@@ -12,10 +13,10 @@ import { commonWindows } from "./windows.ts";
  */
 export function sliceColumns(x: Tensor, start: number, end: number): Tensor {
   checkRange(x.columns, start, end);
-  const y = empty(x.device, [...x.shape.slice(0, -1), end - start]);
-  for (const { narrow, wide, params, elem, WG, grid } of launches(y, x, start)) {
+  const y = emptyLike(x, [...x.shape.slice(0, -1), end - start]);
+  for (const { narrow, wide, params, constants, grid } of launches(y, x, start)) {
     const bind = { x: wide, y: narrow };
-    x.device.run(shader, "slice", { bind, params, constants: { elem, WG }, grid });
+    x.device.run(shader, "slice", { bind, params, constants, grid });
   }
   return y;
 }
@@ -28,13 +29,17 @@ export function sliceColumns(x: Tensor, start: number, end: number): Tensor {
  */
 export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, into?: Tensor): Tensor {
   checkRange(cols, start, start + dy.columns);
-  const dx = into ?? zeros(dy.device, [...dy.shape.slice(0, -1), cols]);
+  const dx = into ?? zeros(dy.device, [...dy.shape.slice(0, -1), cols], dy.dtype);
   if (dx.rows !== dy.rows || dx.columns !== cols) {
     fail("sliceColumnsBackward", `into is [${dx.shape}], expected ${dy.rows} rows of ${cols}`);
   }
-  for (const { narrow, wide, params, elem, WG, grid } of launches(dy, dx, start)) {
-    const constants = { elem, WG, ACCUMULATE: into !== undefined };
-    dy.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants, grid });
+  for (const { narrow, wide, params, constants, grid } of launches(dy, dx, start)) {
+    dy.device.run(shader, "backward", {
+      bind: { dy: narrow, dx: wide },
+      params,
+      constants: { ...constants, ACCUMULATE: into !== undefined },
+      grid,
+    });
   }
   return dx;
 }
@@ -46,14 +51,9 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
  */
 export function spreadRows(x: Tensor, cols: number): Tensor {
   checkRange(cols, 0, x.columns);
-  const spread = empty(x.device, [x.rows, cols]);
-  for (const { narrow, wide, params, elem, WG, grid } of launches(x, spread, 0)) {
-    x.device.run(shader, "backward", {
-      bind: { dy: narrow, dx: wide },
-      params,
-      constants: { elem, WG },
-      grid,
-    });
+  const spread = emptyLike(x, [x.rows, cols]);
+  for (const { narrow, wide, params, constants, grid } of launches(x, spread, 0)) {
+    x.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants, grid });
   }
   return spread;
 }
@@ -64,12 +64,17 @@ function launches(narrow: Tensor, wide: Tensor, first: number) {
   const unit = [columns, wide.columns, first].every((length) => length % 4 === 0) ? columns : 1;
   const part = (tensor: Tensor, start: number, end: number) =>
     tensor.reshape([rows, tensor.columns]).slice(start, end);
-  const windows = commonWindows(rows, [4 * columns, 4 * wide.columns], device.bindingLimit);
+  const windows = commonWindows(
+    rows,
+    [narrow, wide].map(({ byteLength }) => byteLength / rows),
+    device.bindingLimit,
+  );
   return windows.map(({ start, end }) => {
     const { width, count, elem, WG, grid } = perElement(device, (end - start) * columns, unit);
     const lengths = { narrow: columns / width, wide: wide.columns / width, start: first / width };
     const parts = { narrow: part(narrow, start, end), wide: part(wide, start, end) };
-    return { ...parts, params: { count, ...lengths }, elem, WG, grid };
+    const constants = { elem, WG, ...storedAs("columns", elem, [narrow, wide]) };
+    return { ...parts, params: { count, ...lengths }, constants, grid };
   });
 }
 

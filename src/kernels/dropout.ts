@@ -1,5 +1,5 @@
 import shader from "../../shaders/dropout.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { runElements } from "./launch.ts";
 
@@ -17,7 +17,7 @@ export interface DropoutOptions {
  */
 export function dropout(x: Tensor, { p, seed }: DropoutOptions, into?: Tensor): Tensor {
   if (!(p >= 0 && p < 1)) fail("dropout", `p is ${p}, expected 0 ≤ p < 1`);
-  const y = into ?? empty(x.device, x.shape);
+  const y = into ?? emptyLike(x);
   const rest = { seed, threshold: Math.floor(p * 2 ** 32), factor: 1 / (1 - p) };
   const single = x.size % 4 !== 0;
   runElements(x.device, shader, "forward", {

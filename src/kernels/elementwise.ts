@@ -1,9 +1,10 @@
 import shader from "../../shaders/elementwise.wgsl";
 import type { Device } from "../gpu/device.ts";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { type DType, empty, emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { type ElementLaunch, runElements } from "./launch.ts";
-import { rowWindows } from "./windows.ts";
+import { type ElementLaunch, perElement, runElements } from "./launch.ts";
+import { storedAs } from "./stored.ts";
+import { elementWindows, rowWindows } from "./windows.ts";
 
 /** `Params` of every entry point but {@link biasGradient}'s; what an entry does not read is 0. */
 const params =
@@ -13,7 +14,7 @@ const params =
 /** y = a + factor · b, for tensors of equal size; y has a's shape. f32. */
 export function add(a: Tensor, b: Tensor, factor = 1): Tensor {
   checkSizes("add", a, b);
-  const y = empty(a.device, a.shape);
+  const y = emptyLike(a);
   runElements(a.device, shader, "add", { bind: { a, b, y }, params: params(factor) });
   return y;
 }
@@ -21,7 +22,7 @@ export function add(a: Tensor, b: Tensor, factor = 1): Tensor {
 /** y = a ⊙ b, for tensors of equal size; y has a's shape. f32. With dy for a it is the gradient of b, and with dy for b that of a. */
 export function multiply(a: Tensor, b: Tensor): Tensor {
   checkSizes("multiply", a, b);
-  const y = empty(a.device, a.shape);
+  const y = emptyLike(a);
   runElements(a.device, shader, "multiply", { bind: { a, b, y }, params: params() });
   return y;
 }
@@ -36,9 +37,36 @@ export function addInto(target: Tensor, b: Tensor): Tensor {
 /** y = factor · x, added to `into` where given. f32. Its own backward pass. */
 export function scale(x: Tensor, factor: number, into?: Tensor): Tensor {
   if (into) checkSizes("scale", x, into);
-  const y = into ?? empty(x.device, x.shape);
+  const y = into ?? emptyLike(x);
   const constants = { ACCUMULATE: into !== undefined };
   runElements(x.device, shader, "scale", { bind: { a: x, y }, params: params(factor), constants });
+  return y;
+}
+
+/** x in another type, added to `into`, which is of that type, where given. */
+export function convert(x: Tensor, dtype: "f32" | "f16", into?: Tensor): Tensor {
+  if (into) checkSizes("convert", x, into);
+  if (dtype === "f16" && !x.device.info.f16)
+    fail("convert", "shaders have no f16 on this device", "leave mixed precision out");
+  const y = into ?? empty(x.device, x.shape, dtype);
+  for (const { start, end } of elementWindows(x.device, x.size)) {
+    const [other, part] = [x, y].map((tensor) => tensor.reshape([tensor.size]).slice(start, end)) as [
+      Tensor,
+      Tensor,
+    ];
+    const launch = perElement(x.device, end - start);
+    const { elem, WG, grid } = launch;
+    const types = {
+      ...storedAs("convert", elem, [other], "other_stored"),
+      ...storedAs("convert", elem, [part]),
+    };
+    x.device.run(shader, "convert", {
+      bind: { other, y: part },
+      params: params()(launch),
+      constants: { elem, WG, ACCUMULATE: into !== undefined, ...types },
+      grid,
+    });
+  }
   return y;
 }
 
@@ -46,7 +74,7 @@ export function scale(x: Tensor, factor: number, into?: Tensor): Tensor {
 export function scaleBy(x: Tensor, s: Tensor, into?: Tensor): Tensor {
   if (s.size !== 1) fail("scaleBy", `the factor is [${s.shape}], wanted [1]`);
   if (into) checkSizes("scaleBy", x, into);
-  const y = into ?? empty(x.device, x.shape);
+  const y = into ?? emptyLike(x);
   runElements(x.device, shader, "scale_by", {
     bind: { a: x, y },
     whole: { scalar: s },
@@ -58,7 +86,7 @@ export function scaleBy(x: Tensor, s: Tensor, into?: Tensor): Tensor {
 
 /** y = cap · tanh(x / cap): bounds values softly. f32. */
 export function softcap(x: Tensor, cap: number): Tensor {
-  const y = empty(x.device, x.shape);
+  const y = emptyLike(x);
   runElements(x.device, shader, "softcap", { bind: { a: x, y }, params: params(cap) });
   return y;
 }
@@ -66,22 +94,22 @@ export function softcap(x: Tensor, cap: number): Tensor {
 /** dL/dx of {@link softcap} from its output y, added to `into` where given. f32. */
 export function softcapBackward(dy: Tensor, y: Tensor, cap: number, into?: Tensor): Tensor {
   checkSizes("softcapBackward", dy, y);
-  const dx = into ?? empty(y.device, y.shape);
+  const dx = into ?? emptyLike(y);
   const constants = { ACCUMULATE: into !== undefined };
   const bind = { a: y, b: dy, y: dx };
   runElements(y.device, shader, "softcap_backward", { bind, params: params(cap), constants });
   return dx;
 }
 
-/** Sets every element of an f32 tensor. */
+/** Sets every element of a tensor of floats. */
 export function fill(y: Tensor, value: number): Tensor {
   runElements(y.device, shader, "fill", { bind: { y }, params: params(value) });
   return y;
 }
 
-/** A new f32 tensor of zeros. */
-export function zeros(device: Device, shape: readonly number[]): Tensor {
-  return fill(empty(device, shape), 0);
+/** A new tensor of zeros, f32 unless another type is given. */
+export function zeros(device: Device, shape: readonly number[], dtype?: DType): Tensor {
+  return fill(empty(device, shape, dtype), 0);
 }
 
 /** x[..., c] += bias[c], in place. f32. */
@@ -90,7 +118,7 @@ export function addBias(x: Tensor, bias: Tensor): Tensor {
   const unit = x.columns;
   runElements(x.device, shader, "add_bias", {
     bind: { y: x },
-    whole: { a: bias },
+    whole: { bias },
     unit,
     params: params(0, unit),
   });
@@ -103,11 +131,12 @@ export function biasGradient(dy: Tensor, into?: Tensor): Tensor {
   const { device, columns } = dy;
   const db = into ?? empty(device, [columns]);
   const lines = dy.reshape([dy.rows, columns]);
+  const stored = storedAs("biasGradient", "f32", [dy], "stored_one");
   for (const { start, end } of rowWindows(lines)) {
     device.run(shader, "bias_gradient", {
       bind: { dy: lines.slice(start, end), db },
       params: { count: 0, rows: end - start, cols: columns, factor: 0 },
-      constants: { ACCUMULATE: into !== undefined || start > 0 },
+      constants: { ACCUMULATE: into !== undefined || start > 0, ...stored },
       grid: [Math.ceil(columns / 32)],
     });
   }

@@ -46,11 +46,13 @@ export function isWeightFormat(name: string): name is WeightFormat {
 }
 
 /**
- * How scales lie: as floats, as the exponents of powers of two (OCP Microscaling 1.0), or `nested`, quantised themselves:
+ * How scales lie: as floats, as the exponents of powers of two (OCP Microscaling 1.0), or quantised themselves. `nested`:
  * codes in 8 bits, whose values and second scales lie where other weights have zero points (bitsandbytes' double
- * quantisation).
+ * quantisation). `superblock`: whole numbers in 8 bits, with an f16 for all of 256 values that scales them (k-quants of
+ * ggml), and the offsets among them: they lie with the scales, whole numbers from 0 to 255 that another f16 scales and
+ * that are taken away.
  */
-export type ScaleFormat = "f32" | "bf16" | "f16" | "e8m0" | "nested";
+export type ScaleFormat = "f32" | "bf16" | "f16" | "e8m0" | "nested" | "superblock";
 
 /** Value of SCALES in common/weight.wgsl, and bits of a scale. */
 export const SCALE_FORMATS: Readonly<Record<ScaleFormat, { code: number; bits: 32 | 16 | 8 }>> = {
@@ -59,6 +61,7 @@ export const SCALE_FORMATS: Readonly<Record<ScaleFormat, { code: number; bits: 3
   f16: { code: 2, bits: 16 },
   e8m0: { code: 3, bits: 8 },
   nested: { code: 4, bits: 8 },
+  superblock: { code: 5, bits: 8 },
 };
 
 /**

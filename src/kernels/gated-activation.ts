@@ -1,5 +1,5 @@
 import shader from "../../shaders/gated-activation.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { ACTIVATIONS, type Activation } from "./activation.ts";
 import { runElements } from "./launch.ts";
@@ -7,7 +7,7 @@ import { runElements } from "./launch.ts";
 /** y = act(gate) · up. All of one shape, f32. */
 export function gatedActivation(gate: Tensor, up: Tensor, activation: Activation = "silu"): Tensor {
   checkSizes(gate, up);
-  const y = empty(gate.device, gate.shape);
+  const y = emptyLike(gate);
   const constants = { ACTIVATION: ACTIVATIONS[activation] };
   runElements(gate.device, shader, "forward", { bind: { gate, up, y }, constants });
   return y;
@@ -26,8 +26,8 @@ export function gatedActivationBackward(
   { gate, up, activation = "silu" }: GatedActivationSaved,
 ): { dgate: Tensor; dup: Tensor } {
   checkSizes(gate, dy);
-  const dgate = empty(gate.device, gate.shape);
-  const dup = empty(gate.device, up.shape);
+  const dgate = emptyLike(gate);
+  const dup = emptyLike(up);
   const constants = { ACTIVATION: ACTIVATIONS[activation] };
   runElements(gate.device, shader, "backward", { bind: { gate, up, dy, dgate, dup }, constants });
   return { dgate, dup };

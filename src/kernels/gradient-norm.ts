@@ -36,7 +36,7 @@ export interface StepSums {
   gradients: Tensor;
   /** `[1]`: the sum. */
   loss: Tensor;
-  /** Terms of that sum. */
+  /** Terms of that sum, times the factor that the gradients have beside it. */
   terms: number;
   /** Most that the norm of the mean's gradient may be; 0 for no clipping. */
   maxNorm: number;

@@ -3,6 +3,7 @@ import type { Region } from "../gpu/kernel.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Specialization, WgslModule } from "../gpu/wgsl.ts";
 import { foldGrid } from "./grid.ts";
+import { storedAs } from "./stored.ts";
 import { elementWindows } from "./windows.ts";
 
 /** How a kernel with common/elements.wgsl is launched. */
@@ -19,7 +20,7 @@ export interface ElementLaunch {
 }
 
 /**
- * Launch over `size` f32 elements. A GPU wants all its cores full; a CPU rasteriser pays for each workgroup and computes
+ * Launch over `size` elements. A GPU wants all its cores full; a CPU rasteriser pays for each workgroup and computes
  * one subgroup of it after the other, so workgroups are few there and not much wider than a subgroup.
  * @param unit a length that vectors must divide (rows that they must not straddle).
  */
@@ -57,10 +58,11 @@ export function runElements(
   const size = first?.size ?? 0;
   for (const { start, end } of elementWindows(device, size, unit)) {
     const launch = perElement(device, end - start, unit);
+    const stored = storedAs(shader.name, launch.elem, Object.values(bind));
     device.run(shader, entry, {
       bind: { ...(end - start === size ? bind : ranges(bind, start, end)), ...whole },
       params: params(launch, start),
-      constants: { elem: launch.elem, WG: launch.WG, ...constants },
+      constants: { elem: launch.elem, WG: launch.WG, ...stored, ...constants },
       grid: launch.grid,
       changing,
     });

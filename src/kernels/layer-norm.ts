@@ -1,8 +1,9 @@
 import shader from "../../shaders/layer-norm.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { empty, emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { foldGrid } from "./grid.ts";
 import { reductionSize } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 
 /** Options of LayerNorm. */
 export interface LayerNormOptions {
@@ -25,12 +26,12 @@ export function layerNorm(
 ): { y: Tensor; stats: Tensor } {
   checkSize("weight", x, weight);
   checkSize("bias", x, bias);
-  const y = empty(x.device, x.shape);
+  const y = emptyLike(x);
   const stats = empty(x.device, [x.rows, 2]);
   x.device.run(shader, "forward", {
     bind: { x, w: weight, b: bias, y, stats_out: stats },
     params: { rows: x.rows, cols: x.columns, eps },
-    constants: { WG: reductionSize(x.device, x.columns) },
+    constants: { WG: reductionSize(x.device, x.columns), ...storedAs("layerNorm", "f32", [x, y]) },
     grid: foldGrid(x.rows),
   });
   return { y, stats };
@@ -45,11 +46,15 @@ export interface LayerNormSaved {
 
 /** dL/dx, added to `into` where given. */
 export function layerNormBackward(dy: Tensor, { x, weight, stats }: LayerNormSaved, into?: Tensor): Tensor {
-  const dx = into ?? empty(x.device, x.shape);
+  const dx = into ?? emptyLike(x);
   x.device.run(shader, "backward", {
     bind: { x, w: weight, stats, dy, dx },
     params: { rows: x.rows, cols: x.columns, eps: 0 },
-    constants: { ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.columns) },
+    constants: {
+      ACCUMULATE: into !== undefined,
+      WG: reductionSize(x.device, x.columns),
+      ...storedAs("layerNorm", "f32", [x, dy, dx]),
+    },
     grid: foldGrid(x.rows),
   });
   return dx;
@@ -65,7 +70,11 @@ export function layerNormBackwardWeight(
   x.device.run(shader, "backward_weight", {
     bind: { x, stats, dy, dw },
     params: { rows: x.rows, cols: x.columns, eps: 0 },
-    constants: { ACCUMULATE: into !== undefined, WG: reductionSize(x.device, x.rows) },
+    constants: {
+      ACCUMULATE: into !== undefined,
+      WG: reductionSize(x.device, x.rows),
+      ...storedAs("layerNorm", "f32", [x, dy]),
+    },
     grid: [x.columns],
   });
   return dw;

@@ -1,4 +1,4 @@
-import { empty, Tensor } from "../gpu/tensor.ts";
+import { type DType, empty, Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { firstValue, type Weight } from "./weight.ts";
 
@@ -52,6 +52,9 @@ export interface Problem {
   beta: number;
   aTransposed: boolean;
   bTransposed: boolean;
+  /** A, or C, lies in f16 instead of f32. */
+  aHalves: boolean;
+  cHalves: boolean;
 }
 
 /** What a caller of `matmul` may ask for. */
@@ -60,10 +63,12 @@ export interface ProblemOptions {
   /** Factor of the main product, not of the extension. */
   alpha?: number;
   /** Adds to this tensor and returns it, instead of making a new one. */
-  into?: Tensor;
+  into?: Tensor | undefined;
+  /** Type of a new result; that of A unless given, and f32 for TN. */
+  dtype?: DType;
   /** Writes these columns of a wider matrix, which it returns, instead of making a tensor. */
   out?: Columns;
-  extend?: Extension;
+  extend?: Extension | undefined;
   /**
    * NN: what follows the columns of A, up to a multiple of four, is zero, and the sum may run over it. Rows of B that
    * are not there are then multiplied by zero: WebGPU reads a zero or something of what is bound in their place, which is
@@ -76,7 +81,7 @@ export interface ProblemOptions {
 export function poseProblem(
   a: Tensor | Columns,
   b: Weight | Columns,
-  { layout, alpha = 1, into, out, extend, paddedSum = false }: ProblemOptions,
+  { layout, alpha = 1, into, out, extend, paddedSum = false, dtype }: ProblemOptions,
 ): [Operands, Problem] {
   const left = asColumns(a);
   const [k, m] = layout === "TN" ? [left.of.rows, left.count] : [left.count, left.of.rows];
@@ -93,8 +98,7 @@ export function poseProblem(
   if (branch) checkExtension(branch.h, branch.e, layout, m, n);
   if (paddedSum) checkPadding(left, right.of, layout);
   if (out) checkPlace(asColumns(out), m, n, into);
-  const c =
-    out?.of ?? into ?? empty(left.of.device, layout === "TN" ? [m, n] : [...left.of.shape.slice(0, -1), n]);
+  const c = out?.of ?? into ?? newResult(left.of, { layout, m, n }, dtype);
   const operands = {
     a: left.of,
     b: asMatrix(right.of),
@@ -121,8 +125,19 @@ export function poseProblem(
     beta: into ? 1 : 0,
     aTransposed: layout === "TN",
     bTransposed: layout === "NT",
+    aHalves: left.of.dtype === "f16",
+    cHalves: c.dtype === "f16",
   };
   return [operands, problem];
+}
+
+/** Gradients of matrices, which TN gives, are f32; all else lies in what its input does. */
+function newResult(
+  { device, shape, dtype }: Tensor,
+  { layout, m, n }: Pick<Problem, "m" | "n"> & { layout: Layout },
+  wanted: DType = layout === "TN" ? "f32" : dtype,
+): Tensor {
+  return empty(device, layout === "TN" ? [m, n] : [...shape.slice(0, -1), n], wanted);
 }
 
 interface WeightColumns {
@@ -167,10 +182,12 @@ function checkPlace({ of, count }: Columns, m: number, n: number, into: Tensor |
 }
 
 function checkFormats(a: Tensor, b: Weight, layout: Layout): void {
-  if (a.dtype !== "f32") fail("matmul", `A is ${a.dtype}`, "activations are f32");
-  if (layout === "TN" && b.format !== "f32")
-    fail("matmul", `TN: B is ${b.format}`, "both operands must be f32");
+  if (!isActivations(a.dtype)) fail("matmul", `A is ${a.dtype}`, "activations are f32 or f16");
+  if (layout === "TN" && !isActivations(b.format))
+    fail("matmul", `TN: B is ${b.format}`, "both operands must be activations, f32 or f16");
 }
+
+const isActivations = (format: string) => format === "f32" || format === "f16";
 
 function checkExtension(h: Columns, e: Tensor, layout: Layout, m: number, n: number): void {
   const wanted = layout === "NT" ? [n, h.count] : [h.count, n];

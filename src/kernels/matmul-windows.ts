@@ -26,9 +26,9 @@ export function* bindableParts(
 }
 
 /** Runs of rows of B; where the sum goes over its rows and those of A, they are rows of both. */
-function windowsOfB({ b }: Operands, { aTransposed, lda, ldb, k }: Problem, limit: number): RowWindow[] {
+function windowsOfB({ a, b }: Operands, { aTransposed, lda, ldb, k }: Problem, limit: number): RowWindow[] {
   if (!aTransposed) return rowWindows(b, limit);
-  return commonWindows(k, [4 * lda, 4 * ldb], limit);
+  return commonWindows(k, [rowBytes(a, lda), (b.byteLength / b.rows / b.columns) * ldb], limit);
 }
 
 /** Rows [start, end) of B are columns of C in NT, and a part of the sum over k otherwise. */
@@ -46,12 +46,16 @@ function windowOfB(operands: Operands, whole: Problem, { start, end }: RowWindow
   return [part, { ...whole, bFirst, k, aOffset: aOffset + (aTransposed ? 0 : start), kExtra: 0, beta: 1 }];
 }
 
+/** Bytes of so many elements. */
+const rowBytes = ({ byteLength, size }: Tensor, columns: number) => (byteLength / size) * columns;
+
 /** One part for each run of rows of C that can be bound with the rows of A and H that it comes from. */
 function* rowParts(operands: Operands, problem: Problem): Generator<[Operands, Problem]> {
   const { a, c, extend } = operands;
   const { m, lda, ldc, ldh, aTransposed } = problem;
-  const rowBytes = aTransposed ? [4 * ldc] : [4 * lda, 4 * ldc, ...(extend ? [4 * ldh] : [])];
-  const windows = commonWindows(m, rowBytes, a.device.bindingLimit);
+  const ofC = rowBytes(c, ldc);
+  const ofAll = aTransposed ? [ofC] : [rowBytes(a, lda), ofC, ...(extend ? [rowBytes(extend.h, ldh)] : [])];
+  const windows = commonWindows(m, ofAll, a.device.bindingLimit);
   if (windows.length === 1) yield [operands, problem];
   else {
     for (const { start, end } of windows) {

@@ -1,14 +1,21 @@
 import portable from "../../shaders/matmul.wgsl";
+import small from "../../shaders/matmul-small.wgsl";
 import subgroup from "../../shaders/matmul-subgroup.wgsl";
-import subgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl";
 import tile from "../../shaders/matmul-tile.wgsl";
 import matvec from "../../shaders/matvec.wgsl";
+import matvecSubgroup from "../../shaders/matvec-subgroup.wgsl";
 import type { Device } from "../gpu/device.ts";
+import type { Launch } from "../gpu/kernel.ts";
+import { beforeMatrixUnits } from "../gpu/subgroup-matrix.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
+import { late } from "../util/late.ts";
+import type { Activation } from "./activation.ts";
 import { spreadRows } from "./columns.ts";
-import type { Decoding } from "./formats.ts";
+import { type Decoding, FORMATS } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
+import { fitsMatrix, launchMatrix, MATRIX_TILES } from "./matmul-matrix.ts";
 import {
   type Columns,
   type Layout,
@@ -21,22 +28,28 @@ import {
   hasOuterProducts,
   isVectorizable,
   layoutConstants,
+  type MatvecConstants,
   matvecConstants,
   shaderParams,
   subgroupConstants,
 } from "./matmul-shader.ts";
-import { fitsTile, launchTile } from "./matmul-tile.ts";
+import { fastestTile, fitsTile, launchTile, type TileVariant } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
+import { launchGated, launchPanels, launchTogether, type TogetherPart } from "./matvec-panels.ts";
 import { scaleBindings, type Weight, weightDecoding } from "./weight.ts";
 
+const MATRIX = late(() => import("../../shaders/matmul-subgroup-matrix.wgsl"));
+beforeMatrixUnits(MATRIX.load);
+
 export { type Columns, canPadSum, type Extension, type Layout } from "./matmul-problem.ts";
+export type { TogetherPart } from "./matvec-panels.ts";
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
- * for CPU rasterisers, the tiles of 64² and 128² for GPUs; `subgroup-matrix` rounds the operands to f16 and runs only on
- * devices opened with `halfPrecision`.
+ * for CPU rasterisers, the tiles of 64² and 128² for GPUs, and `small` where C has few of them; those of 64², 128² and 128×256
+ * on matrix units round the operands to f16, and run only on devices opened with `halfPrecision`.
  */
-export type MatmulVariant = "portable" | "matvec" | "subgroup" | "tile-64" | "tile-128" | "subgroup-matrix";
+export type MatmulVariant = "portable" | "matvec" | "subgroup" | TileVariant | keyof typeof MATRIX_TILES;
 
 /** Options of {@link matmul}. */
 export interface MatmulOptions extends ProblemOptions {
@@ -48,8 +61,8 @@ export interface MatmulOptions extends ProblemOptions {
 
 /**
  * C = alpha · op(A) op(B) + H op(E), added to `into` where given.
- * @param a `[..., k]` f32 (NN, NT) or `[k, m]` (TN); leading axes are flattened to rows
- * @param b `[k, n]` (NN, TN) or `[n, k]` (NT): f32, or a frozen weight of any format (NN, NT); or columns of a tensor
+ * @param a `[..., k]` (NN, NT) or `[k, m]` (TN), f32 or f16; leading axes are flattened to rows
+ * @param b `[k, n]` (NN, TN) or `[n, k]` (NT): f32 or f16, or a frozen weight of any format (NN, NT); or columns of a tensor
  * @returns `[..., n]`, or `[m, n]` for TN; with `out` the whole of the wider matrix
  */
 export function matmul(a: Tensor | Columns, b: Weight | Columns, options: MatmulOptions): Tensor {
@@ -58,6 +71,25 @@ export function matmul(a: Tensor | Columns, b: Weight | Columns, options: Matmul
   if (isBindable(operands, windowBytes)) launch(operands, whole, variant);
   else for (const part of bindableParts(operands, whole, windowBytes)) launch(...part, variant);
   return operands.c;
+}
+
+/**
+ * Several products x Wᵀ + h eᵀ of one input in one dispatch, where that is faster than one after the other: a few rows, and weights that
+ * are read again and again.
+ * @param x `[..., k]` f32
+ * @returns what each gives, `[..., n]`, all in one buffer; undefined, with nothing done, where one after the other is the way
+ */
+export function matmulTogether(x: Tensor, parts: readonly TogetherPart[]): Tensor[] | undefined {
+  return launchTogether(x, parts);
+}
+
+/** act(x Gᵀ) · (x Uᵀ) in one dispatch, where {@link matmulTogether} would compute both so. */
+export function gatedMatmul(
+  x: Tensor,
+  parts: readonly [gate: TogetherPart, up: TogetherPart],
+  activation: Activation,
+): Tensor | undefined {
+  return launchGated(x, parts, activation);
 }
 
 interface Variant {
@@ -70,16 +102,25 @@ const VARIANTS: Readonly<Record<MatmulVariant, Variant>> = {
   portable: { fits: () => true, launch: launchPortable },
   matvec: { fits: fitsMatvec, launch: launchMatvec },
   subgroup: { fits: fitsSubgroup, launch: launchSubgroup },
-  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, 64, ...product) },
-  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, 128, ...product) },
-  "subgroup-matrix": {
-    fits: (problem, { info }) => info.matrixUnits === true && fitsTile(problem),
-    launch: (...product) => launchTile(subgroupMatrix, 64, ...product),
-  },
+  "tile-64": { fits: fitsTile, launch: (...product) => launchTile(tile, "tile-64", ...product) },
+  "tile-128": { fits: fitsTile, launch: (...product) => launchTile(tile, "tile-128", ...product) },
+  small: { fits: fitsTile, launch: (...product) => launchTile(small, "small", ...product) },
+  "matrix-64": onMatrixUnits("matrix-64"),
+  "matrix-128": onMatrixUnits("matrix-128"),
+  "matrix-256": onMatrixUnits("matrix-256"),
 };
+
+function onMatrixUnits(name: keyof typeof MATRIX_TILES): Variant {
+  const own = MATRIX_TILES[name];
+  return {
+    fits: (...product) => fitsMatrix(own, ...product),
+    launch: (...product) => launchMatrix(MATRIX.loaded().default, own, ...product),
+  };
+}
 
 function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): void {
   const { device } = operands.a;
+  if (!wanted && launchPanels(operands, problem)) return;
   if (wanted && !VARIANTS[wanted].fits(problem, device))
     fail(
       "matmul",
@@ -139,24 +180,28 @@ export function matmulVariants(
   const offsets = { aOffset: 0, bOffset: 0, cOffset: 0, eOffset: 0, hOffset: 0, bFirst: 0 };
   const none = { ...offsets, kExtra: 0, ldh: 0, alpha: 1, beta: 0 };
   const transposed = { aTransposed: layout === "TN", bTransposed: layout === "NT" };
-  const problem = { m, n, k, ...strides, ...none, ...transposed };
+  const problem = { m, n, k, ...strides, ...none, ...transposed, aHalves: false, cHalves: false };
   const usual = expected(device, problem);
   const names = Object.keys(VARIANTS) as MatmulVariant[];
   return [usual, ...names.filter((name) => name !== usual && VARIANTS[name].fits(problem, device))];
 }
 
-/** Workgroups that keep a large GPU busy; with fewer of them smaller tiles are better. */
-const MANY_TILES = 128;
-
 /** Variants from the fastest expected to the slowest; the first that fits is taken. */
-function preferred({ profile }: Device, { m, n }: Problem): readonly MatmulVariant[] {
-  if (!profile.sharesWork) return ON_CPU;
-  return Math.ceil(m / 128) * Math.ceil(n / 128) >= MANY_TILES ? WIDE : NARROW;
+function preferred({ profile }: Device, problem: Problem): readonly MatmulVariant[] {
+  return profile.sharesWork ? ON_GPU[fastestTile(problem)] : ON_CPU;
 }
 
 const ON_CPU: readonly MatmulVariant[] = ["matvec", "subgroup"];
-const WIDE: readonly MatmulVariant[] = ["matvec", "subgroup-matrix", "tile-128", "tile-64", "subgroup"];
-const NARROW: readonly MatmulVariant[] = WIDE.filter((name) => name !== "tile-128");
+const onGpu = (...tiles: MatmulVariant[]): readonly MatmulVariant[] => ["matvec", ...tiles, "subgroup"];
+/** By the kernel of blocks that is expected to take least time. */
+const ON_GPU: Readonly<Record<TileVariant, readonly MatmulVariant[]>> = {
+  "tile-64": onGpu("matrix-64", "tile-64"),
+  "tile-128": onGpu("matrix-128", "matrix-64", "tile-128"),
+  small: onGpu("small"),
+};
+
+/** Whether activations lie in f16. */
+const takesHalves = ({ aHalves, cHalves }: Problem) => aHalves || cHalves;
 
 /** Up to this many rows a product only reads the weight: the matvec kernel. */
 const MATVEC_ROWS = 4;
@@ -164,7 +209,8 @@ const MATVEC_ROWS = 4;
 function fitsMatvec(problem: Problem): boolean {
   const { m, k, lda, ldb, aOffset, beta, aTransposed, bTransposed } = problem;
   const isWhole = k === lda && k === ldb && aOffset === 0;
-  return bTransposed && !aTransposed && m <= MATVEC_ROWS && k % 4 === 0 && isWhole && beta === 0;
+  const isFew = m <= MATVEC_ROWS && k % 4 === 0 && isWhole && beta === 0;
+  return bTransposed && !aTransposed && isFew && !takesHalves(problem);
 }
 
 function fitsSubgroup(problem: Problem, device: Device): boolean {
@@ -214,11 +260,11 @@ function launchSpread(operands: Operands, problem: Problem): void {
   });
 }
 
-/** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged. */
+/** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged, of which B is f32. */
 function transposed(problem: Problem): Problem {
   const { m, n, lda, ldb, aOffset, bOffset, aTransposed, bTransposed } = problem;
   const shapes = { m: n, n: m, lda: ldb, ldb: lda, aOffset: bOffset, bOffset: aOffset };
-  return { ...problem, ...shapes, aTransposed: !bTransposed, bTransposed: !aTransposed };
+  return { ...problem, ...shapes, aTransposed: !bTransposed, bTransposed: !aTransposed, aHalves: false };
 }
 
 function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRANSPOSED: boolean): void {
@@ -232,20 +278,44 @@ function dispatchSubgroup({ a, b, c, extend }: Operands, problem: Problem, C_TRA
   });
 }
 
-function launchMatvec({ a, b, c, extend }: Operands, problem: Problem): void {
-  const { m, n } = problem;
-  const { k_extra, c_offset, e_offset, h_offset, b_first, k, ldc, ldh, alpha } = shaderParams(problem);
+function launchMatvec(operands: Operands, problem: Problem): void {
+  const { device } = operands.a;
+  const { m, n, k, bFirst } = problem;
+  const { block } = weightDecoding(operands.b);
+  if (hasOuterProducts(device) && !device.profile.sharesWork) {
+    const SG = device.info.subgroupSize;
+    const [columns, layers] = foldGrid(Math.ceil(n / (4 * SG)));
+    const WHOLE_RUNS = block > 0 && block % 8 === 0 && k % block === 0 && bFirst % block === 0;
+    dispatchMatvec(matvecSubgroup, operands, problem, { SG, ROWS: m, WHOLE_RUNS }, [columns, 1, layers]);
+    return;
+  }
   // Lanes that share a column must meet at barriers.
-  const LANES = a.device.profile.sharesWork ? 16 : 1;
+  const LANES = device.profile.sharesWork ? 16 : 1;
   const [columns, layers] = foldGrid(Math.ceil(n / (64 / LANES)));
-  a.device.run(matvec, "forward", {
-    bind: {
-      ...{ x: a, b: b.words, b_packed: b.words, y: c, h: extend?.h ?? a, e: extend?.e ?? a },
-      ...scaleBindings(b),
-    },
+  const EIGHTS = eightsOf(k, weightDecoding(operands.b));
+  dispatchMatvec(matvec, operands, problem, { LANES, EIGHTS }, [columns, m, layers]);
+}
+
+/** Eights of values in 16 bytes, of 16 bits or fewer, where rows and runs consist of such steps; else 0. */
+function eightsOf(k: number, { format, block }: Decoding): number {
+  const step = Math.min(32, 128 / FORMATS[format].bits);
+  return k % step === 0 && block % step === 0 ? Math.floor(step / 8) : 0;
+}
+
+function dispatchMatvec(
+  shader: WgslModule,
+  { a, b, c, extend }: Operands,
+  problem: Problem,
+  own: MatvecConstants,
+  grid: Launch["grid"],
+): void {
+  const { m, n, k, ldc, ldh, k_extra, c_offset, e_offset, h_offset, b_first, alpha } = shaderParams(problem);
+  const { scales, zeros } = scaleBindings(b);
+  a.device.run(shader, "forward", {
+    bind: { x: a, b: b.words, b_packed: b.words, y: c, h: extend?.h ?? a, e: extend?.e ?? a, scales, zeros },
     params: { m, n, k, ldc, ldh, alpha, k_extra, c_offset, e_offset, h_offset, b_first },
-    constants: matvecConstants(weightDecoding(b), LANES),
-    grid: [columns, m, layers],
+    constants: matvecConstants(weightDecoding(b), own),
+    grid,
   });
 }
 

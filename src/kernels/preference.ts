@@ -16,6 +16,8 @@ export const REFERENCED_LOSSES = [
   "apo_down",
   "discopop",
   "sigmoid_norm",
+  "aot",
+  "aot_unpaired",
 ] as const;
 
 /** Losses of a pair of answers; the place of each is the shader's `LOSS`. */
@@ -23,6 +25,12 @@ export const PAIR_LOSSES = [...REFERENCED_LOSSES, "orpo", "reward", "none"] as c
 
 /** One of {@link PAIR_LOSSES}. */
 export type PairLoss = (typeof PAIR_LOSSES)[number];
+
+/** What model and reference are kept near each other by, by TRL's names; the place of each is the shader's `DIVERGENCE`. */
+export const DIVERGENCES = ["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"] as const;
+
+/** One of {@link DIVERGENCES}. */
+export type Divergence = (typeof DIVERGENCES)[number];
 
 /** What is measured of each pair, or answer, in the order of the shader's columns; sums of them make the means. */
 export const MEASURES = [
@@ -78,6 +86,10 @@ export interface PairLossOptions {
   readonly center: number;
   /** Factor of the chosen answers' mean −log p; 0: none. */
   readonly nll: number;
+  /** `reverse_kl` unless given. */
+  readonly divergence?: Divergence;
+  /** Of the α-divergence, other than 1; 0.5 unless given. */
+  readonly alpha?: number;
 }
 
 /** A loss for each pair or answer, its gradient, and what is measured. */
@@ -98,6 +110,7 @@ export function pairLosses(
 ): PreferenceResult {
   const { policy, reference, tokens, logits } = scores;
   const { loss, beta, smoothing, shift, tau, center, weight, nll } = options;
+  const { divergence = "reverse_kl", alpha = 0.5 } = options;
   const count = tokens.size / 2;
   checkSizes("pairLosses", scores, nll !== 0 ? 1 : 0);
   const result = into ?? outputs(policy, count);
@@ -111,9 +124,13 @@ export function pairLosses(
       gradient: result.gradient,
       measured: result.measured,
     },
-    params: { count, beta, smoothing, shift, tau, center, weight, nll, desirable: 0, undesirable: 0 },
+    params: {
+      ...{ count, beta, smoothing, shift, tau, center, weight, nll },
+      ...{ desirable: 0, undesirable: 0, alpha: alpha - 1 },
+    },
     constants: {
       LOSS: PAIR_LOSSES.indexOf(loss),
+      DIVERGENCE: DIVERGENCES.indexOf(divergence),
       ACCUMULATE: into !== undefined,
       NLL: nll !== 0,
       MEASURES: MEASURES.length,
@@ -149,16 +166,8 @@ export function judgedLosses(
       ...{ loss: result.losses, gradient: result.gradient, measured: result.measured },
     },
     params: {
-      count,
-      beta,
-      smoothing: 0,
-      shift: 0,
-      tau: 0,
-      center: 0,
-      weight: 1,
-      nll: 0,
-      desirable,
-      undesirable,
+      ...{ count, beta, smoothing: 0, shift: 0, tau: 0, center: 0, weight: 1, nll: 0 },
+      ...{ desirable, undesirable, alpha: 0 },
     },
     constants: { KL: kl !== undefined, MEASURES: MEASURES.length },
     grid: [Math.ceil(count / 64)],

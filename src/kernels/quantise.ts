@@ -6,8 +6,14 @@ import { FORMATS, isWeightFormat } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
 import { nestScales } from "./nested-scales.ts";
 import type { QuantisedWeight } from "./weight.ts";
+import { elementWindows } from "./windows.ts";
 
 const WG = 64;
+
+/** Values of all runs but the last, when a weight is quantised, are a multiple of this. */
+export function quantisingUnit({ format, block }: QuantisedWeight): number {
+  return leastCommonMultiple(4 * block, 2048 / FORMATS[format].bits);
+}
 
 /**
  * Fills a quantised weight from its values, a run of them at a time. int8 and fp8 scale a block's largest magnitude to
@@ -15,7 +21,7 @@ const WG = 64;
  * does, bit for bit; mxfp4 as OCP Microscaling Formats 1.0 says in 6.3.
  */
 export class Quantiser {
-  /** Values of all runs but the last are a multiple of this. */
+  /** See {@link quantisingUnit}. */
   readonly unit: number;
   readonly #weight: QuantisedWeight;
   /** Scales as f32, which are quantised themselves in the end. */
@@ -29,7 +35,7 @@ export class Quantiser {
     if ((scaleFormat !== scaled && scaleFormat !== "nested") || (zeroFormat !== "none" && !isPointed))
       fail("quantise", `no ${format} is made with scales in ${scaleFormat} and zeros as ${zeroFormat}`);
     this.#weight = weight;
-    this.unit = leastCommonMultiple(4 * block, 2048 / FORMATS[format].bits);
+    this.unit = quantisingUnit(weight);
     const isNested = scaleFormat === "nested";
     const blocks = Math.ceil((weight.rows * weight.columns) / block);
     this.#largest = isNested ? device.memory.persistent(() => empty(device, [blocks], "u32")) : undefined;
@@ -55,6 +61,15 @@ export class Quantiser {
       constants: { FORMAT: FORMAT as number, ZEROS, BLOCK, SOURCE: FORMATS[values.format].code, WG },
       grid: foldGrid(Math.ceil(values.size / (4 * block * WG))),
     });
+  }
+
+  /** All values of the weight at once, in windows where they are more than a binding may have. */
+  addAll(values: Tensor): void {
+    const { size, device } = values;
+    const flat = values.reshape([size]);
+    const whole = Math.ceil(size / this.unit) * this.unit;
+    for (const { start, end } of elementWindows(device, whole, this.unit))
+      this.add(flat.slice(start, Math.min(end, size)), start);
   }
 
   /** Waits, where scales are quantised themselves. The weight is complete then. */

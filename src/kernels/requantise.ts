@@ -1,24 +1,24 @@
-import { empty, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
+import { fromArray, scoped } from "../gpu/tensor.ts";
+import type { Decoding } from "./formats.ts";
 import { Quantiser } from "./quantise.ts";
-import { QuantisedWeight } from "./weight.ts";
+import { emptyWeight, type QuantisedWeight } from "./weight.ts";
 
 /**
  * Other values in the format of a quantised weight, in memory of their own that lives until it is released.
  * @param values as many as it has
+ * @param decoding how they are to lie: as those of the weight, unless given
  * @throws LoraError where the format is one that is only read
  */
-export async function requantised(like: QuantisedWeight, values: Float32Array): Promise<QuantisedWeight> {
-  const { device } = like;
-  const part = ({ shape, dtype }: Tensor) => device.memory.persistent(() => empty(device, shape, dtype));
-  const weight = new QuantisedWeight({
-    ...like,
-    words: part(like.words),
-    scales: part(like.scales),
-    zeros: like.zeros && part(like.zeros),
-  });
+export async function requantised(
+  like: QuantisedWeight,
+  values: Float32Array,
+  decoding: Decoding = like.decoding,
+): Promise<QuantisedWeight> {
+  const { device, shape } = like;
+  const weight = device.memory.persistent(() => emptyWeight(device, shape, decoding)) as QuantisedWeight;
   const quantiser = new Quantiser(weight);
   scoped(device, () => {
-    quantiser.add(fromArray(device, values, like.shape), 0);
+    quantiser.addAll(fromArray(device, values, shape));
     return undefined;
   });
   await quantiser.finish();

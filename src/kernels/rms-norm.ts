@@ -1,7 +1,8 @@
 import shader from "../../shaders/rms-norm.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { empty, emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { perRow, rowWidth } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 
 /** Options of RMSNorm. */
 export interface RmsNormOptions {
@@ -23,11 +24,11 @@ export function rmsNorm(
   { eps, offset = 0 }: RmsNormOptions,
 ): { y: Tensor; rstd: Tensor } {
   checkWeight(x, weight);
-  const y = empty(x.device, x.shape);
+  const y = emptyLike(x);
   const rstd = empty(x.device, [x.rows]);
   x.device.run(shader, "forward", {
     bind: { x, w: weight, y, rstd_out: rstd },
-    ...launchRows(x, { eps, offset }),
+    ...launchRows([x, y], { eps, offset }),
   });
   return { y, rstd };
 }
@@ -44,11 +45,11 @@ export function rmsNormOfSum(
 ): { sum: Tensor; y: Tensor; rstd: Tensor } {
   checkWeight(x, weight);
   if (residual.size !== x.size) fail("rmsNormOfSum", `[${x.shape}] and [${residual.shape}] differ in size`);
-  const [sum, y] = [empty(x.device, x.shape), empty(x.device, x.shape)];
+  const [sum, y] = [emptyLike(x), emptyLike(x)];
   const rstd = empty(x.device, [x.rows]);
   x.device.run(shader, "forward_sum", {
     bind: { x, residual, w: weight, y, rstd_out: rstd, sum_out: sum },
-    ...launchRows(x, { eps, offset }),
+    ...launchRows([x, residual, y], { eps, offset }),
   });
   return { sum, y, rstd };
 }
@@ -66,8 +67,8 @@ export function rmsNormBackward(
   { x, weight, rstd, eps, offset = 0 }: RmsNormSaved,
   into?: Tensor,
 ): Tensor {
-  const dx = into ?? empty(x.device, x.shape);
-  const { params, constants, grid } = launchRows(x, { eps, offset });
+  const dx = into ?? emptyLike(x);
+  const { params, constants, grid } = launchRows([x, dy, dx], { eps, offset });
   x.device.run(shader, "backward", {
     bind: { x, w: weight, rstd, dy, dx },
     params,
@@ -89,18 +90,25 @@ export function rmsNormBackwardWeight(
   x.device.run(shader, "backward_weight", {
     bind: { x, rstd, dy, dw },
     params: { rows: x.rows, cols: x.columns / width, eps },
-    constants: { elem, WIDTH: width, ACCUMULATE: into !== undefined, WG, LINES },
+    constants: {
+      ...{ elem, WIDTH: width, WG, LINES, ACCUMULATE: into !== undefined },
+      ...storedAs("rmsNorm", elem, [x, dy]),
+    },
     grid: [Math.ceil(x.columns / width / (WG / LINES))],
   });
   return dw;
 }
 
-/** Launch of the kernels that go along rows. */
-function launchRows(x: Tensor, { eps, offset }: Required<RmsNormOptions>) {
+/** Launch of the kernels that go along rows, those of x and of what is like it. */
+function launchRows(
+  [x, ...others]: readonly [Tensor, ...Tensor[]],
+  { eps, offset }: Required<RmsNormOptions>,
+) {
   const { width, elem, WG, LANES, grid } = perRow(x.device, x.rows, x.columns);
+  const stored = storedAs("rmsNorm", elem, [x, ...others]);
   return {
     params: { rows: x.rows, cols: x.columns / width, eps },
-    constants: { elem, WIDTH: width, WG, LANES, OFFSET: offset },
+    constants: { elem, WIDTH: width, WG, LANES, OFFSET: offset, ...stored },
     grid,
   };
 }

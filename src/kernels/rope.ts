@@ -1,9 +1,11 @@
 import shader from "../../shaders/rope.wgsl";
 import type { Device } from "../gpu/device.ts";
-import { empty, fromArray, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { perElement } from "./launch.ts";
+import { emptyPair } from "./regions.ts";
 import { type RopeOptions, ropeAmplitude, ropeFrequencies } from "./rope-frequencies.ts";
+import { storedAs } from "./stored.ts";
 
 /** Cosines and sines, each `[length, rotaryDim / 2]`, row-major. */
 export interface RopeTable {
@@ -92,11 +94,22 @@ function rotatePair(
   const [first, second] = [settings(x, table, positions), settings(x2, table, positions)];
   if (x.columns !== x2.columns)
     fail("ropePair", `q [${x.shape}] and k [${x2.shape}] differ in more than their heads`);
-  const [y, y2] = [empty(x.device, x.shape), empty(x.device, x2.shape)];
+  const { count, heads, slots, half, cols } = first.params;
+  // Gradients in one buffer, so that the kernels behind them need fewer bindings.
+  const [y, y2] = direction < 0 ? emptyPair(x, x.shape, x2.shape) : [emptyLike(x), emptyLike(x2)];
   x.device.run(shader, "forward_pair", {
     bind: { x, x2, cosines: table.cos, sines: table.sin, positions, y, y2 },
-    params: { ...first.params, count2: second.params.count, heads2: second.params.heads, direction },
-    constants: first.constants,
+    params: {
+      count,
+      count2: second.params.count,
+      heads,
+      heads2: second.params.heads,
+      slots,
+      half,
+      cols,
+      direction,
+    },
+    constants: { ...first.constants, ...storedAs("rope", first.constants.elem, [x, x2]) },
     grid: first.grid[0] > second.grid[0] ? first.grid : second.grid,
   });
   return [y, y2];
@@ -110,11 +123,15 @@ function rotate(
   into: Tensor | undefined,
 ): Tensor {
   const { params, constants, grid } = settings(x, table, positions);
-  const y = into ?? empty(x.device, x.shape);
+  const y = into ?? emptyLike(x);
   x.device.run(shader, "forward", {
     bind: { x, cosines: table.cos, sines: table.sin, positions, y },
     params: { ...params, direction },
-    constants: { ...constants, ACCUMULATE: into !== undefined },
+    constants: {
+      ...constants,
+      ACCUMULATE: into !== undefined,
+      ...storedAs("rope", constants.elem, [x, y]),
+    },
     grid,
   });
   return y;
@@ -126,8 +143,9 @@ function settings(x: Tensor, { cos }: RopeTensors, positions: Tensor) {
   const slots = cols - cos.columns; // one for each pair, one for each element that is not rotated
   const vectorizable = cos.columns % 4 === 0 ? cols : 1;
   const { width, count, elem, WG, grid } = perElement(x.device, x.rows * slots, vectorizable);
-  const lengths = { slots: slots / width, half: cos.columns / width, cols: cols / width };
-  return { params: { count, count2: 0, heads, heads2: 0, ...lengths }, constants: { elem, WG }, grid };
+  const [half, length] = [cos.columns / width, cols / width];
+  const params = { count, count2: 0, heads, heads2: 0, slots: slots / width, half, cols: length };
+  return { params, constants: { elem, WG }, grid };
 }
 
 function checkShapes(x: Tensor, cos: Tensor, positions: Tensor): void {

@@ -1,8 +1,9 @@
 import shader from "../../shaders/rows.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { zeros } from "./elementwise.ts";
 import { perElement } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 
 /**
  * y[m] = x[index[m]]: keeps only some rows, say those that have a label.
@@ -12,12 +13,12 @@ import { perElement } from "./launch.ts";
  */
 export function gatherRows(x: Tensor, index: Tensor): Tensor {
   checkIndex("gatherRows", index);
-  const y = empty(x.device, [index.size, x.columns]);
+  const y = emptyLike(x, [index.size, x.columns]);
   const { width, count, elem, WG, grid } = perElement(x.device, y.size, x.columns);
   x.device.run(shader, "gather", {
     bind: { x, index, y },
     params: { count, cols: x.columns / width },
-    constants: { elem, WG },
+    constants: { elem, WG, ...storedAs("gatherRows", elem, [x]) },
     grid,
   });
   return y;
@@ -32,12 +33,12 @@ export function gatherRows(x: Tensor, index: Tensor): Tensor {
 export function scatterRows(dy: Tensor, index: Tensor, rows: number, into?: Tensor): Tensor {
   checkIndex("scatterRows", index);
   if (index.size !== dy.rows) fail("scatterRows", `${index.size} indices for ${dy.rows} rows`);
-  const y = into ?? zeros(dy.device, [rows, dy.columns]);
+  const y = into ?? zeros(dy.device, [rows, dy.columns], dy.dtype);
   const { width, count, elem, WG, grid } = perElement(dy.device, dy.size, dy.columns);
   dy.device.run(shader, "scatter", {
     bind: { x: dy, index, y },
     params: { count, cols: dy.columns / width },
-    constants: { elem, WG, ACCUMULATE: into !== undefined },
+    constants: { elem, WG, ACCUMULATE: into !== undefined, ...storedAs("scatterRows", elem, [dy, y]) },
     grid,
   });
   return y;

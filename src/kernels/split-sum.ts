@@ -2,6 +2,7 @@ import shader from "../../shaders/split-sum.wgsl";
 import type { Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { perElement } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 
 /** Where {@link splitSum} puts its result. */
 export interface SplitSumOptions {
@@ -16,7 +17,7 @@ export interface SplitSumOptions {
 /**
  * c[row, col] = Σ_s parts[s, row, col]: the end of a product whose sum was cut into slices.
  * @param parts `[slices, m, n]` f32
- * @param c f32, m rows that are `ldc` apart
+ * @param c f32 or f16, m rows that are `ldc` apart
  */
 export function splitSum(parts: Tensor, c: Tensor, options: SplitSumOptions = {}): Tensor {
   const [slices = 0, m = 0, n = 0] = parts.shape;
@@ -28,7 +29,7 @@ export function splitSum(parts: Tensor, c: Tensor, options: SplitSumOptions = {}
   c.device.run(shader, "forward", {
     bind: { parts, c },
     params: { count, slices, n: n / width, ldc: ldc / width, c_offset: offset / width },
-    constants: { elem, WG, ACCUMULATE: accumulate },
+    constants: { elem, WG, ACCUMULATE: accumulate, ...storedAs("splitSum", elem, [c]) },
     grid,
   });
   return c;

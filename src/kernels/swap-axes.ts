@@ -1,7 +1,8 @@
 import shader from "../../shaders/swap-axes.wgsl";
-import { empty, type Tensor } from "../gpu/tensor.ts";
+import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { perElement } from "./launch.ts";
+import { storedAs } from "./stored.ts";
 import { elementWindows } from "./windows.ts";
 
 /** x as `[n, rows, cols, unit]`, n being what is left of its elements. */
@@ -20,7 +21,7 @@ export function swapAxes(x: Tensor, { rows, cols, unit = 1 }: SwappedAxes, into?
   const block = rows * cols * unit;
   if (x.size % block !== 0)
     fail("swapAxes", `[${x.shape}] does not consist of blocks of ${rows}×${cols}×${unit}`);
-  const y = into ?? empty(x.device, x.shape);
+  const y = into ?? emptyLike(x);
   if (y.size !== x.size) fail("swapAxes", `[${x.shape}] and [${y.shape}] differ in size`);
   const flat = (tensor: Tensor) => tensor.reshape([tensor.size]);
   for (const { start, end } of elementWindows(x.device, x.size, block)) {
@@ -28,7 +29,7 @@ export function swapAxes(x: Tensor, { rows, cols, unit = 1 }: SwappedAxes, into?
     x.device.run(shader, "swap_axes", {
       bind: { x: flat(x).slice(start, end), y: flat(y).slice(start, end) },
       params: { count, rows, cols, unit: unit / width },
-      constants: { elem, WG, ACCUMULATE: into !== undefined },
+      constants: { elem, WG, ACCUMULATE: into !== undefined, ...storedAs("swapAxes", elem, [x, y]) },
       grid,
     });
   }

@@ -54,7 +54,7 @@ export interface QuantisedParts {
   readonly block: number;
   /**
    * u32. A zero point in 8 bits, or an offset in the scales' format, for each block. Of nested scales: their offset, the
-   * values of the 256 codes, and the second scales, one for each 256 blocks, all f32.
+   * values of the 256 codes, and the second scales, one for each 256 blocks, all f32. Of superblocks: nothing.
    */
   readonly zeros?: Tensor | undefined;
   readonly zeroFormat?: ZeroFormat;
@@ -121,10 +121,12 @@ export const wordCount = (count: number, bits: number) => Math.ceil((count * bit
 function checkParts(weight: QuantisedWeight): void {
   const { format, shape, words, scales, zeros, block, first } = weight;
   const [rows, columns] = shape;
-  const { bits, block: usual } = FORMATS[format];
+  const { block: usual } = FORMATS[format];
   const least = partSizes(first + rows * columns, weight);
   const isVector = block % 4 === 0 || columns % 4 !== 0;
-  const isWhole = usual !== undefined && isVector && words.size === wordCount(rows * columns, bits);
+  const isSuper = weight.scaleFormat !== "superblock" || (SUPERBLOCK / block) % 4 === 0;
+  const isWhole =
+    usual !== undefined && isVector && isSuper && words.size === partSizes(rows * columns, weight).words;
   if (isWhole && scales.size >= least.scales && (zeros?.size ?? 0) >= least.zeros) return;
   const parts = `${words.size} words, ${scales.size} of scales and ${zeros?.size ?? 0} of zero points`;
   fail("weight", `${parts} are no ${format} [${shape}] in blocks of ${block}`);
@@ -178,14 +180,13 @@ export function emptyWeight(
   shape: readonly [number, number],
   { format, block, scales, zeros }: Decoding,
 ): Weight {
-  const { bits } = FORMATS[format];
   if (format === "f32" || format === "bf16" || format === "f16") return empty(device, shape, format);
   const count = elementCount(shape);
   const words = (count: number) => empty(device, [count], "u32");
-  const sizes = partSizes(count, { block, scaleFormat: scales, zeroFormat: zeros });
+  const sizes = partSizes(count, { format, block, scaleFormat: scales, zeroFormat: zeros });
   return new QuantisedWeight({
     ...{ format, shape, block, scaleFormat: scales, zeroFormat: zeros },
-    words: words(wordCount(count, bits)),
+    words: words(sizes.words),
     scales: words(sizes.scales),
     zeros: sizes.zeros > 0 ? words(sizes.zeros) : undefined,
   });
@@ -198,19 +199,33 @@ export function blankWeight(device: Device, shape: readonly [number, number], de
   return weight;
 }
 
-/** Words of the parts beside the codes. */
-function partSizes(
+/** 32-bit words of each part of so many values. */
+export function partSizes(
   count: number,
-  { block, scaleFormat, zeroFormat = "none" }: Pick<QuantisedParts, "block" | "scaleFormat" | "zeroFormat">,
-): { scales: number; zeros: number } {
+  {
+    format,
+    block,
+    scaleFormat,
+    zeroFormat = "none",
+  }: Pick<QuantisedParts, "format" | "block" | "scaleFormat" | "zeroFormat">,
+): { words: number; scales: number; zeros: number } {
   const blocks = Math.ceil(count / block);
   const { bits } = SCALE_FORMATS[scaleFormat];
+  const words = wordCount(count, FORMATS[format].bits);
   const scales = wordCount(blocks, bits);
-  if (scaleFormat === "nested") return { scales, zeros: NESTED_HEAD + Math.ceil(blocks / NESTED_BLOCK) };
-  if (zeroFormat === "none") return { scales, zeros: 0 };
-  return { scales, zeros: wordCount(blocks, zeroFormat === "points" ? 8 : bits) };
+  if (scaleFormat === "nested") {
+    return { words, scales, zeros: NESTED_HEAD + Math.ceil(blocks / NESTED_BLOCK) };
+  }
+  if (scaleFormat === "superblock") {
+    const heads = Math.ceil(count / SUPERBLOCK);
+    return { words, scales: heads + scales * (zeroFormat === "offsets" ? 2 : 1), zeros: 0 };
+  }
+  if (zeroFormat === "none") return { words, scales, zeros: 0 };
+  return { words, scales, zeros: wordCount(blocks, zeroFormat === "points" ? 8 : bits) };
 }
 
+/** Values of a superblock: a word for all of them, and their runs' scales and offsets. */
+export const SUPERBLOCK = 256;
 /** Words before the second scales: their offset and the values of the codes. */
 const NESTED_HEAD = 257;
 /** Scales that share a second one. */

@@ -52,11 +52,11 @@ export function commonWindows(rows: number, rowBytes: readonly number[], limitBy
 }
 
 /**
- * Ranges of elements [start, end) of flat f32 tensors that can be bound.
+ * Ranges of elements [start, end) of flat tensors of f32, or of halves among them, that can be bound.
  * @param unit a length that no range cuts: rows that belong together
  */
 export function elementWindows(device: Device, size: number, unit = 1): RowWindow[] {
   if (4 * size <= device.bindingLimit) return [{ start: 0, end: size }];
-  const windows = commonWindows(size / unit, [4 * unit], device.bindingLimit);
+  const windows = commonWindows(size / unit, [4 * unit, 2 * unit], device.bindingLimit);
   return windows.map(({ start, end }) => ({ start: unit * start, end: unit * end }));
 }

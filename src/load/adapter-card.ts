@@ -1,7 +1,6 @@
+import type { AnyKind } from "../adapters/codec.ts";
 import type { PeftConfig } from "../adapters/config-fields.ts";
 import type { Adaptable } from "../adapters/method.ts";
-import type { AnyKind } from "../adapters/methods.ts";
-import { parseModelReference } from "../io/files/hub.ts";
 import { listOf, objectOf, type Rules } from "../util/options.ts";
 import { printable } from "../util/printable.ts";
 
@@ -76,29 +75,39 @@ const TASKS: Readonly<Record<string, { readonly auto: string; readonly pipeline:
 export function adapterCard(
   { codec, type }: AnyKind,
   config: PeftConfig,
-  { task = "", labels }: Pick<Adaptable, "task" | "labels">,
+  { task = "", labels, hub }: Pick<Adaptable, "task" | "labels" | "hub">,
   notes: CardNotes = {},
 ): string {
-  const base = baseOf(config);
+  const base = baseOf(config, hub);
   const { losses = [], data = [], digests = {}, versions = {} } = notes;
   const parts = [
-    head(type, base, task),
+    head(codec, base, [type, task]),
     CARD_MARK,
     `# ${nameOf(type)} adapter for ${base.shown}`,
-    `An adapter of [PEFT](https://huggingface.co/docs/peft)'s type ${type} for ${base.link}, trained with webgpu-lora.`,
+    `${kindOf(codec, type)} for ${base.link}, trained with webgpu-lora.`,
     labels && `It tells apart ${labels.length} classes: ${labels.map(cell).join(", ")}.`,
-    section("How to load it", usage(base, task, labels)),
+    section("How to load it", usage(codec, base, task, labels)),
     section("The adapter", table(["field", "value"], Object.entries(ownFields(codec, config)))),
     section("Training settings", table(["setting", "value"], Object.entries(notes.settings ?? {}))),
     section("Data", data.map(describeData).join("\n")),
     section("Losses", lossTable(losses)),
     section("Digests", table(["of", "digest"], Object.entries(digests))),
-    section("Versions", versionList({ ...versions, "format of PEFT": config.peft_version ?? "" })),
+    section("Versions", versionList({ ...versions, ...formatOf(codec, config) })),
   ];
   return `${parts.filter(Boolean).join("\n\n")}\n`;
 }
 
-const nameOf = (type: string) => (type === "LORA" ? "LoRA" : type);
+const nameOf = (type: string) => (type === "LORA" ? "LoRA" : type === "BOTTLENECK" ? "Bottleneck" : type);
+
+type AnyCodec = AnyKind["codec"];
+
+const kindOf = ({ layout }: AnyCodec, type: string) =>
+  layout
+    ? "An adapter in the format of [AdapterHub](https://docs.adapterhub.ml)"
+    : `An adapter of [PEFT](https://huggingface.co/docs/peft)'s type ${type}`;
+
+const formatOf = ({ layout }: AnyCodec, { peft_version }: PeftConfig): Record<string, string> =>
+  layout ? {} : { "format of PEFT": peft_version ?? "" };
 
 /** The base model as an adapter names it. */
 interface Base {
@@ -110,10 +119,10 @@ interface Base {
   readonly link: string;
 }
 
-function baseOf({ base_model_name_or_path: name, revision }: PeftConfig): Base {
-  const reference = name ? parseModelReference(name) : undefined;
-  if (reference?.kind === "hub") {
-    const { repo } = reference;
+/** Only what came from the hub is said to be there: `models/demo` is a folder as well as it may be an id. */
+function baseOf({ base_model_name_or_path: name, revision }: PeftConfig, hub: Adaptable["hub"]): Base {
+  if (hub) {
+    const { repo } = hub;
     const at = typeof revision === "string" ? revision : undefined;
     const link = `[${repo}](https://huggingface.co/${repo})${at === undefined ? "" : ` at revision \`${at}\``}`;
     return { id: repo, revision: at, shown: repo, link };
@@ -122,13 +131,15 @@ function baseOf({ base_model_name_or_path: name, revision }: PeftConfig): Base {
   return { id: undefined, revision: undefined, shown, link: shown };
 }
 
-function head(type: string, { id }: Base, task: string): string {
-  const tags = [...(id === undefined ? [] : [`base_model:adapter:${id}`]), type.toLowerCase(), "webgpu-lora"];
+function head({ layout }: AnyCodec, { id }: Base, [type, task]: readonly [string, string]): string {
+  const base = id === undefined ? [] : [`base_model:adapter:${id}`];
+  const library = layout ? "adapter-transformers" : "peft";
+  const tags = [...base, ...(layout ? [library] : []), type.toLowerCase(), "webgpu-lora"];
   const pipeline = TASKS[task]?.pipeline;
   return [
     "---",
     ...(id === undefined ? [] : [`base_model: ${id}`]),
-    "library_name: peft",
+    `library_name: ${library}`,
     ...(pipeline === undefined ? [] : [`pipeline_tag: ${pipeline}`]),
     "tags:",
     ...[...tags, "transformers"].map((tag) => `- ${tag}`),
@@ -136,7 +147,12 @@ function head(type: string, { id }: Base, task: string): string {
   ].join("\n");
 }
 
-function usage({ id, revision }: Base, task: string, labels: readonly string[] | undefined): string {
+function usage(
+  { layout }: AnyCodec,
+  { id, revision }: Base,
+  task: string,
+  labels: readonly string[] | undefined,
+): string {
   const auto = TASKS[task]?.auto ?? "AutoModel";
   const shown = JSON.stringify(id ?? "path/to/the/base/model");
   const more = [
@@ -145,13 +161,24 @@ function usage({ id, revision }: Base, task: string, labels: readonly string[] |
   ];
   const at = revision === undefined ? "" : ` --revision ${revision}`;
   const command = `npx webgpu-lora generate --model ${id ?? "path/to/the/base/model"}${at} --adapter this-folder --prompt "…"`;
+  const base = `${auto}.from_pretrained(${[shown, ...more].join(", ")})`;
+  const inPeft = [
+    "from peft import PeftModel",
+    "",
+    `base = ${base}`,
+    'model = PeftModel.from_pretrained(base, "this-folder")',
+  ];
+  const inAdapters = [
+    "import adapters",
+    "",
+    `model = ${base}`,
+    "adapters.init(model)",
+    'model.set_active_adapters(model.load_adapter("this-folder", use_safetensors=True))',
+  ];
   return [
     "```python",
     `from transformers import ${auto}`,
-    "from peft import PeftModel",
-    "",
-    `base = ${auto}.from_pretrained(${[shown, ...more].join(", ")})`,
-    'model = PeftModel.from_pretrained(base, "this-folder")',
+    ...(layout ? inAdapters : inPeft),
     "```",
     ...(task === "causal-lm" ? ["", "```sh", command, "```"] : []),
   ].join("\n");
@@ -165,13 +192,16 @@ const NOT_SHOWN = [
 const ALWAYS = ["peft_type", "r", "lora_alpha", "alpha", "target_modules"];
 
 /** The fields that differ from PEFT's defaults. */
-function ownFields({ fields }: AnyKind["codec"], config: PeftConfig): Record<string, unknown> {
+function ownFields({ fields, layout }: AnyCodec, config: PeftConfig): Record<string, unknown> {
   const defaults = fields as Readonly<Record<string, readonly [unknown, ...unknown[]]>>;
   const isUsual = (name: string, value: unknown) =>
     JSON.stringify(value ?? null) === JSON.stringify(defaults[name]?.[0] ?? null);
   return Object.fromEntries(
     Object.entries(config).filter(
-      ([name, value]) => !NOT_SHOWN.includes(name) && (ALWAYS.includes(name) || !isUsual(name, value)),
+      ([name, value]) =>
+        !NOT_SHOWN.includes(name) &&
+        !(layout && name === "peft_type") &&
+        (ALWAYS.includes(name) || !isUsual(name, value)),
     ),
   );
 }

@@ -1,4 +1,3 @@
-import type { HostTensor } from "../adapters/codec.ts";
 import { type PeftConfig, trainedWhole } from "../adapters/config-fields.ts";
 import { MERGE_UNTIED } from "../adapters/remedies.ts";
 import { unreachableModules } from "../adapters/sites/unreachable.ts";
@@ -11,6 +10,7 @@ import { isLinear } from "../nn/linear.ts";
 import { isLeaf, type Leaf, modules } from "../nn/module.ts";
 import { failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
+import type { HostTensor } from "../util/host-tensor.ts";
 import type { LoadedModel } from "./model.ts";
 import type { ReadAdapter } from "./stored-adapter.ts";
 
@@ -152,7 +152,7 @@ function resizedVocabulary(
   const leaf = leaves.find(({ path }) => name === `${path}.weight`);
   const isVocabulary = leaf && (isEmbedding(leaf) || (isLinear(leaf) && leaf.isOutput));
   if (!isVocabulary || columns !== wanted[1]) return undefined;
-  return `the vocabulary had ${rows} tokens in training: as for PEFT, make the base model so first; in Python: base.resize_token_embeddings(${rows}) and base.save_pretrained(OUT), and the tokenizer's save_pretrained(OUT); then use OUT as the model`;
+  return `the vocabulary had ${rows} tokens in training: where the file has all matrices of it, open the model with vocabularyOf(its files, the adapter's), as commands do; else, as for PEFT, make the base model so first; in Python: base.resize_token_embeddings(${rows}) and base.save_pretrained(OUT), and the tokenizer's save_pretrained(OUT); then use OUT as the model`;
 }
 
 const FORCE = "give the right one, or insist: --force, strict: false in the library";

@@ -1,7 +1,7 @@
 import type { PeftConfig } from "../adapters/config-fields.ts";
 import { isCommitHash } from "../io/files/digest.ts";
 import type { HubRepository } from "../io/files/files.ts";
-import { parseModelReference } from "../io/files/hub.ts";
+import { parseModelReference } from "../io/files/reference.ts";
 import { fail } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
 import type { LoadedModel } from "./model.ts";

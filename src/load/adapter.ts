@@ -1,26 +1,28 @@
 import { type Adapter, attach } from "../adapters/adapter.ts";
-import type { HostTensor } from "../adapters/codec.ts";
+import { ADAPTER_HUB_FILES } from "../adapters/bottleneck/adapter-hub-files.ts";
 import { configOf, type PeftConfig } from "../adapters/config-fields.ts";
 import type { Adaptable, SiteTensors } from "../adapters/method.ts";
-import { methodKind } from "../adapters/methods.ts";
+import { methodKind } from "../adapters/method-kinds.ts";
 import { requireAdapter } from "../adapters/owners.ts";
 import { isTensorOf } from "../adapters/trained-whole.ts";
-import { readAndRelease } from "../gpu/tensor.ts";
 import type { FileContent, FileSource } from "../io/files/files.ts";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "../io/formats/peft-names.ts";
 import { CHAT_TEMPLATE_FILE } from "../io/tokenizer/chat-templates.ts";
-import { taskOfArchitecture } from "../models/families.ts";
 import { type Parameter, type Parameters, readBeside, readParameters } from "../nn/parameters.ts";
 import { ownName } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
 import { spoiltTensors } from "../util/finite.ts";
+import type { HostTensor } from "../util/host-tensor.ts";
 import { asText } from "../util/json.ts";
 import { checkOptions, objectOf, type Rules, text } from "../util/options.ts";
-import { adapterCard, CARD_RULES, type CardNotes, MODEL_CARD } from "./adapter-card.ts";
+import type { CardNotes } from "./adapter-card.ts";
 import { checkBase, checkFits, withoutUnused } from "./adapter-fit.ts";
 import { adapterRemarks, checkArchitecture } from "./adapter-remarks.ts";
+import { storedAdapterFiles } from "./adapter-writer.ts";
 import type { LoadedModel } from "./model.ts";
 import { originalWeights } from "./original-weights.ts";
-import { type ReadAdapter, readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
+import { tokenizerFiles, vocabularyMatrices } from "./resized-vocabulary.ts";
+import { type ReadAdapter, readStoredAdapter } from "./stored-adapter.ts";
 
 /** PEFT's names of the tasks that it knows; of other tasks it notes the model's class. */
 const TASK_TYPES: Readonly<Record<string, string>> = {
@@ -46,23 +48,29 @@ const SAVE_RULES: Rules<SaveAdapterOptions> = {
   card: objectOf("an object of notes", () => true),
 };
 
-/** All that {@link adapterFiles} may give. */
+/** The files that an adapter's tensors may lie in. */
+export const ADAPTER_WEIGHTS: readonly string[] = [PEFT_WEIGHTS, ADAPTER_HUB_FILES.weights];
+
+/** What is beside them for some adapters and not for others. */
+const COMPANIONS = [LABELS_FILE, ...Object.values(ADAPTER_HUB_FILES.head)];
+
+/** All that {@link adapterFiles} may give, but for the tokenizer of a resized vocabulary. */
 export const ADAPTER_FILES: readonly string[] = [
-  "adapter_config.json",
-  "adapter_model.safetensors",
-  LABELS_FILE,
+  PEFT_CONFIG,
+  ...ADAPTER_WEIGHTS,
+  ...COMPANIONS,
   CHAT_TEMPLATE_FILE,
 ];
 
 /** What must not stay of an adapter whose place another one takes. */
 export function isSupersededByAdapter(name: string): boolean {
-  return name === LABELS_FILE;
+  return ADAPTER_WEIGHTS.includes(name) || COMPANIONS.includes(name);
 }
 
 /**
  * The two files that PEFT's `save_pretrained` writes for this adapter, `adapter_config.json` and
- * `adapter_model.safetensors`, for a classifier `labels.json`, the names of its classes, `chat_template.jinja`, and the model
- * card. Where the device is lost
+ * `adapter_model.safetensors`, or those that AdapterHub has of a bottleneck adapter; for a classifier `labels.json`, the names of its classes, `chat_template.jinja`, of a resized vocabulary its tokenizer,
+ * and the model card. Where the device is lost
  * they hold what training has last copied to the host; `adapter.parameters.mirror` says of which step that is.
  * @throws LoraError where the adapter was released, is of a method without such files, or holds NaN or infinity
  */
@@ -72,9 +80,10 @@ export async function adapterFiles(
 ): Promise<Map<string, FileContent>> {
   requireAdapter("saveAdapter", adapter);
   checkOptions("saveAdapter", options, SAVE_RULES);
-  if (options.card) checkOptions("saveAdapter: card", options.card, CARD_RULES);
+  const cards = options.card && (await import("./adapter-card.ts"));
+  if (cards && options.card) checkOptions("saveAdapter: card", options.card, cards.CARD_RULES);
   const { type } = adapter.method;
-  const kind = methodKind(type);
+  const kind = await methodKind(type);
   if (!kind)
     return fail("saveAdapter", `${type} has no files of PEFT here`, "merge it, or read adapter.parameters");
   const { sites, shared, saved, base } = adapter;
@@ -88,21 +97,26 @@ export async function adapterFiles(
       name,
       { shape: tensor.shape, data: dataOf.get(tensor) as Float32Array },
     ]);
+  const beside = Object.fromEntries(hosted(shared));
   const own = new Map(sites.map(({ module, tensors }) => [module.path, Object.fromEntries(hosted(tensors))]));
   const config = configOf(kind.codec, { ...modelConfig(adapter), ...kind.codec.write(adapter, own) });
   const files: Map<string, FileContent> = storedAdapterFiles(kind, {
     config,
     tensors: kind.codec.stored?.(own, adapter) ?? own,
-    shared: { ...Object.fromEntries(hosted(shared)), ...(await readComputed(adapter)) },
-    saved: new Map(
-      saved.flatMap(({ module: { path }, tensors }) =>
+    shared: { ...beside, ...adapter.method.computed?.(beside) },
+    saved: new Map([
+      ...saved.flatMap(({ module: { path }, tensors }) =>
         hosted(tensors).map(([name, tensor]) => [`${path}.${name}`, tensor] as const),
       ),
-    ),
+      ...(base.isResized ? await vocabularyMatrices(adapter) : []),
+    ]),
   });
+  const { files: source } = base as Partial<LoadedModel>;
+  for (const [name, bytes] of base.isResized && source ? await tokenizerFiles(source) : [])
+    files.set(name, bytes);
   if (base.labels) files.set(LABELS_FILE, `${JSON.stringify(base.labels, null, 2)}\n`);
   if (options.chatTemplate !== undefined) files.set(CHAT_TEMPLATE_FILE, options.chatTemplate);
-  if (options.card) files.set(MODEL_CARD, adapterCard(kind, config, base, options.card));
+  if (cards && options.card) files.set(cards.MODEL_CARD, cards.adapterCard(kind, config, base, options.card));
   return files;
 }
 
@@ -114,22 +128,6 @@ async function readTensors({ parameters, frozen }: Adapter): Promise<Map<Paramet
     ...valuesOf(parameters, await readParameters(parameters)),
     ...(frozen ? valuesOf(frozen, await readBeside(parameters, frozen)) : []),
   ]);
-}
-
-/** What the file has that the method computes from its tensors. */
-async function readComputed({ method, shared, base }: Adapter): Promise<Record<string, HostTensor>> {
-  if (!method.computed) return {};
-  const { device } = base;
-  const shapes = new Map<string, readonly number[]>();
-  const buffers = await readAndRelease(device, () =>
-    Object.entries(method.computed?.(shared) ?? {}).map(([name, tensor]) => {
-      shapes.set(name, tensor.shape);
-      return tensor;
-    }),
-  );
-  return Object.fromEntries(
-    [...shapes].map(([name, shape], i) => [name, { shape, data: new Float32Array(buffers[i] ?? []) }]),
-  );
 }
 
 /** The fields that every type has. */
@@ -173,7 +171,7 @@ export interface LoadAdapterOptions {
 }
 
 /**
- * Loads an adapter of PEFT's, of any method of the registry, onto a model.
+ * Loads an adapter of PEFT's, or a bottleneck adapter of AdapterHub's, of any method of the registry, onto a model.
  * Told as warnings: another base model or revision than the adapter names, and an adapter without any effect.
  * @throws LoraError where the adapter is of another task or architecture; listing every tensor that the model has no place for, whose
  * shape differs or that is missing; and where a part of the model starts at random that the adapter does not bring.
@@ -184,7 +182,7 @@ export async function loadAdapter(
   { onWarning, name, strict = false }: LoadAdapterOptions = {},
 ): Promise<Adapter> {
   const stored = renamed(await readStoredAdapter(files), model);
-  checkTask(model, stored.config, files.label);
+  await checkTask(model, stored.config, files.label);
   checkArchitecture(model, stored.config, files.label);
   const { adapter: read, warnings } = withoutUnused(model, stored);
   const { doubts, notes } = adapterRemarks(model, read);
@@ -222,13 +220,14 @@ function writeTensors({ sites, shared, saved }: Adapter, read: ReadAdapter): voi
 }
 
 /** An adapter of another task may fit all the same, and would mean nothing. */
-function checkTask(
+async function checkTask(
   { task, name }: LoadedModel,
   { task_type, auto_mapping }: PeftConfig,
   label: string,
-): void {
+): Promise<void> {
   const known = Object.keys(TASK_TYPES).find((task) => TASK_TYPES[task] === task_type);
-  const own = known ?? taskOfArchitecture(asText(auto_mapping?.base_model_class) ?? "");
+  const base = asText(auto_mapping?.base_model_class);
+  const own = known ?? (base && (await import("../models/families.ts")).taskOfArchitecture(base));
   if (own === undefined || own === task) return;
   const got = `is an adapter for ${own}, and ${name} was loaded for ${task}`;
   fail(label, got, `load the model for ${own}, or give an adapter for ${task}`);

@@ -6,12 +6,11 @@ import { buildModel } from "../models/families.ts";
 import { type ModelOf, requireTask, type Task } from "../models/model.ts";
 import { randomWeights, type ShapeRequest, shapeWeights } from "../nn/initial-weights.ts";
 import { type Parameters, readParameters } from "../nn/parameters.ts";
-import { fail } from "../util/fail.ts";
+import { storedShape } from "../nn/weights.ts";
 import { encodeBf16 } from "../util/half.ts";
-import { type Bounds, inWords, isWithin } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
-import { shown } from "../util/shown.ts";
-import { transpose } from "../util/transpose.ts";
+import { transposeStack } from "../util/transpose.ts";
+import { initializerRange } from "./initializer-range.ts";
 
 /**
  * A freshly initialised model of a Hugging Face config, all of it trainable.
@@ -37,16 +36,6 @@ function requestsOf(device: Device, config: HfConfig, task?: Task): ShapeRequest
   return requests;
 }
 
-const RANGE: Bounds = { min: 0, max: 1e6 };
-
-/** Standard deviation of freshly initialised matrices. */
-export function initializerRange({ initializer_range: given, init_std: std }: HfConfig): number {
-  const range = given ?? std ?? 0.02;
-  if (isWithin(range, RANGE)) return range as number;
-  const got = `${given === undefined ? "init_std" : "initializer_range"} is ${shown(range)}`;
-  return fail("config.json", `${got}, expected a number${inWords(RANGE)}`, "correct the field");
-}
-
 /** Number of parameters of the model that a config describes, counted from shapes alone. */
 export function countParameters(device: Device, config: HfConfig, task?: Task): number {
   return requestsOf(device, config, task).reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -56,11 +45,10 @@ export function countParameters(device: Device, config: HfConfig, task?: Task): 
 export async function modelFiles(config: HfConfig, parameters: Parameters): Promise<Map<string, Uint8Array>> {
   const values = await readParameters(parameters);
   const requests = requestsOf(parameters.flat.device, config);
-  const tensors = requests.map(({ name, shape, transposed }) => {
+  const tensors = requests.map(({ name, shape, transposed, stack }) => {
     const plain = values.get(name) as Float32Array;
-    const [rows = 0, cols = 0] = shape;
-    const codes = encodeBf16(transposed ? transpose(plain, rows, cols) : plain);
-    const stored = transposed ? [cols, rows] : [...shape];
+    const codes = encodeBf16(transposed ? transposeStack(plain, shape, stack) : plain);
+    const stored = storedShape(shape, { transposed, stack });
     return { name, dtype: "BF16" as const, shape: stored, data: new Uint8Array(codes.buffer) };
   });
   const json = `${JSON.stringify({ ...config, torch_dtype: "bfloat16" }, null, 2)}\n`;

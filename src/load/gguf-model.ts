@@ -2,7 +2,7 @@ import type { Adapter } from "../adapters/adapter.ts";
 import type { FileSource } from "../io/files/files.ts";
 import {
   type GgufArchitecture,
-  ggufName,
+  ggufTensorName,
   permutedHeads,
   permuteRows,
 } from "../io/formats/gguf/architectures.ts";
@@ -130,13 +130,13 @@ function tensorSources(
   type: GgufType,
 ): Source[] {
   const wanted = tensors.filter(({ name }) => !(config.tied && name === "lm_head.weight"));
-  const unknown = wanted.filter(({ name }) => renamed(architecture, name) === undefined);
+  const unknown = wanted.filter(({ name }) => ggufTensorName(architecture, name) === undefined);
   failAll(
     "gguf",
     unknown.map(({ name, shape }) => `llama.cpp's ${architecture.name} has no place for ${name} [${shape}]`),
   );
   return wanted.map((tensor) => {
-    const name = renamed(architecture, tensor.name) as string;
+    const name = ggufTensorName(architecture, tensor.name) as string;
     return { spec: { name, type: typeOf(name, tensor.shape, type), shape: tensor.shape }, values: changed };
 
     async function changed() {
@@ -149,13 +149,6 @@ function tensorSources(
       return heads === undefined ? values : permuteRows(values, { rows, heads, direction: "out" });
     }
   });
-}
-
-/** `model.layers.0.self_attn.q_proj.weight` → `blk.0.attn_q.weight`. */
-function renamed(architecture: GgufArchitecture, name: string): string | undefined {
-  const dot = name.lastIndexOf(".");
-  const own = ggufName(architecture, name.slice(0, dot));
-  return own === undefined ? undefined : own + name.slice(dot);
 }
 
 /** What ggml calls them. */

@@ -1,8 +1,10 @@
 import type { Device } from "../gpu/device.ts";
 import type { Checkpoint } from "../io/formats/checkpoint.ts";
+import { fuseExperts } from "../io/formats/fused-experts.ts";
 import type { HfConfig } from "../models/config-reader.ts";
-import { type ModelPlan, planModel } from "../models/families.ts";
 import type { Task } from "../models/model.ts";
+import { openPlan } from "../models/open-plan.ts";
+import type { ModelPlan } from "../models/plan.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
 import type { LayerReplication } from "../nn/replicate.ts";
 import { failAll } from "../util/fail.ts";
@@ -31,17 +33,18 @@ export async function layOutModel(
   task: Task | undefined,
   layerReplication?: LayerReplication,
 ): Promise<Layout> {
-  const plan = planModel(config, task, layerReplication);
+  const plan = await openPlan(config, task, layerReplication);
   const { names, tied } = shapeOf(device, plan);
   const ties = tied ? plan.family.ties : [];
   const known = new Set([...names, ...ties.map(([copy]) => copy)]);
-  const { problems, ...found } = findTensors(checkpoint, plan.family, known);
+  const tensors = fuseExperts(checkpoint.tensors);
+  const { problems, ...found } = findTensors({ ...checkpoint, tensors }, plan.family, known);
   failAll(checkpoint.label, problems, "in Python, load the model with transformers and save it again");
   const { untied, warnings } = await settleTies(checkpoint, found.tensors, ties);
   const all = { ...found, warnings: [...checkpoint.warnings, ...warnings] };
   if (!untied) return { ...plan, ...all, names, config };
   const own = { ...config, tie_word_embeddings: false };
-  const ownPlan = planModel(own, task, layerReplication);
+  const ownPlan = await openPlan(own, task, layerReplication);
   return { ...ownPlan, ...all, names: shapeOf(device, ownPlan).names, config: own };
 }
 
@@ -65,7 +68,9 @@ export function explainMissing({ unused, tensors, family, absent, names }: Layou
   if ([...absent.keys()].some((name) => names.has(name) && !tensors.has(name))) {
     return { remarks, help: "the copy is not complete: get every file that the index names" };
   }
-  const untied = family.ties.find(([copy, source]) => !tensors.has(copy) && tensors.has(source));
+  const untied = family.ties.find(
+    ([copy, source]) => names.has(copy) && !tensors.has(copy) && tensors.has(source),
+  );
   if (untied === undefined) return { remarks };
   const help = `config.json and the weights do not belong together; if the only thing missing is ${untied[0]}, because it is shared with ${untied[1]}, write "tie_word_embeddings": true into config.json`;
   return { remarks, help };

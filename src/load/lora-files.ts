@@ -1,20 +1,22 @@
-import type { HostTensor, StoredAdapter } from "../adapters/codec.ts";
+import { asAny, type StoredAdapter } from "../adapters/codec.ts";
 import { configProblems } from "../adapters/config-fields.ts";
 import { LORA, storedRanks } from "../adapters/lora/lora-codec.ts";
 import type { PeftLoraConfig } from "../adapters/lora/lora-fields.ts";
+import { branchesOf } from "../adapters/lora/lora-stored.ts";
 import { beyondPlainLora } from "../adapters/lora/lora-variants.ts";
-import { methodKind } from "../adapters/methods.ts";
 import { sortedPattern } from "../adapters/sites/patterns.ts";
 import type { FileSource } from "../io/files/files.ts";
 import { fail, failAll } from "../util/fail.ts";
+import type { HostTensor } from "../util/host-tensor.ts";
 import { patternMatcher } from "../util/module-patterns.ts";
-import { readStoredAdapter, storedAdapterFiles } from "./stored-adapter.ts";
+import { storedAdapterFiles } from "./adapter-writer.ts";
+import { readStoredAdapter } from "./stored-adapter.ts";
 
 // LoRA's files without a model, for what works on the matrices themselves: combining, converting.
 
-/** LoRA of one linear layer: y += scale · lora_B · lora_A · x. */
+/** LoRA of one layer: y += scale · lora_B · lora_A · x. */
 export interface PeftModule {
-  /** `[r, in]`. */
+  /** `[r, in]`; of an embedding `[r, rows]`. */
   readonly lora_A: HostTensor;
   /** `[out, r]`. */
   readonly lora_B: HostTensor;
@@ -48,24 +50,39 @@ export interface WritableLora {
 export async function readPeftAdapter(files: FileSource): Promise<PeftAdapter> {
   const { kind, ...stored } = await readStoredAdapter(files);
   if (kind.type !== LORA.type) {
-    const help =
-      "give adapters of LoRA; webgpu-lora convert ADAPTER --to peft --lora-rank 16 --output OUT makes one of it, and tells how near it is";
+    const help = kind.becomesLora ? BECOMES_LORA : STAYS;
     fail(files.label, `is an adapter of ${kind.type}, wanted one of ${LORA.type}`, help);
   }
-  const config = stored.config as PeftLoraConfig;
-  const obstacles = beyondPlainLora(config, stored);
+  const obstacles = beyondPlainLora(stored.config as PeftLoraConfig, stored);
+  const remedies = new Set(obstacles.map(({ remedy }) => remedy));
   failAll(
     files.label,
     obstacles.map(({ problem }) => problem),
-    obstacles.map(({ remedy }) => remedy),
+    [...remedies],
   );
+  return loraPairs(stored);
+}
+
+const BECOMES_LORA =
+  "webgpu-lora convert ADAPTER --to peft --lora-rank 16 --output OUT makes LoRA of it, and tells how near that is; give OUT";
+
+const STAYS =
+  "no LoRA does the same: use it as it is; generate and eval take several at once (--adapter A --adapter B)";
+
+/**
+ * lora_A and lora_B of each layer of a stored adapter of LoRA, those of embeddings among them; whatever else it has is left
+ * out.
+ */
+export function loraPairs(stored: StoredAdapter): PeftAdapter {
+  const config = stored.config as PeftLoraConfig;
   const ranks = storedRanks({ ...stored, config });
-  const modules = [...stored.tensors].map(([path, { lora_A, lora_B }]): [string, PeftModule] => {
+  const modules = [...branchesOf(stored.tensors)].map(([path, { A, B }]): [string, PeftModule] => {
     const { r, alpha } = ranks.get(path)!;
     const scale = alpha / (config.use_rslora ? Math.sqrt(r) : r);
-    return [path, { lora_A: lora_A!, lora_B: lora_B!, r, alpha, scale }];
+    return [path, { lora_A: A, lora_B: B!, r, alpha, scale }];
   });
-  return { ...stored, config, tensors: new Map(modules) };
+  const { saved, warnings } = stored;
+  return { config, saved, warnings, tensors: new Map(modules) };
 }
 
 /**
@@ -77,9 +94,8 @@ export function peftFiles(adapter: WritableLora): Map<string, Uint8Array | strin
   const { config, tensors, saved = new Map() } = adapter;
   const beyond = beyondPlainLora(config, { saved }).map(({ problem }) => problem);
   failAll("peftFiles", [...configProblems(LORA.codec, config), ...beyond, ...writeProblems(adapter)]);
-  const kind = methodKind(LORA.type)!;
   const pairs = [...tensors].map(([path, { lora_A, lora_B }]) => [path, { lora_A, lora_B }] as const);
-  return storedAdapterFiles(kind, { config, tensors: new Map(pairs), shared: {}, saved });
+  return storedAdapterFiles(asAny(LORA), { config, tensors: new Map(pairs), shared: {}, saved });
 }
 
 function writeProblems({ config, tensors }: WritableLora): string[] {

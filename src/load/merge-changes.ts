@@ -3,10 +3,12 @@ import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
 import { add, scale as scaleTensor } from "../kernels/elementwise.ts";
 import type { Weight } from "../kernels/weight.ts";
+import { isExperts } from "../nn/expert-layer.ts";
 import { isLinear, type Linear } from "../nn/linear.ts";
 import { type Leaf, type Module, modules } from "../nn/module.ts";
+import { storedShape } from "../nn/weights.ts";
 import { fail, failAll } from "../util/fail.ts";
-import { transpose } from "../util/transpose.ts";
+import { transposeStack } from "../util/transpose.ts";
 import type { LoadedModel } from "./model.ts";
 
 // What an adapter changes of a model's tensors, and which of them part for it.
@@ -97,19 +99,25 @@ function describeParting({ path, tiedTo }: Linear, changed: ReadonlyMap<string, 
   return `${own.join(" and ")} are one matrix of the model, and the adapter changes ${paths} by itself: the merged model has two, and "tie_word_embeddings": false in its config.json; an adapter that is trained with ensure_weight_tying leaves them one`;
 }
 
+/** How files have a tensor of a module. */
+function placeOf(module: Module, name: string): { transposed: boolean; stack?: number } {
+  const isMatrix = !/bias$/.test(name);
+  if (isExperts(module) && isMatrix) return { transposed: module.fanInFanOut, stack: module.count };
+  return { transposed: name === "weight" && isLinear(module) && module.fanInFanOut };
+}
+
 /** What becomes of a tensor of a module, by the model's own name. */
 export function changeOf(module: Module, name: string, compute: () => Tensor): [string, Change] {
   const { shape, device } = (module as Leaf).tensors[name] as Weight;
-  const [rows = 0, columns = 0] = shape;
-  const turned = name === "weight" && isLinear(module) && module.fanInFanOut;
+  const { transposed, stack } = placeOf(module, name);
   return [
     `${module.path}.${name}`,
     {
-      shape: turned ? [columns, rows] : shape,
+      shape: storedShape(shape, { transposed, stack }),
       async values() {
         const [buffer] = await readAndRelease(device, () => [compute()]);
         const values = new Float32Array(buffer ?? []);
-        return turned ? transpose(values, rows, columns) : values;
+        return transposed ? transposeStack(values, shape, stack) : values;
       },
     },
   ];

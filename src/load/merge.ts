@@ -3,6 +3,8 @@ import { requireAdapterOf } from "../adapters/owners.ts";
 import { elementCount } from "../gpu/tensor.ts";
 import { type FileContent, type FileSource, readText, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../io/formats/checkpoint.ts";
+import { readQuantised } from "../io/formats/quantised/read-quantised.ts";
+import { QUANTISATION_FIELDS } from "../io/formats/quantised/settings.ts";
 import { byteLength, type SafetensorsDtype } from "../io/formats/safetensors.ts";
 import { planSafetensors, type TensorSpec } from "../io/formats/safetensors-writer.ts";
 import { editJson } from "../io/json/edit.ts";
@@ -15,6 +17,7 @@ import { shapeWeights } from "../nn/initial-weights.ts";
 import { isLinear } from "../nn/linear.ts";
 import { isLeaf, modules, requireModel } from "../nn/module.ts";
 import { ownName } from "../nn/weights.ts";
+import { append } from "../util/arrays.ts";
 import { fail } from "../util/fail.ts";
 import { asText } from "../util/json.ts";
 import { callback, checkOptions, FACTOR, flag, number, type Rules } from "../util/options.ts";
@@ -23,7 +26,8 @@ import { type Change, changeOf, partTies } from "./merge-changes.ts";
 import { checkRange, decode, encode } from "./merged-values.ts";
 import { type LoadedModel, withLabels } from "./model.ts";
 import { companionFiles } from "./model-folder.ts";
-import { refuseReplicated } from "./replicated.ts";
+import { stackedCheckpoint } from "./replicated.ts";
+import { type MadeTensor, type Requantisation, requantisation } from "./requantised.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -38,6 +42,12 @@ export interface MergeOptions {
    * trained on, in the checkpoint's number format. False unless given: such a model is refused.
    */
   dequantize?: boolean | undefined;
+  /**
+   * The model is quantised: write its matrices so again, nf4 and fp4 as transformers saves bitsandbytes', others as
+   * compressed-tensors has them, those with a change quantised anew. The merged model is not quite the one with the adapter
+   * beside it. False unless given.
+   */
+  requantize?: boolean | undefined;
   /** What the update is multiplied with, as by `adapter.scaled`; 1 unless given. */
   scale?: number | undefined;
   /** Called with what deserves attention but is no error, one line at a time: that tied matrices part. */
@@ -46,6 +56,7 @@ export interface MergeOptions {
 
 export const MERGE_RULES: Rules<MergeOptions> = {
   dequantize: flag(),
+  requantize: flag(),
   scale: number(FACTOR),
   onWarning: callback(),
 };
@@ -55,7 +66,8 @@ export const MERGE_RULES: Rules<MergeOptions> = {
  * what was trained whole. Tensors have the names that transformers gives them in the class's files, the checkpoint's
  * number formats and its division into files; those that are not changed are copied byte for byte. What the model does
  * not read, such as heads of other tasks, is left out. One tensor at a time is in memory. The model is left as it is.
- * PEFT's `merge_and_unload`. In a folder that holds another model, {@link isModelFile} says which files must go.
+ * PEFT's `merge_and_unload`. Layers that were stacked anew become layers of their own, where PEFT adds up what its copies
+ * learnt. In a folder that holds another model, {@link isModelFile} says which files must go.
  * @param files the checkpoint that the model was loaded from
  * @throws LoraError where the adapter is of another model or was released, its method cannot be merged, or the checkpoint
  * is another
@@ -98,6 +110,7 @@ export async function mergedTensors(
   files: FileSource,
   options: MergeOptions = {},
 ): Promise<{ config: HfConfig; tensors: MergedTensor[] }> {
+  if (options.requantize) fail("merge", "requantize writes safetensors alone", "leave it out");
   const { checkpoint, config, layout } = await planMerge(model, adapter, files, options);
   const tensors = [...layout.values()].flat().map(({ spec, stored, change }): MergedTensor => {
     const { name, shape } = spec;
@@ -131,22 +144,29 @@ async function planMerge(
   requireModel("merge", model);
   requireAdapterOf("merge", adapter, model.root);
   requireFiles("merge", files);
-  refuseReplicated("merge", model);
-  const checkpoint = await openCheckpoint(files);
+  const checkpoint = await stackedCheckpoint(await readQuantised(await openCheckpoint(files)), model);
+  if (options.dequantize && options.requantize)
+    fail("merge", "dequantize and requantize are both given", "leave one out");
+  const again = options.requantize ? requantisation(model.root) : undefined;
   const changes = new Map([
-    ...dequantisedTensors(model, options.dequantize === true),
+    ...(again ? [] : dequantisedTensors(model, checkpoint, options.dequantize === true)),
     ...initialisedTensors(model),
   ]);
   const parted = partTies(model, adapter, changes, options);
-  const config = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
-  const names = await namesOf(model, checkpoint, JSON.parse(config) as HfConfig);
-  return { checkpoint, config, layout: layOut(checkpoint, changes, names) };
+  const plain = mergedConfig(await readText(files, "config.json"), checkpoint.config, parted);
+  const names = await namesOf(model, checkpoint, JSON.parse(plain) as HfConfig);
+  const dtype = configuredDtype(checkpoint.config) ?? "BF16";
+  const settings = again && new Map([["quantization_config", again.config(dtype, names.file)]]);
+  const config = settings ? editJson(plain, settings) : plain;
+  return { checkpoint, config, layout: layOut(checkpoint, changes, names, again) };
 }
 
 /** What a tensor is called. */
 interface Names {
   /** The model's own name for a stored tensor, or nothing where neither the model nor its class in transformers reads it. */
   own(stored: string): string | undefined;
+  /** The model's own name for what a stored tensor is one part of. */
+  whole(stored: string): string | undefined;
   /** The name in the class's files. */
   file(own: string): string;
 }
@@ -158,8 +178,11 @@ async function namesOf(model: LoadedModel, checkpoint: Checkpoint, config: HfCon
   const { family, tensors, names } = await layOutModel(device, checkpoint, config, task);
   const read = [...tensors].filter(([own]) => names.has(own));
   const byStored = new Map(read.map(([own, { name }]) => [name, own]));
+  const wholes = new Map(read.flatMap(([own, { parts = [] }]) => parts.map(({ name }) => [name, own])));
   return {
+    whole: (stored) => wholes.get(stored),
     own(stored) {
+      if (wholes.has(stored)) return stored;
       const name = ownName(renames, stored);
       const isKept = absent.some((path) => name.startsWith(`${path}.`));
       return byStored.get(stored) ?? (isKept ? name : undefined);
@@ -173,6 +196,8 @@ type Source = {
   readonly spec: TensorSpec;
   readonly stored?: CheckpointTensor;
   readonly change?: Change | undefined;
+  /** Of a matrix that is quantised again. */
+  readonly bytes?: MadeTensor["bytes"];
 };
 
 /** The tensors of each file. Those that the checkpoint lacks (a new head) go into the last file. */
@@ -180,17 +205,20 @@ function layOut(
   { tensors, config }: Checkpoint,
   changes: ReadonlyMap<string, Change>,
   names: Names,
+  again?: Requantisation,
 ): Map<string, Source[]> {
   const byFile = new Map<string, Source[]>();
   const there = new Set<string>();
   for (const stored of [...tensors.values()].sort((a, b) => (a.file < b.file ? -1 : 1))) {
     const own = names.own(stored.name);
-    if (own === undefined) continue;
+    const whole = names.whole(stored.name);
+    if (own === undefined || (whole !== undefined && changes.has(whole))) continue;
     const change = changes.get(own);
-    const spec = { name: names.file(own), dtype: stored.dtype, shape: change?.shape ?? stored.shape };
+    const dtype = stored.packed ? (configuredDtype(config) ?? "BF16") : stored.dtype;
+    const spec = { name: names.file(own), dtype, shape: change?.shape ?? stored.shape };
     const sources = byFile.get(stored.file) ?? [];
     byFile.set(stored.file, sources);
-    sources.push({ spec, stored, change });
+    append(sources, again?.tensorsOf(own, spec, change) ?? [{ spec, stored, change }]);
     there.add(own);
   }
   const files = [...byFile.values()];
@@ -222,8 +250,12 @@ function configuredDtype({ dtype, torch_dtype }: HfConfig): SafetensorsDtype | u
   return name === undefined ? undefined : CONFIGURED.get(name);
 }
 
-/** What was quantised, as it is read now. @throws LoraError where that is not wanted */
-function dequantisedTensors({ root }: LoadedModel, wanted: boolean): [string, Change][] {
+/** What is quantised, as it is read now. @throws LoraError where that is not wanted */
+function dequantisedTensors(
+  { root }: LoadedModel,
+  { tensors }: Checkpoint,
+  wanted: boolean,
+): [string, Change][] {
   const own = [...modules(root)].filter(isLeaf).filter((leaf) => !(isLinear(leaf) && leaf.tiedTo));
   const changes = own.flatMap((leaf) =>
     Object.entries(leaf.tensors)
@@ -231,10 +263,18 @@ function dequantisedTensors({ root }: LoadedModel, wanted: boolean): [string, Ch
       .map(([name, weight]) => changeOf(leaf, name, () => castToFloat(weight))),
   );
   if (changes.length === 0 || wanted) return changes;
+  const values =
+    "give dequantize (--dequantize) to write the values that it has now, or requantize (--requantize) to quantise them again";
+  if ([...tensors.values()].some(({ packed }) => packed))
+    return fail(
+      "merge",
+      `the base is quantised in its own files: ${changes.length} of its matrices cannot take a change and stay in that format`,
+      `merge into the unquantised repository of this model; or ${values}`,
+    );
   return fail(
     "merge",
     `the base is quantised, and ${changes.length} of its matrices are no longer those of the checkpoint`,
-    "load it without quantization to merge into the original; or give dequantize (--dequantize) to write the values that it has now",
+    `load it without quantization to merge into the original; or ${values}`,
   );
 }
 
@@ -261,9 +301,10 @@ async function* weightsFile(checkpoint: Checkpoint, sources: readonly Source[]):
 
 async function* tensorBytes(
   { read }: Checkpoint,
-  { spec, stored, change }: Source,
+  { spec, stored, change, bytes }: Source,
 ): AsyncIterable<Uint8Array> {
-  if (change) {
+  if (bytes) yield await bytes();
+  else if (change) {
     const values = await change.values();
     checkRange(values, spec);
     yield encode(values, spec);
@@ -289,8 +330,11 @@ function indexFile(layout: ReadonlyMap<string, readonly Source[]>): string {
 function mergedConfig(text: string, config: HfConfig, model: LoadedModel): string {
   const base = planModel(config, model.task).build(model.device, shapeWeights(model.device).root);
   base.release();
-  const changes = new Map<string, unknown>();
+  const changes = new Map<string, unknown>(QUANTISATION_FIELDS.map((field) => [field, undefined]));
   const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  for (const field of model.layerReplication ? ["num_hidden_layers", "layer_types"] : []) {
+    if (config[field] !== undefined) changes.set(field, config[field]);
+  }
   if (!isSame(config.architectures, [model.architecture])) changes.set("architectures", [model.architecture]);
   if ("labels" in model && "labels" in base && !isSame(model.labels, base.labels)) {
     const { id2label, label2id } = withLabels(config, model.labels);

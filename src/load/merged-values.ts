@@ -1,6 +1,6 @@
 import type { SafetensorsDtype } from "../io/formats/safetensors.ts";
 import type { TensorSpec } from "../io/formats/safetensors-writer.ts";
-import { float32View, uint16View } from "../util/bytes.ts";
+import { byteView, float32View, uint16View } from "../util/bytes.ts";
 import { fail } from "../util/fail.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../util/half.ts";
 
@@ -23,9 +23,7 @@ export function encode(values: Float32Array, { name, dtype }: TensorSpec): Uint8
     BF16: () => encodeBf16(values),
     F16: () => encodeF16(values),
   };
-  const { buffer, byteOffset, byteLength } =
-    encoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`);
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+  return byteView(encoders[dtype]?.() ?? fail("merge", `${name} is ${dtype}, wanted F32, BF16 or F16`));
 }
 
 /** A checkpoint's values as f32. */

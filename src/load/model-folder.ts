@@ -9,7 +9,7 @@ import { failAll } from "../util/fail.ts";
 import { isObject } from "../util/json.ts";
 
 /** Files of a tokenizer, by any library that a model of the families here comes from. */
-const TOKENIZER_FILES = [
+export const TOKENIZER_FILES: readonly string[] = [
   ...["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
   ...["vocab.json", "vocab.txt", "vocab.bpe", "merges.txt"],
   ...["tokenizer.model", "tokenizer.model.v3", "tekken.json", "spiece.model", "sentencepiece.bpe.model"],

@@ -1,19 +1,20 @@
+import { loadChats } from "../data/chat/late-chats.ts";
 import { describeAlienIds } from "../data/tokenize/vocabulary.ts";
 import { DEVICE, type Device } from "../gpu/device.ts";
 import { type FileSource, type HubRepository, readJson, requireFiles } from "../io/files/files.ts";
 import { type Checkpoint, openCheckpoint } from "../io/formats/checkpoint.ts";
 import { CheckpointWeights } from "../io/formats/checkpoint-weights.ts";
+import { readingParts } from "../io/formats/fused-experts.ts";
 import {
   type GenerationSettings,
   readGenerationSettings,
   unusedGenerationSettings,
 } from "../io/formats/generation-config.ts";
-import { type ImageConfig, readImageConfig } from "../io/formats/image-config.ts";
-import { checkQuantisation } from "../io/formats/quantised.ts";
-import { readSentenceModules } from "../io/formats/sentence-modules.ts";
+import type { ImageConfig } from "../io/formats/image-config.ts";
+import { readQuantised } from "../io/formats/quantised/read-quantised.ts";
+import { QUANTISING } from "../io/formats/weight-sink.ts";
 import { type ChatTemplateSources, readChatTemplates } from "../io/tokenizer/chat-templates.ts";
 import type { Tokenizer } from "../io/tokenizer/tokenizer.ts";
-import { openTokenizer } from "../io/tokenizer/tokenizer-files.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import {
   type ImageClassifier,
@@ -26,7 +27,7 @@ import {
 import { markReleased } from "../nn/module.ts";
 import { POOLING_MODES } from "../nn/pooling.ts";
 import { isReplication, type LayerReplication, REPLICATION_WANTED } from "../nn/replicate.ts";
-import { LoraError } from "../util/fail.ts";
+import { fail, LoraError } from "../util/fail.ts";
 import {
   callback,
   checkOptions,
@@ -39,8 +40,9 @@ import {
   text,
 } from "../util/options.ts";
 import { createRandom } from "../util/random.ts";
-import { initializerRange } from "./create.ts";
+import { initializerRange } from "./initializer-range.ts";
 import { describeAbsent, describeUnused, explainMissing, layOutModel } from "./layout.ts";
+import { OFFLOAD, type OffloadedLayers, type Offloading, offloadedLayers } from "./offload.ts";
 import { QUANTIZATION, type Quantization, type QuantizationFormat, quantisation } from "./quantization.ts";
 
 export { requireTokenizer } from "../io/tokenizer/require-tokenizer.ts";
@@ -53,6 +55,8 @@ export interface ModelFiles {
   readonly hub?: HubRepository | undefined;
   /** What it was loaded from. */
   readonly files?: FileSource | undefined;
+  /** Its vocabulary has other rows than in the model's own files. */
+  readonly isResized?: boolean;
   /** Absent where the checkpoint has no tokenizer: such a model trains and generates on ids. */
   readonly tokenizer: Tokenizer | undefined;
   /** Chat templates of a language model by name; empty where there are none. */
@@ -63,6 +67,8 @@ export interface ModelFiles {
   readonly images: ImageConfig | undefined;
   /** Tensors of the head that the checkpoint lacks and that were initialised at random. */
   readonly initialised: readonly string[];
+  /** The layers that stay on the host, where some do, and the bytes of them that came to the device so far. */
+  readonly offload?: (OffloadedLayers & { readonly uploaded: number }) | undefined;
 }
 
 /** A language model with the files that belong to it. */
@@ -89,6 +95,11 @@ export interface OpenOptions extends Pick<HeadChoice<Task>, "layerReplication"> 
   onWarning?: ((warning: string) => void) | undefined;
   /** The frozen matrices take fewer bits: a format, or how exactly. */
   quantization?: Quantization | QuantizationFormat | undefined;
+  /**
+   * Layers' frozen matrices stay in the host's memory, all of them or those of so many layers, and come to the device when
+   * they are needed, two layers at a time: twice in a training step, once for a token. None unless given.
+   */
+  offload?: Offloading | undefined;
 }
 
 /** What the layers have to be. */
@@ -106,9 +117,11 @@ export const HEAD_RULES: Rules<HeadChoice<Task>> = {
   layerReplication: REPLICATION,
 };
 
-const OPEN_RULES: Rules<OpenOptions> = {
+/** What these options have to be. */
+export const OPEN_RULES: Rules<OpenOptions> = {
   onWarning: callback(),
   quantization: QUANTIZATION,
+  offload: OFFLOAD,
   layerReplication: REPLICATION,
 };
 const OPEN_TASK_RULES: Rules<HeadChoice<Task> & OpenOptions> = { ...HEAD_RULES, ...OPEN_RULES };
@@ -150,23 +163,28 @@ export async function openTaskModel<T extends Task = Task>(
 export async function openCheckpointModel<T extends Task = Task>(
   files: FileSource,
   device: Device,
-  checkpoint: Checkpoint,
+  opened: Checkpoint,
   options: HeadChoice<T> & OpenOptions = {},
   { unread = false } = {},
 ): Promise<LoadedModel<T>> {
-  const { task, labels, seed = 0, onWarning, layerReplication } = options;
+  const { task, labels, seed = 0, onWarning, layerReplication, offload } = options;
   const quantise = quantisation(options.quantization);
-  checkQuantisation(checkpoint);
+  if (quantise) await QUANTISING.load();
+  const checkpoint = await readQuantised(opened);
+  if (quantise) requireUnquantised(checkpoint);
   const labelled = withLabels(checkpoint.config, labels);
   const layout = await layOutModel(device, checkpoint, labelled, task, layerReplication);
   const { config, build, tensors, absent } = layout;
+  const layerOf = offload ? offloadedLayers(layout.names, offload) : undefined;
+  const kept = offload ? new (await import("../gpu/offload.ts")).Offload(device) : undefined;
+  const { openTokenizer } = await import("../io/tokenizer/tokenizer-files.ts");
   const tokenizer = await openTokenizer(files, checkpoint);
   // Only who names the task gets a new head: else a checkpoint that lacks it is broken.
   const fresh = task && { random: createRandom(seed), std: initializerRange(config) };
   const weights = new CheckpointWeights(
     device,
-    { ...checkpoint, tensors },
-    { absent, quantise, unread, ...(fresh && { fresh }) },
+    { ...checkpoint, tensors, read: readingParts(checkpoint.read) },
+    { absent, quantise, layerOf, offload: kept, unread, ...(fresh && { fresh }) },
   );
   let model: ModelOf[T] | undefined;
   let isReleased = false;
@@ -185,6 +203,7 @@ export async function openCheckpointModel<T extends Task = Task>(
     model = build(device, weights.root) as ModelOf[T];
     if (model.task === "causal-lm") {
       chatTemplates = await readChatTemplates(files);
+      if (chatTemplates.size > 0) await loadChats();
       [generation, notes] = generationOf(checkpoint, model, tokenizer);
     }
     images = "image" in model ? await openImageConfig(files, model) : undefined;
@@ -206,6 +225,7 @@ export async function openCheckpointModel<T extends Task = Task>(
     if (remark !== undefined) onWarning?.(`${files.label}: ${remark}`);
   const beside: ModelFiles = {
     name: files.label,
+    isResized: "isResized" in files && files.isResized === true,
     hub: await pinnedHub(files),
     files,
     tokenizer,
@@ -213,8 +233,16 @@ export async function openCheckpointModel<T extends Task = Task>(
     generation,
     images,
     initialised,
+    offload: kept,
   };
   return Object.assign({}, model, beside, { release });
+}
+
+/** @throws LoraError where a checkpoint's own files hold its matrices in fewer bits */
+function requireUnquantised({ label, tensors }: Checkpoint): void {
+  const types = new Set([...tensors.values()].flatMap(({ packed }) => packed?.type ?? []));
+  if (types.size === 0) return;
+  fail(label, `its weights are quantised already (${[...types].join(", ")})`, "leave quantization out");
 }
 
 /** The repository that files are of, at the commit that they were of. */
@@ -246,7 +274,7 @@ async function withModules(
   model: SentenceEncoder,
   tokenizer: Tokenizer | undefined,
 ): Promise<{ model: SentenceEncoder; notes: readonly string[] }> {
-  const modules = await readSentenceModules(files, model.config.hiddenSize);
+  const modules = await sentenceModules(files, model.config.hiddenSize);
   if (modules === undefined) return { model, notes: [] };
   const mode = POOLING_MODES.find((known) => known === modules.pooling) ?? model.pooling;
   if (modules.lowerCase && tokenizer && String(tokenizer.encode("A É")) !== String(tokenizer.encode("a é"))) {
@@ -256,6 +284,12 @@ async function withModules(
   const maxPositions = Math.min(model.config.maxPositions, modules.maxTokens ?? model.config.maxPositions);
   const config = { ...model.config, maxPositions };
   return { model: { ...model, ...model.withPooling(mode), config }, notes: modules.warnings };
+}
+
+/** How sentence-transformers saved an encoder; its reader stays out of a page that has no sentence encoder. */
+export async function sentenceModules(files: FileSource, hiddenSize: number) {
+  const { readSentenceModules } = await import("../io/formats/sentence-modules.ts");
+  return readSentenceModules(files, hiddenSize);
 }
 
 /** The config with these classes in place of its own. */
@@ -269,5 +303,6 @@ export function withLabels(config: HfConfig, labels: readonly string[] | undefin
 async function openImageConfig(files: FileSource, { image }: ImageClassifier): Promise<ImageConfig> {
   const name = "preprocessor_config.json";
   const isThere = (await files.size(name)) !== undefined;
+  const { readImageConfig } = await import("../io/formats/image-config.ts");
   return readImageConfig(isThere ? await readJson(files, name) : {}, image, `${files.label}/${name}`);
 }

@@ -1,10 +1,13 @@
 import type { OriginalWeight } from "../adapters/method.ts";
 import { openCheckpoint } from "../io/formats/checkpoint.ts";
+import { readQuantised } from "../io/formats/quantised/read-quantised.ts";
 import { fail } from "../util/fail.ts";
 import { transpose } from "../util/transpose.ts";
 import { layOutModel } from "./layout.ts";
 import { decode } from "./merged-values.ts";
 import type { LoadedModel } from "./model.ts";
+
+const PLAIN_START = "take a start that needs no weights: init_lora_weights true or gaussian";
 
 /**
  * Reads layers' weights from the checkpoint that a model was loaded from, as they were before they were quantised; for
@@ -17,11 +20,11 @@ export function originalWeights(model: LoadedModel): OriginalWeight {
       return fail(
         model.name,
         "its layers are stacked anew (layer_replication), and a start from the stored weights is not known for these",
-        "take a start that does without: true",
+        PLAIN_START,
       );
     if (!files)
       return fail(model.name, "the files that it was loaded from are not known", "load it by loadModel");
-    const checkpoint = await openCheckpoint(files);
+    const checkpoint = await readQuantised(await openCheckpoint(files));
     const { tensors } = await layOutModel(device, checkpoint, checkpoint.config, task);
     return { read: checkpoint.read, tensors };
   };
@@ -35,12 +38,14 @@ export function originalWeights(model: LoadedModel): OriginalWeight {
       !stored ||
       stored.shape.join() !== (fanInFanOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures]).join()
     ) {
+      return fail(model.name, `the checkpoint holds no ${name} by itself`, PLAIN_START);
+    }
+    if (stored.packed)
       return fail(
         model.name,
-        `the checkpoint holds no ${name} by itself`,
-        "take a start that does without: true",
+        `${name} is quantised in the checkpoint itself (${stored.packed.type}): its values before that are not known`,
+        `${PLAIN_START}; or give the unquantised model, with --quantization`,
       );
-    }
     const values = decode(await read(stored), stored);
     return fanInFanOut ? transpose(values, inFeatures, outFeatures) : values;
   };

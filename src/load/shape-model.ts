@@ -7,9 +7,12 @@ import {
   hasTensors,
   openCheckpoint,
 } from "../io/formats/checkpoint.ts";
-import { planModel } from "../models/families.ts";
+import { withoutQuantisation } from "../io/formats/quantised/settings.ts";
+import { loadShaders } from "../kernels/late-shaders.ts";
 import type { Task } from "../models/model.ts";
+import { openPlan } from "../models/open-plan.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";
+import { storedShape } from "../nn/weights.ts";
 import {
   type HeadChoice,
   type LoadedModel,
@@ -38,11 +41,12 @@ export async function openShapeModel<T extends Task = Task>(
 ): Promise<ShapeModel<T>> {
   requireFiles("openShapeModel", files);
   const shape = openShapeDevice(like);
+  await loadShaders(shape.device);
   shape.ledger.phase = "base";
   const checkpoint = (await hasTensors(files))
     ? await openCheckpoint(files)
     : await checkpointOfConfig(files, shape, options);
-  const config = withLabels(checkpoint.config, options.labels);
+  const config = withLabels(withoutQuantisation(checkpoint.config), options.labels);
   const model = await openCheckpointModel(files, shape.device, checkpoint, options, { unread: true });
   return { ...shape, model, config };
 }
@@ -68,9 +72,9 @@ async function checkpointOfConfig(
   const { dtype, stored } = PRECISIONS.get(config.dtype ?? config.torch_dtype) ?? BF16;
   onWarning?.(`${files.label}: there are no weights: config.json says their shapes, in ${dtype}`);
   const { root, requests } = shapeWeights(device);
-  planModel(withLabels(config, labels), task, layerReplication).build(device, root).release();
-  const tensors = requests.map(({ name, shape, transposed }): [string, CheckpointTensor] => {
-    const own = transposed ? [...shape].reverse() : shape;
+  (await openPlan(withLabels(config, labels), task, layerReplication)).build(device, root).release();
+  const tensors = requests.map(({ name, shape, ...how }): [string, CheckpointTensor] => {
+    const own = storedShape(shape, how);
     const end = byteCount(shape, dtype);
     return [name, { name, dtype: stored, shape: own, begin: 0, end, file: "config.json" }];
   });

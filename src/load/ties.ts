@@ -47,7 +47,7 @@ const CHUNK = 2 ** 20;
 
 /** Whether two stored tensors hold equal values, whatever their formats. They are read in parts. */
 async function isSame(read: Checkpoint["read"], a: CheckpointTensor, b: CheckpointTensor): Promise<boolean> {
-  if (a.shape.join() !== b.shape.join()) return false;
+  if (a.shape.join() !== b.shape.join() || a.packed || b.packed) return false;
   const count = a.shape.reduce((product, size) => product * size, 1);
   const part = (tensor: CheckpointTensor, first: number, last: number) => {
     const width = (tensor.end - tensor.begin) / count;
@@ -71,7 +71,7 @@ function isEqual(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
 
 /** Undefined for a format that holds no weights here. */
 function valuesOf(bytes: Uint8Array, dtype: string): Float32Array | undefined {
-  const { buffer } = bytes.slice(); // at an element's boundary
+  const { buffer } = new Uint8Array(bytes); // at an element's boundary
   if (dtype === "F32") return new Float32Array(buffer);
   if (dtype === "BF16") return decodeBf16(new Uint16Array(buffer));
   return dtype === "F16" ? decodeF16(new Uint16Array(buffer)) : undefined;

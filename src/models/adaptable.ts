@@ -71,8 +71,11 @@ function through(passes: Passes, adapters: AdapterList) {
       run(x, { ...context, adapters: context?.adapters ?? adapters.activeFor(x) });
   const tokens =
     (run: Pass): Pass =>
-    (ids, context) =>
-      run(ids, { ...contextOf(ids, context), adapters: context?.adapters ?? adapters.activeFor(ids) });
+    (ids, given) => {
+      const context = contextOf(ids, given);
+      const own = () => adapters.activeFor(ids, context.geometry);
+      return run(ids, { ...context, adapters: context.adapters ?? own() });
+    };
   return {
     adapters,
     ...(hidden && {

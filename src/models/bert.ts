@@ -1,8 +1,10 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend, callHeads } from "../nn/attention.ts";
+import type { Branch } from "../nn/branch.ts";
 import { type Embedding, embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
 import { linear, outputLayer } from "../nn/linear.ts";
@@ -52,6 +54,9 @@ export interface BertNames {
   up: string;
   down: string;
   outputNorm: string;
+  /** The two branches of a layer. */
+  attentionBranch: string;
+  mlpBranch: string;
   /** The dense layer over the first token that only some heads use, where the family has one. */
   pooler?: string;
 }
@@ -75,16 +80,34 @@ function block(weights: Weights, c: BertConfig): Module {
   const down = at(names.down, c.intermediateSize, d);
   const norm2 = layerNorm(weights.at(names.outputNorm), d, { eps: c.normEps });
   const options = { queryScale: Math.sqrt(numHeads / d), causal: false, layer: 0 };
-  return {
-    path: weights.path,
-    children: [...qkv.members, out, norm1, up, down, norm2],
+  const attention: Branch = {
+    kind: "branch",
+    of: "attention",
+    path: `${weights.path}.${names.attentionBranch}`,
+    norm: norm1,
+    children: [...qkv.members, out],
     siblings: qkv,
     forward(x, context) {
-      const { tape } = context;
       const mixed = attend(options, ...callHeads(qkv, x, numHeads, context), context).reshape(x.shape);
-      const h = call(norm1, ops.add(tape, x, call(out, mixed, context)), context);
-      const inner = ops.activate(tape, call(up, h, context), c.activation);
-      return call(norm2, ops.add(tape, h, call(down, inner, context)), context);
+      return call(out, mixed, context);
+    },
+  };
+  const mlp: Branch = {
+    kind: "branch",
+    of: "mlp",
+    path: `${weights.path}.${names.mlpBranch}`,
+    norm: norm2,
+    children: [up, down],
+    forward: (x, context) =>
+      call(down, encoderOps.activate(context.tape, call(up, x, context), c.activation), context),
+  };
+  return {
+    path: weights.path,
+    children: [attention, norm1, mlp, norm2],
+    forward(x, context) {
+      const { tape } = context;
+      const h = call(norm1, ops.add(tape, x, call(attention, x, context)), context);
+      return call(norm2, ops.add(tape, h, call(mlp, h, context)), context);
     },
   };
 }
@@ -175,7 +198,7 @@ function sequenceHead(
     path,
     children: [dense, out],
     forward: (x, context) =>
-      call(out, ops.activate(context.tape, call(dense, x, context), activation), context),
+      call(out, encoderOps.activate(context.tape, call(dense, x, context), activation), context),
   };
   return {
     task,
@@ -222,7 +245,7 @@ function maskedHead(
     head,
     hidden(ids, context) {
       const inner = call(dense, encode(ids, context), context);
-      return call(norm, ops.activate(context.tape, inner, names.activation), context);
+      return call(norm, encoderOps.activate(context.tape, inner, names.activation), context);
     },
     logits: (hidden, context) => headScores(head, hidden, context),
   };

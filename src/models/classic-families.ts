@@ -4,10 +4,10 @@ import type { Renames, Weights } from "../nn/weights.ts";
 import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { classifierOn } from "./decoder-classifier.ts";
-import { readLabels } from "./encoder-families.ts";
 import { type Built, type Family, family } from "./family.ts";
 import { buildGptNeox, type GptNeoxConfig } from "./gpt-neox.ts";
 import { buildGpt2, type Gpt2Config } from "./gpt2.ts";
+import { readLabels } from "./labels.ts";
 import { buildOpt, type OptConfig } from "./opt.ts";
 import { readRope, stretchedPositions } from "./rope-config.ts";
 

@@ -14,7 +14,7 @@ const IRRELEVANT = new RegExp(
   `^(?:${[
     "architectures|model_type|auto_map|(?:torch_)?dtype|transformers_version|_name_or_path|initializer_range|use_bfloat16",
     "_?attn_implementation|_attn_implementation_autoset|_flash_attn_2_enabled|use_cache|cache_implementation|gradient_checkpointing|torchscript|pretraining_tp",
-    ".*_pdrop|.*dropout|.*_dropout_prob",
+    ".*_pdrop|.*dropout|.*_dropout_prob|router_aux_loss_coef",
     ".*_token_ids?|(?:.*_)?tokenizer(?:_\\w+)?|prefix|max_sequence_length|model_max_length",
     "id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params",
     "return_dict|use_return_dict|return_dict_in_generate|output_\\w+|chunk_size_feed_forward",

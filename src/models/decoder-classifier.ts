@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import type { MakeMixture } from "../nn/expert-layer.ts";
 import { linear } from "../nn/linear.ts";
 import { call } from "../nn/module.ts";
 import { lastTokens } from "../nn/pooling.ts";
@@ -16,8 +17,9 @@ export function buildDecoderClassifier(
   device: Device,
   weights: Weights,
   c: DecoderClassifierConfig,
+  makeMixture?: MakeMixture,
 ): BuiltModel {
-  const body = decoderBody(device, weights.at("model"), c);
+  const body = decoderBody(device, weights.at("model"), c, makeMixture);
   const score = linear(weights.at("score"), c.hiddenSize, c.labels.length, { fresh: true });
   return {
     task: "sequence-classification",

@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import type { MakeMixture } from "../nn/expert-layer.ts";
 import type { Weights } from "../nn/weights.ts";
 import { type DecoderConfig, decoderBody } from "./decoder.ts";
 import type { Built } from "./family.ts";
@@ -12,8 +13,9 @@ export function buildDecoderEncoder(
   device: Device,
   weights: Weights,
   c: DecoderConfig,
+  makeMixture?: MakeMixture,
 ): Built<"sentence-embedding"> {
-  const { root, encode, release } = decoderBody(device, weights, c);
+  const { root, encode, release } = decoderBody(device, weights, c, makeMixture);
   return {
     task: "sentence-embedding",
     device,

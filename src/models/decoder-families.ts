@@ -1,71 +1,74 @@
+import type { MakeMixture } from "../nn/expert-layer.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { buildDecoder, type DecoderConfig, replicableDecoder } from "./decoder.ts";
-import { buildDecoderClassifier, type DecoderClassifierConfig } from "./decoder-classifier.ts";
-import { buildDecoderEncoder } from "./decoder-encoder.ts";
-import { type DecoderDefaults, readBiases, readDecoder, slidingLayers } from "./decoder-reader.ts";
-import { readLabels } from "./encoder-families.ts";
+import {
+  type DecoderDefaults,
+  readBiases,
+  readDecoder,
+  slidingLayers,
+  switchedWindow,
+} from "./decoder-reader.ts";
 import { type Family, family } from "./family.ts";
 import { readLayerRopes } from "./rope-config.ts";
 
 /** The default target modules of most families. */
-const QV = ["q_proj", "v_proj"];
+export const QV = ["q_proj", "v_proj"];
+
+/** A family of decoders, whatever the head. */
+export interface DecoderFamily extends Partial<Pick<Family, "renames" | "fileNames">> {
+  /** What the names of its classes begin with. */
+  readonly className: string;
+  /** The same of the classes of a text model, where they are called otherwise. */
+  readonly textName?: string;
+  readonly modelType: string;
+  readonly defaultTargets: readonly string[];
+  read(c: ConfigReader): DecoderConfig;
+  /** Of families with experts. */
+  readonly makeMixture?: MakeMixture;
+}
 
 /**
- * Decoder families by the architecture name in their configs. Only this file and its like know families' names.
- * Defaults are those of the families' config classes in transformers 5.18, targets those of PEFT 0.21
- * (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`), or the like where PEFT has none.
+ * Decoder families. Only this file and its like know families' names. Defaults are those of the families' config classes in
+ * transformers 5.18, targets those of PEFT 0.21 (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`), or the like where PEFT has
+ * none.
  */
-export const DECODER_FAMILIES: Readonly<Record<string, Family>> = {
-  ...decoder("Llama", "llama", QV, llama),
-  ...decoder("Mistral", "mistral", QV, mistral),
-  ...decoder("Qwen2", "qwen2", QV, qwen2),
-  ...decoder("Qwen3", "qwen3", QV, qwen3),
-  ...decoder("Gemma", "gemma", QV, gemma),
-  ...decoder("Gemma2", "gemma2", QV, gemma2),
-  ...decoder("Gemma3", "gemma3_text", QV, gemma3, "Gemma3Text"),
-  ...decoder("Phi3", "phi3", ["qkv_proj"], phi3),
-  ...decoder("Olmo2", "olmo2", QV, olmo2),
-  ...decoder("Granite", "granite", QV, granite),
-  ...decoder("SmolLM3", "smollm3", QV, smolLm3),
-  ...decoder("StableLm", "stablelm", QV, stableLm),
-};
+export const DECODERS: readonly DecoderFamily[] = [
+  { className: "Llama", modelType: "llama", defaultTargets: QV, read: llama },
+  { className: "Mistral", modelType: "mistral", defaultTargets: QV, read: mistral },
+  { className: "Qwen2", modelType: "qwen2", defaultTargets: QV, read: qwen2 },
+  { className: "Qwen3", modelType: "qwen3", defaultTargets: QV, read: qwen3 },
+  { className: "Gemma", modelType: "gemma", defaultTargets: QV, read: gemma },
+  { className: "Gemma2", modelType: "gemma2", defaultTargets: QV, read: gemma2 },
+  { className: "Gemma3", textName: "Gemma3Text", modelType: "gemma3_text", defaultTargets: QV, read: gemma3 },
+  { className: "Phi3", modelType: "phi3", defaultTargets: ["qkv_proj"], read: phi3 },
+  { className: "Olmo2", modelType: "olmo2", defaultTargets: QV, read: olmo2 },
+  { className: "Granite", modelType: "granite", defaultTargets: QV, read: granite },
+  { className: "SmolLM3", modelType: "smollm3", defaultTargets: QV, read: smolLm3 },
+  { className: "StableLm", modelType: "stablelm", defaultTargets: QV, read: stableLm },
+];
 
-/** A family's entries: one for each head. */
-function decoder(
-  className: string,
-  modelType: string,
-  defaultTargets: readonly string[],
-  read: (c: ConfigReader) => DecoderConfig,
-  textName = className,
-): Record<string, Family> {
-  const common = { modelType, defaultTargets };
-  return {
-    [`${className}ForCausalLM`]: family({
-      ...common,
-      ties: [["lm_head.weight", "model.embed_tokens.weight"]],
-      leftovers: /^score\./,
-      read,
-      build: buildDecoder,
-      replicable: replicableDecoder("model.layers"),
-    }),
-    [`${textName}ForSequenceClassification`]: family({
-      ...common,
-      task: "sequence-classification",
-      leftovers: /^lm_head\./,
-      read: (c) => ({ ...read(c), labels: readLabels(c, 1) }),
-      build: buildDecoderClassifier,
-      replicable: replicableDecoder<DecoderClassifierConfig>("model.layers"),
-    }),
-    [`${textName}Model`]: family({
-      ...common,
-      task: "sentence-embedding",
-      renames: [[/^model\./, ""]],
-      leftovers: /^(?:lm_head|score)\./,
-      read,
-      build: buildDecoderEncoder,
-      replicable: replicableDecoder("layers"),
-    }),
-  };
+/** Those with the head that most have, by the architecture name in their configs; the other heads are in `decoder-heads.ts`. */
+export const DECODER_FAMILIES: Readonly<Record<string, Family>> = /* @__PURE__ */ Object.fromEntries(
+  /* @__PURE__ */ DECODERS.map(causalDecoder),
+);
+
+/** A family's entry with the head that predicts the next token. */
+export function causalDecoder({
+  className,
+  makeMixture,
+  renames = [],
+  fileNames = [],
+  ...own
+}: DecoderFamily): [architecture: string, Family] {
+  const { modelType, defaultTargets, read } = own;
+  const entry = family({
+    ...{ modelType, defaultTargets, renames, fileNames, read },
+    ties: [["lm_head.weight", "model.embed_tokens.weight"]],
+    leftovers: /^score\./,
+    build: (device, weights, c) => buildDecoder(device, weights, c, makeMixture),
+    replicable: replicableDecoder("model.layers"),
+  });
+  return [`${className}ForCausalLM`, entry];
 }
 
 function llama(c: ConfigReader): DecoderConfig {
@@ -82,12 +85,6 @@ function mistral(c: ConfigReader): DecoderConfig {
 function lateWindows(c: ConfigReader, { layers }: DecoderConfig): DecoderConfig["layers"] {
   const first = c.index("max_window_layers", 28);
   return slidingLayers(c, layers, switchedWindow(c, 4096), (layer) => layer >= first);
-}
-
-/** `sliding_window` where `use_sliding_window` switches it on; else it may hold anything. */
-function switchedWindow(c: ConfigReader, absent?: number): number | undefined {
-  c.ignore("sliding_window");
-  return c.boolean("use_sliding_window", false) ? c.optional("sliding_window", "size", absent) : undefined;
 }
 
 function qwen2(c: ConfigReader): DecoderConfig {

@@ -63,6 +63,7 @@ export function readDecoder(c: ConfigReader, defaults: DecoderDefaults): Decoder
     qkNorm: "none",
     queryScale: headDim ** -0.5,
     attentionSoftcap: 0,
+    sinks: false,
     embeddingScale: 1,
     scalesInputs: false,
     residualScale: 1,
@@ -100,6 +101,12 @@ export function slidingLayers(
   }
   const isSliding = (i: number) => (types ? types[i] === "sliding_attention" : slides(i));
   return layers.map((layer, i) =>
-    isSliding(i) ? { rope: rope ?? layer.rope, window: window ?? 0 } : { ...layer, window: 0 },
+    isSliding(i) ? { ...layer, rope: rope ?? layer.rope, window: window ?? 0 } : { ...layer, window: 0 },
   );
+}
+
+/** `sliding_window` where `use_sliding_window` switches it on; else it may hold anything. */
+export function switchedWindow(c: ConfigReader, absent?: number): number | undefined {
+  c.ignore("sliding_window");
+  return c.boolean("use_sliding_window", false) ? c.optional("sliding_window", "size", absent) : undefined;
 }

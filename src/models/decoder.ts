@@ -4,16 +4,18 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
+import { type Branch, through } from "../nn/branch.ts";
 import { KvCache } from "../nn/cache.ts";
 import { type Embedding, embedding, withNoise } from "../nn/embedding.ts";
+import type { ExpertsConfig, MakeMixture } from "../nn/expert-layer.ts";
 import { headScores } from "../nn/head.ts";
 import { outputLayer } from "../nn/linear.ts";
 import { gatedMlp } from "../nn/mlp.ts";
 import { type Context, call, type Module } from "../nn/module.ts";
-import { layerNorm, rmsNorm, takesSum } from "../nn/norm.ts";
+import { layerNorm, type Norm, rmsNorm, takesSum } from "../nn/norm.ts";
 import { replicatedOrder, replicationProblem } from "../nn/replicate.ts";
 import { RopeAngles } from "../nn/rope-angles.ts";
-import { stack } from "../nn/stack.ts";
+import { type StreamLayer, stack } from "../nn/stack.ts";
 import { withVirtualTokens } from "../nn/virtual-tokens.ts";
 import type { Weights } from "../nn/weights.ts";
 import type { BuiltModel, Replicable } from "./family.ts";
@@ -45,6 +47,8 @@ export interface DecoderConfig {
   queryScale: number;
   /** Scores of attention become cap · tanh(s / cap); 0: unchanged. */
   attentionSoftcap: number;
+  /** Each head of attention has a score that takes its share of the softmax and mixes nothing in. */
+  sinks: boolean;
   embeddingScale: number;
   /** The scale is for whatever takes the place of words' vectors, too: virtual tokens. */
   scalesInputs: boolean;
@@ -63,6 +67,8 @@ export interface LayerConfig {
   window: number;
   /** Undefined: positions are not embedded. Layers with the same object share their tables. */
   rope: RopeOptions | undefined;
+  /** A mixture of experts takes the place of the MLP. */
+  experts?: ExpertsConfig;
 }
 
 /** Names of a layer's norms in the checkpoint; a norm without a name does not exist. */
@@ -73,9 +79,15 @@ export interface NormNames {
   afterMlp?: string;
 }
 
-function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeAngles | undefined): Module {
+function decoderLayer(
+  weights: Weights,
+  c: DecoderConfig,
+  i: number,
+  rope: RopeAngles | undefined,
+  makeMixture: MakeMixture | undefined,
+): StreamLayer {
   const norm = { eps: c.normEps, offset: c.normOffset };
-  const { window } = c.layers[i] as LayerConfig;
+  const { window, experts } = c.layers[i] as LayerConfig;
   const [softcap, fused] = [c.attentionSoftcap, c.fusedProjections];
   const attention = selfAttention(weights.at("self_attn"), {
     ...c,
@@ -86,30 +98,61 @@ function decoderLayer(weights: Weights, c: DecoderConfig, i: number, rope: RopeA
     rope,
     layer: i,
   });
-  const mlp = gatedMlp(weights.at("mlp"), { ...c, fused, bias: c.mlpBias });
+  const mlp = experts
+    ? (makeMixture as MakeMixture)(weights.at("mlp"), c.hiddenSize, experts)
+    : gatedMlp(weights.at("mlp"), { ...c, fused, bias: c.mlpBias });
   const named = (name: string | undefined) => (name ? [hiddenNorm(weights.at(name), c)] : []);
   const { beforeAttention, afterAttention, beforeMlp, afterMlp } = c.norms;
-  const branches = [
-    [...named(beforeAttention), attention, ...named(afterAttention)],
-    [...named(beforeMlp), mlp, ...named(afterMlp)],
-  ];
+  const first = chain(`${weights.path}.attention_adapters`, "attention", [
+    ...named(beforeAttention),
+    attention,
+    ...named(afterAttention),
+  ]);
+  const second = chain(`${weights.path}.output_adapters`, "mlp", [
+    ...named(beforeMlp),
+    mlp,
+    ...named(afterMlp),
+  ]);
+  const isPlain = (branch: Branch, context: Context) =>
+    c.residualScale === 1 && !context.adapters?.wraps.has(branch) && takesSum(branch.children[0], context);
   return {
     path: weights.path,
-    children: branches.flat(),
+    children: [first, second],
+    takesStream: (context) => isPlain(first, context) && isPlain(second, context),
+    forwardStream({ x, branch }, context) {
+      const { sum, added } = branch
+        ? onSum(first, x, branch, context)
+        : { sum: x, added: call(first, x, context) };
+      const after = onSum(second, sum, added, context);
+      return { x: after.sum, branch: after.added };
+    },
     forward(x, context) {
-      const through = (modules: readonly Module[], x: Tensor) =>
-        modules.reduce((y, module) => call(module, y, context), x);
-      const [first, second] = branches as [Module[], Module[]];
-      const mixed = through(first, x);
-      const [next, ...rest] = second;
-      if (c.residualScale === 1 && takesSum(next, context)) {
-        const { sum, y } = next.ofSum(x, mixed, context);
-        return ops.add(context.tape, sum, through(rest, y));
+      const mixed = call(first, x, context);
+      if (isPlain(second, context)) {
+        const { sum, added } = onSum(second, x, mixed, context);
+        return ops.add(context.tape, sum, added);
       }
       const h = ops.add(context.tape, x, mixed, c.residualScale);
-      return ops.add(context.tape, h, through(second, h), c.residualScale);
+      return ops.add(context.tape, h, call(second, h, context), c.residualScale);
     },
   };
+}
+
+/** What a branch that begins with a norm adds to x + before, and this sum, which the norm computes on its way. */
+function onSum(
+  { children }: Branch,
+  x: Tensor,
+  before: Tensor,
+  context: Context,
+): { sum: Tensor; added: Tensor } {
+  const [norm, ...rest] = children;
+  const { sum, y } = (norm as Norm).ofSum(x, before, context);
+  return { sum, added: through(rest, y, context) };
+}
+
+/** Modules one after the other, as a branch of the residual stream. */
+function chain(path: string, of: Branch["of"], children: readonly Module[]): Branch {
+  return { kind: "branch", of, path, children, forward: (x, context) => through(children, x, context) };
 }
 
 function hiddenNorm(
@@ -134,12 +177,18 @@ export interface DecoderBody {
 /**
  * Llama and everything that differs from it only by {@link DecoderConfig}, without a head.
  * @param body where its tensors are
+ * @param makeMixture makes layers of experts, of a family that has some
  */
-export function decoderBody(device: Device, body: Weights, c: DecoderConfig): DecoderBody {
+export function decoderBody(
+  device: Device,
+  body: Weights,
+  c: DecoderConfig,
+  makeMixture?: MakeMixture,
+): DecoderBody {
   const words = embedding(body.at("embed_tokens"), c.vocabSize, c.hiddenSize);
   const ropes = rotations(device, c);
   const layers = c.layers.map(({ rope }, i) =>
-    decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope)),
+    decoderLayer(body.at(`layers.${i}`), c, i, rope && ropes.get(rope), makeMixture),
   );
   const layerStack = stack(body.path, layers, [hiddenNorm(body.at("norm"), c)]);
   const root = { ...layerStack, children: [words, ...layerStack.children] };
@@ -155,8 +204,14 @@ export function decoderBody(device: Device, body: Weights, c: DecoderConfig): De
 }
 
 /** A decoder that predicts the next token. */
-export function buildDecoder(device: Device, weights: Weights, c: DecoderConfig): BuiltModel {
-  const { embedding: words, root, ropes, encode, release } = decoderBody(device, weights.at("model"), c);
+export function buildDecoder(
+  device: Device,
+  weights: Weights,
+  c: DecoderConfig,
+  makeMixture?: MakeMixture,
+): BuiltModel {
+  const body = decoderBody(device, weights.at("model"), c, makeMixture);
+  const { embedding: words, root, ropes, encode, release } = body;
   const head = outputLayer(weights.at("lm_head"), words, { tied: c.tied });
   const numLayers = c.layers.length;
   const headOptions = { logitScale: c.logitScale, logitSoftcap: c.logitSoftcap };
@@ -186,9 +241,10 @@ export function replicableDecoder<C extends DecoderConfig>(layers: string): Repl
       if (problem !== undefined) return problem;
       // transformers looks some of a layer's properties up by its new number, and some of them not at all.
       const [first] = own.layers;
-      const isAlike = ({ window, rope }: LayerConfig) => window === first?.window && rope === first.rope;
+      const isAlike = ({ window, rope, experts }: LayerConfig) =>
+        window === first?.window && rope === first.rope && experts === first.experts;
       if (!own.layers.every(isAlike))
-        return "the model's layers are of several kinds (windows, rotary embeddings), which transformers takes by their new numbers: a copy would be of another kind";
+        return "the model's layers are of several kinds (windows, rotary embeddings, experts), which transformers takes by their new numbers: a copy would be of another kind";
       return { ...own, layers: replicatedOrder(ranges).map((i) => own.layers[i] as LayerConfig) };
     },
   };

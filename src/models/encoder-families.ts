@@ -4,12 +4,15 @@ import { readActivation } from "./activation-names.ts";
 import { type BertConfig, type BertHead, type BertNames, buildBert } from "./bert.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { type Family, family, type Replicable, type Ties } from "./family.ts";
+import { readLabels } from "./labels.ts";
 
 const BERT_LAYER = {
   layers: "encoder.layer",
   query: "attention.self.query",
   key: "attention.self.key",
   value: "attention.self.value",
+  attentionBranch: "attention.output",
+  mlpBranch: "output",
   attentionOutput: "attention.output.dense",
   attentionNorm: "attention.output.LayerNorm",
   up: "intermediate.dense",
@@ -23,6 +26,8 @@ const DISTILBERT_LAYER = {
   query: "attention.q_lin",
   key: "attention.k_lin",
   value: "attention.v_lin",
+  attentionBranch: "attention_adapters",
+  mlpBranch: "output_adapters",
   attentionOutput: "attention.out_lin",
   attentionNorm: "sa_layer_norm",
   up: "ffn.lin1",
@@ -214,23 +219,6 @@ function readWithHead(
     tied,
     labels: task.endsWith("classification") ? readLabels(c, task === "sequence-classification" ? 1 : 2) : [],
   };
-}
-
-/** Classes of a head: six times as many as the largest data sets of images have. */
-const MOST_LABELS = 2 ** 17;
-
-/**
- * Names of the classes. One class is a score, such as a reward model's, which only heads of whole texts may have: `least` is 1 for them.
- */
-export function readLabels(c: ConfigReader, least: 1 | 2 = 2): string[] {
-  const given = c.numberedTexts("id2label");
-  const count = c.size("num_labels", given?.length ?? 2, MOST_LABELS);
-  c.only(
-    "problem_type",
-    count === 1 ? ["regression", "single_label_classification"] : ["single_label_classification"],
-  );
-  if (count < least) c.refuse("num_labels", `${count}; a head for one number is a regression`);
-  return given ?? Array.from({ length: count }, (_, i) => `LABEL_${i}`);
 }
 
 function readBert(c: ConfigReader): ReturnType<EncoderFamily["read"]> {

@@ -39,7 +39,13 @@ export interface PreparedModel {
    * The same with its layers stacked anew; absent where PEFT finds no list of layers in the class.
    * @returns a text, which says what stands against it, where that is so
    */
-  replicate?(ranges: LayerReplication): Omit<PreparedModel, "replicate"> | string;
+  replicate?(ranges: LayerReplication): StackedModel | string;
+}
+
+/** A prepared model whose layers are stacked anew. */
+export interface StackedModel extends Omit<PreparedModel, "replicate"> {
+  /** Path of layer 0 without its number. */
+  readonly layers: string;
 }
 
 /** The tensor of an output layer, and the one that it shares. */
@@ -76,12 +82,13 @@ function replicated<C extends object>(
     build: (device: Device, weights: Weights, config: C) => BuiltModel;
     replicable: Replicable<C>;
   },
-): Omit<PreparedModel, "replicate"> | string {
+): StackedModel | string {
   const other = config(own, ranges);
   if (typeof other === "string") return other;
   const order = replicatedOrder(ranges);
   return {
     config: other,
+    layers,
     build: (device, weights) => build(device, replicatedWeights(weights, layers, order), other),
   };
 }

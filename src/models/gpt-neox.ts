@@ -1,3 +1,4 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Activation } from "../kernels/activation.ts";
@@ -68,7 +69,7 @@ function block(weights: Weights, c: GptNeoxConfig, layer: number, rope: RopeAngl
       const { tape } = context;
       const h = ops.add(tape, x, call(mixer, call(norm1, x, context), context));
       const normed = call(norm2, c.parallelResidual ? x : h, context);
-      const inner = ops.activate(tape, call(up, normed, context), c.activation);
+      const inner = encoderOps.activate(tape, call(up, normed, context), c.activation);
       return ops.add(tape, h, call(down, inner, context));
     },
   };

@@ -1,8 +1,10 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { attend } from "../nn/attention.ts";
+import type { Branch } from "../nn/branch.ts";
 import { KvCache } from "../nn/cache.ts";
 import { embedding, withNoise } from "../nn/embedding.ts";
 import { headScores } from "../nn/head.ts";
@@ -44,19 +46,38 @@ function block(weights: Weights, c: Gpt2Config, layer: number): Module {
   const up = linear(weights.at("mlp.c_fc"), d, intermediateSize, CONV_1D);
   const down = linear(weights.at("mlp.c_proj"), intermediateSize, d, CONV_1D);
   const options = { queryScale: c.queryScale(layer), layer };
-  return {
-    path: weights.path,
-    children: [norm1, qkv, out, norm2, up, down],
+  const attention: Branch = {
+    kind: "branch",
+    of: "attention",
+    path: `${weights.path}.attention_adapters`,
+    children: [norm1, qkv, out],
     forward(x, context) {
-      const { tape } = context;
       const [batch = 0, length = 0] = x.shape;
       const all = call(qkv, call(norm1, x, context), context);
       const part = (i: number) =>
-        ops.sliceColumns(tape, all, i * d, (i + 1) * d).reshape([batch, length, numHeads, d / numHeads]);
+        ops
+          .sliceColumns(context.tape, all, i * d, (i + 1) * d)
+          .reshape([batch, length, numHeads, d / numHeads]);
       const mixed = attend(options, part(0), part(1), part(2), context).reshape(x.shape);
-      const h = ops.add(tape, x, call(out, mixed, context));
-      const inner = ops.activate(tape, call(up, call(norm2, h, context), context), c.activation);
-      return ops.add(tape, h, call(down, inner, context));
+      return call(out, mixed, context);
+    },
+  };
+  const mlp: Branch = {
+    kind: "branch",
+    of: "mlp",
+    path: `${weights.path}.output_adapters`,
+    children: [norm2, up, down],
+    forward(x, context) {
+      const inner = call(up, call(norm2, x, context), context);
+      return call(down, encoderOps.activate(context.tape, inner, c.activation), context);
+    },
+  };
+  return {
+    path: weights.path,
+    children: [attention, mlp],
+    forward(x, context) {
+      const h = ops.add(context.tape, x, call(attention, x, context));
+      return ops.add(context.tape, h, call(mlp, h, context));
     },
   };
 }

@@ -1,3 +1,4 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
@@ -62,7 +63,7 @@ function mlp(weights: Weights, { hiddenSize, intermediateSize, activation, bias 
     path: weights.path,
     children: [up, down],
     forward: (x, context) =>
-      call(down, ops.activate(context.tape, call(up, x, context), activation), context),
+      call(down, encoderOps.activate(context.tape, call(up, x, context), activation), context),
   };
 }
 

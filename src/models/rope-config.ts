@@ -13,6 +13,8 @@ export interface RopeDefaults {
   theta?: number;
   /** `max_position_embeddings`. */
   maxPositions?: number;
+  /** The scaling where the config describes none. */
+  scaling?: RopeScaling;
   /** `partial_rotary_factor`; a family without one rotates whole heads and refuses the field. */
   partial?: number;
   /** Old names of kinds that this family uses for others. */
@@ -65,6 +67,10 @@ function readSpellings(
   defaults: RopeDefaults,
 ): RopeOptions {
   const read = (parameters: ConfigReader) => readParameters(c, parameters, headDim, defaults);
+  if (defaults.scaling && !c.isOn("rope_scaling") && !reader.isOn(name)) {
+    const theta = c.number("rope_theta", defaults.theta, POSITIVE);
+    return { headDim, rotaryDim: headDim, theta, scaling: defaults.scaling };
+  }
   if (!c.isOn("rope_scaling")) return read(reader.object(name));
   const scaled = read(c.object("rope_scaling"));
   if (reader.isOn(name) && JSON.stringify(read(reader.object(name))) !== JSON.stringify(scaled)) {

@@ -1,7 +1,7 @@
 import { readActivation } from "./activation-names.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { readLabels } from "./encoder-families.ts";
 import { type Family, family } from "./family.ts";
+import { readLabels } from "./labels.ts";
 import { buildVit, type VitConfig } from "./vit.ts";
 
 /** Classifiers of images, by the architecture name in their configs. */

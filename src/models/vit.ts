@@ -1,3 +1,4 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
@@ -49,7 +50,7 @@ function block(weights: Weights, c: VitConfig): Module {
       const heads = callHeads(qkv, call(norm1, x, context), numHeads, context);
       const mixed = attend(options, ...heads, context).reshape(x.shape);
       const h = ops.add(tape, x, call(out, mixed, context));
-      const inner = ops.activate(tape, call(up, call(norm2, h, context), context), c.activation);
+      const inner = encoderOps.activate(tape, call(up, call(norm2, h, context), context), c.activation);
       return ops.add(tape, h, call(down, inner, context));
     },
   };
@@ -92,7 +93,7 @@ function embeddings(weights: Weights, c: VitConfig): Leaf {
       const { cls_token, position_embeddings } = tensorsOf(table, context);
       const [batch = 0] = pixels.shape;
       const shape = [batch, count + 1];
-      const patches = call(projection, ops.patches(tape, pixels, patchSize), context);
+      const patches = call(projection, encoderOps.patches(tape, pixels, patchSize), context);
       // Row 0 of each image is left for `cls_token`: id 0 there, and elsewhere an id outside the table, which gives 0.
       const rows = Uint32Array.from({ length: batch * count }, (_, i) => i + Math.floor(i / count) + 1);
       const ids = Uint32Array.from({ length: batch * (count + 1) }, (_, i) => Math.min(1, i % (count + 1)));

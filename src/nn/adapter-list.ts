@@ -1,6 +1,7 @@
-import type { Tensor } from "../gpu/tensor.ts";
+import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
+import { type Invocation, invokedTokens, type PassTokens, treatedAlike } from "./invocation.ts";
 import type { Adaptation, Forward, Leaf, Module, Siblings, Wrap } from "./module.ts";
 import type { Parameters } from "./parameters.ts";
 import type { VirtualTokens } from "./virtual.ts";
@@ -13,6 +14,8 @@ export interface NamedAdaptation extends Adaptation {
   readonly released: boolean;
   /** Its trainable tensors. */
   readonly parameters?: Parameters;
+  /** What wakes it up, where it acts on some tokens of a pass only. */
+  readonly invocation?: Invocation | undefined;
 }
 
 /**
@@ -41,9 +44,23 @@ export class AdapterList {
     return this.#together;
   }
 
-  /** What the adapters of the pass of this input do. @throws LoraError as {@link active} does */
-  activeFor(_x: Tensor): Adaptation {
-    return this.active;
+  /**
+   * What the adapters of the pass of this input do.
+   * @param tokens of the pass, where it is one over tokens: adapters that wait for some look for them there
+   * @throws LoraError as {@link active} does
+   */
+  activeFor(x: Tensor, tokens?: PassTokens): Adaptation {
+    const { active } = this;
+    if (!tokens || !this.#all.some(({ invocation }) => invocation)) return active;
+    return compose(this.#all.map((adapter) => awake(adapter, x, tokens)));
+  }
+
+  /** How many of the first tokens of a text its adapters treat alike in another text, with which it begins. */
+  treatedAlike(texts: readonly [readonly number[], readonly number[]], length: number): number {
+    return this.#all.reduce(
+      (least, { invocation }) => (invocation ? treatedAlike(invocation.sequence, texts, least) : least),
+      length,
+    );
   }
 
   /** Positions that the adapters' virtual tokens take before every text. */
@@ -71,6 +88,23 @@ export class AdapterList {
     this.#together = compose(adapters);
     this.#all = adapters;
   }
+}
+
+/** An adapter that waits for a sequence, as it acts on these tokens. */
+function awake(adapter: NamedAdaptation, { device }: Tensor, tokens: PassTokens): NamedAdaptation {
+  const { invocation, name } = adapter;
+  if (!invocation) return adapter;
+  const found = invokedTokens(tokens, invocation.sequence);
+  if (!found) {
+    const got = `${name} acts from certain tokens on, and the pass does not know which its tokens are`;
+    return fail(
+      "adapter",
+      got,
+      "give them: context.geometry of placeTokens, with texts (wholeRows has them)",
+    );
+  }
+  const acting = found.length > 0 ? fromArray(device, found, [found.length]) : undefined;
+  return { ...adapter, ...invocation.acting(acting) };
 }
 
 const NOTHING: Adaptation = { wraps: new Map(), joint: new Map(), copies: new Map() };
@@ -115,6 +149,11 @@ function isAlone({ members }: Siblings, wraps: ReadonlyMap<Module, readonly Wrap
 /** The virtual tokens of the only adapter that has some. */
 function onlyVirtual(adapters: readonly NamedAdaptation[]): VirtualTokens | undefined {
   const [first, second] = adapters.filter(({ virtual }) => virtual);
+  const waiting = first && adapters.find(({ invocation }) => invocation);
+  if (waiting) {
+    const got = `${first.name} puts virtual tokens before texts, and ${waiting.name} looks for tokens in them`;
+    fail("adapter", got, "leave one of the two out");
+  }
   if (!second) return first?.virtual;
   const got = `${first?.name} and ${second.name} both have virtual tokens`;
   return fail("adapter", got, "PEFT knows no order of them either: leave one of the two out");

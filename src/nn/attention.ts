@@ -1,8 +1,8 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
-import { linear } from "./linear.ts";
-import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
+import { linear, linearSiblings } from "./linear.ts";
+import { type Context, call, callAll, type Leaf, type Module, type Siblings, tensorsOf } from "./module.ts";
 import { rmsNorm } from "./norm.ts";
 import type { RopeAngles } from "./rope-angles.ts";
 import { virtualKeys } from "./virtual-tokens.ts";
@@ -27,6 +27,8 @@ export interface AttentionConfig {
   softcap: number;
   /** A query sees this many positions up to and including its own; 0: all. */
   window: number;
+  /** Each head has a score of its own, `sinks`, that takes its share of the softmax and mixes nothing in. */
+  sinks: boolean;
   /** The rotary embedding; without one the layer knows order from the causal mask alone. */
   rope: RopeAngles | undefined;
   /** Number of this layer, for the cache. */
@@ -40,22 +42,28 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
   const o = linear(weights.at("o_proj"), numHeads * headDim, hiddenSize, { bias: outputBias });
   const qNorm = queryKeyNorm(weights.at("q_norm"), numHeads, config);
   const kNorm = queryKeyNorm(weights.at("k_norm"), numKvHeads, config);
+  const sinks = config.sinks ? weights.tensor("sinks", [numHeads], { storage: "f32" }) : undefined;
 
-  return {
+  const plain: AttendOptions = { ...config, sinks: undefined };
+
+  const attention = {
     path: weights.path,
     children: [...projection.siblings.members, o, ...qNorm.modules, ...kNorm.modules],
     siblings: projection.siblings,
-    forward(x, context) {
+    ...(sinks && { tensors: { sinks } }),
+    forward(x: Tensor, context: Context): Tensor {
       const [batch, length] = x.shape as [number, number];
       const [q, k, v] = projection.project(x, context);
       const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
       const normed = heads(qNorm.apply(q, context), numHeads);
       const normedKeys = heads(kNorm.apply(k, context), numKvHeads);
       const [queries, keys] = rope ? rotate(rope, normed, normedKeys, context) : [normed, normedKeys];
-      const mixed = attend(config, queries, keys, heads(v, numKvHeads), context);
+      const own = sinks && { ...plain, sinks: tensorsOf(attention as Leaf, context).sinks as Tensor };
+      const mixed = attend(own ?? plain, queries, keys, heads(v, numKvHeads), context);
       return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
     },
   };
+  return attention;
 }
 
 /** Queries and keys `[B, T, H, D]`, rotated by their places. */
@@ -86,23 +94,24 @@ export function callHeads(
 export interface AttendOptions extends Pick<AttentionConfig, "queryScale" | "layer"> {
   window?: number;
   softcap?: number;
+  sinks?: Tensor | undefined;
   /** False: every token sees every other. */
   causal?: boolean;
 }
 
 /** Attention of `[B, T, H, D]` to the keys of each token's document, and to those in the cache where there is one. */
 export function attend(
-  { queryScale: scale, window = 0, softcap = 0, causal = true, layer }: AttendOptions,
+  { queryScale: scale, window = 0, softcap = 0, sinks, causal = true, layer }: AttendOptions,
   queries: Tensor,
   ownKeys: Tensor,
   ownValues: Tensor,
   context: Context,
 ): Tensor {
   const { tape, cache, geometry } = context;
-  const options = { scale, window, softcap, causal, spans: geometry.spans };
+  const options = { scale, window, softcap, sinks, causal, spans: geometry.spans };
   const [keys, values] = virtualKeys(layer, ownKeys, ownValues, context);
   if (!cache) return ops.attention(tape, queries, keys, values, options);
-  const all = cache.append(layer, keys, values);
+  const all = cache.append(layer, keys, values, geometry);
   return ops.attention(undefined, queries, all.k, all.v, options);
 }
 
@@ -119,7 +128,7 @@ function separateProjections(
   const q = linear(weights.at("q_proj"), hiddenSize, numHeads * headDim, { bias });
   const k = linear(weights.at("k_proj"), hiddenSize, numKvHeads * headDim, { bias });
   const v = linear(weights.at("v_proj"), hiddenSize, numKvHeads * headDim, { bias });
-  const siblings: Siblings = { members: [q, k, v] };
+  const siblings = linearSiblings([q, k, v]);
   return {
     siblings,
     project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor, Tensor],

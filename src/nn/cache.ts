@@ -1,5 +1,6 @@
 import type { Device } from "../gpu/device.ts";
 import { empty, type Tensor } from "../gpu/tensor.ts";
+import { appendToCache } from "../kernels/cache-append.ts";
 import { fail } from "../util/fail.ts";
 import { type CachedRow, EMPTY_ROW, endOf, type Geometry, type Layout, placeTokens } from "./geometry.ts";
 
@@ -69,15 +70,13 @@ export class KvCache {
     return placeTokens(this.#device, layout, this.#rows);
   }
 
-  /** Writes the new tokens' keys and values `[B, T, Hkv, D]` of one layer behind each row; returns all of the layer's. */
-  append(layer: number, k: Tensor, v: Tensor): Entry {
+  /**
+   * Writes the new tokens' keys and values `[B, T, Hkv, D]` of one layer behind each row; returns all of the layer's.
+   * @param geometry what {@link place} made of the tokens
+   */
+  append(layer: number, k: Tensor, v: Tensor, { spans }: Pick<Geometry, "spans">): Entry {
     const entry = this.#entries[layer] as Entry;
-    const [, length = 0] = k.shape;
-    for (const [row, { end: at }] of this.#rows.entries()) {
-      const count = Math.min(length, this.#capacity - at); // what goes beyond it is padding
-      copyTokens(k, row, entry.k, { row, at }, count);
-      copyTokens(v, row, entry.v, { row, at }, count);
-    }
+    appendToCache({ k, v }, entry, spans);
     return entry;
   }
 

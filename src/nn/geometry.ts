@@ -23,6 +23,11 @@ export interface Layout {
   readonly length: number;
   /** What they hold; a row may hold nothing. */
   readonly documents: readonly Document[];
+  /**
+   * The tokens of each document, from its very first one on, those in a cache among them: adapters that act from certain
+   * tokens on look for them here. Absent where nobody knows.
+   */
+  readonly texts?: readonly (readonly number[])[] | undefined;
 }
 
 /** The place of each token of a batch: what attention, position embeddings and pooling need to know of it. */
@@ -31,10 +36,14 @@ export interface Geometry {
   readonly spans: Tensor;
   /** Place of each token in its document, u32 `[B, T]`; 0 in the padding. */
   readonly positions: Tensor;
+  /** Tokens of a row, padding included. */
+  readonly length: number;
   /** `positions` on the host. */
   readonly places: Uint32Array;
   /** The documents, in order. */
   readonly documents: readonly Document[];
+  /** Their tokens; see {@link Layout}. */
+  readonly texts?: readonly (readonly number[])[] | undefined;
   /** Tokens of the longest document, those in the cache included: rotations may depend on it. */
   readonly longest: number;
 }
@@ -50,11 +59,12 @@ export interface CachedRow {
 /** A row of which a cache holds nothing. */
 export const EMPTY_ROW: CachedRow = { first: 0, end: 0 };
 
-/** Rows that are one document each, without padding. */
-export function wholeRows(batchSize: number, length: number): Layout {
+/** Rows that are one document each, without padding. @param texts their tokens, where they are known */
+export function wholeRows(batchSize: number, length: number, texts?: readonly (readonly number[])[]): Layout {
   return {
     batchSize,
     length,
+    texts,
     documents: Array.from({ length: batchSize }, (_, row) => ({ row, first: 0, length })),
   };
 }
@@ -65,7 +75,7 @@ export function wholeRows(batchSize: number, length: number): Layout {
  * @throws LoraError for documents out of order, apart, or outside of their row
  */
 export function placeTokens(device: Device, layout: Layout, earlier?: readonly CachedRow[]): Geometry {
-  const { batchSize, length, documents } = layout;
+  const { batchSize, length, documents, texts } = layout;
   const spans = new Uint32Array(2 * batchSize * length);
   const places = new Uint32Array(batchSize * length);
   let longest = 0;
@@ -80,8 +90,10 @@ export function placeTokens(device: Device, layout: Layout, earlier?: readonly C
   return {
     spans: fromArray(device, spans, [batchSize, length, 2]),
     positions: fromArray(device, places, [batchSize, length]),
+    length,
     places,
     documents,
+    texts,
     longest,
   };
 }

@@ -8,9 +8,7 @@ import {
 import * as ops from "../autograd/ops.ts";
 import { scoredCrossEntropy } from "../autograd/scored-loss.ts";
 import type { Tape } from "../autograd/tape.ts";
-import { tokenLosses } from "../autograd/token-losses.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { ValueWindow } from "../kernels/segments.ts";
 import { fail } from "../util/fail.ts";
 import type { Linear } from "./linear.ts";
 import { type Context, call, tensorsOf } from "./module.ts";
@@ -38,24 +36,6 @@ export function headLoss(
     return logitScale === 1 ? scores : ops.scale(tape, scores, logitScale);
   };
   return scoredCrossEntropy(tape, hidden, targets, scoresOf, { ...rest, classes: head.outFeatures });
-}
-
-/**
- * −log p of each label, through the adapters of the pass: f32 windows of the labelled rows, in order.
- * @param means where the mean of each labelled row's logits goes, `[M]`, where it is wanted
- */
-export function headTokenLosses(
-  head: Linear,
-  hidden: Tensor,
-  targets: Targets,
-  context: Context,
-  { logitSoftcap = 0, ...options }: HeadOptions = {},
-  means?: Tensor,
-): ValueWindow[] {
-  const scoresOf = (rows: Tensor, tape: Tape | undefined) =>
-    headScores(head, rows, { ...context, tape }, options);
-  const scored = { classes: head.outFeatures, logitSoftcap, means };
-  return tokenLosses(context.tape, hidden, targets, scoresOf, scored);
 }
 
 /** Whether an adapter of the pass surrounds an output layer, so that its matrix alone does not give the scores. */

@@ -2,7 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import { elementCount, Tensor } from "../gpu/tensor.ts";
 import type { Random } from "../util/random.ts";
 import { allocateParameters, type Parameters } from "./parameters.ts";
-import { joinPath, type TensorRequest, type Weights } from "./weights.ts";
+import { joinPath, type TensorRequest, type WeightRequest, type Weights } from "./weights.ts";
 
 /** A tensor that a model asked for. */
 export interface ShapeRequest {
@@ -11,6 +11,8 @@ export interface ShapeRequest {
   init: NonNullable<TensorRequest["init"]>;
   /** The checkpoint holds it as `[in, out]`; `shape` is `[out, in]`. */
   transposed: boolean;
+  /** The checkpoint holds `[stack, out / stack, in]`. */
+  stack?: number | undefined;
 }
 
 /**
@@ -20,8 +22,12 @@ export interface ShapeRequest {
 export function shapeWeights(device: Device): { root: Weights; requests: ShapeRequest[] } {
   const requests: ShapeRequest[] = [];
   const at = (path: string): Weights => {
-    const tensor: Weights["tensor"] = (name, shape, { init = "normal", transposed = false } = {}) => {
-      requests.push({ name: joinPath(path, name), shape, init, transposed });
+    const tensor = (
+      name: string,
+      shape: readonly number[],
+      { init = "normal", transposed = false, stack }: TensorRequest & WeightRequest = {},
+    ) => {
+      requests.push({ name: joinPath(path, name), shape, init, transposed, stack });
       return new Tensor(
         device,
         { id: -1, buffer: undefined as never, size: 0, holds: 0, lastStep: 0, lastUse: -1 },

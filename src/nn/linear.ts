@@ -2,7 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Weight } from "../kernels/weight.ts";
 import type { Embedding } from "./embedding.ts";
-import { type Leaf, type Module, tensorsOf } from "./module.ts";
+import { type Leaf, type Module, type Siblings, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x Wᵀ + b. The kind of module that LoRA adapts. */
@@ -88,6 +88,19 @@ function layerOf(
     },
   };
   return layer;
+}
+
+/** Linear layers of one input. */
+export function linearSiblings(members: readonly Linear[]): Siblings {
+  return {
+    members,
+    together: (x, context) =>
+      ops.linears(
+        context.tape,
+        x,
+        members.map((member) => tensorsOf(member, context)),
+      ),
+  };
 }
 
 /** Whether an adapter for linear layers can wrap this module. */

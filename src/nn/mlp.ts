@@ -1,8 +1,16 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activation.ts";
-import { linear } from "./linear.ts";
-import { type Context, call, callAll, type Module, type Siblings } from "./module.ts";
+import { linear, linearSiblings } from "./linear.ts";
+import {
+  type Context,
+  call,
+  callAll,
+  isAnyWrapped,
+  type Module,
+  type Siblings,
+  tensorsOf,
+} from "./module.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of a gated MLP. */
@@ -19,14 +27,17 @@ export interface MlpConfig {
 export function gatedMlp(weights: Weights, config: MlpConfig): Module {
   const { hiddenSize, intermediateSize, activation, bias } = config;
   const inner = config.fused ? fusedProjection(weights, config) : separateProjections(weights, config);
+  const gatedApart = (x: Tensor, context: Context) => {
+    const [gate, up] = inner.project(x, context);
+    return ops.gatedActivation(context.tape, gate, up, activation);
+  };
   const down = linear(weights.at("down_proj"), intermediateSize, hiddenSize, { bias });
   return {
     path: weights.path,
     children: [...inner.siblings.members, down],
     siblings: inner.siblings,
     forward(x, context) {
-      const [gate, up] = inner.project(x, context);
-      return call(down, ops.gatedActivation(context.tape, gate, up, activation), context);
+      return call(down, inner.gated?.(x, context) ?? gatedApart(x, context), context);
     },
   };
 }
@@ -35,18 +46,28 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
 interface Projection {
   siblings: Siblings;
   project(x: Tensor, context: Context): [gate: Tensor, up: Tensor];
+  /** act(gate) · up at once, where nobody wants to see the two. */
+  gated?(x: Tensor, context: Context): Tensor | undefined;
 }
 
 function separateProjections(
   weights: Weights,
-  { hiddenSize, intermediateSize, bias }: MlpConfig,
+  { hiddenSize, intermediateSize, activation, bias }: MlpConfig,
 ): Projection {
   const gate = linear(weights.at("gate_proj"), hiddenSize, intermediateSize, { bias });
   const up = linear(weights.at("up_proj"), hiddenSize, intermediateSize, { bias });
-  const siblings: Siblings = { members: [gate, up] };
+  const siblings = linearSiblings([gate, up]);
   return {
     siblings,
     project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor],
+    gated(x, context) {
+      if (context.tape || context.watch || bias || isAnyWrapped([gate, up], context)) return undefined;
+      return ops.gatedLinears(
+        x,
+        [tensorsOf(gate, context).weight, tensorsOf(up, context).weight],
+        activation,
+      );
+    },
   };
 }
 

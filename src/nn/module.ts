@@ -7,6 +7,12 @@ import type { KvCache } from "./cache.ts";
 import type { Geometry } from "./geometry.ts";
 import type { PlacedTokens, VirtualTokens } from "./virtual.ts";
 
+/** `f32`, or `mixed`: activations and their gradients are kept in f16 and computed with in f32, all else is f32. */
+export type Precision = (typeof PRECISIONS)[number];
+
+/** What passes are computed in. */
+export const PRECISIONS = ["f32", "mixed"] as const;
+
 /** What travels with the activations through a forward pass. */
 export interface Context {
   /** Records operations for a backward pass; absent where no gradient is wanted. */
@@ -27,6 +33,8 @@ export interface Context {
   watch?: ((module: Module, output: Tensor) => void) | undefined;
   /** Layers keep only their input and are run again by the backward pass. */
   checkpoint?: boolean | undefined;
+  /** What activations lie in between the embeddings and the last norm; `f32` where it is absent. */
+  precision?: Precision | undefined;
   /** The adapters that this pass goes through. A model's own functions put its list here where nothing is given. */
   adapters?: Adaptation | undefined;
   /** The virtual tokens among those of the pass. */
@@ -84,18 +92,29 @@ export function call(module: Module, x: Tensor, context: Context): Tensor {
 export interface Siblings {
   /** The modules, in the order of their outputs. */
   readonly members: readonly Module[];
+  /** Computes all of them where no adapter surrounds one and nothing is recorded. */
+  readonly together?: (x: Tensor, context: Context) => Tensor[];
 }
 
 /** Runs modules of the same input through the adapters of the pass. */
 export function callAll(siblings: Siblings, x: Tensor, context: Context): Tensor[] {
   const { members } = siblings;
-  const joint = context.adapters?.joint.get(siblings);
+  const joint = context.adapters?.joint.get(siblings) ?? plainTogether(siblings, context);
   if (!joint) return members.map((member) => call(member, x, context));
   const ys = joint(x, context);
   members.forEach((member, i) => {
     context.watch?.(member, ys[i] as Tensor);
   });
   return ys;
+}
+
+function plainTogether({ members, together }: Siblings, context: Context): JointWrap | undefined {
+  return context.tape || isAnyWrapped(members, context) ? undefined : together;
+}
+
+/** Whether an adapter of the pass surrounds one of these. */
+export function isAnyWrapped(members: readonly Module[], { adapters }: Pick<Context, "adapters">): boolean {
+  return adapters !== undefined && members.some((member) => adapters.wraps.has(member));
 }
 
 /** A module and everything below it, parents first. */

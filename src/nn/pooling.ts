@@ -1,3 +1,4 @@
+import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { type Document, endOf } from "./geometry.ts";
@@ -20,7 +21,9 @@ export function pool(mode: PoolingMode, x: Tensor, context: Context): Tensor {
     tokens,
   ]);
   const documents = fromArray(x.device, Uint32Array.from(ranges), [geometry.documents.length, 2]);
-  return mode === "max" ? ops.maxPool(tape, x, documents) : ops.meanPool(tape, x, documents, mode);
+  return mode === "max"
+    ? encoderOps.maxPool(tape, x, documents)
+    : encoderOps.meanPool(tape, x, documents, mode);
 }
 
 /** States of the first token of each document: `[B, T, d]` → `[N, d]`. */

@@ -2,6 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
 import { AdapterList, type NamedAdaptation } from "./adapter-list.ts";
+import { type PassTokens, tokensOfRows } from "./invocation.ts";
 import type { Adaptation, Context, Forward, Leaf, Module, Wrap } from "./module.ts";
 
 /** Rows of a batch that go through the same adapters. */
@@ -66,7 +67,7 @@ export class RowAdapters extends AdapterList {
   }
 
   /** @throws LoraError where an adapter was released, and where the batch has another number of rows */
-  override activeFor(x: Tensor): Adaptation {
+  override activeFor(x: Tensor, pass?: PassTokens): Adaptation {
     const [batchSize = 0, length = 1] = x.shape;
     const perRow = x.dtype === "f32" && x.shape.length === 2 ? 1 : length;
     if (batchSize !== this.#batchSize) {
@@ -74,9 +75,9 @@ export class RowAdapters extends AdapterList {
       fail("withRowAdapters", got, "give a list of adapters for each row; [] is the base model");
     }
     const [only] = this.#groups;
-    if (only && this.#groups.length === 1) return only.list.active;
+    if (only && this.#groups.length === 1) return only.list.activeFor(x, pass);
     return byRows(
-      this.#groups.map((group) => activate(group, x, perRow)),
+      this.#groups.map((group) => activate(group, x, perRow, pass)),
       batchSize,
     );
   }
@@ -94,13 +95,19 @@ function areSame(a: readonly unknown[], b: readonly unknown[]): boolean {
 }
 
 /** @param perRow tokens in a row, as most modules will ask for them: uploaded once for all */
-function activate({ list, rows }: Group, { device }: Tensor, perRow: number): ActiveGroup {
+function activate(
+  { list, rows }: Group,
+  x: Tensor,
+  perRow: number,
+  pass: PassTokens | undefined,
+): ActiveGroup {
   const upload = (perRow: number) => {
     const places = rows.flatMap((row) => Array.from({ length: perRow }, (_, i) => row * perRow + i));
-    return fromArray(device, Uint32Array.from(places), [places.length]);
+    return fromArray(x.device, Uint32Array.from(places), [places.length]);
   };
   const usual = upload(perRow);
-  return { adaptation: list.active, tokens: (wanted) => (wanted === perRow ? usual : upload(wanted)) };
+  const adaptation = list.activeFor(x, pass && tokensOfRows(pass, rows));
+  return { adaptation, tokens: (wanted) => (wanted === perRow ? usual : upload(wanted)) };
 }
 
 function byRows(groups: readonly ActiveGroup[], batchSize: number): Adaptation {

@@ -26,6 +26,8 @@ export interface Weights {
 export interface WeightRequest extends Pick<TensorRequest, "transposed" | "fresh"> {
   /** The weight of a linear layer, which is what is quantised where nothing else is asked for. */
   linear?: boolean;
+  /** The matrix is a stack of so many, one below the other: the source has `[stack, rows / stack, columns]`. */
+  stack?: number;
 }
 
 /** How a model wants a tensor. */
@@ -38,6 +40,17 @@ export interface TensorRequest {
   transposed?: boolean;
   /** Part of a task's head: where a source lacks it, it may be initialised instead. */
   fresh?: boolean;
+}
+
+/** The shape in which a source has what is asked for as `[rows, columns]`. */
+export function storedShape(
+  shape: readonly number[],
+  { transposed = false, stack }: Pick<WeightRequest, "transposed" | "stack">,
+): readonly number[] {
+  if (stack === undefined) return transposed ? [...shape].reverse() : shape;
+  const [rows = 0, columns = 0] = shape;
+  const matrix = [rows / stack, columns];
+  return [stack, ...(transposed ? matrix.reverse() : matrix)];
 }
 
 /** Joins two parts of a checkpoint path. */

@@ -1,5 +1,6 @@
-import { DEVICE_RULES, type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
+import { DEVICE_RULES, type Device, type DeviceOptions } from "../gpu/device.ts";
 import { PROFILE_NAMES, type ProfileName } from "../gpu/profile.ts";
+import { requestDevice } from "../kernels/request-device.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import { checkOptions } from "../util/options.ts";
 import { nodeChoices } from "./node-choices.ts";
@@ -17,7 +18,8 @@ const NO_ADAPTER_HELP =
   "self-contained software device, `npm install --save-dev @sparticuz/chromium`";
 
 /**
- * Opens a device in Node: the system's GPU or software driver through Dawn, else SwiftShader where it is installed.
+ * Opens a device in Node: the system's GPU or software driver through Dawn, else SwiftShader where it is installed. A runtime that
+ * has WebGPU itself, such as Deno with `--unstable-webgpu`, needs no Dawn.
  * `WEBGPU_LORA_ADAPTER=swiftshader` forces the latter, `=floor` the portable floor of limits and features; a comma
  * joins the two. `WEBGPU_LORA_PROFILE=gpu` or `=cpu-rasteriser` launches kernels as on such a device.
  * @throws LoraError of kind `no-adapter` with what to install, and for an option that there is not.
@@ -31,6 +33,12 @@ export async function openNodeDevice(options: DeviceOptions = {}): Promise<Devic
     ...(floor && { floor }),
     ...(profile && { profile }),
   };
+  const own = globalThis.navigator?.gpu as GPU | undefined;
+  if (own && !swiftShader) {
+    const { wait } = options; // sleeping between polls is for Dawn
+    const device = await requestDevice(own, { ...settings, wait });
+    if (device) return device;
+  }
   if (!swiftShader && hasDriverLoader()) {
     const device = await tryOpen(settings);
     if (device) return device;

@@ -2,15 +2,8 @@ import { basename, dirname, resolve } from "node:path";
 import type { ByteCache } from "../io/files/byte-cache.ts";
 import { isCommitHash } from "../io/files/digest.ts";
 import type { FileSource } from "../io/files/files.ts";
-import {
-  type HubOptions,
-  hubCommit,
-  hubFiles,
-  hubLabel,
-  parseModelReference,
-  settleRevision,
-  urlFiles,
-} from "../io/files/hub.ts";
+import { type HubOptions, hubCommit, hubFiles, urlFiles } from "../io/files/hub.ts";
+import { hubLabel, parseModelReference, settleRevision } from "../io/files/reference.ts";
 import { firstLine, isOutage, type RemoteOptions } from "../io/files/remote.ts";
 import { TIME_LIMITS, type TimeLimits } from "../io/files/time-limits.ts";
 import { fail, LoraError } from "../util/fail.ts";
@@ -32,7 +25,8 @@ import { fileStat, folderFiles, isFolder } from "./node-files.ts";
 import { nodeHash } from "./node-hash.ts";
 
 /** Where {@link resolveModelFiles} looks, beyond the reference itself. */
-export interface ResolveOptions extends Pick<RemoteOptions, "fetch" | "delay" | "limits" | "onWarning"> {
+export interface ResolveOptions
+  extends Pick<RemoteOptions, "fetch" | "delay" | "limits" | "onWarning" | "signal" | "onDownload"> {
   /** Branch, tag or commit of a hub repository. */
   readonly revision?: string | undefined;
   /** {@link hfToken} by default; the empty string is none. */
@@ -57,9 +51,10 @@ export async function resolveModelFiles(
   const checks = { cache, verify: options.verify };
   if (await isFolder(reference)) return openFolder(reference, options, checks);
   const { token, endpoint = process.env.HF_ENDPOINT, fetch, delay, onWarning, verify } = options;
+  const { signal, onDownload } = options;
   const limits = options.limits ?? variableLimits();
   const how = { fetch, delay, limits, hash: nodeHash, seesRedirects: true };
-  const remote: RemoteOptions = { ...how, onWarning, verify, cache };
+  const remote: RemoteOptions = { ...how, signal, onDownload, onWarning, verify, cache };
   const parsed = parseModelReference(reference);
   if (parsed.kind === "folder") return openByName(parsed.path, options, checks);
   if (parsed.kind === "url") return urlFiles({ ...remote, url: parsed.url });
@@ -212,6 +207,10 @@ function joined(
     size: async (name) => (await sourceOf(name))?.size(name),
     read: async (name, start, end) => ((await sourceOf(name)) ?? snapshot.files).read(name, start, end),
     commit: async () => snapshot.commit,
+    async index() {
+      remote ??= reach();
+      return (await remote)?.index?.() ?? snapshot.files.list?.();
+    },
   };
 }
 

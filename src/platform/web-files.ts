@@ -1,10 +1,16 @@
 import type { ByteCache, CacheEntry } from "../io/files/byte-cache.ts";
 import type { FileSource } from "../io/files/files.ts";
-import { hubFiles, parseModelReference, settleRevision, urlFiles } from "../io/files/hub.ts";
+import { hubFiles, urlFiles } from "../io/files/hub.ts";
+import { parseModelReference, settleRevision } from "../io/files/reference.ts";
 import type { RemoteOptions } from "../io/files/remote.ts";
 import { concatBytes } from "../util/bytes.ts";
 import { LoraError } from "../util/fail.ts";
 import { webHash } from "./web-hash.ts";
+
+/** The folder of downloads in the storage of a site: contents, in folders, and notes about them. */
+export const DOWNLOADS = "webgpu-lora";
+/** What the name of a note ends with, behind that of what it is about. */
+export const NOTE = ".note";
 
 /**
  * A download cache in the browser's origin-private file system.
@@ -15,7 +21,7 @@ export function opfsByteCache(root?: Promise<FileSystemDirectoryHandle>): ByteCa
   return {
     open: async (key) => {
       const top = await (root ?? navigator.storage.getDirectory());
-      const cache = await top.getDirectoryHandle("webgpu-lora", { create: true });
+      const cache = await top.getDirectoryHandle(DOWNLOADS, { create: true });
       return folderEntry(cache, await sha256(key));
     },
     recall: async (key) => {
@@ -48,8 +54,8 @@ async function noteFile(
   options?: FileSystemGetFileOptions,
 ): Promise<FileSystemFileHandle> {
   const top = await (root ?? navigator.storage.getDirectory());
-  const cache = await top.getDirectoryHandle("webgpu-lora", { create: true });
-  return cache.getFileHandle(`${await sha256(key)}.note`, options);
+  const cache = await top.getDirectoryHandle(DOWNLOADS, { create: true });
+  return cache.getFileHandle(`${await sha256(key)}${NOTE}`, options);
 }
 
 async function sha256(text: string): Promise<string> {
@@ -58,7 +64,7 @@ async function sha256(text: string): Promise<string> {
 }
 
 /** Bytes of a file that lie in one piece. */
-interface Piece {
+export interface Piece {
   readonly offset: number;
   readonly end: number;
   readonly file: File;
@@ -99,7 +105,7 @@ function folderEntry(cache: FileSystemDirectoryHandle, name: string): CacheEntry
 }
 
 /** All pieces by their offset. */
-async function readPieces(folder: FileSystemDirectoryHandle): Promise<Piece[]> {
+export async function readPieces(folder: FileSystemDirectoryHandle): Promise<Piece[]> {
   const files: Promise<File>[] = [];
   for await (const handle of folder.values()) {
     if (handle.kind === "file" && /^\d+$/.test(handle.name)) files.push(handle.getFile());
@@ -115,8 +121,8 @@ function sorted(pieces: readonly Piece[]): Piece[] {
   return pieces.toSorted((a, b) => a.offset - b.offset);
 }
 
-/** Pieces may overlap where two tabs download the same file. */
-function coveredLength(pieces: readonly Piece[]): number {
+/** Bytes without a gap from the start. Pieces may overlap where two tabs download the same file. */
+export function coveredLength(pieces: readonly Piece[]): number {
   return pieces.reduce(
     (covered, { offset, end }) => (offset <= covered ? Math.max(covered, end) : covered),
     0,
@@ -158,7 +164,8 @@ function explainQuota(error: unknown): unknown {
   return new LoraError("input", "opfsByteCache", "the browser's storage for this site is full", help);
 }
 
-function ignoreMissing(error: unknown): undefined {
+/** Passes on what fails, unless it is that something is not there. */
+export function ignoreMissing(error: unknown): undefined {
   if (!(error instanceof DOMException) || error.name !== "NotFoundError") throw error;
 }
 

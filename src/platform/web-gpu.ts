@@ -1,4 +1,5 @@
-import { DEVICE_RULES, type Device, type DeviceOptions, requestDevice } from "../gpu/device.ts";
+import { DEVICE_RULES, type Device, type DeviceOptions } from "../gpu/device.ts";
+import { requestDevice } from "../kernels/request-device.ts";
 import { LoraError } from "../util/fail.ts";
 import { checkOptions } from "../util/options.ts";
 import { webChoices } from "./web-choices.ts";

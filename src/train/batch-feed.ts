@@ -8,6 +8,7 @@ import { fail } from "../util/fail.ts";
 import { createRandom } from "../util/random.ts";
 import type { Counted, Objective } from "./objective.ts";
 import { describePack, type PackingOptions, packer, packRun } from "./packed.ts";
+import { ALONE, type Share } from "./peers.ts";
 
 /** A micro-batch, and where in the data it stands. */
 export interface FedBatch<B> {
@@ -32,6 +33,7 @@ export interface BatchFeed<B> {
 
 /** How items become micro-batches. */
 export interface BatchOptions extends PackingOptions {
+  /** Items of a micro-batch, of all processes together. */
   readonly batchSize: number;
   readonly seed: number;
   readonly shuffle: boolean;
@@ -39,6 +41,10 @@ export interface BatchOptions extends PackingOptions {
   readonly packing: boolean | PackingStrategy;
   /** Parts that each micro-batch is computed in. */
   readonly batchSplit: number;
+  /** The share of each micro-batch that is made here: the others are other processes'. */
+  readonly share?: Share;
+  /** A process that a short micro-batch leaves without items takes those of another one. */
+  readonly fillsShares?: boolean;
 }
 
 /**
@@ -81,9 +87,14 @@ function checkGroups<Item>({ lengthOf }: Objective<Item>, { packing }: BatchOpti
 function collated<Item, B extends Counted>(
   { collate }: Objective<Item, B>,
   feed: Feed<Item>,
-  { seed, batchSplit }: BatchOptions,
+  { seed, batchSplit, share = ALONE, fillsShares = false }: BatchOptions,
 ): BatchFeed<B> {
   const random = createRandom(seed).fork("collate");
+  const own = <T>(list: readonly T[]) => {
+    const shares = partsOf(list, share.size);
+    const at = fillsShares ? share.rank % shares.length : share.rank;
+    return { before: shares.slice(0, at), parts: shares[at] ? partsOf(shares[at], batchSplit) : [] };
+  };
   return {
     perEpoch: feed.groupsPerEpoch,
     async *batches(from) {
@@ -91,9 +102,11 @@ function collated<Item, B extends Counted>(
       try {
         for (;;) {
           const { items, epoch, index, isLast, next, names } = (await groups.next()).value;
-          const own = random.fork(epoch).fork(index); // what is drawn is the same in however many parts
-          const batches = partsOf(items, batchSplit).map((part) => collate(part, own));
-          yield { epoch, batches, isLast, next, names: () => partsOf(names(), batchSplit) };
+          const drawn = random.fork(epoch).fork(index); // the same in however many parts
+          const { before, parts } = own(items);
+          for (const others of before) collate(others, drawn);
+          const batches = parts.map((part) => collate(part, drawn));
+          yield { epoch, batches, isLast, next, names: () => own(names()).parts };
         }
       } finally {
         await groups.return(undefined as never);

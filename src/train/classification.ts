@@ -1,6 +1,8 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import { collateLabels, fillDocuments, type LabelBatch, packRows, type TokenBatch } from "../data/batch.ts";
-import { checkItems, idsProblem, labelProblem, labelsProblem, segmentsProblem } from "../data/check-items.ts";
+import { fillDocuments, packRows, type TokenBatch } from "../data/batch.ts";
+import { checkItems, idsProblem, labelsProblem } from "../data/check-items.ts";
+import { collateLabels, type LabelBatch } from "../data/label-batch.ts";
+import { labelProblem, segmentsProblem } from "../data/label-problems.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { ImageClassifier, TextClassifier } from "../models/model.ts";

@@ -1,3 +1,5 @@
+import { inOrder } from "../data/feed/in-order.ts";
+import type { ItemSource } from "../data/feed/item-source.ts";
 import { IGNORE_INDEX, type Sequence } from "../data/sequence.ts";
 import { type Model, requireTokenizer } from "../load/model.ts";
 import { fail } from "../util/fail.ts";
@@ -32,27 +34,43 @@ const GREEDY = SAMPLING_DEFAULTS;
 
 /**
  * The share of rows whose completion the model writes as it stands there, by the most likely tokens; spaces around it do not
- * count, nor does what ends it.
+ * count, nor does what ends it. Rows of a source are read as they are needed.
  * @param options.batchSize texts that are written at a time; 8 unless given
  * @throws LoraError where no row has a prompt and a completion
  */
 export async function exactMatch(
   model: Model,
-  sequences: readonly Sequence[],
+  sequences: readonly Sequence[] | ItemSource<Sequence>,
   options: { readonly batchSize?: number } = {},
 ): Promise<number> {
   checkOptions("exactMatch", options, { batchSize: integer({ min: 1 }) });
   const { batchSize = BATCH_DEFAULTS.batchSize } = options;
-  const rows = sequences.flatMap((sequence) => completionOf(sequence, model) ?? []);
-  if (rows.length === 0) {
+  let [rows, right] = [0, 0];
+  for await (const part of inOrder(sequences)) {
+    const completions = part.flatMap(({ item }) => completionOf(item, model) ?? []);
+    rows += completions.length;
+    right += await countRight(model, completions, batchSize);
+  }
+  if (rows === 0) {
     const help = "give rows of prompt and completion, or chats, or leave exact_match out";
     fail("exact_match", "no row has a prompt before what is learnt", help);
   }
+  return right / rows;
+}
+
+/** How many completions the model writes as they stand there. */
+async function countRight(
+  model: Model,
+  completions: readonly HeldOutCompletion[],
+  batchSize: number,
+): Promise<number> {
   const tokenizer = requireTokenizer(model);
-  const prompts = rows.map(({ prompt, wanted }) => ({ ...prompt, maxNewTokens: wanted.length + SLACK }));
+  const prompts = completions.map(({ prompt, wanted }) => ({
+    ...prompt,
+    maxNewTokens: wanted.length + SLACK,
+  }));
   const texts = await writeAll(model, prompts, batchSize);
-  const right = rows.filter(({ wanted }, i) => tokenizer.decode(wanted).trim() === texts[i]?.trim());
-  return right.length / rows.length;
+  return completions.filter(({ wanted }, i) => tokenizer.decode(wanted).trim() === texts[i]?.trim()).length;
 }
 
 /** Which samples are wanted; see {@link writeSamples}. */
@@ -72,19 +90,18 @@ export interface SampleOptions {
  */
 export async function writeSamples(
   model: Model,
-  sequences: readonly Sequence[],
+  sequences: readonly Sequence[] | ItemSource<Sequence>,
   { prompts, rows, maxNewTokens, batchSize }: SampleOptions,
   chatTemplate?: string,
 ): Promise<{ prompt: string; text: string }[]> {
   const tokenizer = requireTokenizer(model);
-  const given = prompts.map((content) => {
+  const given: { shown: string; prompt: PromptTokens }[] = [];
+  for (const content of prompts) {
     const chat = { messages: [{ role: "user", content }] };
-    return {
-      shown: content,
-      prompt: readPrompt(model, chatTemplate === undefined ? content : chat, chatTemplate),
-    };
-  });
-  const held = firstOf(sequences, rows, (sequence) => completionOf(sequence, model)?.prompt);
+    const prompt = await readPrompt(model, chatTemplate === undefined ? content : chat, chatTemplate);
+    given.push({ shown: content, prompt });
+  }
+  const held = await firstOf(sequences, rows, (sequence) => completionOf(sequence, model)?.prompt);
   const ofRows = held.map((prompt) => ({ shown: tokenizer.decode(prompt.ids), prompt }));
   const all = [...given, ...ofRows];
   const asked = all.map(({ prompt }) => ({ ...prompt, maxNewTokens }));
@@ -93,12 +110,18 @@ export async function writeSamples(
 }
 
 /** The first results that are there. */
-function firstOf<T, R>(list: readonly T[], count: number, of: (item: T) => R | undefined): R[] {
+async function firstOf<T, R>(
+  items: readonly T[] | ItemSource<T>,
+  count: number,
+  of: (item: T) => R | undefined,
+): Promise<R[]> {
   const found: R[] = [];
-  for (const item of list) {
-    if (found.length >= count) break;
-    const result = of(item);
-    if (result !== undefined) found.push(result);
+  for await (const part of inOrder(items)) {
+    for (const { item } of part) {
+      if (found.length >= count) return found;
+      const result = of(item);
+      if (result !== undefined) found.push(result);
+    }
   }
   return found;
 }

@@ -1,6 +1,7 @@
 import { linearCrossEntropy, targetsOfAll } from "../autograd/loss.ts";
-import { padRows, type TokenBatch } from "../data/batch.ts";
+import type { TokenBatch } from "../data/batch.ts";
 import { checkItems, idsProblem } from "../data/check-items.ts";
+import { padRows } from "../data/label-batch.ts";
 import type { SentenceEncoder } from "../models/model.ts";
 import { checkModel } from "../nn/module.ts";
 import { checkOptions, number, type Rules } from "../util/options.ts";

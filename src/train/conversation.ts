@@ -104,9 +104,9 @@ export class Conversation {
     this.#cache.release();
   }
 
-  #answer(messages: readonly Message[], options: GenerateOptions): AsyncGenerator<string> {
+  async *#answer(messages: readonly Message[], options: GenerateOptions): AsyncGenerator<string> {
     const maxPositions = freePositions(this.#model);
-    const prompt = readPrompt(this.#model, { messages, ...this.#context }, options.chatTemplate);
+    const prompt = await readPrompt(this.#model, { messages, ...this.#context }, options.chatTemplate);
     if (prompt.ids.length >= maxPositions) {
       const got = `with this message the chat has ${prompt.ids.length} tokens, and the model ${maxPositions} positions`;
       fail("chat", got, "say less, or begin a new chat; this message is dropped");
@@ -115,6 +115,6 @@ export class Conversation {
     const isSame = state.length === this.#state.length && state.every((part, i) => part === this.#state[i]);
     if (!isSame) this.#cache.release();
     this.#state = state;
-    return writeText(this.#model, this.#cache, prompt, options);
+    yield* writeText(this.#model, this.#cache, prompt, options);
   }
 }

@@ -1,6 +1,6 @@
 import { softmaxCrossEntropy } from "../autograd/loss.ts";
-import type { LabelBatch } from "../data/batch.ts";
 import type { ItemSource } from "../data/feed/item-source.ts";
+import type { LabelBatch } from "../data/label-batch.ts";
 import type { LabelledTokens } from "../data/sequence.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { argmax } from "../kernels/sampling.ts";

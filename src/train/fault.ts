@@ -1,3 +1,4 @@
+import { cast } from "../autograd/ops.ts";
 import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import { gradientNorm } from "../kernels/gradient-norm.ts";
 import type { Context, Module } from "../nn/module.ts";
@@ -28,10 +29,12 @@ export interface FaultyStep<B extends Counted> {
  */
 export async function findFault<B extends Counted>(step: FaultyStep<B>): Promise<string> {
   for (const [i, batch] of step.batches.entries()) {
-    const { seed, embeddingNoise } = step.pass;
+    const { seed, embeddingNoise, precision } = step.pass;
     const context = { training: true, seed: seed + i, embeddingNoise };
-    const culprit = await badOutput(step.objective, batch, context);
-    if (culprit !== undefined) return `in ${firstOf(step.rows[i] ?? [], ROWS_SHOWN)} ${culprit}`;
+    const culprit = await badOutput(step.objective, batch, { ...context, precision });
+    if (culprit === undefined) continue;
+    const isRange = precision === "mixed" && (await badOutput(step.objective, batch, context)) === undefined;
+    return `in ${firstOf(step.rows[i] ?? [], ROWS_SHOWN)} ${culprit}${isRange ? BEYOND_F16 : ""}`;
   }
   return `in ${firstOf(step.rows.flat(), ROWS_SHOWN)} the forward pass is finite, and ${await firstBadGradient(step)}`;
 }
@@ -58,7 +61,7 @@ type Forward<B extends Counted> = Pick<Objective<never, B>, "device" | "loss">;
 export async function badOutput<B extends Counted>(
   { device, loss: lossOf }: Forward<B>,
   batch: B,
-  context: Pick<Context, "training" | "seed" | "embeddingNoise">,
+  context: Pick<Context, "training" | "seed" | "embeddingNoise" | "precision">,
 ): Promise<string | undefined> {
   const paths: string[] = [];
   const norms: Tensor[] = [];
@@ -66,7 +69,7 @@ export async function badOutput<B extends Counted>(
     const read = await readAndRelease(device, () => {
       const watch = ({ path }: Module, output: Tensor) => {
         paths.push(path);
-        norms.push(device.memory.persistent(() => gradientNorm(output)));
+        norms.push(device.memory.persistent(() => gradientNorm(cast(undefined, output, "f32"))));
       };
       return [lossOf(batch, { ...context, watch }), ...norms];
     });
@@ -95,6 +98,9 @@ async function firstBadGradient<B extends Counted>({
   if (last < 0) return "the gradients are too, but their norm is beyond the largest number";
   return `the first gradient that is NaN or infinite is that of ${entries[last]?.name}`;
 }
+
+/** What mixed precision alone does not hold. */
+const BEYOND_F16 = "; in f32 all are finite, and f16 ends at 65 504: train without mixed precision";
 
 /** Rows that a message names; the others are counted. */
 const ROWS_SHOWN = 8;

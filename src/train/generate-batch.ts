@@ -13,7 +13,8 @@ import {
   type Rules,
   withDefaults,
 } from "../util/options.ts";
-import { GENERATE_DEFAULTS, nextTokens } from "./generate.ts";
+import { Decoding } from "./decoding.ts";
+import { GENERATE_DEFAULTS } from "./generate.ts";
 import {
   GENERATE_RULES,
   type GenerateOptions,
@@ -89,7 +90,8 @@ export async function* generateBatch(
     const got = `adapters are given for ${adapters.length} prompts, and there are ${prompts.length}`;
     fail("generateBatch", got, "give a list of adapters for each prompt; [] is the base model");
   }
-  const rows = openRows(model, prompts, given).map((row) => ({ ...row, adapters: adapters?.[row.index] }));
+  const opened = await openRows(model, prompts, given);
+  const rows = opened.map((row) => ({ ...row, adapters: adapters?.[row.index] }));
   yield* writeAlike(model, rows, batchSize);
 }
 
@@ -115,7 +117,7 @@ async function* writeAlike(
   for (const row of rows) if (!isAlike(row)) yield* writeRows(model, [row], 1);
 }
 
-function openRows(
+async function openRows(
   model: Model,
   prompts: readonly (string | ChatExample)[],
   {
@@ -123,18 +125,18 @@ function openRows(
     seed = GENERATE_DEFAULTS.seed,
     ...options
   }: Omit<BatchOptions, "batchSize" | "adapters"> & Pick<typeof BATCH_DEFAULTS, "namePrompt">,
-): Row[] {
+): Promise<Row[]> {
   const problems = new Problems();
-  const rows = prompts.flatMap((prompt, index): Row[] => {
+  const rows: Row[] = [];
+  for (const [index, prompt] of prompts.entries()) {
     try {
-      const tokens = readPrompt(model, prompt, options.chatTemplate);
-      return [{ index, written: new WrittenText(model, tokens, { ...options, seed: seed + index }) }];
+      const tokens = await readPrompt(model, prompt, options.chatTemplate);
+      rows.push({ index, written: new WrittenText(model, tokens, { ...options, seed: seed + index }) });
     } catch (error) {
       if (!(error instanceof LoraError)) throw error;
       problems.push(new LoraError(error.kind, namePrompt(index), error));
-      return [];
     }
-  });
+  }
   failAll("generateBatch", problems);
   return rows;
 }
@@ -143,45 +145,49 @@ function openRows(
 async function* writeRows(model: Model, rows: readonly Row[], batchSize: number): AsyncGenerator<BatchPiece> {
   const capacity = largest(rows.map(({ written }) => written.text.end));
   const [cache, fresh] = [new TextCache(model), new TextCache(model)];
+  const [decoding, reading] = [new Decoding(cache), new Decoding(fresh)];
   let active: readonly Row[] = [];
   let next = 0;
   try {
     for (;;) {
-      const newcomers = rows.slice(next, next + batchSize - active.length);
+      const newcomers = decoding.isAhead ? [] : rows.slice(next, next + batchSize - active.length);
       if (newcomers.length > 0) {
         next += newcomers.length;
         fresh.open(newcomers.length, capacity);
-        active = [...active, ...(yield* step(model, fresh, newcomers))];
+        active = [...active, ...(yield* step(model, reading, newcomers, false))];
         cache.join(fresh);
       } else if (active.length > 0) {
-        active = yield* step(model, cache, active);
+        active = yield* step(model, decoding, active);
       } else return;
     }
   } finally {
+    decoding.release();
+    reading.release();
     cache.release();
     fresh.release();
   }
 }
 
-/** Writes the next token of each text of a cache. Returns those that go on, which are all that the cache holds then. */
+/** Writes the next token of each text of a cache. Returns those that go on, which are all that the cache holds in the end. */
 async function* step(
   model: Model,
-  cache: TextCache,
+  decoding: Decoding,
   rows: readonly Row[],
+  goesOn = true,
 ): AsyncGenerator<BatchPiece, Row[]> {
   for (const { written } of rows) written.start();
   const own = rows.flatMap(({ adapters }) => (adapters ? [adapters] : []));
-  const tokens = await nextTokens(
+  const tokens = await decoding.next(
     own.length > 0 ? model.withRowAdapters(own) : model,
-    cache,
     rows.map(({ written }) => written.text),
+    goesOn,
   );
   const said = rows.map((row, i) => {
     const piece = row.written.next(tokens[i] as number);
     return { row, piece, isOver: row.written.isOver };
   });
   const going = said.flatMap(({ isOver }, i) => (isOver ? [] : [i]));
-  if (going.length < rows.length) cache.keep(going);
+  if (going.length < rows.length) decoding.keep(going);
   for (const { row, piece, isOver } of said) {
     if (isOver) yield { index: row.index, piece, report: row.written.report() };
     else if (piece !== "") yield { index: row.index, piece };

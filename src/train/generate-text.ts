@@ -1,7 +1,6 @@
 import { type ChatExample, checkChat } from "../data/chat/chat-rows.ts";
-import { templateChooser } from "../data/chat/chat-template.ts";
-import { renderPrompt } from "../data/chat/encode-chat.ts";
-import { endOfTurnToken } from "../data/chat/end-of-turn.ts";
+import { LATE_CHATS } from "../data/chat/late-chats.ts";
+import { templateChooser } from "../data/chat/template-chooser.ts";
 import { usesTools } from "../data/rows/examples.ts";
 import { encodePrompt } from "../data/tokenize/special-frame.ts";
 import { TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize/tokenize-options.ts";
@@ -20,7 +19,8 @@ import {
   text,
   withDefaults,
 } from "../util/options.ts";
-import { nextTokens, type OpenText, openText, TOKEN_RULES, type TokenOptions } from "./generate.ts";
+import { Decoding, type OpenText } from "./decoding.ts";
+import { openText, TOKEN_RULES, type TokenOptions } from "./generate.ts";
 import { StopStrings } from "./stop-strings.ts";
 import { TextCache } from "./text-cache.ts";
 
@@ -74,7 +74,7 @@ export async function* generate(
   requireModel("generate", model);
   const cache = new TextCache(model);
   try {
-    yield* writeText(model, cache, readPrompt(model, prompt, options.chatTemplate), options);
+    yield* writeText(model, cache, await readPrompt(model, prompt, options.chatTemplate), options);
   } finally {
     cache.release();
   }
@@ -91,14 +91,15 @@ export interface PromptTokens {
  * The tokens of a text, or of a chat up to where the assistant is to write.
  * @throws LoraError where the template refuses the chat
  */
-export function readPrompt(
+export async function readPrompt(
   model: Model,
   prompt: string | ChatExample,
   choice: string | undefined,
-): PromptTokens {
+): Promise<PromptTokens> {
   const tokenizer = requireTokenizer(model);
   if (typeof prompt === "string") return { ids: encodePrompt(tokenizer, prompt), endings: [] };
   const chat = checkChat("generate", prompt);
+  const { endOfTurnToken, renderPrompt } = await LATE_CHATS.load();
   const template = templateChooser(model, tokenizer, choice)(usesTools(chat));
   const ending = endOfTurnToken(template, tokenizer);
   return {
@@ -116,11 +117,12 @@ export async function* writeText(
 ): AsyncGenerator<string> {
   const writing = new WrittenText(model, prompt, options);
   const { text } = writing;
+  const decoding = new Decoding(cache);
   let isFailed = false;
   try {
     writing.start(cache.begin(text.ids, text.end));
     while (!writing.isOver) {
-      const [token = -1] = await nextTokens(model, cache, [text]);
+      const [token = -1] = await decoding.next(model, [text]);
       const piece = writing.next(token);
       if (piece !== "") yield piece;
     }
@@ -128,6 +130,7 @@ export async function* writeText(
     isFailed = true;
     throw error;
   } finally {
+    decoding.release();
     if (!isFailed) options.onEnd?.(writing.report());
   }
 }

@@ -1,5 +1,6 @@
 import { makeGroups } from "../data/batch.ts";
 import { checkItems } from "../data/check-items.ts";
+import { inOrder } from "../data/feed/in-order.ts";
 import { type ItemSource, isItemSource, type SourceItem } from "../data/feed/item-source.ts";
 import { Ahead } from "../util/ahead.ts";
 import { fail } from "../util/fail.ts";
@@ -40,9 +41,6 @@ export async function* judgedGroups<Item, B extends Counted>(
   }
 }
 
-/** Rows that are asked for at a time. */
-const ROWS_ASKED = 64;
-
 async function* groupsOfSource<Item, B extends Counted>(
   where: string,
   objective: Objective<Item, B>,
@@ -72,11 +70,4 @@ async function* groupsOfSource<Item, B extends Counted>(
     await made.close();
   }
   if (groups === 0) fail(where, "every row is left out", "see what is said of them");
-}
-
-async function* inOrder<Item>(source: ItemSource<Item>): AsyncGenerator<readonly SourceItem<Item>[]> {
-  const rows = source.mixture.lengths.reduce((sum, length) => sum + length, 0);
-  for (let at = 0; at < rows; at += ROWS_ASKED) {
-    yield await source.get(Array.from({ length: Math.min(ROWS_ASKED, rows - at) }, (_, i) => at + i));
-  }
 }

@@ -1,18 +1,12 @@
 import { type Batch, collateRows, type TokenBatch } from "../data/batch.ts";
-import { checkItems, idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
+import { idsProblem, labelsProblem, type TextLimits } from "../data/check-items.ts";
 import { IGNORE_INDEX, type LabelledTokens, type Sequence } from "../data/sequence.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import {
-  freePositions,
-  type LanguageModel,
-  type MaskedLanguageModel,
-  type TextModel,
-} from "../models/model.ts";
+import { freePositions, type LanguageModel, type TextModel } from "../models/model.ts";
 import { placeTokens } from "../nn/geometry.ts";
 import { headLoss } from "../nn/head.ts";
 import type { Linear } from "../nn/linear.ts";
 import { type Context, checkModel } from "../nn/module.ts";
-import type { Random } from "../util/random.ts";
 import { inRows, type Objective } from "./objective.ts";
 
 /** Predicting each labelled token from those before it. */
@@ -39,7 +33,7 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
     },
     loss(batch, context) {
       const { ids, ...tokens } = uploadTokens(model, batch);
-      const pass = { adapters: adapters.activeFor(ids), ...context, ...tokens };
+      const pass = { adapters: adapters.activeFor(ids, tokens.geometry), ...context, ...tokens };
       return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
         ...headOptions,
         ...context.lossShape,
@@ -48,46 +42,11 @@ export function languageModelling(model: LanguageModel): Objective<Sequence, Bat
   };
 }
 
-const lengthOf = ({ inputIds }: LabelledTokens) => inputIds.length;
-
-/**
- * Predicts each labelled token from those on both sides. Here `labels[i]` belongs to position i itself.
- * @param mask hides tokens of an item anew each time it is seen; without it the items are masked already
- */
-export function maskedLanguageModelling(
-  model: MaskedLanguageModel,
-  mask?: (item: LabelledTokens, random: Random) => LabelledTokens,
-): Objective<LabelledTokens, Batch> {
-  checkModel("maskedLanguageModelling", model);
-  const { device, root, adapters, config, head, headOptions } = model;
-  const problemOf = (item: LabelledTokens) => tokensProblem(item, config, head);
-  return {
-    device,
-    root,
-    adapters,
-    shapesLoss: true,
-    // A mask gives the labels; what it makes is checked when it is made.
-    problemOf: mask ? ({ inputIds }) => idsProblem(inputIds, config) : problemOf,
-    lengthOf,
-    ...inRows({}, (rows, random) => {
-      let i = 0;
-      const masked = mask ? rows.map((row) => row.map((item) => mask(item, random.fork(i++)))) : rows;
-      checkItems("collate", masked.flat(), { problemOf });
-      return collateRows(masked, "own");
-    }),
-    loss(batch, context) {
-      const { ids, ...tokens } = uploadTokens(model, batch);
-      const pass = { adapters: adapters.activeFor(ids), ...context, ...tokens };
-      return headLoss(head, model.hidden(ids, pass), batch.targets, pass, {
-        ...headOptions,
-        ...context.lossShape,
-      });
-    },
-  };
-}
+/** Tokens of an item. */
+export const lengthOf = ({ inputIds }: LabelledTokens) => inputIds.length;
 
 /** What is wrong with tokens and their labels, which are tokens too. */
-function tokensProblem(
+export function tokensProblem(
   { inputIds, labels }: LabelledTokens,
   limits: TextLimits,
   head: Linear,

@@ -1,6 +1,7 @@
 import type { RunState } from "../io/formats/run-state.ts";
 import { type FailureKind, LoraError } from "../util/fail.ts";
-import type { StepMetrics, TrainerOptions } from "./trainer.ts";
+import type { StepMetrics } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 /** Begins to train: what {@link trainObjective} and its like are, once items and options are given. */
 export type BeginTraining = (

@@ -11,7 +11,7 @@ import type { Random } from "../util/random.ts";
 export interface PassContext
   extends Pick<
     Context,
-    "tape" | "training" | "seed" | "checkpoint" | "embeddingNoise" | "watch" | "adapters"
+    "tape" | "training" | "seed" | "checkpoint" | "precision" | "embeddingNoise" | "watch" | "adapters"
   > {
   /** What a cross-entropy is beside −log p of the label: given while training, to an objective that {@link Objective.shapesLoss}. */
   readonly lossShape?: LossShape;

@@ -57,12 +57,13 @@ const UNJUDGED = Float32Array.of(0, 1);
 export class Optimizer {
   /** Where backward passes add the gradient of each parameter. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  /** `[n]`: the same, all of them. */
+  readonly flatGradients: Tensor;
   readonly name: OptimizerName;
   /** Updates so far, without the skipped ones: Optimizer's bias corrections depend on it. */
   updates = 0;
   readonly #parameters: Parameters;
   readonly #maxGradNorm: number;
-  readonly #flatGradients: Tensor;
   readonly #outcome: Tensor;
   readonly #rates: Tensor;
   readonly #updater: Updater;
@@ -78,7 +79,7 @@ export class Optimizer {
     const { flat: gradients, views } = allocateLike(parameters);
     this.#parameters = parameters;
     this.gradients = views;
-    this.#flatGradients = gradients;
+    this.flatGradients = gradients;
     this.name = options.optimizer;
     this.#maxGradNorm = options.maxGradNorm;
     [this.#outcome, this.#rates, this.#updater] = device.memory.persistent(() => {
@@ -96,7 +97,7 @@ export class Optimizer {
 
   /** Sets all gradients to 0. */
   zeroGradients(): void {
-    fill(this.#flatGradients, 0);
+    fill(this.flatGradients, 0);
   }
 
   /**
@@ -104,11 +105,13 @@ export class Optimizer {
    * nothing on the device, and nor does any step that is recorded before the host knows of it and calls {@link takeBack}.
    * @param loss `[1]`: the sum
    * @param terms of that sum
+   * @param scale what its gradients are multiplied by
    * @returns `[2]`: the norm of the mean's gradient before clipping, and the factor that the sum's was multiplied by (0 where
    * the step was skipped); the next step writes over it
    */
-  step(loss: Tensor, terms: number, learningRate: number): Tensor {
-    judgeStep({ gradients: this.#flatGradients, loss, terms, maxNorm: this.#maxGradNorm }, this.#outcome);
+  step(loss: Tensor, terms: number, learningRate: number, scale = 1): Tensor {
+    const sums = { gradients: this.flatGradients, loss, terms: terms * scale };
+    judgeStep({ ...sums, maxNorm: this.#maxGradNorm }, this.#outcome);
     this.#parameters.updates = (this.#parameters.updates ?? 0) + 1;
     this.#updater.update({ learningRate, step: ++this.updates });
     return this.#outcome;
@@ -127,7 +130,7 @@ export class Optimizer {
   release(): void {
     const { state, fixed = [] } = this.#updater;
     for (const { device, storage } of [
-      this.#flatGradients,
+      this.flatGradients,
       this.#outcome,
       this.#rates,
       ...fixed,

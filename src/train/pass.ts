@@ -1,7 +1,8 @@
-import { one, Tape } from "../autograd/tape.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
+import { one, Tape, type TapeOptions } from "../autograd/tape.ts";
+import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { LossShape } from "../kernels/cross-entropy.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
+import type { Precision } from "../nn/module.ts";
 import { leavesOf, type Parameters } from "../nn/parameters.ts";
 import type { Counted, Objective } from "./objective.ts";
 
@@ -11,6 +12,12 @@ export interface PassOptions {
   seed: number;
   /** Keep only the input of every layer and recompute the rest (gradient checkpointing). */
   checkpoint?: boolean;
+  /** In how many bits the rest is kept for the backward pass; see {@link TapeOptions}. */
+  activationBits?: TapeOptions["activationBits"];
+  /** What activations lie in; see {@link Precision}. */
+  precision?: Precision;
+  /** What the gradients are multiplied by, so that small ones are not lost in f16; 1 unless given. */
+  lossScale?: number;
   /** NEFTune's alpha. */
   embeddingNoise?: number | undefined;
   /** What the loss is beside −log p of the label. */
@@ -21,7 +28,7 @@ export interface PassOptions {
 
 /**
  * Forward and backward over the micro-batches of one optimiser step: adds to `gradients` the gradient of their summed
- * loss. Four sequences at once or one by one give the same, and so do several processes that add up what each has found:
+ * loss, times the scale of it. Four sequences at once or one by one give the same, and so do several processes that add up what each has found:
  * the optimiser divides by the terms of all. A penalty of the parameters counts as often as there are terms.
  * @returns the summed loss `[1]`
  */
@@ -30,12 +37,21 @@ export function accumulateGradients<B extends Counted>(
   parameters: Parameters,
   gradients: ReadonlyMap<Tensor, Tensor>,
   batches: readonly B[],
-  { seed, checkpoint = false, embeddingNoise, lossShape = {}, report }: PassOptions,
+  given: PassOptions,
 ): Tensor {
+  const {
+    seed,
+    checkpoint = false,
+    activationBits,
+    lossScale = 1,
+    embeddingNoise,
+    lossShape = {},
+    report,
+  } = given;
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
     const sum = scoped(device, () => {
-      const tape = new Tape();
+      const tape = new Tape({ activationBits });
       for (const leaf of leavesOf(parameters)) tape.watch(leaf);
       try {
         const context = {
@@ -43,12 +59,18 @@ export function accumulateGradients<B extends Counted>(
           training: true,
           seed: seed + i,
           checkpoint,
+          precision: given.precision,
           embeddingNoise,
           lossShape,
           ...(report && { report }),
         };
         const loss = lossOf(batch, context);
-        if (tape.length > 0) tape.backward(loss, one(device), gradients);
+        if (tape.length > 0)
+          tape.backward(
+            loss,
+            lossScale === 1 ? one(device) : fromArray(device, Float32Array.of(lossScale), [1]),
+            gradients,
+          );
         return loss;
       } finally {
         tape.discard(); // nothing is left unless the pass failed

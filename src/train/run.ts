@@ -16,6 +16,11 @@ export interface RunPolicy extends LossPolicy, BestPolicy {
   evaluate?(step: number): Promise<RunEvaluation | undefined>;
   /** Steps between two checkpoints; none where it is 0, as unless given. */
   saveSteps?: number;
+  /**
+   * Most seconds between two checkpoints, beside those of `saveSteps`; the end of the run, whatever it is, has one, too. None
+   * unless given.
+   */
+  saveSeconds?: number;
   /** Keeps the run's state; behind the evaluation of the same step. */
   save?(state: RunState, best: BestEvaluation | undefined): Promise<void>;
   /**
@@ -61,6 +66,10 @@ export class Run {
   #evaluated = 0;
   /** The last step that was saved. */
   #saved = 0;
+  /** When that was, or the run began, ms. */
+  #savedAt = performance.now();
+  /** The step behind which the clock wants a checkpoint. */
+  #due = 0;
   /** Holds the run while it is paused. */
   #pause: { readonly over: Promise<void>; end(): void } | undefined;
 
@@ -137,11 +146,13 @@ export class Run {
     const { resume, batchSplit } = this.#losses;
     const steps = this.#begin({
       signal: this.#stop.signal,
-      settleAfter: (step) =>
-        this.isPaused || this.#isEvaluated(step) || this.#isSaved(step) || this.#isLookedAt(step),
+      settleAfter: (step) => {
+        this.#lookAtClock(step);
+        return this.isPaused || this.#isEvaluated(step) || this.#isSaved(step) || this.#isLookedAt(step);
+      },
       onStart: async (state) => {
         this.#state = state;
-        if (this.#policy.updateNormSteps) this.#updates = new UpdateWatch(state);
+        if (this.#policy.updateNormSteps) await this.#watchUpdates(state);
         // What was due behind this step, and was not done when the device was lost.
         if (this.last && this.last.step === state.step) await this.#settle(this.last);
       },
@@ -149,7 +160,13 @@ export class Run {
       ...(batchSplit > 1 && { batchSplit }),
     });
     for await (const metrics of steps) await this.#afterStep(metrics);
+    if (this.#policy.saveSeconds !== undefined && this.#state) await this.#save(this.#state.step);
     if (!this.#isAsked) await this.#takeBest();
+  }
+
+  async #watchUpdates(state: TrainState): Promise<void> {
+    if (this.#updates) await this.#updates.follow(state);
+    else this.#updates = new UpdateWatch(state);
   }
 
   /** Puts the parameters of the best evaluation in place of the last ones. */
@@ -173,7 +190,13 @@ export class Run {
 
   #isSaved(step: number): boolean {
     const { save, saveSteps = 0 } = this.#policy;
-    return save !== undefined && saveSteps > 0 && step % saveSteps === 0;
+    return save !== undefined && (step === this.#due || (saveSteps > 0 && step % saveSteps === 0));
+  }
+
+  /** Decides before the step is through whether it is saved, so that the next one waits for that. */
+  #lookAtClock(step: number): void {
+    const { saveSeconds = Number.POSITIVE_INFINITY } = this.#policy;
+    if (performance.now() - this.#savedAt >= 1000 * saveSeconds) this.#due = step;
   }
 
   #isLookedAt(step: number): boolean {
@@ -209,9 +232,14 @@ export class Run {
       this.#evaluated = step;
     }
     const isKept = this.#policy.loadBest !== undefined && this.best?.step === step;
-    if (!this.#state || step <= this.#saved || !(isKept || this.#isSaved(step))) return;
+    if (isKept || this.#isSaved(step)) await this.#save(step);
+  }
+
+  async #save(step: number): Promise<void> {
+    if (!this.#state || step <= this.#saved) return;
     await this.#policy.save?.(await this.#state.capture(), this.best);
     this.#saved = step;
+    this.#savedAt = performance.now();
   }
 
   async #evaluate({ step, totalSteps, passes }: StepMetrics): Promise<void> {

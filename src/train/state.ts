@@ -3,7 +3,9 @@ import { readAndRelease, type Tensor } from "../gpu/tensor.ts";
 import type { RunState, StateTensor } from "../io/formats/run-state.ts";
 import { Mirror } from "../nn/mirror.ts";
 import type { Parameters } from "../nn/parameters.ts";
+import { byteView } from "../util/bytes.ts";
 import { failAll, Problems } from "../util/fail.ts";
+import type { LossScale } from "./loss-scale.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 /** The name of the flat buffer among a state's tensors. */
@@ -14,6 +16,8 @@ export type RunCounters = Pick<RunState, "step" | "place" | "trainedTerms"> & {
   readonly trainedTokens: number;
   /** The optimiser's. */
   readonly updates: number;
+  /** Of the next step, in mixed precision. */
+  readonly lossScale?: LossScale;
 };
 
 interface FinishedCounts {
@@ -41,20 +45,30 @@ export class TrainState {
   trainedTerms = 0;
   /** Tokens so far, without padding. */
   trainedTokens = 0;
+  /** Of the next step, in mixed precision. */
+  lossScale: LossScale | undefined;
   /** Parts that each micro-batch is computed in. */
   readonly batchSplit: number;
+  /** What several processes need for the steps that they take together, by name. */
+  readonly #outer: Readonly<Record<string, Tensor>>;
   #mirror: Mirror<RunCounters> | undefined;
 
-  constructor(parameters: Parameters, optimizer: Optimizer, batchSplit = 1) {
+  constructor(
+    parameters: Parameters,
+    optimizer: Optimizer,
+    { batchSplit = 1, outer = {} }: { batchSplit?: number; outer?: Readonly<Record<string, Tensor>> } = {},
+  ) {
     this.parameters = parameters;
     this.optimizer = optimizer;
     this.batchSplit = batchSplit;
+    this.#outer = outer;
   }
 
   /** What the host knows of it. */
   get counters(): RunCounters {
-    const { step, place, trainedTerms, trainedTokens, optimizer } = this;
-    return { step, place, trainedTerms, trainedTokens, updates: optimizer.updates };
+    const { step, place, trainedTerms, trainedTokens, optimizer, lossScale } = this;
+    const { updates } = optimizer;
+    return { step, place, trainedTerms, trainedTokens, updates, ...(lossScale && { lossScale }) };
   }
 
   /** Goes on by a step that the device is through with. */
@@ -93,9 +107,7 @@ export class TrainState {
     const whole = this.#mirror?.whole;
     if (!whole) return undefined;
     const { values, others, note } = whole;
-    const { buffer, byteOffset, byteLength } = values;
-    const flat = new Uint8Array(buffer, byteOffset, byteLength);
-    return this.#stateOf(note, new Map([[PARAMETERS, flat], ...others]));
+    return this.#stateOf(note, new Map([[PARAMETERS, byteView(values)], ...others]));
   }
 
   #stateOf({ updates, ...place }: RunCounters, bytes: ReadonlyMap<string, Uint8Array>): RunState {
@@ -130,6 +142,7 @@ export class TrainState {
     this.place = state.place;
     this.trainedTerms = state.trainedTerms;
     this.trainedTokens = state.trainedTokens ?? 0;
+    this.lossScale = state.lossScale;
   }
 
   /** Takes the parameters of another state of the same run, as they were then, and nothing more: the run is over. */
@@ -149,16 +162,15 @@ export class TrainState {
 
   #tensors(): Readonly<Record<string, Tensor>> {
     const { [PARAMETERS]: flat, ...kept } = this.#learnt();
-    const moments = Object.entries(this.optimizer.state);
-    const named = moments.map(([name, tensor]) => [`optimizer.${name}`, tensor] as const);
-    return { [PARAMETERS]: flat as Tensor, ...Object.fromEntries(named), ...kept };
+    const { optimizer } = this;
+    const moments = { ...prefixed("optimizer", optimizer.state), ...prefixed("outer", this.#outer) };
+    return { [PARAMETERS]: flat as Tensor, ...moments, ...kept };
   }
 
   /** What outlives the run. */
   #learnt(): Readonly<Record<string, Tensor>> {
     const { flat, kept = {} } = this.parameters;
-    const named = Object.entries(kept).map(([name, tensor]) => [`kept.${name}`, tensor] as const);
-    return { [PARAMETERS]: flat, ...Object.fromEntries(named) };
+    return { [PARAMETERS]: flat, ...prefixed("kept", kept) };
   }
 
   #shapes(): Record<string, readonly number[]> {
@@ -181,4 +193,8 @@ export class TrainState {
     }
     return problems;
   }
+}
+
+function prefixed(prefix: string, tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [`${prefix}.${name}`, tensor]));
 }

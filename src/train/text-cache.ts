@@ -6,9 +6,11 @@ import { lastTokens } from "../nn/pooling.ts";
 
 /** What a model has read of one text. */
 interface ReadText {
-  /** The text, of which the first {@link length} tokens are read; whoever writes it may append to it. */
+  /** The text, of which the first {@link length} tokens are read, perhaps before they stand here: whoever writes it appends to it. */
   readonly ids: readonly number[];
-  length: number;
+  readonly length: number;
+  /** The text as it was when it was taken up, before anything was written: adapters that wait for certain tokens look here. */
+  readonly prompt: readonly number[];
   /** How long the text was when its first tokens were read: rotations may depend on it. */
   readonly begunAt: number;
 }
@@ -27,7 +29,7 @@ export class TextCache {
   open(texts: number, capacity: number): void {
     this.release();
     this.#cache = this.#model.newCache(capacity, texts);
-    this.#texts = Array.from({ length: texts }, () => ({ ids: [], length: 0, begunAt: 0 }));
+    this.#texts = Array.from({ length: texts }, () => ({ ids: [], length: 0, prompt: [], begunAt: 0 }));
   }
 
   /**
@@ -44,9 +46,10 @@ export class TextCache {
       return 0;
     }
     const isAlike = this.#model.rotatesAlike?.(text.begunAt, ids.length) ?? true;
-    const length = isAlike ? Math.min(commonLength(text.ids, ids, text.length), ids.length - 1) : 0;
+    const common = isAlike ? Math.min(commonLength(text.ids, ids, text.length), ids.length - 1) : 0;
+    const length = this.#model.adapters.treatedAlike([text.prompt, ids], common);
     cache.truncate(0, length);
-    this.#texts = [{ ids, length, begunAt: length > 0 ? text.begunAt : 0 }];
+    this.#texts = [{ ids, length, prompt: [...ids], begunAt: length > 0 ? text.begunAt : 0 }];
     // Twice as much, so that a chat that grows is not copied at every turn.
     const maxPositions = freePositions(this.#model);
     if (capacity > cache.capacity) {
@@ -81,32 +84,59 @@ export class TextCache {
     other.#texts = [];
   }
 
+  /** Whether its texts can go on by a token that only the device knows: what was read of them needs not be read again. */
+  get goesOn(): boolean {
+    return this.#texts.every(({ length }) => this.#model.keepsCache?.(length, length + 1) !== false);
+  }
+
   /**
    * Reads what is new of each text, which begins with what was read of it.
    * @param model the model of the cache; through which adapters it goes may change from text to text
    * @returns the scores of what comes next, `[N, V]`
    */
   scores(texts: readonly (readonly number[])[], model = this.#model): Tensor {
-    const { device } = model;
-    const cache = this.#cache as KvCache;
     this.#forgetRotated(texts);
     const news = texts.map((ids, row) => ids.slice(this.#texts[row]?.length));
+    this.#texts = texts.map((ids, row) => {
+      const { prompt = [], ...read } = this.#texts[row] ?? { length: 0, begunAt: 0 };
+      return { ...read, ids, prompt: prompt.length > 0 ? prompt : [...ids] };
+    });
+    return this.#read(news, model);
+  }
+
+  /**
+   * Reads one more token of each text, behind all that was read; the host is to put it behind the text later.
+   * @param ids the tokens, u32 `[N]`
+   * @returns as {@link scores}
+   */
+  scoresBehind(ids: Tensor, model = this.#model): Tensor {
+    return this.#read(
+      this.#texts.map(() => [0]),
+      model,
+      ids,
+    );
+  }
+
+  /** @param ids what the new tokens are, where the device alone knows */
+  #read(news: readonly (readonly number[])[], model: LanguageModel, ids?: Tensor): Tensor {
+    const cache = this.#cache as KvCache;
     const batch = packRows(
       news.map((ids) => [ids]),
       { padToMultipleOf: 1 },
     );
-    const geometry = cache.place(batch);
-    const input = fromArray(device, batch.inputIds, [batch.batchSize, batch.length]);
+    const shape = [batch.batchSize, batch.length];
+    const geometry = cache.place({ ...batch, texts: this.#texts.map(({ prompt }) => prompt) });
+    const input = ids ? ids.reshape(shape) : fromArray(model.device, batch.inputIds, shape);
     const context = { training: false, seed: 0, cache, geometry };
     const hidden = model.hidden(input, context);
     cache.extend(geometry);
-    this.#texts = texts.map((ids, row) => {
-      const { length = 0, begunAt = 0 } = this.#texts[row] ?? {};
-      return { ids, length: ids.length, begunAt: length > 0 ? begunAt : ids.length };
+    this.#texts = this.#texts.map((text, row) => {
+      const length = text.length + (news[row] as readonly number[]).length;
+      return { ...text, length, begunAt: text.length > 0 ? text.begunAt : length };
     });
     const { hiddenSize } = model.config;
     const last = batch.length === 1 ? hidden : lastTokens(hidden, context);
-    return model.logits(last.reshape([texts.length, hiddenSize]));
+    return model.logits(last.reshape([news.length, hiddenSize]));
   }
 
   /** Forgets everything, and gives the memory back. */
@@ -118,10 +148,11 @@ export class TextCache {
 
   /** Keys that do not fit a text of its new length are computed again. */
   #forgetRotated(texts: readonly (readonly number[])[]): void {
-    for (const [row, { length: past }] of this.#texts.entries()) {
+    for (const [row, text] of this.#texts.entries()) {
+      const { length: past } = text;
       if (this.#model.keepsCache?.(past, (texts[row] as readonly number[]).length) !== false) continue;
       this.#cache?.truncate(row, 0);
-      this.#texts[row] = { ids: [], length: 0, begunAt: 0 };
+      this.#texts[row] = { ...text, ids: [], length: 0, begunAt: 0 };
     }
   }
 }

@@ -3,7 +3,7 @@ import { checkItems } from "../data/check-items.ts";
 import { IGNORE_INDEX, type Sequence } from "../data/sequence.ts";
 import { readAndRelease } from "../gpu/tensor.ts";
 import type { LanguageModel } from "../models/model.ts";
-import { headTokenLosses } from "../nn/head.ts";
+import { headTokenLosses } from "../nn/head-token-losses.ts";
 import { checkOptions, withDefaults } from "../util/options.ts";
 import { EVALUATION_DEFAULTS, EVALUATION_RULES, type EvaluationOptions } from "./evaluate.ts";
 import { languageModelling, uploadTokens } from "./language-modelling.ts";
@@ -47,7 +47,7 @@ async function lossesOfBatch(model: LanguageModel, group: readonly Sequence[]): 
   device.memory.beginStep();
   const windows = await readAndRelease(device, () => {
     const { ids, ...tokens } = uploadTokens(model, batch);
-    const pass = { adapters: adapters.activeFor(ids), training: false, seed: 0, ...tokens };
+    const pass = { adapters: adapters.activeFor(ids, tokens.geometry), training: false, seed: 0, ...tokens };
     return headTokenLosses(head, model.hidden(ids, pass), batch.targets, pass, headOptions).map(
       ({ values }) => values,
     );

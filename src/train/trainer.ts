@@ -1,99 +1,29 @@
-import { requireTrainable } from "../adapters/owners.ts";
+import { methodKind } from "../adapters/method-kinds.ts";
+import { requireTrainable, typeOfOwner } from "../adapters/owners.ts";
 import type { ItemSource } from "../data/feed/item-source.ts";
-import { PACKING_STRATEGIES } from "../data/packing.ts";
 import type { Sequence } from "../data/sequence.ts";
-import { TOKENIZE_RULES } from "../data/tokenize/tokenize-options.ts";
 import type { Device } from "../gpu/device.ts";
-import type { RunState } from "../io/formats/run-state.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { Ahead } from "../util/ahead.ts";
 import { append } from "../util/arrays.ts";
-import { fail, LoraError } from "../util/fail.ts";
-import {
-  type Bounds,
-  callback,
-  checkOptions,
-  either,
-  FACTOR,
-  flag,
-  integer,
-  inWords,
-  isWithin,
-  number,
-  objectOf,
-  oneOf,
-  type Rules,
-  withDefaults,
-} from "../util/options.ts";
+import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
+import { checkOptions, withDefaults } from "../util/options.ts";
 import { type BatchFeed, openBatches } from "./batch-feed.ts";
 import { languageModelling } from "./language-modelling.ts";
-import { LORA_LEARNING_RATE } from "./learning-rate.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
-import { OPTIMIZER_DEFAULTS, Optimizer, type OptimizerOptions } from "./optimizer.ts";
-import { OPTIMIZERS } from "./optimizers/registry.ts";
-import type { PackingOptions } from "./packed.ts";
-import { checkSchedule, learningRateAt, type ScheduleName, type ScheduleShape } from "./schedule.ts";
-import { SCHEDULE_RULES } from "./schedule-rules.ts";
+import { Optimizer } from "./optimizer.ts";
+import { loadOptimizer } from "./optimizers/registry.ts";
+import { ALONE, type Traffic } from "./peers.ts";
+import { checkSchedule, learningRateAt } from "./schedule.ts";
 import { Skips } from "./skips.ts";
 import { TrainState } from "./state.ts";
 import { type StepBatches, stepBatches } from "./step-batches.ts";
+import { Team } from "./team.ts";
+import { type RunSettings, TRAINER_DEFAULTS, TRAINER_RULES, type TrainerOptions } from "./trainer-options.ts";
 import { type Finished, type StepPlan, Underway } from "./underway.ts";
-
-/** Options of a training run; names as in TRL and transformers' TrainingArguments, in camel case. */
-export interface TrainerOptions extends OptimizerOptions, PackingOptions {
-  /** Optimiser steps; wins over `epochs`. */
-  maxSteps?: number;
-  /** Passes over the data where `maxSteps` is not given; 1 unless given. */
-  epochs?: number;
-  /** Sequences in a micro-batch, packed ones where rows are packed; 4 unless given. */
-  batchSize?: number;
-  /** Micro-batches in an optimiser step, 1 unless given; the last step of an epoch has those that are left, as in transformers. */
-  gradientAccumulationSteps?: number;
-  /** Peak rate; 2e-4 unless given. */
-  learningRate?: number;
-  /** How the rate changes over the run; `linear` unless given. */
-  schedule?: ScheduleName;
-  /** What some schedules are told beside the run's length. */
-  scheduleShape?: ScheduleShape;
-  /** Steps in which the rate rises from 0; 0 unless given. */
-  warmupSteps?: number;
-  /** The same as a share of the run; counts where `warmupSteps` is 0. */
-  warmupRatio?: number;
-  /** Share of each label that is spread over all classes while training, as PyTorch's `label_smoothing`; 0 unless given. */
-  labelSmoothing?: number;
-  /** Factor of the squared log of softmax's normaliser in the training loss (PaLM's z-loss); 0 unless given. */
-  zLoss?: number;
-  /** NEFTune's alpha: noise on the embeddings of words while training, such as 5; 0 unless given. */
-  neftuneNoiseAlpha?: number;
-  /** Recompute activations in the backward pass instead of keeping them. */
-  gradientCheckpointing?: boolean;
-  /** Seeds the order of the data and dropout; 0 unless given. The same seed on the same device gives the same bytes. */
-  seed?: number;
-  /** Draw the rows in another order each epoch; true unless given. */
-  shuffle?: boolean;
-  /** Draws rows of like lengths into a batch, so that little is padded; false unless given. */
-  groupByLength?: boolean;
-  /**
-   * Computes each micro-batch in so many parts, one after the other: the same mathematics in less memory, with other bytes. 1
-   * unless given, or what the state has from which the run goes on.
-   */
-  batchSplit?: number;
-  /** Goes on from this state of a run with the same items and options. */
-  resume?: RunState;
-  /** Given the run's state before its first step, and waited for; where the run settles, it can be captured. */
-  onStart?: (state: TrainState) => void | Promise<void>;
-  /** Ends the run where it is aborted, after the steps that are under way. */
-  signal?: AbortSignal;
-  /**
-   * Says after which steps, from 1, the parameters are looked at: to save them, or to evaluate. The run waits for what is
-   * under way there and nowhere else, so that the next step is recorded while the device computes. Without it the parameters
-   * are those of the step whose metrics came last, always.
-   */
-  settleAfter?: (step: number) => boolean;
-}
 
 /** What one optimiser step did. */
 export interface StepMetrics {
@@ -127,114 +57,15 @@ export interface StepMetrics {
   trainedTokens: number;
   /** What the objective measures beside its loss, by TRL's names such as `rewards/chosen`; absent where it measures nothing. */
   metrics?: Readonly<Record<string, number>>;
+  /** What the gradients were multiplied by while they were in f16; absent but in mixed precision. */
+  lossScale?: number;
   /** Wall-clock time of the step, seconds. */
   seconds: number;
+  /** What this process has sent to its peers for the step, and how long it waited for theirs; absent where it is alone. */
+  traffic?: Traffic;
   /** Most GPU memory in use so far. */
   peakBytes: number;
 }
-
-/** Options that have a value where none is given. */
-type Defaults = Required<Omit<TrainerOptions, Absent>>;
-type Absent =
-  | "betas"
-  | "eps"
-  | "momentum"
-  | "nesterov"
-  | "loraplusLrEmbedding"
-  | "maxSteps"
-  | "nameRow"
-  | "maxLength"
-  | "onPacking"
-  | "signal"
-  | "settleAfter"
-  | "batchSplit"
-  | "resume"
-  | "onStart";
-type RunSettings = Defaults & Pick<TrainerOptions, Absent>;
-
-/** What holds where nothing is said, here and on the command line. */
-export const TRAINER_DEFAULTS: Defaults = {
-  epochs: 1,
-  batchSize: 4,
-  gradientAccumulationSteps: 1,
-  learningRate: LORA_LEARNING_RATE,
-  schedule: "linear",
-  scheduleShape: {},
-  warmupSteps: 0,
-  warmupRatio: 0,
-  gradientCheckpointing: false,
-  labelSmoothing: 0,
-  zLoss: 0,
-  neftuneNoiseAlpha: 0,
-  seed: 0,
-  shuffle: true,
-  groupByLength: false,
-  packing: false,
-  ...OPTIMIZER_DEFAULTS,
-};
-
-/** Bounds of numbers, here and on the command line. Beyond them the first step leaves no finite value, or 32 bits round them to 0 or 1. */
-export const TRAINER_BOUNDS = {
-  epochs: { above: 0, max: 1e9 },
-  learningRate: { above: 0, max: 1000 },
-  beta: { min: 0, max: 0.999999 },
-  eps: { min: 1e-37, max: 1 },
-  weightDecay: { min: 0, max: 1000 },
-  rateFactor: { min: 0, max: 1e6 },
-  labelSmoothing: { min: 0, below: 1 },
-  zLoss: { min: 0, max: 1 },
-  neftuneNoiseAlpha: { min: 0, max: 1e6 },
-  maxGradNorm: { min: 1e-12, max: FACTOR.max },
-} satisfies Readonly<Record<string, Bounds>>;
-
-const { beta: BETA } = TRAINER_BOUNDS;
-
-/** What the options of a training run have to be. */
-export const TRAINER_RULES: Rules<TrainerOptions> = {
-  maxSteps: integer({ min: 1 }, "iters"),
-  epochs: number(TRAINER_BOUNDS.epochs, "num_train_epochs", "numTrainEpochs"),
-  batchSize: integer({ min: 1 }, "per_device_train_batch_size", "perDeviceTrainBatchSize"),
-  gradientAccumulationSteps: integer({ min: 1 }, "grad_accumulation_steps"),
-  learningRate: number(TRAINER_BOUNDS.learningRate, "lr"),
-  ...SCHEDULE_RULES,
-  gradientCheckpointing: flag("grad_checkpoint"),
-  labelSmoothing: number(TRAINER_BOUNDS.labelSmoothing, "label_smoothing_factor", "labelSmoothingFactor"),
-  zLoss: number(TRAINER_BOUNDS.zLoss, "z_loss_coef"),
-  neftuneNoiseAlpha: number(TRAINER_BOUNDS.neftuneNoiseAlpha, "neftune_alpha"),
-  seed: integer({ min: 0 }),
-  shuffle: flag(),
-  groupByLength: flag("train_sampling_strategy", "trainSamplingStrategy"),
-  signal: objectOf("an AbortSignal", (signal) => "aborted" in signal),
-  settleAfter: callback(),
-  batchSplit: integer({ min: 1 }, "auto_batch"),
-  resume: objectOf("a state of a run", (state) => "place" in state && "tensors" in state),
-  onStart: callback(),
-  packing: either(flag("sample_packing"), oneOf(PACKING_STRATEGIES), "packing_strategy", "packingStrategy"),
-  maxLength: TOKENIZE_RULES.maxLength,
-  onPacking: callback(),
-  nameRow: callback(),
-  betas: {
-    wanted: `a list of two numbers${inWords(BETA)}`,
-    accepts: (value) =>
-      Array.isArray(value) && value.length === 2 && value.every((beta) => isWithin(beta, BETA)),
-    aliases: ["adam_beta1", "adam_beta2"],
-  },
-  eps: number(TRAINER_BOUNDS.eps, "adam_epsilon", "epsilon"),
-  optimizer: oneOf(OPTIMIZERS, "optim"),
-  momentum: number(TRAINER_BOUNDS.beta),
-  nesterov: flag(),
-  loraplusLrRatio: number(TRAINER_BOUNDS.rateFactor, "loraplus_lr_ratio"),
-  loraplusLrEmbedding: number(TRAINER_BOUNDS.learningRate, "loraplus_lr_embedding"),
-  ratePattern: objectOf("factors by the names of parameters, such as { lora_B: 4 }", (pattern) =>
-    Object.values(pattern).every((factor) => isWithin(factor, TRAINER_BOUNDS.rateFactor)),
-  ),
-  weightDecay: number(TRAINER_BOUNDS.weightDecay),
-  maxGradNorm: either(number(TRAINER_BOUNDS.maxGradNorm), {
-    wanted: "0",
-    accepts: (x) => x === 0,
-    aliases: [],
-  }),
-};
 
 /** Trains `parameters` of a language model on tokenised sequences; see {@link trainObjective}. */
 export async function* trainSequences(
@@ -278,11 +109,38 @@ export async function* trainObjective<Item, B extends Counted>(
       "neftuneNoiseAlpha adds noise to the embeddings of words, and there are none",
       "leave it out",
     );
-  const { batchSplit = given.resume?.batchSplit ?? 1 } = given;
-  if (batchSplit > 1 && objective.comparesItems)
-    fail("train", "an item of this objective is compared with its whole batch", "leave batchSplit out");
-  const feed = await openBatches(objective, items, { ...options, batchSplit });
+  if (options.precision === "mixed") requireHalves(objective.device, parameters, options);
+  const type = typeOfOwner(parameters);
+  // What writes the adapter is loaded before hours of training: by then a page may be offline, or its site have other files.
+  if (type !== undefined) await Promise.all([methodKind(type), import("../load/adapter-card.ts")]);
+  await loadOptimizer(options.optimizer);
+  if (given.peers) await loadOptimizer("sgd"); // of the steps that they take together
+  const { batchSplit = given.resume?.batchSplit ?? 1, peers } = given;
+  if ((batchSplit > 1 || peers) && objective.comparesItems) {
+    const name = peers ? "peers" : "batchSplit";
+    fail("train", "an item of this objective is compared with its whole batch", `leave ${name} out`);
+  }
+  const share = peers ?? ALONE;
+  const batchSize = options.batchSize * share.size;
+  const fillsShares = options.syncEvery > 1; // a step on one's own needs a row
+  const drawn = { ...options, batchSize, batchSplit, share, fillsShares };
+  const feed = await openBatches(objective, items, drawn);
   yield* trainFeed(objective, parameters, feed, { ...options, batchSplit });
+}
+
+/** @throws LoraError that lists what mixed precision is not for */
+function requireHalves(
+  { info }: Device,
+  parameters: Parameters,
+  { peers, activationBits }: RunSettings,
+): void {
+  const problems = new Problems();
+  if (!info.f16) problems.push(`shaders of ${info.name} have no f16`);
+  if (peers) problems.push("several processes train together");
+  if (activationBits === 8) problems.push("activationBits is 8, which is less");
+  if (parameters.penalty || parameters.afterStep)
+    problems.push("the method reads the gradients themselves, which are scaled");
+  failAll("train with precision mixed", problems, "leave precision out: f32");
 }
 
 async function* trainFeed<B extends Counted>(
@@ -291,32 +149,52 @@ async function* trainFeed<B extends Counted>(
   feed: BatchFeed<B>,
   options: RunSettings,
 ): AsyncGenerator<StepMetrics> {
-  const { signal, settleAfter = () => true } = options;
+  const { signal, settleAfter = () => true, peers } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
-  const state = new TrainState(parameters, new Optimizer(parameters, options), options.batchSplit);
+  const team = peers && new Team(peers, parameters, options);
+  const { batchSplit } = options;
+  const optimizer = new Optimizer(parameters, options);
+  const state = new TrainState(parameters, optimizer, { batchSplit, ...(team && { outer: team.state }) });
   if (options.resume) state.restore(options.resume);
+  await team?.begin(state);
   await options.onStart?.(state);
-  const underway = await Underway.open<B>(objective, state, { ...options, totalSteps });
+  const joined = { rank: peers?.rank ?? 0, exchange: team?.everyStep };
+  const underway = await Underway.open<B>(objective, state, { ...options, ...joined, totalSteps });
+  const settles = (step: number) => team?.meetsAfter(step, totalSteps) || settleAfter(step);
   const batches = new Ahead(stepBatches(feed, options, state.place));
-  const undone: StepPlan<B>[] = [];
+  let undone: StepPlan<B>[] = [];
   const skips = new Skips(objective);
   let recorded = state.step;
+  let isOver = false;
   try {
     for (;;) {
-      while (recorded < totalSteps && !signal?.aborted && underway.hasRoom(settleAfter)) {
+      while (!isOver && recorded < totalSteps && underway.hasRoom(settles)) {
+        const stops = signal?.aborted === true;
+        if (stops && !peers) break; // several agree on where they stop
         const step = ++recorded;
         const learningRate = learningRateAt(step - 1, { ...options, totalSteps });
-        underway.record(
-          undone.shift() ?? { step, learningRate, micro: (await batches.next()) as StepBatches<B> },
-        );
+        const plan = undone.shift() ?? {
+          step,
+          learningRate,
+          micro: (await batches.next()) as StepBatches<B>,
+        };
+        const recording = underway.record(plan, stops);
+        if (recorded < totalSteps && undone.length === 0) batches.prepare();
+        isOver = !(await recording);
       }
-      if (recorded < totalSteps && undone.length === 0) batches.prepare();
       const finished = await underway.finish();
       if (!finished) return;
+      if (finished.isTriedAgain) {
+        undone = [...finished.undone, ...undone];
+        recorded -= finished.undone.length;
+        continue;
+      }
       state.finish({ ...finished, next: finished.micro.next });
       append(undone, finished.undone);
       recorded -= finished.undone.length;
-      yield metricsOf(finished, { totalSteps, perEpoch: feed.perEpoch }, state, objective.device);
+      if (team?.meetsAfter(finished.step, totalSteps)) isOver = await team.meet(signal?.aborted === true);
+      const metrics = metricsOf(finished, { totalSteps, perEpoch: feed.perEpoch }, state, objective.device);
+      yield { ...metrics, ...(team && { traffic: team.takeTraffic() }) };
       await skips.add(finished.micro.batches, finished.fault, finished.step === totalSteps);
     }
   } catch (error) {
@@ -325,12 +203,13 @@ async function* trainFeed<B extends Counted>(
   } finally {
     await underway.close();
     state.release();
+    team?.release();
     await batches.close();
   }
 }
 
 function metricsOf<B extends Counted>(
-  { micro, undone: _, ...result }: Finished<B>,
+  { micro, undone: _, isTriedAgain: __, ...result }: Finished<B>,
   { totalSteps, perEpoch }: Pick<StepMetrics, "totalSteps"> & Pick<BatchFeed<B>, "perEpoch">,
   { trainedTerms, trainedTokens }: TrainState,
   { memory }: Device,

@@ -1,9 +1,13 @@
 import { Readback, type Reading } from "../gpu/readback.ts";
-import { scoped } from "../gpu/tensor.ts";
+import { fromArray, readAndRelease, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Mirror } from "../nn/mirror.ts";
+import type { Precision } from "../nn/module.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import { fail } from "../util/fail.ts";
+import { nonFinite } from "../util/finite.ts";
+import type { Exchange } from "./exchange.ts";
 import { findFault } from "./fault.ts";
+import { afterOverflow, afterUpdate, FIRST_SCALE, type LossScale } from "./loss-scale.ts";
 import type { Counted, Objective } from "./objective.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { accumulateGradients, measured, type PassOptions } from "./pass.ts";
@@ -21,10 +25,21 @@ export interface StepPlan<B extends Counted> {
   readonly micro: StepBatches<B>;
 }
 
-interface Recorded<B extends Counted> extends StepPlan<B> {
+/** What a process knows of a step before its update. */
+interface StepPart {
   readonly started: number;
-  readonly terms: number;
   readonly pass: PassOptions;
+  /** What its gradients are multiplied by, in mixed precision. */
+  readonly scale: LossScale | undefined;
+  /** Of all processes. */
+  readonly terms: number;
+  /** Of all processes. */
+  readonly tokens: number;
+  /** Of a step that several processes take: whether this one has computed numbers. */
+  readonly isSound?: boolean;
+}
+
+interface Recorded<B extends Counted> extends StepPlan<B>, StepPart {
   readonly reading: Reading;
   /** The run behind it, unless it is skipped. */
   readonly counters: RunCounters;
@@ -44,6 +59,10 @@ export interface Finished<B extends Counted> extends StepPlan<B> {
   readonly metrics?: Readonly<Record<string, number>>;
   /** Steps that were recorded behind one that was skipped, and so changed nothing: to be recorded again. */
   readonly undone: readonly StepPlan<B>[];
+  /** Its gradients have overflowed f16, so that it is among the undone: it will be recorded again with a smaller scale. */
+  readonly isTriedAgain?: boolean;
+  /** What its gradients were multiplied by; absent but in mixed precision. */
+  readonly lossScale?: number;
 }
 
 /** What a step needs of an objective. */
@@ -52,7 +71,13 @@ type Computed<B extends Counted> = Pick<Objective<never, B>, "device" | "loss" |
 /** What steps are recorded with. */
 export interface UnderwayOptions {
   readonly seed: number;
+  /** Which process this is of those that take the steps together; 0 where it is alone. */
+  readonly rank: number;
+  /** What joins it with the others; undefined where it is alone. */
+  readonly exchange: Exchange | undefined;
   readonly gradientCheckpointing: boolean;
+  readonly activationBits: 8 | 32;
+  readonly precision: Precision;
   readonly totalSteps: number;
   readonly labelSmoothing: number;
   readonly zLoss: number;
@@ -110,54 +135,113 @@ export class Underway<B extends Counted> {
    */
   hasRoom(settles: (step: number) => boolean): boolean {
     const last = this.#steps.at(-1);
-    return last === undefined || (this.#steps.length <= AHEAD && !settles(last.step));
+    if (last === undefined) return true;
+    return !this.#options.exchange && this.#steps.length <= AHEAD && !settles(last.step);
   }
 
-  /** Records a step and submits it. */
-  record(plan: StepPlan<B>): void {
-    const { step, learningRate, micro } = plan;
-    const { device } = this.#objective;
-    const terms = count(micro.batches, "terms");
-    if (terms === 0) {
-      fail("train", `step ${step} has no label: its loss would be 0 / 0`, "leave out rows without labels");
-    }
-    const started = performance.now();
-    const {
-      seed,
-      gradientCheckpointing: checkpoint,
-      labelSmoothing,
-      zLoss,
-      neftuneNoiseAlpha,
-    } = this.#options;
-    const lossShape = { labelSmoothing, zLoss };
-    const pass = {
-      seed: passSeed(seed, step),
-      checkpoint,
-      lossShape,
-      ...(neftuneNoiseAlpha > 0 && { embeddingNoise: neftuneNoiseAlpha }),
-    };
-    device.memory.beginStep();
-    scoped(device, () => {
-      const { sums, report } = measured(this.#objective);
-      const sum = this.#computeGradients(micro.batches, { ...pass, report });
-      this.#isSpoilt = true;
-      const outcome = this.#optimizer.step(sum, terms, learningRate);
-      const { gradients } = this.#optimizer;
-      this.#parameters.afterStep?.({ step, totalSteps: this.#options.totalSteps, gradients, outcome });
-      const reading = this.#readback.read([sum, outcome, ...sums]);
-      const before = this.#steps.at(-1)?.counters ?? this.#state;
-      const trainedTerms = before.trainedTerms + terms;
-      const trainedTokens = before.trainedTokens + count(micro.batches, "tokens");
-      const { updates } = this.#optimizer;
-      const counters = { step, place: micro.next, trainedTerms, trainedTokens, updates };
-      this.#steps.push({ ...plan, started, terms, pass, reading, counters });
-      this.#isSpoilt = false;
+  /**
+   * Records a step and submits it; of one that several processes take together, as soon as all have computed their parts.
+   * @param stops whether this process wants the run to end before the step
+   * @returns false where one of several does: then nothing is changed
+   */
+  async record(plan: StepPlan<B>, stops: boolean): Promise<boolean> {
+    const { exchange } = this.#options;
+    if (exchange) return this.#recordShared(plan, exchange, stops);
+    this.#recordAlone(plan);
+    return true;
+  }
+
+  #recordAlone(plan: StepPlan<B>): void {
+    const { batches } = plan.micro;
+    const counts = { terms: count(batches, "terms"), tokens: count(batches, "tokens") };
+    this.#requireTerms(plan, counts.terms);
+    const own = { ...this.#begin(plan), ...counts };
+    scoped(this.#objective.device, () => {
+      this.#update(plan, own, this.#computeStep(batches, own.pass));
       return undefined;
     });
-    this.#mirror.step = step;
-    // One that is waited for at once is copied after that.
     const last = this.#steps.at(-1) as Recorded<B>;
-    if (this.#steps.length > 1) this.#mirror.finish(step, last.counters, this.#isGood(last));
+    // One that is waited for at once is copied after that.
+    if (this.#steps.length > 1) this.#mirror.finish(plan.step, last.counters, this.#isGood(last));
+  }
+
+  /** Computes this process's part of a step, and records the update by the sums of all. */
+  async #recordShared(plan: StepPlan<B>, exchange: Exchange, stops: boolean): Promise<boolean> {
+    const { device } = this.#objective;
+    const { batches } = plan.micro;
+    const begun = this.#begin(plan);
+    const [gradients, ...sums] = (
+      await readAndRelease(device, () => {
+        const sums = this.#computeStep(batches, begun.pass);
+        return [this.#optimizer.flatGradients, ...sums];
+      })
+    ).map((buffer) => new Float32Array(buffer)) as [Float32Array<ArrayBuffer>, ...Float32Array[]];
+    const [[loss = 0] = [], measures = new Float32Array()] = sums;
+    const isSound = Number.isFinite(loss) && nonFinite(new Uint8Array(gradients.buffer), "f32") === undefined;
+    const counts = { terms: count(batches, "terms"), tokens: count(batches, "tokens") };
+    const all = await exchange.total({ loss, measures, ...counts }, stops);
+    if (all.stops) return false;
+    this.#requireTerms(plan, all.terms);
+    this.#optimizer.flatGradients.write(await exchange.gradients(gradients));
+    const { terms, tokens } = all;
+    const totals = [Float32Array.of(all.loss), ...(measures.length > 0 ? [all.measures] : [])];
+    scoped(device, () => {
+      const tensors = totals.map((values) => fromArray(device, values, [values.length]));
+      this.#update(plan, { ...begun, terms, tokens, isSound }, tensors);
+      return undefined;
+    });
+    return true;
+  }
+
+  #requireTerms({ step }: StepPlan<B>, terms: number): void {
+    if (terms === 0)
+      fail("train", `step ${step} has no label: its loss would be 0 / 0`, "leave out rows without labels");
+  }
+
+  #begin({ step }: StepPlan<B>): Pick<Recorded<B>, "started" | "pass" | "scale"> {
+    const { seed, rank, precision, gradientCheckpointing: checkpoint } = this.#options;
+    const { activationBits, labelSmoothing, zLoss, neftuneNoiseAlpha } = this.#options;
+    const { lossScale = FIRST_SCALE } = this.#newest;
+    const scale = precision === "mixed" ? lossScale : undefined;
+    const pass = {
+      ...(scale && { precision, lossScale: scale.scale }),
+      seed: passSeed(seed, step, rank),
+      ...{ checkpoint, activationBits },
+      lossShape: { labelSmoothing, zLoss },
+      ...(neftuneNoiseAlpha > 0 && { embeddingNoise: neftuneNoiseAlpha }),
+    };
+    this.#objective.device.memory.beginStep();
+    return { started: performance.now(), pass, scale };
+  }
+
+  /** Computes the gradients of a step. @returns its summed loss `[1]`, and the sums of what the objective measures, if anything */
+  #computeStep(batches: readonly B[], pass: PassOptions): readonly Tensor[] {
+    const { sums, report } = measured(this.#objective);
+    return [this.#computeGradients(batches, { ...pass, report }), ...sums];
+  }
+
+  /** Records the update by the gradients that are there, and the reading of what the step has come to. */
+  #update(plan: StepPlan<B>, own: StepPart, [loss, ...sums]: readonly Tensor[]): void {
+    const { step, learningRate, micro } = plan;
+    const { totalSteps } = this.#options;
+    this.#isSpoilt = true; // half of what is recorded from here on would spoil the parameters
+    const outcome = this.#optimizer.step(loss as Tensor, own.terms, learningRate, own.scale?.scale);
+    const { gradients, updates } = this.#optimizer;
+    this.#parameters.afterStep?.({ step, totalSteps, gradients, outcome });
+    const reading = this.#readback.read([loss as Tensor, outcome, ...sums]);
+    const before = this.#newest;
+    const scaled = own.scale && { lossScale: afterUpdate(own.scale) };
+    const trainedTerms = before.trainedTerms + own.terms;
+    const trainedTokens = before.trainedTokens + own.tokens;
+    const counters = { step, place: micro.next, trainedTerms, trainedTokens, updates, ...scaled };
+    this.#steps.push({ ...plan, ...own, reading, counters });
+    this.#isSpoilt = false;
+    this.#mirror.step = step;
+  }
+
+  /** Behind the last step that is recorded. */
+  get #newest(): Pick<RunCounters, "trainedTerms" | "trainedTokens" | "lossScale"> {
+    return this.#steps.at(-1)?.counters ?? this.#state.counters;
   }
 
   #isGood({ reading }: Recorded<B>): Promise<boolean> {
@@ -181,23 +265,36 @@ export class Underway<B extends Counted> {
     if (!oldest) return undefined;
     const [sum = 0, gradNorm = 0, factor = 0, ...figures] = await oldest.reading.wait();
     this.#steps.shift();
-    const { started, terms, pass, reading: _, counters, ...plan } = oldest;
+    const { started, terms, tokens, isSound, pass: _, reading: __, counters, scale, ...plan } = oldest;
     const now = performance.now();
     const seconds = (now - Math.max(started, this.#finishedAt)) / 1000;
     this.#finishedAt = now;
     const skipped = factor === 0;
-    const tokens = count(plan.micro.batches, "tokens");
     const metrics = this.#objective.measures?.read(figures);
     const result = {
       ...{ ...plan, loss: sum / terms, gradNorm, skipped, tokens, terms, seconds, undone: [] },
       ...(metrics && { metrics }),
+      ...(scale && { lossScale: scale.scale }),
     };
     if (!skipped) {
       if (this.#steps.length === 0) this.#mirror.finish(plan.step, counters);
+      this.#state.lossScale = counters.lossScale;
       return result;
     }
-    const undone = await this.#undo(counters);
-    const fault = await this.#findFault(oldest);
+    const undone = await this.#undo();
+    const smaller =
+      scale && Number.isFinite(sum) && !Number.isFinite(gradNorm) ? afterOverflow(scale) : undefined;
+    if (smaller) {
+      this.#state.lossScale = smaller;
+      this.#mirror.step = this.#state.step;
+      return { ...result, undone: [plan, ...undone], isTriedAgain: true };
+    }
+    this.#state.lossScale = scale;
+    const { updates } = this.#optimizer;
+    this.#mirror.finish(counters.step, { ...counters, updates, ...(scale && { lossScale: scale }) });
+    const { exchange } = this.#options;
+    const own = isSound ? undefined : await this.#findFault(oldest);
+    const fault = exchange ? await exchange.fault(own) : (own as string);
     if (Number.isFinite(gradNorm)) {
       fail("train", `the loss of step ${plan.step} is ${sum}, of a finite gradient: ${fault}`);
     }
@@ -205,12 +302,11 @@ export class Underway<B extends Counted> {
   }
 
   /** Waits for the steps behind one that the device has skipped, which it has skipped too. */
-  async #undo(skipped: RunCounters): Promise<StepPlan<B>[]> {
+  async #undo(): Promise<StepPlan<B>[]> {
     const behind = [...this.#steps];
     for (const { reading } of behind) await reading.wait();
     this.#steps.length = 0;
     this.#optimizer.takeBack(1 + behind.length);
-    this.#mirror.finish(skipped.step, { ...skipped, updates: this.#optimizer.updates });
     return behind.map(({ step, learningRate, micro }) => ({ step, learningRate, micro }));
   }
 
@@ -242,10 +338,11 @@ export class Underway<B extends Counted> {
 
   /** Waits for what is under way; the parameters are as the last step has left them. */
   async close(): Promise<void> {
-    for (const { step, reading, counters } of this.#steps.splice(0)) {
+    for (const { step, reading, counters, scale } of this.#steps.splice(0)) {
       const [, , factor] = await reading.wait().catch(() => []);
       if (factor === 0) {
-        this.#mirror.finish(step, { ...counters, updates: counters.updates - 1 });
+        if (scale) this.#mirror.step = step - 1;
+        else this.#mirror.finish(step, { ...counters, updates: counters.updates - 1 });
         break;
       }
     }
@@ -257,5 +354,6 @@ export class Underway<B extends Counted> {
 const count = (batches: readonly Counted[], field: "tokens" | "terms") =>
   batches.reduce((sum, batch) => sum + batch[field], 0);
 
-/** Dropout differs from step to step and from micro-batch to micro-batch. */
-const passSeed = (seed: number, step: number) => (Math.imul(seed + 1, 0x9e3779b1) + (step - 1) * 4096) >>> 0;
+/** Dropout differs from step to step, from process to process, and from micro-batch to micro-batch. */
+const passSeed = (seed: number, step: number, rank: number) =>
+  (Math.imul(seed + 1, 0x9e3779b1) + Math.imul(rank, 0x85ebca6b) + (step - 1) * 4096) >>> 0;

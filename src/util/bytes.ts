@@ -16,6 +16,11 @@ export function formatBytes(bytes: number): string {
   return `${(bytes / 1e3).toFixed(1)} kB`;
 }
 
+/** The bytes of an array of numbers, as they lie in memory: a view, no copy. */
+export function byteView<B extends ArrayBufferLike>(values: ArrayBufferView<B>): Uint8Array<B> {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
 /** The bytes read as 16-bit little-endian codes: a view, or a copy where the bytes lie at an odd address. */
 export function uint16View(bytes: Uint8Array): Uint16Array {
   const { buffer, byteOffset, byteLength } = aligned(bytes, 2);
@@ -26,6 +31,12 @@ export function uint16View(bytes: Uint8Array): Uint16Array {
 export function float32View(bytes: Uint8Array): Float32Array {
   const { buffer, byteOffset, byteLength } = aligned(bytes, 4);
   return new Float32Array(buffer, byteOffset, byteLength / 4);
+}
+
+/** The bytes read as 32-bit little-endian words: a view, or a copy where the address is not a multiple of 4. */
+export function uint32View(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset, byteLength } = aligned(bytes, 4);
+  return new Uint32Array(buffer, byteOffset, byteLength / 4);
 }
 
 /** The bytes read as 64-bit little-endian floats: a view, or a copy where the address is not a multiple of 8. */

@@ -5,6 +5,21 @@ export function transpose<T extends Values>(matrix: T, rows: number, cols: numbe
   return rows === 0 ? (matrix.slice() as T) : transposeBand(matrix, cols, 0, cols);
 }
 
+/** Matrices `[rows / count, cols]`, one below the other, as their transposes. */
+export function transposeStack<T extends Values>(
+  matrices: T,
+  [rows = 0, cols = 0]: readonly number[],
+  count = 1,
+): T {
+  const all = matrices.slice() as T;
+  const size = (rows * cols) / count;
+  for (let i = 0; i < count; i++) {
+    const one = matrices.subarray(i * size, (i + 1) * size) as T;
+    all.set(transpose(one, rows / count, cols), i * size);
+  }
+  return all;
+}
+
 /** Rows [first, last) of the transpose of a matrix with rows of `cols`. */
 export function transposeBand<T extends Values>(matrix: T, cols: number, first: number, last: number): T {
   const rows = matrix.length / cols;

@@ -8,14 +8,19 @@ export interface ChartSeries {
   readonly y: readonly (number | null)[];
   /** Which of the page's colours, from 0. */
   readonly colour: number;
-  /** `faint` stands behind another one; `dots` shows each point. */
-  readonly look?: "faint" | "dots";
+  /** `faint` stands behind another one; `dots` shows each point; `points` has no line; `told` is in the legend alone. */
+  readonly look?: "faint" | "dots" | "points" | "told";
 }
 
-/** One chart; all charts of a page share the cursor. */
+/** One chart. */
 export interface Chart {
   readonly title: string;
   readonly series: readonly ChartSeries[];
+  /**
+   * What is along its lower edge. Unless given these are the run's steps, whose cursor all charts share. Where it is given, all series
+   * have the same `x`, which rise and may repeat.
+   */
+  readonly along?: { readonly label: string; readonly isLog: boolean };
   /** Whether its axis is logarithmic. */
   readonly isLog?: boolean;
 }
@@ -24,6 +29,8 @@ export interface Chart {
 interface Plotter {
   new (options: object, data: unknown, target: HTMLElement): Plot;
   join(tables: unknown[]): unknown;
+  /** What its axes show of values from `low` to `high`. */
+  rangeNum(low: number, high: number, room: number, isRound: boolean): [number, number];
 }
 
 interface Plot {
@@ -39,7 +46,7 @@ export function drawCharts(uPlot: Plotter): void {
   const shown = (value: number | null) => {
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e");
     return size >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));
   };
 
@@ -52,8 +59,22 @@ export function drawCharts(uPlot: Plotter): void {
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   };
 
-  const optionsOf = ({ series, isLog }: Chart, width: number) => {
+  /** Some room beside the first and the last point. */
+  const withRoom = (isLog: boolean) => (_: unknown, low: number, high: number) => {
+    const room = isLog ? (high / low) ** 0.06 : (high - low) * 0.06;
+    return isLog ? [low / room, high * room] : [low - room, high + room];
+  };
+
+  /** uPlot's own range, but for values that are all 0, which it would show on an axis to 100. null: there are none. */
+  const withZeros = (_: unknown, low: number | null, high: number | null) => {
+    if (low === null || high === null) return [null, null];
+    return low === 0 && high === 0 ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true);
+  };
+
+  const optionsOf = ({ series, isLog, along }: Chart, width: number) => {
     const axis = {
+      values: (_: unknown, ticks: (number | null)[]) =>
+        ticks.map((tick) => (tick === null ? "" : shown(tick))),
       stroke: colourOf("--axis"),
       grid: { stroke: colourOf("--grid"), width: 1 },
       ticks: { stroke: colourOf("--grid"), width: 1 },
@@ -66,25 +87,29 @@ export function drawCharts(uPlot: Plotter): void {
         stroke: look === "faint" ? colourOf(`--series-${colour}`, 0.4) : stroke,
         width: look === "faint" ? 1 : 2,
         spanGaps: true,
-        points: { show: look === "dots", size: 6, fill: stroke },
+        points: { show: look === "dots" || look === "points", size: along ? 9 : 6, fill: stroke },
+        ...((look === "points" || look === "told") && { paths: () => null }),
+        ...(look === "told" && { scale: "told" }),
         value: (_: unknown, value: number | null) => shown(value),
       };
     });
     return {
       width,
       height: Math.max(180, Math.min(260, width * 0.5)),
-      cursor: { sync: { key: "run" }, points: { size: 7 } },
-      scales: { x: { time: false }, y: isLog ? { distr: 3, log: 10 } : {} },
-      axes: [
-        axis,
-        {
-          ...axis,
-          size: 62,
-          values: (_: unknown, ticks: (number | null)[]) =>
-            ticks.map((tick) => (tick === null ? "" : shown(tick))),
+      cursor: { ...(!along && { sync: { key: "run" } }), points: { size: 7 } },
+      scales: {
+        x: {
+          time: false,
+          ...(along && { range: withRoom(along.isLog) }),
+          ...(along?.isLog && { distr: 3, log: 10 }),
         },
+        y: isLog ? { distr: 3, log: 10 } : { range: withZeros },
+      },
+      axes: [axis, { ...axis, size: 62 }],
+      series: [
+        { label: along?.label ?? "step", value: (_: unknown, value: number | null) => shown(value) },
+        ...lines,
       ],
-      series: [{ label: "step", value: (_: unknown, value: number | null) => shown(value) }, ...lines],
     };
   };
 
@@ -93,7 +118,8 @@ export function drawCharts(uPlot: Plotter): void {
     drawn = charts.flatMap((chart, i) => {
       const place = places[i];
       if (!place) return [];
-      const data = uPlot.join(chart.series.map(({ x, y }) => [x, y]));
+      const tables = chart.series.map(({ x, y }) => [x, y]);
+      const data = chart.along ? [chart.series[0]?.x, ...chart.series.map(({ y }) => y)] : uPlot.join(tables);
       return [new uPlot(optionsOf(chart, place.clientWidth), data, place)];
     });
   };

@@ -1,6 +1,7 @@
 import { adalora } from "../../src/adapters/adalora/adalora.ts";
 import type { Adapter } from "../../src/adapters/adapter.ts";
 import { beft } from "../../src/adapters/beft/beft.ts";
+import { bottleneck } from "../../src/adapters/bottleneck/bottleneck.ts";
 import { ia3 } from "../../src/adapters/ia3/ia3.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning/ln-tuning.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
@@ -22,6 +23,8 @@ export interface ContractCase {
   readonly fixture?: string;
   /** Fixture of the base model; `llama-gqa` unless given. */
   readonly base?: string;
+  /** It predicts masked tokens. */
+  readonly masked?: true;
   /** How the base's layers are stacked anew for it. */
   readonly layerReplication?: LayerReplication;
   /** How far its merged form may be from it, where the base's number format is a coarse one. */
@@ -37,7 +40,7 @@ export interface ContractCase {
   holdConstants?(adapter: Adapter): Promise<(changed: string) => Promise<void>>;
   /** What is trained lies in `network.safetensors` of the fixture: the adapter's file has what that computes. */
   readonly network?: true;
-  /** Of central differences: larger where changes are small, as behind an LSTM. */
+  /** Of central differences: larger where changes are small, as behind an LSTM, and smaller where there are kinks. */
   readonly step?: number;
   /** Why there is no merged form, of methods that have none. */
   readonly unmergeable?: string;
@@ -57,7 +60,6 @@ export const LORA_CASES: readonly ContractCase[] = [
       [0, 1],
     ],
     make: () => lora({ r: 2, alpha: 4, targetModules: ["q_proj", "v_proj", "down_proj"] }),
-    unmergeable: "copies share one matrix",
   },
   {
     method: "lora",
@@ -65,6 +67,24 @@ export const LORA_CASES: readonly ContractCase[] = [
     holdConstants: holdNorms,
     make: () =>
       lora({ r: 2, alpha: 4, useDora: true, targetModules: ["q_proj", "k_proj", "v_proj", "down_proj"] }),
+  },
+  {
+    method: "lora",
+    fixture: "dora-embedding",
+    holdConstants: holdNorms,
+    make: () => lora({ r: 2, alpha: 4, useDora: true, targetModules: ["embed_tokens", "q_proj", "lm_head"] }),
+  },
+  {
+    method: "lora",
+    fixture: "lora-activated",
+    make: () =>
+      lora({
+        r: 2,
+        alpha: 4,
+        targetModules: ["q_proj", "v_proj", "down_proj"],
+        aloraInvocationTokens: [7, 9],
+      }),
+    unmergeable: "the update is for some tokens alone",
   },
   {
     method: "lora",
@@ -233,10 +253,79 @@ export const PROMPT_CASES: readonly ContractCase[] = [
   },
 ];
 
+const SMALL_START = "AdapterHub's start has a small effect";
+const NO_MERGED_FORM = { unmergeable: "BOTTLENECK has no merged form" } as const;
+
+/** Networks behind or beside attention and MLP; the fixtures are of make_bottleneck.py. */
+export const BRANCH_CASES: readonly ContractCase[] = [
+  {
+    method: "bottleneck",
+    make: () => bottleneck({ reductionFactor: 4 }),
+    changesAtStart: SMALL_START,
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-double",
+    base: "tasks/gpt2",
+    make: () => bottleneck({ adapterConfig: "houlsby", reductionFactor: { 0: 8, default: 6 } }),
+    changesAtStart: SMALL_START,
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-parallel",
+    make: () => bottleneck({ adapterConfig: "scaled_parallel", reductionFactor: 8 }),
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-normed",
+    base: "tasks/gpt2",
+    make: () =>
+      bottleneck({
+        ...{ mhAdapter: true, reductionFactor: 8, lnAfter: true, adapterResidualBeforeLn: true },
+        ...{ scaling: "channel", leaveOut: [0] },
+      }),
+    changesAtStart: SMALL_START,
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-bert",
+    base: "tasks/bert-masked",
+    masked: true,
+    make: () =>
+      bottleneck({ mhAdapter: true, reductionFactor: 4, residualBeforeLn: "post_add", nonLinearity: "gelu" }),
+    changesAtStart: SMALL_START,
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-roberta",
+    base: "tasks/roberta-masked",
+    masked: true,
+    make: () =>
+      bottleneck({ adapterConfig: "houlsby", reductionFactor: 4, lnAfter: true, residualBeforeLn: false }),
+    changesAtStart: SMALL_START,
+    ...NO_MERGED_FORM,
+  },
+  {
+    method: "bottleneck",
+    fixture: "bottleneck-distilbert",
+    base: "tasks/distilbert-masked",
+    masked: true,
+    step: 1e-3, // relu has a kink, and the factor is 4
+    make: () => bottleneck({ adapterConfig: "parallel", mhAdapter: true, reductionFactor: 4 }),
+    ...NO_MERGED_FORM,
+  },
+];
+
 /** Every method of the registry; another one adds its line to one of the lists. They are files of their own, which run side by side. */
 export const CONTRACT_CASES: readonly ContractCase[] = [
   ...LORA_CASES,
   ...LAYER_CASES,
   ...WEIGHT_CASES,
   ...PROMPT_CASES,
+  ...BRANCH_CASES,
 ];

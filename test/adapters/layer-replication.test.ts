@@ -4,8 +4,10 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { ia3 } from "../../src/adapters/ia3/ia3.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
+import { memoryFiles } from "../../src/io/files/files.ts";
 import { adapterFiles, loadAdapter } from "../../src/load/adapter.ts";
 import { readPeftAdapter } from "../../src/load/lora-files.ts";
+import { mergedFiles } from "../../src/load/merge.ts";
 import { openModel, openTaskModel } from "../../src/load/model.ts";
 import { originalWeights } from "../../src/load/original-weights.ts";
 import { isLinear, type Linear } from "../../src/nn/linear.ts";
@@ -17,6 +19,7 @@ import { planFiles } from "../../src/train/plan/plan-training.ts";
 import { contextOf } from "../support/context.ts";
 import { testDevice } from "../support/device.ts";
 import { fixturePath, openTestModel, readJsonFile } from "../support/fixtures.ts";
+import { wholeFiles } from "../support/merged-cases.ts";
 
 const BASE = fixturePath("llama-gqa");
 const ADAPTER = folderFiles(fixturePath("methods/lora-replicated"));
@@ -54,7 +57,7 @@ test("what it writes with a cache is what PEFT's does", async () => {
   for await (const id of generateTokens(model, golden.llama.input_ids, { maxNewTokens: 12, temperature: 0 }))
     written.push(id);
   expect(written).toEqual(golden.llama.written);
-  expect(golden.llama.merged_is_wrong_by).toBeGreaterThan(0.1); // why merging is refused
+  expect(golden.llama.merged_is_wrong_by).toBeGreaterThan(0.1); // so that ours is not PEFT's
 });
 
 test("BERT's scores with an adapter of PEFT's are PEFT's, and so is the file", async () => {
@@ -120,6 +123,26 @@ test("what copies would share, and what has no place for the ranges, is refused"
   const layer = [...modules(model.root)].find(isLinear) as Linear;
   await expect(originalWeights(model)(layer)).rejects.toThrow("a start from the stored weights is not known");
   await expect(readPeftAdapter(ADAPTER)).rejects.toThrow("a base whose layers are stacked anew");
+});
+
+test("merged, each layer is one of its own, of the kind that its config lists", async () => {
+  const files = folderFiles(fixturePath("tasks/qwen3-embedding"));
+  const task = "sentence-embedding";
+  const model = await openTaskModel(files, await testDevice(), { task, layerReplication: REPLICATION });
+  const adapter = attach(
+    model,
+    lora({ r: 2, initWeights: "orthogonal", targetModules: ["v_proj", "up_proj"] }),
+  );
+  const merged = await wholeFiles(await mergedFiles(model, adapter, files));
+  const config = JSON.parse(new TextDecoder().decode(merged.get("config.json")));
+  expect(config).toMatchObject({ num_hidden_layers: 3, layer_types: Array(3).fill("full_attention") });
+  const whole = await openTaskModel(memoryFiles("merged", merged), model.device, { task });
+  const ids = fromArray(model.device, Uint32Array.from([5, 9, 2, 6]), [1, 4]);
+  expect(whole.layerReplication).toBeUndefined();
+  expect(await whole.embed(ids, contextOf(ids)).read()).toBeClose(
+    await model.embed(ids, contextOf(ids)).read(),
+    1e-5,
+  );
 });
 
 test("a plan counts the weights once, and an adapter for each copy", async () => {

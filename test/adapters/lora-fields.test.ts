@@ -26,7 +26,6 @@ const REFUSED: Record<string, unknown> = {
   use_bdlora: { nblocks: 2 },
   use_qalora: true,
   velora_config: {},
-  alora_invocation_tokens: [1],
 };
 
 test("the rules are of all fields that PEFT writes, and of no others", () => {

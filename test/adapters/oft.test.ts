@@ -1,8 +1,8 @@
 // What OFT does beside the contract.
 import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { methodKind } from "../../src/adapters/methods.ts";
 import { blocksAt, oft } from "../../src/adapters/oft/oft.ts";
+import { OFT } from "../../src/adapters/oft/oft-codec.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
@@ -53,7 +53,7 @@ describe("blocks that do not divide a layer's inputs", () => {
   test("are told", async () => {
     const model = await openTestModel(fixturePath("llama-gqa"));
     const adapter = attach(model, oft({ oftBlockSize: 5, targetModules: ["layers.0.self_attn.q_proj"] }));
-    expect(methodKind("OFT")!.remarks!(adapter)).toEqual([
+    expect(OFT.remarks!(adapter)).toEqual([
       expect.stringMatching(/oft_block_size 5 does not divide .*q_proj \(8 blocks of 4\)/),
     ]);
   });

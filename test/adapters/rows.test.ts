@@ -3,13 +3,17 @@ import { expect, test } from "vitest";
 import { type Adapter, attach } from "../../src/adapters/adapter.ts";
 import { ia3 } from "../../src/adapters/ia3/ia3.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
-import { fromArray } from "../../src/gpu/tensor.ts";
+import { one as seedOf, Tape } from "../../src/autograd/tape.ts";
+import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
+import { zeros } from "../../src/kernels/elementwise.ts";
 import type { Model } from "../../src/load/model.ts";
 import type { NamedAdaptation } from "../../src/nn/adapter-list.ts";
+import { leavesOf } from "../../src/nn/parameters.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
 import { accumulateGradients } from "../../src/train/pass.ts";
 import { createRandom } from "../../src/util/random.ts";
+import { relativeNormError } from "../support/compare.ts";
 import { contextOf } from "../support/context.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
 import { collate } from "../support/layouts.ts";
@@ -130,6 +134,43 @@ test.each([false, true])("an adapter learns from its own rows (checkpoints: %s)"
         name,
       ).toBe(true);
       expect(got.get(name), `${adapter.name} ${name}`).toBeClose(gradient, 1e-4);
+    }
+  }
+});
+
+test("one pass teaches several adapters at once what passes of their own do", async () => {
+  const { model, all } = await openAll();
+  const [one, two, factors] = all;
+  const chosen = [[one], [], [two, factors], [one.scaled(-0.5)], [one], [two]];
+  const trained = [one, two, factors];
+  const batch = collate(ROWS.map((row) => ({ inputIds: row, labels: row })));
+  const gradients = new Map<Tensor, Tensor>();
+  for (const { parameters } of trained)
+    for (const leaf of leavesOf(parameters)) gradients.set(leaf, zeros(model.device, leaf.shape));
+  const tape = new Tape();
+  for (const leaf of gradients.keys()) tape.watch(leaf);
+  const objective = languageModelling(model.withRowAdapters(chosen));
+  const loss = objective.loss(batch, { tape, training: true, seed: 0 });
+  tape.backward(loss, seedOf(model.device), gradients);
+  for (const adapter of trained) {
+    // What its rows teach it, one by one.
+    const sums = new Map<string, Float32Array>();
+    for (const [i, adapters] of chosen.entries()) {
+      if (!adapters.some(({ name }) => name === adapter.name)) continue;
+      const own = await gradientsOf(model.withAdapters(adapters), adapter, [ROWS[i]!], false);
+      for (const [name, gradient] of own)
+        sums.set(
+          name,
+          gradient.map((value, k) => value + (sums.get(name)?.[k] ?? 0)),
+        );
+    }
+    for (const { name, tensor } of adapter.parameters.entries) {
+      expect(
+        sums.get(name)!.some((value) => value !== 0),
+        name,
+      ).toBe(true);
+      const got = await gradients.get(tensor)!.read();
+      expect(relativeNormError(got, sums.get(name)!), `${adapter.name} ${name}`).toBeLessThan(1e-4);
     }
   }
 });

@@ -33,7 +33,7 @@ async function pass({ model, adapter }: Pick<Adapted, "model" | "adapter">) {
   const run = vi.spyOn(model.device, "run");
   const objective = languageModelling(model);
   const sum = accumulateGradients(objective, adapter.parameters, optimizer.gradients, [batch], { seed: 0 });
-  const products = run.mock.calls.filter(([{ name }]) => name.startsWith("mat")).length;
+  const products = run.mock.calls.filter(([{ name }]) => /^(mat|sibling-products)/.test(name)).length;
   run.mockRestore();
   const loss = await sum.read();
   const gradients = await Promise.all(
@@ -42,10 +42,22 @@ async function pass({ model, adapter }: Pick<Adapted, "model" | "adapter">) {
   return { loss, gradients, products };
 }
 
-test.each<LoraOptions & { joint: number; saved: number }>([
-  // h and dA once for q, k, v and once for gate, up instead of five times: 6 products less in each of two layers
-  { targetModules: "all-linear", joint: 4, saved: 12 },
-  { targetModules: ["q_proj", "v_proj"], joint: 2, saved: 4 },
+/**
+ * On GPUs dA comes along with other gradients either way, and y and dx of all take one dispatch. Its sums are in another order than
+ * those of products one by one, which steps of f32 show where gradients are steep: with all linears together is up to 3.6e-5 from
+ * gradients in f64, one by one 5.4e-5, and they 4.1e-5 from each other (q, v: 0.8e-5, 0.5e-5 and 1.2e-5).
+ */
+interface OnGpu {
+  saved: number;
+  error?: number;
+}
+
+test.each<LoraOptions & { joint: number; saved: number; onGpu: OnGpu }>([
+  // h and dA once for q, k, v and once for gate, up instead of five times: 6 products less in each of two layers. But k and v, half as
+  // wide as their input, are computed again in the backward pass: 2 more.
+  // On GPUs nothing is: h and y are 6 less in each layer; dx: 3 less in the second, 1 in the first, whose q, k, v need none.
+  { targetModules: "all-linear", joint: 4, saved: 8, onGpu: { saved: 16, error: 5e-5 } },
+  { targetModules: ["q_proj", "v_proj"], joint: 2, saved: 2, onGpu: { saved: 5, error: 2e-5 } },
   {
     targetModules: ["q_proj", "v_proj"],
     r: 4,
@@ -53,13 +65,15 @@ test.each<LoraOptions & { joint: number; saved: number }>([
     alpha: 4,
     alphaPattern: { v_proj: 8 },
     joint: 2,
-    saved: 4,
+    saved: 2,
+    onGpu: { saved: 5 },
   },
-  { targetModules: ["k_proj", "up_proj"], joint: 0, saved: 0 },
+  { targetModules: ["k_proj", "up_proj"], joint: 0, saved: 0, onGpu: { saved: 0 } },
 ])(
   "loss and gradients are those of one by one: $targetModules $rankPattern",
-  async ({ joint, saved, ...options }) => {
+  async ({ joint, saved, onGpu, ...options }) => {
     const run = await adapted(options);
+    const wanted: OnGpu = run.model.device.profile.sharesWork ? onGpu : { saved };
     expect(run.siblings.filter(run.isJoint)).toHaveLength(joint);
     const together = await pass(run);
     const single = { ...run.adapter, joint: new Map() };
@@ -67,9 +81,9 @@ test.each<LoraOptions & { joint: number; saved: number }>([
     expect(together.loss).toBeClose(apart.loss, 1e-6);
     for (const [i, gradient] of together.gradients.entries()) {
       expect(Math.max(...gradient.map(Math.abs))).toBeGreaterThan(0);
-      expect(gradient).toBeClose(apart.gradients[i]!, 1e-5);
+      expect(gradient).toBeClose(apart.gradients[i]!, wanted.error ?? 1e-5);
     }
-    expect(apart.products - together.products).toBe(saved);
+    expect(apart.products - together.products).toBe(wanted.saved);
   },
 );
 

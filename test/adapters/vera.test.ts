@@ -3,7 +3,7 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lnTuning } from "../../src/adapters/ln-tuning/ln-tuning.ts";
 import { vera } from "../../src/adapters/vera/vera.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
-import { peftFileContents } from "../../src/io/formats/peft.ts";
+import { peftFileContents } from "../../src/io/formats/peft-writer.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { fixturePath, openTestModel, readJsonFile, readTensors } from "../support/fixtures.ts";
 import { wholeFiles } from "../support/merged-cases.ts";

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import * as encoderOps from "../../src/autograd/encoder-ops.ts";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
@@ -36,7 +37,7 @@ const cases: Record<string, Case> = {
     reference: (x) => Float64Array.from(x, (v) => -2.5 * v),
   },
   activate: {
-    run: (tape, X) => ops.activate(tape, X, "gelu"),
+    run: (tape, X) => encoderOps.activate(tape, X, "gelu"),
     reference: (x) => activationReference(x, "gelu"),
   },
   layerNorm: {
@@ -63,15 +64,15 @@ const cases: Record<string, Case> = {
     },
   },
   meanPool: {
-    run: (tape, X) => ops.meanPool(tape, X, ranges(X)),
+    run: (tape, X) => encoderOps.meanPool(tape, X, ranges(X)),
     reference: (x) => meanPoolReference(x, 8, documents),
   },
   maxPool: {
-    run: (tape, X) => ops.maxPool(tape, X, ranges(X)),
+    run: (tape, X) => encoderOps.maxPool(tape, X, ranges(X)),
     reference: (x) => maxPoolReference(x, 8, documents),
   },
   patches: {
-    run: (tape, X) => ops.patches(tape, X.reshape([1, 3, 4, 4]), 2),
+    run: (tape, X) => encoderOps.patches(tape, X.reshape([1, 3, 4, 4]), 2),
     reference: (x) => patchesReference(x, [1, 3, 4, 4], 2),
   },
 };

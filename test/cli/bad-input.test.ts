@@ -32,6 +32,11 @@ describe("usage: exit code 2", () => {
       /--lora-r is "0", wanted a whole number of at least 1\n.*--lora-dropout is "1", wanted a number of at least 0 and below 1/,
     ],
     [
+      "an option of another schedule",
+      ["train", "--model", MODEL, "--data", "x", "--lr-scheduler-kwargs", "min_lr=1"],
+      /lr_scheduler_kwargs: minLr is for cosine_with_min_lr/,
+    ],
+    [
       "a rank for an adapter that has one",
       ["train", "--model", MODEL, "--data", "x", "--resume-adapter-file", "y", "--rank", "4"],
       /lora_r comes from the adapter that is resumed/,

@@ -64,7 +64,7 @@ describe("bad input", () => {
       "a kernel",
       ["matmull"],
       1,
-      /no kernel "matmull"; did you mean matmul\?\n.*kernels: training-step, matmul, attention/,
+      /no kernel "matmull"; did you mean matmul\?\n.*kernels: training-step, host, matmul, attention/,
     ],
     ["a size", ["rope", "--size", "T129"], 1, /no case has the size "T129"\n.*sizes: .*T128/],
     ["a time", ["--budget", "soon"], 2, /--budget is "soon", wanted a time above 0, such as 60s, 5m or 30d/],

@@ -194,6 +194,7 @@ test("an adapter that is given twice is refused before anything is loaded", asyn
     quantization_block: undefined,
     double_quantization: false,
     skip_modules: [],
+    offload: false,
   };
   const given = { ...settings, ...precision, adapter_path: ["a", "a"], chat_template: undefined };
   await expect(openSpeakers(given, () => {})).rejects.toThrow("a is given twice");
@@ -222,11 +223,10 @@ test("lines come from a pipe, and Ctrl-C once", async () => {
 
 test("Ctrl-C stops an answer, and the next question is answered", async () => {
   const template = cli.write("t.jinja", [CHAT_TEMPLATE]);
-  let signals = 0;
   const stdin = "Who was it?\n".repeat(4);
   const { code, stdout, stderr } = await cli.run(
     ["chat", "--model", BUNDLED_MODEL, "--chat-template", template, "--max-tokens", "30"],
-    { stdin, onOutput: (_, child) => void (signals++ === 0 && child.kill("SIGINT")) },
+    { stdin, reaction: { said: "", signal: "SIGINT" } },
   );
   expect([code, stderr.match(/^Stopped; /gm)?.length], stderr).toEqual([0, 1]);
   expect(stdout.trimEnd().split("\n").length).toBeGreaterThanOrEqual(4);

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { checkTrainSettings } from "../../src/cli/commands/train.ts";
 import { parseConfig } from "../../src/cli/config.ts";
 import { configText } from "../../src/cli/config-text.ts";
 import { tableWith, withMethod } from "../../src/cli/method-table.ts";
 import { trainerOptions } from "../../src/cli/run-steps.ts";
 import { type GivenValue, keyOf, settle } from "../../src/cli/settings.ts";
 import { TRAIN_OPTIONS as PLAIN } from "../../src/cli/tables/train.ts";
+import { checkTrainSettings } from "../../src/cli/train-settings.ts";
 import { learningRateAt } from "../../src/train/schedule.ts";
 
 /** The options of all methods, as the command line reads them first. */

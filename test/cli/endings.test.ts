@@ -123,7 +123,9 @@ describe("a folder that cannot be written to any more", () => {
     const words = ["--iters", "2", "--lora-r", "64", "--save-steps", "1"];
     const { code, stdout, stderr } = await train("full", words, { shell, env: { TMPDIR: cli.path(".") } });
     expect(code, stderr).toBe(1);
-    expect(stdout).toMatch(/warning: Iter 1: not saved, the training goes on: [\s\S]*checkpoint-1/);
+    expect(stdout).toMatch(
+      /warning: Iter 1: not saved, the training goes on: [\s\S]*checkpoint-1.*\n {2}→ free some space/,
+    );
     expect(stderr).toMatch(/error: .*full\/adapter_model\.safetensors[\s\S]*ENOSPC[\s\S]*free some space/);
     expect(stderr).toMatch(/Saved the adapter as it was after step 2 of 2 to \S+webgpu-lora-adapter-\w+\.\n/);
     expect(namesIn(kept)).toEqual(FILES);
@@ -173,18 +175,12 @@ describe("what the driver does", () => {
   }) => {
     const built = buildLosingDriver(cli.path("."));
     if (!built) return skip("lavapipe and a C compiler are needed");
-    const env = built.environment;
     const words = ["--iters", "7", "--save-steps", "6", "--lora-dropout", "0.1"];
-    await train("undisturbed", words, { env });
-    const [lose, recover] = [
-      when("Iter 4:", built.driver.lose),
-      when("A new device is asked for.", built.driver.recover),
-    ];
-    const onOutput = (stdout: string, child: ChildProcess) => {
-      lose(stdout, child);
-      recover(stdout, child);
-    };
-    const { code, stdout, stderr } = await train("lost-once", words, { env, onOutput });
+    await train("undisturbed", words, { env: built.environment });
+    const env = { ...built.environment, LOSE_ONCE: "1" };
+    const reaction = { said: "Iter 4:", file: built.environment.LOSE_DEVICE as string };
+    const { code, stdout, stderr } = await train("lost-once", words, { env, reaction });
+    built.driver.recover();
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/warning: .*the device was lost[\s\S]*the run goes on after step \d/);
     expect(stdout.match(/^Iter \d+: Train/gm)).toHaveLength(7);

@@ -40,6 +40,13 @@ test("--json is the report; one that changes nothing ends with 1", async () => {
   expect(idle.stdout).toMatch(/error: the adapter has no effect/);
 });
 
+test("problems of a configuration stand on lines of their own", async () => {
+  const { code, stdout } = await cli.run(["inspect-adapter", fixturePath("starts/pissa")]);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^error: .*: 1 problem:\n {2}- .*: 1 problem:\n {6}- init_lora_weights is "pissa"/m);
+  expect(stdout).not.toMatch(/\\n|→ *$/m);
+});
+
 test("what is no adapter is refused", async () => {
   const { code, stderr } = await cli.run(["inspect-adapter", model]);
   expect(code).toBe(1);

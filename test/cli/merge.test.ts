@@ -27,7 +27,7 @@ test("a merged model does without the adapter what the model does with it; a los
     return (JSON.parse(stdout) as { loss: number }).loss;
   };
   const map = cli.path("map.html");
-  const mapped = ["--adapter-path", adapter, "--loss-map", map, "--loss-map-rows", "2"];
+  const mapped = ["--adapter-path", adapter, "--loss-map", map, "--loss-map-rows", "2", "--streaming"];
   const [base, adapted] = [await lossOf(model), await lossOf([...model, ...mapped])];
   expect(adapted).toBeLessThan(base - 1);
   expect(Math.abs((await lossOf(["--model", out])) - adapted)).toBeLessThan(0.02); // bf16 has eight bits

@@ -98,6 +98,12 @@ test("words become the options of the method", () => {
   });
   const lokr = { "--method": "lokr", "--init-weights": "lycoris", "--rank-pattern": ["q_proj=4"] };
   expect(optionsOf(methodBy(lokr))).toMatchObject({ initWeights: "lycoris", rankPattern: { q_proj: 4 } });
+  const woken = (tokens: unknown) => optionsOf(methodBy({ "--alora-invocation-tokens": tokens }));
+  expect(woken("5,9")).toMatchObject({ aloraInvocationTokens: [5, 9] });
+  expect(woken("<|assistant|>")).toMatchObject({ aloraInvocationTokens: "<|assistant|>" });
+  for (const wrong of ["", "5,", "5;9"])
+    expect(() => methodBy({ "--trainable-token-indices": wrong }), wrong).toThrow(/wanted a list of ids/);
+  expect(() => woken("")).toThrow(/wanted a list of ids of tokens, or a text/);
   expect(optionsOf(methodBy({ "--rank": "4", "--init-weights": "true" }))).toMatchObject({ r: 4 });
 });
 

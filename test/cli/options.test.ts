@@ -214,7 +214,7 @@ describe("configuration files", () => {
 
   test("unknown keys name the nearest known one", () => {
     expect(() => read("lerning_rate: 1\nlora_parameters: { rnk: 1 }\nzzz: 1\n")).toThrow(
-      /c\.yaml: 3 problems:\n {2}- lerning_rate is unknown; did you mean learning_rate\?\n.*lora_parameters\.rnk is unknown.*\n {2}- zzz is unknown\n {2}→ known keys: model, /,
+      /c\.yaml: 3 problems:\n {2}- lerning_rate is unknown; did you mean learning_rate\?\n.*lora_parameters\.rnk is unknown.*\n {2}- zzz is unknown\n {2}→ keys are the command's options; its --help/,
     );
   });
 

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { cpSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { attach, folderFiles, lora, openModel, saveAdapter, saveMerged } from "../../src/index.node.ts";
+import { attach, folderFiles, loadModel, lora, saveAdapter, saveMerged } from "../../src/index.node.ts";
 import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
 import { useCli } from "./run-cli.ts";
@@ -103,7 +103,7 @@ describe("an output folder", () => {
 test("a program's adapter does not go into the model's own folder either, and a merged model needs no second look for its files", async () => {
   const folder = cli.path("own");
   cpSync(BUNDLED_MODEL, folder, { recursive: true });
-  const model = await openModel(folderFiles(folder), await testDevice());
+  const model = await loadModel(folderFiles(folder), { device: await testDevice() });
   const adapter = attach(model, lora({ r: 2 }));
   const before = readdirSync(folder);
   await expect(saveAdapter(adapter, folder)).rejects.toThrow("is the model's own folder");

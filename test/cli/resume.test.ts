@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { checkpointsIn } from "../../src/cli/checkpoints.ts";
 import { createRandom, type Random } from "../../src/util/random.ts";
 import { bundleForNode } from "../support/bundle.ts";
 import { BUNDLED_MODEL, fixturePath } from "../support/fixtures.ts";
-import { useCli } from "./run-cli.ts";
+import { type RunOptions, useCli } from "./run-cli.ts";
 
 const cli = useCli();
 const ROWS = ["barn", "attic", "shop", "hall", "shed"].map((place, i) => ({
@@ -17,11 +17,7 @@ const ROWS = ["barn", "attic", "shop", "hall", "shed"].map((place, i) => ({
 const WEIGHTS = "adapter_model.safetensors";
 
 /** A run of six steps with a checkpoint and an evaluation after every second. */
-function train(
-  output: string,
-  words: readonly string[] = [],
-  onOutput?: (stdout: string, child: ChildProcess) => void,
-) {
+function train(output: string, words: readonly string[] = [], options: RunOptions = {}) {
   const data = cli.write("rows.jsonl", ROWS);
   return cli.run(
     [
@@ -39,7 +35,7 @@ function train(
       ...["--iters", "6", "--save-steps", "2", "--eval-steps", "2", "--logging-steps", "1", "--lora-r", "2"],
       ...["--lora-dropout", "0.2", "--batch-size", "2", ...words],
     ],
-    onOutput ? { onOutput } : {},
+    options,
   );
 }
 
@@ -64,9 +60,7 @@ beforeAll(async () => {
 });
 
 test("killed and resumed, a run comes to the bytes of the whole one, and its evaluations", async () => {
-  const killed = await train("killed", [], (stdout, child) => {
-    if (stdout.includes("checkpoint-4")) child.kill("SIGKILL");
-  });
+  const killed = await train("killed", [], { reaction: { said: "checkpoint-4", signal: "SIGKILL" } });
   expect(killed.code).toBeNull();
   expect(existsSync(cli.path(`killed/${WEIGHTS}`))).toBe(false);
   const { code, stdout, stderr } = await train("killed", ["--resume"]);
@@ -116,6 +110,12 @@ test("other rows are refused, a checkpoint that is cut off too, and a folder wit
   expect((await train("cut", ["--resume"])).stderr).toMatch(
     /state\.safetensors is not the one that state\.json names/,
   );
+  // The newest one is damaged, an older one is whole: the error names it.
+  const whole = cli.path("cut/checkpoint-1");
+  cpSync(cli.path("whole/checkpoint-2"), whole, { recursive: true });
+  expect((await train("cut", ["--resume"])).stderr).toContain(
+    `--resume ${whole} goes on from the newest that is whole`,
+  );
   expect((await train("none", ["--resume", cli.path("none-there")])).stderr).toContain(
     "holds no checkpoint of a run",
   );
@@ -142,6 +142,8 @@ const outdir = resolve(`node_modules/.cache/webgpu-lora/resume-kills-${process.p
 afterAll(() => rmSync(outdir, { recursive: true, force: true }));
 const STEPS = 60;
 const KILLS = 20;
+/** Steps that a run saves at most before it is killed, however late the signal comes: it is not through before. */
+const STEPS_OF_A_LIFE = Math.floor((STEPS - 1) / (KILLS / 2));
 
 /** Two runs side by side, each killed again and again. More of them: node build.mjs --run scripts/kills.ts resume --kills 100 */
 test("20 kills at any moment, resumed each time, come to the bytes of the whole run", {
@@ -149,8 +151,9 @@ test("20 kills at any moment, resumed each time, come to the bytes of the whole 
 }, async () => {
   const program = join(outdir, "bare-run.js");
   await bundleForNode({ entryPoints: ["scripts/kills/bare-run.ts"], outfile: program });
-  const start = (folder: string) => {
+  const start = (folder: string, holdAfter?: number) => {
     const words = [program, fixturePath("llama-tied"), cli.path(folder), `${STEPS}`];
+    if (holdAfter) words.push(`${holdAfter}`);
     return spawn(process.execPath, words, { stdio: ["ignore", "pipe", "ignore"] });
   };
   const toEnd = async (folder: string) => {
@@ -162,7 +165,7 @@ test("20 kills at any moment, resumed each time, come to the bytes of the whole 
   const newest = (folder: string) => Number(checkpointsIn(cli.path(folder)).at(-1)?.step ?? 0);
   /** Kills it within the first steps that it saves, or in a fifth of all cases while it starts. */
   const kill = async (folder: string, random: Random) => {
-    const child = start(folder);
+    const child = start(folder, STEPS_OF_A_LIFE);
     const closed = once(child, "close");
     const saves = random.uniform() < 0.2 ? 0 : 1 + random.integer(2);
     let said = "";

@@ -34,6 +34,14 @@ export interface Cli {
   run(words: readonly string[], options?: RunOptions): Promise<Finished>;
 }
 
+interface Reaction {
+  readonly said: string;
+  /** A signal that it sends to itself. */
+  readonly signal?: NodeJS.Signals;
+  /** A file that it makes. */
+  readonly file?: string;
+}
+
 /** How a command is run. */
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -42,6 +50,8 @@ export interface RunOptions {
   readonly onOutput?: (stdout: string, child: ChildProcess) => void;
   /** What a shell does with the command, which is `"$0" "$@"`. */
   readonly shell?: string;
+  /** What the command does in itself as soon as it has printed this: a test that waits for its output may be too late. */
+  readonly reaction?: Reaction;
 }
 
 /** The programs of the package that live beside each other. */
@@ -74,11 +84,12 @@ export function useCli(): Cli {
 
 function runToEnd(
   words: readonly string[],
-  { env, stdin = "", onOutput, shell }: RunOptions = {},
+  { env, stdin = "", onOutput, shell, reaction }: RunOptions = {},
 ): Promise<Finished> {
   const command = [process.execPath, ...words];
   const [program, ...list] = shell === undefined ? command : ["/bin/sh", "-c", shell, ...command];
-  const child = spawn(program as string, list, { cwd: ROOT, env: { ...process.env, DEBUG: "", ...env } });
+  const environment = { ...process.env, DEBUG: "", ...env, ...(reaction && reacting(reaction)) };
+  const child = spawn(program as string, list, { cwd: ROOT, env: environment });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -93,4 +104,23 @@ function runToEnd(
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/** Has Node run this before the command: what is printed is sent on, and looked through. */
+function reacting({ said, signal, file }: Reaction): Record<string, string> {
+  const program = `import { writeFileSync } from "node:fs";
+    const { stdout } = process, write = stdout.write.bind(stdout);
+    const { said, signal, file } = ${JSON.stringify({ said, signal, file })};
+    let printed = "";
+    stdout.write = (text, ...rest) => {
+      const isRoom = write(text, ...rest);
+      printed += text;
+      if (printed.includes(said)) {
+        stdout.write = write;
+        if (file) writeFileSync(file, "");
+        if (signal) process.kill(process.pid, signal);
+      }
+      return isRoom;
+    };`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(program)}` };
 }

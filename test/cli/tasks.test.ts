@@ -1,35 +1,11 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fixturePath } from "../support/fixtures.ts";
+import { LETTERS, writeTaskModel } from "../support/task-model.ts";
 import { useCli } from "./run-cli.ts";
 
 const cli = useCli();
-const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
-/** As many tokens as the fixtures' embeddings have rows. */
-const VOCABULARY = [
-  "[PAD]",
-  "[UNK]",
-  "[MASK]",
-  "[CLS]",
-  "[SEP]",
-  ...LETTERS,
-  "##a",
-  "##b",
-  "good",
-  "bad",
-  "film",
-]; // 36
-
-/** A fixture's model with a tokenizer: its own weights, so what it learns is up to the adapter and the head. */
-function modelFolder(name: string): string {
-  const folder = cli.path(name);
-  mkdirSync(folder, { recursive: true });
-  for (const file of ["config.json", "model.safetensors"]) {
-    copyFileSync(fixturePath(`tasks/${name}/${file}`), `${folder}/${file}`);
-  }
-  writeFileSync(`${folder}/vocab.txt`, `${VOCABULARY.join("\n")}\n`);
-  return folder;
-}
+const modelFolder = (name: string) => writeTaskModel(cli.path(name), name);
 
 const TRAIN = ["--learning-rate", "0.02", "--batch-size", "6", "--lora-r", "4", "--iters", "30"];
 const quiet = ["--steps-per-report", "30", "--steps-per-eval", "0"];

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { padRows } from "../../src/data/batch.ts";
-import { checkItems, idsProblem, labelProblem, labelsProblem } from "../../src/data/check-items.ts";
+import { checkItems, idsProblem, labelsProblem } from "../../src/data/check-items.ts";
+import { padRows } from "../../src/data/label-batch.ts";
+import { labelProblem } from "../../src/data/label-problems.ts";
 import { collate } from "../support/layouts.ts";
 
 const LIMITS = { vocabSize: 10, maxPositions: 4 };

@@ -90,11 +90,29 @@ describe("a run", () => {
     let released = 0;
     const own: BenchCase = {
       ...doubled(64),
-      setup: (device) => ({ ...doubled(64).setup(device), onTheWall: true, release: () => released++ }),
+      setup: (device) => ({ ...doubled(64).setup(device), clock: "wall", release: () => released++ }),
     };
     const report = await runBench(await testDevice(), { ...options, registry: { doubling: [own] } });
     expect(report.results[0]?.median).toBeGreaterThan(0);
     expect(released).toBe(1);
+  });
+
+  test("of the host's part tells what recording took, and the dispatches of a layer", async () => {
+    const host: BenchCase = {
+      ...doubled(64),
+      setup: (device) => ({
+        run: doubled(64).setup(device).run,
+        reference: () => ({ at: [], values: [] }),
+        clock: "host",
+        layers: 2,
+      }),
+    };
+    const device = await testDevice();
+    const { results, failed } = await runBench(device, { ...options, registry: { host: [host] } });
+    expect(failed).toEqual([]);
+    expect(results[0]).toMatchObject({ dispatches: 1, layers: 2 });
+    expect(results[0]?.median).toBeGreaterThan(0);
+    expect(results[0]).not.toHaveProperty("share");
   });
 
   test("leaves no memory behind", async () => {

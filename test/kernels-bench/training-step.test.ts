@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { MODELS } from "../../kernels-bench/models.ts";
-import { SMALL, stepFlops, TOY } from "../../kernels-bench/training-step.bench.ts";
+import { MODELS, SMALL, TOY } from "../../kernels-bench/models.ts";
+import { stepFlops } from "../../kernels-bench/training-step.bench.ts";
 import { ROOT } from "../support/shaders.ts";
 
 const model = (name: string) => MODELS.find((size) => size.name === name)!;

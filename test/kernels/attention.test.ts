@@ -1,108 +1,24 @@
 import { describe, expect, test } from "vitest";
-import type { Device } from "../../src/gpu/device.ts";
 import { empty, fromArray, scoped } from "../../src/gpu/tensor.ts";
-import {
-  type AttentionOptions,
-  attention,
-  attentionBackward,
-  attentionDecode,
-} from "../../src/kernels/attention.ts";
+import { attention, attentionBackward, attentionDecode } from "../../src/kernels/attention.ts";
 import {
   type AttentionInputs,
   type AttentionProblem,
   attentionGradients,
   attentionReference,
-  type RowLayout,
-  type Span,
   spansOf,
-  spansOfRow,
 } from "../reference/attention.ts";
-import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { centralDifferences } from "../reference/gradient.ts";
+import {
+  type Case,
+  inputsOf,
+  lengths,
+  PACKED,
+  problemOf,
+  upload,
+  withGarbage,
+} from "../support/attention-problems.ts";
 import { floats, testDevice } from "../support/device.ts";
-
-interface Case extends Partial<AttentionProblem> {
-  name: string;
-  /** Also tested with the portable kernels, where the device has faster ones. */
-  portable?: boolean;
-  /** The rows of the batch; one document each, as long as the row, unless given. */
-  rows?: RowLayout[];
-}
-
-function problemOf({ rows, ...given }: Omit<Case, "name" | "portable">): AttentionProblem {
-  const { queries = 3, headDim = 8, heads = 2 } = given;
-  const scale = 1 / Math.sqrt(headDim);
-  const spans = rows?.flatMap((row) => spansOf(queries, row));
-  const batch = rows?.length ?? 1;
-  return { batch, queries, heads, kvHeads: heads, headDim, keyStride: queries, scale, ...given, spans };
-}
-
-/** Rows with one document each, padded on the right. */
-const lengths = (...all: number[]): RowLayout[] => all.map((n) => ({ documents: n > 0 ? [n] : [] }));
-
-/** Packed rows, one of them padded on both sides, and documents that begin and end within a block or at its edge. */
-const PACKED: RowLayout[] = [
-  { documents: [1, 15, 16, 5, 32, 1] },
-  { left: 3, documents: [30, 7, 20] },
-  { left: 33, documents: [37] },
-  { documents: [64] },
-];
-
-function inputsOf(p: AttentionProblem): AttentionInputs & { dO: Float64Array } {
-  const queryValues = p.batch * p.queries * p.heads * p.headDim;
-  const keyValues = p.batch * p.keyStride * p.kvHeads * p.headDim;
-  return {
-    q: randomValues(queryValues, 1),
-    k: randomValues(keyValues, 2),
-    v: randomValues(keyValues, 3),
-    dO: randomValues(queryValues, 4),
-  };
-}
-
-function upload(device: Device, p: AttentionProblem, inputs: AttentionInputs & { dO: ArrayLike<number> }) {
-  const keyShape = [p.batch, p.keyStride, p.kvHeads, p.headDim];
-  const queryShape = [p.batch, p.queries, p.heads, p.headDim];
-  const { batch, queries, keyStride, heads, kvHeads, headDim, spans: _, ...rest } = p;
-  const spans = Array.from({ length: batch }, (_, b) => spansOfRow(p, b).spans);
-  const options: AttentionOptions = {
-    ...(rest as Omit<AttentionOptions, "spans">),
-    spans: fromArray(device, Uint32Array.from(spans.flat(2)), [batch, queries, 2]),
-  };
-  return {
-    q: floats(device, inputs.q, queryShape),
-    k: floats(device, inputs.k, keyShape),
-    v: floats(device, inputs.v, keyShape),
-    dO: floats(device, inputs.dO, queryShape),
-    options,
-  };
-}
-
-/** Padding and the unused rows of a cache may hold anything: here NaN, which must reach no result. */
-function withGarbage(p: AttentionProblem, inputs: AttentionInputs & { dO: Float64Array }) {
-  const rows = Array.from({ length: p.batch }, (_, b) => spansOfRow(p, b));
-  const isQuery = (b: number, t: number) => {
-    const [first, end] = rows[b]!.spans[t] as Span;
-    return first < end;
-  };
-  const isKey = (b: number, key: number) =>
-    rows[b]?.spans.some(([first, end]) => first <= key && key < end) === true;
-  const spoil = (
-    values: ArrayLike<number>,
-    rowsOf: number,
-    width: number,
-    isReal: (b: number, row: number) => boolean,
-  ) =>
-    Float64Array.from(values, (value, i) => {
-      const row = Math.floor(i / width);
-      return isReal(Math.floor(row / rowsOf), row % rowsOf) ? value : Number.NaN;
-    });
-  const [queryWidth, keyWidth] = [p.heads * p.headDim, p.kvHeads * p.headDim];
-  return {
-    q: spoil(inputs.q, p.queries, queryWidth, isQuery),
-    k: spoil(inputs.k, p.keyStride, keyWidth, isKey),
-    v: spoil(inputs.v, p.keyStride, keyWidth, isKey),
-    dO: spoil(inputs.dO, p.queries, queryWidth, isQuery),
-  };
-}
 
 /** Few head sizes with many masks: what takes time here is compiling, once for each head size. */
 const cases: Case[] = [
@@ -142,6 +58,11 @@ const cases: Case[] = [
       { past: 9, begin: 0, documents: [] }, // ended
       { left: 5, documents: [32] }, // begins
     ],
+  },
+  {
+    name: "sinks, packed, window 9, GQA 4/2",
+    ...{ queries: 70, headDim: 12, heads: 4, kvHeads: 2, rows: PACKED, window: 9, portable: true },
+    sinks: [2, -3, 0.5, 90],
   },
   {
     name: "everything at once",
@@ -254,6 +175,7 @@ const decodeCases: Case[] = [
       { past: 40, documents: [] },
     ],
   },
+  { name: "sinks", headDim: 12, heads: 4, kvHeads: 2, keyStride: 90, window: 17, sinks: [2, -3, 0.5, 90] },
   { name: "window and softcap", headDim: 12, keyStride: 90, window: 17, softcap: 1.5 },
   { name: "D 3", headDim: 3, keyStride: 70 },
   { name: "D 128", headDim: 128, keyStride: 70 },
@@ -321,6 +243,9 @@ test("attention names what does not fit", async () => {
   const spans = fromArray(device, new Uint32Array(4), [1, 4]);
   expect(() => attention(q, at(1, 4, 2, 8), at(1, 4, 2, 8), { ...options, spans })).toThrow(
     /spans is u32 \[1,4\], expected u32 \[1, 4, 2\]/,
+  );
+  expect(() => attention(q, at(1, 4, 2, 8), at(1, 4, 2, 8), { ...options, sinks: at(4) })).toThrow(
+    /sinks is f32 \[4\], expected f32 \[6\]/,
   );
   expect(() => attentionDecode(q, at(1, 4, 2, 8), at(1, 4, 2, 8), options)).toThrow(/use attention/);
 });

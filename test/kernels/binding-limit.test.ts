@@ -4,7 +4,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { activate, activateBackward } from "../../src/kernels/activation.ts";
 import { adamW } from "../../src/kernels/adamw.ts";
-import { columnScale, columnScaleGradient, rowScale } from "../../src/kernels/column-scale.ts";
+import { columnScale, columnScaleBackward, rowScale } from "../../src/kernels/column-scale.ts";
 import { sliceColumns, sliceColumnsBackward } from "../../src/kernels/columns.ts";
 import { dropout } from "../../src/kernels/dropout.ts";
 import * as elementwise from "../../src/kernels/elementwise.ts";
@@ -77,7 +77,9 @@ describe.each(Object.keys(elementByElement))("%s", (name) => {
 
 const sums: Record<string, Compute> = {
   biasGradient: (_, x) => elementwise.biasGradient(x(1)),
-  columnScaleGradient: (_, x) => columnScaleGradient(x(1), x(2)),
+  columnScaleBackward: (device, x) =>
+    columnScaleBackward(x(1), { x: x(2), scale: floats(device, new Float32Array(COLUMNS), [COLUMNS]) })
+      .dscale,
   gradientNorm: (_, x) => gradientNorm(x(1), 0.5),
 };
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { branchGradients } from "../../src/kernels/branch-gradients.ts";
+import { emptyPair } from "../../src/kernels/regions.ts";
 import { allocateLike, allocateParameters } from "../../src/nn/parameters.ts";
 import {
   type BranchSizes,
@@ -10,6 +11,7 @@ import {
 } from "../reference/branch-gradients.ts";
 import { sliceColumnsReference } from "../reference/columns.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
+import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const SCALE = 0.5;
@@ -70,17 +72,25 @@ describe.each(CASES)("$rows rows, layers $layers, gap $gap", ({ rows, layers, ga
     const shapes = layers.map(({ out, r }): [number, number] => [out, r]);
     const { tensors, values, gradients, before } = inOneBuffer(device, shapes, 10);
     const dys = layers.map(({ out }, i) => randomValues(rows * out, 30 + i));
+    // The first two of three in one buffer, as those of queries and keys are.
+    const shape = (i: number) => [rows, layers[i]?.out ?? 0];
+    const pair = layers.length === 3 ? emptyPair({ device, dtype: "f32" }, shape(0), shape(1)) : [];
+    for (const [i, tensor] of pair.entries()) tensor.write(Float32Array.from(dys[i] ?? []));
+    const { dispatches } = device.stream;
     let first = gap;
     const parts = layers.map(({ out, r }, i) => {
       const part = {
         first,
-        dy: floats(device, dys[i] as Float64Array, [rows, out]),
+        dy: pair[i] ?? floats(device, dys[i] as Float64Array, [rows, out]),
         B: tensors[i] as Tensor,
       };
       first += r;
       return { ...part, ...((trainable || i > 0) && { dB: gradients[i] as Tensor }) };
     });
     branchGradients(parts, { h: H, dh, scale: SCALE });
+    const isEven = layers.every(({ out, r }) => (out | r | gap) % 4 === 0);
+    if (device.profile.sharesWork && trainable && isEven && layers.length < 4)
+      expect(device.stream.dispatches - dispatches).toBe(1);
     const written = await dh.read();
     expect(sliceColumnsReference(written, cols, [0, gap])).toEqual(
       sliceColumnsReference(unwritten, cols, [0, gap]),
@@ -119,12 +129,51 @@ async function threeLayers(apart: boolean) {
     return { taken, results };
   };
   const { info, profile } = device;
-  return { device, compute, fused: !profile.sharesWork && info.subgroupSize >= 4 };
+  const fused = info.subgroupSize >= 4 ? 1 : 6;
+  return { device, compute, least: profile.sharesWork ? 2 : fused };
 }
 
-test("layers of one input take one dispatch on a CPU rasteriser with subgroups, two each elsewhere", async () => {
-  const { compute, fused } = await threeLayers(false);
-  expect((await compute()).taken).toBe(fused ? 1 : 6);
+test("layers of one input take one dispatch; two on GPUs, for dy in three buffers; two each without subgroups", async () => {
+  const { compute, least } = await threeLayers(false);
+  expect((await compute()).taken).toBe(least);
+});
+
+test.each([37, 64])("dA of layers before, of %i tokens, comes along on GPUs", async (tokens) => {
+  const device = await testDevice();
+  const [r, inputs, rows, out] = [12, 40, 18, 20];
+  const { tensors, values, gradients, before } = inOneBuffer(
+    device,
+    [
+      [out, 8],
+      [r, inputs],
+    ],
+    3,
+  );
+  const [B, dB, dA] = [tensors[0], gradients[0], gradients[1]] as [Tensor, Tensor, Tensor];
+  const [x, dy, h] = [
+    randomValues(tokens * inputs, 7),
+    randomValues(rows * out, 8),
+    randomValues(rows * 8, 9),
+  ];
+  const inner = randomValues(tokens * r, 10);
+  const dh = floats(device, new Float64Array(rows * 8), [rows, 8]);
+  const { dispatches } = device.stream;
+  const layers = [{ dy: floats(device, dy, [rows, out]), B, dB, first: 0 }];
+  const H = floats(device, h, [rows, 8]);
+  const known = floats(device, inner, [tokens, r]);
+  branchGradients(
+    layers,
+    { h: H, dh, scale: SCALE },
+    { dh: known, x: floats(device, x, [tokens, inputs]), dA },
+  );
+  if (device.profile.sharesWork) expect(device.stream.dispatches - dispatches).toBe(1);
+  const operands = { dy, h, B: values[0] as Float64Array };
+  const wanted = branchGradientsReference(operands, { rows, out, r: 8 }, SCALE);
+  expect(await dh.read()).toBeClose(wanted.dh);
+  const added = (sum: Float64Array, i: number) => sum.map((value, j) => value + (before[i]?.[j] ?? 0));
+  expect(await dB.read()).toBeClose(added(wanted.dB, 0));
+  const sum = matmulReference(inner, x, { m: r, n: inputs, k: tokens, layout: "TN" });
+  expect(await dA.read()).toBeClose(added(sum, 1));
 });
 
 test("layers in buffers of their own, and more than a binding holds: two dispatches each, the same results", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { columnScale, columnScaleGradient, rowScale } from "../../src/kernels/column-scale.ts";
+import { columnScale, columnScaleBackward, rowScale } from "../../src/kernels/column-scale.ts";
 import { zeros } from "../../src/kernels/elementwise.ts";
 import { columnScaleReference } from "../reference/column-scale.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
@@ -24,7 +24,7 @@ describe.each([
     const wanted = columnScaleReference(x, scale);
     expect(y.shape).toEqual(shape);
     expect(await y.read()).toBeClose(wanted);
-    expect(await columnScale(X, S, y).read()).toBeClose(wanted.map((value) => 2 * value));
+    expect(await columnScale(X, S, { into: y }).read()).toBeClose(wanted.map((value) => 2 * value));
   });
 
   test("every row has its factor", async () => {
@@ -34,15 +34,25 @@ describe.each([
     expect(await y.read()).toBeClose(x.map((value, i) => value * factors[Math.floor(i / cols)]!));
   });
 
-  test("gradients of x and of the factors", async () => {
+  test("gradients of x and of the factors, beside which others stay", async () => {
     const device = await testDevice();
+    const other = randomValues(cols, 4);
+    const forward = (x: ArrayLike<number>, scale: ArrayLike<number>) =>
+      columnScaleReference(
+        x,
+        other.map((value, i) => value * scale[i]!),
+      );
     const [X, S, DY] = [floats(device, x, shape), floats(device, scale, [cols]), floats(device, dy, shape)];
-    const wantedX = centralDifferences((v) => columnScaleReference(v, scale), x, dy);
-    expect(await columnScale(DY, S).read()).toBeClose(wantedX);
-    const dscale = columnScaleGradient(DY, X);
-    const wanted = centralDifferences((v) => columnScaleReference(x, v), scale, dy);
+    const fixed = floats(device, other, [cols]);
+    expect(await columnScale(X, S, { fixed }).read()).toBeClose(forward(x, scale));
+    const wantedX = centralDifferences((v) => forward(v, scale), x, dy);
+    expect(await columnScale(DY, S, { fixed }).read()).toBeClose(wantedX);
+    const { dx, dscale } = columnScaleBackward(DY, { x: X, scale: S, fixed });
+    expect(await dx.read()).toBeClose(wantedX);
+    const wanted = centralDifferences((v) => forward(x, v), scale, dy);
     expect(await dscale.read()).toBeClose(wanted);
-    expect(await columnScaleGradient(DY, X, dscale).read()).toBeClose(wanted.map((value) => 2 * value));
+    columnScaleBackward(DY, { x: X, scale: S, fixed }, dscale);
+    expect(await dscale.read()).toBeClose(wanted.map((value) => 2 * value));
   });
 });
 
@@ -50,7 +60,9 @@ test("a wrong size is named", async () => {
   const device = await testDevice();
   const x = zeros(device, [2, 3]);
   expect(() => columnScale(x, zeros(device, [2]))).toThrow("expected 3 (last axis of [2,3])");
-  expect(() => columnScale(x, zeros(device, [3]), zeros(device, [3, 3]))).toThrow("differ in size");
+  expect(() => columnScale(x, zeros(device, [3]), { into: zeros(device, [3, 3]) })).toThrow("differ in size");
   expect(() => rowScale(x, zeros(device, [3]))).toThrow("expected 2 (rows of [2,3])");
-  expect(() => columnScaleGradient(x, zeros(device, [3, 2]))).toThrow("dy [2,3] and x [3,2] differ");
+  const two = { x: zeros(device, [3, 2]), scale: zeros(device, [2]) };
+  expect(() => columnScaleBackward(x, two)).toThrow("dy [2,3] and x [3,2] differ");
+  expect(() => columnScaleBackward(x, { x, scale: two.scale })).toThrow("the scale has 2 elements");
 });

@@ -4,6 +4,7 @@ import {
   addBias,
   addInto,
   biasGradient,
+  convert,
   fill,
   multiply,
   scale,
@@ -35,6 +36,13 @@ describe.each(cases)("elementwise $rows×$cols", ({ rows, cols }) => {
   const a = randomValues(rows * cols, 1);
   const b = randomValues(rows * cols, 2);
   const bias = randomValues(cols, 3);
+
+  test("convert to what it is, and added; halves are in halves.test.ts", async () => {
+    const device = await testDevice();
+    const [X, into] = [floats(device, a, shape), floats(device, b, shape)];
+    expect(await convert(X, "f32").read()).toEqual(await X.read());
+    expect(await convert(X, "f32", into).read()).toBeClose(addReference(a, b));
+  });
 
   test("add, addInto, scale", async () => {
     const device = await testDevice();

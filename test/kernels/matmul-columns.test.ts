@@ -6,7 +6,14 @@ import { randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { floats, testDevice } from "../support/device.ts";
 
-const VARIANTS: (MatmulVariant | undefined)[] = [undefined, "portable", "subgroup", "tile-64", "tile-128"];
+const VARIANTS: (MatmulVariant | undefined)[] = [
+  undefined,
+  "portable",
+  "subgroup",
+  "tile-64",
+  "tile-128",
+  "small",
+];
 
 /** A matrix of `cols` columns with `part` in some of them and noise in the others. */
 function widened(part: ArrayLike<number>, rows: number, { first, count, cols }: Range): Float64Array {
@@ -172,7 +179,7 @@ test("a few rows by columns of B, into columns of C", async () => {
   expect(await out.read()).toBeClose(widened(wanted, m, range));
 });
 
-test.each(["tile-64", "tile-128", "subgroup"] as const)(
+test.each(["tile-64", "tile-128", "small", "subgroup"] as const)(
   "%s refuses columns that begin inside a vector",
   async (variant) => {
     const device = await testDevice();

@@ -7,7 +7,12 @@ import {
   pairLosses,
 } from "../../src/kernels/preference.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
-import { judgedLossesReference, pairLossReference } from "../reference/preference.ts";
+import {
+  judgedLossesReference,
+  type OnePairOptions,
+  pairLossReference,
+  sortedLossReference,
+} from "../reference/preference.ts";
 import { floats, testDevice } from "../support/device.ts";
 
 const count = 67; // more than a workgroup
@@ -21,8 +26,13 @@ const summed = randomValues(2 * count, 1, 6).map((x, i) => (i % 7 === 0 ? 40 * x
 const means = randomValues(2 * count, 1, 1).map((x, i) => (i % 9 === 0 ? -1e-3 : -Math.abs(x) - 0.01));
 
 const base = { weight: 1, smoothing: 0, shift: 0, tau: 0.05, center: 0, nll: 0 };
-const cases: PairLossOptions[] = [
-  ...PAIR_LOSSES.map((loss) => ({ ...base, loss, beta: 0.3, smoothing: loss === "exo_pair" ? 0.1 : 0 })),
+type OnePair = OnePairOptions & Pick<PairLossOptions, "weight" | "nll">;
+const ofOnePair = PAIR_LOSSES.filter((loss) => loss !== "aot" && loss !== "aot_unpaired");
+const cases: OnePair[] = [
+  ...ofOnePair.map((loss) => ({ ...base, loss, beta: 0.3, smoothing: loss === "exo_pair" ? 0.1 : 0 })),
+  { ...base, loss: "sigmoid", beta: 0.3, divergence: "forward_kl" },
+  { ...base, loss: "ipo", beta: 0.3, divergence: "js_divergence" },
+  { ...base, loss: "sigmoid_norm", beta: 0.3, divergence: "alpha_divergence", alpha: 0.3 },
   { ...base, loss: "sigmoid", beta: 2, smoothing: 0.1, shift: 0.5, weight: 0.25 },
   { ...base, loss: "robust", beta: 0.1, smoothing: 0.2 },
   { ...base, loss: "discopop", beta: 0.1, tau: 0.5 },
@@ -30,7 +40,7 @@ const cases: PairLossOptions[] = [
 ];
 
 /** Pairs depend on their own two scores alone: a gradient of two numbers for each. */
-function lossesOf(policy: Float64Array, given: ArrayLike<number>, options: PairLossOptions) {
+function lossesOf(policy: Float64Array, given: ArrayLike<number>, options: OnePair) {
   const losses = new Float64Array(count);
   const gradient = new Float64Array(2 * count);
   for (let i = 0; i < count; i++) {
@@ -52,9 +62,9 @@ async function upload(policy: ArrayLike<number>, given: ArrayLike<number>) {
   return { policy: of(policy), reference: of(given), tokens: of(tokens), logits: of(logits) };
 }
 
-describe.each(cases)("pairs by $loss, beta $beta smoothing $smoothing", (options) => {
-  const policy =
-    options.loss === "orpo" ? means : options.loss === "discopop" ? summed.map((x) => x / 40) : summed;
+describe.each(cases)("pairs by $loss, beta $beta smoothing $smoothing $divergence", (options) => {
+  const isSteep = options.loss === "discopop" || options.divergence !== undefined;
+  const policy = options.loss === "orpo" ? means : isSteep ? summed.map((x) => x / 40) : summed;
   const given = options.loss === "orpo" ? new Float64Array(2 * count) : reference;
 
   test("loss and gradient", async () => {
@@ -63,6 +73,17 @@ describe.each(cases)("pairs by $loss, beta $beta smoothing $smoothing", (options
     expect(await losses.read()).toBeClose(wanted.losses);
     expect(await gradient.read()).toBeClose(wanted.gradient, 1e-4);
   });
+});
+
+test.each([
+  { loss: "aot", beta: 0.3, smoothing: 0 },
+  { loss: "aot_unpaired", beta: 0.1, smoothing: 0.2 },
+] as const)("scores of a batch that are sorted: $loss", async (given) => {
+  const { losses, gradient } = pairLosses(await upload(summed, reference), { ...base, ...given });
+  const of = (policy: ArrayLike<number>) => [sortedLossReference(policy, reference, given)];
+  const total = (await losses.read()).reduce((sum, loss) => sum + loss, 0);
+  expect([total]).toBeClose(of(summed));
+  expect(await gradient.read()).toBeClose(centralDifferences(of, summed, [1]), 1e-4);
 });
 
 test("several losses, and the chosen answers' own", async () => {

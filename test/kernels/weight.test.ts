@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import type { Device } from "../../src/gpu/device.ts";
 import { fromArray } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
 import { embedding } from "../../src/kernels/embedding.ts";
 import { FORMATS } from "../../src/kernels/formats.ts";
-import { matmul } from "../../src/kernels/matmul.ts";
-import { QuantisedWeight } from "../../src/kernels/weight.ts";
+import { gatedMatmul, matmul, matmulTogether } from "../../src/kernels/matmul.ts";
+import { partsOf, QuantisedWeight } from "../../src/kernels/weight.ts";
 import { embeddingReference } from "../reference/embedding.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
@@ -20,11 +21,16 @@ const shape = [ROWS, COLUMNS] as const;
  * the cast does, or four, as the product of few rows does. These two are tried with every kind, other kernels with these.
  */
 const ON_ALL = KINDS.filter(({ format, zeros, scales }) =>
-  format === "int4" ? zeros === "points" : (format === "nf4" && scales) || (format === "int8" && zeros),
+  format === "int4"
+    ? zeros === "points"
+    : (format === "nf4" && scales) || (format === "int8" && scales === "bf16"),
 );
 
 /** The subgroup kernel has a way of its own to read the tables of nf4 and fp4. */
-const IN_PRODUCTS = [...ON_ALL, ...KINDS.filter(({ format }) => format === "fp4")];
+const IN_PRODUCTS = [
+  ...ON_ALL,
+  ...KINDS.filter(({ format, scales }) => format === "fp4" || (format === "int4" && scales === "superblock")),
+];
 
 const named = (kinds: readonly Kind[]) => kinds.map((kind) => [nameOf(kind), kind] as const);
 
@@ -44,6 +50,62 @@ describe.each(named(KINDS))("%s", (_, kind) => {
     const A = floats(device, a, [m, k]);
     expect(await matmul(A, weight, { layout: "NT", variant: "matvec" }).read()).toBeClose(wanted);
   });
+});
+
+/** Whether a device multiplies a row by few bits out of textures. */
+function readsTextures({ info: { readsTexels, subgroupSize }, profile }: Device): boolean {
+  return readsTexels === true && subgroupSize === 8 && !profile.sharesWork;
+}
+
+describe.each(named(KINDS))("%s, read again and again", (_, kind) => {
+  test.each([1, 2])("%i rows, with a branch, and in windows", async (m) => {
+    const device = await testDevice();
+    const { weight, values } = randomWeight(device, shape, kind);
+    const [n, k, r] = [ROWS, COLUMNS, 3];
+    const [a, h, e] = [randomValues(m * k, 1), randomValues(m * r, 3), randomValues(n * r, 4)];
+    const A = floats(device, a, [m, k]);
+    const extend = { h: floats(device, h, [m, r]), e: floats(device, e, [n, r]) };
+    const product = matmulReference(a, values, { m, n, k, layout: "NT" });
+    const branch = matmulReference(h, e, { m, n, k: r, layout: "NT" });
+    const wanted = product.map((value, i) => 0.5 * value + branch[i]!);
+    const options = { layout: "NT", alpha: 0.5, extend } as const;
+    const before = device.textures.bytes;
+    const first = await matmul(A, weight, options).read();
+    expect(first).toBeClose(wanted);
+    expect(await matmul(A, weight, options).read()).toEqual(first);
+    expect(device.textures.bytes > before).toBe(m === 1 && readsTextures(device));
+    const parts = matmul(A, weight, { ...options, windowBytes: windowBytes(kind) });
+    expect(await parts.read()).toBeClose(wanted);
+    for (const part of partsOf(weight)) device.memory.release(part.storage);
+    expect(device.textures.bytes).toBe(before);
+  });
+});
+
+test.each<[string, Kind, number]>([
+  ["blocks that begin within a row", { format: "nf4", block: 64, scales: "nested" }, 96],
+  ["half a block at the end of a row", { format: "int8", block: 128 }, 192],
+  ["a scale for each row", { format: "int4", block: 96, zeros: "points" }, 96],
+  ["a scale for all", { format: "fp8_e4m3", block: 40 * 96 }, 96],
+])("several layers of one input, of one row: %s", async (_, kind, k) => {
+  const device = await testDevice();
+  const rows = [40, 12, 40];
+  const parts = rows.map((n, i) => randomWeight(device, [n, k], kind, i + 1));
+  const a = randomValues(k, 7);
+  const A = floats(device, a, [1, k]);
+  const products = parts.map(({ values }, i) =>
+    matmulReference(a, values, { m: 1, n: rows[i]!, k, layout: "NT" }),
+  );
+  const together = matmulTogether(
+    A,
+    parts.map(({ weight }) => ({ weight })),
+  );
+  expect(together !== undefined).toBe(readsTextures(device));
+  for (const [i, y] of (together ?? []).entries()) expect(await y.read()).toBeClose(products[i]!);
+  const [gate, , up] = parts as [(typeof parts)[0], (typeof parts)[0], (typeof parts)[0]];
+  const gated = gatedMatmul(A, [{ weight: gate.weight }, { weight: up.weight }], "silu");
+  expect(gated !== undefined).toBe(readsTextures(device));
+  const wanted = products[0]!.map((value, i) => (value / (1 + Math.exp(-value))) * products[2]![i]!);
+  if (gated) expect(await gated.read()).toBeClose(wanted);
 });
 
 describe.each(named(ON_ALL))("%s", (_, kind) => {
@@ -102,9 +164,25 @@ test.each<[string, Kind, readonly [number, number]]>([
   const device = await testDevice();
   const { weight, values } = randomWeight(device, shape, kind);
   const [n, k] = shape;
-  const m = 4; // by the kernel for few rows where it can
-  const a = randomValues(m * k, 1);
   expect(await castToFloat(weight).read()).toBeClose(values, 1e-6);
+  // Four rows by the kernel for few where it can; and the gradient of its input.
+  for (const [m, layout] of [
+    [4, "NT"],
+    [9, "NN"],
+  ] as const) {
+    const [outputs, inputs] = layout === "NT" ? [n, k] : [k, n];
+    const a = randomValues(m * inputs, 1);
+    const y = matmul(floats(device, a, [m, inputs]), weight, { layout });
+    const wanted = matmulReference(a, values, { m, n: outputs, k: inputs, layout });
+    expect(await y.read(), layout).toBeClose(wanted);
+  }
+});
+
+test("words and runs that begin elsewhere in each row", async () => {
+  const device = await testDevice();
+  const [m, n, k] = [9, 12, 36];
+  const { weight, values } = randomWeight(device, [n, k], { format: "int4", block: 8, zeros: "points" });
+  const a = randomValues(m * k, 1);
   const y = matmul(floats(device, a, [m, k]), weight, { layout: "NT" });
   expect(await y.read()).toBeClose(matmulReference(a, values, { m, n, k, layout: "NT" }));
 });
@@ -127,6 +205,7 @@ test("parts that do not belong together are refused, and so is a gradient of the
   );
   expect(() => new QuantisedWeight({ ...weight, block: 32 })).toThrow("in blocks of 32");
   expect(() => new QuantisedWeight({ ...weight, block: 2 })).toThrow("in blocks of 2");
+  expect(() => new QuantisedWeight({ ...weight, block: 128, scaleFormat: "superblock" })).toThrow("no int8");
   expect(() => new QuantisedWeight({ ...weight, format: "bf16" })).toThrow("no bf16");
   expect(() => new QuantisedWeight({ ...weight, zeroFormat: "points" })).toThrow("0 of zero points");
 });

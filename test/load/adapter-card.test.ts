@@ -90,6 +90,15 @@ test("one that somebody wrote stays, one of our own is written anew, and there i
   );
 });
 
+test("a base in a folder that is called like a repository is linked to none", async () => {
+  const model = await openTestModel(fixturePath("llama-tied"));
+  const named = Object.assign({}, model, model.withAdapters([]), { name: "models/demo" });
+  await saveAdapter(attach(named, lora({ r: 1 })), folder, { card: {} });
+  expect(headOf(card())).not.toHaveProperty("base_model");
+  expect(card()).toContain("# LoRA adapter for demo");
+  expect(card()).not.toContain("models/demo");
+});
+
 test("a folder's path is not told; another task has its own pipeline, class and labels", async () => {
   const model = await openTestTask(fixturePath("tasks/bert-sequence"));
   const text = (await adapterFiles(attach(model, ia3()), { card: {} })).get("README.md") as string;

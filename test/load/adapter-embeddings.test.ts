@@ -47,9 +47,6 @@ describe("an update of an embedding", () => {
     const all = lora({ targetModules: "all-linear" }).sites(model);
     expect(all.some(({ path }) => path.endsWith("embed_tokens"))).toBe(false);
     const targetModules = ["embed_tokens", "q_proj"];
-    expect(() => attach(model, lora({ targetModules, useDora: true }))).toThrow(
-      "model.embed_tokens is an embedding, and useDora is for linear layers",
-    );
     expect(() => attach(model, lora({ targetModules, loraBias: true }))).toThrow(
       "model.embed_tokens is an embedding, and loraBias is for linear layers",
     );
@@ -73,24 +70,54 @@ describe("an update of an embedding", () => {
     expect(await lastLogits(merged)).toBeClose(await lastLogits(model), 5e-2);
   });
 
-  test("where each row of a batch has its own adapter, it is the row's", async () => {
-    const model = await open();
-    const adapter = attach(model, lora({ r: 2, targetModules: ["embed_tokens"] }));
-    fill(adapter);
-    const [own, base] = [await lastLogits(model), await lastLogits(model.withAdapters([]))];
-    const both = model.withRowAdapters([[adapter], []]);
-    const ids = fromArray(model.device, Uint32Array.from([...IDS, ...IDS]), [2, IDS.length]);
-    const logits = await both.logits(both.hidden(ids, contextOf(ids))).read();
-    const { vocabSize } = model.config;
-    expect(logits.slice((IDS.length - 1) * vocabSize, IDS.length * vocabSize)).toBeClose(own, 1e-5);
-    expect(logits.slice(-vocabSize)).toBeClose(base, 1e-5);
-  });
+  test.each([false, true])(
+    "where each row of a batch has its own, it is the row's; DoRA: %s",
+    async (useDora) => {
+      const model = await open();
+      const adapter = attach(model, lora({ r: 2, useDora, targetModules: ["embed_tokens"] }));
+      fill(adapter);
+      const [own, base] = [await lastLogits(model), await lastLogits(model.withAdapters([]))];
+      const both = model.withRowAdapters([[adapter], []]);
+      const ids = fromArray(model.device, Uint32Array.from([...IDS, ...IDS]), [2, IDS.length]);
+      const logits = await both.logits(both.hidden(ids, contextOf(ids))).read();
+      const { vocabSize } = model.config;
+      expect(logits.slice((IDS.length - 1) * vocabSize, IDS.length * vocabSize)).toBeClose(own, 1e-5);
+      expect(logits.slice(-vocabSize)).toBeClose(base, 1e-5);
+    },
+  );
 
   test("shapes that do not fit, and a missing half, are told at once", async () => {
     const change: AdapterEdit["change"] = (entry) =>
       entry.name.endsWith("lora_embedding_B") ? { ...entry, shape: [8, 8] } : entry;
     const { load } = await reloaded({ targetModules: ["q_proj", "embed_tokens"] }, { change });
     await expect(load()).rejects.toThrow("the rank of lora_A [r, in] is not that of lora_B [out, r]");
+  });
+
+  test("DoRA scales the vectors of another adapter's table by the norms of that one", async () => {
+    const model = await open();
+    const other = attach(model, lora({ modulesToSave: ["embed_tokens"] }), { name: "other" });
+    const trained = other.saved.flatMap(({ tensors }) => Object.values(tensors));
+    for (const tensor of trained) tensor.write((await tensor.read()).map((value) => 3 * value));
+    const before = await lastLogits(model.withAdapters([]));
+    attach(model, lora({ useDora: true, targetModules: ["embed_tokens"] })); // magnitudes of the model's own table
+    expect(await lastLogits(model)).toBeClose(before, 1e-5);
+  });
+
+  test("DoRA has magnitudes that fit, and none where an embedding and the output layer are one", async () => {
+    const model = await open("llama-tied");
+    const options = { useDora: true, targetModules: ["embed_tokens"] };
+    expect(() => attach(model, lora({ ...options, ensureWeightTying: true }))).toThrow(
+      "lm_head shares its update with an embedding, and useDora gives each magnitudes of its own",
+    );
+    const isMagnitude = (name: string) => name.endsWith("magnitude_vector");
+    const lacking = await reloaded(options, { tensors: (name) => !isMagnitude(name) });
+    await expect(lacking.load()).rejects.toThrow(
+      "lora_embedding_A, lora_embedding_B without lora_magnitude_vector",
+    );
+    const change: AdapterEdit["change"] = (entry) =>
+      isMagnitude(entry.name) ? { ...entry, shape: [2, entry.shape[0]! / 2] } : entry;
+    const wrong = await reloaded(options, { change });
+    await expect(wrong.load()).rejects.toThrow("lora_magnitude_vector is not [out] of lora_B [out, r]");
   });
 });
 

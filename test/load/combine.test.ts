@@ -10,9 +10,11 @@ import {
   type WeightedAdapter,
 } from "../../src/load/combine/combine-adapters.ts";
 import { peftFiles, readPeftAdapter } from "../../src/load/lora-files.ts";
+import { folderFiles } from "../../src/platform/node-files.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { errorOf } from "../io/helpers.ts";
 import { relativeNormError } from "../support/compare.ts";
+import { fixturePath } from "../support/fixtures.ts";
 
 const [Q, V] = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"];
 
@@ -241,4 +243,13 @@ test("all that is wrong is told at once", async () => {
     made("b", { config: { revision: "y" }, layers: { [Q]: [6, 7, 2] } }),
   ];
   expect((await errorOf(() => combineAdapters(adapters))).message).toMatch(/3 problems/);
+});
+
+test.each([
+  ["ia3", "webgpu-lora convert ADAPTER --to peft --lora-rank 16"],
+  ["prompt_tuning", "use it as it is; generate and eval take several at once"],
+  ["ln_tuning", "use it as it is"],
+])("an adapter of %s is refused with a remedy that works for it", async (name, remedy) => {
+  const files = folderFiles(fixturePath(`methods/${name}`));
+  expect((await errorOf(() => combineAdapters([{ files }]))).message).toContain(remedy);
 });

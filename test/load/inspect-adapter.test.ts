@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { changeFigures } from "../../src/adapters/inspect/change-figures.ts";
 import { peftLoraConfig } from "../../src/adapters/lora/lora-codec.ts";
@@ -136,6 +137,48 @@ test("an adapter that the engine can't apply is described as far as its files go
   expect(report.others).toHaveLength(4);
   expect(report.findings[0]).toMatchObject({ level: "error" });
   expect(report.findings[0]?.message).toMatch(/BOFT/);
+});
+
+test.each([
+  ["dora", 8, /DoRA's magnitudes/],
+  ["lora-embedding", 4, undefined],
+  ["lora-tokens", 2, undefined],
+  ["lora-biases", 4, undefined],
+  ["lora-activated", 6, /from alora_invocation_tokens on/],
+  ["lora-replicated", 9, undefined],
+])("LoRA with more than its two matrices: %s", async (name, count, remark) => {
+  const folder = fixturePath(`methods/${name}`);
+  const { base_model_name_or_path } = JSON.parse(readFileSync(`${folder}/adapter_config.json`, "utf8")) as {
+    base_model_name_or_path: string;
+  };
+  const base = folderFiles(base_model_name_or_path);
+  const report = await inspectAdapter(folderFiles(folder), { base });
+  expect(report.layers.map(({ ratio }) => ratio !== undefined && ratio > 0)).toEqual(
+    Array<boolean>(count).fill(true),
+  );
+  expect(report.changes).toBe(true);
+  expect(report.others.filter(({ name }) => /lora_(?:embedding_)?[AB]/.test(name))).toEqual([]);
+  if (remark) expect(kindsOf(report).join()).toMatch(remark);
+  else expect(report.findings).toEqual([]);
+});
+
+test("DoRA whose B is 0 may have other magnitudes than its base: whether it changes anything is not told", async () => {
+  const folder = fixturePath("methods/dora");
+  const [config, bytes] = ["adapter_config.json", "adapter_model.safetensors"].map((name) =>
+    readFileSync(`${folder}/${name}`),
+  );
+  const length = Number(bytes!.readBigUInt64LE(0));
+  const header = JSON.parse(bytes!.toString("utf8", 8, 8 + length)) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  for (const [name, entry] of Object.entries(header))
+    if (name.includes("lora_B")) bytes!.fill(0, ...entry.data_offsets.map((at) => 8 + length + at));
+  const report = await inspectAdapter(
+    filesOf({ "adapter_config.json": JSON.parse(config!.toString()), "adapter_model.safetensors": bytes! }),
+  );
+  expect([report.changes, report.layers[0]?.norm]).toEqual([undefined, 0]);
+  expect(kindsOf(report).join()).not.toMatch(/error/);
 });
 
 test("another base model, and a folder without an adapter", async () => {

@@ -1,10 +1,14 @@
 import { describe, expect, test } from "vitest";
+import { type Adapter, attach } from "../../src/adapters/adapter.ts";
+import { startLora } from "../../src/adapters/lora/initial/start-lora.ts";
+import { lora } from "../../src/adapters/lora/lora.ts";
 import { readAndRelease } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
 import { weightBytes } from "../../src/kernels/weight.ts";
 import { loadAdapter } from "../../src/load/adapter.ts";
 import { mergedFiles } from "../../src/load/merge.ts";
-import { openModel } from "../../src/load/model.ts";
+import { type Model, openModel } from "../../src/load/model.ts";
+import { originalWeights } from "../../src/load/original-weights.ts";
 import { QUANTIZATIONS, type Quantization, quantisation } from "../../src/load/quantization.ts";
 import { isLinear } from "../../src/nn/linear.ts";
 import { modules } from "../../src/nn/module.ts";
@@ -29,10 +33,13 @@ async function open(quantization: Quantization | (typeof QUANTIZATIONS)[number],
   return openModel(folderFiles(fixturePath(name)), await testDevice(), { quantization });
 }
 
-interface Qlora {
-  readonly base_loss: number;
+interface Steps {
   readonly loss: readonly number[];
   readonly grad_norm: readonly number[];
+}
+
+interface Qlora extends Steps {
+  readonly base_loss: number;
 }
 
 // Oracle: PyTorch + PEFT on the dequantised matrices (test/fixtures/make_quantised.py).
@@ -46,23 +53,47 @@ describe.each(["nf4", "int4", "int8"] as const)("a base in %s", (format) => {
     const base = await evaluateBatch(languageModelling(model), goldenBatch(golden)).read();
     expect(Math.abs((base[0] as number) / golden.label_tokens - want.base_loss)).toBeLessThan(1e-5);
     const adapter = await loadAdapter(model, folderFiles(`${FOLDER}/adapter`));
-    const options = {
-      ...{ batchSize: 3, maxSteps: want.loss.length, learningRate: 5e-3, shuffle: false },
-      ...{ schedule: "linear" as const, warmupSteps: 3, weightDecay: 0.01, maxGradNorm: 1 },
-    };
-    const [losses, norms]: number[][] = [[], []];
-    for await (const step of trainSequences(model, adapter.parameters, goldenSequences(golden), options)) {
-      losses?.push(step.loss);
-      norms?.push(step.gradNorm);
-    }
-    const worst = (got: readonly number[] = [], wanted: readonly number[]) =>
-      Math.max(...wanted.map((value, i) => Math.abs((got[i] as number) - value)));
-    expect(worst(losses, want.loss)).toBeLessThan(1e-4);
-    expect(worst(norms, want.grad_norm)).toBeLessThan(1e-3);
+    await expectSteps(model, adapter, golden, want);
     adapter.release();
     model.release();
   });
 });
+
+/** Twenty steps as make_quantised.py takes them. */
+async function expectSteps(model: Model, adapter: Adapter, golden: Golden, want: Steps): Promise<void> {
+  const options = {
+    ...{ batchSize: 3, maxSteps: want.loss.length, learningRate: 5e-3, shuffle: false },
+    ...{ schedule: "linear" as const, warmupSteps: 3, weightDecay: 0.01, maxGradNorm: 1 },
+  };
+  const [losses, norms]: number[][] = [[], []];
+  for await (const step of trainSequences(model, adapter.parameters, goldenSequences(golden), options)) {
+    losses?.push(step.loss);
+    norms?.push(step.gradNorm);
+  }
+  const worst = (got: readonly number[] = [], wanted: readonly number[]) =>
+    Math.max(...wanted.map((value, i) => Math.abs((got[i] as number) - value)));
+  expect(worst(losses, want.loss)).toBeLessThan(1e-4);
+  expect(worst(norms, want.grad_norm)).toBeLessThan(1e-3);
+}
+
+// Oracle: PEFT's own LoftQ on the unquantised model; here the base is in nf4 already.
+test.each([1, 5] as const)(
+  "LoftQ on top of nf4, %d rounds: the losses of 20 steps are PEFT's",
+  async (rounds) => {
+    const golden = readJsonFile<Golden>(FOLDER, "golden.json");
+    const { loftq } = readJsonFile<{ loftq: Record<1 | 5, Steps> }>(fixturePath(""), "quantised.json");
+    const model = await open("nf4");
+    const method = lora({
+      ...{ r: 4, alpha: 4, targetModules: "all-linear" },
+      ...{ initWeights: "loftq", loftqIterations: rounds },
+    });
+    const started = await startLora(model, method, { original: originalWeights(model) });
+    const adapter = attach(model, started);
+    await expectSteps(model, adapter, golden, loftq[rounds]);
+    adapter.release();
+    model.release();
+  },
+);
 
 test("linear layers are quantised, their biases, the embedding and the output layer are not", async () => {
   const before = (await testDevice()).memory.stats.used;

@@ -10,7 +10,7 @@ const NONSENSE = [Number.NaN, Number.POSITIVE_INFINITY, -1, -0.5, 1e308, 1e12];
 
 /** Numbers that no model reads: dropout of a frozen base, ids, initialisation, and the like. */
 const UNREAD =
-  /pdrop|dropout|token_id|_range$|initializer_factor|init_std|version|id2label|label2id|num_labels|layerdrop|pooler|summary|n_ctx|pretraining_tp|classifier_|encoder_stride|hidden_act/;
+  /pdrop|dropout|token_id|_range$|initializer_factor|init_std|version|id2label|label2id|num_labels|layerdrop|pooler|summary|n_ctx|pretraining_tp|classifier_|encoder_stride|hidden_act|router_aux/;
 
 /** Fields whose range is wider than that of the nonsense: all that transformers takes there means something. */
 const WIDE: Readonly<Record<string, readonly number[]>> = {

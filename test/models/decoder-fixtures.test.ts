@@ -28,7 +28,7 @@ const worst = (got: ArrayLike<number>, want: ArrayLike<number>) =>
   Math.max(...Array.from(want, (value, i) => Math.abs((got[i] as number) - value)));
 
 // Oracle: PyTorch + transformers 5.18 + PEFT 0.21 (test/fixtures/make.py).
-describe.each(["llama-gqa", "llama-tied", ...families])("%s", (name) => {
+describe.each(["llama-gqa", "llama-tied", ...families, "experts/gpt-oss-mxfp4"])("%s", (name) => {
   const folder = fixturePath(name);
   const golden = readJsonFile<Golden>(folder, "golden.json");
   const openAdapted = async () => {

@@ -1,12 +1,15 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { chromium, type Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { parseReport } from "../../kernels-bench/result.ts";
+import { staticFiles } from "../../src/cli/static-files.ts";
+import { barriersOf } from "../web/served-page.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
 import { buildPackage, PATIENCE, temporaryFolder } from "./environment.ts";
-import { serve } from "./serve.ts";
 
 /** Runs the benchmark of one kernel through the page's own controls, and downloads what it found. */
 async function measureInPage(page: Page, url: string): Promise<string> {
@@ -32,23 +35,28 @@ test(
     );
     const folder = temporaryFolder();
     buildPackage(folder);
-    const index = await readFile(join(folder, "bench/index.html"), "utf8");
-    const server = await serve({
-      "/": { content: index },
-      "/bench/": { folder: join(folder, "bench") },
-      "/page.js": { content: await readFile(join(folder, "bench/page.js"), "utf8") },
-    });
+    const server = createServer(await staticFiles(join(folder, "page/bench")));
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     const browser = await chromium.launch({ executablePath: executablePath as string, args: CHROMIUM_FLAGS });
     try {
       const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
       const errors: string[] = [];
       page.on("pageerror", (error) => errors.push(String(error)));
-      const report = parseReport(await measureInPage(page, server.url), "download");
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      const report = parseReport(await measureInPage(page, url), "download");
       console.log(`Chromium measured ${report.device.name} by ${report.clock}`);
       expect(report.failed).toEqual([]);
       expect(report.results.map(({ kernel }) => kernel)).toContain("sampling");
       expect(await page.textContent("#report")).toContain("sampling argmax");
       expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
+      expect(await barriersOf(page)).toEqual([]);
+      await page.reload(); // the result is still there, and the next one is compared with it
+      expect(await page.textContent("#report")).toContain("sampling argmax");
+      await page.selectOption("#kernel", "sampling");
+      await page.fill("#budget", "1");
+      await page.click("#run");
+      await expect.poll(() => page.textContent("#report"), { timeout: PATIENCE }).toContain("compared with");
       expect(errors).toEqual([]);
     } finally {
       await browser.close();

@@ -4,14 +4,7 @@ import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { allShaders, featuresOf } from "../support/shaders.ts";
 import { denoObstacle, runDeno } from "./deno.ts";
 import type { DenoReport } from "./deno-main.ts";
-import {
-  buildPackage,
-  LOSS_TOLERANCE,
-  lossDifference,
-  PATIENCE,
-  temporaryFolder,
-  tenStepsInNode,
-} from "./environment.ts";
+import { buildPackage, expectSameWork, PATIENCE, temporaryFolder, tenStepsInNode } from "./environment.ts";
 import { serve } from "./serve.ts";
 
 async function runInDeno(folder: string, url: string): Promise<DenoReport> {
@@ -38,8 +31,7 @@ test(
     console.log(`Deno trained on ${inDeno.device}, compiled ${inDeno.compiled} entry points`);
     expect(inDeno.complaints).toEqual([]);
     expect(inDeno.compiled).toBe(shaders.flatMap(({ entries }) => Object.keys(entries)).length);
-    expect(inDeno.losses).toHaveLength(10);
-    expect(lossDifference(inNode, inDeno)).toBeLessThan(LOSS_TOLERANCE);
+    expectSameWork(inDeno, inNode);
   },
   PATIENCE,
 );

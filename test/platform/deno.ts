@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { ROOT } from "../support/shaders.ts";
 
-const DENO = join(ROOT, "node_modules/.bin/deno");
+/** The program. */
+export const DENO = join(ROOT, "node_modules/.bin/deno");
 
 /** Why Deno cannot run here, or undefined. */
 export function denoObstacle(): string | undefined {
@@ -15,10 +16,14 @@ export function denoObstacle(): string | undefined {
   }
 }
 
-/** Deno finds a driver as Node did: where that is SwiftShader, its folder holds a Vulkan loader too. */
-function driverEnvironment(): NodeJS.ProcessEnv {
+/**
+ * The environment that Deno runs in. It finds a driver as Node did: where that is SwiftShader, its folder holds a Vulkan
+ * loader too.
+ */
+export function denoVariables(cache: string): NodeJS.ProcessEnv {
   const manifest = process.env.VK_ICD_FILENAMES;
-  return manifest?.includes("swiftshader") ? { LD_LIBRARY_PATH: dirname(manifest) } : {};
+  const driver = manifest?.includes("swiftshader") ? { LD_LIBRARY_PATH: dirname(manifest) } : {};
+  return { ...driver, DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" };
 }
 
 /** Runs a script in Deno with WebGPU, the given permissions and nothing from the network; returns what it printed. */
@@ -29,7 +34,7 @@ export async function runDeno(
   args: readonly string[],
 ): Promise<string> {
   const flags = ["--quiet", "--no-config", "--no-lock", "--no-remote", "--no-npm", "--unstable-webgpu"];
-  const env = { ...process.env, ...driverEnvironment(), DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" };
+  const env = { ...process.env, ...denoVariables(cache) };
   const words = ["run", ...flags, ...permissions, script, ...args];
   const { stdout } = await promisify(execFile)(DENO, words, { env });
   return stdout;

@@ -28,7 +28,7 @@ interface Step {
 }
 
 /** Steps of whole models: the shim has no memory for the largest, and the kernels' own cases have their sizes. */
-const LARGE = /^training-step .*(?:T512|T2048|T4096|Qwen|Llama)/;
+const LARGE = /^training-step .*(?:T512|T2048|T4096|Qwen|Llama)|^(?:host|decoding) .*SmolLM2/;
 
 const ALL_CASES = Object.values(REGISTRY)
   .flat()
@@ -37,6 +37,8 @@ const ALL_CASES = Object.values(REGISTRY)
 const [, , firstStep = "0", which] = process.argv;
 const onlyEnds = which === "ends";
 const device = await openNodeDevice();
+/** For the cases that need matrix units. */
+const withMatrices = await openNodeDevice({ halfPrecision: true, untriedMatrices: true });
 
 /** Small models of every kind, a large vocabulary, and the cases of the benchmark. */
 function steps(): Step[] {
@@ -109,13 +111,16 @@ async function runLargeVocabulary(): Promise<void> {
 }
 
 async function runCase(benchCase: BenchCase): Promise<void> {
-  if (benchCase.unfit?.(device) === undefined) await launchCase(benchCase, device);
+  const own = [device, withMatrices].find((one) => benchCase.unfit?.(one) === undefined);
+  if (own) await launchCase(benchCase, own);
 }
 
 announcePipelines(device);
+announcePipelines(withMatrices);
 console.log(`device ${device.info.name}, profile ${device.profile.name}`);
 for (const { name, run } of steps().slice(Number(firstStep))) {
   await run();
   console.log(`done ${name}`);
 }
 device.close();
+withMatrices.close();

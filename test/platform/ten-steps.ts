@@ -1,5 +1,18 @@
-// Ten steps of LoRA training, run alike in Node, Deno and a browser: the library comes as an argument.
-import type { attach, Device, loadModel, lora, openDevice, trainSequences } from "../../src/index.web.ts";
+// The same work in Node, Deno and a browser: ten steps of LoRA, saved, loaded and asked. The library comes as an argument.
+import type {
+  Adapter,
+  adapterFiles,
+  attach,
+  blobFiles,
+  Device,
+  generateTokens,
+  loadAdapter,
+  loadModel,
+  lora,
+  Model,
+  openDevice,
+  trainSequences,
+} from "../../src/index.web.ts";
 
 /** What the ten steps need of the package. */
 export interface Library {
@@ -8,12 +21,18 @@ export interface Library {
   attach: typeof attach;
   lora: typeof lora;
   trainSequences: typeof trainSequences;
+  adapterFiles: typeof adapterFiles;
+  blobFiles: typeof blobFiles;
+  loadAdapter: typeof loadAdapter;
+  generateTokens: typeof generateTokens;
 }
 
-/** Losses of the ten steps, and the adapter that computed them. */
+/** Losses of the ten steps, and the device that computed them. */
 export interface TenSteps {
   device: string;
   losses: number[];
+  /** What the model says through the adapter, and through the same one saved and loaded. */
+  said: { before: number[]; trained: number[]; loaded: number[] };
 }
 
 /** Trains a fresh LoRA of the model in a folder or at an address on a few made-up sequences. */
@@ -30,10 +49,27 @@ export async function tenSteps(library: Library, reference: string, given?: Devi
   const sequences = madeUp(model.config.vocabSize);
   for await (const { loss } of library.trainSequences(model, adapter.parameters, sequences, options))
     losses.push(loss);
-  adapter.release();
+  const before = await say(library, model.withAdapters([]));
+  const trained = await say(library, model);
+  await reload(library, model, adapter);
+  const loaded = await say(library, model);
   model.release();
   if (!given) device.close();
-  return { device: device.info.name, losses };
+  return { device: device.info.name, losses, said: { before, trained, loaded } };
+}
+
+/** Puts what is saved of the adapter in its place. */
+async function reload(library: Library, model: Model, adapter: Adapter): Promise<void> {
+  const files = await library.adapterFiles(adapter);
+  const blobs = [...files].map(([name, content]) => [name, new Blob([content as BlobPart])] as const);
+  adapter.release();
+  await library.loadAdapter(model, library.blobFiles("saved", new Map(blobs)));
+}
+
+async function say(library: Library, model: Model): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const id of library.generateTokens(model, [3, 10, 17], { maxNewTokens: 8 })) ids.push(id);
+  return ids;
 }
 
 /** Four sequences of different lengths; the first third of each gives no loss. */

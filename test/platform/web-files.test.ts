@@ -2,77 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { keptDownloads, removeDownload } from "../../src/platform/web-downloads.ts";
 import { opfsByteCache, resolveModelFiles } from "../../src/platform/web-files.ts";
 import { serveHub } from "../io/files/hub-server.ts";
 import { errorOf, utf8 } from "../io/helpers.ts";
-
-/** The part of the File System API that the cache uses, in memory; a write shows when it is closed. */
-class MemoryFolder {
-  readonly children = new Map<string, MemoryFolder | MemoryFile>();
-  readonly kind = "directory";
-  readonly quota: number;
-
-  constructor(quota = Number.POSITIVE_INFINITY) {
-    this.quota = quota;
-  }
-
-  async getDirectoryHandle(name: string): Promise<MemoryFolder> {
-    const child = this.children.get(name) ?? new MemoryFolder(this.quota);
-    this.children.set(name, child);
-    return child as MemoryFolder;
-  }
-
-  async getFileHandle(name: string, { create = false } = {}): Promise<MemoryFile> {
-    if (!create && !this.children.has(name)) throw new DOMException("", "NotFoundError");
-    const child = this.children.get(name) ?? new MemoryFile(name, this.quota);
-    this.children.set(name, child);
-    return child as MemoryFile;
-  }
-
-  async removeEntry(name: string): Promise<void> {
-    if (!this.children.delete(name)) throw new DOMException("", "NotFoundError");
-  }
-
-  async *values() {
-    yield* this.children.values();
-  }
-}
-
-let clock = 0;
-
-class MemoryFile {
-  readonly kind = "file";
-  bytes = new Uint8Array(0);
-  lastModified = 0;
-  readonly name: string;
-  readonly quota: number;
-
-  constructor(name: string, quota: number) {
-    this.name = name;
-    this.quota = quota;
-  }
-
-  async getFile() {
-    const blob = new Blob([this.bytes]);
-    return Object.assign(blob, { name: this.name, lastModified: this.lastModified });
-  }
-
-  async createWritable() {
-    let written = new Uint8Array(0);
-    return {
-      write: async (content: Uint8Array<ArrayBuffer> | string) => {
-        const bytes = typeof content === "string" ? utf8(content) : content;
-        if (bytes.length > this.quota) throw new DOMException("", "QuotaExceededError");
-        written = bytes;
-      },
-      close: async () => {
-        this.bytes = written;
-        this.lastModified = ++clock;
-      },
-      abort: async () => {},
-    };
-  }
-}
+import { MemoryFolder } from "../support/memory-folder.ts";
 
 function cacheIn(folder: MemoryFolder) {
   return opfsByteCache(Promise.resolve(folder as unknown as FileSystemDirectoryHandle));
@@ -153,6 +87,52 @@ test("resolveModelFiles takes addresses, relative ones and hub ids, and caches",
   }
   expect(server.requests[0]!.path).toBe("/owner/name/resolve/v1/x");
   expect(server.sent).toBe(3 + 2 * 5);
+  rmSync(folder, { recursive: true });
+});
+
+test("a download is told as it comes, goes on after it was stopped, and is listed and removed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "web-"));
+  const content = new Uint8Array(6 * 2 ** 20).fill(7);
+  writeFileSync(join(folder, "x"), content);
+  await using server = await serveHub(folder);
+  const storage = new MemoryFolder();
+  const root = Promise.resolve(storage.handle);
+  let came = 0;
+  const stopping = new AbortController();
+  const options = {
+    endpoint: server.origin,
+    cache: opfsByteCache(root),
+    signal: stopping.signal,
+    onDownload: (bytes: number) => {
+      came += bytes;
+      if (came > 5 * 2 ** 20) stopping.abort();
+    },
+  };
+  const read = async (more: object) =>
+    (await resolveModelFiles("owner/name", { ...options, ...more })).read(
+      "x",
+      content.length - 1,
+      content.length,
+    );
+  await expect(read({})).rejects.toThrow("aborted");
+  const [kept, ...others] = await keptDownloads(root);
+  expect(others).toEqual([]);
+  expect(kept).toEqual({ source: "owner/name", bytes: expect.any(Number), isWhole: false });
+  expect(kept!.bytes).toBeGreaterThanOrEqual(4 * 2 ** 20);
+  came = 0;
+  expect(await read({ signal: undefined })).toEqual(Uint8Array.of(7));
+  expect(came).toBe(content.length - kept!.bytes); // what was there was not asked for again
+  expect(await keptDownloads(root)).toEqual([{ source: "owner/name", bytes: content.length, isWhole: true }]);
+  // A GGUF file is a model by itself.
+  writeFileSync(join(folder, "m-Q8_0.gguf"), content.subarray(0, 10));
+  await (await resolveModelFiles("owner/name", { ...options, signal: undefined })).read("m-Q8_0.gguf", 0, 10);
+  const gguf = { source: "owner/name:m-Q8_0.gguf", bytes: 10, isWhole: true };
+  expect((await keptDownloads(root)).slice(1)).toEqual([gguf]);
+  await removeDownload("owner/name", root);
+  expect(await keptDownloads(root)).toEqual([gguf]);
+  await removeDownload(gguf.source, root);
+  expect(await keptDownloads(root)).toEqual([]);
+  expect(Object.keys(storage.texts)).toEqual([]);
   rmSync(folder, { recursive: true });
 });
 

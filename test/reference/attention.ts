@@ -11,6 +11,8 @@ export interface AttentionProblem {
   causal?: boolean | undefined;
   window?: number | undefined;
   softcap?: number | undefined;
+  /** One more score of each head, of a key without a value. */
+  sinks?: ArrayLike<number> | undefined;
   /** First key and end of the keys of each token's document, row by row; all keys of the row unless given. */
   spans?: readonly Span[] | undefined;
 }
@@ -99,8 +101,9 @@ function rowOf({ q, k }: AttentionInputs, p: AttentionProblem, b: number, h: num
     const s = p.scale * product(q, at, k, key(j), p.headDim);
     return p.softcap ? p.softcap * Math.tanh(s / p.softcap) : s;
   });
-  const top = scores.reduce((a, s) => Math.max(a, s), Number.NEGATIVE_INFINITY);
-  const sum = scores.reduce((a, s) => a + Math.exp(s - top), 0);
+  const sink = p.sinks?.[h] ?? Number.NEGATIVE_INFINITY;
+  const top = scores.reduce((a, s) => Math.max(a, s), sink);
+  const sum = scores.reduce((a, s) => a + Math.exp(s - top), Math.exp(sink - top));
   const probabilities = scores.map((s) => Math.exp(s - top) / sum);
   const index = (b * p.heads + h) * p.queries + i;
   return { at, index, key, seen, scores, probabilities, logsumexp: top + Math.log(sum) };

@@ -22,6 +22,21 @@ export function centralDifferences(
   return gradient;
 }
 
+/** The same of a function that takes each of the rows by itself: a row at a time, since nothing else would change. */
+export function centralDifferencesOfRows(
+  f: (row: Float64Array) => ArrayLike<number>,
+  x: Float64Array,
+  dy: Float64Array,
+  rows: number,
+): Float64Array {
+  const rowOf = (all: Float64Array, i: number) => {
+    const width = all.length / rows;
+    return all.subarray(i * width, (i + 1) * width);
+  };
+  const gradients = Array.from({ length: rows }, (_, i) => centralDifferences(f, rowOf(x, i), rowOf(dy, i)));
+  return Float64Array.from(gradients.flatMap((row) => [...row]));
+}
+
 /** Inner product in f64. */
 export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;

@@ -1,7 +1,21 @@
-import type { PairLossOptions } from "../../src/kernels/preference.ts";
+import type { PairLoss, PairLossOptions } from "../../src/kernels/preference.ts";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const logSigmoid = (x: number) => (x >= 0 ? -Math.log1p(Math.exp(-x)) : x - Math.log1p(Math.exp(x)));
+
+type Divergent = Pick<PairLossOptions, "divergence" | "alpha">;
+
+/** f'(t) at t = exp(x), f-DPO's score. */
+function scoreOf(x: number, { divergence, alpha = 0.5 }: Divergent): number {
+  if (divergence === "forward_kl") return 1 - Math.exp(-x);
+  if (divergence === "js_divergence") return Math.log(2) + logSigmoid(x);
+  return divergence === "alpha_divergence" ? (Math.exp((alpha - 1) * x) - 1) / (alpha - 1) : x;
+}
+
+/** A loss that depends on its pair alone, and how it is computed. */
+export type OnePairOptions = Omit<PairLossOptions, "weight" | "nll" | "loss"> & {
+  readonly loss: Exclude<PairLoss, "aot" | "aot_unpaired">;
+};
 
 /** The loss of one pair in f64, as the papers and TRL have it. */
 export function pairLossReference(
@@ -9,9 +23,9 @@ export function pairLossReference(
   rejected: number,
   reference: readonly [number, number],
   tokens: readonly [number, number],
-  { loss, beta, smoothing: e, shift, tau, center }: Omit<PairLossOptions, "weight" | "nll">,
+  { loss, beta, smoothing: e, shift, tau, center, ...divergent }: OnePairOptions,
 ): number {
-  const [c, r] = [chosen - reference[0], rejected - reference[1]];
+  const [c, r] = [scoreOf(chosen - reference[0], divergent), scoreOf(rejected - reference[1], divergent)];
   const z = beta * (c - r);
   const smoothed = (x: number) => -(1 - e) * logSigmoid(x) - e * logSigmoid(-x);
   switch (loss) {
@@ -50,6 +64,27 @@ export function pairLossReference(
     case "none":
       return 0;
   }
+}
+
+/** The sum of the losses of sorted scores in f64: AOT, as TRL has it. */
+export function sortedLossReference(
+  policy: ArrayLike<number>,
+  given: ArrayLike<number>,
+  { loss, beta, smoothing: e }: Pick<PairLossOptions, "loss" | "beta" | "smoothing">,
+): number {
+  const [p, g] = [Array.from(policy), Array.from(given)];
+  const count = p.length / 2;
+  const differences = (of: readonly number[]) =>
+    of.slice(0, count).map((chosen, i) => chosen - (of[count + i] as number));
+  const ratios = p.map((x, i) => x - (g[i] as number));
+  const [high, low] =
+    loss === "aot" ? [differences(p), differences(g)] : [ratios.slice(0, count), ratios.slice(count)];
+  const [above, below] = [high.sort((a, b) => a - b), low.sort((a, b) => a - b)];
+  const losses = above.map((x, i) => {
+    const z = beta * (x - (below[i] as number));
+    return -(1 - e) * logSigmoid(z) - e * logSigmoid(-z);
+  });
+  return losses.reduce((a, b) => a + b, 0);
 }
 
 /** The losses of judged answers in f64: KTO with the batch's divergence. */

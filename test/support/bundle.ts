@@ -18,6 +18,7 @@ export async function bundleForNode(
     platform: "node",
     packages: "external",
     plugins: [esbuildWgsl],
+    loader: { ".py": "text" },
     logLevel: "warning",
     ...options,
   });

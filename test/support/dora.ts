@@ -1,17 +1,33 @@
 import type { Adapter } from "../../src/adapters/adapter.ts";
 import { isLora } from "../../src/adapters/lora/lora.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
-import type { Linear } from "../../src/nn/linear.ts";
+import type { Leaf } from "../../src/nn/module.ts";
+import { transpose } from "../../src/util/transpose.ts";
 import { rowNormsReference } from "../reference/row-norms.ts";
 
-/** ‖W + s B A‖ of each row, of all sites in turn, in f64. */
+/** ‖W + s B A‖ of each row, of an embedding's columns, of all sites in turn, in f64. */
 async function normsOf({ method, sites }: Adapter): Promise<Float64Array[]> {
   if (!isLora(method)) throw new Error("no LoRA");
-  const norms = sites.map(async ({ module, tensors: { lora_A: A, lora_B: B } }) => {
-    const { weight, inFeatures, path } = module as Linear;
-    const values = [castToFloat(weight), A!, B!].map((tensor) => tensor.read());
-    const [w, a, b] = (await Promise.all(values)) as [Float32Array, Float32Array, Float32Array];
-    return rowNormsReference(w, { A: a, B: b, columns: inFeatures, scale: method.scaleOf(path) });
+  const norms = sites.map(async ({ module, tensors }) => {
+    const scale = method.scaleOf(module.path);
+    const { lora_A, lora_B, lora_embedding_A, lora_embedding_B } = tensors;
+    const { weight } = (module as Leaf).tensors;
+    const read = [castToFloat(weight!), (lora_A ?? lora_embedding_A)!, (lora_B ?? lora_embedding_B)!];
+    const [w, A, B] = (await Promise.all(read.map((tensor) => tensor.read()))) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    const { rows, columns } = weight!;
+    if (lora_A) return rowNormsReference(w, { A, B, columns, scale });
+    // The table lies the other way round, and so does its A `[V, r]`.
+    const r = A.length / rows;
+    return rowNormsReference(transpose(w, rows, columns), {
+      A: transpose(A, rows, r),
+      B,
+      columns: rows,
+      scale,
+    });
   });
   return Promise.all(norms);
 }

@@ -1,11 +1,6 @@
 // The same items as batches that lie differently: what a model makes of them must not depend on it.
-import {
-  type Batch,
-  collateLabels,
-  collateRows,
-  type PaddingOptions,
-  packRows,
-} from "../../src/data/batch.ts";
+import { type Batch, collateRows, type PaddingOptions, packRows } from "../../src/data/batch.ts";
+import { collateLabels } from "../../src/data/label-batch.ts";
 import type { LabelledTokens } from "../../src/data/sequence.ts";
 import type { Task } from "../../src/models/model.ts";
 import type { LabelledText } from "../../src/train/classification.ts";

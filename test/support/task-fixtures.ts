@@ -9,7 +9,8 @@ import {
   tokenClassification,
 } from "../../src/train/classification.ts";
 import { contrastive } from "../../src/train/contrastive.ts";
-import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { maskedLanguageModelling } from "../../src/train/masked-language-modelling.ts";
 import type { Objective } from "../../src/train/objective.ts";
 import { contextOf } from "./context.ts";
 import { testDevice } from "./device.ts";

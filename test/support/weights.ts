@@ -18,11 +18,16 @@ export interface Kind {
 export const KINDS: readonly Kind[] = [
   { format: "int8", block: 32, scales: "f16" },
   { format: "int8", block: 128, scales: "bf16", zeros: "offsets" },
+  { format: "int8", block: 16, scales: "f32", zeros: "offsets" },
+  { format: "int8", block: 16, scales: "superblock" },
+  { format: "int8", block: 32, scales: "superblock", zeros: "offsets" },
   { format: "fp8_e4m3", block: 128 },
   { format: "fp8_e5m2", block: 64 },
   { format: "int4", block: 32 },
   { format: "int4", block: 128, scales: "f16", zeros: "points" },
   { format: "int4", block: 64, scales: "bf16", zeros: "offsets" },
+  { format: "int4", block: 16, scales: "f32", zeros: "offsets" },
+  { format: "int4", block: 32, scales: "superblock", zeros: "offsets" },
   { format: "nf4", block: 64 },
   { format: "nf4", block: 64, scales: "nested" },
   { format: "fp4", block: 64, scales: "nested" },
@@ -49,15 +54,21 @@ export function randomWeight(
   const plain = Float32Array.from({ length: blocks }, () => 0.01 + 0.02 * random.uniform());
   const points = Float32Array.from({ length: blocks }, () => Math.floor(random.uniform() * 16));
   const offsets = plain.map((scale) => -7.5 * scale);
-  const { words: scaleWords, values: scales, more } = encodeScales(plain, scaleFormat);
+  const encoded = (values: Float32Array) =>
+    scaleFormat === "superblock"
+      ? superblocks(blocks, block, zeroFormat === "offsets")
+      : encodeScales(values, scaleFormat);
+  const { words: scaleWords, values: scales, more, offsets: own } = encoded(plain);
   const zeros =
     zeroFormat === "points"
       ? { words: bytesAsWords(points), values: points }
       : zeroFormat === "offsets"
-        ? encodeScales(offsets, scaleFormat)
+        ? own
+          ? { values: own }
+          : encodeScales(offsets, scaleFormat)
         : undefined;
   const words = (data: Uint32Array) => fromArray(device, data, [data.length]);
-  const beside = zeros?.words ?? more;
+  const beside = zeros && "words" in zeros ? zeros.words : more;
   const weight = new QuantisedWeight({
     ...{ format, shape, block, scaleFormat, zeroFormat },
     words: words(packCodes(format, codes, bits)),
@@ -80,6 +91,8 @@ interface EncodedScales {
   words: Uint32Array;
   values: ArrayLike<number>;
   more?: Uint32Array;
+  /** Where they lie with the scales. */
+  offsets?: ArrayLike<number>;
 }
 
 function encodeScales(plain: Float32Array, format: ScaleFormat): EncodedScales {
@@ -113,6 +126,28 @@ function nestedScales(plain: Float32Array): EncodedScales {
   );
   const more = new Uint32Array(Float32Array.of(offset, ...map, ...seconds).buffer);
   return { words: bytesAsWords(codes), values, more };
+}
+
+/** Any bytes; f16 scales of theirs among which are subnormal ones, as those of k-quants mostly are. */
+function superblocks(blocks: number, block: number, hasOffsets: boolean): EncodedScales {
+  const random = createRandom(blocks);
+  const runs = 256 / block;
+  const bytes: number[] = [];
+  const [values, offsets]: [number[], number[]] = [[], []];
+  for (let first = 0; first < blocks; first += runs) {
+    const heads = encodeF16(Float32Array.of(2e-5 + 1e-4 * random.uniform(), hasOffsets ? 3e-5 : 0));
+    const [scale = 0, minimum = 0] = decodeF16(heads);
+    const own = Uint8Array.from({ length: hasOffsets ? 2 * runs : runs }, () =>
+      Math.floor(256 * random.uniform()),
+    );
+    bytes.push(...new Uint8Array(heads.buffer), ...own);
+    for (let run = 0; run < runs; run++) {
+      const code = own[run] as number;
+      values.push(scale * (hasOffsets || code < 128 ? code : code - 256));
+      offsets.push(-minimum * (own[runs + run] ?? 0));
+    }
+  }
+  return { words: bytesAsWords(bytes), values, offsets };
 }
 
 function bytesAsWords(values: ArrayLike<number>): Uint32Array {

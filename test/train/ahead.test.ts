@@ -3,7 +3,8 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import { Optimizer } from "../../src/train/optimizer.ts";
-import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { type StepMetrics, trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import {
   fixturePath,
   type Golden,

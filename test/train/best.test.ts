@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
+import { firstRows, listSource } from "../../src/data/feed/item-source.ts";
 import { loadModel } from "../../src/index.node.ts";
 import type { RunState } from "../../src/io/formats/run-state.ts";
 import { type BestEvaluation, type BestPolicy, BestSoFar } from "../../src/train/best.ts";
@@ -129,7 +130,16 @@ test("completions are those of the last part that is learnt, and right to the le
   await expect(exactMatch(model, [plain], { batchSize: 2 })).rejects.toThrow(
     /no row has a prompt[\s\S]*chats/,
   );
+  // Rows that are read as they are needed, some at a time.
+  const whole: number[] = [];
+  for await (const id of generateTokens(model, prompt, { maxNewTokens: 64 })) whole.push(id);
+  const ended = row(whole.slice(0, whole.indexOf(end as number) + 1));
+  const many = Array.from({ length: 70 }, (_, i) => (i === 1 || i === 69 ? ended : i === 68 ? other : plain));
+  const source = listSource(many, { lengths: [70] }, (place) => `row ${place}`);
+  expect(await exactMatch(model, source)).toBe(2 / 3);
+  expect(await exactMatch(model, firstRows(source, 3))).toBe(1);
   const wanted = { prompts: ["Ben found"], rows: 1, maxNewTokens: 4, batchSize: 2 };
+  expect(await writeSamples(model, source, wanted)).toEqual(await writeSamples(model, many, wanted));
   const samples = await writeSamples(model, [plain, right], wanted);
   expect(samples.map(({ prompt }) => prompt)).toEqual(["Ben found", "Tom put 3 pink"]);
   expect(samples[1]?.text).toBe(model.tokenizer!.decode(written));

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import { createModel } from "../../src/load/create.ts";
-import { type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
+import { trainSequences } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { testDevice } from "../support/device.ts";
 
 const config = {
@@ -10,7 +11,7 @@ const config = {
   vocab_size: 32,
   hidden_size: 32,
   intermediate_size: 64,
-  num_hidden_layers: 3,
+  num_hidden_layers: 4,
   num_attention_heads: 2,
   num_key_value_heads: 1,
   max_position_embeddings: 32,

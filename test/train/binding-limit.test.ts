@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
-import { lora } from "../../src/adapters/lora/lora.ts";
+import { type LoraOptions, lora } from "../../src/adapters/lora/lora.ts";
 import { createModel } from "../../src/load/create.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { testDevice } from "../support/device.ts";
@@ -18,13 +18,13 @@ const config = {
   rope_theta: 10000,
 };
 
-/** Losses where a binding has at most `limit` bytes. */
-async function losses(adapted: boolean, limit?: number): Promise<number[]> {
+/** Losses where a binding has at most `limit` bytes. @param given LoRA's options; all weights are trained without any */
+async function losses(given: LoraOptions | undefined, limit?: number, vocab_size = 64): Promise<number[]> {
   const device = await testDevice();
   const { bindingLimit } = device;
-  const { model, parameters } = createModel(device, config);
-  const method = lora({ r: 16, alpha: 32, dropout: 0.1, targetModules: "all-linear" });
-  const trained = adapted ? attach(model, method).parameters : parameters;
+  const { model, parameters } = createModel(device, { ...config, vocab_size });
+  const method = given && lora({ r: 16, alpha: 32, dropout: 0.1, ...given });
+  const trained = method ? attach(model, method).parameters : parameters;
   const inputIds = Array.from({ length: 12 }, (_, i) => (7 * i) % 64);
   const options = { maxSteps: 4, batchSize: 2, learningRate: 1e-2 };
   const sequences = [inputIds, inputIds.toReversed()].map((inputIds) => ({ inputIds, labels: inputIds }));
@@ -37,11 +37,15 @@ async function losses(adapted: boolean, limit?: number): Promise<number[]> {
 }
 
 // 8 KiB: the weights of the MLP, its activations, and the flat parameters, gradients and moments are all larger.
-test.each([
-  ["LoRA", true],
-  ["all weights", false],
-])("training %s under a binding limit gives the same losses", async (_, adapted) => {
-  const windowed = await losses(adapted, 8192);
-  expect(windowed).toBeClose(await losses(adapted), 1e-4);
+// 48 KiB: with 512 words so are embedding, output layer, trained copies of them, and these copies' gradients and moments.
+test.each<[string, LoraOptions | undefined, limit: number, words: number]>([
+  ["LoRA", { targetModules: "all-linear" }, 8192, 64],
+  ["all weights", undefined, 8192, 64],
+  ["LoRA of output layer and embedding", { targetModules: ["lm_head", "embed_tokens"] }, 49_152, 512],
+  ["copies of both", { targetModules: ["q_proj"], modulesToSave: ["lm_head", "embed_tokens"] }, 49_152, 512],
+  ["some words alone", { targetModules: ["q_proj"], trainableTokenIndices: [0, 7, 14, 21] }, 49_152, 512],
+])("training %s under a binding limit gives the same losses", async (_, options, limit, words) => {
+  const windowed = await losses(options, limit, words);
+  expect(windowed).toBeClose(await losses(options, undefined, words), 1e-4);
   expect(windowed[3]).toBeLessThan(windowed[0] as number);
 });

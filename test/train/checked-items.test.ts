@@ -13,7 +13,8 @@ import {
 import { contrastive } from "../../src/train/contrastive.ts";
 import { evaluate, meanLoss } from "../../src/train/evaluate.ts";
 import { evaluateClassifier, evaluateTagger } from "../../src/train/evaluate-classifier.ts";
-import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { maskedLanguageModelling } from "../../src/train/masked-language-modelling.ts";
 import type { Counted, Objective } from "../../src/train/objective.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import { createRandom } from "../../src/util/random.ts";

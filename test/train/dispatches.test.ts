@@ -40,14 +40,15 @@ async function countStep(adapted: boolean): Promise<{ dispatches: number; pipeli
   return count;
 }
 
-test("a step that trains all weights: at most 160 dispatches, none of which compiles after the first step", async () => {
+test("a step that trains all weights: at most 167 dispatches, none of which compiles after the first step", async () => {
   const { dispatches, pipelines } = await countStep(false);
-  expect(dispatches).toBeLessThanOrEqual(160);
+  expect(dispatches).toBeLessThanOrEqual(167);
   expect(pipelines).toBe(0);
 });
 
-test("a step of LoRA on all linears: at most 230 dispatches", async () => {
+test("a step of LoRA on all linears: at most 170 dispatches, on GPUs at most 133", async () => {
   const { dispatches, pipelines } = await countStep(true);
-  expect(dispatches).toBeLessThanOrEqual(230);
+  const { profile } = await testDevice();
+  expect(dispatches).toBeLessThanOrEqual(profile.sharesWork ? 133 : 170);
   expect(pipelines).toBe(0);
 });

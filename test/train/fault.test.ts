@@ -8,10 +8,12 @@ import { requireTask } from "../../src/models/model.ts";
 import { imageClassification, type LabelledImage } from "../../src/train/classification.ts";
 import { meanLoss } from "../../src/train/evaluate.ts";
 import { evaluateClassifier } from "../../src/train/evaluate-classifier.ts";
+import { evaluate as evaluateTexts } from "../../src/train/evaluate-rows.ts";
 import { languageModelling } from "../../src/train/language-modelling.ts";
 import type { Counted, Objective } from "../../src/train/objective.ts";
-import { evaluate as evaluateTexts, train } from "../../src/train/text.ts";
-import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { train } from "../../src/train/text.ts";
+import { type StepMetrics, trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { BUNDLED_MODEL, fixturePath, openTestModel } from "../support/fixtures.ts";
 import { openTestTask } from "../support/task-fixtures.ts";
 

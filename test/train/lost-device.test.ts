@@ -10,6 +10,8 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { startLora } from "../../src/adapters/lora/initial/start-lora.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
+import { pTuning } from "../../src/adapters/prompts/p-tuning.ts";
+import { prefixTuning } from "../../src/adapters/prompts/prefix-tuning.ts";
 import { vera } from "../../src/adapters/vera/vera.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { FileContent } from "../../src/io/files/files.ts";
@@ -92,13 +94,17 @@ describe("where the device is lost", () => {
   });
 });
 
-/** Methods whose files have what is not trained. */
+/** Methods whose files have what is not trained, or is computed. */
 const WITH_FROZEN: Readonly<Record<string, (model: Model) => Promise<Method> | Method>> = {
   "VeRA's projections": () => vera({ r: 4, targetModules: ["q_proj"] }),
   "AdaLoRA's ranks": () =>
     adalora({ ...{ initR: 4, targetR: 1, tinit: 1, tfinal: 2, totalStep: 9 }, targetModules: ["q_proj"] }),
   "PiSSA's beginning": (model) =>
     startLora(model, lora({ r: 2, targetModules: ["q_proj"], initWeights: "pissa" })),
+  "P-tuning's vectors": () =>
+    pTuning({ numVirtualTokens: 2, encoderHiddenSize: 4, encoderReparameterizationType: "LSTM" }),
+  "a projected prefix": () =>
+    prefixTuning({ numVirtualTokens: 2, prefixProjection: true, encoderHiddenSize: 4 }),
 };
 test.each(Object.entries(WITH_FROZEN))("%s outlive the device", async (_, make) => {
   const device = await openNodeDevice();

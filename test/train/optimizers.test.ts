@@ -5,7 +5,8 @@ import { addInto } from "../../src/kernels/elementwise.ts";
 import { allocateParameters, type Parameters, readParameters } from "../../src/nn/parameters.ts";
 import type { Objective } from "../../src/train/objective.ts";
 import { OPTIMIZERS } from "../../src/train/optimizers/registry.ts";
-import { type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { testDevice } from "../support/device.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 

@@ -12,10 +12,12 @@ import {
   tokenClassification,
 } from "../../src/train/classification.ts";
 import { contrastive } from "../../src/train/contrastive.ts";
-import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { maskedLanguageModelling } from "../../src/train/masked-language-modelling.ts";
 import type { Objective } from "../../src/train/objective.ts";
 import { packRun } from "../../src/train/packed.ts";
-import { type StepMetrics, type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { type StepMetrics, trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath } from "../support/fixtures.ts";
 import { openTestTask } from "../support/task-fixtures.ts";

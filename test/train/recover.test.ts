@@ -4,7 +4,8 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import type { BeginTraining, Loss, LossPolicy } from "../../src/train/losses.ts";
 import { Run } from "../../src/train/run.ts";
-import { type TrainerOptions, trainObjective, trainSequences } from "../../src/train/trainer.ts";
+import { trainObjective, trainSequences } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import {
   fixturePath,

@@ -7,11 +7,13 @@ import { memoryFiles } from "../../src/io/files/files.ts";
 import { type RunState, readRunState, runStateFiles } from "../../src/io/formats/run-state.ts";
 import { requireTask } from "../../src/models/model.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
-import { languageModelling, maskedLanguageModelling } from "../../src/train/language-modelling.ts";
+import { languageModelling } from "../../src/train/language-modelling.ts";
+import { maskedLanguageModelling } from "../../src/train/masked-language-modelling.ts";
 import type { Counted, Objective } from "../../src/train/objective.ts";
 import { OPTIMIZERS } from "../../src/train/optimizers/registry.ts";
 import type { TrainState } from "../../src/train/state.ts";
-import { type TrainerOptions, trainObjective } from "../../src/train/trainer.ts";
+import { trainObjective } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import {
   fixturePath,
   type Golden,

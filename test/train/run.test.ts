@@ -59,6 +59,22 @@ test("evaluates, then saves, where they are due, and knows the best", async () =
   expect([run.best, run.last?.step]).toEqual([{ loss: 1, step: 6, misses: 1 }, 8]);
 });
 
+test("the clock has it saved, also where steps take no time at all, and so does its end", async () => {
+  const steps: number[] = [];
+  const save = async ({ step }: RunState) => void steps.push(step);
+  await (await open({ saveSeconds: 0, save })).run.start();
+  expect(steps).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  await (await open({ saveSeconds: 1000, save })).run.start();
+  expect(steps.slice(8)).toEqual([8]);
+  const { run } = await open({
+    saveSeconds: 1000,
+    save,
+    onStep: ({ step }) => void (step === 3 && run.stop()),
+  });
+  await run.start();
+  expect(steps.slice(9)).toEqual([run.last?.step]);
+});
+
 test("what is saved goes on to the same bytes", async () => {
   const states: RunState[] = [];
   const whole = await open({ saveSteps: 3, save: async (state) => void states.push(state) });

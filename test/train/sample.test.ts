@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { candidatesOf, SAMPLING_RULES, type SamplingOptions, sampleToken } from "../../src/train/sample.ts";
+import { candidatesOf, sampleToken } from "../../src/train/draw.ts";
+import { SAMPLING_RULES, type SamplingOptions } from "../../src/train/sample.ts";
 import { checkOptions } from "../../src/util/options.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";

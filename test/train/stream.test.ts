@@ -4,7 +4,8 @@ import { lora } from "../../src/adapters/lora/lora.ts";
 import { type ItemSource, listSource } from "../../src/data/feed/item-source.ts";
 import type { PackingReport } from "../../src/data/packing.ts";
 import { IGNORE_INDEX, type Sequence } from "../../src/data/sequence.ts";
-import { type StepMetrics, type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
+import { type StepMetrics, trainSequences } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, openTestModel } from "../support/fixtures.ts";
 

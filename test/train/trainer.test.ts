@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
-import { type StepMetrics, type TrainerOptions, trainSequences } from "../../src/train/trainer.ts";
+import { type StepMetrics, trainSequences } from "../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import {
   fixturePath,
   type Golden,

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
+import type { Parameters } from "../../src/nn/parameters.ts";
 import { Run } from "../../src/train/run.ts";
 import { trainSequences } from "../../src/train/trainer.ts";
 import {
@@ -13,6 +14,7 @@ import {
 } from "../../src/train/watch/log-entry.ts";
 import { observeAll, type UpdateNorms } from "../../src/train/watch/observer.ts";
 import { SpikeWatch } from "../../src/train/watch/spikes.ts";
+import { UpdateWatch } from "../../src/train/watch/update-norms.ts";
 import {
   fixturePath,
   type Golden,
@@ -157,9 +159,40 @@ test("a run tells its observer of steps, evaluations, and how far each layer has
     [4, 2],
   ]);
   expect(Object.keys(looks[0]?.norms ?? {})).toEqual(["model.layers.0", "model.layers.1"]);
+  const [look] = looks;
+  for (const [layer, { count, squares }] of Object.entries(look?.changes ?? {})) {
+    const sizes = parameters.entries
+      .filter(({ name }) => name.startsWith(`${layer}.`))
+      .map(({ tensor }) => tensor.size);
+    expect(count).toBe(sizes.reduce((sum, size) => sum + size, 0));
+    expect(squares).toBeCloseTo((look?.norms[layer] ?? 0) ** 2, 10);
+  }
   // The way is at least as long as the straight line.
   const way = Math.hypot(...looks.map(({ norms }) => Math.hypot(...Object.values(norms))));
   const line = Math.hypot(...after.map((x, i) => x - (before[i] as number)));
   expect(way * Math.SQRT2).toBeGreaterThanOrEqual(line);
   expect(line).toBeGreaterThan(0);
+});
+
+/** Parameters of one layer, of which reads give these values. */
+function parametersOf(values: number[] | Error): Parameters {
+  const read = async () => {
+    if (values instanceof Error) throw values;
+    return Float32Array.from(values);
+  };
+  const tensor = { byteOffset: 0, size: 2, read };
+  return {
+    flat: tensor,
+    entries: [{ name: "layers.0.q.lora_A", tensor }],
+    stacks: [],
+  } as unknown as Parameters;
+}
+
+test("how far layers have moved is known across a lost device, where the look before is on the host", async () => {
+  const watch = new UpdateWatch({ parameters: parametersOf([1, 1]), step: 10 });
+  await watch.follow({ parameters: parametersOf([4, 5]), step: 13 });
+  expect(await watch.look(20)).toMatchObject({ step: 20, since: 10, norms: { "layers.0": 5 } });
+  const lost = new UpdateWatch({ parameters: parametersOf(new Error("lost")), step: 10 });
+  await lost.follow({ parameters: parametersOf([4, 5]), step: 13 });
+  expect(await lost.look(20)).toMatchObject({ since: 13, norms: { "layers.0": 0 } });
 });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { readChatTemplate } from "../../../src/data/chat/chat-template.ts";
 import { type Message, messagesProblem } from "../../../src/data/chat/messages.ts";
+import { readChatTemplate } from "../../../src/data/chat/read-chat-template.ts";
 import { renderChat } from "../../../src/data/chat/render.ts";
 import { readJson } from "../../../src/io/files/files.ts";
 import { readChatTemplates } from "../../../src/io/tokenizer/chat-templates.ts";

@@ -1,9 +1,9 @@
 import { stringify } from "yaml";
-import { checkTrainSettings } from "../../../src/cli/commands/train.ts";
 import { parseConfig } from "../../../src/cli/config.ts";
 import { tableWith } from "../../../src/cli/method-table.ts";
 import { type GivenValue, settle } from "../../../src/cli/settings.ts";
 import { TRAIN_OPTIONS as PLAIN } from "../../../src/cli/tables/train.ts";
+import { checkTrainSettings } from "../../../src/cli/train-settings.ts";
 import { readText } from "../../../src/io/files/files.ts";
 import type { Random } from "../../../src/util/random.ts";
 import { textOf, treeOf } from "../json-tree.ts";

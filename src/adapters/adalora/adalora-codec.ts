@@ -1,16 +1,9 @@
 import { isLinear } from "../../nn/linear.ts";
+import type { HostTensor } from "../../util/host-tensor.ts";
 import { isObject } from "../../util/json.ts";
 import { FACTOR, isWithin } from "../../util/options.ts";
 import type { Adapter } from "../adapter.ts";
-import type {
-  Codec,
-  HostTensor,
-  MethodKind,
-  Note,
-  SortedTensors,
-  StoredAdapter,
-  StoredInfo,
-} from "../codec.ts";
+import type { Codec, MethodKind, Note, SortedTensors, StoredAdapter, StoredInfo } from "../codec.ts";
 import {
   COUNT,
   type FieldTable,
@@ -35,7 +28,7 @@ import {
 import { MERGE } from "../remedies.ts";
 import { requireTogether } from "../stored-tensors.ts";
 import { ADALORA_DEFAULTS, type AdaLora, type AdaLoraOptions, adalora, cutAdalora } from "./adalora.ts";
-import { runLength } from "./rank-allocator.ts";
+import { runLength } from "./run-length.ts";
 
 /** `adapter_config.json` of `peft_type` ADALORA: LoRA's fields, of which few mean anything here, and its own. */
 export interface PeftAdaLoraConfig extends Omit<PeftLoraConfig, "peft_type" | "rank_pattern"> {
@@ -322,4 +315,5 @@ export const ADALORA: MethodKind<AdaLora, PeftAdaLoraConfig> = {
   codec,
   options: OPTIONS,
   make: adalora,
+  becomesLora: true,
 };

@@ -10,6 +10,7 @@ import type { FinishedStep } from "../../nn/parameters.ts";
 import { fail } from "../../util/fail.ts";
 import type { AdapterTensors, Site } from "../method.ts";
 import { type BudgetPlan, budgetAt } from "./rank-budget.ts";
+import { noteRunLength } from "./run-length.ts";
 
 /** What ranks are cut down by. */
 export interface AllocatorOptions extends Omit<BudgetPlan, "initial" | "target" | "totalStep"> {
@@ -17,14 +18,6 @@ export interface AllocatorOptions extends Omit<BudgetPlan, "initial" | "target" 
   readonly beta1: number;
   readonly beta2: number;
   readonly totalStep?: number | undefined;
-}
-
-/** Steps of the runs that adapters of this kind were trained in, by their sites: PEFT's file wants to know. */
-const LENGTHS = new WeakMap<readonly Site[], number>();
-
-/** Steps of the run that an adapter was trained in, if it was. */
-export function runLength({ sites }: Pick<AdapterTensors, "sites">): number | undefined {
-  return LENGTHS.get(sites);
 }
 
 /**
@@ -39,7 +32,7 @@ export function allocateRanks(
 ): void {
   const { sites, shared } = parts;
   const totalStep = options.totalStep ?? totalSteps;
-  LENGTHS.set(sites, totalStep);
+  noteRunLength(sites, totalStep);
   const { tinit, tfinal, targetR, beta1, beta2 } = options;
   if (tinit >= totalStep - tfinal) {
     const got = `a run of ${totalStep} steps has none between tinit, ${tinit}, and tfinal, ${tfinal}, to cut ranks down in`;

@@ -79,6 +79,7 @@ export const IA3: MethodKind<Ia3, PeftIa3Config> = {
     ...BESIDE_OPTIONS,
   },
   make: ia3,
+  becomesLora: true,
 };
 
 function writtenConfig(adapter: Adapter<Ia3>): Partial<PeftIa3Config> {

@@ -154,6 +154,7 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
   const { config, tensors } = stored;
   const { r, lora_alpha: alpha, lora_dropout: dropout, init_lora_weights } = config;
   const { trainable_token_indices: tokens } = config;
+  const { alora_invocation_tokens: invocation } = config;
   const { use_rslora: useRslora, use_dora: useDora, lora_bias: loraBias } = config;
   const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = fitting(config, storedRanks(stored));
   const rest = {
@@ -168,6 +169,7 @@ function loraOf(model: Adaptable, stored: Stored): Lora {
     alphaPattern,
     ...loftqOptions(config),
     ensureWeightTying: config.ensure_weight_tying && isTied(model),
+    ...(invocation !== null && invocation.length > 0 && { aloraInvocationTokens: invocation }),
     ...(tokens !== null && { trainableTokenIndices: tokens as TokenIndices }),
     ...readWhole(model, stored),
   };
@@ -234,6 +236,7 @@ function writtenConfig(adapter: Adapter<Lora>): Partial<PeftLoraConfig> {
   );
   const own = { r, lora_alpha: alpha, rank_pattern: rankPattern, alpha_pattern: alphaPattern };
   return {
+    alora_invocation_tokens: method.invocation?.(adapter.base) ?? null,
     layer_replication: adapter.base.layerReplication ?? null,
     lora_dropout: dropout,
     use_rslora: useRslora,

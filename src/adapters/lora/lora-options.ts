@@ -8,7 +8,7 @@ import {
   targetOption,
 } from "../method-options.ts";
 import { isLoraStart, LORA_STARTS } from "./initial/lora-start.ts";
-import { LORA_DEFAULTS, type LoraOptions, TOKENS } from "./lora.ts";
+import { INVOCATION, LORA_DEFAULTS, type LoraOptions, TOKENS } from "./lora.ts";
 import { BIAS_CHOICES } from "./lora-biases.ts";
 
 /** The options of LoRA as commands name them: PEFT's fields, rank and alpha as TRL has them. */
@@ -113,6 +113,12 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
     fallback: LORA_DEFAULTS.loraBias,
     help: "give lora_B a bias",
   },
+  alora_invocation_tokens: {
+    sets: "aloraInvocationTokens",
+    value: { is: "read", placeholder: "tokens", wanted: INVOCATION.wanted, read: readInvocation },
+    help: "act on the tokens from the last occurrence of these on alone (aLoRA): ids separated by commas, or a text; each row should have it",
+    aliases: ["invocation_tokens"],
+  },
   trainable_token_indices: {
     sets: "trainableTokenIndices",
     value: { is: "read", placeholder: "ids", wanted: TOKENS.wanted, read: readTokens },
@@ -127,13 +133,20 @@ export const LORA_OPTIONS: MethodOptions<LoraOptions> = {
   ...BESIDE_OPTIONS,
 };
 
+/** Ids as {@link readTokens} has them, or any other text as it is. */
+function readInvocation(value: unknown): unknown {
+  const ids = readTokens(value);
+  const read = Array.isArray(ids) ? ids : value;
+  return INVOCATION.accepts(read) ? read : undefined;
+}
+
 /** Ids with commas between, or what JSON or a configuration has. */
 function readTokens(value: unknown): unknown {
   const words = typeof value === "string" ? value.trim() : value;
   if (typeof words !== "string") return TOKENS.accepts(words) ? words : undefined;
-  const isJson = /^[[{]/.test(words);
+  const isList = /^\d+(\s*,\s*\d+)*$/.test(words);
   try {
-    const read: unknown = isJson ? JSON.parse(words) : words.split(",").map(Number);
+    const read: unknown = isList ? words.split(",").map(Number) : JSON.parse(words);
     return TOKENS.accepts(read) ? read : undefined;
   } catch {
     return undefined;

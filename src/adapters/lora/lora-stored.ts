@@ -1,9 +1,10 @@
 import { isEmbedding } from "../../nn/embedding.ts";
 import { isLinear, type Linear } from "../../nn/linear.ts";
 import { isLeaf, type Module, modules } from "../../nn/module.ts";
+import type { HostTensor } from "../../util/host-tensor.ts";
 import { transpose } from "../../util/transpose.ts";
 import type { Adapter } from "../adapter.ts";
-import type { HostTensor, Note, SortedTensors, StoredAdapter, StoredInfo } from "../codec.ts";
+import type { Note, SortedTensors, StoredAdapter, StoredInfo } from "../codec.ts";
 import { type Obstacle, trainedWhole } from "../config-fields.ts";
 import type { Adaptable, TrainedTensors } from "../method.ts";
 import { checkRanks } from "../sites/rank-patterns.ts";
@@ -35,9 +36,15 @@ export function branchesOf<T>(
 export function checkStored(tensors: Infos, config: PeftLoraConfig | undefined, note: Note): string[] {
   const hasDora = config?.use_dora ?? [...tensors.values()].some((there) => there.lora_magnitude_vector);
   const hasBias = config?.lora_bias ?? [...tensors.values()].some((there) => there.lora_bias);
-  const more = [...(hasDora ? ["lora_magnitude_vector"] : []), ...(hasBias ? ["lora_bias"] : [])];
-  requireTogether(tensors, ["lora_A", "lora_B", ...more], note);
-  requireTogether(tensors, ["lora_embedding_A", "lora_embedding_B"], note);
+  const magnitude = hasDora ? ["lora_magnitude_vector"] : [];
+  const linear = ["lora_A", "lora_B", ...(hasBias ? ["lora_bias"] : [])];
+  const embedding = ["lora_embedding_A", "lora_embedding_B"];
+  const isEmbedding = (there: Named<StoredInfo>) =>
+    embedding.some((name) => there[name]) && !linear.some((name) => there[name]);
+  for (const [path, there] of tensors) {
+    const factors = isEmbedding(there) ? embedding : linear;
+    requireTogether(new Map([[path, there]]), [...factors, ...magnitude], note);
+  }
   checkPerOutput("lora_magnitude_vector", ["use_dora", hasDora], tensors, note);
   checkPerOutput("lora_bias", ["lora_bias", hasBias], tensors, note);
   if (config) checkTokens(tensors, config, note);
@@ -70,8 +77,9 @@ function checkPerOutput(
   note: Note,
 ): void {
   const inFile = name === "lora_bias" ? "lora_B.bias" : name;
-  for (const [path, { lora_B: B, [name]: own }] of tensors) {
+  for (const [path, { [name]: own, ...there }] of tensors) {
     if (!own) continue;
+    const B = there.lora_B ?? there.lora_embedding_B;
     const shown = `${path} ([${own.shape}])`;
     if (!isOn) note(`${inFile}, and ${field} is false`, shown);
     else if (B && (own.shape.length !== 1 || own.shape[0] !== B.shape[0]))

@@ -1,7 +1,7 @@
 import { shown } from "../../util/shown.ts";
 import type { StoredAdapter } from "../codec.ts";
 import { type Obstacle, trainedWhole } from "../config-fields.ts";
-import { MERGE, MERGE_COPIES, NO_MERGE } from "../remedies.ts";
+import { MERGE, NO_MERGE } from "../remedies.ts";
 import { listed } from "../stored-tensors.ts";
 import { isTensorOf } from "../trained-whole.ts";
 import type { PeftLoraConfig } from "./lora-fields.ts";
@@ -22,6 +22,10 @@ interface Rule {
 const SUBTRACT =
   'in Python with PEFT, given INITIAL (the adapter as it was saved before training): make init_lora_weights true in both adapter_config.json, then model = PeftModel.from_pretrained(base, TRAINED, adapter_name="trained"), model.load_adapter(INITIAL, "initial"), model.add_weighted_adapter(["trained", "initial"], [1.0, -1.0], "plain", combination_type="cat") and model.save_pretrained(OUT, selected_adapters=["plain"]); OUT/plain is plain LoRA';
 
+/** Activated LoRA: the engine runs it, and there is no weight that does the same. */
+const UNMERGED =
+  "it has no merged form, and is used as it is, here or with PEFT; or train again as plain LoRA";
+
 /** On the weight of a linear layer it is LoRA on the layer, and the file's tensors have the same names. */
 const PARAMETERS = `where all of them are weights of linear layers, make target_parameters null in adapter_config.json and name the layers in target_modules ("q_proj.weight" becomes "q_proj"); else, ${MERGE}`;
 
@@ -36,7 +40,7 @@ const ignored = (why: string): Rule => ({ ...READ, ignored: why });
 
 /** Of every field of PEFT's LoraConfig: it is read, ignored for a reason, or values of it are refused. */
 export const LORA_FIELD_RULES: { readonly [K in keyof PeftLoraConfig]: Rule } = {
-  alora_invocation_tokens: off("an adapter that wakes up at certain tokens (aLoRA)", NO_MERGE),
+  alora_invocation_tokens: READ,
   alpha_pattern: READ,
   arrow_config: off("routing between adapters (Arrow)", "load one of the adapters that it routes to"),
   auto_mapping: READ,
@@ -114,7 +118,7 @@ export function beyondPlainLora(
   );
   const biases = others.filter((name) => name.endsWith(".bias"));
   const kept = others.filter((name) => !name.endsWith(".bias"));
-  const own = new Set([...(tensors?.values() ?? [])].flatMap((named) => Object.keys(named)));
+  const kinds = new Set([...(tensors?.values() ?? [])].flatMap((named) => Object.keys(named)));
   const problems = [
     ...(config.init_lora_weights === "loftq"
       ? ['init_lora_weights is "loftq": it belongs to a base that was rounded with it']
@@ -122,17 +126,20 @@ export function beyondPlainLora(
     ...(isOff(config.layer_replication)
       ? []
       : ["layer_replication is set: it belongs to a base whose layers are stacked anew"]),
+    ...(isOff(config.alora_invocation_tokens)
+      ? []
+      : ["alora_invocation_tokens is set: the update is for the tokens behind these alone"]),
     ...(config.use_dora ? ["use_dora is true: the magnitude vector of DoRA has no place there"] : []),
     ...(config.lora_bias ? ["lora_bias is true: biases of lora_B have no place there"] : []),
     ...(biases.length > 0 ? [`bias is ${shown(config.bias)}: trained biases have no place there`] : []),
-    ...(own.has("lora_embedding_A") ? ["the update of an embedding has no place there"] : []),
-    ...(own.has("token_rows")
+    ...(kinds.has("lora_embedding_A") ? ["the update of an embedding has no place there"] : []),
+    ...(kinds.has("token_rows")
       ? ["trained rows of tokens (trainable_token_indices) have no place there"]
       : []),
     ...(kept.length > 0 ? [`${listed(kept)} of another base model have no place there`] : []),
   ];
   const remedy = "merge it into the model (webgpu-lora merge), and use that";
-  const remedyOf = isOff(config.layer_replication) ? remedy : MERGE_COPIES;
+  const remedyOf = isOff(config.alora_invocation_tokens) ? remedy : UNMERGED;
   return problems.map((problem) => ({ problem, remedy: remedyOf }));
 }
 

@@ -11,7 +11,7 @@ import { type Context, call, type JointWrap, type Siblings, tensorsOf, type Wrap
 import { fail } from "../../util/fail.ts";
 import type { Site, WrapGiven } from "../method.ts";
 import { siteSeed } from "../sites/site-seed.ts";
-import { doraBehind, doraFactors, doraLayer, doraMerged } from "./dora.ts";
+import { doraBehind, doraLayer, doraMerged, doraScaling } from "./dora.ts";
 
 // What LoRA computes at linear layers.
 
@@ -36,10 +36,12 @@ function layerOf(adapted: Site, context: Context, useDora: boolean) {
   const { weight, bias } = tensorsOf(site, context);
   const hasOther = useDora && weight !== site.weight; // whose norms are not those that are known
   const squares = hasOther && { weight_squares: rowSquares(castToFloat(weight)) };
+  const { A, B } = factorsOf(adapted);
   return {
     weight,
     bias,
-    ...factorsOf(adapted),
+    A,
+    B,
     tensors: squares ? { ...adapted.tensors, ...squares } : adapted.tensors,
   };
 }
@@ -98,14 +100,13 @@ export function jointWrap(
     const { tape } = context;
     const layers = sites.map((site) => {
       const layer = layerOf(site, context, useDora);
-      return { ...layer, scale, bias: biasWith(tape, layer.bias, site, scale) };
+      const { weight, A, B, tensors } = layer;
+      return { weight, A, B, tensors, scale, bias: biasWith(tape, layer.bias, site, scale) };
     });
     const inner = useDora ? layers.map(({ weight, B }) => ({ weight, B })) : layers;
     const ys = ops.linears(tape, x, inner, { A: stack, scale, dropout: 0, seed: 0 });
     const outputs = useDora
-      ? layers.map((layer, i) =>
-          ops.scaleColumns(tape, ys[i] as Tensor, doraFactors(tape, layer.tensors, layer), layer.bias),
-        )
+      ? layers.map((layer, i) => doraScaling(tape, layer.tensors, layer)(ys[i] as Tensor, layer.bias))
       : ys;
     const adapted = new Map(sites.map(({ module }, i) => [module, outputs[i] as Tensor]));
     return members.map((member) => adapted.get(member) ?? call(member, x, context));

@@ -1,5 +1,5 @@
 import { isEmbedding } from "../../nn/embedding.ts";
-import type { Linear } from "../../nn/linear.ts";
+import { isLinear, type Linear } from "../../nn/linear.ts";
 import type { Leaf, Module } from "../../nn/module.ts";
 import { failAll } from "../../util/fail.ts";
 import type { Pattern } from "../../util/module-patterns.ts";
@@ -13,6 +13,7 @@ import {
   number,
   objectOf,
   oneOf,
+  type Rule,
   type Rules,
   withDefaults,
 } from "../../util/options.ts";
@@ -32,6 +33,7 @@ import {
   sizesOf,
   takesFromWeight,
 } from "./initial/lora-start.ts";
+import { activatedWrap, invocationIn, UNMERGEABLE } from "./lora-activated.ts";
 import { BIAS_CHOICES, type BiasChoice, biasWithoutPlace, savedTensors } from "./lora-biases.ts";
 import { embeddingPlans, embeddingWrap, mergedEmbedding, tiedHeadWrap } from "./lora-embedding.ts";
 import { type LoraRole, loraRoles, type TokenIndices } from "./lora-sites.ts";
@@ -50,7 +52,7 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   targetModules?: readonly string[] | string;
   /** The scale is alpha / √r (Kalajdzievski 2023, arXiv 2312.03732). */
   useRslora?: boolean;
-  /** The norms of the weight's rows are trained apart from their directions (DoRA, Liu et al. 2024, arXiv 2402.09353). */
+  /** The norms of the weight's rows, of an embedding's columns, are trained apart from their directions (DoRA, Liu et al. 2024, arXiv 2402.09353). */
   useDora?: boolean;
   /** Ranks other than `r`: by whole paths, their ends after a dot, or expressions for them; the first match counts. */
   rankPattern?: Pattern;
@@ -92,6 +94,13 @@ export interface LoraOptions extends Omit<TargetOptions, "isOutput">, WholeOptio
   evaAdjustScalingFactors?: boolean;
   /** lora_B has a bias, which is scaled as its product is; false unless given. Not with `useDora` or another start. */
   loraBias?: boolean;
+  /**
+   * Activated LoRA (Greenewald et al. 2025, arXiv 2504.12397): it acts on the tokens from the last occurrence of this
+   * sequence in a text on, so that what a model without it has read before them stays valid. Ids, or a text that the model's
+   * tokenizer makes such of. For linear layers of models that predict the next token; not with `useDora`, or a start that
+   * takes from the weights.
+   */
+  aloraInvocationTokens?: readonly number[] | string;
 }
 
 /** Options that have a value where none is given. */
@@ -145,6 +154,14 @@ export const TOKENS = either(TOKEN_LIST, {
   ),
 });
 
+/** What `aloraInvocationTokens` has to be. */
+export const INVOCATION: Rule = {
+  wanted: "a list of ids of tokens, or a text",
+  accepts: (given) =>
+    (typeof given === "string" || TOKEN_LIST.accepts(given)) && (given as string).length > 0,
+  aliases: [],
+};
+
 const PATTERN = objectOf("an object of numbers by names or expressions");
 
 const RULES: Rules<LoraOptions> = {
@@ -163,6 +180,7 @@ const RULES: Rules<LoraOptions> = {
   },
   bias: oneOf(BIAS_CHOICES, "lora_bias_type"),
   loraBias: flag(),
+  aloraInvocationTokens: INVOCATION,
   trainableTokenIndices: TOKENS,
   ensureWeightTying: flag(),
   loftqBits: { wanted: "4 or 8", accepts: (bits) => bits === 4 || bits === 8, aliases: ["loftq_bits"] },
@@ -206,17 +224,18 @@ export function lora(given: LoraOptions = {}): Lora {
     const { r, alpha } = rankOf(path);
     return alpha / (options.useRslora ? Math.sqrt(r) : r);
   };
-  const { initWeights: start, useDora } = options;
+  const { initWeights: start, useDora, aloraInvocationTokens } = options;
   const isOwn = takesFromWeight(start);
   // Of the modules of every model that it was attached to: settled with its sites, and asked for behind them.
   const roles = new WeakMap<Module, LoraRole>();
   const sites = (model: Adaptable) => {
+    if (aloraInvocationTokens !== undefined) invocationIn(model, aloraInvocationTokens);
     const found = loraRoles(model, options);
     for (const [module, role] of found) roles.set(module, role);
     failAll(
       "lora",
       [...found].flatMap(([module, role]) => roleProblems(module, role, options)),
-      "leave the embedding out",
+      "leave it out of the targets, or the option",
     );
     return [...found.keys()];
   };
@@ -233,12 +252,15 @@ export function lora(given: LoraOptions = {}): Lora {
     branches,
     sites,
     notesReplication: true,
+    ...(aloraInvocationTokens !== undefined && {
+      invocation: (model: Adaptable) => invocationIn(model, aloraInvocationTokens),
+    }),
     saved: (model) => savedTensors(model, options, () => branches(model)),
     tensors(site) {
       const role = roleOf(site);
       if (role.does === "tokens") return tokenPlans(site as Leaf, role.tokens);
       if (role.does !== "branch") return {};
-      if (isEmbedding(site)) return embeddingPlans(site, rankOf(site.path).r);
+      if (isEmbedding(site)) return embeddingPlans(site, rankOf(site.path).r, useDora);
       const layer = site as Linear;
       return {
         ...loraPlans(start, sizesOf(layer, rankOf), undefined),
@@ -253,7 +275,8 @@ export function lora(given: LoraOptions = {}): Lora {
       if (role.does === "tied branch") return tiedHeadWrap(at(role.of), factor * scaleOf(role.of.path));
       if (role.does === "branch") {
         const scale = scaleOf(site.module.path);
-        if (isEmbedding(site.module)) return embeddingWrap(site, factor * scale);
+        if (isEmbedding(site.module)) return embeddingWrap(site, { scale: factor * scale, useDora });
+        if (aloraInvocationTokens !== undefined) return activatedWrap(site, given, { scale, ...options });
         return loraWrap(site, given, { scale, ...options });
       }
       const tensors = role.does === "tokens" ? site.tensors : at(role.of);
@@ -264,7 +287,10 @@ export function lora(given: LoraOptions = {}): Lora {
       stacked: "lora_A",
       // Dropout gives each layer's branch another input.
       accepts: (sites) =>
-        options.dropout === 0 && !isOwn && new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
+        options.dropout === 0 &&
+        !isOwn &&
+        aloraInvocationTokens === undefined &&
+        new Set(sites.map(({ path }) => scaleOf(path))).size === 1,
       wrap: (siblings, sites, stack, factor) =>
         jointWrap(siblings, sites, stack, { scale: factor * scaleOf(sites[0]?.module.path ?? ""), useDora }),
     },
@@ -276,26 +302,43 @@ export function lora(given: LoraOptions = {}): Lora {
         return { weight: () => mergedRows(site.module as Leaf, rows) };
       }
       const scale = scaleOf(site.module.path);
-      if (isEmbedding(site.module)) return { weight: () => mergedEmbedding(site, scale) };
+      if (isEmbedding(site.module)) return { weight: () => mergedEmbedding(site, { scale, useDora }) };
       const weight = () => mergedWeight(site, { scale, useDora }, copies);
       const bias = () => mergedBias(site, scale, copies);
       return { weight, ...(options.loraBias ? { bias } : undefined) };
     },
-    mergeProblems: (sites) => sites.flatMap(biasWithoutPlace),
+    mergeProblems: (sites) => [
+      ...(aloraInvocationTokens === undefined ? [] : [UNMERGEABLE]),
+      ...sites.flatMap(biasWithoutPlace),
+    ],
   };
 }
 
-/** What PEFT has at linear layers alone. */
-function roleProblems(module: Module, { does }: LoraRole, { useDora, loraBias }: Lora["options"]): string[] {
-  if (!isEmbedding(module) || does !== "branch") return [];
+/** What there is at linear layers alone, and what two places of one matrix can't share. */
+function roleProblems(
+  module: Module,
+  { does }: LoraRole,
+  { useDora, loraBias, aloraInvocationTokens }: Lora["options"],
+): string[] {
+  if (useDora && does === "tied branch")
+    return [
+      `${module.path} shares its update with an embedding, and useDora gives each magnitudes of its own`,
+    ];
+  if (does !== "branch") return [];
+  const isWaiting = aloraInvocationTokens !== undefined;
+  if (isWaiting && isLinear(module) && module.isOutput)
+    return [
+      `${module.path} is the output layer, which sees chosen tokens only, and aloraInvocationTokens needs all`,
+    ];
+  if (!isEmbedding(module)) return [];
   return [
-    ...(useDora ? [`${module.path} is an embedding, and useDora is for linear layers`] : []),
+    ...(isWaiting ? [`${module.path} is an embedding, and aloraInvocationTokens is for linear layers`] : []),
     ...(loraBias ? [`${module.path} is an embedding, and loraBias is for linear layers`] : []),
   ];
 }
 
 /** What of the options excludes each other. */
-function conflicts({ initWeights, useDora, loraBias }: Lora["options"]): string[] {
+function conflicts({ initWeights, useDora, loraBias, aloraInvocationTokens }: Lora["options"]): string[] {
   const init = `initWeights is ${JSON.stringify(initWeights)}`;
   return [
     ...(useDora && readsWeights(initWeights)
@@ -303,6 +346,12 @@ function conflicts({ initWeights, useDora, loraBias }: Lora["options"]): string[
       : []),
     ...(loraBias && initWeights !== true
       ? [`${init}, and loraBias goes with the usual start alone, as in PEFT`]
+      : []),
+    ...(aloraInvocationTokens !== undefined && useDora
+      ? ["useDora changes a layer for all tokens, and aloraInvocationTokens for some"]
+      : []),
+    ...(aloraInvocationTokens !== undefined && readsWeights(initWeights)
+      ? [`${init}, and with aloraInvocationTokens it is true, gaussian or orthogonal`]
       : []),
     ...(loraBias && useDora ? ["loraBias and useDora do not go together, as in PEFT"] : []),
   ];

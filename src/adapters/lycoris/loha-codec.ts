@@ -76,6 +76,7 @@ export const LOHA: MethodKind<Loha, PeftLohaConfig> = {
     },
   },
   make: loha,
+  becomesLora: true,
   remarks: lycorisRemarks,
 };
 

@@ -1,7 +1,8 @@
 import { isLinear } from "../../nn/linear.ts";
+import type { HostTensor } from "../../util/host-tensor.ts";
 import { patternMatcher } from "../../util/module-patterns.ts";
 import { shown } from "../../util/shown.ts";
-import type { Codec, HostTensor, MethodKind, Note } from "../codec.ts";
+import type { Codec, MethodKind, Note } from "../codec.ts";
 import { FLAG, type Kind } from "../config-fields.ts";
 import type { Adaptable } from "../method.ts";
 import type { MethodOptions } from "../method-options.ts";
@@ -156,6 +157,7 @@ export const LOKR: MethodKind<Lokr, PeftLokrConfig> = {
   codec,
   options: OPTIONS,
   make: lokr,
+  becomesLora: true,
   remarks: lycorisRemarks,
 };
 

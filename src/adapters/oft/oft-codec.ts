@@ -214,5 +214,6 @@ export const OFT: MethodKind<Oft, PeftOftConfig> = {
   codec,
   options: OPTIONS,
   make: oft,
+  becomesLora: true,
   remarks,
 };

@@ -1,10 +1,9 @@
-import * as ops from "../../autograd/ops.ts";
-import type { Tape } from "../../autograd/tape.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
 import { checkOptions, integer, oneOf, type Rules, required, withDefaults } from "../../util/options.ts";
-import type { Method, SiteTensors, TensorPlans } from "../method.ts";
+import type { Method, TensorPlans } from "../method.ts";
+import { hostLayers } from "./host-network.ts";
 import { promptSizes } from "./prompt-fields.ts";
-import { dense, densePlans, embeddingPlan, lstm, lstmPlans } from "./prompt-network.ts";
+import { densePlans, deviceLayers, embeddingPlan, type Layers, lstmPlans } from "./prompt-network.ts";
 
 /** The networks of P-tuning, as PEFT names them. */
 export const ENCODERS = ["MLP", "LSTM"] as const;
@@ -51,7 +50,6 @@ export function pTuning(given: PTuningOptions): PTuning {
   checkOptions("pTuning", given, RULES);
   const options = withDefaults(DEFAULTS, given);
   const { numVirtualTokens: count } = options;
-  const encode = (tape: Tape | undefined, shared: SiteTensors) => encoded(tape, shared, options);
   return {
     type: "P_TUNING",
     options,
@@ -64,9 +62,9 @@ export function pTuning(given: PTuningOptions): PTuning {
     virtual: (shared) => ({
       count,
       isRotated: true,
-      compute: (tape) => ({ embeddings: encode(tape, shared) }),
+      compute: (tape) => ({ embeddings: encoded(deviceLayers(tape, shared), options) }),
     }),
-    computed: (shared) => ({ prompt_embeddings: encode(undefined, shared) }),
+    computed: (shared) => ({ prompt_embeddings: encoded(hostLayers(shared), options) }),
   };
 }
 
@@ -118,15 +116,12 @@ function encoderPlans(width: number, options: Encoder): TensorPlans {
 }
 
 /** The vectors `[count, d]`. */
-function encoded(tape: Tape | undefined, shared: SiteTensors, options: Encoder): Tensor {
-  const vectors = shared["embedding.weight"] as Tensor;
-  const layer = (name: string, x: Tensor) => dense(tape, shared, name, x);
-  const relu = (x: Tensor) => ops.activate(tape, x, "relu");
+function encoded<T>({ tensor, dense, activate, lstm }: Layers<T>, options: Encoder): T {
+  const vectors = tensor("embedding.weight");
+  const relu = (x: T) => activate(x, "relu");
   if (options.encoderReparameterizationType === "MLP") {
-    return layer("mlp_head.4", relu(layer("mlp_head.2", relu(layer("mlp_head.0", vectors)))));
+    return dense("mlp_head.4", relu(dense("mlp_head.2", relu(dense("mlp_head.0", vectors)))));
   }
-  const hidden = (shared["mlp_head.0.bias"] as Tensor).size / 2;
-  const sizes = { inputs: vectors.columns, hidden, layers: options.encoderNumLayers };
-  const states = lstm(tape, shared, "lstm_head", vectors, sizes);
-  return layer("mlp_head.2", relu(layer("mlp_head.0", states)));
+  const states = lstm("lstm_head", vectors, options.encoderNumLayers);
+  return dense("mlp_head.2", relu(dense("mlp_head.0", states)));
 }

@@ -1,10 +1,9 @@
-import * as ops from "../../autograd/ops.ts";
-import type { Tape } from "../../autograd/tape.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
 import { checkOptions, flag, integer, oneOf, type Rules, required } from "../../util/options.ts";
-import type { Method, SiteTensors } from "../method.ts";
+import type { Method } from "../method.ts";
+import { hostLayers } from "./host-network.ts";
 import { promptSizes } from "./prompt-fields.ts";
-import { dense, densePlans, embeddingPlan } from "./prompt-network.ts";
+import { densePlans, deviceLayers, embeddingPlan, type Layers } from "./prompt-network.ts";
 import { normals } from "./prompt-tuning.ts";
 
 /** Options of prefix tuning; names and meaning as in PEFT's PrefixTuningConfig, in camel case. */
@@ -67,12 +66,12 @@ export function storedPrefix(options: PrefixTuningOptions): PrefixTuning {
 }
 
 /** tanh between two layers: PEFT's `PrefixEncoder` with `prefix_projection`. */
+function projection<T>({ tensor, dense, activate }: Layers<T>): T {
+  return dense("transform.2", activate(dense("transform.0", tensor("embedding.weight")), "tanh"));
+}
+
 function projected(options: PrefixTuningOptions): PrefixTuning {
   const { numVirtualTokens: count, initWeights, encoderHiddenSize } = options;
-  const encode = (tape: Tape | undefined, shared: SiteTensors) => {
-    const inner = dense(tape, shared, "transform.0", shared["embedding.weight"] as Tensor);
-    return dense(tape, shared, "transform.2", ops.activate(tape, inner, "tanh"));
-  };
   return {
     ...storedPrefix(options),
     shared(model) {
@@ -89,8 +88,8 @@ function projected(options: PrefixTuningOptions): PrefixTuning {
     virtual: (shared) => ({
       count,
       isRotated: false,
-      compute: (tape) => ({ keysAndValues: encode(tape, shared) }),
+      compute: (tape) => ({ keysAndValues: projection(deviceLayers(tape, shared)) }),
     }),
-    computed: (shared) => ({ prompt_embeddings: encode(undefined, shared) }),
+    computed: (shared) => ({ prompt_embeddings: projection(hostLayers(shared)) }),
   };
 }

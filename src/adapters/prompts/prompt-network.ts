@@ -1,3 +1,4 @@
+import * as encoderOps from "../../autograd/encoder-ops.ts";
 import * as ops from "../../autograd/ops.ts";
 import type { Tape } from "../../autograd/tape.ts";
 import { empty, fromArray, type Tensor } from "../../gpu/tensor.ts";
@@ -33,15 +34,26 @@ export function densePlans(name: string, inputs: number, outputs: number): Tenso
   };
 }
 
-/** x Wᵀ + b. */
-export function dense(tape: Tape | undefined, tensors: SiteTensors, name: string, x: Tensor): Tensor {
-  return ops.linear(tape, x, tensorOf(tensors, `${name}.weight`), {
-    bias: tensorOf(tensors, `${name}.bias`),
-  });
+/** The layers of a network by the names of their tensors: on the device, where it is trained, or on the host, where it is saved. */
+export interface Layers<T> {
+  /** A tensor as it is. */
+  tensor(name: string): T;
+  /** x Wᵀ + b. */
+  dense(name: string, x: T): T;
+  activate(x: T, activation: "relu" | "tanh"): T;
+  /** What a bidirectional LSTM gives of a sequence x `[n, inputs]`: `[n, 2 · hidden]`, of each place what both directions say of it. */
+  lstm(name: string, x: T, layers: number): T;
 }
 
-function tensorOf(tensors: SiteTensors, name: string): Tensor {
-  return tensors[name] ?? fail("prompt", `${name} is missing`);
+/** Layers on the device. */
+export function deviceLayers(tape: Tape | undefined, tensors: SiteTensors): Layers<Tensor> {
+  const tensor = (name: string) => tensors[name] ?? fail("prompt", `${name} is missing`);
+  return {
+    tensor,
+    dense: (name, x) => ops.linear(tape, x, tensor(`${name}.weight`), { bias: tensor(`${name}.bias`) }),
+    activate: (x, activation) => encoderOps.activate(tape, x, activation),
+    lstm: (name, x, layers) => lstm(tape, (kind) => tensor(`${name}.${kind}`), x, layers),
+  };
 }
 
 /** Sizes of {@link lstm}. */
@@ -52,7 +64,7 @@ export interface LstmSizes {
 }
 
 /** The two directions of a layer, by the ends of their tensors' names. */
-const DIRECTIONS = ["", "_reverse"] as const;
+export const DIRECTIONS = ["", "_reverse"] as const;
 
 /** A bidirectional `nn.LSTM`. */
 export function lstmPlans(name: string, { inputs, hidden, layers }: LstmSizes): TensorPlans {
@@ -71,22 +83,15 @@ export function lstmPlans(name: string, { inputs, hidden, layers }: LstmSizes): 
   return Object.fromEntries(plans.flat());
 }
 
-/** What it gives of a sequence x `[n, inputs]`: `[n, 2 · hidden]`, of each place what both directions say of it. */
-export function lstm(
-  tape: Tape | undefined,
-  tensors: SiteTensors,
-  name: string,
-  x: Tensor,
-  { hidden, layers }: LstmSizes,
-): Tensor {
+function lstm(tape: Tape | undefined, tensor: (kind: string) => Tensor, x: Tensor, layers: number): Tensor {
   let y = x;
   for (let layer = 0; layer < layers; layer++) {
     const input = y;
     const parts = DIRECTIONS.flatMap((direction, way) => {
-      const own = (kind: string) => tensorOf(tensors, `${name}.${kind}_l${layer}${direction}`);
-      return oneWay(tape, input, { own, hidden, way });
+      const own = (kind: string) => tensor(`${kind}_l${layer}${direction}`);
+      return oneWay(tape, input, { own, way });
     });
-    y = ops.joinRows(tape, parts, 2 * x.rows).reshape([x.rows, 2 * hidden]);
+    y = ops.joinRows(tape, parts, 2 * x.rows).reshape([x.rows, 2 * tensor("weight_hh_l0").columns]);
   }
   return y;
 }
@@ -94,18 +99,14 @@ export function lstm(
 interface Way {
   /** A tensor of the layer and direction. */
   own(kind: string): Tensor;
-  readonly hidden: number;
   /** 0: from the first place on; 1: from the last one back. */
   readonly way: number;
 }
 
 /** The states of one direction, `[1, hidden]` each, at their rows of `[2 n, hidden]`. */
-function oneWay(
-  tape: Tape | undefined,
-  x: Tensor,
-  { own, hidden, way }: Way,
-): { x: Tensor; index: Tensor }[] {
+function oneWay(tape: Tape | undefined, x: Tensor, { own, way }: Way): { x: Tensor; index: Tensor }[] {
   const { device, rows } = x;
+  const hidden = own("weight_hh").columns;
   const inputs = ops.linear(tape, x, own("weight_ih"), { bias: own("bias_ih") });
   const index = (at: number) => fromArray(device, Uint32Array.of(at), [1]);
   const half = fill(empty(device, [4 * hidden]), 0.5);
@@ -121,15 +122,15 @@ function oneWay(
     // σ(x) = (1 + tanh(x / 2)) / 2
     const open = ops.addBias(
       tape,
-      ops.scale(tape, ops.activate(tape, ops.scale(tape, gates, 0.5), "tanh"), 0.5),
+      ops.scale(tape, encoderOps.activate(tape, ops.scale(tape, gates, 0.5), "tanh"), 0.5),
       half,
     );
     const part = (of: Tensor, i: number) => ops.sliceColumns(tape, of, i * hidden, (i + 1) * hidden);
     const [input, forget, output] = [part(open, 0), part(open, 1), part(open, 3)];
-    const news = ops.activate(tape, part(gates, 2), "tanh");
+    const news = encoderOps.activate(tape, part(gates, 2), "tanh");
     // Of a single row the factors of the columns are a product of elements.
     cell = ops.add(tape, ops.scaleColumns(tape, cell, forget), ops.scaleColumns(tape, news, input));
-    state = ops.scaleColumns(tape, ops.activate(tape, cell, "tanh"), output);
+    state = ops.scaleColumns(tape, encoderOps.activate(tape, cell, "tanh"), output);
     return { x: state, index: index(2 * at + way) };
   });
 }

@@ -136,6 +136,7 @@ export const VERA: MethodKind<Vera, PeftVeraConfig> = {
   codec,
   options: OPTIONS,
   make: vera,
+  becomesLora: true,
 };
 
 function veraOf(model: Adaptable, stored: StoredAdapter<PeftVeraConfig>): Vera {

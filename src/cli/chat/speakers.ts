@@ -1,5 +1,6 @@
 import type { Adapter } from "../../adapters/adapter.ts";
-import { templateChooser } from "../../data/chat/chat-template.ts";
+import { loadChats } from "../../data/chat/late-chats.ts";
+import { templateChooser } from "../../data/chat/template-chooser.ts";
 import { type LoadedModel, requireTokenizer } from "../../load/model.ts";
 import { Conversation } from "../../train/conversation.ts";
 import { fail } from "../../util/fail.ts";
@@ -88,6 +89,7 @@ async function withTemplate(
     const help = "give one with --chat-template FILE; generate --prompt continues plain text";
     return fail(model.name, "has no chat template", help);
   }
+  await loadChats();
   templateChooser(model, requireTokenizer(model), choice)(false);
   return { ...speaker, model, conversation: new Conversation(model) };
 }

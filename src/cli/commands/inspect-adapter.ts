@@ -1,8 +1,7 @@
 import { inspectAdapter } from "../../load/inspect/inspect-adapter.ts";
-import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { adapterPage } from "../inspect-adapter/page.ts";
 import { describeAdapter } from "../inspect-adapter/text.ts";
-import { peftSource } from "../open.ts";
+import { openSource, peftSource } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { INSPECT_ADAPTER_OPTIONS } from "../tables/inspect-adapter.ts";
 import { printLines, type Terminal } from "../terminal.ts";
@@ -21,7 +20,7 @@ export async function runInspectAdapter(
   const onWarning = (warning: string) => note(`warning: ${warning}`);
   const files = await peftSource({ reference, revision: adapter_revision, token, verify }, note);
   const base =
-    model === undefined ? undefined : await resolveModelFiles(model, { revision, token, verify, onWarning });
+    model === undefined ? undefined : await openSource(model, { revision, token, verify, onWarning });
   const report = await inspectAdapter(files, { base });
   if (html !== undefined) {
     await writePage(html, adapterPage(report));

@@ -1,10 +1,10 @@
 import { basename } from "node:path";
-import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { failAll } from "../../util/fail.ts";
 import { count as inWords } from "../format.ts";
 import { inspectPage } from "../inspect/page.ts";
 import { openRows } from "../inspect/rows.ts";
 import { describeReport, describeRow } from "../inspect/text.ts";
+import { openSource } from "../open.ts";
 import type { Settled } from "../settings.ts";
 import type { INSPECT_OPTIONS } from "../tables/inspect.ts";
 import { printLines, type Terminal } from "../terminal.ts";
@@ -23,7 +23,7 @@ export async function runInspect(
   checkRows(settings.row, path, count);
   const onWarning = (warning: string) => note(`warning: ${warning}`);
   const { revision, token, verify } = settings;
-  const files = await resolveModelFiles(settings.model, { revision, token, verify, onWarning });
+  const files = await openSource(settings.model, { revision, token, verify, onWarning });
   const isPage = settings.html !== undefined;
   const some = isPage ? { first: 20, perKind: 3 } : { first: 3, perKind: 1 };
   const shown = settings.row.length > 0 ? settings.row : some;

@@ -1,23 +1,27 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Adapter } from "../../adapters/adapter.ts";
+import { headTask } from "../../data/task-names.ts";
+import type { Device } from "../../gpu/device.ts";
 import { shownReference } from "../../io/files/address.ts";
 import type { FileContent, FileSource } from "../../io/files/files.ts";
 import { ggufModel } from "../../load/gguf-model.ts";
 import { type MergeOptions, mergedFiles } from "../../load/merge.ts";
-import type { LoadedModel } from "../../load/model.ts";
+import { type LoadedModel, openTaskModel } from "../../load/model.ts";
 import { MODELFILE, modelfile } from "../../load/ollama.ts";
 import { folderWriter } from "../../platform/node-folders/folder-writer.ts";
 import { checkMergedFolder, supersededIn } from "../../platform/node-folders/merged-folder.ts";
+import { resolveModelFiles } from "../../platform/node-sources.ts";
 import { fail } from "../../util/fail.ts";
 import { watchInterrupt, writeUnlessInterrupted } from "../interrupt.ts";
 import { chooseHead } from "../labels.ts";
 import { openCliAdapter, openCliTask } from "../open.ts";
 import { claimOutputFolder } from "../output-folder.ts";
-import type { Settled } from "../settings.ts";
+import { type Settled, settle } from "../settings.ts";
+import { EVAL_OPTIONS } from "../tables/eval.ts";
 import type { MERGE_OPTIONS } from "../tables/merge.ts";
-import { headTask } from "../task-names.ts";
 import { checkTaskSettings, hasLabels } from "../task-settings.ts";
+import { TASKS } from "../tasks.ts";
 import type { Terminal } from "../terminal.ts";
 import { type WeightedReference, weightedReferences } from "../weighted-adapters.ts";
 
@@ -28,6 +32,8 @@ export function checkMergeSettings(settled: Settled<typeof MERGE_OPTIONS>): void
   checkTaskSettings(settled);
   const { settings, given } = settled;
   if (settings.gguf === undefined) {
+    if (settings.dequantize && settings.requantize)
+      fail("merge", "dequantize and requantize are both given", "leave one out");
     if (given.has("gguf_type"))
       fail("gguf_type", "there is no GGUF file that it could be of", "name one: --gguf FILE");
     return;
@@ -39,6 +45,8 @@ export function checkMergeSettings(settled: Settled<typeof MERGE_OPTIONS>): void
       "leave one out: a GGUF file takes the place of the folder",
     );
   }
+  const [isFolders] = (["requantize", "eval_data"] as const).filter((name) => given.has(name));
+  if (isFolders) fail(isFolders, "a GGUF file is not read again here", "leave it out, or leave out --gguf");
   if (headTask(settings.task) !== "causal-lm") {
     fail("gguf", `llama.cpp gets no model for ${settings.task} from here`, "leave out --gguf");
   }
@@ -61,17 +69,20 @@ export async function runMerge(
   const adapter = { reference: path, revision: adapter_revision, token, verify };
   const note = (line: string) => terminal.note(line);
   const onWarning = (line: string) => note(`warning: ${line}`);
-  const merging = { dequantize: settings.dequantize, scale, onWarning };
+  const { dequantize, requantize } = settings;
+  const merging = { dequantize, requantize, scale, onWarning };
   const output =
     settings.gguf === undefined
       ? folderOutput(settings, merging)
       : ggufOutput(settings, merging, settings.gguf);
   await output.claim();
+  const measured = settings.eval_data === undefined ? undefined : await openMeasured(settings);
   const data = hasLabels(task) ? [] : undefined;
   const head = chooseHead({ task, given: labels, adapters: [adapter], data, seed: 0 });
   const { model: base, files } = await openCliTask(settings, note, head);
   const { model, adapter: loaded } = await openCliAdapter(base, adapter, note, { strict: !settings.force });
   const merged = await output.make(model, loaded, files, note);
+  const before = await measured?.(model, note);
   const interrupt = watchInterrupt(() => terminal.note("Stopping, and removing what was written."));
   const superseded = await output.superseded();
   const writing = writeUnlessInterrupted(folderWriter(output.folder), merged, interrupt, superseded);
@@ -80,8 +91,38 @@ export async function runMerge(
     if (removed.length > 0) terminal.note(`Removed from ${output.folder}: ${removed.join(", ")}.`);
     const [from, into] = [adapter.reference, reference].map(shownReference);
     terminal.print(`Merged ${from} into ${into}: ${loaded.sites.length} layers. Saved to ${output.shown}.`);
+    if (measured && before !== undefined) {
+      model.release();
+      const after = await measured(await openMerged(settings, model.device), () => {});
+      terminal.print(describeLosses(before, after));
+    }
   }
   return interrupt.exitCode ?? 0;
+}
+
+/** The loss of the rows of `eval_data` by a model. */
+async function openMeasured(settings: MergeSettings) {
+  const { task, labels, model, eval_data } = settings;
+  const given = Object.entries({ task, model, data: eval_data, ...(labels.length > 0 && { labels }) });
+  const values = given.map(([key, value]) => ({ key, name: key, value }));
+  const own = settle("merge", EVAL_OPTIONS, [values]).settings;
+  const rows = await TASKS[task].readTest(own);
+  return async (model: LoadedModel, note: (line: string) => void): Promise<number> => {
+    const bound = await rows.bind(model, own, note);
+    return (await bound.evaluate(own.batch_size)).loss;
+  };
+}
+
+/** The model that was written. */
+async function openMerged({ task, output_dir }: MergeSettings, device: Device): Promise<LoadedModel> {
+  const files = await resolveModelFiles(output_dir, {});
+  return openTaskModel(files, device, { task: headTask(task) });
+}
+
+function describeLosses(before: number, after: number): string {
+  const change = 100 * (after / before - 1);
+  const signed = `${change < -0.005 ? "-" : "+"}${Math.abs(change).toFixed(2)}`;
+  return `Loss: ${before.toFixed(4)} with the adapter beside its base, ${after.toFixed(4)} merged (${signed} %).`;
 }
 
 /** Where a merged model goes, and in which form. */

@@ -1,17 +1,17 @@
 import type { Device } from "../../gpu/device.ts";
+import { measureUpload } from "../../gpu/offload.ts";
 import { probeMemory } from "../../gpu/probe.ts";
 import { type DeviceFacts, factsOf, TYPICAL_GPU } from "../../gpu/shape-device.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import type { LoadedModel } from "../../load/model.ts";
 import { openNodeDevice } from "../../platform/node-gpu.ts";
-import { resolveModelFiles } from "../../platform/node-sources.ts";
 import type { Measurable } from "../../train/plan/measurable.ts";
 import { type PlanOptions, planFiles } from "../../train/plan/plan-training.ts";
 import { attempt, fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import { describeDevice } from "../format.ts";
 import { chooseHead } from "../labels.ts";
 import { methodOf } from "../method-table.ts";
-import { adapterReference, quantizationOf } from "../open.ts";
+import { adapterReference, openSource, quantizationOf } from "../open.ts";
 import type { Settings } from "../options.ts";
 import { plannedOptions } from "../plan/options.ts";
 import { describePlan } from "../plan/text.ts";
@@ -23,7 +23,7 @@ import type { TrainSettings } from "../training-run.ts";
 
 /** Settings of a plan: those of train, and some of its own. */
 export type PlanSettings = TrainSettings &
-  Partial<Pick<Settings<typeof PLAN_OPTIONS>, "device" | "probe" | "json">>;
+  Partial<Pick<Settings<typeof PLAN_OPTIONS>, "device" | "probe" | "max_new_tokens" | "json">>;
 
 /**
  * `webgpu-lora plan`, and `train --dry-run`: what memory a run would take, without its weights.
@@ -41,8 +41,10 @@ export async function runPlan({ settings }: { settings: PlanSettings }, terminal
   // What the device gives counts, where it is less than what somebody says.
   if (given !== undefined && given < Math.min(plan.use.total, memory ?? Number.POSITIVE_INFINITY))
     plan = await planFiles(inputs.files, { ...options, memory: given });
+  const offloads = plan.offload !== undefined || plan.advice.some(({ change }) => change === "offload");
+  const uploadSpeed = device && offloads ? await measureUpload(device) : undefined;
   device?.close();
-  const told = { given, software };
+  const told = { given, software, uploadSpeed };
   if (json) printLines(terminal.print, JSON.stringify({ ...plan, ...told }, null, 2));
   else for (const line of describePlan(plan, told)) terminal.print(line);
   return plan.problems.length === 0 ? 0 : 1;
@@ -64,7 +66,7 @@ async function openInputs(settings: PlanSettings, tell: (line: string) => void):
   const problems = new Problems();
   const read = data.length > 0 ? () => TASKS[task].readTraining(settings) : async () => undefined;
   const [files, rows] = await Promise.all([
-    attempt(problems, () => resolveModelFiles(model, { revision, token, verify, onWarning })),
+    attempt(problems, () => openSource(model, { revision, token, verify, onWarning })),
     attempt(problems, read),
     attempt(problems, async () => quantizationOf(settings)),
     attempt(problems, async () => methodOf(settings.method, settings)),
@@ -96,7 +98,7 @@ async function planOptions(
   { files, data }: Inputs,
   tell: (line: string) => void,
 ): Promise<PlanOptions> {
-  const { task, labels: names, seed } = settings;
+  const { task, labels: names, seed, max_new_tokens } = settings;
   const resumed = adapterReference(settings.resume_adapter_file, settings);
   const labels = data?.labels ?? (names.length > 0 ? names : undefined);
   const head = chooseHead({
@@ -104,10 +106,12 @@ async function planOptions(
     replication: settings.layer_replication,
   });
   const bound = new Bound(data, settings, tell);
+  const { files: _, ...chosen } = await head(files);
   return {
     ...plannedOptions(settings, resumed),
-    ...(await head(files)),
+    ...chosen,
     ...(data && { rows: (model) => bound.measurable(model) }),
+    ...(max_new_tokens !== undefined && { maxNewTokens: max_new_tokens }),
     onWarning: (line) => tell(`warning: ${line}`),
   };
 }

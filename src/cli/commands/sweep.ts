@@ -1,17 +1,16 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { METHODS } from "../../adapters/methods.ts";
 import { readTextFile } from "../../platform/node-text.ts";
 import { fail, messageOf } from "../../util/fail.ts";
 import { MAX_CONFIG_BYTES, parseConfig, readMapping } from "../config.ts";
-import { watchInterrupt } from "../interrupt.ts";
 import { methodTable } from "../method-table.ts";
 import type { OptionTable } from "../options.ts";
 import { flagName, type Settled } from "../settings.ts";
 import { sweepPage } from "../sweep/page.ts";
-import { bestTrial, readResults, resultLines, type TrialResult, trialFolder } from "../sweep/results.ts";
+import { runTrialsOnRay } from "../sweep/ray-trials.ts";
+import { bestTrial, readResults, resultLines, type TrialResult } from "../sweep/results.ts";
+import { describeValues, runTrials, TRIAL_FILE } from "../sweep/run-trials.ts";
 import { readSweep, type Sweep, type TrialValues } from "../sweep/trials.ts";
 import type { SWEEP_OPTIONS } from "../tables/sweep.ts";
 import { TRAIN_OPTIONS } from "../tables/train.ts";
@@ -26,8 +25,6 @@ const SWEEP_FILE = "sweep.json";
 const SWEEP_PAGE = "sweep.html";
 /** The curves of all trials, as `runs --html` writes them. */
 const CURVES_PAGE = "curves.html";
-/** The settings of a trial, in its own. */
-const TRIAL_FILE = "trial.json";
 
 type SweepSettings = Settled<typeof SWEEP_OPTIONS>["settings"];
 
@@ -55,31 +52,29 @@ export async function runSweep(
   };
   mkdirSync(output_dir, { recursive: true });
   keepPlan(output_dir, sweep);
-  let worst = 0;
-  for (const [index, values] of sweep.trials.entries()) {
-    if (settings.list || (chosen !== undefined && index !== chosen)) continue;
-    const folder = trialFolder(output_dir, index);
-    if (readResults(output_dir, sweep.trials, metric)[index]?.status === "finished") {
-      terminal.print(`Trial ${index} is finished.`);
-      continue;
-    }
-    terminal.print(`Trial ${index} of ${sweep.trials.length}: ${describe(values)}`);
-    mkdirSync(folder, { recursive: true });
-    replaceFile(join(folder, TRIAL_FILE), `${JSON.stringify({ ...sweep.common, ...values }, null, 2)}\n`);
-    const code = await runTrial(folder, flags, terminal);
-    tell();
-    if (code === WRONG_OPTIONS || code > SIGNALLED) return code;
-    if (code !== 0) terminal.note(`warning: trial ${index} ended with ${code}; the others go on`);
-    worst ||= code === 0 ? 0 : 1;
-  }
+  const before = readResults(output_dir, sweep.trials, metric);
+  const wantedTrials = before.filter(({ index }) => !settings.list && (chosen ?? index) === index);
+  const trials = wantedTrials.filter(({ status, index }) => {
+    if (status === "finished") terminal.print(`Trial ${index} is finished.`);
+    return status !== "finished";
+  });
+  for (const { folder, values } of trials) writeTrial(folder, { ...sweep.common, ...values });
+  const toRun = { trials, total: sweep.trials.length, flags, terminal, onEnd: tell };
+  const code = await (settings.ray === undefined ? runTrials(toRun) : runTrialsOnRay(settings.ray, toRun));
+  if (code > 1) return code; // wrong options, or a signal
   const results = tell();
   for (const line of resultLines(results, metric)) terminal.print(line);
   const best = bestTrial(results, metric);
-  if (best) terminal.print(`The best is trial ${best.index}: ${describe(best.values)}`);
+  if (best) terminal.print(`The best is trial ${best.index}: ${describeValues(best.values)}`);
   terminal.print(
     `${join(output_dir, SWEEP_PAGE)} has the table and plots, ${CURVES_PAGE} beside it all curves.`,
   );
-  return worst;
+  return code;
+}
+
+function writeTrial(folder: string, settings: TrialValues): void {
+  mkdirSync(folder, { recursive: true });
+  replaceFile(join(folder, TRIAL_FILE), `${JSON.stringify(settings, null, 2)}\n`);
 }
 
 function writePages(folder: string, results: readonly TrialResult[], metric: string): void {
@@ -103,16 +98,6 @@ async function readTrials(
 export async function checkSweep({ settings }: Settled<typeof SWEEP_OPTIONS>): Promise<void> {
   await readTrials(settings);
 }
-
-/** What train ends with for options that cannot be: no other trial would go better. */
-const WRONG_OPTIONS = 2;
-/** Codes beyond are of signals. */
-const SIGNALLED = 128;
-
-const describe = (values: TrialValues) =>
-  Object.entries(values)
-    .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)
-    .join(", ");
 
 /** The file, where one is named first, and the flags of `train`. */
 function splitWords([first, ...rest]: readonly string[]): [string | undefined, readonly string[]] {
@@ -164,31 +149,4 @@ function keepPlan(folder: string, { trials }: Sweep): void {
       "give another folder, or the sweep as it was",
     );
   if (before === undefined) replaceFile(path, text);
-}
-
-/** Runs `train` in a process of its own, to which signals are passed on. */
-async function runTrial(folder: string, flags: readonly string[], terminal: Terminal): Promise<number> {
-  const own = ["--config", join(folder, TRIAL_FILE), "--output-dir", folder, "--resume", "auto"];
-  const words = [process.argv[1] as string, "train", ...own, ...flags];
-  const child: ChildProcess = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "pipe"] });
-  child.stdout?.setEncoding("utf8").on("data", lines(terminal.print));
-  child.stderr?.setEncoding("utf8").on("data", lines(terminal.note));
-  // Ctrl-C reaches both; any other signal is passed on.
-  const interrupt = watchInterrupt(() => void child.kill("SIGTERM"));
-  try {
-    const [code] = (await once(child, "close")) as [number | null];
-    return interrupt.exitCode ?? code ?? 1;
-  } finally {
-    interrupt.release();
-  }
-}
-
-/** Text in lines. */
-function lines(print: (line: string) => void): (text: string) => void {
-  let rest = "";
-  return (text) => {
-    const all = (rest + text).split("\n");
-    rest = all.pop() ?? "";
-    for (const line of all) print(line);
-  };
 }

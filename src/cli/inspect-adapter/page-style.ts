@@ -4,6 +4,7 @@ import { PAGE_STYLE } from "../inspect/page-style.ts";
 export const ADAPTER_STYLE = `${PAGE_STYLE}
 .facts { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .3rem 1rem; margin: 1.2rem 0 0; }
 .facts dt { font-size: .9rem; }
+.message { white-space: pre-line; }
 .strips { display: grid; grid-template-columns: 1fr; gap: .6rem; }
 .strip { display: grid; grid-template-columns: 1fr auto; gap: .1rem .8rem; align-items: baseline; font-size: .9rem; }
 .strip span { color: var(--quiet); font-variant-numeric: tabular-nums; }

@@ -24,17 +24,19 @@ ${layers.length === 0 ? "" : tables(layers, base !== undefined)}`,
   });
 }
 
-function verdict({ changes, layers, others }: AdapterReport): string {
-  if (changes === undefined) return "What it does can't be told: the engine does not read it";
+function verdict({ changes, layers, others, findings }: AdapterReport): string {
+  if (changes === undefined && findings.some(({ level }) => level === "error"))
+    return "What it does can't be told: the engine does not read it";
+  if (changes === undefined) return "How much it changes can't be told from its files";
   if (!changes) return "It changes nothing";
-  const whole = others.length > 0 ? ` and brings ${others.length} tensors that were trained whole` : "";
+  const whole = others.length > 0 ? ` and has ${others.length} other tensors` : "";
   return `It changes ${layers.length} layers${whole}`;
 }
 
 function findings(list: readonly AdapterFinding[]): string {
   const items = list.map(
     ({ level, message, help }) =>
-      `<li class="${level}"><p><b>${level}</b> ${escapeHtml(message)}</p><p class="help">${escapeHtml(help)}</p></li>`,
+      `<li class="${level}"><p class="message"><b>${level}</b> ${escapeHtml(message)}</p><p class="help">${escapeHtml(help)}</p></li>`,
   );
   const body =
     list.length === 0

@@ -1,4 +1,4 @@
-import type { AdapterReport, LayerReport } from "../../load/inspect/report.ts";
+import type { AdapterFinding, AdapterReport, LayerReport } from "../../load/inspect/report.ts";
 import { largest } from "../../util/arrays.ts";
 import { isObject } from "../../util/json.ts";
 import { alignedTable, count } from "../format.ts";
@@ -15,10 +15,17 @@ export function describeAdapter(report: AdapterReport, everyLayer: boolean): Pai
     ...(layers.length > 0 ? [plain(""), ...table(report).map(plain)] : []),
     ...(everyLayer ? [plain(""), ...layerTable(layers, base !== undefined).map(plain)] : []),
     ...(changes === true && findings.length === 0 ? [] : [plain("")]),
-    ...findings.flatMap(({ level, message, help }): PaintedLine[] => [
-      [{ text: `${level}:`, colour: level === "error" ? "red" : "yellow" }, { text: ` ${message}` }],
-      [{ text: `  → ${help}`, colour: "dim" }],
-    ]),
+    ...findings.flatMap(findingLines),
+  ];
+}
+
+/** A message may be a report of several lines, with the remedies in it. */
+function findingLines({ level, message, help }: AdapterFinding): PaintedLine[] {
+  const [first = "", ...others] = message.split("\n");
+  return [
+    [{ text: `${level}:`, colour: level === "error" ? "red" : "yellow" }, { text: ` ${first}` }],
+    ...others.map(plain),
+    ...(help === "" ? [] : [[{ text: `  → ${help}`, colour: "dim" }] as PaintedLine]),
   ];
 }
 

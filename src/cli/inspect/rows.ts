@@ -1,4 +1,5 @@
-import { isRowStream, rowsOf } from "../../data/files/row-stream.ts";
+import { isRowStream } from "../../data/files/is-row-stream.ts";
+import { rowsOf } from "../../data/files/row-stream.ts";
 import { type InspectedRows, inspectRows, type Shown } from "../../data/inspect/inspect-rows.ts";
 import { itemLook, labelsOf, type TextRow } from "../../data/inspect/item-look.ts";
 import type { Look } from "../../data/inspect/looks.ts";
@@ -8,19 +9,19 @@ import { labelNames } from "../../data/rows/labelled.ts";
 import { preferenceReader } from "../../data/rows/preferences.ts";
 import { preferenceKind } from "../../data/rows/row-kinds.ts";
 import type { RowReader } from "../../data/rows/rows.ts";
+import { headTask, isPreferenceTask, type TrainingTask } from "../../data/task-names.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import { openModelText, openTaskText } from "../../load/model-text.ts";
 import { count } from "../format.ts";
 import { chooseHead, modelLabels } from "../labels.ts";
 import { type DataSettings, rowEncoding } from "../sequences.ts";
 import { type Parts, type Rows, type TrainingData, tables } from "../tables-of-rows.ts";
-import { type CliTask, headTask, isPreferenceTask } from "../task-names.ts";
 import { readImageFolders, TABLES } from "../tasks.ts";
 import { imageLook } from "./image-look.ts";
 
 /** Settings that say which rows are looked at, and what for. */
 export interface RowsSettings extends TrainingData, DataSettings {
-  readonly task: CliTask;
+  readonly task: TrainingTask;
   readonly labels: readonly string[];
 }
 
@@ -51,7 +52,8 @@ export async function openRows(settings: RowsSettings): Promise<OpenedRows> {
   const labels = task.endsWith("classification") ? labelsOfAll(rows.train) : undefined;
   return opened(rows, async (files, note) => {
     const head = labels && (await classesOf(files, settings, labels));
-    return itemLook(task, await openTaskText(files, { task, labels: head }), settings, note);
+    const { max_length: maxLength, truncation } = settings;
+    return itemLook(task, await openTaskText(files, { task, labels: head }), { maxLength, truncation }, note);
   });
 }
 

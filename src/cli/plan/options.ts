@@ -1,4 +1,5 @@
 import { attach } from "../../adapters/adapter.ts";
+import { isPreferenceTask } from "../../data/task-names.ts";
 import { MEASURED_RULES } from "../../train/plan/measure.ts";
 import type { PlanOptions } from "../../train/plan/plan-training.ts";
 import { pickOptions } from "../../util/options.ts";
@@ -7,7 +8,6 @@ import { methodOf } from "../method-table.ts";
 import { type AdapterReference, openCliAdapter, quantizationOf } from "../open.ts";
 import { preferenceExamples } from "../preference-tasks.ts";
 import { trainerOptions } from "../run-steps.ts";
-import { isPreferenceTask } from "../task-names.ts";
 import type { TrainSettings } from "../training-run.ts";
 
 /**
@@ -18,11 +18,12 @@ export function plannedOptions(
   settings: TrainSettings,
   resumed: AdapterReference | undefined,
 ): Omit<PlanOptions, "rows" | "device"> {
-  const { max_length, memory, task } = settings;
+  const { max_length, memory, task, per_device_eval_batch_size: evalBatchSize } = settings;
   return {
     ...pickOptions(trainerOptions(settings), MEASURED_RULES),
     ...(max_length !== undefined && { maxLength: max_length }),
-    ...{ quantization: quantizationOf(settings), memory },
+    ...(evalBatchSize !== undefined && { evalBatchSize }),
+    ...{ quantization: quantizationOf(settings), offload: settings.offload, memory },
     ...(isPreferenceTask(task) && {
       examples: (model, count, length) => preferenceExamples(task, model, settings, count, length),
     }),

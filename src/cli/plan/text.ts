@@ -2,7 +2,7 @@ import type { Advice } from "../../train/plan/advice.ts";
 import type { MemoryRow } from "../../train/plan/memory-rows.ts";
 import type { TrainingPlan } from "../../train/plan/plan-training.ts";
 import { formatBytes } from "../../util/bytes.ts";
-import { count } from "../format.ts";
+import { count, describeOffload } from "../format.ts";
 import { flagName } from "../settings.ts";
 
 /** What a trial allocation came to. */
@@ -11,6 +11,8 @@ export interface Trial {
   readonly given: number | undefined;
   /** Its memory is the computer's, and was not written to. */
   readonly software: boolean;
+  /** Bytes a second that it copies from the host's memory; undefined where nobody measured that. */
+  readonly uploadSpeed: number | undefined;
 }
 
 /** A plan, in lines. */
@@ -27,14 +29,19 @@ export function describePlan(plan: TrainingPlan, trial: Trial): string[] {
     line("kept to be used again", use.slack),
     line("staging and parameters of dispatches", use.staging),
     line("all", use.total),
+    line("in use at the peak of an evaluation", plan.passes.evaluation),
+    ...(plan.passes.generation === undefined
+      ? []
+      : [line("in use at the peak of generation", plan.passes.generation)]),
     "",
     `Largest buffer ${formatBytes(largestBuffer)} of ${formatBytes(limits.buffer)}; ` +
       `largest binding ${formatBytes(binding.bytes)} of ${formatBytes(limits.binding)} (${binding.kernel})`,
+    ...(plan.offload ? [describeOffload(plan.offload, trial.uploadSpeed)] : []),
     ...describeTrial(trial, use.total),
     ...describeMemory(plan),
     ...problems.map((problem) => `It would not run: ${problem}`),
     ...describeLargest(plan),
-    ...describeAdvice(plan.advice, problems.length > 0),
+    ...describeAdvice(plan.advice, problems.length > 0, trial.uploadSpeed),
   ];
 }
 
@@ -93,6 +100,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   batchSize: "per_device_train_batch_size",
   gradientAccumulationSteps: "gradient_accumulation_steps",
   gradientCheckpointing: "gradient_checkpointing",
+  activationBits: "activation_bits",
   maxLength: "max_length",
   r: "lora_r",
 };
@@ -106,7 +114,7 @@ export function adviceFlags({ settings }: Advice): string {
   return words.join(" ");
 }
 
-function describeAdvice(advice: readonly Advice[], isNeeded: boolean): string[] {
+function describeAdvice(advice: readonly Advice[], isNeeded: boolean, uploadSpeed?: number): string[] {
   if (advice.length === 0) return isNeeded ? ["Nothing that the engine can do makes it fit."] : [];
   const lines = advice.map((change) => {
     const total = formatBytes(change.total).padStart(10);
@@ -116,6 +124,9 @@ function describeAdvice(advice: readonly Advice[], isNeeded: boolean): string[] 
   return [
     isNeeded ? "To make it fit, one after the other:" : "To save memory, one after the other:",
     ...lines,
+    ...advice.flatMap(({ change, offload }) =>
+      change === "offload" && offload ? [`  ${describeOffload(offload, uploadSpeed)}`] : [],
+    ),
     ...(isNeeded && !isEnough ? ["  All of that is not enough: take a smaller model."] : []),
   ];
 }

@@ -1,11 +1,11 @@
 import { optionalText, texts } from "../options.ts";
 import { ANSWER_OPTIONS } from "./answer.ts";
-import { MODEL_OPTIONS, QUANTIZATION_OPTIONS } from "./model.ts";
+import { BASE_OPTIONS, MODEL_OPTIONS } from "./model.ts";
 
 /** `webgpu-lora chat`. */
 export const CHAT_OPTIONS = {
   ...MODEL_OPTIONS,
-  ...QUANTIZATION_OPTIONS,
+  ...BASE_OPTIONS,
   adapter_path: texts({
     placeholder: "ref",
     help: "folder, URL or hub id owner/name[@revision] of a PEFT adapter; several answer side by side, and REF=0.5 takes half of one's change",

@@ -1,20 +1,13 @@
 import { EVALUATION_DEFAULTS } from "../../train/evaluate.ts";
 import { flag, integer, optionalText, text } from "../options.ts";
 import { DATA_OPTIONS, STREAMING } from "./data.ts";
-import {
-  ADAPTER_PATH,
-  ADAPTER_REVISION,
-  LABELS,
-  MODEL_OPTIONS,
-  QUANTIZATION_OPTIONS,
-  TASK,
-} from "./model.ts";
+import { ADAPTER_PATH, ADAPTER_REVISION, BASE_OPTIONS, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
 import { PREFERENCE_OPTIONS } from "./preferences.ts";
 
 /** `webgpu-lora eval`. */
 export const EVAL_OPTIONS = {
   ...MODEL_OPTIONS,
-  ...QUANTIZATION_OPTIONS,
+  ...BASE_OPTIONS,
   task: TASK,
   labels: LABELS,
   adapter_path: ADAPTER_PATH,

@@ -2,12 +2,12 @@ import { BATCH_DEFAULTS } from "../../train/generate-batch.ts";
 import { integer, optionalText } from "../options.ts";
 import { ANSWER_OPTIONS } from "./answer.ts";
 import { DATA_OPTIONS } from "./data.ts";
-import { ADAPTER_PATH, ADAPTER_REVISION, MODEL_OPTIONS, QUANTIZATION_OPTIONS } from "./model.ts";
+import { ADAPTER_PATH, ADAPTER_REVISION, BASE_OPTIONS, MODEL_OPTIONS } from "./model.ts";
 
 /** `webgpu-lora generate`. */
 export const GENERATE_OPTIONS = {
   ...MODEL_OPTIONS,
-  ...QUANTIZATION_OPTIONS,
+  ...BASE_OPTIONS,
   adapter_path: ADAPTER_PATH,
   adapter_revision: ADAPTER_REVISION,
   prompt: optionalText({ placeholder: "text", help: "the text to continue; - reads standard input" }),

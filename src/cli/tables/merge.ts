@@ -1,11 +1,11 @@
 import { GGUF_TYPES } from "../../load/gguf-model.ts";
 import { choice, flag, optionalText, text } from "../options.ts";
-import { ADAPTER_REVISION, LABELS, MODEL_OPTIONS, QUANTIZATION_OPTIONS, TASK } from "./model.ts";
+import { ADAPTER_REVISION, BASE_OPTIONS, LABELS, MODEL_OPTIONS, TASK } from "./model.ts";
 
 /** `webgpu-lora merge`. */
 export const MERGE_OPTIONS = {
   ...MODEL_OPTIONS,
-  ...QUANTIZATION_OPTIONS,
+  ...BASE_OPTIONS,
   task: TASK,
   labels: LABELS,
   adapter_path: text({
@@ -17,6 +17,15 @@ export const MERGE_OPTIONS = {
   dequantize: flag({
     fallback: false,
     help: "with quantization: write the values that quantised matrices have, which the adapter was trained on",
+  }),
+  requantize: flag({
+    fallback: false,
+    help: "where the base is quantised: write its format again, nf4 and fp4 as bitsandbytes, others as compressed-tensors have them",
+  }),
+  eval_data: optionalText({
+    placeholder: "path",
+    help: "say what merging costs: the loss of these rows with the adapter beside its base, and merged",
+    aliases: ["data"],
   }),
   force: flag({
     fallback: false,

@@ -1,17 +1,18 @@
 // Every option is stated once, in the table of its command or in one that tables share (model.ts, data.ts, answer.ts): flags are these
 // names in kebab case, configuration keys in snake_case. Names are TRL's and PEFT's, aliases mlx-lm's; defaults are the library's.
 
+import { TRAINING_TASKS } from "../../data/task-names.ts";
+import { OFFLOAD, type Offloading } from "../../load/offload.ts";
 import { QUANTIZATIONS } from "../../load/quantization.ts";
 import { type LayerReplication, REPLICATION_WANTED, replicationOf } from "../../nn/replicate.ts";
-import { TRAINER_DEFAULTS } from "../../train/trainer.ts";
+import { TRAINER_DEFAULTS } from "../../train/trainer-options.ts";
 import { choice, flag, integer, optionalText, readBy, text, texts } from "../options.ts";
-import { CLI_TASKS } from "../task-names.ts";
 
 /** Which model. */
 export const MODEL_OPTIONS = {
   model: text({
     placeholder: "ref",
-    help: "folder, URL or hub id owner/name[@revision] of the model",
+    help: "folder, URL or hub id owner/name[@revision] of the model; or a GGUF file, on the hub owner/name:FILE.gguf or owner/name:Q4_K_M",
     aliases: ["model_name_or_path"],
   }),
   revision: optionalText({
@@ -29,8 +30,8 @@ export const MODEL_OPTIONS = {
   }),
 };
 
-/** In how many bits its frozen matrices are held. */
-export const QUANTIZATION_OPTIONS = {
+/** How its frozen matrices are held. */
+export const BASE_OPTIONS = {
   quantization: choice({
     choices: QUANTIZATIONS,
     fallback: undefined,
@@ -53,7 +54,23 @@ export const QUANTIZATION_OPTIONS = {
     help: "modules that are not quantised, by names on their paths; by default all but linear layers",
     aliases: ["llm_int8_skip_modules"],
   }),
+  offload: readBy<Offloading>({
+    placeholder: "layers",
+    bare: true,
+    fallback: false,
+    wanted: "a number of layers, or nothing for all",
+    read(value) {
+      const x = typeof value === "boolean" ? value : (OFFLOAD_WORDS.get(String(value)) ?? Number(value));
+      return OFFLOAD.accepts(x) ? (x as Offloading) : undefined;
+    },
+    help: "keep the matrices of the layers, or of so many of them, in the host's memory: each pass brings them to the device, two layers at a time",
+  }),
 };
+
+const OFFLOAD_WORDS: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["false", false],
+]);
 
 /** How its layers are stacked. */
 export const LAYER_REPLICATION = readBy<LayerReplication | undefined>({
@@ -74,7 +91,7 @@ function jsonOf(text: string): unknown {
 
 /** What the model learns. */
 export const TASK = choice({
-  choices: CLI_TASKS,
+  choices: TRAINING_TASKS,
   fallback: "causal-lm",
   help: "what the model learns",
 });

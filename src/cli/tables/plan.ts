@@ -1,4 +1,4 @@
-import { choice, flag, texts } from "../options.ts";
+import { choice, flag, integer, texts } from "../options.ts";
 import { TRAIN_OPTIONS } from "./train.ts";
 
 /** `webgpu-lora plan`: train's own options, so that a line of the one is a line of the other. */
@@ -16,6 +16,12 @@ export const PLAN_OPTIONS = {
   probe: flag({
     fallback: false,
     help: "ask the device for as much memory as the plan comes to, and give it back",
+  }),
+  max_new_tokens: integer({
+    fallback: undefined,
+    min: 1,
+    help: "plan for texts, too, whose last so many of max_length tokens are written",
+    aliases: ["max_tokens"],
   }),
   json: flag({ fallback: false, help: "print one JSON object" }),
 };

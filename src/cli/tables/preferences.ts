@@ -1,7 +1,8 @@
+import { DIVERGENCES } from "../../kernels/preference.ts";
 import { CPO_DEFAULTS } from "../../train/preferences/cpo.ts";
 import { DPO_DEFAULTS, DPO_LOSSES, PREFERENCE_BOUNDS } from "../../train/preferences/dpo.ts";
 import { KTO_DEFAULTS } from "../../train/preferences/kto.ts";
-import { flag, numbers, optionalNumber, texts } from "../options.ts";
+import { choice, flag, numbers, optionalNumber, texts } from "../options.ts";
 
 /** How which answers are better is learnt; names are those of TRL's configurations. */
 export const PREFERENCE_OPTIONS = {
@@ -19,7 +20,20 @@ export const PREFERENCE_OPTIONS = {
   }),
   label_smoothing: optionalNumber({
     ...PREFERENCE_BOUNDS.smoothing,
-    help: "share of pairs that are taken to be the wrong way round: of dpo with robust or exo_pair, of cpo and simpo",
+    help: "share of pairs that are taken to be the wrong way round: of dpo with robust, exo_pair or aot, of cpo and simpo",
+  }),
+  f_divergence_type: choice({
+    choices: DIVERGENCES,
+    fallback: undefined,
+    help: `of dpo, what keeps the model near the reference, by default ${DPO_DEFAULTS.fDivergenceType}`,
+  }),
+  f_alpha_divergence_coef: optionalNumber({
+    ...PREFERENCE_BOUNDS.alpha,
+    help: `of dpo, the alpha of alpha_divergence, by default ${DPO_DEFAULTS.fAlphaDivergenceCoef}`,
+  }),
+  ld_alpha: optionalNumber({
+    ...PREFERENCE_BOUNDS.share,
+    help: "of dpo, how much the tokens of an answer count that are beyond the other's length, by default as all others",
   }),
   discopop_tau: optionalNumber({
     ...PREFERENCE_BOUNDS.tau,

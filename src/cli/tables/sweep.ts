@@ -1,4 +1,4 @@
-import { choice, flag, integer, text, texts } from "../options.ts";
+import { choice, flag, integer, optionalText, text, texts } from "../options.ts";
 
 /** `webgpu-lora sweep`. */
 export const SWEEP_OPTIONS = {
@@ -21,6 +21,10 @@ export const SWEEP_OPTIONS = {
     fallback: undefined,
     min: 0,
     help: "run this trial alone, from 0; by default what SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX says",
+  }),
+  ray: optionalText({
+    placeholder: "address",
+    help: "have a Ray cluster run the trials, such as 10.0.0.1:6379 or auto; a node takes as many at a time as it offers of the resource webgpu",
   }),
   list: flag({ fallback: false, help: "list the trials and what came of them, and run none" }),
   metric: text({

@@ -1,8 +1,9 @@
 import { PACKING_STRATEGIES } from "../../data/packing.ts";
+import { PRECISIONS } from "../../nn/module.ts";
 import { OPTIMIZER_ALIASES, OPTIMIZERS } from "../../train/optimizers/registry.ts";
 import { SCHEDULES } from "../../train/schedule.ts";
 import { isShapeOption, SHAPE_KEYS } from "../../train/schedule-rules.ts";
-import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer.ts";
+import { TRAINER_BOUNDS, TRAINER_DEFAULTS } from "../../train/trainer-options.ts";
 import { camelCase, snakeCase } from "../../util/names.ts";
 import { FACTOR, inWords, isWithin } from "../../util/options.ts";
 import { METHOD } from "../method-table.ts";
@@ -18,18 +19,20 @@ import {
   optionalNumber,
   optionalText,
   optionsByName,
+  readBy,
   text,
   textOrAlone,
   texts,
 } from "../options.ts";
+import { COMM_HOOKS } from "../ranks.ts";
 import { REPORTS } from "../watch/reports.ts";
 import { DATA_OPTIONS, STREAMING, TRAINING_DATA, VALID_SPLIT } from "./data.ts";
 import {
   ADAPTER_REVISION,
+  BASE_OPTIONS,
   LABELS,
   LAYER_REPLICATION,
   MODEL_OPTIONS,
-  QUANTIZATION_OPTIONS,
   SEED,
   TASK,
 } from "./model.ts";
@@ -38,7 +41,7 @@ import { PREFERENCE_OPTIONS } from "./preferences.ts";
 /** `webgpu-lora train`, without the options of the method. */
 export const TRAIN_OPTIONS = {
   ...MODEL_OPTIONS,
-  ...QUANTIZATION_OPTIONS,
+  ...BASE_OPTIONS,
   layer_replication: LAYER_REPLICATION,
   task: TASK,
   ...TRAINING_DATA,
@@ -217,12 +220,51 @@ export const TRAIN_OPTIONS = {
     help: "recompute activations in the backward pass: less memory, a third more time",
     aliases: ["grad_checkpoint"],
   }),
+  activation_bits: readBy<8 | 32>({
+    placeholder: "8|32",
+    fallback: TRAINER_DEFAULTS.activationBits,
+    wanted: "8 or 32",
+    read: (value) => (Number(value) === 8 || Number(value) === 32 ? (Number(value) as 8 | 32) : undefined),
+    help: "keep activations for the backward pass in so many bits: in 8, gradients are noisier",
+  }),
+  precision: choice({
+    choices: PRECISIONS,
+    fallback: TRAINER_DEFAULTS.precision,
+    help: "mixed keeps activations and their gradients in f16, in half the memory; fp16: true is the same",
+    aliases: ["mixed_precision"],
+  }),
   memory: optionalBytes({
     help: "memory that the device has, such as 8GB or 7.5GiB: WebGPU tells nobody",
   }),
   dry_run: flag({
     fallback: false,
     help: "say what memory the run would take and whether it fits, as plan does, and end; no weights are loaded",
+  }),
+  ddp_timeout: number({
+    fallback: 1800,
+    min: 1,
+    max: 1e6,
+    help: "seconds after which a process that does not answer ends the run, where torchrun has started several",
+  }),
+  ddp_comm_hook: choice({
+    choices: COMM_HOOKS,
+    fallback: "no",
+    help: "what gradients travel as between them: f32, or 16 bits with error feedback",
+  }),
+  sync_every: integer({
+    fallback: TRAINER_DEFAULTS.syncEvery,
+    min: 1,
+    help: "steps that each of them takes on its own before one together, for slow lines (DiLoCo); 1: all are of all",
+  }),
+  outer_learning_rate: number({
+    fallback: TRAINER_DEFAULTS.outerLearningRate,
+    ...TRAINER_BOUNDS.outerLearningRate,
+    help: "learning rate of the steps together, where sync_every is above 1",
+  }),
+  outer_momentum: number({
+    fallback: TRAINER_DEFAULTS.outerMomentum,
+    ...TRAINER_BOUNDS.beta,
+    help: "Nesterov momentum of these",
   }),
   seed: SEED,
   logging_steps: integer({

@@ -5,6 +5,7 @@ import { eventRecord, type TensorBoardEvent } from "../../io/formats/tfevents.ts
 import type { LogEntry } from "../../train/watch/log-entry.ts";
 import type { RunSamples, UpdateNorms } from "../../train/watch/observer.ts";
 import { largest } from "../../util/arrays.ts";
+import { distributionOf } from "../../util/distribution.ts";
 import { messageOf } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { AppendedFile } from "./appended-file.ts";
@@ -55,8 +56,10 @@ export class EventsFile implements Sink {
     this.#append({ step, texts: Object.fromEntries(texts) });
   }
 
-  norms({ step, norms }: UpdateNorms): void {
-    this.#append({ step, histograms: { update_norm: Object.values(norms) } });
+  norms({ step, norms, changes }: UpdateNorms): void {
+    const ofLayers = Object.entries(changes).map(([layer, change]) => [`update/${layer}`, change]);
+    const update_norm = distributionOf(Object.values(norms));
+    this.#append({ step, histograms: { update_norm, ...Object.fromEntries(ofLayers) } });
   }
 
   close(): void {

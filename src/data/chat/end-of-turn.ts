@@ -6,7 +6,7 @@ import { renderChat } from "./render.ts";
 /** An answer that no template writes by itself. */
 const PROBE = "0f3b7c5e";
 
-const known = new WeakMap<ChatTemplate, string>();
+const known = new WeakMap<ChatTemplate, string>(); // a cache
 
 /**
  * What a template writes behind an answer, without white space at its end, such as `<|im_end|>`; empty where that is

@@ -43,3 +43,19 @@ export function listSource<Item>(
     get: async (places) => places.map((place) => ({ item: items[place] as Item, place })),
   };
 }
+
+/** The first ones alone: items of a list, or what the first rows of a source give. */
+export function firstRows<Item>(
+  items: readonly Item[] | ItemSource<Item>,
+  most: number | undefined,
+): readonly Item[] | ItemSource<Item> {
+  if (most === undefined) return items;
+  if (!isItemSource(items)) return items.slice(0, most);
+  let left = most;
+  const lengths = items.mixture.lengths.map((length) => {
+    const taken = Math.min(length, left);
+    left -= taken;
+    return taken;
+  });
+  return { ...items, mixture: { ...items.mixture, lengths } };
+}

@@ -81,10 +81,10 @@ const TYPES: readonly unknown[] = [
 async function checkFooter(file: DataFile, size: number): Promise<void> {
   if (size < 12) throw new Error(`${size} bytes`);
   const [tail] = await file.read([{ start: size - 8, end: size }]);
-  const length = new DataView((tail as Uint8Array).slice().buffer).getUint32(0, true);
+  const length = new DataView(new Uint8Array(tail as Uint8Array).buffer).getUint32(0, true);
   if (length > size - 12) throw new Error(`a footer of ${length} bytes`);
   const [footer] = await file.read([{ start: size - 8 - length, end: size - 8 }]);
-  checkSchema(new ThriftReader(new DataView((footer as Uint8Array).slice().buffer), 0).struct());
+  checkSchema(new ThriftReader(new DataView(new Uint8Array(footer as Uint8Array).buffer), 0).struct());
 }
 
 /** Fields of the footer and of an element of its schema (parquet.thrift). */

@@ -1,5 +1,4 @@
 import { fail, failAll, Problems } from "../../util/fail.ts";
-import { isObject } from "../../util/json.ts";
 import type { Mixture } from "../feed/order.ts";
 import { checkColumnsKnown, withColumns } from "../rows/columns.ts";
 import type { RowReader } from "../rows/rows.ts";
@@ -45,11 +44,6 @@ export interface RowStream<R> {
   notes(): readonly string[];
   /** Notes a row that turns out to be of no use: an error, or left out. */
   refuse(place: number, problem: string): void;
-}
-
-/** Whether rows are read when they are needed. */
-export function isRowStream<R>(rows: unknown): rows is RowStream<R> {
-  return isObject(rows) && "read" in rows && "sets" in rows;
 }
 
 /** How many rows there are. */

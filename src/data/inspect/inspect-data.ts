@@ -3,15 +3,20 @@ import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { fail } from "../../util/fail.ts";
 import { checkOptions, listOf, objectOf, oneOf, pickOptions, type Rules, words } from "../../util/options.ts";
 import type { ChatTemplates } from "../chat/chat-template.ts";
-import { isRowStream, type RowStream } from "../files/row-stream.ts";
+import { loadChats } from "../chat/late-chats.ts";
+import { isRowStream } from "../files/is-row-stream.ts";
+import type { RowStream } from "../files/row-stream.ts";
 import type { Example } from "../rows/examples.ts";
 import { labelNames } from "../rows/labelled.ts";
 import type { PreferenceRow } from "../rows/preferences.ts";
+import { isPreferenceTask, type PreferenceTask, TRAINING_TASKS, type TrainingTask } from "../task-names.ts";
+import type { EncodedPreference } from "../tokenize/encode-preference.ts";
 import { type RowEncoding, settleMaxLength } from "../tokenize/row-encoding.ts";
 import { TOKENIZE_RULES, type TokenizeOptions } from "../tokenize/tokenize-options.ts";
+import { truncationFor } from "../tokenize/truncation.ts";
 import { type InspectedRows, inspectRows, type LookedAt, type Shown } from "./inspect-rows.ts";
 import { itemLook, labelsOf, type TextRow, type TextTask } from "./item-look.ts";
-import type { Look } from "./looks.ts";
+import { type Look, preferenceLook } from "./looks.ts";
 import { type TextRowOfAnyKind, textLook } from "./text-look.ts";
 
 /** What makes tokens of rows: a model, or what `loadModelText` reads of one. */
@@ -32,10 +37,13 @@ export type InspectedRow = Example | PreferenceRow | TextRow;
 /** Rows to look at: a list, the rows of a file, or such as are read when they are needed. */
 export type RowsToInspect = readonly InspectedRow[] | LookedAt<InspectedRow>;
 
+/** A task whose rows are tokens to a model. */
+export type InspectedTask = Exclude<TrainingTask, "image-classification">;
+
 /** Options of {@link inspectData}. */
 export interface InspectDataOptions extends Partial<TokenizeOptions> {
   /** What the rows are for; `causal-lm` unless given, which preferences are looked at for, too. */
-  readonly task?: "causal-lm" | TextTask;
+  readonly task?: InspectedTask;
   /** Names of the classes; those of the model, or of the rows, unless given. */
   readonly labels?: readonly string[];
   /** Rows that a model is judged by, which should not be among these. */
@@ -46,17 +54,9 @@ export interface InspectDataOptions extends Partial<TokenizeOptions> {
   readonly onNote?: (line: string) => void;
 }
 
-const TASKS = [
-  "causal-lm",
-  "sequence-classification",
-  "token-classification",
-  "masked-lm",
-  "sentence-embedding",
-];
-
 const RULES: Rules<InspectDataOptions> = {
   ...TOKENIZE_RULES,
-  task: oneOf(TASKS),
+  task: oneOf(TRAINING_TASKS.filter((task) => task !== "image-classification")),
   labels: listOf(words(), "a list of names"),
   judged: {
     wanted: "rows",
@@ -93,22 +93,59 @@ export async function inspectData(
   checkOptions("inspectData", { model }, MODEL);
   const { task = "causal-lm", judged, shown = { first: 20, perKind: 3 } } = options;
   const [looked, others] = [listed(rows), judged && listed(judged)];
-  const look =
-    task === "causal-lm"
-      ? await textLook(looked as LookedAt<TextRowOfAnyKind>, "data", textEncoding(model, options))
-      : itemLook(
-          task,
-          withClasses(model, task, looked, options),
-          settingsOf(options),
-          options.onNote ?? ignore,
-        );
+  const look = await lookOf(model, task, looked, options);
   return inspectRows(looked, others, look as Look<InspectedRow, { readonly place: number }>, shown);
+}
+
+/** How the rows of a task are looked at. */
+async function lookOf(
+  model: InspectedModel,
+  task: InspectedTask,
+  rows: LookedAt<InspectedRow>,
+  options: InspectDataOptions,
+) {
+  if (task === "causal-lm")
+    return textLook(rows as LookedAt<TextRowOfAnyKind>, "data", textEncoding(model, options));
+  if (isPreferenceTask(task)) {
+    await loadChats();
+    const truncation = truncationFor(task, options.truncation);
+    const how = { ...options, ...(truncation && { truncation }) };
+    return lookForTask(task, preferenceLook(textEncoding(model, how)));
+  }
+  const text = withClasses(model, task, rows, options);
+  return itemLook(task, text, settingsOf(options), options.onNote ?? ignore);
+}
+
+type PreferenceLook = Look<PreferenceRow, EncodedPreference>;
+
+/** The same for one of these tasks, which takes rows of its own kind alone. */
+function lookForTask(task: PreferenceTask, look: PreferenceLook): PreferenceLook {
+  return {
+    ...look,
+    encode(row, place) {
+      const isJudged = "label" in row;
+      const wanted =
+        task === "kto" ? "judged answers, or pairs of them" : "pairs: prompt, chosen and rejected";
+      if (!("chosen" in row || isJudged)) {
+        fail(
+          "data",
+          `has rows that do not say which answers are better, of which ${task} learns`,
+          `give ${wanted}`,
+        );
+      }
+      if (isJudged && task !== "kto") {
+        const got = `has answers that were judged one by one, and ${task} compares two`;
+        fail("data", got, `give ${wanted}; kto learns from such rows`);
+      }
+      return look.encode(row, place);
+    },
+  };
 }
 
 const ignore = () => {};
 
 const settingsOf = ({ maxLength, truncation = "truncate" }: InspectDataOptions) => ({
-  max_length: maxLength,
+  maxLength,
   truncation,
 });
 

@@ -1,4 +1,5 @@
-import { eachRow, isRowStream, type RowStream } from "../files/row-stream.ts";
+import { isRowStream } from "../files/is-row-stream.ts";
+import { eachRow, type RowStream } from "../files/row-stream.ts";
 import type { Look } from "./looks.ts";
 import type { AnyReport, FindingKind } from "./report.ts";
 import type { RowView } from "./row-view.ts";

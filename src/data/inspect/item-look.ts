@@ -30,7 +30,8 @@ export interface TaskText {
 
 /** What is said of rows of a task on texts. */
 export interface ItemSettings {
-  readonly max_length: number | undefined;
+  /** Tokens of a text at most; what the model takes, up to 1024, unless given. */
+  readonly maxLength?: number | undefined;
   readonly truncation: Truncation;
 }
 
@@ -56,13 +57,13 @@ export interface ItemLook extends Look<TextRow, EncodedItem> {
 export function itemLook(
   task: TextTask,
   model: TaskText,
-  { max_length, truncation }: ItemSettings,
+  { maxLength: asked, truncation }: ItemSettings,
   note: (line: string) => void,
 ): ItemLook {
   if (truncation.startsWith("keep"))
     fail("truncation", `${truncation} is for causal-lm`, "truncate, or drop");
   const tokenizer = requireTokenizer(model);
-  const maxLength = settleMaxLength(model.config.maxPositions, max_length, note);
+  const maxLength = settleMaxLength(model.config.maxPositions, asked, note);
   const encode = itemEncoder(task, tokenizer, maxLength, model.classes);
   const options: ItemInspectorOptions = {
     ...{ tokenizer, maxLength, embeddingRows: model.config.vocabSize },

@@ -1,4 +1,5 @@
 import { fail } from "../../util/fail.ts";
+import { loadChats } from "../chat/late-chats.ts";
 import { lengthToKeep } from "../packing.ts";
 import type { Example } from "../rows/examples.ts";
 import type { PreferenceRow } from "../rows/preferences.ts";
@@ -22,6 +23,7 @@ export async function textLook(
   where: string,
   encoding: RowEncoding,
 ): Promise<Look<TextRowOfAnyKind, { readonly place: number }>> {
+  await loadChats();
   if (rows.isPlainText) return plainTextLook(encoding) as Look<TextRowOfAnyKind, { readonly place: number }>;
   const arePreferences = await beginWithPreference(rows);
   const look = (arePreferences ? preferenceLook : exampleLook)(encoding) as Look<

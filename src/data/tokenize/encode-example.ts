@@ -3,7 +3,8 @@ import { fail } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import type { ChatCompletionExample, ChatExample } from "../chat/chat-rows.ts";
 import type { ChatTemplate } from "../chat/chat-template.ts";
-import { type ChatMask, encodeChat } from "../chat/encode-chat.ts";
+import type { ChatMask } from "../chat/encode-chat.ts";
+import type { ChatTools } from "../chat/late-chats.ts";
 import type { ChatPart } from "../chat/shown-parts.ts";
 import {
   type CompletionExample,
@@ -45,6 +46,8 @@ export interface EncodeOptions extends ChatMask {
   readonly needsCompletion: boolean;
   /** The template of chats, with tools and without. */
   readonly templateFor: (hasTools: boolean) => ChatTemplate;
+  /** What encodes chats. */
+  readonly chats: () => ChatTools;
 }
 
 /** Makes a function that encodes rows of all kinds. */
@@ -62,7 +65,9 @@ export function exampleEncoder(
     }
     const template = options.templateFor(usesTools(example));
     const most = isLong(charactersOf(example), needsAll, options) ? options.maxLength + 1 : undefined;
-    const { trained, ending, ...encoded } = encodeChat(example, template, tokenizer, options, most);
+    const { trained, ending, ...encoded } = options
+      .chats()
+      .encodeChat(example, template, tokenizer, options, most);
     const endings = ending === undefined ? [] : [ending];
     const isCut = encoded.ids.length === most;
     return { ...encoded, isTrained: (at) => trained[at] === true, endings, isCut };

@@ -1,5 +1,6 @@
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import type { LoraError } from "../../util/fail.ts";
+import type { ChatTools } from "../chat/late-chats.ts";
 import type { Example } from "../rows/examples.ts";
 import { isPaired, type PreferenceRow } from "../rows/preferences.ts";
 import { type EncodedRow, type RowFate, rowEncoder } from "./encode-rows.ts";
@@ -42,8 +43,9 @@ export function preferenceEncoder(
   tokenizer: Tokenizer,
   options: PreferenceOptions,
   model: TokenizeFor = {},
+  chats?: () => ChatTools,
 ): (row: PreferenceRow, place: number) => EncodedPreference {
-  const { encode } = rowEncoder(tokenizer, { ...options, maskPrompt: true }, model);
+  const { encode } = rowEncoder(tokenizer, { ...options, maskPrompt: true }, model, chats);
   return (row, place) => {
     const answers = answersOf(row).map(({ name, example }) => ({ name, row: encode(example, place) }));
     const fate = FATES.find((fate) => answers.some(({ row }) => row.fate === fate)) ?? "kept";

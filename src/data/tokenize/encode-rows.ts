@@ -1,8 +1,10 @@
 import type { Tokenizer } from "../../io/tokenizer/tokenizer.ts";
 import { fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import { checkOptions, withDefaults } from "../../util/options.ts";
-import { type ChatTemplate, templateChooser } from "../chat/chat-template.ts";
+import type { ChatTemplate } from "../chat/chat-template.ts";
+import { type ChatTools, LATE_CHATS } from "../chat/late-chats.ts";
 import type { ChatPart } from "../chat/shown-parts.ts";
+import { templateChooser } from "../chat/template-chooser.ts";
 import { checkExamples, type Example, isChat, usesTools } from "../rows/examples.ts";
 import { IGNORE_INDEX, type Sequence } from "../sequence.ts";
 import { type EncodedExample, exampleEncoder } from "./encode-example.ts";
@@ -84,16 +86,22 @@ export interface RowEncoder {
 }
 
 /** Makes rows of examples that were checked. */
-export function rowEncoder(tokenizer: Tokenizer, options: TokenizeOptions, model: TokenizeFor): RowEncoder {
+export function rowEncoder(
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+  model: TokenizeFor,
+  chats?: () => ChatTools,
+): RowEncoder {
   const { chatTemplate, ...settled } = withDefaults(TOKENIZE_DEFAULTS, options);
   const { name = "the model", chatTemplates = new Map() } = model;
-  const templateFor = templateChooser({ name, chatTemplates }, tokenizer, chatTemplate);
+  const templateFor = templateChooser({ name, chatTemplates }, tokenizer, chatTemplate, chats);
   const encode = exampleEncoder(tokenizer, {
     ...settled,
     completionOnlyLoss: settled.maskPrompt,
     needsEnd: settled.truncation === "keep_end",
     needsCompletion: settled.truncation === "keep_completion",
     templateFor,
+    chats: chats ?? LATE_CHATS.loaded,
   });
   const cutter: Cutter = { ...settled, tokenizer, before: specialFrame(tokenizer).before };
   return {

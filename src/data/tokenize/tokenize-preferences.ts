@@ -3,6 +3,7 @@ import { fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import type { JsonObject } from "../../util/json.ts";
 import { isObject } from "../../util/json.ts";
 import { checkOptions, describe } from "../../util/options.ts";
+import * as chats from "../chat/chats.ts";
 import {
   isPaired,
   type JudgedExample,
@@ -94,7 +95,7 @@ function tokenize<Item>(
 ): TokenizedPreferences<Item> {
   checkOptions(where, options, RULES);
   const checked = checkRows(where, rows);
-  const encode = preferenceEncoder(tokenizer, options, model);
+  const encode = preferenceEncoder(tokenizer, options, model, () => chats);
   const check = new RowCheck({ tokenizer, rows: model.embeddingRows ?? Number.POSITIVE_INFINITY });
   const refused = new Problems();
   const [items, places]: [Item[], number[]] = [[], []];

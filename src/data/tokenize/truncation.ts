@@ -1,3 +1,5 @@
+import type { PreferenceTask } from "../task-names.ts";
+
 /**
  * What becomes of a row that is longer than it may be: its start is kept (`truncate`), or its end (`keep_end`), or its
  * completion whole with the prompt's end (`keep_completion`), or nothing (`drop`).
@@ -31,4 +33,12 @@ export function cutOut(
   const isLost = truncation === "keep_completion" && isPrompted && length - firstTrained >= maxLength - head;
   if (truncation === "drop" || isLost) return { start: 0, end: length };
   return keepsEnd ? { start: head, end: head + length - maxLength } : { start: maxLength, end: length };
+}
+
+/** As in TRL, answers for a reward model are left out where they are too long: of a part there is no reward. */
+export function truncationFor<T extends Truncation | undefined>(
+  task: PreferenceTask,
+  truncation: T,
+): T | "drop" {
+  return task === "reward" ? "drop" : truncation;
 }

@@ -29,6 +29,11 @@ export interface FileSource {
   list?(folder?: string): Promise<readonly string[]>;
   /** Names of the sub-folders, where the source can tell. */
   folders?(): Promise<readonly string[]>;
+  /**
+   * Names of all files, with `/` where they lie in sub-folders, of a source that has to ask a server for them; undefined
+   * where that does not tell.
+   */
+  index?(): Promise<readonly string[] | undefined>;
   /** The repository of the hub that the files are of, wherever they are read from. */
   readonly hub?: HubRepository;
   /** The commit that the files are of, by what was read of them until now; undefined where nobody told. */
@@ -64,7 +69,7 @@ export interface FolderWriter {
   write(files: ReadonlyMap<string, FileContent>, superseded?: Superseded): Promise<readonly string[]>;
 }
 
-/** Files that lie in memory: tests, and uploads in a browser. */
+/** Files that lie in memory. */
 export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array>): FileSource {
   return {
     label,
@@ -74,6 +79,26 @@ export function memoryFiles(label: string, files: ReadonlyMap<string, Uint8Array
       checkRange({ label, name, size: bytes.length, start, end });
       return bytes.subarray(start, end);
     },
+    ...namesOf(files),
+  };
+}
+
+/** Files that a page was given, such as those of a folder that was dropped, by names with `/`; read by parts. */
+export function blobFiles(label: string, files: ReadonlyMap<string, Blob>): FileSource {
+  return {
+    label,
+    size: async (name) => files.get(name)?.size,
+    read: async (name, start, end) => {
+      const blob = files.get(name) ?? failMissing({ label }, name);
+      checkRange({ label, name, size: blob.size, start, end });
+      return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+    },
+    ...namesOf(files),
+  };
+}
+
+function namesOf(files: ReadonlyMap<string, unknown>): Required<Pick<FileSource, "list" | "folders">> {
+  return {
     list: async (folder) => {
       const start = folder === undefined ? "" : `${folder}/`;
       const below = [...files.keys()].filter((name) => name.startsWith(start));

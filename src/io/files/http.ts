@@ -41,13 +41,13 @@ const MAX_REPLY_BYTES = 2 ** 24;
 export function httpClient(options: Partial<HttpClient> & Pick<HttpClient, "refusedHelp">): HttpClient {
   const { fetch = globalThis.fetch, authorization, refusedHelp, onWarning } = options;
   const { attempts = ATTEMPTS, unreachableHelp = "check the connection and try again" } = options;
-  const { limits = TIME_LIMITS, seesRedirects = false } = options;
+  const { limits = TIME_LIMITS, seesRedirects = false, signal, onDownload } = options;
   const delay = options.delay ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
   // Called as a plain function: a browser's fetch refuses any `this` but the window.
   const plain: HttpClient["fetch"] = (url, init) => fetch(url, init);
   return {
     ...{ fetch: plain, authorization, delay, onWarning, refusedHelp, unreachableHelp },
-    ...{ attempts, limits, seesRedirects },
+    ...{ attempts, limits, seesRedirects, signal, onDownload },
   };
 }
 
@@ -152,9 +152,11 @@ export async function* streamRange(
     try {
       for await (const chunk of cut(client, body, skip, end - at)) {
         at += chunk.length;
+        client.onDownload?.(chunk.length);
         yield chunk;
       }
     } catch (error) {
+      client.signal?.throwIfAborted();
       reason = error;
     }
     if (at >= end) return;

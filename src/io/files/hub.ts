@@ -1,13 +1,11 @@
-import { fail } from "../../util/fail.ts";
+import { fail, LoraError } from "../../util/fail.ts";
 import { isObject } from "../../util/json.ts";
 import { type Address, readAddress, shownAddress } from "./address.ts";
 import { type Digest, etagDigest } from "./digest.ts";
 import type { FileSource } from "./files.ts";
 import { commitOf, fetchText, impatient } from "./http.ts";
+import { DEFAULT_ENDPOINT, hubLabel, isHubId } from "./reference.ts";
 import { namedFile, type RemoteOptions, type RemoteSource, remoteFiles, sourceClient } from "./remote.ts";
-
-/** The hub that is asked unless another endpoint is given. */
-const DEFAULT_ENDPOINT = "https://huggingface.co";
 
 /** A repository on a hub. */
 export interface HubOptions extends RemoteOptions {
@@ -27,7 +25,11 @@ export interface HubOptions extends RemoteOptions {
  * Network failures are LoraErrors of kind `network`.
  */
 export function hubFiles(options: HubOptions): FileSource {
-  return remoteFiles(hubSource(options));
+  const source = hubSource(options);
+  return {
+    ...remoteFiles(source),
+    index: async () => (await tryListing(source))?.files.map(({ name }) => name),
+  };
 }
 
 /**
@@ -41,7 +43,7 @@ export async function hubCommit(options: HubOptions, name: string): Promise<stri
   return commitOf(impatient(sourceClient(source)), namedFile(source, name));
 }
 
-function hubSource(options: HubOptions): RemoteSource {
+function hubSource(options: HubOptions): HubSource {
   const { repo, revision = "main", endpoint = DEFAULT_ENDPOINT } = options;
   if (!isHubId(repo))
     fail(
@@ -56,40 +58,83 @@ function hubSource(options: HubOptions): RemoteSource {
     authorization,
   };
   const refusedHelp = `the repository is private, gated or does not exist: check the name, accept its terms on ${base}/${repo}, and set HF_TOKEN to a token that may read it`;
-  const source: RemoteSource = { ...options, label: hubLabel(repo, revision), address, refusedHelp };
-  if (options.seesRedirects) return source;
-  return {
-    ...source,
-    digestOf: hubDigests(source, `${base}/api/models/${repo}/revision/${encodeURIComponent(revision)}`),
-  };
+  const description = `${base}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const source = { ...options, label: hubLabel(repo, revision), address, refusedHelp, description };
+  return options.seesRedirects ? source : { ...source, digestOf: hubDigests(source) };
+}
+
+/** A repository, and where the hub describes it. */
+interface HubSource extends RemoteSource {
+  readonly description: string;
 }
 
 /**
  * The digests of a repository's files, from the hub's description of the revision: for browsers, which see only the
  * headers of the server that a large file is redirected to. The hub is asked once; where it does not answer there are none.
  */
-function hubDigests(source: RemoteSource, url: string): (name: string) => Promise<Digest | undefined> {
-  let asked: Promise<ReadonlyMap<string, Digest>> | undefined;
-  const ask = async () => {
-    const file = { url: `${url}?blobs=true`, where: source.label };
-    const text = await fetchText(impatient(sourceClient(source)), file).catch(() => undefined);
-    return readDigests(text);
-  };
+function hubDigests(source: HubSource): (name: string) => Promise<Digest | undefined> {
+  let asked: Promise<ReadonlyMap<string, Digest | undefined>> | undefined;
+  const ask = async () =>
+    new Map((await tryListing(source))?.files.map(({ name, digest }) => [name, digest] as const));
   return async (name) => {
     asked ??= ask();
     return (await asked).get(name);
   };
 }
 
-/** `siblings` of a revision's description: `lfs.sha256` of large files, `blobId` of the others. */
-function readDigests(text: string | undefined): Map<string, Digest> {
+/** What the hub says of a repository at a revision. */
+export interface HubListing {
+  /** Whether its files are sent to those alone who have accepted its terms, or who may see it. */
+  readonly isGated: boolean;
+  readonly files: readonly HubFile[];
+}
+
+/** A file of a repository. */
+export interface HubFile {
+  readonly name: string;
+  /** Bytes; undefined where the hub does not tell. */
+  readonly size: number | undefined;
+  /** What its content is. */
+  readonly digest: Digest | undefined;
+}
+
+/**
+ * The files of a repository with their sizes, before any is asked for.
+ * @throws LoraError of kind `network` where the hub cannot be reached, refuses, or lists nothing
+ */
+export async function hubListing(options: HubOptions): Promise<HubListing> {
+  const source = hubSource(options);
+  const text = await fetchText(sourceClient(source), { url: source.description, where: source.label });
+  const listing = readListing(text);
+  if (listing) return listing;
+  throw new LoraError("network", source.label, "the hub does not say which files it has", source.refusedHelp);
+}
+
+/** The same for those to whom it is of use only where it is there at once. */
+async function tryListing(source: HubSource): Promise<HubListing | undefined> {
+  if (source.offline !== undefined) return undefined;
+  const file = { url: source.description, where: source.label };
+  return readListing(await fetchText(impatient(sourceClient(source)), file).catch(() => undefined));
+}
+
+/** The description of a revision, with `siblings`: `lfs.sha256` of large files, `blobId` of the others. */
+function readListing(text: string | undefined): HubListing | undefined {
   const description = text === undefined ? undefined : parseOrNothing(text);
-  const siblings = isObject(description) && Array.isArray(description.siblings) ? description.siblings : [];
-  const files = siblings.filter(isObject).map(({ rfilename, blobId, lfs }): [unknown, Digest | undefined] => {
-    const digest = isObject(lfs) ? lfs.sha256 : blobId;
-    return [rfilename, etagDigest(typeof digest === "string" ? digest : undefined)];
-  });
-  return new Map(files.filter((file): file is [string, Digest] => typeof file[0] === "string" && !!file[1]));
+  if (!isObject(description) || !Array.isArray(description.siblings)) return undefined;
+  const files = description.siblings
+    .filter(isObject)
+    .flatMap(({ rfilename, size, blobId, lfs }): HubFile[] => {
+      const digest = isObject(lfs) ? lfs.sha256 : blobId;
+      if (typeof rfilename !== "string") return [];
+      return [
+        {
+          name: rfilename,
+          size: typeof size === "number" ? size : undefined,
+          digest: etagDigest(typeof digest === "string" ? digest : undefined),
+        },
+      ];
+    });
+  return { isGated: description.gated !== undefined && description.gated !== false, files };
 }
 
 function parseOrNothing(text: string): unknown {
@@ -100,73 +145,9 @@ function parseOrNothing(text: string): unknown {
   }
 }
 
-/** A repository in messages and in adapters' `base_model_name_or_path`. */
-export function hubLabel(repo: string, revision = "main"): string {
-  return revision === "main" ? repo : `${repo}@${revision}`;
-}
-
 /** The files below a plain web address, say a folder of a static server. */
 export function urlFiles(options: RemoteOptions & { readonly url: string }): FileSource {
   const address = readAddress(options.url, shownAddress(options.url));
   const refusedHelp = "the server wants credentials; check the address, or pass a token";
   return remoteFiles({ ...options, label: address.base, address, refusedHelp });
-}
-
-/** What a user may name as a model. */
-export type ModelReference = { readonly kind: "url"; readonly url: string } | HubReference | FolderReference;
-
-/** A repository of the hub, named as `owner/name[@revision]` or by its page. */
-export interface HubReference {
-  readonly kind: "hub";
-  readonly repo: string;
-  readonly revision: string | undefined;
-}
-
-/** What is neither an address nor a hub id. */
-export interface FolderReference {
-  readonly kind: "folder";
-  readonly path: string;
-}
-
-/**
- * Reads a model reference by its syntax alone: an `http(s)` address, a hub id `owner/name[@revision]`, else a
- * folder. A folder `a/b` looks like a hub id too: whoever has a file system looks there first.
- * The web page of a repository (`<hub>/owner/name`, `/tree/<revision>`, `/resolve/<revision>`) counts as its id.
- */
-export function parseModelReference(text: string): ModelReference {
-  const trimmed = text.trim();
-  if (trimmed === "") fail("model", "the name is empty", "give a folder, an address or a hub id owner/name");
-  const page = HUB_PAGE.exec(trimmed);
-  if (page) return { kind: "hub", repo: page[1]!, revision: page[2] };
-  if (/^https?:\/\//i.test(trimmed)) return { kind: "url", url: trimmed };
-  const [repo = "", revision] = trimmed.split("@");
-  if (HUB_ID.test(trimmed) && isHubId(repo)) return { kind: "hub", repo, revision };
-  return { kind: "folder", path: trimmed };
-}
-
-/**
- * The revision that a reference and an option name together.
- * @throws LoraError where they name two
- */
-export function settleRevision(
-  { repo, revision }: HubReference,
-  asked: string | undefined,
-): string | undefined {
-  if (asked && revision && asked !== revision)
-    fail(
-      "model",
-      `${repo}@${revision} names the revision ${revision}, but ${asked} was asked for`,
-      "give one of them",
-    );
-  return revision ?? (asked || undefined);
-}
-
-const HUB_ID = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
-const HUB_PAGE = new RegExp(
-  `^${DEFAULT_ENDPOINT}/([\\w.-]+/[\\w.-]+?)(?:/(?:tree|resolve)/([\\w./-]+?))?/?$`,
-);
-
-/** `owner/name` in which neither part is `.` or `..`, as in the folder `./name`. */
-function isHubId(repo: string): boolean {
-  return /^[\w.-]+\/[\w.-]+$/.test(repo) && !repo.split("/").some((part) => /^\.\.?$/.test(part));
 }

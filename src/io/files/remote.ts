@@ -10,7 +10,9 @@ import { type HttpClient, networkError, type RemoteFile } from "./request.ts";
 
 /** What all remote sources share. */
 export interface RemoteOptions
-  extends Partial<Pick<HttpClient, "fetch" | "delay" | "limits" | "seesRedirects">> {
+  extends Partial<
+    Pick<HttpClient, "fetch" | "delay" | "limits" | "seesRedirects" | "signal" | "onDownload">
+  > {
   /** Bearer token; goes to the server of the address alone, never along a redirect to another. */
   readonly token?: string | undefined;
   /** Computes digests. */

@@ -16,6 +16,10 @@ export interface HttpClient {
   readonly refusedHelp: string;
   /** What to do where the server cannot be reached. */
   readonly unreachableHelp: string;
+  /** Ends what is asked for, and waits, where it is aborted; what was thrown is then its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of the bytes of bodies as they come. */
+  readonly onDownload?: ((bytes: number) => void) | undefined;
   /** Attempts without any progress before a request is given up. */
   readonly attempts: number;
   readonly limits: TimeLimits;
@@ -77,6 +81,7 @@ export async function request(client: HttpClient, file: RemoteFile, question: Qu
       checkAnswer(answer, file, client, question);
       return answer;
     }
+    client.signal?.throwIfAborted();
     const failure = answer instanceof Error ? answer : answer.response;
     if (failure instanceof Response) await discard(failure);
     if (attempt >= client.attempts) throw unreachable(client, file, failure);
@@ -98,8 +103,13 @@ export async function rest(
       `${where}: the server answered ${describe(failure as Response)} and asks to wait ${seconds} s`,
     );
   }
-  await client.delay(asked ?? Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS));
+  const pause = client.delay(asked ?? Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS));
+  await (client.signal ? Promise.race([pause, aborted(client.signal)]) : pause);
+  client.signal?.throwIfAborted();
 }
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((told) => signal.addEventListener("abort", () => told(), { once: true }));
 
 /** One attempt, with its redirects. */
 async function follow(client: HttpClient, file: RemoteFile, question: Question): Promise<Answer> {
@@ -129,7 +139,7 @@ async function follow(client: HttpClient, file: RemoteFile, question: Question):
 }
 
 async function fetchOnce(
-  { fetch, limits, seesRedirects }: HttpClient,
+  { fetch, limits, seesRedirects, signal: stop }: HttpClient,
   url: string,
   authorization: string | undefined,
   { method = "GET", range }: Question,
@@ -141,7 +151,8 @@ async function fetchOnce(
   if (authorization !== undefined) headers.set("authorization", authorization);
   const controller = new AbortController();
   const redirect = seesRedirects ? "manual" : "follow";
-  const answer = fetch(url, { method, headers, redirect, signal: controller.signal });
+  const signal = stop ? AbortSignal.any([controller.signal, stop]) : controller.signal;
+  const answer = fetch(url, { method, headers, redirect, signal });
   return inTime(answer, limits.answer, "no answer began", () => controller.abort());
 }
 

@@ -10,12 +10,18 @@ import {
   readObject,
   readOptionalObject,
 } from "../files/files.ts";
-
+import type { PackedMatrix } from "./packed.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 
 /** A tensor of a checkpoint and the file it lies in. */
 export interface CheckpointTensor extends TensorInfo {
   readonly file: string;
+  /** Where its values are held in fewer bits: then they are read by this, and its bytes by themselves say nothing. */
+  readonly packed?: PackedMatrix;
+  /** Stored tensors whose bytes are its own, one after the other: then its own place says nothing. */
+  readonly parts?: readonly CheckpointTensor[];
+  /** Where its values are made of other tensors' bytes when they are read: those from `start` to `end` of them. */
+  readonly made?: (start: number, end: number) => Promise<Uint8Array>;
 }
 
 /** Where a tensor should be that is not there. */
@@ -35,10 +41,21 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
   /** Tensors that the index names and no file holds, with the file that it says: an error only where one is needed. */
   readonly absent: ReadonlyMap<string, AbsentTensor>;
+  /** What a tensor is called in files where the names are not transformers'. */
+  readonly fileName?: (name: string) => string;
+  /** What to do where a tensor is missing or has another shape; about `config.json` unless given. */
+  readonly misfitHelp?: string;
   /** What about the files deserves attention but is no error. */
   readonly warnings: readonly string[];
   /** Bytes [start, end) of a tensor's data, counted from its own start; the whole of it by default. */
   read(tensor: CheckpointTensor, start?: number, end?: number): Promise<Uint8Array>;
+}
+
+/** Files of a model whose weights are no safetensors, and are read by themselves. */
+export interface CheckpointSource extends FileSource {
+  readonly weights: Pick<Checkpoint, "tensors" | "read" | "fileName" | "misfitHelp">;
+  /** The vocabulary has other rows than in the model's own files. */
+  readonly isResized?: boolean;
 }
 
 /** What to do where a file beside the weights is not what it should be. */
@@ -48,8 +65,8 @@ const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 
 /** Whether there are tensors where {@link openCheckpoint} looks for them. */
-export async function hasTensors(files: FileSource): Promise<boolean> {
-  return (await existing(files, [SINGLE, INDEX])).length > 0;
+export async function hasTensors(files: FileSource | CheckpointSource): Promise<boolean> {
+  return "weights" in files || (await existing(files, [SINGLE, INDEX])).length > 0;
 }
 
 /**
@@ -57,18 +74,22 @@ export async function hasTensors(files: FileSource): Promise<boolean> {
  * `model.safetensors` wins over `model.safetensors.index.json`, as in transformers.
  * Throws a LoraError that lists every problem of every file.
  */
-export async function openCheckpoint(files: FileSource): Promise<Checkpoint> {
+export async function openCheckpoint(files: FileSource | CheckpointSource): Promise<Checkpoint> {
   const problems = new Problems();
   const [config, generationConfig, stored] = await Promise.all([
     attempt(problems, () => readObject(files, "config.json", COPY)),
     attempt(problems, () => readOptionalObject(files, "generation_config.json", COPY)),
-    attempt(problems, () => readTensors(files, problems)),
+    "weights" in files ? undefined : attempt(problems, () => readTensors(files, problems)),
   ]);
   failAll(files.label, problems);
-  return {
+  const own = {
     label: files.label,
     config: config!,
     ...(generationConfig && { generationConfig }),
+  };
+  if ("weights" in files) return { ...own, ...files.weights, absent: new Map(), warnings: [] };
+  return {
+    ...own,
     ...stored!,
     read: (tensor, start = 0, end = tensor.end - tensor.begin) => readSlice(files, tensor, start, end),
   };
@@ -169,11 +190,19 @@ async function failWithoutWeights(files: FileSource): Promise<never> {
   if (names.includes("adapter_model.safetensors")) {
     fail(files.label, `${wanted}; this is an adapter`, "load the base model here, then the adapter onto it");
   }
-  if (foreign.length > 0) fail(files.label, `${wanted}, only ${foreign.join(", ")}`, CONVERT);
+  const gguf = foreign.find((name) => name.endsWith(".gguf"));
+  if (foreign.length > 0)
+    fail(
+      files.label,
+      `${wanted}, only ${foreign.join(", ")}`,
+      gguf ? `name the GGUF file: …/${gguf}` : CONVERT,
+    );
   const there = names.length > 0 ? `; the files there are ${firstOf(names)}` : "";
-  const help = files.absence ?? "give the folder or repository of a model in safetensors format";
+  const help = files.absence ?? OTHERWISE;
   return fail(files.label, wanted + there, help);
 }
 
+const OTHERWISE =
+  "give the folder or repository of a model in safetensors format, or name a GGUF file in it: folder/FILE.gguf, on the hub owner/name:FILE.gguf";
 const CONVERT =
-  'weights must be safetensors: in Python, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT, safe_serialization=True) converts a .bin (for a .gguf pass gguf_file="NAME.gguf")';
+  "weights must be safetensors: in Python, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT, safe_serialization=True) converts a .bin";

@@ -1,5 +1,5 @@
 import { append } from "../../util/arrays.ts";
-import { float32View, uint16View } from "../../util/bytes.ts";
+import { byteView, float32View, uint16View } from "../../util/bytes.ts";
 import { fail, failAll, LoraError, Problems } from "../../util/fail.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
 import { isObject, type JsonObject } from "../../util/json.ts";
@@ -8,7 +8,7 @@ import { shown } from "../../util/shown.ts";
 import { transpose } from "../../util/transpose.ts";
 import { type FileSource, readObject } from "../files/files.ts";
 import { pythonJson } from "../json/python-json.ts";
-import { PEFT_CONFIG } from "./peft-foreign.ts";
+import { PEFT_CONFIG } from "./peft-names.ts";
 import { type LoraSource, layersOf, type Matrix, type PlainLora, placeInLayers } from "./plain-lora.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
@@ -215,10 +215,9 @@ function* writeProblems(tensors: LoraSource["tensors"], saved: readonly string[]
 
 function turned({ shape, data }: Matrix) {
   const [rows = 0, columns = 0] = shape;
-  const { buffer, byteOffset, byteLength } = transpose(data, rows, columns);
   return {
     dtype: "F32" as const,
     shape: [columns, rows],
-    data: new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength),
+    data: byteView(transpose(data, rows, columns)),
   };
 }

@@ -2,15 +2,14 @@ import { fail } from "../../util/fail.ts";
 import { firstOf } from "../../util/group-lines.ts";
 import { isObject } from "../../util/json.ts";
 import { existing, type FileSource, readText } from "../files/files.ts";
-
-/** PEFT's files. */
-export const PEFT_CONFIG = "adapter_config.json";
-export const PEFT_WEIGHTS = "adapter_model.safetensors";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "./peft-names.ts";
 
 const PICKLE = "adapter_model.bin";
+const ADAPTER_HUB_PICKLE = "pytorch_adapter.bin";
 const MLX_WEIGHTS = "adapters.safetensors";
 const OTHERS = [
   PICKLE,
+  ADAPTER_HUB_PICKLE,
   "adapter_model.pt",
   "adapters.npz",
   MLX_WEIGHTS,
@@ -74,17 +73,25 @@ const GGUF: ForeignFile = {
 };
 
 /** A pickle of Python's, which can run any code when it is read. */
-function pickle(name: string): ForeignFile {
+function pickle(name: string, to = PEFT_WEIGHTS): ForeignFile {
   return {
     what: "a Python pickle of torch.save",
-    help: `in Python: import torch; from safetensors.torch import save_file; save_file({k: v.contiguous() for k, v in torch.load("${name}", weights_only=True).items()}, "${PEFT_WEIGHTS}", metadata={"format": "pt"})`,
+    help: `in Python: import torch; from safetensors.torch import save_file; save_file({k: v.contiguous() for k, v in torch.load("${name}", weights_only=True).items()}, "${to}", metadata={"format": "pt"})`,
   };
+}
+
+/** Pickles that AdapterHub writes unless told otherwise, beside one another. */
+function adapterHubPickle(name: string): ForeignFile {
+  const { what, help } = pickle(name, "adapter.safetensors");
+  const head = `where there is a pytorch_model_head.bin, make model_head.safetensors of it in the same way`;
+  return { what, help: `${help}; ${head}` };
 }
 
 /** Files that are taken for adapters, by their names; the first match counts. */
 const FOREIGN: readonly (readonly [RegExp, (name: string) => ForeignFile])[] = [
   [/\.gguf$/i, () => GGUF],
-  [/\.(?:bin|pt|pth|ckpt)$/i, pickle],
+  [/^pytorch_adapter\.bin$/, adapterHubPickle],
+  [/\.(?:bin|pt|pth|ckpt)$/i, (name) => pickle(name)],
   [/^adapters\.safetensors$/, () => ({ what: "an adapter of mlx-lm", help: MLX_HELP })],
   [/^adapters\.npz$/, () => ({ what: "an adapter of an old mlx-lm", help: NPZ_HELP })],
   [
@@ -116,16 +123,17 @@ function foreignFile(name: string): ForeignFile | undefined {
 }
 
 /** Throws: the file of the tensors is missing. Says what is there instead, and the remedy. */
-export async function failWithoutWeights(files: FileSource): Promise<never> {
+export async function failWithoutWeights(files: FileSource, weights: string): Promise<never> {
   const names = files.list ? await files.list() : await existing(files, OTHERS);
-  const where = `${files.label}/${PEFT_WEIGHTS}`;
+  const where = `${files.label}/${weights}`;
   const isModel = names.some(
     (name) => name === "config.json" || /^(?:pytorch_)?model\b.*\.(?:safetensors|bin)$/.test(name),
   );
-  if (isModel && !names.includes(PICKLE)) {
+  const pickled = names.find((name) => name === PICKLE || name === ADAPTER_HUB_PICKLE);
+  if (isModel && pickled === undefined) {
     fail(where, "no such file; this looks like a model, not an adapter", "give the folder of the adapter");
   }
-  const own = names.find((name) => name === PICKLE) ?? names.find((name) => foreignFile(name));
+  const own = pickled ?? names.find((name) => foreignFile(name));
   const found = own === undefined ? undefined : foreignFile(own);
   if (found) fail(where, `no such file, only ${own}: ${found.what}`, found.help);
   const folders = await adapterFolders(files);
@@ -147,13 +155,12 @@ async function adapterFolders(files: FileSource): Promise<string[]> {
 }
 
 /** Throws where the file of the tensors is of another kind than its name says, told by its first bytes. */
-export async function refuseMisnamed(files: FileSource, size: number): Promise<void> {
-  const start = await files.read(PEFT_WEIGHTS, 0, Math.min(9, size));
+export async function refuseMisnamed(files: FileSource, size: number, weights: string): Promise<void> {
+  const start = await files.read(weights, 0, Math.min(9, size));
   if (start[8] === 0x7b) return; // "{" behind the header's length, which may look like the start of a pickle
   const text = new TextDecoder("latin1").decode(start.subarray(0, 4));
   // torch.save writes a zip file, or, before PyTorch 1.6, a bare pickle of protocol 2.
   const isPickle = text === "PK\x03\x04" || (start[0] === 0x80 && start[1] === 2);
-  const found = text === "GGUF" ? GGUF : isPickle ? pickle(PEFT_WEIGHTS) : undefined;
-  if (found)
-    fail(`${files.label}/${PEFT_WEIGHTS}`, `this is ${found.what}, and no safetensors file`, found.help);
+  const found = text === "GGUF" ? GGUF : isPickle ? pickle(weights, weights) : undefined;
+  if (found) fail(`${files.label}/${weights}`, `this is ${found.what}, and no safetensors file`, found.help);
 }

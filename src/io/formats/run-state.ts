@@ -32,6 +32,8 @@ export interface RunState {
   readonly trainedTokens?: number;
   /** The optimiser's name, and its updates: steps without the skipped ones. */
   readonly optimizer: { readonly name: string; readonly updates: number };
+  /** Of the next step of a run in mixed precision: the factor of its gradients, and updates since it was changed. */
+  readonly lossScale?: { readonly scale: number; readonly updates: number };
   /** Parts that each micro-batch is computed in, where there are several. */
   readonly batchSplit?: number;
   /** What is trained: shapes by name, in order. */
@@ -60,6 +62,17 @@ export interface RunNotes {
     /** Evaluations since one that was better by the threshold. */
     readonly misses?: number;
   };
+}
+
+/** What is other than it was: settings by their names, base and data. */
+export function differences(was: RunNotes, is: Pick<RunNotes, "settings" | "identity">): string[] {
+  const names = new Set([...Object.keys(was.settings), ...Object.keys(is.settings)]);
+  const text = (value: unknown) => JSON.stringify(value ?? null);
+  const changed = [...names]
+    .filter((name) => text(was.settings[name]) !== text(is.settings[name]))
+    .map((name) => `${name} was ${text(was.settings[name])}, and is ${text(is.settings[name])}`);
+  const others = Object.keys(is.identity).filter((name) => was.identity[name] !== is.identity[name]);
+  return [...changed, ...others.map((name) => `the ${name} has another content than it had`)];
 }
 
 /** `state.safetensors` and `state.json`; the latter, which names the former's digest, comes last. */
@@ -126,6 +139,8 @@ const FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   trainedTokens: (value) => value === undefined || isCount(value),
   optimizer: (value) => hasCounts(value, ["updates"]) && typeof (value as JsonObject).name === "string",
   batchSplit: (value) => value === undefined || (isCount(value) && Number(value) > 0),
+  lossScale: (value) =>
+    value === undefined || (hasCounts(value, ["updates"]) && Number((value as JsonObject).scale) > 0),
   parameters: isShapes,
   settings: isObject,
   identity: isTexts,

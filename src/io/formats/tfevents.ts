@@ -1,8 +1,8 @@
 // TensorBoard's event files: records (length, its checksum, bytes, their checksum; tensorflow/core/lib/io/record_writer) of Event
 // messages in protocol buffers (tensorboard/compat/proto/event.proto, summary.proto).
 
-import { largest, smallest } from "../../util/arrays.ts";
 import { concatBytes } from "../../util/bytes.ts";
+import type { Distribution } from "../../util/distribution.ts";
 
 /** What happened at a step, for TensorBoard. */
 export interface TensorBoardEvent {
@@ -18,8 +18,8 @@ export interface TensorBoardEvent {
   readonly scalars?: Readonly<Record<string, number>>;
   /** Texts by their tags, in Markdown. */
   readonly texts?: Readonly<Record<string, string>>;
-  /** Values whose distribution is shown, by their tags. */
-  readonly histograms?: Readonly<Record<string, readonly number[]>>;
+  /** Distributions of values by their tags; `distributionOf` makes one. */
+  readonly histograms?: Readonly<Record<string, Distribution>>;
 }
 
 /** An event as a record of an event file; a file is records one after another, the first of which `isFirst`. */
@@ -58,8 +58,8 @@ function summaryValues({
     ...Object.entries(texts).map(([tag, value]) =>
       concatBytes([text(1, tag), bytes(8, stringTensor(value)), bytes(9, textMetadata())]),
     ),
-    ...Object.entries(histograms).map(([tag, values]) =>
-      concatBytes([text(1, tag), bytes(5, histogram(values))]),
+    ...Object.entries(histograms).map(([tag, distribution]) =>
+      concatBytes([text(1, tag), bytes(5, histogram(distribution))]),
     ),
   ];
 }
@@ -73,22 +73,13 @@ function stringTensor(value: string): Uint8Array {
   return concatBytes([varint(1, DT_STRING), bytes(2, bytes(2, varint(1, 1))), text(8, value)]);
 }
 
-const BUCKETS = 30;
-
-/** A HistogramProto of equal buckets from the least value to the greatest. */
-function histogram(values: readonly number[]): Uint8Array {
-  const finite = values.filter(Number.isFinite);
-  const [min, max] = finite.length === 0 ? [0, 0] : [smallest(finite), largest(finite)];
-  const width = (max - min) / BUCKETS || Math.max(Math.abs(max), 1) * 1e-6;
-  const counts = new Array<number>(BUCKETS).fill(0);
-  for (const value of finite) counts[Math.min(BUCKETS - 1, Math.floor((value - min) / width))]!++;
-  const sum = finite.reduce((a, b) => a + b, 0);
-  const squares = finite.reduce((a, b) => a + b * b, 0);
-  const limits = counts.map((_, i) => min + width * (i + 1));
+/** A HistogramProto. */
+function histogram({ min, max, count, sum, squares, width, buckets }: Distribution): Uint8Array {
+  const limits = buckets.map((_, i) => min + width * (i + 1));
   return concatBytes([
-    ...[min, max, finite.length, sum, squares].map((value, i) => double(i + 1, value)),
+    ...[min, max, count, sum, squares].map((value, i) => double(i + 1, value)),
     bytes(6, concatBytes(limits.map(bareDouble))),
-    bytes(7, concatBytes(counts.map(bareDouble))),
+    bytes(7, concatBytes(buckets.map(bareDouble))),
   ]);
 }
 

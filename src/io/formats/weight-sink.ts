@@ -1,31 +1,52 @@
-import { fromArray, scoped, type Tensor } from "../../gpu/tensor.ts";
+import type { Tensor } from "../../gpu/tensor.ts";
 import type { WeightFormat } from "../../kernels/formats.ts";
-import { Quantiser } from "../../kernels/quantise.ts";
-import { partsOf, QuantisedWeight, type Weight } from "../../kernels/weight.ts";
+import { partSizes, partsOf, QuantisedWeight, type Weight } from "../../kernels/weight.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
+import { late } from "../../util/late.ts";
+import { type PackedRows, rowsOfRun } from "./packed.ts";
+import type { WeightSink } from "./sink.ts";
 
-/** Where the values of a stored tensor go, a run of them at a time: into memory, or through a quantiser into it. */
-export interface WeightSink {
-  /** What is filled. */
-  readonly weight: Weight;
-  /** Values of all runs but the last are a multiple of this. */
-  readonly unit: number;
-  /**
-   * @param values as stored
-   * @param first number of the first of them in the tensor, row by row
-   */
-  write(values: Uint8Array, first: number): void;
-  /** After the last run. */
-  finish(): Promise<void>;
-  /** In place of all runs, where nothing has content: frees what only they need. */
-  skip(): void;
-  /** Frees the memory, also of what was not finished. */
-  release(): void;
+/** What quantises on the way: loaded before anything is, by whoever wants that. */
+export const QUANTISING = late(() => import("./quantising-sink.ts"));
+
+/** Fills a weight with values that are stored as f32, bf16 or f16; one in fewer bits once {@link QUANTISING} is loaded. */
+export function sinkInto(weight: Weight, stored: "f32" | "bf16" | "f16"): WeightSink {
+  if (weight instanceof QuantisedWeight) return QUANTISING.loaded().quantisingSink(weight, stored);
+  return copying(weight as Tensor, stored);
 }
 
-/** Fills a weight with values that are stored as f32, bf16 or f16. */
-export function sinkInto(weight: Weight, stored: "f32" | "bf16" | "f16"): WeightSink {
-  return weight instanceof QuantisedWeight ? quantising(weight, stored) : copying(weight as Tensor, stored);
+/** Where rows go that are quantised in the file already. */
+export interface RowSink extends Pick<WeightSink, "finish" | "skip" | "release"> {
+  readonly weight: QuantisedWeight;
+  /** Rows of all runs but the last are a multiple of this. */
+  readonly unit: number;
+  /** @param first number of the first row, a multiple of {@link unit} */
+  writeRows(rows: PackedRows, first: number): void;
+}
+
+/** Fills a weight with rows in its own format. */
+export function rowsInto(weight: QuantisedWeight): RowSink {
+  const { device, columns, decoding, words, scales, zeros } = weight;
+  return {
+    weight,
+    unit: Math.min(weight.rows, rowsOfRun(decoding, columns)),
+    writeRows(rows, first) {
+      const before = partSizes(first * columns, weight);
+      const put = (
+        { storage, byteOffset }: Tensor,
+        at: number,
+        { buffer, byteOffset: from, byteLength }: Uint32Array,
+      ) => device.stream.write(storage, byteOffset + 4 * at, new Uint8Array(buffer, from, byteLength));
+      put(words, before.words, rows.words);
+      put(scales, before.scales, rows.scales);
+      if (zeros && rows.zeros) put(zeros, first === 0 ? 0 : before.zeros, rows.zeros);
+    },
+    finish: async () => {},
+    skip() {},
+    release() {
+      for (const { storage } of partsOf(weight)) device.memory.release(storage);
+    },
+  };
 }
 
 function copying(target: Tensor, stored: WeightFormat): WeightSink {
@@ -44,33 +65,8 @@ function copying(target: Tensor, stored: WeightFormat): WeightSink {
   };
 }
 
-function quantising(weight: QuantisedWeight, stored: "f32" | "bf16" | "f16"): WeightSink {
-  const { device } = weight;
-  const quantiser = new Quantiser(weight);
-  const size = stored === "f32" ? 4 : 2;
-  return {
-    weight,
-    unit: quantiser.unit,
-    write(values, first) {
-      scoped(device, () => {
-        const length = values.length / size;
-        const bits = stored === "f32" ? new Uint32Array(length) : new Uint16Array(length);
-        new Uint8Array(bits.buffer).set(values); // at an element's boundary
-        quantiser.add(fromArray(device, bits, [length], stored), first);
-        return undefined;
-      });
-    },
-    finish: () => quantiser.finish(),
-    skip: () => quantiser.release(),
-    release() {
-      quantiser.release();
-      for (const { storage } of partsOf(weight)) device.memory.release(storage);
-    },
-  };
-}
-
 function widen(bytes: Uint8Array, stored: WeightFormat): Uint8Array {
-  const codes = new Uint16Array(bytes.slice().buffer);
+  const codes = new Uint16Array(new Uint8Array(bytes).buffer); // a Buffer's slice is no copy
   return new Uint8Array((stored === "bf16" ? decodeBf16(codes) : decodeF16(codes)).buffer);
 }
 

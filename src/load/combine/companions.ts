@@ -1,7 +1,7 @@
-import type { HostTensor } from "../../adapters/codec.ts";
 import type { FileContent, FileSource } from "../../io/files/files.ts";
 import { readText } from "../../io/files/files.ts";
 import { CHAT_TEMPLATE_FILE } from "../../io/tokenizer/chat-templates.ts";
+import type { HostTensor } from "../../util/host-tensor.ts";
 import { LABELS_FILE } from "../adapter.ts";
 import type { Member } from "./members.ts";
 

@@ -7,7 +7,7 @@ import {
 } from "../../io/files/files.ts";
 import { ggufLora } from "../../io/formats/gguf/lora.ts";
 import { mlxFiles } from "../../io/formats/mlx.ts";
-import { PEFT_CONFIG, PEFT_WEIGHTS } from "../../io/formats/peft-foreign.ts";
+import { PEFT_CONFIG, PEFT_WEIGHTS } from "../../io/formats/peft-names.ts";
 import { layersOf } from "../../io/formats/plain-lora.ts";
 import { CHAT_TEMPLATE_FILE } from "../../io/tokenizer/chat-templates.ts";
 import type { HfConfig } from "../../models/config-reader.ts";

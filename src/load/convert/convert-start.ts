@@ -1,12 +1,13 @@
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { type Part, svdOfSum } from "../../adapters/combine/low-rank.ts";
+import { beginning, denseWeight } from "../../adapters/lora/initial/from-weights.ts";
 import type { Factors } from "../../adapters/lora/initial/lora-start.ts";
-import { beginning, denseWeight, startLora } from "../../adapters/lora/initial/start-lora.ts";
+import { startLora } from "../../adapters/lora/initial/start-lora.ts";
 import { isLora, type Lora, lora } from "../../adapters/lora/lora.ts";
 import { MERGE } from "../../adapters/remedies.ts";
 import type { Tensor } from "../../gpu/tensor.ts";
 import { type FileContent, type FileSource, readObject, requireFiles } from "../../io/files/files.ts";
-import { PEFT_CONFIG } from "../../io/formats/peft-foreign.ts";
+import { PEFT_CONFIG } from "../../io/formats/peft-names.ts";
 import { readChatTemplates } from "../../io/tokenizer/chat-templates.ts";
 import { isLinear, type Linear } from "../../nn/linear.ts";
 import { requireModel } from "../../nn/module.ts";

@@ -6,7 +6,7 @@ import { type FileSource, memoryFiles } from "../../io/files/files.ts";
 import { readGgufHeader } from "../../io/formats/gguf/header.ts";
 import { type GgufBase, ggufBaseName, readGgufLora } from "../../io/formats/gguf/lora.ts";
 import { isMlxAdapter, readMlxAdapter } from "../../io/formats/mlx.ts";
-import { PEFT_WEIGHTS } from "../../io/formats/peft-foreign.ts";
+import { PEFT_WEIGHTS } from "../../io/formats/peft-names.ts";
 import { layersOf, mostCommon, type PlainLora, placeInLayers } from "../../io/formats/plain-lora.ts";
 import { CHAT_TEMPLATE_FILE } from "../../io/tokenizer/chat-templates.ts";
 import type { HfConfig } from "../../models/config-reader.ts";

@@ -90,6 +90,7 @@ async function changedSites({ method, sites, shared, saved }: Adapter): Promise<
   const { merge, type } = method;
   if (!merge)
     return fail("convertToLora", `${type} changes no weights, which LoRA would change`, "keep it as it is");
+  failAll("convertToLora", method.mergeProblems?.(sites) ?? [], "keep it as an adapter");
   const copies = new Map(saved.map(({ module, tensors }) => [module as Leaf, tensors]));
   const problems: string[] = [];
   const found: ChangedSite[] = [];

@@ -1,6 +1,6 @@
 import type { FileSource } from "../../io/files/files.ts";
 import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../../io/formats/checkpoint.ts";
-import { checkQuantisation } from "../../io/formats/quantised.ts";
+import { readQuantised } from "../../io/formats/quantised/read-quantised.ts";
 import { planModel } from "../../models/families.ts";
 import { modelName, ownName } from "../../nn/weights.ts";
 import { decodeBf16, decodeF16 } from "../../util/half.ts";
@@ -8,21 +8,20 @@ import { decodeBf16, decodeF16 } from "../../util/half.ts";
 /** A weight of the base model. */
 export interface BaseWeight {
   readonly shape: readonly number[];
-  /** ‖W‖ in Frobenius' norm. */
-  readonly norm: number;
+  /** ‖W‖ in Frobenius' norm; undefined where it is quantised in the file. */
+  readonly norm: number | undefined;
 }
 
 /**
  * The norms of a checkpoint's weights of some layers, by the layers' paths in the adapter. A few MiB are in memory at a
  * time. Layers that it does not hold are left out.
- * @throws LoraError where the checkpoint can't be read, is quantised or of an architecture that is not known
+ * @throws LoraError where the checkpoint can't be read or is of an architecture that is not known
  */
 export async function baseNorms(
   files: FileSource,
   paths: readonly string[],
 ): Promise<Map<string, BaseWeight>> {
-  const checkpoint = await openCheckpoint(files);
-  checkQuantisation(checkpoint);
+  const checkpoint = await readQuantised(await openCheckpoint(files));
   const { family } = planModel(checkpoint.config);
   const wanted = new Map(paths.map((path) => [`${ownName(family.renames, path)}.weight`, path]));
   const sources = new Map(family.ties); // an output layer that is not stored is the embedding
@@ -33,7 +32,8 @@ export async function baseNorms(
   const norms = new Map<string, BaseWeight>();
   for (const [name, path] of wanted) {
     const tensor = stored.get(name) ?? stored.get(sources.get(name) ?? "");
-    if (tensor && tensor.dtype in DECODERS)
+    if (tensor?.packed) norms.set(path, { shape: tensor.shape, norm: undefined });
+    else if (tensor && tensor.dtype in DECODERS)
       norms.set(path, { shape: tensor.shape, norm: Math.sqrt(await squares(checkpoint, tensor)) });
   }
   return norms;
@@ -54,7 +54,7 @@ async function squares({ read }: Checkpoint, tensor: CheckpointTensor): Promise<
   let sum = 0;
   for (let start = 0; start < size; start += CHUNK_BYTES) {
     const bytes = await read(tensor, start, Math.min(start + CHUNK_BYTES, size));
-    const values = decode(bytes.slice().buffer as ArrayBuffer);
+    const values = decode(new Uint8Array(bytes).buffer);
     for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!;
   }
   return sum;

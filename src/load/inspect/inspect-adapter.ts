@@ -1,9 +1,11 @@
+import { configOf } from "../../adapters/config-fields.ts";
 import { changeFigures } from "../../adapters/inspect/change-figures.ts";
 import { LORA, peftLoraConfig } from "../../adapters/lora/lora-codec.ts";
-import { methodKind } from "../../adapters/methods.ts";
+import type { PeftLoraConfig } from "../../adapters/lora/lora-fields.ts";
 import { elementCount } from "../../gpu/tensor.ts";
 import { type FileSource, readObject, requireFiles } from "../../io/files/files.ts";
 import { readHeader, type TensorInfo } from "../../io/formats/safetensors.ts";
+import { replicatedOrder, replicationOf } from "../../nn/replicate.ts";
 import { append } from "../../util/arrays.ts";
 import { LoraError } from "../../util/fail.ts";
 import { nonFinite } from "../../util/finite.ts";
@@ -11,8 +13,8 @@ import { shortList } from "../../util/group-lines.ts";
 import { asText, type JsonObject } from "../../util/json.ts";
 import { callback, checkOptions, objectOf, type Rules } from "../../util/options.ts";
 import { changeOf } from "../combine/combine-adapters.ts";
-import { type PeftAdapter, type PeftModule, readPeftAdapter } from "../lora-files.ts";
-import { readStoredAdapter } from "../stored-adapter.ts";
+import { loraPairs, type PeftAdapter, type PeftModule } from "../lora-files.ts";
+import { ofOwnLayout, readStoredAdapter } from "../stored-adapter.ts";
 import { type BaseWeight, baseNorms } from "./base-norms.ts";
 import { readModelCard } from "./model-card.ts";
 import type { AdapterFinding, AdapterReport, LayerReport, OtherTensor } from "./report.ts";
@@ -40,9 +42,12 @@ export async function inspectAdapter(
 ): Promise<AdapterReport> {
   requireFiles("inspectAdapter", files);
   checkOptions("inspectAdapter", options, RULES);
-  const config = await readObject(files, CONFIG, "give the folder of a PEFT adapter");
-  const read = await readOrExplain(files, asText(config.peft_type));
-  const tensors = (await storedTensors(files)) ?? new Map<string, TensorInfo>();
+  const given = await readObject(files, CONFIG, "give the folder of a PEFT adapter");
+  const own = await ofOwnLayout(given);
+  const config = own?.json ?? given;
+  const weights = own?.kind.codec.layout?.weights ?? WEIGHTS;
+  const read = await readOrExplain(files);
+  const tensors = (await storedTensors(files, weights)) ?? new Map<string, TensorInfo>();
   const findings: AdapterFinding[] = [...read.findings];
   const { layers, others } = read.adapter
     ? await describeLayers(read.adapter, tensors, options, findings)
@@ -52,7 +57,7 @@ export async function inspectAdapter(
   return {
     label: files.label,
     type: asText(config.peft_type) ?? "unknown",
-    settings: settingsOf(config),
+    settings: settingsOf(config, own && { ...configOf(own.kind.codec, {}) }),
     origin: {
       baseModel: asText(config.base_model_name_or_path) ?? null,
       revision: asText(config.revision) ?? null,
@@ -73,7 +78,6 @@ export async function inspectAdapter(
 /** The adapter where it is LoRA, and what is odd about it; or why it can't be applied. */
 async function readOrExplain(
   files: FileSource,
-  type: string | undefined,
 ): Promise<{ adapter?: PeftAdapter; findings: AdapterFinding[] }> {
   const warn = (message: string, help = "it is read all the same"): AdapterFinding => ({
     level: "warning",
@@ -81,16 +85,12 @@ async function readOrExplain(
     help,
   });
   try {
-    if (type !== undefined && type !== LORA.type && methodKind(type)) {
-      const { warnings } = await readStoredAdapter(files);
-      const unmeasured = warn(
-        "how much it changes is measured of LoRA alone",
-        "merge it, and compare the models",
-      );
-      return { findings: [...warnings.map((text) => warn(text)), unmeasured] };
-    }
-    const adapter = await readPeftAdapter(files);
-    return { adapter, findings: adapter.warnings.map((text) => warn(text)) };
+    const { kind, ...stored } = await readStoredAdapter(files);
+    const findings = stored.warnings.map((text) => warn(text));
+    if (kind.type !== LORA.type)
+      return { findings: [...findings, warn("how much it changes is measured of LoRA alone", COMPARE)] };
+    const beyond = beyondFigures(stored.config as PeftLoraConfig).map((text) => warn(text, COMPARE));
+    return { adapter: loraPairs(stored), findings: [...findings, ...beyond] };
   } catch (error) {
     if (!(error instanceof LoraError) || error.kind === "network") throw error;
     const [message = "", ...help] = error.message.split("\n  → ");
@@ -98,9 +98,29 @@ async function readOrExplain(
   }
 }
 
-async function storedTensors(files: FileSource): Promise<ReadonlyMap<string, TensorInfo> | undefined> {
+const COMPARE = "compare what the model says with it and without";
+
+/** What the figures of scale · B A do not tell of this LoRA. */
+function beyondFigures(config: PeftLoraConfig): string[] {
+  return [
+    ...(config.use_dora
+      ? ["ΔW is scale · B A; DoRA's magnitudes, which change the weights too, are not in it"]
+      : []),
+    ...(config.alora_invocation_tokens
+      ? ["ΔW acts on the tokens from alora_invocation_tokens on alone"]
+      : []),
+    ...(config.init_lora_weights === "loftq"
+      ? ["ΔW belongs to a base that was rounded with it (LoftQ)"]
+      : []),
+  ];
+}
+
+async function storedTensors(
+  files: FileSource,
+  weights: string,
+): Promise<ReadonlyMap<string, TensorInfo> | undefined> {
   try {
-    return (await readHeader(files, WEIGHTS)).tensors;
+    return (await readHeader(files, weights)).tensors;
   } catch (error) {
     if (!(error instanceof LoraError) || error.kind === "network") throw error;
     return undefined; // readOrExplain has told why
@@ -115,7 +135,7 @@ async function describeLayers(
 ): Promise<{ layers: LayerReport[]; others: OtherTensor[] }> {
   const formats = formatsOf(tensors);
   const paths = [...adapter.tensors.keys()];
-  const norms = base ? await baseNorms(base, paths) : new Map<string, BaseWeight>();
+  const norms = base ? await normsOf(base, paths, adapter.config) : new Map<string, BaseWeight>();
   if (base) append(findings, misfits(adapter, norms, base.label));
   const layers = paths.map((path, i) => {
     onProgress?.(i, paths.length);
@@ -125,7 +145,25 @@ async function describeLayers(
   return { layers, others: others.map(otherTensor) };
 }
 
-const LORA_TENSOR = /^(?:base_model\.(?:model\.)?)*(.+)\.lora_[AB]\./;
+/** The norms of a base model's weights by the layers' paths, also where its layers are stacked anew. */
+async function normsOf(
+  base: FileSource,
+  paths: readonly string[],
+  { layer_replication }: PeftLoraConfig,
+): Promise<Map<string, BaseWeight>> {
+  const order = replicatedOrder(replicationOf(layer_replication) ?? []);
+  const own = (path: string) =>
+    path.replace(/(?<=^(?:.*\.)?layers\.)\d+(?=\.)/, (number) => String(order[Number(number)] ?? number));
+  const norms = await baseNorms(base, [...new Set(paths.map(own))]);
+  return new Map(
+    paths.flatMap((path) => {
+      const weight = norms.get(own(path));
+      return weight ? [[path, weight] as const] : [];
+    }),
+  );
+}
+
+const LORA_TENSOR = /^(?:base_model\.(?:model\.)?)*(.+)\.lora_(?:embedding_)?[AB](?:\.|$)/;
 
 /** The number formats by module path. */
 function formatsOf(tensors: ReadonlyMap<string, TensorInfo>): Map<string, string> {
@@ -177,8 +215,11 @@ function misfits(
   ];
 }
 
-/** Whether the adapter does anything, and what is wrong with its numbers. */
-function changesAnything({ tensors, saved }: PeftAdapter, findings: AdapterFinding[]): boolean {
+/** Whether the adapter does anything, where that can be told without its base, and what is wrong with its numbers. */
+function changesAnything(
+  { config, tensors, saved }: PeftAdapter,
+  findings: AdapterFinding[],
+): boolean | undefined {
   const spoilt = [...tensors].filter(([, module]) => !hasNumbers(module)).map(([path]) => path);
   const others = [...saved]
     .filter(([, { data }]) => nonFinite(data, "f32") !== undefined)
@@ -191,6 +232,8 @@ function changesAnything({ tensors, saved }: PeftAdapter, findings: AdapterFindi
     });
   const idle = [...tensors].filter(([, module]) => isZero(module)).map(([path]) => path);
   const changes = idle.length < tensors.size || saved.size > 0;
+  const { use_dora, lora_bias, trainable_token_indices: rows } = config;
+  if (!changes && (use_dora || lora_bias || rows !== null)) return undefined;
   if (!changes)
     findings.push({
       level: "error",
@@ -211,12 +254,10 @@ function isZero({ lora_A, lora_B, scale }: PeftModule): boolean {
 }
 
 /** The fields whose values differ from PEFT's defaults, without those that are told elsewhere. */
-function settingsOf(config: JsonObject): Record<string, unknown> {
-  const usual: Readonly<Record<string, unknown>> = {
-    ...peftLoraConfig({}),
-    r: undefined,
-    lora_alpha: undefined,
-  };
+function settingsOf(
+  config: JsonObject,
+  usual: Readonly<Record<string, unknown>> = { ...peftLoraConfig({}), r: undefined, lora_alpha: undefined },
+): Record<string, unknown> {
   const told = [
     "peft_type",
     "base_model_name_or_path",

@@ -4,7 +4,7 @@ import type { ChangeFigures } from "../../adapters/inspect/change-figures.ts";
 export interface LayerReport extends Partial<ChangeFigures> {
   /** Its path in the model, such as `model.layers.0.self_attn.q_proj`. */
   readonly path: string;
-  /** Size of its input. */
+  /** Size of its input; of an embedding, its rows. */
   readonly inFeatures: number;
   /** Size of its output. */
   readonly outFeatures: number;
@@ -36,9 +36,9 @@ export interface OtherTensor {
 export interface AdapterFinding {
   /** An error makes the adapter useless. */
   readonly level: "error" | "warning";
-  /** What was found. */
+  /** What was found; several lines where it is a report of several problems. */
   readonly message: string;
-  /** What can be done. */
+  /** What can be done; empty where the message says so. */
   readonly help: string;
 }
 

@@ -34,6 +34,24 @@ interface Held {
 /** What this process holds, by real path. */
 const held = new Map<string, Held>();
 
+/** Folders that runs of this process have claimed. */
+const claimed = new Set<string>();
+
+/**
+ * Keeps other processes, and other runs of this one, from a folder, which is made if need be.
+ * @returns what leaves it; undefined where another one has it
+ * @throws LoraError where the folder cannot be made or written to
+ */
+export async function claimFolder(folder: string): Promise<(() => void) | undefined> {
+  if (claimed.has(folder)) return undefined;
+  const lock = lockFolder(folder);
+  claimed.add(folder);
+  return () => {
+    claimed.delete(folder);
+    lock.release();
+  };
+}
+
 /**
  * Locks a folder, which is made if need be, and clears up what dead processes have left in it. Several uses in one
  * process share the lock. It goes with the process, unless that is killed.

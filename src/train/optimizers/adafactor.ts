@@ -7,7 +7,6 @@ const DEFAULTS = { decayRate: -0.8, eps: 1e-30, clipThreshold: 1 };
 
 /** transformers' Adafactor as its Trainer runs it, with the rate that is given: Shazeer & Stern 2018, arXiv 1804.04235. */
 export const adafactorMethod: OptimizerMethod = {
-  aliases: [],
   create({ layout, ...tensors }, { weightDecay }) {
     const { device } = tensors.parameters;
     const matrices = layout.entries.map(({ tensor: { byteOffset, shape, size, columns } }) => {

@@ -8,7 +8,6 @@ import type { OptimizerMethod } from "./method.ts";
  * 2021, arXiv 2110.02861. Small tensors have moments of 8 bits, too.
  */
 export const adamW8bitMethod: OptimizerMethod = {
-  aliases: ["adamw_bnb_8bit", "adamw_torch_8bit", "paged_adamw_8bit"],
   create({ layout: _, ...tensors }, { betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay }) {
     const { device, size } = tensors.parameters;
     const codes = () => fill(empty(device, [size / 4], "u32"), 0); // the bits of 0.0

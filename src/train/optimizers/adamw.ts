@@ -4,7 +4,6 @@ import type { OptimizerMethod } from "./method.ts";
 
 /** torch.optim.AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101. */
 export const adamWMethod: OptimizerMethod = {
-  aliases: ["adamw_torch", "adamw_torch_fused"],
   create({ layout: _, ...tensors }, { betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay }) {
     const { device, shape } = tensors.parameters;
     const [m, v] = [zeros(device, shape), zeros(device, shape)];

@@ -38,10 +38,8 @@ export interface Updater {
   update(step: MethodStep): void;
 }
 
-/** A way to update parameters by their gradients: one file and one line in the registry. */
+/** A way to update parameters by their gradients: one file, a line in the registry, and one where it is loaded. */
 export interface OptimizerMethod {
-  /** What other tools call it. */
-  readonly aliases: readonly string[];
   /** Allocates its state outside every scope. */
   create(inputs: MethodInputs, options: MethodOptions): Updater;
 }

@@ -12,7 +12,6 @@ const DEFAULTS = { coefficients: [3.4445, -4.775, 2.0315], steps: 5, eps: 1e-7 }
  * torch.optim.Muon for matrices: Jordan et al. 2024. Vectors, which that refuses, are updated by AdamW at the same rate.
  */
 export const muonMethod: OptimizerMethod = {
-  aliases: [],
   create({ layout, ...tensors }, { momentum: kept = 0.95, nesterov = true, weightDecay, betas, eps }) {
     const { device, shape, size } = tensors.parameters;
     const isMatrix = ({ shape }: Tensor) => shape.length === 2;

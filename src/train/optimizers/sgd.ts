@@ -4,7 +4,6 @@ import type { OptimizerMethod } from "./method.ts";
 
 /** torch.optim.SGD; without momentum unless told otherwise, as there. */
 export const sgdMethod: OptimizerMethod = {
-  aliases: [],
   create({ layout: _, ...tensors }, { momentum: kept = 0, nesterov = false, weightDecay }) {
     const momentum = zeros(tensors.parameters.device, tensors.parameters.shape);
     const options = { momentum: kept, nesterov, weightDecay };

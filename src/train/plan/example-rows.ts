@@ -2,7 +2,8 @@ import { IGNORE_INDEX } from "../../data/sequence.ts";
 import type { AnyModel } from "../../models/model.ts";
 import { imageClassification, sequenceClassification, tokenClassification } from "../classification.ts";
 import { contrastive } from "../contrastive.ts";
-import { languageModelling, maskedLanguageModelling } from "../language-modelling.ts";
+import { languageModelling } from "../language-modelling.ts";
+import { maskedLanguageModelling } from "../masked-language-modelling.ts";
 import { rewardModelling } from "../preferences/reward.ts";
 import { type Measurable, measurable } from "./measurable.ts";
 

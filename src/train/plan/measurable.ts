@@ -7,8 +7,9 @@ import { withDefaults } from "../../util/options.ts";
 import type { Random } from "../../util/random.ts";
 import { type BatchFeed, openBatches } from "../batch-feed.ts";
 import type { Counted, Objective } from "../objective.ts";
-import { TRAINER_DEFAULTS } from "../trainer.ts";
+import { TRAINER_DEFAULTS } from "../trainer-options.ts";
 import { type MeasuredOptions, type MemoryUse, measureBatches } from "./measure.ts";
+import { measureEvaluation } from "./other-passes.ts";
 
 /** Something to learn from, whose memory can be measured on a device that only counts. */
 export interface Measurable {
@@ -18,6 +19,8 @@ export interface Measurable {
   readonly maxLength: number | undefined;
   /** Trains on the largest batches that a run with these options has. */
   measure(shape: ShapeDevice, adapter: Adapter, options: MeasuredOptions): Promise<MemoryUse>;
+  /** Evaluates the largest batches of so many rows. @returns bytes that it takes beside what is held before it */
+  measureEvaluation(shape: ShapeDevice, batchSize: number): Promise<number>;
 }
 
 /**
@@ -31,6 +34,15 @@ export function measurable<Item, B extends Counted>(
   maxLength?: number,
 ): Measurable {
   const { lengthOf } = objective;
+  const largestOf = async (options: MeasuredOptions): Promise<B[]> => {
+    const feed = await openBatches(unmade(objective), items, {
+      ...{ batchSplit: 1, ...withDefaults(TRAINER_DEFAULTS, options) },
+      ...(maxLength !== undefined && { maxLength }),
+    });
+    // Where no item is longer than another, the first batch is as large as any.
+    const most = lengthOf ? (isItemSource(items) ? MOST_STREAMED : Number.POSITIVE_INFINITY) : 1;
+    return largest(await takeBatches(feed, most)).map((batch) => batch.make());
+  };
   return {
     maxLength,
     longest:
@@ -38,15 +50,10 @@ export function measurable<Item, B extends Counted>(
         ? items.reduce((most, item) => Math.max(most, lengthOf(item)), 0)
         : undefined,
     async measure(shape, adapter, options) {
-      const settings = withDefaults(TRAINER_DEFAULTS, options);
-      const feed = await openBatches(unmade(objective), items, {
-        ...{ batchSplit: 1, ...settings },
-        ...(maxLength !== undefined && { maxLength }),
-      });
-      // Where no item is longer than another, the first batch is as large as any.
-      const most = lengthOf ? (isItemSource(items) ? MOST_STREAMED : Number.POSITIVE_INFINITY) : 1;
-      const batches = largest(await takeBatches(feed, most)).map((batch) => batch.make());
-      return measureBatches(shape, objective, adapter, batches, options);
+      return measureBatches(shape, objective, adapter, await largestOf(options), options);
+    },
+    async measureEvaluation(shape, batchSize) {
+      return measureEvaluation(shape, objective, await largestOf({ batchSize }));
     },
   };
 }

@@ -4,7 +4,8 @@ import type { ShapeDevice } from "../../gpu/shape-device.ts";
 import type { Rules } from "../../util/options.ts";
 import type { Counted, Objective } from "../objective.ts";
 import type { TrainState } from "../state.ts";
-import { TRAINER_RULES, type TrainerOptions, trainObjective } from "../trainer.ts";
+import { trainObjective } from "../trainer.ts";
+import { TRAINER_RULES, type TrainerOptions } from "../trainer-options.ts";
 import { type MemoryRow, memoryRows } from "./memory-rows.ts";
 
 /** The memory of the device that a run takes, bytes. */

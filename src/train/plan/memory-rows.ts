@@ -15,6 +15,7 @@ export interface MemoryRow {
 const KINDS: readonly (readonly [shaders: RegExp, kind: string])[] = [
   [/^(matmul|matvec|split-sum|branch|column|dropout)/, "products"],
   [/^attention/, "attention"],
+  [/^quantise/, "kept in 8 bits"],
   [/^(rms-norm|layer-norm|row-norms)/, "norms"],
   [/^(activation|gated-activation)/, "activation functions"],
   [/^(elementwise|rope|embedding|rows|patches|swap-axes|cast|pooling|segments)/, "sums and embeddings"],

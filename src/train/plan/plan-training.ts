@@ -1,13 +1,21 @@
 import { lora } from "../../adapters/lora/lora.ts";
 import type { Method } from "../../adapters/method.ts";
+import type { TrainingTask } from "../../data/task-names.ts";
 import { defaultMaxLength } from "../../data/tokenize/tokenize-options.ts";
 import { Device } from "../../gpu/device.ts";
 import { type DeviceFacts, factsOf, TYPICAL_GPU } from "../../gpu/shape-device.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import { countParameters } from "../../load/create.ts";
-import { HEAD_RULES, type HeadChoice, type LoadedModel, type OpenOptions } from "../../load/model.ts";
-import { QUANTIZATION } from "../../load/quantization.ts";
+import {
+  HEAD_RULES,
+  type HeadChoice,
+  type LoadedModel,
+  OPEN_RULES,
+  type OpenOptions,
+} from "../../load/model.ts";
+import type { OffloadedLayers } from "../../load/offload.ts";
 import type { Task } from "../../models/model.ts";
+import { isLeaf, modules } from "../../nn/module.ts";
 import { formatBytes } from "../../util/bytes.ts";
 import {
   callback,
@@ -20,7 +28,10 @@ import {
   type Rules,
   withDefaults,
 } from "../../util/options.ts";
-import { TRAINER_DEFAULTS } from "../trainer.ts";
+import { plannedTask } from "../tasks/plan-task.ts";
+import type { TaskChoice } from "../tasks/tasks.ts";
+import { TASK } from "../text.ts";
+import { TRAINER_DEFAULTS } from "../trainer-options.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { MEASURED_RULES, type MeasuredOptions, type MemoryUse } from "./measure.ts";
 import {
@@ -28,6 +39,8 @@ import {
   type Measured,
   type OpenAdapter,
   type OpenRows,
+  type OtherPasses,
+  type OtherPassOptions,
   type Scenario,
   Subject,
   within,
@@ -35,7 +48,13 @@ import {
 import { largestThatFits, type Sized } from "./search.ts";
 
 /** What is planned: a run's options, and what it runs on. */
-export interface PlanOptions extends MeasuredOptions, HeadChoice<Task>, OpenOptions {
+export interface PlanOptions
+  extends MeasuredOptions,
+    Omit<HeadChoice<Task>, "task">,
+    OpenOptions,
+    OtherPassOptions {
+  /** What is learnt, as in `train`; what the model's files are for unless given. */
+  task?: TaskChoice<TrainingTask>;
   /** What is trained, or what puts an adapter on the model; `lora()` unless given. */
   method?: Method | OpenAdapter;
   /** Rows to learn from; unless given, every row has `maxLength` tokens, and everything is learnt. */
@@ -68,6 +87,10 @@ export interface TrainingPlan {
   readonly memory: number | undefined;
   /** The memory that it would take. */
   readonly use: MemoryUse;
+  /** Most that is held while rows are evaluated during the run, and while a text is written, where that is asked for; bytes. */
+  readonly passes: OtherPasses;
+  /** What stays on the host, where something does: every pass brings it to the device, and a step has two for each micro-batch. */
+  readonly offload?: OffloadedLayers | undefined;
   /** What the device allows, bytes. */
   readonly limits: { readonly buffer: number; readonly binding: number };
   /** Why it would not run; empty where it would, as far as is known. */
@@ -81,12 +104,17 @@ export interface TrainingPlan {
   readonly advice: readonly Advice[];
 }
 
+const PASS_RULES: Rules<OtherPassOptions> = {
+  evalBatchSize: integer({ min: 1 }, "per_device_eval_batch_size", "perDeviceEvalBatchSize"),
+  maxNewTokens: integer({ min: 1 }, "max_tokens", "maxTokens"),
+};
+
 /** What the options have to be. */
 export const PLAN_RULES: Rules<PlanOptions> = {
   ...MEASURED_RULES,
   ...HEAD_RULES,
-  quantization: QUANTIZATION,
-  onWarning: callback(),
+  ...OPEN_RULES,
+  task: TASK,
   method: either(
     objectOf("a method, such as lora()", (method) => "sites" in method),
     callback(),
@@ -97,6 +125,7 @@ export const PLAN_RULES: Rules<PlanOptions> = {
   device: objectOf("a device, or what is known of one", (device) => "info" in device && "limits" in device),
   memory: integer({ min: 1 }),
   search: flag(),
+  ...PASS_RULES,
 };
 
 /**
@@ -106,10 +135,11 @@ export const PLAN_RULES: Rules<PlanOptions> = {
  */
 export async function planFiles(files: FileSource, options: PlanOptions = {}): Promise<TrainingPlan> {
   checkOptions("planFiles", options, PLAN_RULES);
-  const { device = TYPICAL_GPU, memory, search = true, quantization } = options;
+  const { device = TYPICAL_GPU, memory, search = true, task, ...given } = options;
   const facts = device instanceof Device ? factsOf(device) : device;
-  const subject = new Subject(files, { ...options, facts });
-  const { model, config } = await subject.model(quantization);
+  const subject = new Subject(files, { ...(task && (await plannedTask(task))), ...given, facts });
+  const { model, config } = await subject.model(pickOptions(options, OPEN_RULES));
+  const isQuantised = options.quantization === undefined && holdsQuantised(model);
   const longest = await longestRow(model, options);
   const scenario = scenarioOf(options, longest ?? 0);
   const bounds = { buffer: facts.limits.maxBufferSize, memory };
@@ -119,16 +149,55 @@ export async function planFiles(files: FileSource, options: PlanOptions = {}): P
     const problems = problemsOf(measured, bounds);
     return { ...measured, problems, fits: problems.length === 0 };
   };
-  const { trainable, problems, fits, refusal: _, ...use } = await judge(scenario);
+  const { trainable, offload, problems, fits, refusal: _, ...use } = await judge(scenario);
+  const passes = await passesOf(subject, scenario, options, use);
   const examine = (changed: Partial<Scenario>) => judge({ ...scenario, ...changed }, "examples");
   return {
-    ...{ model: model.name, device: facts.info.name, memory, trainable, use, problems },
+    ...{ model: model.name, device: facts.info.name, memory, trainable, offload, use, passes },
+    problems: [...problems, ...passProblems(passes, use, memory)],
     ...{ batchSize: scenario.batchSize, maxLength: longest },
     parameters: countParameters(model.device, config, model.task),
     limits: { buffer: bounds.buffer, binding: facts.limits.maxStorageBufferBindingSize },
     largest: search ? await largestOf(model, scenario, memory, examine) : {},
-    advice: search ? await adviceFor(scenario, model.task, use.total, judge, !fits) : [],
+    advice: search
+      ? await adviceFor(scenario, model.task, use.total, { judge, memory, stops: !fits, isQuantised })
+      : [],
   };
+}
+
+/** Whether some of a model's matrices are held in few bits. */
+function holdsQuantised({ root }: LoadedModel): boolean {
+  return [...modules(root)]
+    .filter(isLeaf)
+    .some(({ tensors }) => Object.values(tensors).some(({ scales }) => scales));
+}
+
+/** With what a run holds all the time. */
+async function passesOf(
+  subject: Subject,
+  scenario: Scenario,
+  options: OtherPassOptions,
+  { rows }: MemoryUse,
+): Promise<OtherPasses> {
+  const { evaluation, generation } = await subject.otherPasses(scenario, pickOptions(options, PASS_RULES));
+  const held = rows.filter(({ what }) => HELD.includes(what)).reduce((sum, { bytes }) => sum + bytes, 0);
+  return {
+    evaluation: held + evaluation,
+    ...(generation !== undefined && { generation: held + generation }),
+  };
+}
+
+/** What stays between two steps; see `MemoryRow`. */
+const HELD: readonly string[] = ["base", "adapter", "gradients", "optimiser"];
+
+function passProblems(passes: OtherPasses, { peak, total }: MemoryUse, memory: number | undefined): string[] {
+  if (memory === undefined || total > memory) return []; // which is told already
+  const beside = total - peak;
+  return Object.entries(passes).flatMap(([what, bytes]) =>
+    bytes + beside > memory
+      ? [`${formatBytes(bytes + beside)} are needed for the ${what}, and there are ${formatBytes(memory)}`]
+      : [],
+  );
 }
 
 /** Tokens of the longest row; undefined where rows have none. */
@@ -143,14 +212,15 @@ async function longestRow(
 }
 
 function scenarioOf(options: PlanOptions, maxLength: number): Scenario {
-  const { method = lora(), quantization, ...given } = options;
-  const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = withDefaults(
+  const { method = lora(), quantization, offload, ...given } = options;
+  const { batchSize, gradientAccumulationSteps, gradientCheckpointing, activationBits } = withDefaults(
     TRAINER_DEFAULTS,
     given,
   );
   return {
     ...pickOptions(given, MEASURED_RULES),
-    ...{ batchSize, gradientAccumulationSteps, gradientCheckpointing, maxLength, method, quantization },
+    ...{ batchSize, gradientAccumulationSteps, gradientCheckpointing, activationBits, maxLength, method },
+    ...{ quantization, offload },
   };
 }
 

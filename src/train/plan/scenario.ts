@@ -3,6 +3,7 @@ import type { Method } from "../../adapters/method.ts";
 import type { DeviceFacts } from "../../gpu/shape-device.ts";
 import type { FileSource } from "../../io/files/files.ts";
 import type { HeadChoice, LoadedModel } from "../../load/model.ts";
+import type { OffloadedLayers, Offloading } from "../../load/offload.ts";
 import type { Quantization, QuantizationFormat } from "../../load/quantization.ts";
 import { openShapeModel, type ShapeModel } from "../../load/shape-model.ts";
 import { freePositions, type Task } from "../../models/model.ts";
@@ -10,18 +11,25 @@ import { LoraError } from "../../util/fail.ts";
 import { exampleRows } from "./example-rows.ts";
 import type { Measurable } from "./measurable.ts";
 import type { MeasuredOptions, MemoryUse } from "./measure.ts";
+import { measureGeneration } from "./other-passes.ts";
 
 /** What is trained, and how: one of several ways that a plan compares. */
 export interface Scenario extends MeasuredOptions {
   readonly batchSize: number;
   readonly gradientAccumulationSteps: number;
   readonly gradientCheckpointing: boolean;
+  readonly activationBits: 8 | 32;
   /** Tokens of the longest row. */
   readonly maxLength: number;
   /** Makes the adapter. */
   readonly method: Method | OpenAdapter;
   readonly quantization: Quantization | QuantizationFormat | undefined;
+  /** Layers that stay on the host. */
+  readonly offload: Offloading | undefined;
 }
+
+/** How a scenario holds the weights of the base. */
+type Base = Partial<Pick<Scenario, "quantization" | "offload">>;
 
 /** Puts an adapter that there is already on a model. */
 export type OpenAdapter = (model: LoadedModel) => Promise<Adapter>;
@@ -36,8 +44,24 @@ export type ExampleRows = (model: LoadedModel, count: number, length: number) =>
 export interface Measured extends MemoryUse {
   /** Parameters that are trained. */
   readonly trainable: number;
+  /** What stays on the host, where something does. */
+  readonly offload: OffloadedLayers | undefined;
   /** The error that it would end with; undefined where it would run. */
   readonly refusal: string | undefined;
+}
+
+/** What a run does beside training. */
+export interface OtherPassOptions {
+  /** Rows in a batch of an evaluation; those of a micro-batch unless given. */
+  evalBatchSize?: number;
+  /** Tokens that are written behind a prompt; both together are as long as a row. Nothing is written unless given. */
+  maxNewTokens?: number;
+}
+
+/** What that takes, bytes. */
+export interface OtherPasses {
+  readonly evaluation: number;
+  readonly generation?: number;
 }
 
 /** Which model, on which device. */
@@ -63,15 +87,15 @@ export class Subject {
   }
 
   /** @throws LoraError as `openTaskModel` does */
-  model(quantization: Scenario["quantization"], kind: Bounds = "buffers"): Promise<ShapeModel> {
-    const key = JSON.stringify([quantization, kind]);
+  model({ quantization, offload }: Base, kind: Bounds = "buffers"): Promise<ShapeModel> {
+    const key = JSON.stringify([quantization, offload, kind]);
     const known = this.#models.get(key);
     if (known) return known;
     const { facts, task, labels, seed, onWarning, layerReplication } = this.#options;
     const head = { ...(task && { task }), labels, layerReplication, ...(seed !== undefined && { seed }) };
     const isFirst = this.#models.size === 0; // what deserves attention is told once
     const opened = openShapeModel(this.#files, without(facts, kind), {
-      ...{ ...head, quantization },
+      ...{ ...head, quantization, offload },
       ...(isFirst && { onWarning }),
     });
     this.#models.set(key, opened);
@@ -83,7 +107,7 @@ export class Subject {
    * @param of the data's rows, where there are any, or rows as long as they can be
    */
   async measure(scenario: Scenario, of: "data" | "examples" = "data"): Promise<Measured> {
-    await this.model(scenario.quantization); // what is wrong with the model is no refusal of the device
+    await this.model(scenario); // what is wrong with the model is no refusal of the device
     try {
       return { ...(await this.#measure(scenario, of, "buffers")), refusal: undefined };
     } catch (error) {
@@ -93,24 +117,59 @@ export class Subject {
     }
   }
 
+  /** What else a run does: evaluations, and texts where some are asked for. Bytes beside what is held then. */
+  async otherPasses(
+    scenario: Scenario,
+    { evalBatchSize = scenario.batchSize, maxNewTokens }: OtherPassOptions,
+  ): Promise<OtherPasses> {
+    const { maxLength } = scenario;
+    return this.#withAdapter(scenario, "all", async (shape) => {
+      const rows = await this.#rowsOf(shape.model, scenario, "data", evalBatchSize);
+      const evaluation = await rows.measureEvaluation(shape, evalBatchSize);
+      if (maxNewTokens === undefined || shape.model.task !== "causal-lm") return { evaluation };
+      const length = { promptLength: Math.max(1, maxLength - maxNewTokens), maxNewTokens };
+      return { evaluation, generation: measureGeneration(shape, shape.model, length) };
+    });
+  }
+
   async #measure(
     scenario: Scenario,
     of: "data" | "examples",
     kind: Bounds,
   ): Promise<Omit<Measured, "refusal">> {
-    const { method, quantization, ...options } = scenario;
-    const shape = await this.model(quantization, kind);
+    const { method: _, quantization: __, offload: ___, ...options } = scenario;
+    return this.#withAdapter(scenario, kind, async (shape, adapter) => {
+      const rows = await this.#rowsOf(shape.model, scenario, of, options.batchSize);
+      const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
+      const stays = shape.model.offload;
+      const offload = stays && { layers: stays.layers, bytes: stays.bytes };
+      return { ...(await rows.measure(shape, adapter, options)), trainable, offload };
+    });
+  }
+
+  async #rowsOf(
+    model: LoadedModel,
+    { maxLength }: Scenario,
+    of: "data" | "examples",
+    count: number,
+  ): Promise<Measurable> {
+    const { rows, examples = exampleRows } = this.#options;
+    return rows && of === "data" ? rows(model) : examples(model, count, within(model, maxLength));
+  }
+
+  async #withAdapter<T>(
+    scenario: Scenario,
+    kind: Bounds,
+    body: (shape: ShapeModel, adapter: Adapter) => Promise<T>,
+  ): Promise<T> {
+    const { method } = scenario;
+    const shape = await this.model(scenario, kind);
     const { model, ledger } = shape;
     ledger.phase = "adapter";
     const adapter =
       typeof method === "function" ? await method(model) : attach(model, withoutBeginning(method));
     try {
-      const { rows, examples = exampleRows } = this.#options;
-      const { maxLength, batchSize } = options;
-      const measurable =
-        rows && of === "data" ? await rows(model) : examples(model, batchSize, within(model, maxLength));
-      const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
-      return { ...(await measurable.measure(shape, adapter, options)), trainable };
+      return await body(shape, adapter);
     } finally {
       adapter.release();
     }
@@ -138,7 +197,7 @@ function without(facts: DeviceFacts, kind: Bounds): DeviceFacts {
 }
 
 /** The method with all its tensors at zero: what it begins with takes long and, on a device that only counts, is lost. */
-function withoutBeginning(method: Method): Method {
+export function withoutBeginning(method: Method): Method {
   return {
     ...method,
     tensors: (site) =>

@@ -11,6 +11,8 @@ export interface AnswerBatch extends Batch {
   readonly factors: Float32Array;
   /** Tokens of each answer; 1 where its score is a mean over them. */
   readonly answerTokens: Float32Array;
+  /** How much each labelled token counts; all alike where it is absent. */
+  readonly tokenWeights?: Float32Array;
 }
 
 /** How answers become a batch. */
@@ -23,12 +25,14 @@ export interface AnswerOptions {
   readonly learnt?: number;
   /** That mean is over their prompts, too. */
   readonly learnsPrompts?: boolean;
+  /** Of pairs, how much tokens of an answer count that are beyond the other's length; without `learnt`. */
+  readonly tailWeight?: number;
 }
 
 /** Puts answers side by side; the labels of each are those of the answer, up to its end. */
 export function collateAnswers(
   sequences: readonly Sequence[],
-  { isMean = false, paddingFree = false, learnt = 0, learnsPrompts = false }: AnswerOptions = {},
+  { isMean = false, paddingFree = false, learnt = 0, learnsPrompts = false, tailWeight }: AnswerOptions = {},
 ): AnswerBatch {
   const wholes = learnsPrompts ? learnt : 0;
   const labelled = sequences.map((sequence, i) => (i < wholes ? wholly(sequence) : sequence));
@@ -50,7 +54,19 @@ export function collateAnswers(
     ranges,
     factors: Float32Array.from(learnt > 0 ? [...factors, 1 / Math.max(1, learntEnd)] : factors),
     answerTokens: Float32Array.from(counts, (count) => (isMean ? 1 : count)),
+    ...(tailWeight !== undefined && { tokenWeights: tailWeights(counts, tailWeight) }),
   };
+}
+
+/** The weights of the tokens of pairs, chosen answers before rejected ones: beyond the length that both have it is another. */
+function tailWeights(counts: readonly number[], tailWeight: number): Float32Array {
+  const pairs = counts.length / 2;
+  return Float32Array.from(
+    counts.flatMap((count, i) => {
+      const other = counts[(i + pairs) % counts.length] as number;
+      return Array.from({ length: count }, (_, at) => (at < other ? 1 : tailWeight));
+    }),
+  );
 }
 
 /** Tokens of an answer that are predicted: nothing predicts the first of a sequence. */

@@ -54,6 +54,8 @@ export interface PairSettings extends AnswerLossOptions {
   readonly isMean?: boolean;
   /** The chosen answers' −log p is learnt with their prompts. */
   readonly learnsPrompts?: boolean;
+  /** How much tokens beyond the other answer's length count; as all others unless given. */
+  readonly tailWeight?: number;
   /** What the model is compared with; nothing where it is absent. */
   readonly reference?: LanguageModel;
 }
@@ -65,9 +67,18 @@ export function pairObjective(
   settings: PairSettings,
 ): ReferencedObjective<ScoredPair, PairBatch> {
   checkModel(where, model);
-  const { losses, isMean, learnsPrompts, reference, disableDropout = true, paddingFree } = settings;
+  const {
+    losses,
+    isMean,
+    learnsPrompts,
+    tailWeight,
+    reference,
+    disableDropout = true,
+    paddingFree,
+  } = settings;
   const [first] = losses as readonly [PairLossOptions];
   const hasNll = first.nll !== 0;
+  const isSorted = losses.some(({ loss }) => loss === "aot" || loss === "aot_unpaired");
   const judge = languageModelling(model);
   const problemOf = ({ chosen, rejected }: ScoredPair) =>
     problemIn(chosen, "chosen", judge) ?? problemIn(rejected, "rejected", judge);
@@ -75,7 +86,7 @@ export function pairObjective(
     ...{ device: model.device, root: model.root, adapters: model.adapters },
     problemOf,
     lengthOf: ({ chosen, rejected }) => Math.max(chosen.inputIds.length, rejected.inputIds.length), // all are padded alike
-    ...(hasNll && { comparesItems: true as const }), // its mean is over all of a batch
+    ...((hasNll || isSorted) && { comparesItems: true as const }), // a mean, or an order, over all of a batch
     measures: pairMeasures({ hasNll, isOrpo: first.loss === "orpo" }),
     collate(pairs) {
       checkItems("collate", pairs, { problemOf });
@@ -85,6 +96,7 @@ export function pairObjective(
         ...(paddingFree !== undefined && { paddingFree }),
         ...(learnsPrompts !== undefined && { learnsPrompts }),
         ...(hasNll && { learnt: pairs.length }),
+        ...(tailWeight !== undefined && { tailWeight }),
       });
       return { ...batch, ...knownScores(pairs), terms: pairs.length };
     },

@@ -1,7 +1,10 @@
+import { scaleColumns } from "../../autograd/ops.ts";
+import type { Tape } from "../../autograd/tape.ts";
 import { sumSegments } from "../../autograd/token-losses.ts";
 import { empty, fromArray, scoped, type Tensor } from "../../gpu/tensor.ts";
+import type { ValueWindow } from "../../kernels/segments.ts";
 import type { LanguageModel } from "../../models/model.ts";
-import { headTokenLosses } from "../../nn/head.ts";
+import { headTokenLosses } from "../../nn/head-token-losses.ts";
 import { uploadTokens } from "../language-modelling.ts";
 import type { PassContext } from "../objective.ts";
 import type { AnswerBatch } from "./answer-batch.ts";
@@ -19,7 +22,7 @@ export function scoreAnswers(model: LanguageModel, batch: AnswerBatch, context: 
   const { device, head, headOptions, adapters } = model;
   const { answers, targets, ranges, factors } = batch;
   const { ids, ...tokens } = uploadTokens(model, batch);
-  const pass = { adapters: adapters.activeFor(ids), ...context, ...tokens };
+  const pass = { adapters: adapters.activeFor(ids, tokens.geometry), ...context, ...tokens };
   const means = empty(device, [targets.labels.length]);
   const windows = headTokenLosses(head, model.hidden(ids, pass), targets, pass, headOptions, means);
   const segments = {
@@ -35,9 +38,22 @@ export function scoreAnswers(model: LanguageModel, batch: AnswerBatch, context: 
     ),
   };
   return {
-    sums: sumSegments(context.tape, windows, segments),
+    sums: sumSegments(context.tape, weighted(context.tape, windows, batch.tokenWeights), segments),
     logits: sumSegments(undefined, [{ values: means, start: 0 }], ofAnswers),
   };
+}
+
+/** The tokens' losses, each times its weight. */
+function weighted(
+  tape: Tape | undefined,
+  windows: readonly ValueWindow[],
+  weights: Float32Array | undefined,
+): readonly ValueWindow[] {
+  if (!weights) return windows;
+  return windows.map(({ values, start }) => {
+    const factors = fromArray(values.device, weights.slice(start, start + values.size), [values.size]);
+    return { values: scaleColumns(tape, values, factors), start };
+  });
 }
 
 /** log p of a batch's answers by a model that does not learn, `[answers]`. */

@@ -1,5 +1,6 @@
 import { parseJson } from "../../io/json/parse.ts";
 import { isObject } from "../../util/json.ts";
+import type { Traffic } from "../peers.ts";
 import type { StepMetrics } from "../trainer.ts";
 import type { EvaluationMetrics } from "./observer.ts";
 import type { RunWarning } from "./spikes.ts";
@@ -22,7 +23,7 @@ export interface LogEntry {
 /** The entry of an optimiser step. `step_time` is in seconds; `num_tokens` counts those so far. */
 export function stepEntry(metrics: StepMetrics, warnings: readonly RunWarning[] = []): LogEntry {
   const { step, passes, loss, gradNorm, learningRate, trainedTokens, tokens, seconds, peakBytes } = metrics;
-  const { skipped, fault, metrics: others = {} } = metrics;
+  const { skipped, fault, lossScale, traffic, metrics: others = {} } = metrics;
   return {
     step,
     epoch: passes,
@@ -33,10 +34,21 @@ export function stepEntry(metrics: StepMetrics, warnings: readonly RunWarning[] 
     tokens_per_second: tokens / seconds,
     step_time: seconds,
     peak_memory: peakBytes / 1e9,
+    ...(lossScale !== undefined && { loss_scale: lossScale }),
     ...others,
+    ...(traffic && trafficEntry(traffic, seconds)),
     ...(skipped && { skipped, fault: fault ?? "" }),
     ...(warnings.length > 0 && { warnings: warnings.map(({ message }) => message), rows: metrics.rows }),
   };
+}
+
+/**
+ * What a step of several processes has sent from this one, in bytes, and which share of its time it waited for the others
+ * and the wire; the rest is how well it scales, for alone it would have spent no less.
+ */
+function trafficEntry({ bytes, seconds }: Traffic, stepSeconds: number) {
+  const share = Math.min(1, seconds / stepSeconds);
+  return { communication_bytes: bytes, communication_share: share, scaling_efficiency: 1 - share };
 }
 
 /** The entry of an evaluation; `eval_runtime` is in seconds. */

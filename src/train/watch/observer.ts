@@ -1,3 +1,4 @@
+import type { Distribution } from "../../util/distribution.ts";
 import type { StepMetrics } from "../trainer.ts";
 import type { RunWarning } from "./spikes.ts";
 
@@ -33,6 +34,8 @@ export interface UpdateNorms {
   readonly since: number;
   /** ‖change of the layer's trained parameters‖₂, by the layer's path. */
   readonly norms: Readonly<Record<string, number>>;
+  /** How the changes of the layer's trained values are distributed. */
+  readonly changes: Readonly<Record<string, Distribution>>;
 }
 
 /** Watches a run; it is told in order, and waited for. */

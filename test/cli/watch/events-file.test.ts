@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { EventsFile } from "../../../src/cli/watch/events-file.ts";
 import { stepEntry } from "../../../src/train/watch/log-entry.ts";
+import { distributionOf } from "../../../src/util/distribution.ts";
 import { stepMetrics } from "../../support/step-metrics.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-events-"));
@@ -30,7 +31,8 @@ test("a run is one file; one that goes on adds another, which sorts behind it an
   const runs = join(folder, "runs");
   const begun = new EventsFile(folder, () => {});
   for (const step of [1, 2, 3]) begun.add(entry(step));
-  begun.norms({ step: 3, since: 0, norms: { "model.layers.0": 1 } });
+  const changes = { "model.layers.0": distributionOf([0.6, -0.8]) };
+  begun.norms({ step: 3, since: 0, norms: { "model.layers.0": 1 }, changes });
   begun.samples({ step: 3, samples: [{ prompt: "Tom\nput", text: " 3 keys" }] });
   begun.close();
   const [first = ""] = readdirSync(runs);
@@ -38,7 +40,7 @@ test("a run is one file; one that goes on adds another, which sorts behind it an
   expect(messages).toHaveLength(7);
   expect(messages[0]).toContain("brain.Event:2");
   expect(messages[2]).toMatch(/train\/loss[\s\S]*train\/grad_norm[\s\S]*train\/epoch/);
-  expect(messages[5]).toContain("update_norm");
+  expect(messages[5]).toMatch(/update_norm[\s\S]*update\/model\.layers\.0/);
   expect(messages[6]).toContain("    Tom\n    put\n\n     3 keys");
 
   const resumed = new EventsFile(folder, () => {});

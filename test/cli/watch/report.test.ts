@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { sweepPage } from "../../../src/cli/sweep/page.ts";
 import { FigureTable, smoothed, speeds, thinned } from "../../../src/cli/watch/report/figures.ts";
 import { LOOKS_FILE, readLooks } from "../../../src/cli/watch/report/looks.ts";
 import { REPORT_FILE, ReportFile } from "../../../src/cli/watch/report/report-file.ts";
@@ -118,7 +119,12 @@ test("a report that cannot be written is told once, and written when it can be",
 test("the report of a run that goes on has the samples and the looks of before, until its checkpoint", () => {
   const [before, after] = ["before", "after"].map((name) => join(folder, name)) as [string, string];
   for (const place of [before, after]) mkdirSync(place);
-  const norms = (step: number) => ({ step, since: step - 10, norms: { "layers.0": step, "layers.1": 2 } });
+  const norms = (step: number) => ({
+    step,
+    since: step - 10,
+    norms: { "layers.0": step, "layers.1": 2 },
+    changes: {},
+  });
   const samples = (step: number) => ({ step, samples: [{ prompt: EVIL, text: `after ${step}` }] });
   const killed = new ReportFile(before, () => {});
   for (const step of [10, 20, 30]) {
@@ -154,6 +160,13 @@ test.runIf(hasBrowser)(
       const light = await look(browser, html, { width: 390, height: 844, colour: "light" });
       const dark = await look(browser, html, { width: 1100, height: 900, colour: "dark" });
       expect(light).toMatchObject({ fits: true, requests: [], said: [], canvases: 7 });
+      const trials = [1e-4, 1e-3].map((learning_rate, index) => ({
+        ...{ index, folder: "", status: "finished" as const, steps: 1, value: index, at: 1 },
+        values: { learning_rate },
+      }));
+      const sweep = sweepPage(trials, "loss", "Sweep");
+      const swept = await look(browser, sweep, { width: 390, height: 844, colour: "light" });
+      expect(swept).toMatchObject({ fits: true, requests: [], said: [], canvases: 1 });
       expect(dark).toMatchObject({
         fits: true,
         requests: [],

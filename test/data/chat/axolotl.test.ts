@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { loadChats } from "../../../src/data/chat/late-chats.ts";
 import { tokenizeExamples } from "../../../src/data/tokenize/tokenize.ts";
 import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import { readJsonFile, sharedPath } from "../../support/fixtures.ts";
+
+await loadChats();
 
 const fixtures = sharedPath("datasets/axolotl_fixtures");
 const llama2 = sharedPath("tokenizers/tinyllama_llama2");

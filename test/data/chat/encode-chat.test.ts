@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readChatTemplate } from "../../../src/data/chat/chat-template.ts";
 import { type ChatMask, encodeChat } from "../../../src/data/chat/encode-chat.ts";
 import { endOfTurnToken } from "../../../src/data/chat/end-of-turn.ts";
 import type { Message } from "../../../src/data/chat/messages.ts";
+import { readChatTemplate } from "../../../src/data/chat/read-chat-template.ts";
 import { tokensInSpans } from "../../../src/data/chat/token-mask.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../../io/tokenizer/tiny-tokenizer.ts";

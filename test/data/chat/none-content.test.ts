@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { readChatTemplate } from "../../../src/data/chat/chat-template.ts";
 import type { Message } from "../../../src/data/chat/messages.ts";
 import { noneParts } from "../../../src/data/chat/none-content.ts";
+import { readChatTemplate } from "../../../src/data/chat/read-chat-template.ts";
 import { renderWhole } from "../../../src/data/chat/turns.ts";
 import { RoleLedger } from "../../../src/data/inspect/role-findings.ts";
 

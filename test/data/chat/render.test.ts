@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readChatTemplate } from "../../../src/data/chat/chat-template.ts";
 import { type Message, messagesProblem } from "../../../src/data/chat/messages.ts";
+import { readChatTemplate } from "../../../src/data/chat/read-chat-template.ts";
 import { type RenderOptions, renderChat } from "../../../src/data/chat/render.ts";
 import { fixturePath } from "../../support/fixtures.ts";
 

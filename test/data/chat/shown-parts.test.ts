@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readChatTemplate } from "../../../src/data/chat/chat-template.ts";
 import type { Message } from "../../../src/data/chat/messages.ts";
+import { readChatTemplate } from "../../../src/data/chat/read-chat-template.ts";
 import { renderChat } from "../../../src/data/chat/render.ts";
 import { shownParts } from "../../../src/data/chat/shown-parts.ts";
 import { sharedPath } from "../../support/fixtures.ts";

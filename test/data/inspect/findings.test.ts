@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { loadChats } from "../../../src/data/chat/late-chats.ts";
 import { DataInspector } from "../../../src/data/inspect/inspector.ts";
 import type { DataReport } from "../../../src/data/inspect/report.ts";
 import type { Example } from "../../../src/data/rows/examples.ts";
@@ -6,6 +7,8 @@ import { encodeRows } from "../../../src/data/tokenize/encode-rows.ts";
 import type { TokenizeOptions } from "../../../src/data/tokenize/tokenize-options.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../../io/tokenizer/tiny-tokenizer.ts";
+
+await loadChats();
 
 const llama = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
 const gpt2 = createTokenizer(GPT2_JSON, GPT2_CONFIG);

@@ -1,11 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { loadChats } from "../../../src/data/chat/late-chats.ts";
 import type { Example } from "../../../src/data/rows/examples.ts";
 import { rowEncoder } from "../../../src/data/tokenize/encode-rows.ts";
 import type { TokenizeOptions } from "../../../src/data/tokenize/tokenize-options.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { BUNDLED_MODEL } from "../../support/fixtures.ts";
+
+await loadChats();
 
 const json = (name: string) => JSON.parse(readFileSync(join(BUNDLED_MODEL, name), "utf8")) as unknown;
 const tokenizer = createTokenizer(json("tokenizer.json"), json("tokenizer_config.json"));

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { readTable } from "../../../src/cli/data-files.ts";
+import { loadChats } from "../../../src/data/chat/late-chats.ts";
 import {
   type JudgedExample,
   type PreferenceExample,
@@ -17,6 +18,8 @@ import { openTokenizer } from "../../../src/io/tokenizer/tokenizer-files.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import type { JsonObject } from "../../../src/util/json.ts";
 import { BUNDLED_MODEL, fixturePath, readJsonFile, sharedPath } from "../../support/fixtures.ts";
+
+await loadChats();
 
 /** Ids, and how many of them at the beginning are the prompt's. */
 type Cut = [ids: number[], prompt: number];

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { loadChats } from "../../../src/data/chat/late-chats.ts";
 import { IGNORE_INDEX } from "../../../src/data/sequence.ts";
 import { tokenizeExamples } from "../../../src/data/tokenize/tokenize.ts";
 import { createTokenizer } from "../../../src/io/tokenizer/tokenizer.ts";
 import { GPT2_CONFIG, GPT2_JSON, LLAMA_CONFIG, LLAMA_JSON } from "../../io/tokenizer/tiny-tokenizer.ts";
+
+await loadChats();
 
 const llama = createTokenizer(LLAMA_JSON, LLAMA_CONFIG);
 const gpt2 = createTokenizer(GPT2_JSON, GPT2_CONFIG);

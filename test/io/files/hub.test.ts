@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ByteCache } from "../../../src/io/files/byte-cache.ts";
-import { hubFiles, parseModelReference, urlFiles } from "../../../src/io/files/hub.ts";
+import { type HubOptions, hubFiles, hubListing, urlFiles } from "../../../src/io/files/hub.ts";
+import { parseModelReference } from "../../../src/io/files/reference.ts";
 import { openCheckpoint } from "../../../src/io/formats/checkpoint.ts";
 import { writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
 import { nodeHash } from "../../../src/platform/node-hash.ts";
@@ -40,7 +40,7 @@ function randomBytes(seed: number, size: number): Uint8Array {
 const delay = async (ms: number) => void waits.push(ms);
 const node = { hash: nodeHash, seesRedirects: true };
 
-function hub(options: { cache?: ByteCache; token?: string; revision?: string } = {}) {
+function hub(options: Partial<HubOptions> = {}) {
   return hubFiles({ ...node, repo, endpoint: server.origin, delay, ...options });
 }
 
@@ -65,6 +65,14 @@ describe("without a cache", () => {
     await hub({ revision: "refs/pr/1" }).size("sub dir/x");
     expect(server.requests.at(-1)!.path).toBe("/owner/tiny/resolve/refs%2Fpr%2F1/sub%20dir/x");
     expect(hub({ revision: "v1" }).label).toBe("owner/tiny@v1");
+  });
+
+  test("the names of all files are asked of the hub, which need not tell", async () => {
+    const siblings = [{ rfilename: "a/b.gguf" }, { rfilename: "config.json" }, 5];
+    server.switches.intercept = ({ url }, response) =>
+      url === "/api/models/owner/tiny/revision/v1?blobs=true" && !!response.end(JSON.stringify({ siblings }));
+    expect(await hub({ revision: "v1" }).index?.()).toEqual(["a/b.gguf", "config.json"]);
+    expect(await hub().index?.()).toBeUndefined();
   });
 
   test("plain addresses", async () => {
@@ -96,6 +104,13 @@ describe("without a cache", () => {
     expect(await hub().read("big.bin", 10, SIZE)).toEqual(content.subarray(10));
     expect(server.sent).toBeLessThanOrEqual(1 + SIZE);
     expect(waits).toEqual([500, 500]);
+  });
+
+  test("a wait between two attempts ends with the signal", async () => {
+    const stopping = new AbortController();
+    Object.assign(server.switches, { failures: 1, status: 503 });
+    const delay = () => new Promise<void>(() => setTimeout(() => stopping.abort()));
+    await expect(hub({ signal: stopping.signal, delay }).size("big.bin")).rejects.toThrow("aborted");
   });
 
   test("the same without ranges", async () => {
@@ -351,4 +366,27 @@ test("refuses an empty reference, a bad id and a bad address", async () => {
   expect((await errorOf(() => urlFiles({ ...node, url: "ftp://x" }))).message).toContain(
     "no http(s) address",
   );
+});
+
+test("a repository's files are listed with their sizes and digests, and whether they are gated", async () => {
+  const digest = "a".repeat(64);
+  const siblings = [
+    { rfilename: "config.json", size: 8, blobId: "b".repeat(40) },
+    { rfilename: "model.safetensors", size: 5e9, lfs: { sha256: digest } },
+  ];
+  server.switches.intercept = ({ url }, response) => {
+    if (url !== "/api/models/owner/tiny/revision/v1?blobs=true") return false;
+    response.end(JSON.stringify({ gated: "auto", siblings }));
+    return true;
+  };
+  const options = { ...node, repo, endpoint: server.origin, delay };
+  expect(await hubListing({ ...options, revision: "v1" })).toEqual({
+    isGated: true,
+    files: [
+      { name: "config.json", size: 8, digest: `git-sha1:${"b".repeat(40)}` },
+      { name: "model.safetensors", size: 5e9, digest: `sha256:${digest}` },
+    ],
+  });
+  const error = await errorOf(() => hubListing(options));
+  expect([error.kind, error.message]).toEqual(["network", expect.stringContaining("accept its terms")]);
 });

@@ -35,10 +35,26 @@ function checkpointFiles(): FileSource {
   );
 }
 
+/** The same, read as Node's Buffers out of the middle of a larger one. */
+function inBuffers(files: FileSource): FileSource {
+  return {
+    ...files,
+    async read(...range) {
+      const content = await files.read(...range);
+      const pool = Buffer.alloc(content.length + 2, 0xff);
+      pool.set(content, 1);
+      return pool.subarray(1, -1);
+    },
+  };
+}
+
 describe("CheckpointWeights", () => {
-  test("keeps words as they are stored and widens what must be f32", async () => {
+  test.each([
+    ["arrays", checkpointFiles()],
+    ["Buffers at an odd place", inBuffers(checkpointFiles())],
+  ])("of bytes in %s keeps words as they are stored and widens what must be f32", async (_, files) => {
     const device = await testDevice();
-    const weights = new CheckpointWeights(device, await openCheckpoint(checkpointFiles()));
+    const weights = new CheckpointWeights(device, await openCheckpoint(files));
     const f32 = weights.root.tensor("f32", [2, 3]);
     const bf16 = weights.root.tensor("bf16", [3], { storage: "f32" });
     const f16 = weights.root.tensor("f16", [3], { storage: "f32" });

@@ -117,7 +117,7 @@ describe("openCheckpoint", () => {
 
   test.each([
     ["pytorch_model.bin", "save_pretrained"],
-    ["model-Q4_K_M.gguf", "gguf_file"],
+    ["model-Q4_K_M.gguf", "name the GGUF file: …/model-Q4_K_M.gguf"],
     ["adapter_model.safetensors", "this is an adapter"],
     ["notes.txt", "notes.txt"],
   ])("with only %s says what to do", async (name, help) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parsePeftConfig } from "../../../src/adapters/config-fields.ts";
 import { LORA, peftLoraConfig } from "../../../src/adapters/lora/lora-codec.ts";
-import { peftConfigText } from "../../../src/io/formats/peft.ts";
+import { peftConfigText } from "../../../src/io/formats/peft-writer.ts";
 import { pythonFloat, pythonJson } from "../../../src/io/json/python-json.ts";
 import { readPeftAdapter } from "../../../src/load/lora-files.ts";
 import { fixture } from "../helpers.ts";
@@ -89,7 +89,6 @@ describe("adapter_config.json", () => {
     [{ kasa_config: { beta: 1 } }, "kasa_config is"],
     [{ use_qalora: true }, "use_qalora is true"],
     [{ use_bdlora: { nblocks: 2 } }, "use_bdlora is"],
-    [{ alora_invocation_tokens: [1, 2] }, "alora_invocation_tokens is [1,2]"],
     [{ layer_replication: [[0, 2]] }, "layer_replication is set: it belongs to a base"],
     [{ arrow_config: { top_k: 2 } }, "arrow_config is"],
     [{ megatron_config: { a: 1 } }, "megatron_config is"],
@@ -148,7 +147,7 @@ describe("adapter_config.json", () => {
 
   // merge_and_unload of PEFT 0.21 raises for the first, is not exact for the second, and works for the third.
   test("names a remedy that works for each field", async () => {
-    expect(await messageOf({ alora_invocation_tokens: [1] })).toContain("PEFT has no merged form of it");
+    expect(await messageOf({ use_qalora: true })).toContain("PEFT has no merged form of it");
     expect(await messageOf({ init_lora_weights: "pissa_niter_4" })).toContain('combination_type="cat"');
     for (const init_lora_weights of ["pissa", "OLoRA"]) {
       expect(await messageOf({ init_lora_weights })).toMatch(

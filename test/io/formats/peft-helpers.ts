@@ -1,7 +1,7 @@
-import type { HostTensor } from "../../../src/adapters/codec.ts";
 import { type TensorEntry, writeSafetensors } from "../../../src/io/formats/safetensors-writer.ts";
 import { readPeftAdapter } from "../../../src/load/lora-files.ts";
 import { encodeBf16, encodeF16 } from "../../../src/util/half.ts";
+import type { HostTensor } from "../../../src/util/host-tensor.ts";
 import { errorOf, filesOf } from "../helpers.ts";
 
 export const CONFIG = "adapter_config.json";

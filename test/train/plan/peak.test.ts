@@ -10,7 +10,8 @@ import { type LoadedModel, type OpenOptions, openTaskModel } from "../../../src/
 import { openShapeModel } from "../../../src/load/shape-model.ts";
 import { folderFiles } from "../../../src/platform/node-files.ts";
 import { measurable } from "../../../src/train/plan/measurable.ts";
-import { type TrainerOptions, trainObjective } from "../../../src/train/trainer.ts";
+import { trainObjective } from "../../../src/train/trainer.ts";
+import type { TrainerOptions } from "../../../src/train/trainer-options.ts";
 import { testDevice } from "../../support/device.ts";
 import { fixturePath, readJsonFile } from "../../support/fixtures.ts";
 import { type TaskGolden, taskCase } from "../../support/task-fixtures.ts";
@@ -20,6 +21,8 @@ const TOLERANCE = 0.02;
 
 interface Case {
   readonly fixture: string;
+  /** Where its golden.json is, unless beside it. */
+  readonly batch?: string;
   readonly options?: TrainerOptions;
   readonly method?: Method;
   readonly open?: OpenOptions;
@@ -39,6 +42,17 @@ const CASES: Record<string, Case> = {
     options: { packing: true, maxLength: 12, batchSize: 2, optimizer: "lion" },
   },
   "a decoder with its base in int8": { fixture: "tasks/gpt-neox", open: { quantization: "int8" } },
+  "a decoder with its layers on the host, in nf4": {
+    fixture: "tasks/opt",
+    open: { offload: true, quantization: "nf4" },
+  },
+  "a decoder that is quantised in its file": { fixture: "quantised/bnb-nf4", batch: "quantised" },
+  "a decoder in mixed precision": { fixture: "tasks/gpt2", options: { precision: "mixed" } },
+  "a decoder, activations in 8 bits": { fixture: "tasks/gpt2", options: { activationBits: 8 } },
+  "a classifier of texts, recomputed from inputs in 8 bits": {
+    fixture: "tasks/bert-sequence",
+    options: { activationBits: 8, gradientCheckpointing: true },
+  },
   "a decoder, prefix tuning": { fixture: "tasks/opt", method: prefixTuning({ numVirtualTokens: 3 }) },
   "a classifier of texts, Muon": { fixture: "tasks/bert-sequence", options: { optimizer: "muon" } },
   "a classifier of tokens, VeRA, SGD": {
@@ -62,11 +76,12 @@ const CASES: Record<string, Case> = {
 const PIXELS = new Map([["pixels", new Float32Array(4096)]]);
 
 test.each(Object.entries(CASES))("the plan's peak is the pool's: %s", async (_, given) => {
-  const { fixture, options = {}, method = lora({ r: 2 }), open = {} } = given;
+  const { fixture, batch = fixture, options = {}, method = lora({ r: 2 }), open = {} } = given;
   const device = await testDevice();
+  if (options.precision === "mixed" && !device.info.f16) return; // refused there
   const folder = fixturePath(fixture);
   const files = folderFiles(folder);
-  const golden = readJsonFile<TaskGolden>(folder, "golden.json");
+  const golden = readJsonFile<TaskGolden>(fixturePath(batch), "golden.json");
   const settings = { batchSize: 2, ...options };
   const caseOf = (model: LoadedModel) => taskCase(model, golden, PIXELS);
 

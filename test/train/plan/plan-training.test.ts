@@ -71,6 +71,36 @@ test("advice goes by what it costs, and ends where it fits", async () => {
   ]);
 });
 
+test("where only the host has room, as few layers as will do go there", async () => {
+  const files = configOnly({ num_hidden_layers: 8 });
+  const needed: PlanOptions = {
+    ...{
+      batchSize: 1,
+      gradientCheckpointing: true,
+      activationBits: 8,
+      maxLength: 64,
+      quantization: "nf4",
+      method: lora({ r: 4 }),
+    },
+  };
+  const { use } = await planFiles(files, { ...needed, search: false });
+  const memory = use.total - 300_000; // more than a layer
+  const { advice } = await planFiles(files, { ...needed, memory });
+  expect(advice).toEqual([
+    {
+      ...{ change: "offload", settings: { offload: advice[0]?.offload?.layers }, fits: true },
+      ...{ total: expect.any(Number), offload: { layers: expect.any(Number), bytes: expect.any(Number) } },
+    },
+  ]);
+  const layers = advice[0]?.offload?.layers ?? 0;
+  expect(layers).toBeGreaterThan(2); // two have room on the device
+  expect(layers).toBeLessThan(8);
+  const total = async (offload: number) =>
+    (await planFiles(files, { ...needed, offload, search: false })).use.total;
+  expect(await total(layers)).toBeLessThanOrEqual(memory);
+  expect(await total(layers - 1)).toBeGreaterThan(memory);
+});
+
 test("what the device's limits forbid is told, with the figures all the same", async () => {
   const small = { ...TYPICAL_GPU, limits: { ...TYPICAL_GPU.limits, maxBufferSize: 2 ** 20 } };
   const { problems, use, largest } = await planFiles(configOnly(), { device: small });

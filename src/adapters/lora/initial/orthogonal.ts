@@ -9,7 +9,7 @@ import {
 } from "../../../util/linalg/matrix.ts";
 import { qr } from "../../../util/linalg/qr.ts";
 import type { Random } from "../../../util/random.ts";
-import { randomMatrix } from "./principal.ts";
+import { randomMatrix } from "./normal.ts";
 
 /**
  * A and B at random such that B A = 0: their rows and columns lie in two halves of an orthogonal basis of the rank, as

@@ -1,19 +1,12 @@
 import type { Dense } from "../../../util/linalg/dense.ts";
-import {
-  fromRows,
-  type Matrix,
-  matrix,
-  scaleColumns,
-  toRows,
-  toTransposedRows,
-  transposed,
-} from "../../../util/linalg/matrix.ts";
+import { fromRows, scaleColumns, toRows, toTransposedRows, transposed } from "../../../util/linalg/matrix.ts";
 import { qr } from "../../../util/linalg/qr.ts";
 import { randomizedSvd } from "../../../util/linalg/randomized-svd.ts";
 import type { Svd } from "../../../util/linalg/svd.ts";
 import { topSvd } from "../../../util/linalg/top-svd.ts";
 import type { Random } from "../../../util/random.ts";
 import { type Beginning, requireRank, withoutChange } from "./beginning.ts";
+import { randomMatrix } from "./normal.ts";
 
 /**
  * PiSSA: the principal part of the weight is trained, the rest stays (Meng et al. 2024, arXiv 2404.02948). With
@@ -54,13 +47,4 @@ export function olora(weight: Dense, r: number, scale: number): Beginning {
   const { Q, R } = qr(fromRows(weight.values, weight.rows, weight.cols), r);
   const factors = { A: toTransposedRows(transposed(R)), B: toRows(Q) };
   return { ...factors, base: withoutChange(weight, factors, scale) };
-}
-
-/** Standard normal numbers. */
-export function randomMatrix(rows: number, cols: number, random: Random): Matrix {
-  return matrix(
-    rows,
-    cols,
-    Float64Array.from({ length: rows * cols }, () => random.normal()),
-  );
 }

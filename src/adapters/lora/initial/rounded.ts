@@ -1,24 +1,5 @@
 // Weights as a quantised base model holds them, rounded and decoded again on the host.
-
-/** The values of NF4, which the quantiles of normal numbers are nearest to (QLoRA, arXiv 2305.14314, appendix E). */
-const NF4 = Float32Array.of(
-  -1,
-  -0.6961928009986877,
-  -0.5250730514526367,
-  -0.39491748809814453,
-  -0.28444138169288635,
-  -0.18477343022823334,
-  -0.09105003625154495,
-  0,
-  0.07958029955625534,
-  0.16093020141124725,
-  0.24611230194568634,
-  0.33791524171829224,
-  0.44070982933044434,
-  0.5626170039176941,
-  0.7229568362236023,
-  1,
-);
+import { NF4 } from "../../../kernels/code-tables.ts";
 
 /** Halfway from each value to the next. */
 const MIDDLES = NF4.subarray(1).map((value, i) => (value + NF4[i]!) / 2);

@@ -2,13 +2,16 @@ import { parseJson } from "../../../io/json/parse.ts";
 import type { RunSamples, UpdateNorms } from "../../../train/watch/observer.ts";
 import { isObject } from "../../../util/json.ts";
 
+/** How far layers have moved, without how. */
+export type Norms = Omit<UpdateNorms, "changes">;
+
 /** What a report shows beside the figures: samples, and how far layers have moved. */
-export type Look = RunSamples | UpdateNorms;
+export type Look = RunSamples | Norms;
 
 /** The file that keeps it, a line each, for the report of a run that goes on. */
 export const LOOKS_FILE = "report.jsonl";
 
-export const isNorms = (look: Look): look is UpdateNorms => "norms" in look;
+export const isNorms = (look: Look): look is Norms => "norms" in look;
 
 /** The looks in a text; lines that hold none are left out. */
 export function readLooks(text: string): Look[] {

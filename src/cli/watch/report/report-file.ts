@@ -7,7 +7,7 @@ import { replaceFile } from "../replace-file.ts";
 import type { RunAbout } from "../run-file.ts";
 import type { Sink } from "../sink.ts";
 import { FigureTable } from "./figures.ts";
-import { isNorms, LOOKS_FILE, type Look, readLooks } from "./looks.ts";
+import { isNorms, LOOKS_FILE, type Look, type Norms, readLooks } from "./looks.ts";
 import { reportPage } from "./report-page.ts";
 
 /** What a run's report is called, in its folder. */
@@ -27,7 +27,7 @@ export class ReportFile implements Sink {
   readonly #figures = new FigureTable();
   readonly #strange: LogEntry[] = [];
   readonly #looks: LinesFile<Look>;
-  readonly #norms: UpdateNorms[] = [];
+  readonly #norms: Norms[] = [];
   readonly #samples: RunSamples[] = [];
   #writtenAt = Number.NEGATIVE_INFINITY;
   #isTold = false;
@@ -60,7 +60,7 @@ export class ReportFile implements Sink {
       keepNewest(this.#strange, entry, MOST_STRANGE);
   }
 
-  norms(norms: UpdateNorms): void {
+  norms({ changes: _, ...norms }: UpdateNorms): void {
     this.#keep(norms);
     this.#looks.append(norms);
   }

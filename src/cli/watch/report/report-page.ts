@@ -1,12 +1,13 @@
 import { basename } from "node:path";
 import type { LogEntry } from "../../../train/watch/log-entry.ts";
-import type { RunSamples, UpdateNorms } from "../../../train/watch/observer.ts";
+import type { RunSamples } from "../../../train/watch/observer.ts";
 import { largest } from "../../../util/arrays.ts";
 import { escapeHtml } from "../../../util/html.ts";
 import { count } from "../../format.ts";
 import type { RunAbout } from "../run-file.ts";
 import { chartsPage } from "./charts-page.ts";
 import type { FigureTable } from "./figures.ts";
+import type { Norms } from "./looks.ts";
 import { runCharts } from "./run-charts.ts";
 
 /** What a report tells. */
@@ -17,7 +18,7 @@ export interface ReportedRun {
   readonly figures: FigureTable;
   /** Steps with warnings or faults, in order. */
   readonly strange: readonly LogEntry[];
-  readonly norms: readonly UpdateNorms[];
+  readonly norms: readonly Norms[];
   /** The newest last. */
   readonly samples: readonly RunSamples[];
 }
@@ -97,7 +98,7 @@ function strange(entries: readonly LogEntry[]): string {
 const LOOKS_SHOWN = 60;
 
 /** How far each layer has moved from look to look: a row for each layer, darker the further. */
-function norms(all: readonly UpdateNorms[]): string {
+function norms(all: readonly Norms[]): string {
   if (all.length === 0) return "";
   const every = Math.ceil(all.length / LOOKS_SHOWN);
   const looks = all.filter((_, i) => i % every === 0);

@@ -81,6 +81,13 @@ export function ggufName({ layer }: GgufArchitecture, path: string): string | un
   return index !== undefined && Object.hasOwn(layer, inside) ? `blk.${index}.${layer[inside]}` : undefined;
 }
 
+/** `model.layers.0.self_attn.q_proj.weight` → `blk.0.attn_q.weight`. */
+export function ggufTensorName(architecture: GgufArchitecture, name: string): string | undefined {
+  const dot = name.lastIndexOf(".");
+  const own = ggufName(architecture, name.slice(0, dot));
+  return own === undefined ? undefined : own + name.slice(dot);
+}
+
 /** The module that a name of llama.cpp's stands for. */
 export function moduleOfGguf({ layer }: GgufArchitecture, name: string): string | undefined {
   const [, index, own] = /^blk\.(\d+)\.(.+)$/.exec(name) ?? [];

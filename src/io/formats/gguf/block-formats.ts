@@ -1,4 +1,4 @@
-import { float32View, uint16View } from "../../../util/bytes.ts";
+import { byteView, float32View, uint16View } from "../../../util/bytes.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../../../util/half.ts";
 
 /**
@@ -22,11 +22,11 @@ const known = (id: number, elements: number, bytes: number): BlockFormat => ({ i
 
 /** The types of tensors by ggml's names. */
 export const BLOCK_FORMATS = {
-  F32: { id: 0, elements: 1, bytes: 4, decode: float32View, encode: bytesOf },
+  F32: { id: 0, elements: 1, bytes: 4, decode: float32View, encode: byteView },
   F16: {
     ...{ id: 1, elements: 1, bytes: 2 },
     decode: (bytes) => decodeF16(uint16View(bytes)),
-    encode: (values) => bytesOf(encodeF16(values)),
+    encode: (values) => byteView(encodeF16(values)),
   },
   Q4_0: known(2, 32, 18),
   Q4_1: known(3, 32, 20),
@@ -57,7 +57,7 @@ export const BLOCK_FORMATS = {
   BF16: {
     ...{ id: 30, elements: 1, bytes: 2 },
     decode: (bytes) => decodeBf16(uint16View(bytes)),
-    encode: (values) => bytesOf(encodeBf16(values)),
+    encode: (values) => byteView(encodeBf16(values)),
   },
   TQ1_0: known(34, 256, 54),
   TQ2_0: known(35, 256, 66),
@@ -90,10 +90,6 @@ export function tensorBytes(type: BlockType, shape: readonly number[]): number |
   if (row % elements !== 0) return undefined;
   const total = shape.reduce((product, size) => product * size, bytes / elements);
   return Number.isSafeInteger(total) ? total : undefined;
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array): Uint8Array {
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
 const Q8_ELEMENTS = 32;

@@ -105,11 +105,6 @@ function adapterMetadata(
 const EXPORT_AGAIN =
   "export the adapter again with llama.cpp's convert_lora_to_gguf.py, or take the PEFT adapter that it was made from";
 
-/** Whether a file's header says that it is an adapter. */
-export function isGgufAdapter({ metadata }: GgufHeader): boolean {
-  return metadata.get("general.type")?.value === "adapter";
-}
-
 /**
  * Reads a LoRA adapter out of a GGUF file.
  * @param base of the model that the adapter is put on

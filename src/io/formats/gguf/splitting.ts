@@ -8,6 +8,12 @@ import type { TokenizerJson } from "../../tokenizer/schema/schema.ts";
  */
 interface Splitting {
   readonly pre: string;
+  /** Other names of llama.cpp's for the same. */
+  readonly aliases?: readonly string[];
+  /** Whether a text begins with a token of its own, where the file doesn't say. */
+  readonly begins?: boolean;
+  /** Whether the tokenizers that split so compose letters first (NFC), which llama.cpp does not. */
+  readonly composes?: boolean;
   /** The parts of `pre_tokenizer`, as {@link partOf} writes them. */
   readonly parts: readonly string[];
   /** Whether a piece that is a token is taken whole; either, unless given. */
@@ -25,9 +31,15 @@ const GPT4O =
 
 const BYTE_LEVEL: readonly Splitting[] = [
   { pre: "gpt-2", parts: [GPT2], ignoresMerges: false },
-  { pre: "llama-bpe", parts: [LLAMA3, BYTES], ignoresMerges: true },
-  { pre: "smaug-bpe", parts: [LLAMA3, BYTES], ignoresMerges: false },
-  { pre: "qwen2", parts: [QWEN2, BYTES], ignoresMerges: false },
+  {
+    ...{ pre: "llama-bpe", aliases: ["llama3", "llama-v3"], parts: [LLAMA3, BYTES] },
+    ...{ ignoresMerges: true, begins: true },
+  },
+  { pre: "smaug-bpe", aliases: ["dbrx"], parts: [LLAMA3, BYTES], ignoresMerges: false },
+  {
+    ...{ pre: "qwen2", aliases: ["deepseek-r1-qwen"], parts: [QWEN2, BYTES] },
+    ...{ ignoresMerges: false, composes: true },
+  },
   { pre: "smollm", parts: ["digits", GPT2], ignoresMerges: false },
   { pre: "gpt-4o", parts: [GPT4O, BYTES], ignoresMerges: false },
 ];
@@ -41,6 +53,30 @@ export function byteSplitting({ normalizer, pre_tokenizer, model }: TokenizerJso
   return BYTE_LEVEL.find(
     (known) => String(known.parts) === String(parts) && known.ignoresMerges === model.ignore_merges,
   )?.pre;
+}
+
+/** The ways to split a text that are read, by llama.cpp's names. */
+export const PRE_TOKENIZERS = BYTE_LEVEL.flatMap(({ pre, aliases = [] }) => [pre, ...aliases]);
+
+/** How a `tokenizer.json` says what one of llama.cpp's names means; undefined for a name that is not known here. */
+export function preTokenizerOf(name: string) {
+  const found = BYTE_LEVEL.find(({ pre, aliases = [] }) => pre === name || aliases.includes(name));
+  if (!found) return undefined;
+  const { parts, ignoresMerges = false, begins = false, composes = false } = found;
+  return {
+    normalizer: composes ? { type: "NFC" } : null,
+    preTokenizer: { type: "Sequence", pretokenizers: parts.map(partJson) },
+    ignoresMerges,
+    begins,
+  };
+}
+
+/** A part as {@link partOf} names it. */
+function partJson(part: string) {
+  if (part === "digits") return { type: "Digits", individual_digits: true };
+  if (part === GPT2 || part === BYTES)
+    return { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: part === GPT2 };
+  return { type: "Split", pattern: { Regex: part }, behavior: "Isolated", invert: false };
 }
 
 function partsOf(part: PreTokenizerJson): readonly PreTokenizerJson[] {

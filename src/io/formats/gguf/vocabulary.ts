@@ -7,7 +7,7 @@ import { byteSplitting, spaceSplitting } from "./splitting.ts";
 import { type GgufMetadata, type GgufValue, gguf } from "./values.ts";
 
 /** llama.cpp's kinds of tokens (`llama_token_type`). */
-const TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+export const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 type BytePairs = Extract<ModelJson, { type: "BPE" }>;
 
@@ -57,7 +57,7 @@ function refuse(what: string): never {
 /** Byte-level BPE, `gpt2` to llama.cpp. */
 function bytePieces(json: TokenizerJson, model: BytePairs, rows: number): [string, GgufValue][] {
   const pre = byteSplitting(json) ?? refuse(describeSplitting(json));
-  const tokens = listTokens(json, model, rows, (token) => ({ text: token, type: TYPES.normal }));
+  const tokens = listTokens(json, model, rows, (token) => ({ text: token, type: TOKEN_TYPES.normal }));
   return [
     ["tokenizer.ggml.model", gguf.string("gpt2")],
     ["tokenizer.ggml.pre", gguf.string(pre)],
@@ -76,8 +76,8 @@ function mergeLine([left, right]: readonly [string, string]): string {
 function spacePieces(json: TokenizerJson, model: BytePairs, rows: number): [string, GgufValue][] {
   const splitting = spaceSplitting(json) ?? refuse(describeSplitting(json));
   const tokens = listTokens(json, model, rows, (token) => {
-    if (/^<0x[0-9A-F]{2}>$/.test(token)) return { text: token, type: TYPES.byte };
-    return { text: token, type: token === model.unk_token ? TYPES.unknown : TYPES.normal };
+    if (/^<0x[0-9A-F]{2}>$/.test(token)) return { text: token, type: TOKEN_TYPES.byte };
+    return { text: token, type: token === model.unk_token ? TOKEN_TYPES.unknown : TOKEN_TYPES.normal };
   });
   return [
     ["tokenizer.ggml.model", gguf.string("llama")],
@@ -97,8 +97,10 @@ function mergeScores({ merges }: BytePairs, tokens: readonly StoredToken[]): num
   const ranks = new Map<string, number>();
   for (const [left, right] of merges) if (!ranks.has(left + right)) ranks.set(left + right, ranks.size);
   return tokens.map(({ text, type }) => {
-    if (type === TYPES.normal) return -(ranks.get(text) ?? ranks.size);
-    return type === TYPES.byte || type === TYPES.unknown || type === TYPES.control ? 0 : -1000;
+    if (type === TOKEN_TYPES.normal) return -(ranks.get(text) ?? ranks.size);
+    return type === TOKEN_TYPES.byte || type === TOKEN_TYPES.unknown || type === TOKEN_TYPES.control
+      ? 0
+      : -1000;
   });
 }
 
@@ -111,11 +113,11 @@ function listTokens(
 ): StoredToken[] {
   const tokens = Array.from(
     { length: rows },
-    (_, id): StoredToken => ({ text: `[PAD${id}]`, type: TYPES.unused }),
+    (_, id): StoredToken => ({ text: `[PAD${id}]`, type: TOKEN_TYPES.unused }),
   );
   for (const [token, id] of Object.entries(vocab)) tokens[id] = plain(token);
   for (const { id, content, special } of json.added_tokens) {
-    const type = special ? TYPES.control : TYPES.userDefined;
+    const type = special ? TOKEN_TYPES.control : TOKEN_TYPES.userDefined;
     const text = special ? content : content.replaceAll("▁", " ");
     tokens[id] = content === unk_token ? plain(content) : { text, type };
   }

@@ -1,0 +1,251 @@
+import type { Device } from "../gpu/device.ts";
+import { empty, Tensor } from "../gpu/tensor.ts";
+import type { Texels } from "../gpu/texels.ts";
+import type { Specialization } from "../gpu/wgsl.ts";
+import { ACTIVATIONS, type Activation } from "./activation.ts";
+import { type CodeLayout, codeConstants, codeLayout, fillCodes } from "./code-panels.ts";
+import { FORMATS, type WeightFormat } from "./formats.ts";
+import { foldGrid } from "./grid.ts";
+import { RASTERISER_SHADERS } from "./late-shaders.ts";
+import type { Columns, Operands, Problem } from "./matmul-problem.ts";
+import { firstValue, partsOf, type Weight } from "./weight.ts";
+
+/** One of several layers of an input, with its low-rank branch. */
+export interface TogetherPart {
+  /** `[n, k]` */
+  readonly weight: Weight;
+  readonly extend?: { readonly h: Columns; readonly e: Tensor } | undefined;
+}
+
+/** Most rows of x. */
+const MOST_ROWS = 8;
+/** Most weights of one product. */
+const MOST_PARTS = 3;
+/** Workgroups that keep a CPU's cores evenly busy; each takes more columns where there are more. */
+const WORKGROUPS = 16;
+/** Tensors in one buffer begin at multiples of so many floats: of 256 bytes, as bindings do. */
+const ALIGNED = 64;
+
+/** Lanes of the subgroups that weights of few bits are read by: a table of sixteen values lies in twice eight, and no others were measured. */
+const CODE_LANES = 8;
+
+/** Whether a device reads weights faster out of textures: CPU rasterisers, whose lanes load from buffers one after the other. */
+function readsPanels({ info, profile }: Device): boolean {
+  const { readsTexels = false, subgroupSize } = info;
+  return readsTexels && !profile.sharesWork && subgroupSize >= 4 && subgroupSize <= 16;
+}
+
+/**
+ * Computes a product of a few rows with a weight of 16 bits or fewer that is read again and again, as in decoding: out of a copy in a texture,
+ * whose texels lie in the order in which they are read.
+ * @returns false, with nothing done, where there is no such copy
+ */
+export function launchPanels({ a, b, c, extend }: Operands, problem: Problem): boolean {
+  const { m, n, k, lda, ldb, aOffset, bOffset, aTransposed, bTransposed } = problem;
+  if (aTransposed || !bTransposed || c.dtype !== "f32" || !fits(a, m, [b])) return false;
+  if (k !== lda || k !== ldb || aOffset !== 0 || bOffset !== 0 || b.rows !== n) return false;
+  const panels = panelsOf([b], false);
+  if (!panels) return false;
+  dispatch(a, c, { panels, parts: [{ n, e: extend?.e }], h: extend?.h }, problem);
+  return true;
+}
+
+/**
+ * Several layers of one input in one dispatch, in the way of {@link launchPanels}.
+ * @param x `[..., k]` f32
+ * @returns what each gives, `[..., n]`; undefined, with nothing done, where there is no such copy
+ */
+export function launchTogether(x: Tensor, parts: readonly TogetherPart[]): Tensor[] | undefined {
+  const weights = parts.map(({ weight }) => weight);
+  if (parts.length > MOST_PARTS || !fits(x, x.rows, weights)) return undefined;
+  const panels = panelsOf(weights, false);
+  if (!panels) return undefined;
+  let end = 0;
+  const starts = weights.map(({ rows }) => {
+    const start = end;
+    end += Math.ceil((x.rows * rows) / ALIGNED) * ALIGNED;
+    return start;
+  });
+  const all = empty(x.device, [end]);
+  const placed = parts.map((part, i) => ({ ...placedPart(part), at: starts[i] as number }));
+  dispatch(x, all, { panels, parts: placed, h: branchInput(parts) });
+  return weights.map(({ rows }, i) => {
+    const shape = [...x.shape.slice(0, -1), rows];
+    return new Tensor(x.device, all.storage, shape, "f32", 4 * (starts[i] as number), undefined, all);
+  });
+}
+
+/** act(x Gᵀ) · (x Uᵀ) in one dispatch, in the way of {@link launchTogether}. @param parts gate and up, of one shape */
+export function launchGated(
+  x: Tensor,
+  parts: readonly [gate: TogetherPart, up: TogetherPart],
+  activation: Activation,
+): Tensor | undefined {
+  const weights = parts.map(({ weight }) => weight);
+  const [{ rows: n }, up] = weights as [Weight, Weight];
+  if (up.rows !== n || !fits(x, x.rows, weights)) return undefined;
+  const panels = panelsOf(weights, true);
+  if (!panels) return undefined;
+  const y = empty(x.device, [...x.shape.slice(0, -1), n]);
+  const gated = { panels, parts: parts.map(placedPart), h: branchInput(parts), activation };
+  dispatch(x, y, gated);
+  return y;
+}
+
+const branchInput = (parts: readonly TogetherPart[]) =>
+  parts.find(({ extend }) => extend !== undefined)?.extend?.h.of;
+
+function placedPart({ weight, extend }: TogetherPart): Placed {
+  return { n: weight.rows, e: extend?.e, hFirst: extend?.h.first };
+}
+
+/** Whether the copies of such weights can be made, and pay. */
+function fits({ device, dtype }: Tensor, rows: number, weights: readonly Weight[]): boolean {
+  if (rows > MOST_ROWS || dtype !== "f32" || !readsPanels(device)) return false;
+  const [first] = weights;
+  return weights.every((weight) => {
+    const { format, columns } = weight;
+    if (columns !== first?.columns || format !== first.format) return false;
+    if (format === "bf16" || format === "f16") return columns % 8 === 0;
+    // More rows share what is decoded, and buffers are as fast for them.
+    if (rows !== 1 || device.info.subgroupSize !== CODE_LANES) return false;
+    const layout = codeLayout(weight);
+    return layout !== undefined && layout === codeLayout(first);
+  });
+}
+
+interface Placed {
+  /** Rows of the weight. */
+  readonly n: number;
+  readonly e: Tensor | undefined;
+  /** Which column of h is the first one of its branch. */
+  readonly hFirst?: number | undefined;
+  /** Where its columns of y begin. */
+  readonly at?: number;
+}
+
+/** A copy, and how it lies where it is of few bits. */
+interface Panels {
+  readonly texels: Texels;
+  readonly layout: CodeLayout | undefined;
+  readonly format: Weight["format"];
+}
+
+interface PanelProduct {
+  readonly panels: Panels;
+  readonly parts: readonly Placed[];
+  readonly h: Tensor | undefined;
+  readonly activation?: Activation;
+}
+
+/** What is known of a single product beside its sizes. */
+type Single = Pick<Problem, "alpha" | "beta" | "ldc" | "cOffset" | "eOffset" | "hOffset" | "kExtra">;
+
+function dispatch(
+  x: Tensor,
+  y: Tensor,
+  { panels, parts, h, activation }: PanelProduct,
+  single?: Single,
+): void {
+  const { device, rows: m, columns: k } = x;
+  const SG = device.info.subgroupSize;
+  const [one, two, three] = parts as [Placed, Placed?, Placed?];
+  const count = (rows = 0) => Math.ceil(rows / SG);
+  const first3 = count(one.n) + count(two?.n);
+  const all = first3 + count(three?.n);
+  const COLUMNS = columnsOf(all, m, activation !== undefined);
+  const [columns, layers] = foldGrid(Math.ceil(all / COLUMNS));
+  const extra = (part: Placed | undefined) => part?.e?.columns ?? 0;
+  const e = (part: Placed | undefined) => part?.e ?? x;
+  const { matvecCodes, matvecPanels } = RASTERISER_SHADERS.loaded();
+  device.run(panels.layout ? matvecCodes : matvecPanels, "forward", {
+    bind: { x, y, h: h ?? x, e: e(one), e2: e(two), e3: e(three) },
+    textures: { panels: panels.texels },
+    // One flat literal: an object put together from parts takes an engine longer than recording the dispatch.
+    // biome-ignore format: by what they belong to
+    params: {
+      k, ldh: h?.columns ?? 0, panels: all, alpha: single?.alpha ?? 1, beta: single?.beta ?? 0,
+      first2: count(one.n), first3, n: one.n, n2: two?.n ?? 0, n3: three?.n ?? 0,
+      ldc: single?.ldc ?? one.n, c_offset: single?.cOffset ?? 0, c2: two?.at ?? 0, c3: three?.at ?? 0,
+      k_extra: single?.kExtra ?? extra(one), extra2: extra(two), extra3: extra(three),
+      h_offset: single?.hOffset ?? one.hFirst ?? 0, h2: two?.hFirst ?? 0, h3: three?.hFirst ?? 0,
+      e_offset: single?.eOffset ?? 0,
+    },
+    constants: constantsOf({ SG, ROWS: m, COLUMNS }, panels, activation),
+    grid: [columns, 1, layers],
+  });
+}
+
+/** Sums that a lane holds; with 64 they no longer fit the registers, and 8 rows take three times as long as 4. */
+const MOST_SUMS = 32;
+
+/** The columns of a lane: as many as leave each core some workgroups, since all of them share what is loaded of x. */
+function columnsOf(panels: number, rows: number, isGated: boolean): number {
+  for (const columns of [8, 4, 2])
+    if (panels >= columns * WORKGROUPS && columns * rows <= MOST_SUMS) return columns;
+  return isGated ? 2 : 1;
+}
+
+/** A copy of the weights one after the other, or panel by panel in turns; undefined where there is no room. */
+function panelsOf(weights: readonly Weight[], byTurns: boolean): Panels | undefined {
+  const [first] = weights as [Weight];
+  const { device, columns, format } = first;
+  const SG = device.info.subgroupSize;
+  const layout = codeLayout(first);
+  const length = layout?.length ?? columns / 8;
+  const panels = weights.map(({ rows }) => Math.ceil(rows / SG));
+  const all = SG * length * panels.reduce((sum, count) => sum + count, 0);
+  const parts = weights.flatMap(partsOf);
+  const regions = parts.map(({ storage, byteOffset, byteLength }) => [storage.id, byteOffset, byteLength]);
+  const name = `${regions} ${weights.map(firstValue)} ${columns} ${byTurns}`;
+  const storages = parts.map(({ storage }) => storage);
+  const texels = device.textures.of(storages, name, all + (layout ? SG : 0), (texels) => {
+    let next = 0;
+    for (const [i, weight] of weights.entries()) {
+      const place = byTurns ? { first: i, step: weights.length } : { first: next, step: 1 };
+      next += panels[i] as number;
+      if (layout) fillCodes(weight, layout, texels, { ...place, table: all });
+      else fillHalves(weight.words, texels, place);
+    }
+  });
+  return texels && { texels, layout, format };
+}
+
+function fillHalves(w: Tensor, panels: Texels, place: { first: number; step: number }): void {
+  const { device, rows, columns } = w;
+  const { workgroupSize: WG, workgroups } = device.profile;
+  const SG = device.info.subgroupSize;
+  const length = columns / 8;
+  const texels = Math.ceil(rows / SG) * SG * length;
+  device.run(RASTERISER_SHADERS.loaded().panels, "fill", {
+    bind: { w },
+    textures: { panels },
+    params: { rows, length, texels, ...place },
+    constants: { WG, SG },
+    grid: [Math.min(workgroups, Math.ceil(texels / WG))],
+  });
+}
+
+const CONSTANTS = new Map<number, Specialization>();
+
+/** The same frozen object for the same values, which the pipeline cache recognises by identity. */
+function constantsOf(
+  sizes: { SG: number; ROWS: number; COLUMNS: number },
+  { layout, format }: Panels,
+  activation: Activation | undefined,
+): Specialization {
+  const { SG, ROWS, COLUMNS } = sizes;
+  const ACTIVATION = activation ? ACTIVATIONS[activation] : 0;
+  const GATED = activation !== undefined;
+  const FORMAT = FORMATS[format as WeightFormat].code;
+  const kind = layout ? 4 + layout.id : FORMAT;
+  const shape = COLUMNS + 16 * (ROWS + 16 * (SG + 32 * (Number(GATED) + 2 * ACTIVATION)));
+  const code = kind + 4096 * shape;
+  let constants = CONSTANTS.get(code);
+  if (!constants) {
+    const own = layout ? codeConstants(layout) : { FORMAT };
+    constants = Object.freeze({ ...sizes, ...own, GATED, ACTIVATION });
+    CONSTANTS.set(code, constants);
+  }
+  return constants;
+}

@@ -1,0 +1,9 @@
+declare module "*.wgsl" {
+  const shader: import("./gpu/wgsl.ts").WgslModule;
+  export default shader;
+}
+
+declare module "*.py" {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,65 @@
+import { plainWords } from "./plain-words.ts";
+
+/** The element of an id; page and script are of one build. @throws Error where the page has none of this kind */
+export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
+  const found = document.getElementById(id);
+  if (found instanceof kind) return found;
+  throw new Error(`the page has no ${kind.name} #${id}`);
+}
+
+/** Puts a text into an element. */
+export function say(id: string, text: string): void {
+  byId(id, HTMLElement).textContent = text;
+}
+
+/** Shows something to know, which stays; without a text it goes away. */
+export function note(id: string, text = ""): void {
+  say(id, text);
+  byId(id, HTMLElement).hidden = text === "";
+}
+
+/** Shows an error where the user looks, or takes it away. */
+export function showError(id: string, error?: unknown): void {
+  const place = byId(id, HTMLElement);
+  place.hidden = error === undefined;
+  place.replaceChildren(...(error === undefined ? [] : withLinks(plainWords(error))));
+}
+
+/** A text whose addresses can be pressed. */
+function withLinks(text: string): (Node | string)[] {
+  return text.split(/(https:\/\/[^\s,]+)/).map((part) => {
+    if (!part.startsWith("https://")) return part;
+    return make("a", { href: part, target: "_blank", rel: "noreferrer", textContent: part });
+  });
+}
+
+/** Does what a button asks for, and shows an error where it fails. */
+export async function attempt(errorId: string, task: () => Promise<void>): Promise<void> {
+  showError(errorId);
+  try {
+    await task();
+  } catch (error) {
+    showError(errorId, error);
+  }
+}
+
+/** Whether a button can be pressed. */
+export function enable(id: string, on: boolean): void {
+  byId(id, HTMLButtonElement).disabled = !on;
+}
+
+/** Shows an element, or takes it away. */
+export function show(id: string, on: boolean): void {
+  byId(id, HTMLElement).hidden = !on;
+}
+
+/** An element with what is in it. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  children: readonly (Node | string)[] = [],
+): HTMLElementTagNameMap[K] {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}

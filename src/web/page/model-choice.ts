@@ -1,0 +1,26 @@
+import type { EngineLoadOptions } from "../../engine/protocol.ts";
+
+/** How many bits the model's weights have in memory. */
+export type WeightBits = "stored" | "8" | "4";
+
+/** Which model is open, as the page remembers it. */
+export interface ModelChoice {
+  readonly from: "bundled" | "hub" | "folder";
+  /** Its hub id, or what the folder or the file is called. */
+  readonly name: string;
+  readonly bits: WeightBits;
+}
+
+/** The model that comes with the page. */
+export const BUNDLED: ModelChoice = { from: "bundled", name: "webgpu-lora-demo", bits: "stored" };
+
+/** How a model is loaded for a choice. */
+export function loadOptions({ bits }: ModelChoice): EngineLoadOptions {
+  if (bits === "stored") return {};
+  return { quantization: bits === "8" ? "int8" : "nf4" };
+}
+
+/** Whether two choices are of one model in the same bits. */
+export function isSameModel(a: ModelChoice, b: ModelChoice): boolean {
+  return a.from === b.from && a.name === b.name && a.bits === b.bits;
+}

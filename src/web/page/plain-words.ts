@@ -1,0 +1,116 @@
+// Errors in the page's own words: what the library says names commands and options, which nobody sees here.
+import { LoraError, messageOf } from "../../util/fail.ts";
+
+/** What an example has, for whoever has other ones. */
+const EXAMPLE = "An example has “prompt” and “completion”, or “text”, or a chat in “messages”.";
+
+/** Where the library's words would not help here: what they match, and what the page says. */
+const OWN_WORDS: readonly (readonly [words: RegExp, own: string | ((...found: string[]) => string)])[] = [
+  [
+    /is a preference row \(chosen, rejected\).*/,
+    "has two answers, of which one is better. This page learns from one answer: leave out “rejected”, and call “chosen” “completion”.",
+  ],
+  [
+    /is a preference row \(an answer.*/,
+    "says whether an answer is good. This page learns from good answers alone: keep these, and leave out “label”.",
+  ],
+  [/has keys (.*), wanted "text".*/, (_, keys = "") => `has ${keys.replaceAll('"', "")}. ${EXAMPLE}`],
+  [/^each row needs .*/, EXAMPLE],
+  [/^name a table of cells .*/, "A table is a .csv or .tsv file, and plain text a .txt file."],
+  [
+    /has no chat template/,
+    "does not say how it writes chats. Take a chat version of it, or examples with “prompt” and “completion”.",
+  ],
+  [
+    /^config\.json: config\.json names neither .*/,
+    "This is no language model: config.json does not say what it is.",
+  ],
+  [
+    /^free disk space, clear this site's data.*/,
+    "Delete a model that is kept here, or free disk space, and go on: what has come is kept.",
+  ],
+  [/^.*config\.json: no such file/, "config.json is missing: give the whole folder of the model."],
+  [
+    /(?:gave up after \d+ attempts|the server cannot be reached): (?!the server answered).*/,
+    "cannot be reached now.",
+  ],
+  [/^supported: (.*)/, (_, names = "") => `This page reads ${familiesOf(names).join(", ")}.`],
+];
+
+/** What a line looks like that is for a terminal or a program: it is left out. */
+const FOR_PROGRAMS =
+  /(?:^|[\s(])--[a-z]|\b(?:webgpu-lora|npx|python|iconv|gunzip|tar|unzip) |\bHF_\w+|\w+\(|\{ ?\w+: |chrome:\/\/|[a-z]_[a-z]\w*\b(?!\.\w)|\.jinja|cache: false/;
+
+/** What can be done about errors of a kind, where nothing else is said. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  "out-of-memory":
+    "Choose a smaller model, keep its numbers in fewer bits, or take shorter examples, fewer at a time.",
+  network: "Check the connection, and try again: what has come is kept.",
+};
+
+/** Errors of a kind of which nothing else needs to be said. */
+const WHOLE: Readonly<Record<string, string>> = {
+  "device-lost":
+    "The graphics chip was lost, and did not come back.\nLoad the page again. If that does not help, restart the browser, or take fewer examples a step.",
+  "no-adapter": "There is no graphics chip to be had now.\nLoad the page again, or restart the browser.",
+};
+
+/** What browsers say of a file of the page that does not come. */
+const UNFETCHED = /^(?:Failed to fetch|Load failed|NetworkError)/;
+
+/** What an error says, for somebody who uses a page. */
+export function plainWords(error: unknown): string {
+  if (!(error instanceof LoraError))
+    return UNFETCHED.test(messageOf(error))
+      ? "A part of this page did not come.\nCheck the connection, and load the page again."
+      : messageOf(error);
+  if (isRefusal(error)) return refusalOf(error.where);
+  const whole = WHOLE[error.kind];
+  if (whole !== undefined) return whole;
+  const [what = "", ...help] = error.message.split("\n  → ").map((line) => ownWords(line));
+  const remedies = help.filter((line) => !FOR_PROGRAMS.test(line));
+  const own = remedies.length === 0 ? REMEDIES[error.kind] : undefined;
+  return [withoutFlags(what), ...remedies.map(sentence), ...(own ? [own] : [])].join("\n");
+}
+
+/** Whether a hub does not give what was asked for to everybody. */
+export function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof LoraError &&
+    /answered (?:401|403)|knows no such repository|does not say which files/.test(error.message)
+  );
+}
+
+function ownWords(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => {
+      for (const [words, own] of OWN_WORDS)
+        if (words.test(line)) return line.replace(words, own as (...found: string[]) => string);
+      return line;
+    })
+    .join("\n");
+}
+
+/** What follows a clause that names a flag is for a terminal, too. */
+const withoutFlags = (text: string) => text.replace(/[,:;]?[^,:;(\n]*\(?--[a-z][^\n]*/g, "");
+
+const sentence = (text: string) => {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?:]$/.test(begun) ? begun : `${begun}.`;
+};
+
+/** Names of families among those of architectures. */
+function familiesOf(names: string): string[] {
+  const found = [...names.matchAll(/(\w+?)(?:ForCausalLM|LMHeadModel)\b/g)].map(([, name = ""]) => name);
+  return [...new Set(found)];
+}
+
+/** What to do about a model that the hub does not give. */
+function refusalOf(where: string): string {
+  const id = where.split("/").slice(0, 2).join("/").split("@")[0] as string;
+  return [
+    `The hub does not give ${id}: there is none of this name, or it is for those alone who may see it.`,
+    `Check the name. If it is gated, accept its terms on https://huggingface.co/${id}, make a token that may read on https://huggingface.co/settings/tokens, put it into the field, and look it up again.`,
+  ].join("\n");
+}

@@ -1,4 +1,0 @@
-declare module "*.wgsl" {
-  const shader: import("./gpu/wgsl.ts").WgslModule;
-  export default shader;
-}

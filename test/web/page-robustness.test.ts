@@ -1,0 +1,129 @@
+// What can go wrong under a page that trains: it says so in words, and nothing is lost.
+import { join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { PATIENCE, temporaryFolder } from "../platform/environment.ts";
+import { hasBrowser } from "../support/page.ts";
+import {
+  ask,
+  barriersOf,
+  beginRun,
+  LATER,
+  openReady,
+  type ServedPage,
+  servePage,
+  tabTo,
+  textOf,
+  until,
+  untilStep,
+} from "./served-page.ts";
+
+const folder = temporaryFolder("file");
+let served: ServedPage;
+let context: BrowserContext;
+let page: Page;
+
+beforeAll(async () => {
+  if (hasBrowser) served = await servePage(join(folder, "page"));
+});
+
+afterAll(() => served?.close());
+
+beforeEach(async ({ skip }) => {
+  skip(!hasBrowser, "Chromium is not installed");
+  context = await served.browser.newContext();
+  page = await context.newPage();
+});
+
+afterEach(() => context.close());
+
+/** Runs a program in the page's worker. */
+const inWorker = (program: string) => page.workers()[0]?.evaluate(program);
+
+/** The device is lost with the next thing that it is asked. */
+const LOSE_DEVICE = `{ const { prototype } = GPUDevice, { createCommandEncoder } = prototype;
+  prototype.createCommandEncoder = function (...given) {
+    prototype.createCommandEncoder = createCommandEncoder;
+    const encoder = createCommandEncoder.apply(this, given);
+    this.destroy();
+    return encoder;
+  }; undefined; }`;
+
+test("without WebGPU, and where the model does not come, it says what to do", {
+  timeout: PATIENCE,
+}, async () => {
+  await page.route("**/model/model.safetensors", (route) => route.abort());
+  await page.goto(served.url);
+  await until(page, "obstacle", /could not start[\s\S]*\S/);
+  await page.addInitScript("Object.defineProperty(navigator, 'gpu', { value: undefined })");
+  await page.reload();
+  await until(page, "obstacle-title", /no WebGPU/);
+  await until(page, "obstacle-steps", /graphics acceleration/);
+  expect(await page.locator("#train").isVisible()).toBe(false);
+  expect(await barriersOf(page)).toEqual([]);
+});
+
+test("a device that is lost in a run costs nothing", { timeout: PATIENCE }, async () => {
+  await openReady(page, served.url);
+  await beginRun(page, 20);
+  await untilStep(page, 2);
+  await inWorker(LOSE_DEVICE);
+  await until(page, "train-note", /graphics chip was lost/);
+  await until(page, "train-status", /Done: 20 steps/);
+  expect(await textOf(page, "train-error")).toBe("");
+  expect((await ask(page)).after).not.toBe("");
+});
+
+test("by the keyboard, with a full storage and without a network, what was learnt can be taken", {
+  timeout: PATIENCE,
+}, async () => {
+  await openReady(page, served.url);
+  const { origin } = new URL(served.url);
+  const session = await context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 100 });
+  // By the keyboard alone, from here to the zip.
+  await tabTo(page, "steps");
+  await page.keyboard.type("1000");
+  await tabTo(page, "batch");
+  await page.keyboard.type("2");
+  await tabTo(page, "train");
+  await page.keyboard.press("Enter");
+  await until(page, "train-note", /not kept[\s\S]*free disk space/);
+  await untilStep(page, 2);
+  await context.setOffline(true);
+  expect(await page.evaluate("document.activeElement.id")).toBe("pause");
+  await tabTo(page, "stop");
+  await page.keyboard.press("Enter");
+  await until(page, "train-status", /Stopped after step \d+/);
+  expect(await page.evaluate("document.activeElement.id")).toBe("train");
+  await tabTo(page, "download");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  expect(download.suggestedFilename()).toBe("adapter.zip");
+  await until(page, "take-status", /adapter_model\.safetensors/);
+  expect(await barriersOf(page)).toEqual([]);
+});
+
+/** Of a run whose tab is closed: enough for a busy machine to close it behind its fourth step, and before its last. */
+const STEPS = 24;
+
+test("a tab that is closed while it saves has lost nothing", { timeout: PATIENCE }, async () => {
+  await openReady(page, served.url);
+  await beginRun(page, STEPS);
+  await untilStep(page, 1);
+  await inWorker(LATER);
+  await untilStep(page, 4);
+  // The next state is being written for ever.
+  await inWorker(
+    "FileSystemWritableFileStream.prototype.close = () => new Promise(() => { self.writes = true; })",
+  );
+  await inWorker(LATER);
+  await expect.poll(() => inWorker("self.writes"), { timeout: PATIENCE }).toBe(true);
+  await page.close();
+  page = await context.newPage();
+  await page.goto(served.url);
+  await until(page, "train-status", new RegExp(`Done: ${STEPS} steps`));
+  const { curve } = JSON.parse(await page.evaluate('localStorage.getItem("webgpu-lora/page/3")')) as {
+    curve: [step: number, loss: number][];
+  };
+  expect(curve.map(([step]) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
+});

@@ -1,0 +1,109 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { METHODS } from "../../src/adapters/methods.ts";
+import { TRAINER_DEFAULTS } from "../../src/train/trainer-options.ts";
+import { LoraError } from "../../src/util/fail.ts";
+import { formatOfText } from "../../src/web/page/data-part.ts";
+import { engineMethod, PAGE_METHODS } from "../../src/web/page/methods.ts";
+import { plainWords } from "../../src/web/page/plain-words.ts";
+import { DEFAULTS } from "../../src/web/page/settings-form.ts";
+import { ROOT } from "../support/shaders.ts";
+
+/** Texts of the sources whose errors a page can show, that name a flag of the command line. */
+function* textsWithFlags(): Generator<string> {
+  for (const folder of ["data", "io", "load", "adapters"])
+    for (const path of readdirSync(join(ROOT, "src", folder), { recursive: true, encoding: "utf8" })) {
+      if (!path.endsWith(".ts")) continue;
+      const source = readFileSync(join(ROOT, "src", folder, path), "utf8").replace(
+        /^\s*(?:\/\/|\/?\*).*$/gm,
+        "",
+      );
+      for (const [, text = ""] of source.matchAll(
+        /["'`]((?:[^"'`\\\n]|\\.)*--[a-z][\w-]*(?:[^"'`\\\n]|\\.)*)["'`]/g,
+      ))
+        yield text;
+    }
+}
+
+test("no flag of the command line shows in the page, neither in what happened nor in what to do", () => {
+  const texts = [...textsWithFlags()];
+  expect(texts.length).toBeGreaterThan(20);
+  for (const text of texts) {
+    expect(plainWords(new LoraError("input", "file", "is bad", text))).not.toMatch(/--[a-z]/);
+    expect(plainWords(new LoraError("input", "file", text))).not.toMatch(/--[a-z]/);
+  }
+});
+
+test.each<[what: string, help: string, words: RegExp]>([
+  [
+    "is a preference row (chosen, rejected), by which causal-lm cannot be trained: --task dpo",
+    "",
+    /leave out “rejected”/,
+  ],
+  [
+    'has keys "question", wanted "text", "prompt" and "completion", or "messages" (or …)',
+    "",
+    /has question\. An example has “prompt”/,
+  ],
+  [
+    "architecture MambaForCausalLM is not supported",
+    "supported: LlamaForCausalLM, LlamaModel, GPT2LMHeadModel",
+    /reads Llama, GPT2\.$/,
+  ],
+  [
+    "the server answered 403 Forbidden (https://huggingface.co/x)",
+    "set HF_TOKEN",
+    /does not give owner\/name[\s\S]*huggingface\.co\/owner\/name,/,
+  ],
+  [
+    "the browser's storage for this site is full",
+    "free disk space, clear this site's data, or load the model with { cache: false }",
+    /full\nDelete a model/,
+  ],
+  [
+    "is neither a model, nor an adapter, nor a file of examples",
+    "an adapter has adapter_config.json",
+    /examples\nAn adapter has adapter_config\.json\.$/,
+  ],
+])("%s is said in the page's words", (what, help, words) => {
+  const said = plainWords(new LoraError("input", "owner/name/file", what, help));
+  expect(said).toMatch(words);
+  expect(said).not.toMatch(/HF_TOKEN|cache:/);
+});
+
+test("what does not come is told with what to do", () => {
+  const what =
+    "gave up after 5 attempts: Failed to fetch (https://huggingface.co/owner/name/resolve/main/config.json?x)";
+  const said =
+    "config.json: cannot be reached now.\nCheck the connection, and try again: what has come is kept.";
+  expect(plainWords(new LoraError("network", "config.json", what))).toBe(said);
+  expect(plainWords(new TypeError("Failed to fetch"))).toMatch(/did not come\.\nCheck the connection/);
+  expect(plainWords(new Error("x"))).toBe("x");
+});
+
+test("what is pasted is known by how it begins", () => {
+  const texts = [
+    '{"text":"a"}',
+    '[{"text":"a"}]',
+    "prompt,completion\na,b",
+    "prompt\tcompletion\na\tb",
+    "Once, there was.",
+  ];
+  expect(texts.map(formatOfText)).toEqual(["jsonl", "json", "csv", "tsv", "txt"]);
+});
+
+test("each way to learn that the page offers is one of the library's, which takes its options", () => {
+  for (const { name, size } of PAGE_METHODS) {
+    const settings = { ...DEFAULTS, method: name, rank: size?.fallback ?? 1 };
+    const { method, ...options } = engineMethod(settings, ["q_proj"]);
+    const kind = METHODS.find((kind) => kind.name === method);
+    expect(() => kind?.make(options as never), name).not.toThrow();
+    expect(kind, name).toBeDefined();
+  }
+});
+
+test("the defaults are the library's", () => {
+  const { learningRate, batchSize, gradientAccumulationSteps, activationBits } = TRAINER_DEFAULTS;
+  expect(DEFAULTS).toMatchObject({ learningRate, batchSize, gradientAccumulationSteps, activationBits });
+});
