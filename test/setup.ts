@@ -1,6 +1,10 @@
+import { join } from "node:path";
 import { afterAll, expect } from "vitest";
 import { firstMismatches } from "./support/compare.ts";
 import { closeTestDevices } from "./support/device.ts";
+
+// What somebody measured or downloaded on this machine must not change what is tested, nor a test what is there.
+process.env.WEBGPU_LORA_CACHE ??= join(import.meta.dirname, "../node_modules/.cache/webgpu-lora/tests");
 
 afterAll(closeTestDevices);
 

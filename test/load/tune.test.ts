@@ -1,8 +1,16 @@
-import { expect, test } from "vitest";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test, vi } from "vitest";
 import { matmulClass } from "../../src/kernels/matmul.ts";
 import { createModel } from "../../src/load/create.ts";
 import { tune } from "../../src/load/tune.ts";
 import { testDevice } from "../support/device.ts";
+
+// The choices are saved: in a folder of this test's own, where no other process takes them for its own.
+const cache = mkdtempSync(join(tmpdir(), "webgpu-lora-tune-"));
+vi.stubEnv("WEBGPU_LORA_CACHE", cache);
+afterAll(() => rmSync(cache, { recursive: true, force: true }));
 
 // Compiles each variant for each layout, which takes 16 s of a CPU that has none of them yet.
 test("a model's products are measured once a class, and later passes take the choices", {
@@ -24,5 +32,8 @@ test("a model's products are measured once a class, and later passes take the ch
   const tuned = await tune(model, { tokens: 16 });
   expect(tuned.map(({ layout }) => layout)).toEqual(["NT", "NN", "TN"]); // all matrices have one shape
   for (const product of tuned) expect(device.choices.get(matmulClass(product))).toBe(product.variant);
+  const [file = ""] = readdirSync(join(cache, "choices"));
+  const saved: unknown = JSON.parse(readFileSync(join(cache, "choices", file), "utf8"));
+  expect(saved).toMatchObject({ choices: Object.fromEntries(device.choices.all) });
   model.release();
 });
