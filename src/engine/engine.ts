@@ -78,7 +78,7 @@ export class EngineRun implements AsyncIterable<StepMetrics> {
     this.ended = call.result;
   }
 
-  /** Holds the run after the steps that are under way, until {@link resume}. */
+  /** Holds the run after the steps that are under way, or before its first one, until {@link resume}. */
   pause(): void {
     this.#call.control("pause");
   }

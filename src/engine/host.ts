@@ -33,6 +33,8 @@ interface ServedCall {
   emit(item: unknown): void;
   /** The run of the call, which can be held. */
   run?: Run;
+  /** Whether the run is to be held, which may be asked for before there is one. */
+  isHeld?: boolean;
 }
 
 type Handlers = {
@@ -75,8 +77,10 @@ export function serveEngine(port: EnginePort, platform: EnginePlatform): void {
     if (!("control" in data)) return void answer(data as Request);
     const { id, control } = data as Control;
     const call = underWay.get(id);
-    if (control === "stop") call?.stop();
-    else call?.run?.[control]();
+    if (!call) return;
+    if (control === "stop") return call.stop();
+    call.isHeld = control === "pause";
+    call.run?.[control]();
   };
   say({ ready: true });
 }
@@ -120,6 +124,7 @@ function handlersOf(platform: EnginePlatform, handles: Handles): Handlers {
           emit: call.emit,
           onRun: (run) => {
             call.run = run;
+            if (call.isHeld) run.pause();
           },
         },
       ),

@@ -74,7 +74,7 @@ export async function runTraining(
     onRun(run);
     await run.start();
     const step = run.last?.step ?? kept?.state?.step ?? 0;
-    return { step, stopped: run.last !== undefined && step < run.last.totalSteps };
+    return { step, stopped: run.last ? step < run.last.totalSteps : signal.aborted };
   } finally {
     kept?.close();
   }

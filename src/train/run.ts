@@ -98,13 +98,14 @@ export class Run {
     signal?.addEventListener("abort", stop);
     this.#stopIfNoBetter(); // one that goes on may have come to that before
     try {
+      await this.#pause?.over;
       while (!(await this.#ends()));
     } finally {
       signal?.removeEventListener("abort", stop);
     }
   }
 
-  /** Holds the run after the steps that are under way, until {@link resume}. */
+  /** Holds the run after the steps that are under way, or before its first one, until {@link resume}. */
   pause(): void {
     if (this.#pause) return;
     let end = () => {};

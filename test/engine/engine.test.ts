@@ -143,6 +143,12 @@ test("a run is held, goes on and is stopped; a loop that is left stops it, too",
   expect({ step, stopped }).toEqual({ step: steps.length, stopped: true });
   expect(step).toBeLessThan(1000);
 
+  const early = engine.train(model, adapter, ROWS, options);
+  early.pause(); // before the worker has begun: at most one step is under way
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  early.stop();
+  expect(await early.ended).toEqual({ step: expect.toSatisfy((step) => step <= 1), stopped: true });
+
   const left = engine.train(model, adapter, ROWS, options);
   for await (const { step } of left) if (step === 2) break;
   expect(await left.ended).toMatchObject({ stopped: true });

@@ -105,6 +105,23 @@ test("a pause holds it and changes nothing; it goes on when told", async () => {
   expect(await after()).toEqual(await whole.after());
 });
 
+test("one that is held before it begins takes no step until it is told to go on, and none where it is stopped", async () => {
+  const { run } = await open({});
+  run.pause();
+  const ended = run.start();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(run.last).toBeUndefined();
+  run.resume();
+  await ended;
+  expect(run.last?.step).toBe(8);
+  const stopped = await open({});
+  stopped.run.pause();
+  const over = stopped.run.start();
+  stopped.run.stop();
+  await over;
+  expect(stopped.run.last).toBeUndefined();
+});
+
 test("a signal, or stop, ends it after what is under way, also while it is paused", async () => {
   const controller = new AbortController();
   const aborted = await open({ signal: controller.signal, onStep: () => controller.abort() });

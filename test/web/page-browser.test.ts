@@ -125,6 +125,7 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
 
   await page.click("#another"); // another prompt is asked as it learns
   await page.click("#train");
+  await until(page, "figure-step", /^0 of 20$/); // not the step of the run before
   await untilStep(page, 2);
   await page.workers()[0]?.evaluate(LATER);
   await untilStep(page, 6);

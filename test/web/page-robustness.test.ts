@@ -63,6 +63,21 @@ test("without WebGPU, and where the model does not come, it says what to do", {
   expect(await barriersOf(page)).toEqual([]);
 });
 
+test("a run can be paused and stopped before it has begun", { timeout: PATIENCE }, async () => {
+  await openReady(page, served.url);
+  await page.evaluate(`for (const id of ["train", "pause"]) document.getElementById(id).click()`);
+  await until(page, "train-status", /Paused/);
+  await page.waitForTimeout(1000);
+  expect(await textOf(page, "figure-step")).toMatch(/^[01] of/); // one may have been under way
+  await page.click("#pause"); // which says Go on
+  await untilStep(page, 1);
+  await page.click("#stop");
+  await until(page, "train-status", /Stopped after step \d+/);
+  await page.evaluate(`for (const id of ["train", "stop"]) document.getElementById(id).click()`);
+  await until(page, "train-status", /Stopped after step [01]\./);
+  expect(await textOf(page, "train-error")).toBe("");
+});
+
 test("a device that is lost in a run costs nothing", { timeout: PATIENCE }, async () => {
   await openReady(page, served.url);
   await beginRun(page, 20);

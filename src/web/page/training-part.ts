@@ -61,6 +61,8 @@ export class TrainingPart {
   #run: EngineRun | undefined;
   /** Who holds the run. */
   readonly #holds = new Set<"user" | "sampler">();
+  /** Whether the run is to end, which may be asked for before there is one. */
+  #isStopped = false;
   /** Whether something was learnt, or is, that a reload would lose. */
   #isUnkept = false;
 
@@ -109,6 +111,7 @@ export class TrainingPart {
     const { name: from } = this.#needs.adapter.opened ?? {};
     note("train-note");
     this.#showRunning(true);
+    this.#showStep({ curve: [], settings }); // what is seen of the run before would be taken for this one's
     try {
       const model = (this.#session.opened as OpenedModel).choice;
       const learns = { from, rowsName: rows.name, ...readingOf(rows) };
@@ -149,11 +152,13 @@ export class TrainingPart {
         warmupSteps: warmupOf(record.settings),
         ...(keeps && { keep: { folder: STATE_FOLDER } }),
         onWarning: (line) => note("train-note", line),
-        onCompile: (done, of) => say("train-status", `Getting ready: ${done} of ${of} kernels compiled`),
+        onCompile: (done, of) => this.#showCompiled(done, of),
         onLoss: ({ step }) =>
           note("train-note", `The graphics chip was lost. Learning goes on after step ${step}.`),
       });
       this.#run = run;
+      if (this.#holds.size > 0) run.pause();
+      if (this.#isStopped) run.stop();
       this.#isUnkept = !keeps;
       this.#needs.onLearnt(this.#learnt(record, adapter));
       await this.#follow(record, run, { adapter, keeps });
@@ -210,7 +215,7 @@ export class TrainingPart {
     };
     for await (const metrics of run) {
       addPoint(record.curve, [metrics.step, metrics.loss]);
-      if (throughput.isEmpty) say("train-status", "Learning …");
+      if (throughput.isEmpty && !this.#holds.has("user")) say("train-status", "Learning …");
       this.#showStep(record, throughput.add(metrics));
       sampler.onStep(metrics.step);
       if (keeps && performance.now() - keptAt >= KEEP_EVERY) keep();
@@ -249,7 +254,12 @@ export class TrainingPart {
     return { adapter, told: { ...names, ...set, curve, prompt, samples } };
   }
 
-  #showStep({ curve, settings }: RunRecord, speed?: number): void {
+  #showCompiled(done: number, of: number): void {
+    const waits = done === of && this.#holds.has("user");
+    say("train-status", waits ? "Paused." : `Getting ready: ${done} of ${of} kernels compiled`);
+  }
+
+  #showStep({ curve, settings }: Pick<RunRecord, "curve" | "settings">, speed?: number): void {
     const [step, loss] = curve.at(-1) ?? [0, undefined];
     const of = settings.maxSteps;
     byId("train-progress", HTMLProgressElement).value = step / of;
@@ -262,7 +272,6 @@ export class TrainingPart {
   }
 
   #pause(on: boolean): void {
-    if (!this.#run) return;
     this.#hold("user", on);
     say("pause", on ? "Go on" : "Pause");
     say("train-status", on ? "Paused." : "Learning again.");
@@ -277,14 +286,18 @@ export class TrainingPart {
 
   #stop(): void {
     say("train-status", "Stopping …");
+    this.#isStopped = true;
     this.#run?.stop();
   }
 
   #showRunning(on: boolean): void {
     if (on) showError("train-error");
     const hadFocus = ["train", "pause", "stop"].includes(document.activeElement?.id ?? "");
-    this.#holds.clear();
-    say("pause", "Pause");
+    if (!on) {
+      this.#holds.clear();
+      this.#isStopped = false;
+      say("pause", "Pause");
+    }
     this.form.enable(!on);
     this.#needs.onRunning(on);
     enable("train", !on);
