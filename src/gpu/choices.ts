@@ -1,12 +1,22 @@
+import { isObject } from "../util/json.ts";
+
 /** Keeps what was measured on a device from one process to the next: a file in Node, localStorage in browsers. */
 export interface ChoiceStore {
-  /** What was saved last for a device of this name. */
-  load(device: string): Promise<string | undefined>;
-  /** Keeps a device's choices; `text` is JSON. */
-  save(device: string, text: string): Promise<void>;
+  /** What was saved last for hardware of this name. */
+  load(hardware: string): Promise<string | undefined>;
+  /** Keeps the hardware's choices; `text` is JSON. */
+  save(hardware: string, text: string): Promise<void>;
 }
 
-/** Format of the saved text; of any other nothing is read, and the measurement is made again. */
+/** What choices were measured on. */
+export interface Measured {
+  /** The hardware, whatever driver it has. */
+  readonly hardware: string;
+  /** The device with its driver: behind another one other kernels may be the fastest. */
+  readonly device: string;
+}
+
+/** Format of the saved text; no other is read. */
 const VERSION = 1;
 
 /**
@@ -14,12 +24,12 @@ const VERSION = 1;
  * Nothing is measured unless somebody asks for it, so that results do not change from run to run by themselves.
  */
 export class Choices {
-  readonly #device: string;
+  readonly #on: Measured;
   readonly #store: ChoiceStore | undefined;
   readonly #answers = new Map<string, string>();
 
-  constructor(device: string, store?: ChoiceStore) {
-    this.#device = device;
+  constructor(on: Measured, store?: ChoiceStore) {
+    this.#on = on;
     this.#store = store;
   }
 
@@ -45,33 +55,51 @@ export class Choices {
     this.#answers.clear();
   }
 
-  /** Takes over what earlier processes saved. */
-  async load(): Promise<void> {
-    const text = await this.#store?.load(this.#device);
-    for (const [question, answer] of answersIn(text)) this.#answers.set(question, answer);
+  /**
+   * Takes over what earlier processes saved.
+   * @returns why something that was saved is not used; undefined where there is no such thing
+   */
+  async load(): Promise<string | undefined> {
+    const { hardware, device } = this.#on;
+    const text = await this.#store?.load(hardware);
+    if (text === undefined) return undefined;
+    const saved = parse(text);
+    if (!saved) return "the kernel choices that were saved cannot be read; tune(model) measures them again";
+    if (saved.device !== device)
+      return `the kernel choices of "${saved.device}" are not used, since this is "${device}"; tune(model) measures them again`;
+    for (const [question, answer] of saved.answers) this.#answers.set(question, answer);
+    return undefined;
   }
 
   /** Saves everything, where there is a store. */
   async save(): Promise<void> {
     const sorted = [...this.#answers].sort(([a], [b]) => (a < b ? -1 : 1));
-    const content = { version: VERSION, device: this.#device, choices: Object.fromEntries(sorted) };
-    await this.#store?.save(this.#device, `${JSON.stringify(content, null, 2)}\n`);
+    const content = { version: VERSION, device: this.#on.device, choices: Object.fromEntries(sorted) };
+    await this.#store?.save(this.#on.hardware, `${JSON.stringify(content, null, 2)}\n`);
   }
 }
 
-function answersIn(text: string | undefined): [string, string][] {
+interface Saved {
+  readonly device: string;
+  readonly answers: readonly [question: string, answer: string][];
+}
+
+/** What was saved; undefined where it is half written, edited, or of another version. */
+function parse(text: string): Saved | undefined {
   try {
-    const { version, choices } = JSON.parse(text ?? "{}") as { version?: unknown; choices?: unknown };
-    if (version !== VERSION || typeof choices !== "object" || choices === null) return [];
-    return Object.entries(choices).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+    const { version, device, choices } = JSON.parse(text) as Record<string, unknown>;
+    if (version !== VERSION || typeof device !== "string" || !isObject(choices)) return undefined;
+    const answers = Object.entries(choices);
+    const areAll = answers.every((entry): entry is [string, string] => typeof entry[1] === "string");
+    return areAll ? { device, answers } : undefined;
   } catch {
-    return []; // half written or edited: as good as none
+    return undefined;
   }
 }
 
-/** The name of a device as a file name or key. */
-export function choiceKey(device: string): string {
-  return device
+/** The name of hardware as a file name or key. */
+export function choiceKey(hardware: string): string {
+  return hardware
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");

@@ -24,6 +24,8 @@ export interface DeviceInfo {
   readonly vendor: string;
   /** Family of devices, such as `ampere`; may be empty. */
   readonly architecture: string;
+  /** What of all this stays where the driver is renewed; the name unless given. */
+  readonly hardware?: string;
   /** True for a rasteriser on the CPU (lavapipe, SwiftShader, WARP): announced, never passed off as a GPU. */
   readonly software: boolean;
   /** Lanes of a subgroup, or 0 where subgroups are absent or their size varies. */
@@ -75,8 +77,9 @@ export class Device {
     this.kernels = new Kernels(gpu, this.stream);
     this.textures = new Textures(gpu, this, (ids) => this.kernels.forgetBindings(ids));
     // What was measured with other kernels around it means nothing here.
-    const isOwn = this.profile.name === own;
-    this.choices = new Choices(isOwn ? info.name : `${info.name} as ${this.profile.name}`, choices);
+    const as = this.profile.name === own ? "" : ` as ${this.profile.name}`;
+    const { name, hardware = name } = info;
+    this.choices = new Choices({ hardware: hardware + as, device: name + as }, choices);
     this.memory.onTrim = (allocations) => {
       // Commands that use them must be on their way.
       if (allocations.some(({ lastUse }) => lastUse === this.stream.submits)) this.stream.flush();
@@ -259,7 +262,8 @@ async function open(gpu: GPU, options: DeviceOptions, given?: string): Promise<D
     ...{ matrixUnits, matrixFailure, readsTexels: !floor && readsStorageTextures(gpu) },
   };
   const opened = new Device(device, info, { ...others, ...(!floor && { choices }) });
-  await opened.choices.load();
+  const unused = await opened.choices.load();
+  if (unused) warnOf(options)(unused);
   return opened;
 }
 
@@ -268,14 +272,18 @@ const MATRIX_FEATURES = [SUBGROUP_MATRIX, SUBGROUP_SIZE_CONTROL] as const;
 async function tryMatrices(
   device: GPUDevice,
   candidates: readonly MatrixUnits[],
-  { untriedMatrices = false, onWarning = (warning) => console.warn(warning) }: DeviceOptions,
+  options: DeviceOptions,
 ): Promise<Proof> {
+  const { untriedMatrices = false } = options;
   const proof = untriedMatrices
     ? { units: candidates[0] }
     : await (await import("./matrix-proof.ts")).proveMatrixUnits(device, candidates);
-  if (proof.failure) onWarning(`matrix units are not used: ${proof.failure}; products are computed in f32`);
+  if (proof.failure)
+    warnOf(options)(`matrix units are not used: ${proof.failure}; products are computed in f32`);
   return proof;
 }
+
+const warnOf = ({ onWarning = (warning) => console.warn(warning) }: DeviceOptions) => onWarning;
 
 function readsStorageTextures({ wgslLanguageFeatures: known }: GPU): boolean {
   return known?.has("readonly_and_readwrite_storage_textures") ?? false;
@@ -286,10 +294,12 @@ export function describeAdapter(info: GPUAdapterInfo, features: ReadonlySet<stri
   const fixedSize = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
   const software =
     info.isFallbackAdapter || /llvmpipe|swiftshader|basic render/i.test(`${info.description} ${info.device}`);
+  const hardware = [vendorName(info.vendor), info.architecture, info.device].filter(Boolean).join(" ");
   return {
     name: adapterName(info, software),
     vendor: vendorName(info.vendor),
     architecture: info.architecture,
+    ...(hardware && { hardware }),
     software,
     subgroupSize: features.has("subgroups") ? fixedSize : 0,
     f16: features.has("shader-f16"),

@@ -2,13 +2,13 @@ import { type ChoiceStore, choiceKey } from "../gpu/choices.ts";
 
 /** Choices in localStorage. Where a page may not use it, and in Deno without a location, nothing is kept. */
 export function webChoices(): ChoiceStore {
-  const key = (device: string) => `webgpu-lora/choices/${choiceKey(device)}`;
+  const key = (hardware: string) => `webgpu-lora/choices/${choiceKey(hardware)}`;
   return {
-    async load(device) {
-      return storage()?.getItem(key(device)) ?? undefined;
+    async load(hardware) {
+      return storage()?.getItem(key(hardware)) ?? undefined;
     },
-    async save(device, text) {
-      storage()?.setItem(key(device), text);
+    async save(hardware, text) {
+      storage()?.setItem(key(hardware), text);
     },
   };
 }

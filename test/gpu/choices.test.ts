@@ -7,6 +7,7 @@ import { nodeChoices } from "../../src/platform/node-choices.ts";
 import { webChoices } from "../../src/platform/web-choices.ts";
 
 const DEVICE = "llvmpipe (LLVM 15.0.6, 256 bits)";
+const HERE = { hardware: "mesa llvmpipe", device: DEVICE };
 
 function memoryStore(text?: string): ChoiceStore & { text: string | undefined } {
   return {
@@ -22,13 +23,13 @@ function memoryStore(text?: string): ChoiceStore & { text: string | undefined } 
 
 test("what one process chose, the next one knows", async () => {
   const store = memoryStore();
-  const first = new Choices(DEVICE, store);
+  const first = new Choices(HERE, store);
   await first.load();
   first.set("matmul NT f32 m7 n8 k8", "subgroup");
   await first.save();
-  const second = new Choices(DEVICE, store);
+  const second = new Choices(HERE, store);
   expect(second.get("matmul NT f32 m7 n8 k8")).toBeUndefined();
-  await second.load();
+  expect(await second.load()).toBeUndefined();
   expect(second.get("matmul NT f32 m7 n8 k8")).toBe("subgroup");
   second.clear();
   expect(second.size).toBe(0);
@@ -40,14 +41,29 @@ test.each([
   ["no choices", '{"version": 1}'],
   ["a list", "[]"],
   ["null", "null"],
-])("%s counts as nothing measured", async (_, text) => {
-  const choices = new Choices(DEVICE, memoryStore(text));
-  await choices.load();
+  ["a choice that is no name", JSON.stringify({ version: 1, device: DEVICE, choices: { a: 1 } })],
+])("%s counts as nothing measured, and that is told", async (_, text) => {
+  const choices = new Choices(HERE, memoryStore(text));
+  expect(await choices.load()).toMatch(/cannot be read; tune\(model\) measures them again/);
   expect(choices.size).toBe(0);
 });
 
+test("what was measured on another driver is not used, and that is told", async () => {
+  const store = memoryStore();
+  const before = new Choices({ ...HERE, device: "llvmpipe (LLVM 14)" }, store);
+  before.set("a", "b");
+  await before.save();
+  const after = new Choices(HERE, store);
+  expect(await after.load()).toMatch(
+    /of "llvmpipe \(LLVM 14\)" are not used, since this is "llvmpipe \(LLVM 15/,
+  );
+  expect(after.size).toBe(0);
+  await after.save(); // measured again
+  expect(await after.load()).toBeUndefined();
+});
+
 test("without a store choices live as long as the device", async () => {
-  const choices = new Choices(DEVICE);
+  const choices = new Choices(HERE);
   choices.set("a", "b");
   await choices.load();
   await choices.save();

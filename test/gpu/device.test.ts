@@ -50,6 +50,14 @@ describe("the name of a device", () => {
     expect(nameOf({})).toBe("unnamed adapter");
   });
 
+  test("the hardware's name has no driver in it", () => {
+    const card = { vendor: "nvidia", architecture: "hopper", device: "0x2335" };
+    const hardwareOf = (description: string) =>
+      describeAdapter({ ...card, description } as GPUAdapterInfo, new Set()).hardware;
+    expect(hardwareOf("NVIDIA: 550.54.15")).toBe("nvidia hopper 0x2335");
+    expect(hardwareOf("NVIDIA: 570.10")).toBe("nvidia hopper 0x2335");
+  });
+
   test("Deno's number of a vendor is its name", () => {
     const deno = { vendor: "4318", device: "9013", description: "NVIDIA H200" } as GPUAdapterInfo;
     expect(describeAdapter(deno, new Set()).vendor).toBe("nvidia");

@@ -1,10 +1,11 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import { matmulClass } from "../../src/kernels/matmul.ts";
 import { createModel } from "../../src/load/create.ts";
 import { tune } from "../../src/load/tune.ts";
+import { openNodeDevice } from "../../src/platform/node-gpu.ts";
 import { testDevice } from "../support/device.ts";
 
 // The choices are saved: in a folder of this test's own, where no other process takes them for its own.
@@ -36,4 +37,12 @@ test("a model's products are measured once a class, and later passes take the ch
   const saved: unknown = JSON.parse(readFileSync(join(cache, "choices", file), "utf8"));
   expect(saved).toMatchObject({ choices: Object.fromEntries(device.choices.all) });
   model.release();
+
+  const path = join(cache, "choices", file);
+  writeFileSync(path, JSON.stringify({ ...(saved as object), device: "the driver before" }));
+  const warnings: string[] = [];
+  const next = await openNodeDevice({ onWarning: (warning) => warnings.push(warning) });
+  expect(warnings).toEqual([expect.stringMatching(/of "the driver before" are not used/)]);
+  expect(next.choices.size).toBe(0);
+  next.close();
 });
