@@ -16,8 +16,8 @@ const RULES: Rules<TuneOptions> = { tokens: integer({ min: 1 }) };
 
 /**
  * Measures which kernels are fastest for training a model on its device, and remembers it there and, where the device
- * has a store, for later processes; behind another driver they are not used, which `openDevice` tells. The same choices give the same results bit for bit; other choices add in another
- * order.
+ * has a store, for later processes; behind another driver they are not used, which `openDevice` tells. The same choices
+ * give the same results bit for bit; other choices add in another order.
  */
 export async function tune(model: LanguageModel, options: TuneOptions = {}): Promise<TunedProduct[]> {
   checkOptions("tune", options, RULES);
