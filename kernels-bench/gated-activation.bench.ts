@@ -1,6 +1,6 @@
 import type { Device } from "../src/gpu/device.ts";
 import { fromArray } from "../src/gpu/tensor.ts";
-import type { Activation } from "../src/kernels/activation.ts";
+import type { Activation } from "../src/kernels/activations.ts";
 import { gatedActivation, gatedActivationBackward } from "../src/kernels/gated-activation.ts";
 import { gatedActivationReference } from "../test/reference/gated-activation.ts";
 import { type BenchCase, MOST_ELEMENTS, pick, repeatedValues, sized, spread } from "./harness.ts";

@@ -1,5 +1,6 @@
 import type { Tensor } from "../gpu/tensor.ts";
-import { type Activation, activateBackward, activate as activateKernel } from "../kernels/activation.ts";
+import { activateBackward, activate as activateKernel } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import { patchesBackward, patches as patchesKernel } from "../kernels/patches.ts";
 import {
   type MeanKind,

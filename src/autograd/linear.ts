@@ -1,5 +1,5 @@
 import { empty, type Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import { addInputSum, type BranchLayer, branchGradients, canWait } from "../kernels/branch-gradients.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";

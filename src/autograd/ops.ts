@@ -1,5 +1,5 @@
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import * as kernels from "../kernels/attention.ts";
 import { columnScaleBackward, columnScale as columnScaleKernel } from "../kernels/column-scale.ts";
 import { sliceColumnsBackward, sliceColumns as sliceColumnsKernel } from "../kernels/columns.ts";

@@ -40,7 +40,7 @@ interface Node extends Saving {
 
 /** How a tape keeps what it saves. */
 export interface TapeOptions {
-  /** 8: what may be rounded is, after each layer. As it is unless given. */
+  /** 8: what may be rounded is, after each layer, by what `ROUNDING` has loaded before. As it is unless given. */
   activationBits?: 8 | 32;
 }
 

@@ -1,7 +1,7 @@
 import { type Allocation, sizeClass } from "../gpu/memory.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
-import { roundTo8Bits } from "../kernels/round.ts";
+import { ROUNDING } from "../kernels/late-shaders.ts";
 import { partsOf } from "../kernels/weight.ts";
 
 /** What a node of a tape has saved. */
@@ -117,7 +117,7 @@ function producersOf(nodes: readonly Saving[]): Map<Tensor, Producer> {
 function rounded(tensor: Tensor): Return {
   const { memory } = tensor.device;
   const scope = memory.beginScope();
-  const kept = roundTo8Bits(tensor);
+  const kept = ROUNDING.loaded().roundTo8Bits(tensor);
   const parts = partsOf(kept);
   for (const { storage } of parts) memory.hold(storage);
   memory.endScope(scope);

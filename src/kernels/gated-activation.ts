@@ -1,7 +1,7 @@
 import shader from "../../shaders/gated-activation.wgsl";
 import { emptyLike, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { ACTIVATIONS, type Activation } from "./activation.ts";
+import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { runElements } from "./launch.ts";
 
 /** y = act(gate) · up. All of one shape, f32. */

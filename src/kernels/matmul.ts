@@ -11,7 +11,7 @@ import { scoped, type Tensor } from "../gpu/tensor.ts";
 import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { late } from "../util/late.ts";
-import type { Activation } from "./activation.ts";
+import type { Activation } from "./activations.ts";
 import { spreadRows } from "./columns.ts";
 import { type Decoding, FORMATS } from "./formats.ts";
 import { foldGrid } from "./grid.ts";

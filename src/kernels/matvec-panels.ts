@@ -2,7 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import { empty, Tensor } from "../gpu/tensor.ts";
 import type { Texels } from "../gpu/texels.ts";
 import type { Specialization } from "../gpu/wgsl.ts";
-import { ACTIVATIONS, type Activation } from "./activation.ts";
+import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { type CodeLayout, codeConstants, codeLayout, fillCodes } from "./code-panels.ts";
 import { FORMATS, type WeightFormat } from "./formats.ts";
 import { foldGrid } from "./grid.ts";

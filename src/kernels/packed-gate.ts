@@ -1,7 +1,7 @@
 import shader from "../../shaders/packed-gate.wgsl";
 import { empty, type Tensor } from "../gpu/tensor.ts";
 import { fail } from "../util/fail.ts";
-import { ACTIVATIONS, type Activation } from "./activation.ts";
+import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { perElement } from "./launch.ts";
 
 /** How gates and ups lie in a row, and what becomes of them. */

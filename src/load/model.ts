@@ -25,7 +25,7 @@ import {
   type Task,
 } from "../models/model.ts";
 import { markReleased } from "../nn/module.ts";
-import { POOLING_MODES } from "../nn/pooling.ts";
+import { POOLING_MODES } from "../nn/pooling-modes.ts";
 import { isReplication, type LayerReplication, REPLICATION_WANTED } from "../nn/replicate.ts";
 import { fail, LoraError } from "../util/fail.ts";
 import {

@@ -1,4 +1,4 @@
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import type { ConfigReader } from "./config-reader.ts";
 
 /** What configs call the activations, as in transformers' ACT2FN. */

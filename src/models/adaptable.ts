@@ -4,7 +4,7 @@ import { AdapterList, type NamedAdaptation } from "../nn/adapter-list.ts";
 import type { KvCache } from "../nn/cache.ts";
 import { placeTokens, wholeRows } from "../nn/geometry.ts";
 import type { Context } from "../nn/module.ts";
-import type { PoolingMode } from "../nn/pooling.ts";
+import type { PoolingMode } from "../nn/pooling-modes.ts";
 import { RowAdapters } from "../nn/row-adapters.ts";
 import { passWithVirtualTokens, primeCache } from "../nn/virtual-tokens.ts";
 import { fail } from "../util/fail.ts";

@@ -1,8 +1,8 @@
 import type { Device } from "../gpu/device.ts";
+import { lastTokens } from "../nn/chosen-tokens.ts";
 import type { MakeMixture } from "../nn/expert-layer.ts";
 import { linear } from "../nn/linear.ts";
 import { call } from "../nn/module.ts";
-import { lastTokens } from "../nn/pooling.ts";
 import type { Weights } from "../nn/weights.ts";
 import { type DecoderConfig, decoderBody } from "./decoder.ts";
 import type { Built, BuiltModel } from "./family.ts";

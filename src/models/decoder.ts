@@ -1,7 +1,7 @@
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { type Branch, through } from "../nn/branch.ts";

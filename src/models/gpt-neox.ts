@@ -1,7 +1,7 @@
 import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
 import { attend, rotate } from "../nn/attention.ts";
 import { KvCache } from "../nn/cache.ts";

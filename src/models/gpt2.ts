@@ -2,7 +2,7 @@ import * as encoderOps from "../autograd/encoder-ops.ts";
 import * as ops from "../autograd/ops.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import { attend } from "../nn/attention.ts";
 import type { Branch } from "../nn/branch.ts";
 import { KvCache } from "../nn/cache.ts";

@@ -4,7 +4,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { KvCache } from "../nn/cache.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Context, Module } from "../nn/module.ts";
-import type { PoolingMode } from "../nn/pooling.ts";
+import type { PoolingMode } from "../nn/pooling-modes.ts";
 import type { LayerReplication } from "../nn/replicate.ts";
 import type { Renames } from "../nn/weights.ts";
 import { fail } from "../util/fail.ts";

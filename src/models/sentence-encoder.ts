@@ -1,7 +1,8 @@
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Context } from "../nn/module.ts";
 import { unitLength } from "../nn/norm.ts";
-import { type PoolingMode, pool } from "../nn/pooling.ts";
+import { pool } from "../nn/pooling.ts";
+import type { PoolingMode } from "../nn/pooling-modes.ts";
 import type { SentenceEncoder } from "./model.ts";
 
 /**

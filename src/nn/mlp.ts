@@ -1,6 +1,6 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
-import type { Activation } from "../kernels/activation.ts";
+import type { Activation } from "../kernels/activations.ts";
 import { linear, linearSiblings } from "./linear.ts";
 import {
   type Context,

@@ -1,14 +1,8 @@
 import * as encoderOps from "../autograd/encoder-ops.ts";
-import * as ops from "../autograd/ops.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
-import { type Document, endOf } from "./geometry.ts";
+import { firstTokens, lastTokens } from "./chosen-tokens.ts";
 import type { Context } from "./module.ts";
-
-/** How the states of a text's tokens become one vector, by the names of sentence-transformers. */
-export const POOLING_MODES = [
-  ...(["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"] as const),
-];
-export type PoolingMode = (typeof POOLING_MODES)[number];
+import type { PoolingMode } from "./pooling-modes.ts";
 
 /** States `[B, T, d]` → a vector for each document, in their order: `[N, d]`. */
 export function pool(mode: PoolingMode, x: Tensor, context: Context): Tensor {
@@ -24,24 +18,4 @@ export function pool(mode: PoolingMode, x: Tensor, context: Context): Tensor {
   return mode === "max"
     ? encoderOps.maxPool(tape, x, documents)
     : encoderOps.meanPool(tape, x, documents, mode);
-}
-
-/** States of the first token of each document: `[B, T, d]` → `[N, d]`. */
-export function firstTokens(x: Tensor, context: Context): Tensor {
-  return tokenOfEach(x, context, ({ first }) => first);
-}
-
-/** States of the last token of each document: `[B, T, d]` → `[N, d]`. */
-export function lastTokens(x: Tensor, context: Context): Tensor {
-  return tokenOfEach(x, context, (document) => endOf(document) - 1);
-}
-
-function tokenOfEach(
-  x: Tensor,
-  { tape, geometry }: Context,
-  placeIn: (document: Document) => number,
-): Tensor {
-  const [, length = 0] = x.shape;
-  const rows = Uint32Array.from(geometry.documents, (document) => document.row * length + placeIn(document));
-  return ops.gatherRows(tape, x, fromArray(x.device, rows, [rows.length]));
 }

@@ -1,11 +1,6 @@
 import { rowName } from "../data/check-items.ts";
-import {
-  type PackingReport,
-  type PackingStrategy,
-  type Packs,
-  packItems,
-  splitsItems,
-} from "../data/packing.ts";
+import { type Packs, packItems } from "../data/pack-items.ts";
+import { type PackingReport, type PackingStrategy, splitsItems } from "../data/packing.ts";
 import { fail, failAll, Problems } from "../util/fail.ts";
 import type { Counted, Objective } from "./objective.ts";
 

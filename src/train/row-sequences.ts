@@ -6,7 +6,6 @@ import type { RowStream } from "../data/files/row-stream.ts";
 import { lengthToKeep } from "../data/packing.ts";
 import type { Example } from "../data/rows/examples.ts";
 import type { Sequence } from "../data/sequence.ts";
-import { exampleSource } from "../data/tokenize/example-source.ts";
 import type { RowEncoding } from "../data/tokenize/row-encoding.ts";
 import { tokenizeExamples } from "../data/tokenize/tokenize.ts";
 import { defaultMaxLength, TOKENIZE_RULES, type TokenizeOptions } from "../data/tokenize/tokenize-options.ts";
@@ -39,7 +38,10 @@ export async function sequencesOf(
 ): Promise<SequencesOfRows> {
   const encoding = await encodingOf(model, options);
   const { maxLength } = encoding;
-  if (isRowStream<Example>(examples)) return { sequences: exampleSource(examples, encoding), maxLength };
+  if (isRowStream<Example>(examples)) {
+    const { exampleSource } = await import("../data/tokenize/example-source.ts");
+    return { sequences: exampleSource(examples, encoding), maxLength };
+  }
   const tokens = tokenizeExamples(examples, encoding.tokenizer, encoding.options, encoding.model);
   const { sequences, places, report } = tokens;
   const { nameRow = rowName } = options;

@@ -1,5 +1,5 @@
 import type { DataPlace } from "../data/feed/feed.ts";
-import type { BatchFeed } from "./batch-feed.ts";
+import type { BatchFeed } from "./collated.ts";
 
 /** The micro-batches of an optimiser step. */
 export interface StepBatches<B> {

@@ -2,7 +2,7 @@ import { packRows } from "../data/batch.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { freePositions, type LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
-import { lastTokens } from "../nn/pooling.ts";
+import { lastTokens } from "../nn/chosen-tokens.ts";
 
 /** What a model has read of one text. */
 interface ReadText {

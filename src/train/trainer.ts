@@ -3,6 +3,7 @@ import { requireTrainable, typeOfOwner } from "../adapters/owners.ts";
 import type { ItemSource } from "../data/feed/item-source.ts";
 import type { Sequence } from "../data/sequence.ts";
 import type { Device } from "../gpu/device.ts";
+import { ROUNDING } from "../kernels/late-shaders.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";
@@ -11,17 +12,18 @@ import { Ahead } from "../util/ahead.ts";
 import { append } from "../util/arrays.ts";
 import { fail, failAll, LoraError, Problems } from "../util/fail.ts";
 import { checkOptions, withDefaults } from "../util/options.ts";
-import { type BatchFeed, openBatches } from "./batch-feed.ts";
+import { openBatches } from "./batch-feed.ts";
+import type { BatchFeed } from "./collated.ts";
 import { languageModelling } from "./language-modelling.ts";
 import { type Counted, type Objective, requireObjective } from "./objective.ts";
 import { Optimizer } from "./optimizer.ts";
 import { loadOptimizer } from "./optimizers/registry.ts";
-import { ALONE, type Traffic } from "./peers.ts";
+import { ALONE, type Peers, type Traffic } from "./peers.ts";
 import { checkSchedule, learningRateAt } from "./schedule.ts";
 import { Skips } from "./skips.ts";
 import { TrainState } from "./state.ts";
 import { type StepBatches, stepBatches } from "./step-batches.ts";
-import { Team } from "./team.ts";
+import type { Team } from "./team.ts";
 import { type RunSettings, TRAINER_DEFAULTS, TRAINER_RULES, type TrainerOptions } from "./trainer-options.ts";
 import { type Finished, type StepPlan, Underway } from "./underway.ts";
 
@@ -114,6 +116,7 @@ export async function* trainObjective<Item, B extends Counted>(
   // What writes the adapter is loaded before hours of training: by then a page may be offline, or its site have other files.
   if (type !== undefined) await Promise.all([methodKind(type), import("../load/adapter-card.ts")]);
   await loadOptimizer(options.optimizer);
+  if (options.activationBits === 8) await ROUNDING.load();
   if (given.peers) await loadOptimizer("sgd"); // of the steps that they take together
   const { batchSplit = given.resume?.batchSplit ?? 1, peers } = given;
   if ((batchSplit > 1 || peers) && objective.comparesItems) {
@@ -151,7 +154,7 @@ async function* trainFeed<B extends Counted>(
 ): AsyncGenerator<StepMetrics> {
   const { signal, settleAfter = () => true, peers } = options;
   const totalSteps = options.maxSteps ?? stepsOf(options, feed);
-  const team = peers && new Team(peers, parameters, options);
+  const team = peers && (await openTeam(peers, parameters, options));
   const { batchSplit } = options;
   const optimizer = new Optimizer(parameters, options);
   const state = new TrainState(parameters, optimizer, { batchSplit, ...(team && { outer: team.state }) });
@@ -206,6 +209,12 @@ async function* trainFeed<B extends Counted>(
     team?.release();
     await batches.close();
   }
+}
+
+/** The processes that train together; who trains alone loads nothing of it. */
+async function openTeam(peers: Peers, parameters: Parameters, options: RunSettings): Promise<Team> {
+  const { Team } = await import("./team.ts");
+  return new Team(peers, parameters, options);
 }
 
 function metricsOf<B extends Counted>(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { bestFit, type PackingStrategy, packItems } from "../../src/data/packing.ts";
+import { bestFit, packItems } from "../../src/data/pack-items.ts";
+import type { PackingStrategy } from "../../src/data/packing.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { fixturePath, readJsonFile } from "../support/fixtures.ts";
 

@@ -5,7 +5,7 @@ import { fromArray, scoped } from "../../src/gpu/tensor.ts";
 import { argmax } from "../../src/kernels/sampling.ts";
 import { type LanguageModel, requireTask } from "../../src/models/model.ts";
 import type { KvCache } from "../../src/nn/cache.ts";
-import { lastTokens } from "../../src/nn/pooling.ts";
+import { lastTokens } from "../../src/nn/chosen-tokens.ts";
 import { generateTokens } from "../../src/train/generate.ts";
 import { fixturePath } from "../support/fixtures.ts";
 import { openTestTask } from "../support/task-fixtures.ts";

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora/lora.ts";
 import * as encoderOps from "../../src/autograd/encoder-ops.ts";
@@ -6,6 +6,7 @@ import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
+import { ROUNDING } from "../../src/kernels/late-shaders.ts";
 import { roundTo8Bits } from "../../src/kernels/round.ts";
 import { openModel } from "../../src/load/model.ts";
 import { allocateLike } from "../../src/nn/parameters.ts";
@@ -18,6 +19,8 @@ import { createRandom } from "../../src/util/random.ts";
 import { randomValues } from "../reference/gradient.ts";
 import { relativeNormError } from "../support/compare.ts";
 import { floats, testDevice } from "../support/device.ts";
+
+beforeAll(async () => void (await ROUNDING.load()));
 
 const ids = (seed: number) => Array.from({ length: 64 }, (_, i) => 1 + ((seed * 31 + i * i) % 600));
 const SEQUENCES = [1, 2, 3, 4].map((seed) => ({ inputIds: ids(seed), labels: ids(seed) }));

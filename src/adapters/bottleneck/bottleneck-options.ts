@@ -1,4 +1,4 @@
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activations.ts";
 import { failAll } from "../../util/fail.ts";
 import {
   checkOptions,

@@ -8,7 +8,7 @@ import { configOf, type Obstacle } from "../config-fields.ts";
 import { chosenBy, readWhole, writtenTargets } from "../config-targets.ts";
 import type { Adaptable, Site } from "../method.ts";
 import { type RankAndAlpha, sortedPattern } from "../sites/patterns.ts";
-import { fitting, patternWarnings, uselessKeys } from "../sites/rank-patterns.ts";
+import { fitting, patternWarnings, uselessKeys } from "../sites/stored-ranks.ts";
 import { isExcluded } from "../sites/targets.ts";
 import { readsWeights, takesFromWeight } from "./initial/lora-start.ts";
 import { startLora } from "./initial/start-lora.ts";

@@ -7,7 +7,7 @@ import type { Adapter } from "../adapter.ts";
 import type { Note, SortedTensors, StoredAdapter, StoredInfo } from "../codec.ts";
 import { type Obstacle, trainedWhole } from "../config-fields.ts";
 import type { Adaptable, TrainedTensors } from "../method.ts";
-import { checkRanks } from "../sites/rank-patterns.ts";
+import { checkRanks } from "../sites/stored-ranks.ts";
 import { requireTogether } from "../stored-tensors.ts";
 import { isTensorOf } from "../trained-whole.ts";
 import { onWholeWeight } from "./initial/plain.ts";

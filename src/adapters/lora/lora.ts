@@ -18,7 +18,6 @@ import {
   withDefaults,
 } from "../../util/options.ts";
 import type { Adaptable, Method } from "../method.ts";
-import { peftPatterns } from "../sites/patterns.ts";
 import { ranksBy } from "../sites/rank-patterns.ts";
 import { SITE_RULES } from "../sites/site-rules.ts";
 import type { TargetOptions } from "../sites/targets.ts";
@@ -355,21 +354,6 @@ function conflicts({ initWeights, useDora, loraBias, aloraInvocationTokens }: Lo
       : []),
     ...(loraBias && useDora ? ["loraBias and useDora do not go together, as in PEFT"] : []),
   ];
-}
-
-/** The same method with other ranks, at these layers alone among linear ones; by `evaAdjustScalingFactors` of the same scales. */
-export function withRanks({ options, rankOf }: Lora, ranks: ReadonlyMap<string, number>): Lora {
-  const { excludeModules: _, layersToTransform: __, layersPattern: ___, ...rest } = options;
-  const own = [...ranks].map(([path, r]) => {
-    const before = rankOf(path);
-    const alpha = options.evaAdjustScalingFactors ? (before.alpha * r) / before.r : before.alpha;
-    return [path, { r, alpha }] as const;
-  });
-  const { rank_pattern: rankPattern, alpha_pattern: alphaPattern } = peftPatterns(
-    { r: options.r, lora_alpha: options.alpha },
-    new Map(own),
-  );
-  return lora({ ...rest, targetModules: [...ranks.keys()], rankPattern, alphaPattern });
 }
 
 /** Whether a method is LoRA, so that its options can be asked for. */

@@ -3,7 +3,7 @@ import { patternMatcher } from "../../util/module-patterns.ts";
 import type { Codec, MethodKind, Note, SortedTensors, StoredInfo } from "../codec.ts";
 import { FLAG } from "../config-fields.ts";
 import { MERGE } from "../remedies.ts";
-import { checkRanks, patternWarnings } from "../sites/rank-patterns.ts";
+import { checkRanks, patternWarnings } from "../sites/stored-ranks.ts";
 import { requireTogether } from "../stored-tensors.ts";
 import { type Loha, loha } from "./loha.ts";
 import {

@@ -7,7 +7,7 @@ import { FLAG, type Kind } from "../config-fields.ts";
 import type { Adaptable } from "../method.ts";
 import type { MethodOptions } from "../method-options.ts";
 import { MERGE } from "../remedies.ts";
-import { checkRanks, patternWarnings } from "../sites/rank-patterns.ts";
+import { checkRanks, patternWarnings } from "../sites/stored-ranks.ts";
 import { type Lokr, type LokrOptions, lokr } from "./lokr.ts";
 import {
   LYCORIS_FLOATS,

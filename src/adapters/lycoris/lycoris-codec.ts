@@ -28,7 +28,7 @@ import {
   targetOption,
 } from "../method-options.ts";
 import { patternProblems, type RankAndAlpha, sortedPattern } from "../sites/patterns.ts";
-import { fitting, type PatternFields, uselessKeys } from "../sites/rank-patterns.ts";
+import { fitting, type PatternFields, uselessKeys } from "../sites/stored-ranks.ts";
 import { LYCORIS_DEFAULTS, type Lycoris, type LycorisOptions } from "./lycoris.ts";
 
 /** The fields of `adapter_config.json` that LoHa and LoKr have in common. */

@@ -1,4 +1,5 @@
-import { type Expression, javaScript } from "./expression.ts";
+import type { Expression } from "./expression.ts";
+import { javaScript } from "./java-script.ts";
 import { isLinear } from "./linear.ts";
 import { Matcher } from "./matcher.ts";
 

@@ -5,11 +5,11 @@ import {
   behind,
   choice,
   type Expression,
-  javaScript,
   sequence,
   set,
 } from "../../../src/util/regexp/expression.ts";
 import { finder } from "../../../src/util/regexp/finder.ts";
+import { javaScript } from "../../../src/util/regexp/java-script.ts";
 import { isLinear } from "../../../src/util/regexp/linear.ts";
 import { Matcher } from "../../../src/util/regexp/matcher.ts";
 

@@ -3,11 +3,11 @@ import {
   behind,
   choice,
   type Expression,
-  javaScript,
   repeat,
   sequence,
   set,
 } from "../../../util/regexp/expression.ts";
+import { javaScript } from "../../../util/regexp/java-script.ts";
 import { caseVariants, LIGATURES, posixClass, property, quoted, SHORTHANDS } from "./oniguruma-classes.ts";
 
 /** An expression, or a part of one, that isn't translated. */
