@@ -137,10 +137,15 @@ function covered(
   return b && db && { layers, b, db };
 }
 
-/** What both kernels are told of the layers; where there are fewer than three, the first stands for the rest. */
-function sharedParams({ layers, b, db }: Fused, { h, scale }: BranchSums) {
+/**
+ * What the kernels are told of the layers; where there are fewer than three, the first stands for the rest. One of them has no use for
+ * some of it. Written out: spreading parts into one of so many fields takes longer than recording a dispatch.
+ */
+function paramsOf({ layers, b, db }: Fused, { h, scale }: BranchSums, row_blocks: number, shared?: Shared) {
   const [one] = layers as [Sunk];
   const [, second = one, third = one] = layers;
+  const [at0, at1 = at0, at2 = at0] = shared?.dy.places ?? [NOWHERE];
+  const before = shared?.before;
   return {
     rows: h.rows,
     ldh: h.columns,
@@ -160,8 +165,22 @@ function sharedParams({ layers, b, db }: Fused, { h, scale }: BranchSums) {
     db1: placeIn(db, second.dB),
     db2: placeIn(db, third.dB),
     scale,
+    row_blocks,
+    layers: layers.length,
+    at0: at0.at,
+    at1: at1.at,
+    at2: at2.at,
+    buffer0: at0.buffer,
+    buffer1: at1.buffer,
+    buffer2: at2.buffer,
+    rows_before: before?.x.rows ?? 0,
+    n_before: before?.x.columns ?? 0,
+    r_before: before?.dh.columns ?? 0,
+    da: before ? placeIn(db, before.dA) : 0,
   };
 }
+
+const NOWHERE: InTwo["places"][number] = { buffer: 0, at: 0 };
 
 function launch(fused: Fused, sums: BranchSums): void {
   const { layers, b, db } = fused;
@@ -175,7 +194,7 @@ function launch(fused: Fused, sums: BranchSums): void {
   const ranks = largest(layers.map(({ B }) => B.columns));
   device.run(RASTERISER_SHADERS.loaded().branchGradients, "backward", {
     bind: { dy0: one.dy, dy1: second.dy, dy2: third.dy, b, h, dh, db },
-    params: { ...sharedParams(fused, sums), row_blocks },
+    params: paramsOf(fused, sums, row_blocks),
     constants: constantsFor(one.dy, CONSTANTS.get(SG) ?? { SG }),
     grid: [row_blocks + Math.ceil(widest / (4 * SG)), Math.ceil(ranks / OWNED), layers.length],
   });
@@ -226,7 +245,6 @@ function launchSmall(shared: Shared, sums: BranchSums): void {
   const { layers, b, db, dy, before } = shared;
   const { h, dh } = sums;
   const [one] = layers as [Sunk];
-  const [atOne, atSecond = atOne, atThird = atOne] = dy.places as [InTwo["places"][number]];
   const row_blocks = Math.ceil(h.rows / BLOCK_ROWS);
   const ranks = Math.max(largest(layers.map(({ B }) => B.columns)), before?.dh.columns ?? 0);
   const widest = row_blocks + Math.ceil(largest(layers.map(({ dy }) => dy.columns)) / BLOCK_ROWS);
@@ -242,21 +260,7 @@ function launchSmall(shared: Shared, sums: BranchSums): void {
       dh,
       db,
     },
-    params: {
-      ...sharedParams(shared, sums),
-      row_blocks,
-      layers: layers.length,
-      at0: atOne.at,
-      at1: atSecond.at,
-      at2: atThird.at,
-      buffer0: atOne.buffer,
-      buffer1: atSecond.buffer,
-      buffer2: atThird.buffer,
-      rows_before: before?.x.rows ?? 0,
-      n_before: before?.x.columns ?? 0,
-      r_before: before?.dh.columns ?? 0,
-      da: before ? placeIn(db, before.dA) : 0,
-    },
+    params: paramsOf(shared, sums, row_blocks, shared),
     constants: constantsFor(one.dy, SMALL_CONSTANTS[COLS]),
     grid: [
       Math.max(widest, Math.ceil((before?.x.columns ?? 0) / BLOCK_ROWS)),
