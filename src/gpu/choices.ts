@@ -24,6 +24,8 @@ const VERSION = 1;
  * Nothing is measured unless somebody asks for it, so that results do not change from run to run by themselves.
  */
 export class Choices {
+  /** How often an answer was given, or all of them forgotten. */
+  changes = 0;
   readonly #on: Measured;
   readonly #store: ChoiceStore | undefined;
   readonly #answers = new Map<string, string>();
@@ -47,11 +49,13 @@ export class Choices {
   }
 
   set(question: string, answer: string): void {
+    this.changes++;
     this.#answers.set(question, answer);
   }
 
   /** Forgets everything in memory; what is saved stays. */
   clear(): void {
+    this.changes++;
     this.#answers.clear();
   }
 
@@ -67,7 +71,7 @@ export class Choices {
     if (!saved) return "the kernel choices that were saved cannot be read; tune(model) measures them again";
     if (saved.device !== device)
       return `the kernel choices of "${saved.device}" are not used, since this is "${device}"; tune(model) measures them again`;
-    for (const [question, answer] of saved.answers) this.#answers.set(question, answer);
+    for (const [question, answer] of saved.answers) this.set(question, answer);
     return undefined;
   }
 

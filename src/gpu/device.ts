@@ -103,8 +103,13 @@ export class Device {
 
   /** Records one dispatch; see {@link Kernels.run}. */
   run(module: WgslModule, entry: string, launch: Launch): void {
-    if (this.#failure) throw this.#failure;
+    this.requireWorking();
     this.kernels.run(module, entry, launch);
+  }
+
+  /** @throws LoraError where it is known by now that the device failed for good, or was closed */
+  requireWorking(): void {
+    if (this.#failure) throw this.#failure;
   }
 
   /** Submits everything recorded and waits for it. @throws LoraError if an allocation, a dispatch or the device failed. */

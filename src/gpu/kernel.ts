@@ -88,6 +88,7 @@ export class Kernels {
   readonly #ahead = new Map<string, Compiled>();
   #compiled = 0;
   #bound = 0;
+  #forgotten = 0;
 
   constructor(gpu: GPUDevice, stream: Stream) {
     this.#gpu = gpu;
@@ -95,7 +96,10 @@ export class Kernels {
     this.bindingLimit = gpu.limits.maxStorageBufferBindingSize;
     this.#gridLimit = gpu.limits.maxComputeWorkgroupsPerDimension;
     this.#uniforms = new Uniforms(gpu);
-    this.#uniforms.onEvict = (offsets) => this.#groups.remove((_, key) => offsets.has(key[1] as number));
+    this.#uniforms.onEvict = (offsets) => {
+      this.#stream.flush(); // what is recorded may read them, also where a replay has launched it
+      this.#forget((_, key) => offsets.has(key[1] as number));
+    };
   }
 
   /** Number of compiled pipelines. */
@@ -113,12 +117,22 @@ export class Kernels {
     return this.#groups.size;
   }
 
+  /** How often buffers, textures or parameters went that bind groups may hold: what somebody keeps of these is then to be thrown away. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
   /** Forgets the bind groups of these buffers; called before they are destroyed. */
   forgetBindings(ids: ReadonlySet<number>): void {
-    this.#groups.remove((_, key) => {
+    this.#forget((_, key) => {
       for (let at = 2; at < key.length; at += 3) if (ids.has(key[at] as number)) return true;
       return false;
     });
+  }
+
+  #forget(isGone: (group: BindGroup, key: Uint32Array) => boolean): void {
+    this.#forgotten++;
+    this.#groups.remove(isGone);
   }
 
   /**
@@ -137,6 +151,7 @@ export class Kernels {
         ? this.#uniforms.offsetOf(packParams(module, prepared, params), this.#stream.submits)
         : NOWHERE;
     const group = this.#group(module, entry, pipeline, launch, changing ? NOWHERE : offset);
+    if (changing) this.#stream.recording?.giveUp();
     this.#stream.dispatch(pipeline.pipeline, group, x, y, z, changing ? offset : undefined);
   }
 
@@ -255,6 +270,7 @@ export class Kernels {
     params: number,
   ): GPUBindGroup {
     const key = this.#key;
+    const { recording } = this.#stream;
     let count = 0;
     key[count++] = pipeline.id;
     key[count++] = params;
@@ -263,6 +279,7 @@ export class Kernels {
       if (isTexture(kind)) {
         const texels = textures?.[name];
         if (!texels) fail(`${module.name}.${entry}`, `texture "${name}" is missing`);
+        if (kind === "texels_written") recording?.giveUp(); // once made, it is only read
         key[count++] = texels.id;
         key[count++] = 0;
         key[count++] = texels.byteLength;
@@ -273,6 +290,7 @@ export class Kernels {
       const { storage, byteOffset, byteLength } = region;
       if (kind === "read_write" && storage.derived) forgetDerived(storage);
       storage.lastUse = this.#stream.submits;
+      recording?.use(storage, kind === "read_write");
       key[count++] = storage.id;
       key[count++] = byteOffset;
       key[count++] = byteLength;

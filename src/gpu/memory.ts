@@ -1,44 +1,10 @@
 import { append } from "../util/arrays.ts";
 import { LoraError } from "../util/fail.ts";
+import { type Allocation, allocationOf, forgetDerived } from "./allocation.ts";
 
-/**
- * A GPU buffer with a count of who needs it. Nobody outside `gpu/` and `autograd/` touches the count:
- * a scope holds what is made in it, a tape holds what a backward pass will read, a persistent owner holds
- * its weights. At zero the buffer goes back to the pool.
- */
-export interface Allocation {
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-  /** Capacity in bytes; at least what was asked for. */
-  readonly size: number;
-  holds: number;
-  /** The step during which it was last in use; see {@link Memory.beginStep}. */
-  lastStep: number;
-  /** Its buffer is the pool's for now; see {@link Memory.vacate}. */
-  isVacant?: boolean | undefined;
-  /** The flush during which a command last used it; decides whether an upload must wait for the open encoder. */
-  lastUse: number;
-  /** Where the content stays on the host: how it gets there. */
-  write?(offset: number, bytes: Uint8Array): void;
-  /** Copies of its content elsewhere: {@link forgetDerived} whenever that changes or goes. */
-  derived?: { forget(): void } | undefined;
-  /** Where it is none of the pool's: called in place of returning it. */
-  free?(): void;
-}
-
-/** Gives back what was made from the content of an allocation. */
-export function forgetDerived(allocation: Allocation): void {
-  const { derived } = allocation;
-  allocation.derived = undefined;
-  derived?.forget();
-}
+export { type Allocation, forgetDerived } from "./allocation.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-/** All of one hidden class, with every field from the first: each dispatch reads them, and objects of several kinds are read slowly. */
-function allocationOf(id: number, buffer: GPUBuffer, size: number): Allocation {
-  return { id, buffer, size, holds: 0, lastStep: 0, isVacant: false, lastUse: -1, derived: undefined };
-}
 
 /** A set of allocations that die together. */
 export type Scope = Set<Allocation>;
@@ -102,11 +68,17 @@ export class Memory {
   #recovery: Promise<void> | undefined;
   #allocateElsewhere: ((bytes: number) => Allocation) | undefined;
   #nextId = 0;
+  #taken = 0;
   #step = 0;
   #stats: MemoryStats = { used: 0, peak: 0, reserved: 0 };
 
   constructor(gpu: GPUDevice) {
     this.#gpu = gpu;
+  }
+
+  /** How often a buffer was taken so far; see {@link Allocation.takenAt}. */
+  get taken(): number {
+    return this.#taken;
   }
 
   get stats(): Readonly<MemoryStats> {
@@ -123,14 +95,29 @@ export class Memory {
     const size = sizeClass(bytes);
     const reused = this.#free.get(size)?.pop();
     const allocation = reused ?? this.#create(size, bytes);
-    allocation.holds = 1;
-    this.#scopes.at(-1)?.add(allocation);
-    this.#stats.used += allocation.size;
-    this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
-    allocation.lastStep = this.#step;
+    this.#take(allocation);
     if (!reused) this.#limit();
     this.onAllocate?.(allocation);
     return allocation;
+  }
+
+  /** Takes this buffer, which lies in the pool, rather than any other of its size. */
+  retake(allocation: Allocation): void {
+    const bucket = this.#free.get(allocation.size) ?? [];
+    const at = bucket.indexOf(allocation);
+    if (at < 0) throw new Error("memory: taken again while it is in use; this is a bug in the engine");
+    bucket.splice(at, 1);
+    this.#take(allocation);
+    this.onAllocate?.(allocation);
+  }
+
+  #take(allocation: Allocation): void {
+    allocation.holds = 1;
+    allocation.takenAt = ++this.#taken;
+    allocation.lastStep = this.#step;
+    this.#scopes.at(-1)?.add(allocation);
+    this.#stats.used += allocation.size;
+    this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
   }
 
   /**

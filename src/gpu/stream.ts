@@ -1,5 +1,6 @@
 import { type Allocation, forgetDerived } from "./memory.ts";
 import type { Profiler } from "./profiler.ts";
+import type { Recording } from "./recording.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
@@ -25,6 +26,8 @@ export class Stream {
   dispatches = 0;
   /** While set, every dispatch is timed in a pass of its own. */
   profiler: Profiler | undefined;
+  /** While set, it is told of everything that is recorded here. */
+  recording: Recording | undefined;
   readonly #gpu: GPUDevice;
   /** An array for the call that binds parameters: making one each time takes as long as the call. */
   readonly #offset = new Uint32Array(1);
@@ -62,6 +65,7 @@ export class Stream {
     z: number,
     params = NOWHERE,
   ): void {
+    this.recording?.add(pipeline, group, x, y, z);
     const timestampWrites = this.profiler?.next(pipeline.label);
     if (timestampWrites) this.encode();
     const at = NUMBERS * this.#pipelines.length;
@@ -111,6 +115,7 @@ export class Stream {
     toOffset: number,
     bytes: number,
   ): void {
+    this.recording?.giveUp();
     this.encode();
     const source = "buffer" in from ? from.buffer : from;
     const target = "buffer" in to ? to.buffer : to;
@@ -128,6 +133,7 @@ export class Stream {
    * buffer, a small write becomes a recorded copy, and before a large one they are submitted.
    */
   write(allocation: Allocation, offset: number, bytes: Uint8Array): void {
+    this.recording?.giveUp();
     if (allocation.derived) forgetDerived(allocation);
     if (allocation.write) {
       allocation.write(offset, bytes);

@@ -76,13 +76,17 @@ function through(passes: Passes, adapters: AdapterList) {
       const own = () => adapters.activeFor(ids, context.geometry);
       return run(ids, { ...context, adapters: context.adapters ?? own() });
     };
-  return {
-    adapters,
+  const own = {
     ...(hidden && {
       hidden: tokens((ids, context) => passWithVirtualTokens(hidden, ids, context as Context)),
     }),
-    ...cachesBehindVirtual(passes, adapters),
     ...(logits && { logits: pass(logits) }),
+  };
+  return {
+    adapters,
+    ...own,
+    ...(hidden && logits && { ownPasses: own }),
+    ...cachesBehindVirtual(passes, adapters),
     ...(embed && { embed: tokens(embed) }),
     ...(pooling && { pooling }),
     ...(withPooling && {

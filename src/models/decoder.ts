@@ -228,6 +228,7 @@ export function buildDecoder(
     newCache: (capacity, batchSize) => new KvCache(device, { ...c, numLayers, capacity, batchSize }),
     keepsCache: (past, length) => ropes.every((rope) => rope.keeps(past, length)),
     rotatesAlike: (a, b) => ropes.every((rope) => rope.alike(a, b)),
+    tables: (length) => ropes.map((rope) => rope.upTo(length)),
     release,
   };
 }

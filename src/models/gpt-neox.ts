@@ -100,6 +100,7 @@ export function buildGptNeox(device: Device, weights: Weights, c: GptNeoxConfig)
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
     keepsCache: (past, length) => rope.keeps(past, length),
     rotatesAlike: (a, b) => rope.alike(a, b),
+    tables: (length) => [rope.upTo(length)],
     release: () => rope.release(),
   };
 }

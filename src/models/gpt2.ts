@@ -107,6 +107,7 @@ export function buildGpt2(device: Device, weights: Weights, c: Gpt2Config): Buil
     hidden: (ids, context) => call(root, embed(ids, context), context),
     logits: (hidden, context) => headScores(head, hidden, context),
     newCache: (capacity, batchSize) => new KvCache(device, { ...cacheSizes, capacity, batchSize }),
+    tables: () => [],
     release() {},
   };
 }

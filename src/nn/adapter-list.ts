@@ -63,6 +63,11 @@ export class AdapterList {
     );
   }
 
+  /** Whether what they do depends on the tokens of a pass, or on their rows: {@link activeFor} tells for each pass anew. */
+  get choosesTokens(): boolean {
+    return this.#all.some(({ invocation }) => invocation);
+  }
+
   /** Positions that the adapters' virtual tokens take before every text. */
   get virtualTokens(): number {
     return this.#together.virtual?.count ?? 0;

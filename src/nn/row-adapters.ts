@@ -60,6 +60,10 @@ export class RowAdapters extends AdapterList {
     return [...new Set(this.#groups.flatMap(({ list }) => list.all))];
   }
 
+  override get choosesTokens(): boolean {
+    return true;
+  }
+
   /** There is nothing that all rows go through. @throws LoraError */
   override get active(): Adaptation {
     const got = "adapters are chosen row by row, and this pass does not know its rows";

@@ -1,8 +1,10 @@
 import { packRows } from "../data/batch.ts";
+import { Replay } from "../gpu/replay.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { freePositions, type LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
 import { lastTokens } from "../nn/chosen-tokens.ts";
+import type { Geometry } from "../nn/geometry.ts";
 
 /** What a model has read of one text. */
 interface ReadText {
@@ -18,11 +20,14 @@ interface ReadText {
 /** Texts of tokens side by side that a model goes on with, and the keys and values of what it has read of them. */
 export class TextCache {
   readonly #model: LanguageModel;
+  /** Passes of one more token. */
+  readonly #replay: Replay;
   #cache: KvCache | undefined;
   #texts: ReadText[] = [];
 
   constructor(model: LanguageModel) {
     this.#model = model;
+    this.#replay = new Replay(model.device);
   }
 
   /** Makes room for this many texts, of which nothing is read, in place of all others. */
@@ -128,19 +133,25 @@ export class TextCache {
     const geometry = cache.place({ ...batch, texts: this.#texts.map(({ prompt }) => prompt) });
     const input = ids ? ids.reshape(shape) : fromArray(model.device, batch.inputIds, shape);
     const context = { training: false, seed: 0, cache, geometry };
-    const hidden = model.hidden(input, context);
+    const pass = () => {
+      const hidden = model.hidden(input, context);
+      const last = batch.length === 1 ? hidden : lastTokens(hidden, context);
+      return model.logits(last.reshape([news.length, model.config.hiddenSize]));
+    };
+    const seen = batch.length === 1 ? seenOnHost(model, geometry) : undefined;
+    const inputs = [input, geometry.spans, geometry.positions];
+    const scores = seen ? this.#replay.run([cache, ...seen], inputs, pass) : pass();
     cache.extend(geometry);
     this.#texts = this.#texts.map((text, row) => {
       const length = text.length + (news[row] as readonly number[]).length;
       return { ...text, length, begunAt: text.length > 0 ? text.begunAt : length };
     });
-    const { hiddenSize } = model.config;
-    const last = batch.length === 1 ? hidden : lastTokens(hidden, context);
-    return model.logits(last.reshape([news.length, hiddenSize]));
+    return scores;
   }
 
   /** Forgets everything, and gives the memory back. */
   release(): void {
+    this.#replay.forget();
     this.#cache?.release();
     this.#cache = undefined;
     this.#texts = [];
@@ -155,6 +166,17 @@ export class TextCache {
       this.#texts[row] = { ...text, ids: [], length: 0, begunAt: 0 };
     }
   }
+}
+
+/**
+ * What a pass of one token a row looks at on the host beside its geometry and its cache. Undefined where that is not known: the model's
+ * functions are not its own, or an adapter acts on certain tokens or rows only.
+ */
+function seenOnHost(model: LanguageModel, { longest }: Geometry): readonly unknown[] | undefined {
+  const { hidden, logits, ownPasses, tables, adapters } = model;
+  const isOwn = ownPasses?.hidden === hidden && ownPasses?.logits === logits;
+  if (!tables || !isOwn || adapters.choosesTokens) return undefined;
+  return [hidden, logits, adapters.active, ...tables(longest)];
 }
 
 /** How many tokens two texts begin with in common, `most` at most. */
