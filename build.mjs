@@ -155,7 +155,7 @@ async function buildAll(outdir) {
 }
 
 /** What a Llama-like model from the hub and its LoRA load late; `test/platform/package.test.ts` runs them and holds this list. */
-const LATE_OF_LLAMA = ["adapter-card", "lora-codec", "tokenizer-files", "web-files"];
+const LATE_OF_LLAMA = ["adapter-card", "lora-codec", "replay", "tokenizer-files", "web-files"];
 
 /**
  * Sizes in bytes, minified and compressed with gzip as a server sends them, shaders included: of the core without what is

@@ -1,5 +1,6 @@
 // One more token of several texts side by side: what a batch makes of the weights that are read once for all of them.
 import type { Device } from "../src/gpu/device.ts";
+import { Replay } from "../src/gpu/replay.ts";
 import { scoped } from "../src/gpu/tensor.ts";
 import { argmax } from "../src/kernels/sampling.ts";
 import { TextCache } from "../src/train/text-cache.ts";
@@ -25,6 +26,7 @@ function step(size: ModelSize, rows: number): BenchCase {
   const setup = (device: Device): Prepared => {
     const model = randomModel(device, size, END);
     const cache = new TextCache(model);
+    cache.replay = new Replay(device);
     const texts = Array.from({ length: rows }, (_, row) => Array.from({ length: PROMPT }, (_, i) => i + row));
     const begin = () => {
       for (const ids of texts) ids.length = PROMPT;

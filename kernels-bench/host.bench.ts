@@ -1,5 +1,6 @@
 // What the host does for a step: JavaScript, Dawn and the driver, from the first recorded dispatch to the last submission.
 import type { Device } from "../src/gpu/device.ts";
+import { Replay } from "../src/gpu/replay.ts";
 import { scoped } from "../src/gpu/tensor.ts";
 import { argmax } from "../src/kernels/sampling.ts";
 import { TextCache } from "../src/train/text-cache.ts";
@@ -32,6 +33,7 @@ function decode(size: ModelSize): BenchCase {
   const setup = (device: Device): Prepared => {
     const model = randomModel(device, size, END);
     const cache = new TextCache(model);
+    cache.replay = new Replay(device);
     const ids = Array.from({ length: PROMPT }, (_, i) => i);
     const next = () => argmax(cache.scores([ids]));
     cache.begin(ids, END);

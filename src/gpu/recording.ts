@@ -11,67 +11,56 @@ interface Use {
   readonly isWritten: boolean;
 }
 
-interface Dispatch {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
-}
-
 /** The launches of one pass, and what they depend on; `Replay` says on what. */
 export class Recording {
+  /** What tells the pass from others. */
+  readonly key: readonly unknown[];
   readonly #device: Device;
-  readonly #key: readonly unknown[];
-  readonly #inputs: readonly Tensor[];
-  readonly #inputIds: readonly number[];
-  readonly #dispatches: Dispatch[] = [];
+  readonly #inputs: readonly Allocation[];
+  readonly #dispatches: [GPUComputePipeline, GPUBindGroup, x: number, y: number, z: number][] = [];
+  /** All but the inputs. */
   readonly #uses = new Map<Allocation, Use>();
-  /** Buffers that the pass took from the pool, and those that were there before it, without its inputs. */
-  #own: readonly Use[] = [];
-  #others: readonly Use[] = [];
+  /** Buffers taken by when it began: later ones are the pass's own. */
+  readonly #before: number;
   #result: Tensor | undefined;
-  /** What the kernels had forgotten by then. */
+  /** What the kernels had forgotten when it was over. */
   #forgotten = 0;
   #isGivenUp = false;
 
   constructor(device: Device, key: readonly unknown[], inputs: readonly Tensor[]) {
     this.#device = device;
-    this.#key = key;
-    this.#inputs = inputs;
-    this.#inputIds = inputs.map(({ storage }) => storage.id);
+    this.key = key;
+    this.#inputs = inputs.map(({ storage }) => storage);
+    this.#before = device.memory.taken;
   }
 
   /** Runs a pass and notes what it launches. */
   record(pass: () => Tensor): Tensor {
-    const { memory, stream, kernels } = this.#device;
-    const before = memory.taken;
+    const { stream, kernels } = this.#device;
     stream.recording = this;
     try {
       this.#result = scoped(this.#device, pass);
     } finally {
       stream.recording = undefined;
     }
-    const given = new Set(this.#inputs.map(({ storage }) => storage));
-    const uses = [...this.#uses.values()];
-    this.#own = uses.filter(({ takenAt }) => takenAt > before);
-    this.#others = uses.filter(({ takenAt, allocation }) => takenAt <= before && !given.has(allocation));
+    for (const storage of this.#inputs) this.#uses.delete(storage);
     this.#forgotten = kernels.forgotten;
     return this.#result;
   }
 
   /** Notes a launch. */
-  add(pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number, z: number): void {
-    this.#dispatches.push({ pipeline, group, x, y, z });
+  add(...dispatch: [GPUComputePipeline, GPUBindGroup, x: number, y: number, z: number]): void {
+    this.#dispatches.push(dispatch);
   }
 
   /** Notes a buffer of a launch. */
-  use(allocation: Allocation, isWritten: boolean): void {
-    const known = this.#uses.get(allocation);
-    if (known && (known.isWritten || !isWritten)) return;
+  use(allocation: Allocation, writes: boolean): void {
     const { id, takenAt } = allocation;
     if (takenAt === undefined) this.giveUp();
-    else this.#uses.set(allocation, { allocation, id, takenAt, isWritten });
+    else {
+      const isWritten = writes || this.#uses.get(allocation)?.isWritten === true;
+      this.#uses.set(allocation, { allocation, id, takenAt, isWritten });
+    }
   }
 
   /** Notes that the pass does what cannot be repeated. */
@@ -82,35 +71,17 @@ export class Recording {
   /** Whether launches are all that the pass was, and of what it took it holds nothing but its result. */
   get isWhole(): boolean {
     const result = this.#result?.storage;
-    const hasResult = this.#own.some(({ allocation }) => allocation === result);
+    const own = this.#own();
     const isLeft = ({ allocation, id }: Use) =>
       allocation.id === id && allocation.holds === (allocation === result ? 1 : 0);
-    return !this.#isGivenUp && hasResult && this.#own.every(isLeft);
-  }
-
-  /** Whether a pass is asked for that depends on the same. */
-  isOf(key: readonly unknown[], inputs: readonly Tensor[]): boolean {
-    return (
-      key.length === this.#key.length &&
-      inputs.length === this.#inputs.length &&
-      key.every((part, i) => part === this.#key[i]) &&
-      inputs.every((input, i) => isSamePlace(input, this.#inputs[i] as Tensor)) &&
-      inputs.every(({ storage }, i) => storage.id === this.#inputIds[i])
-    );
+    return !this.#isGivenUp && own.some(({ allocation }) => allocation === result) && own.every(isLeft);
   }
 
   /** Whether the buffers and bind groups are what they were. */
   get isIntact(): boolean {
     return (
       this.#device.kernels.forgotten === this.#forgotten &&
-      this.#own.every(({ allocation, id }) => allocation.holds === 0 && allocation.id === id) &&
-      this.#others.every(
-        ({ allocation, id, takenAt, isWritten }) =>
-          allocation.holds > 0 &&
-          allocation.id === id &&
-          allocation.takenAt === takenAt &&
-          !(isWritten && allocation.derived),
-      )
+      [...this.#uses.values()].every((use) => use.allocation.id === use.id && this.#isAsItWas(use))
     );
   }
 
@@ -120,22 +91,24 @@ export class Recording {
     this.#device.requireWorking();
     const { storage, shape, dtype, byteOffset } = this.#result as Tensor;
     const scope = memory.beginScope();
-    for (const { allocation } of this.#own) memory.retake(allocation);
-    for (const { pipeline, group, x, y, z } of this.#dispatches) stream.dispatch(pipeline, group, x, y, z);
-    for (const { allocation } of this.#own) allocation.lastUse = stream.submits;
-    for (const { allocation } of this.#others) allocation.lastUse = stream.submits;
-    for (const { storage } of this.#inputs) storage.lastUse = stream.submits;
+    for (const { allocation } of this.#own()) memory.retake(allocation);
+    for (const dispatch of this.#dispatches) stream.dispatch(...dispatch);
+    for (const used of [...this.#inputs, ...this.#uses.keys()]) used.lastUse = stream.submits;
     memory.endScope(scope, [storage]);
     return new Tensor(this.#device, storage, shape, dtype, byteOffset);
   }
-}
 
-function isSamePlace(a: Tensor, b: Tensor): boolean {
-  return (
-    a.storage === b.storage &&
-    a.byteOffset === b.byteOffset &&
-    a.dtype === b.dtype &&
-    a.shape.length === b.shape.length &&
-    a.shape.every((size, axis) => size === b.shape[axis])
-  );
+  /** The pass's own have to be free, others held by whom they were held, without a copy that a write would make stale. */
+  #isAsItWas({ allocation: { holds, takenAt, derived }, ...use }: Use): boolean {
+    if (this.#isOwn(use)) return holds === 0;
+    return holds > 0 && takenAt === use.takenAt && !(use.isWritten && derived);
+  }
+
+  #isOwn({ takenAt }: Pick<Use, "takenAt">): boolean {
+    return takenAt > this.#before;
+  }
+
+  #own(): Use[] {
+    return [...this.#uses.values()].filter((use) => this.#isOwn(use));
+  }
 }

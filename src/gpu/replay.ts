@@ -36,8 +36,12 @@ export class Replay {
   run(key: readonly unknown[], inputs: readonly Tensor[], pass: () => Tensor): Tensor {
     const { stream, choices, bindingLimit } = this.#device;
     if (stream.recording) return pass(); // within another one
-    const whole = [...key, choices.changes, bindingLimit];
-    const known = this.#recordings.find((recording) => recording.isOf(whole, inputs));
+    const places = inputs.flatMap(({ storage, byteOffset, dtype, shape }) => [
+      ...[storage, storage.id, byteOffset, dtype],
+      ...shape,
+    ]);
+    const whole = [...key, ...places, choices.changes, bindingLimit];
+    const known = this.#recordings.find((recording) => isSame(recording.key, whole));
     const others = this.#recordings.filter((recording) => recording !== known);
     if (known?.isIntact) {
       this.#recordings = [known, ...others];
@@ -53,4 +57,8 @@ export class Replay {
   forget(): void {
     this.#recordings = [];
   }
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((part, i) => part === b[i]);
 }

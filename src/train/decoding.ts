@@ -23,6 +23,8 @@ export interface OpenText {
   isLast(token: number): boolean;
 }
 
+/** What spares the host most of a token's work. */
+const REPLAY = late(() => import("../gpu/replay.ts"));
 /** What chooses by other rules than the most likely one, on the device and here. */
 const CHOICE = late(() => import("../kernels/token-choice.ts"));
 const DRAW = late(() => import("./draw.ts"));
@@ -67,6 +69,8 @@ export class Decoding {
    */
   async next(model: LanguageModel, texts: readonly OpenText[], goesOn = true): Promise<number[]> {
     try {
+      const { Replay } = await REPLAY.load();
+      this.#cache.replay ??= new Replay(model.device);
       const isSampled = !texts.every(({ sampling }) => isGreedy(sampling));
       const byHost = isSampled && !(await CHOICE.load()).canChoose(model.config.vocabSize);
       const tokens = byHost

@@ -1,5 +1,5 @@
 import { packRows } from "../data/batch.ts";
-import { Replay } from "../gpu/replay.ts";
+import type { Replay } from "../gpu/replay.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { freePositions, type LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
@@ -19,15 +19,14 @@ interface ReadText {
 
 /** Texts of tokens side by side that a model goes on with, and the keys and values of what it has read of them. */
 export class TextCache {
+  /** Where there is one, it launches the passes of one more token, which are much alike. */
+  replay: Replay | undefined;
   readonly #model: LanguageModel;
-  /** Passes of one more token. */
-  readonly #replay: Replay;
   #cache: KvCache | undefined;
   #texts: ReadText[] = [];
 
   constructor(model: LanguageModel) {
     this.#model = model;
-    this.#replay = new Replay(model.device);
   }
 
   /** Makes room for this many texts, of which nothing is read, in place of all others. */
@@ -138,9 +137,10 @@ export class TextCache {
       const last = batch.length === 1 ? hidden : lastTokens(hidden, context);
       return model.logits(last.reshape([news.length, model.config.hiddenSize]));
     };
-    const seen = batch.length === 1 ? seenOnHost(model, geometry) : undefined;
+    const { replay } = this;
+    const seen = replay && batch.length === 1 ? seenOnHost(model, geometry) : undefined;
     const inputs = [input, geometry.spans, geometry.positions];
-    const scores = seen ? this.#replay.run([cache, ...seen], inputs, pass) : pass();
+    const scores = replay && seen ? replay.run([cache, ...seen], inputs, pass) : pass();
     cache.extend(geometry);
     this.#texts = this.#texts.map((text, row) => {
       const length = text.length + (news[row] as readonly number[]).length;
@@ -151,7 +151,7 @@ export class TextCache {
 
   /** Forgets everything, and gives the memory back. */
   release(): void {
-    this.#replay.forget();
+    this.replay?.forget();
     this.#cache?.release();
     this.#cache = undefined;
     this.#texts = [];

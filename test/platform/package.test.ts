@@ -292,7 +292,14 @@ test.each(Object.entries(BUNDLERS))(
 );
 
 /** Files that a Llama-like model from an address, its LoRA and their training load late; the last one on software devices alone. */
-const LATE_OF_LLAMA = ["adapter-card", "lora-codec", "tokenizer-files", "web-files", "rasteriser-shaders"];
+const LATE_OF_LLAMA = [
+  "adapter-card",
+  "lora-codec",
+  "replay",
+  "tokenizer-files",
+  "web-files",
+  "rasteriser-shaders",
+];
 
 /** Bytes of all that these load, with the core: 197 kB on a GPU, 206 kB on a software device. */
 const LLAMA_BYTES = 208_000;
