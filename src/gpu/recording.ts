@@ -1,5 +1,6 @@
 import type { Allocation } from "./allocation.ts";
 import type { Device } from "./device.ts";
+import type { LaunchNotes } from "./stream.ts";
 import { scoped, Tensor } from "./tensor.ts";
 
 /** A buffer that the launches of a pass use. */
@@ -12,12 +13,12 @@ interface Use {
 }
 
 /** The launches of one pass, and what they depend on; `Replay` says on what. */
-export class Recording {
+export class Recording implements LaunchNotes {
   /** What tells the pass from others. */
   readonly key: readonly unknown[];
   readonly #device: Device;
   readonly #inputs: readonly Allocation[];
-  readonly #dispatches: [GPUComputePipeline, GPUBindGroup, x: number, y: number, z: number][] = [];
+  readonly #dispatches: Parameters<LaunchNotes["add"]>[] = [];
   /** All but the inputs. */
   readonly #uses = new Map<Allocation, Use>();
   /** Buffers taken by when it began: later ones are the pass's own. */
@@ -48,12 +49,10 @@ export class Recording {
     return this.#result;
   }
 
-  /** Notes a launch. */
-  add(...dispatch: [GPUComputePipeline, GPUBindGroup, x: number, y: number, z: number]): void {
+  add(...dispatch: Parameters<LaunchNotes["add"]>): void {
     this.#dispatches.push(dispatch);
   }
 
-  /** Notes a buffer of a launch. */
   use(allocation: Allocation, writes: boolean): void {
     const { id, takenAt } = allocation;
     if (takenAt === undefined) this.giveUp();
@@ -63,7 +62,6 @@ export class Recording {
     }
   }
 
-  /** Notes that the pass does what cannot be repeated. */
   giveUp(): void {
     this.#isGivenUp = true;
   }

@@ -1,6 +1,5 @@
 import { type Allocation, forgetDerived } from "./memory.ts";
 import type { Profiler } from "./profiler.ts";
-import type { Recording } from "./recording.ts";
 
 /** Submissions aim at this duration, so that no driver watchdog fires and the machine stays responsive. */
 const TARGET_MS = 100;
@@ -15,6 +14,16 @@ const NOWHERE = 0xffff_ffff;
 /** Uploads up to this many bytes may be staged. */
 const MAX_STAGED = 65_536;
 
+/** What is told of a pass as it is launched; see `Recording`. */
+export interface LaunchNotes {
+  /** Notes a launch of x·y·z workgroups. */
+  add(pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number, z: number): void;
+  /** Notes a buffer of a launch. */
+  use(allocation: Allocation, writes: boolean): void;
+  /** Notes that the pass does what cannot be repeated. */
+  giveUp(): void;
+}
+
 /**
  * One command encoder. Dispatches are recorded and submitted in batches whose
  * size follows the measured duration of earlier ones.
@@ -27,7 +36,7 @@ export class Stream {
   /** While set, every dispatch is timed in a pass of its own. */
   profiler: Profiler | undefined;
   /** While set, it is told of everything that is recorded here. */
-  recording: Recording | undefined;
+  recording: LaunchNotes | undefined;
   readonly #gpu: GPUDevice;
   /** An array for the call that binds parameters: making one each time takes as long as the call. */
   readonly #offset = new Uint32Array(1);
