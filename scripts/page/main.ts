@@ -11,22 +11,11 @@ import { staticFiles } from "../../src/cli/static-files.ts";
 import { fromArray, loadAdapter, loadModel, openDevice } from "../../src/index.node.ts";
 import { placeTokens, wholeRows } from "../../src/nn/geometry.ts";
 import { unzipped } from "../../test/web/unzipped.ts";
+import { FLAGS, until } from "./driving.ts";
 
 const PICTURES = "docs";
 const BUILT = ".cache/page";
 const MODEL = "models/demo";
-const FLAGS = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
-/** Milliseconds that a run may take on a software device. */
-const PATIENCE = 600_000;
-
-/** Waits until a part of the page says something. */
-async function until(page: Page, id: string, text: RegExp): Promise<void> {
-  const started = performance.now();
-  while (!text.test((await page.locator(`#${id}`).textContent()) ?? "")) {
-    if (performance.now() - started > PATIENCE) throw new Error(`the page never said ${text} in #${id}`);
-    await new Promise((passed) => setTimeout(passed, 200));
-  }
-}
 
 interface Picture {
   readonly name: string;
