@@ -20,11 +20,18 @@ const HEADERS = {
   "cache-control": "no-cache",
 };
 
-/** Answers with the files of a folder that are there now, and with nothing else. */
-export async function staticFiles(folder: string): Promise<RequestListener> {
-  const names = await readdir(folder, { recursive: true });
-  const paths = new Map(names.map((name) => [`/${name.replaceAll("\\", "/")}`, join(folder, name)]));
-  paths.set("/", join(folder, "index.html"));
+/**
+ * Answers with the files of a folder that are there now, and with nothing else.
+ * @param others folders that stand below it, by their paths in it (`/model`)
+ */
+export async function staticFiles(
+  folder: string,
+  others: Readonly<Record<string, string>> = {},
+): Promise<RequestListener> {
+  const paths = new Map([["/", join(folder, "index.html")]]);
+  for (const [at, from] of Object.entries({ "": folder, ...others }))
+    for (const name of await readdir(from, { recursive: true }))
+      paths.set(`${at}/${name.replaceAll("\\", "/")}`, join(from, name));
   return async ({ method, url = "/" }, response) => {
     if (method !== "GET" && method !== "HEAD") return end(response, 405);
     const path = paths.get(url.split("?")[0] as string);

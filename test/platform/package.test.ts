@@ -69,6 +69,19 @@ function link(name: string): void {
   symlinkSync(join(ROOT, "node_modules", name), path);
 }
 
+/** Lets the package's command serve on a free port, and ends it. */
+async function whileServed(args: readonly string[], body: (url: string) => Promise<void>): Promise<void> {
+  const command = join(installed, manifest.bin["webgpu-lora"] as string);
+  const child = spawn(process.execPath, [command, ...args, "--port", "0"]);
+  const ended = new Promise((resolve) => child.on("exit", resolve));
+  const line = await new Promise<string>((resolve) =>
+    child.stdout.on("data", (text) => resolve(String(text))),
+  );
+  await body(/http:\S+/.exec(line)?.[0] as string);
+  child.kill("SIGINT");
+  expect(await ended).toBe(0);
+}
+
 describe("the packed package", () => {
   test("holds what it promises and nothing else", () => {
     const found = readdirSync(installed);
@@ -93,20 +106,20 @@ describe("the packed package", () => {
       expect(readFileSync(join(installed, "dist", name), "utf8"), name).not.toContain("peak-fma");
   });
 
-  test("serves its benchmark as a page", async () => {
-    const command = join(installed, manifest.bin["webgpu-lora"] as string);
-    const child = spawn(process.execPath, [command, "bench", "--serve", "--port", "0"]);
-    const ended = new Promise((resolve) => child.on("exit", resolve));
-    const line = await new Promise<string>((resolve) =>
-      child.stdout.on("data", (text) => resolve(String(text))),
-    );
-    const url = /http:\S+/.exec(line)?.[0] as string;
-    expect(await (await fetch(url)).text()).toContain('<button id="run"');
-    expect(await (await fetch(`${url}/worker.js`)).text()).toContain("peak-fma");
-    expect((await fetch(`${url}/../package.json`)).status).toBe(404);
-    child.kill("SIGINT");
-    expect(await ended).toBe(0);
-  });
+  test("serves its benchmark as a page", () =>
+    whileServed(["bench", "--serve"], async (url) => {
+      expect(await (await fetch(url)).text()).toContain('<button id="run"');
+      expect(await (await fetch(`${url}/worker.js`)).text()).toContain("peak-fma");
+      expect((await fetch(`${url}/../package.json`)).status).toBe(404);
+    }));
+
+  test("serves the page that fine-tunes with the bundled model, which it has once", () =>
+    whileServed(["web"], async (url) => {
+      expect(await (await fetch(url)).text()).toContain('<button id="train"');
+      expect(existsSync(join(installed, "dist/page/model"))).toBe(false);
+      const model = await (await fetch(`${url}/model/model.safetensors`)).arrayBuffer();
+      expect(Buffer.from(model).equals(readFileSync(join(ROOT, "models/demo/model.safetensors")))).toBe(true);
+    }));
 
   test.each(TOOLS)("has exports that %s finds nothing wrong with", (tool, args) => {
     const run = () =>
