@@ -21,4 +21,6 @@ export interface EnginePlatform
   /** Keeps other programs and tabs from a folder; returns what ends that, or undefined where another one has it. */
   claimFolder(folder: string): Promise<(() => void) | undefined>;
   readonly hash: Hash;
+  /** Most milliseconds that a device which was lost may take until there is one again; 0 unless given. */
+  readonly comebackMs?: number;
 }

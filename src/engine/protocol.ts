@@ -100,6 +100,8 @@ export interface LossNews {
   readonly step: number;
   /** Which loss in a row it is, without a finished step between; from 1. */
   readonly attempt: number;
+  /** There is no other device yet: the run waits until there is one. */
+  readonly waits: boolean;
 }
 
 /** Options of the engine's `train`. */

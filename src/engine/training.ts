@@ -1,11 +1,11 @@
 import type { TrainingTask } from "../data/task-names.ts";
-import type { RunNotes } from "../io/formats/run-state.ts";
+import type { RunNotes, RunState } from "../io/formats/run-state.ts";
 import { baseDigest } from "../load/base-digest.ts";
 import type { Task } from "../models/model.ts";
 import type { BeginTraining } from "../train/losses.ts";
 import { Run } from "../train/run.ts";
 import { train } from "../train/text.ts";
-import { messageOf } from "../util/fail.ts";
+import { LoraError, messageOf } from "../util/fail.ts";
 import { isObject, type JsonObject } from "../util/json.ts";
 import { checkOptions, number, type Rules, required, words } from "../util/options.ts";
 import { compileAhead } from "./compile-ahead.ts";
@@ -17,6 +17,9 @@ import { readRowsGiven, taskOf } from "./rows.ts";
 
 /** Seconds between two checkpoints: with the step that is under way, and the writing, at most 30 are lost. */
 const SECONDS = 20;
+
+/** Between two questions for a device that is not there yet. */
+const ASK_EVERY_MS = 1000;
 
 const KEEP_RULES: Rules<KeptRun> = { folder: required(words("output_dir")), seconds: number({ min: 0 }) };
 
@@ -56,18 +59,26 @@ export async function runTraining(
     });
   try {
     if (onCompile) await compileAhead(handles, given, rows, options, onCompile);
+    const save = async (state: RunState) => {
+      await kept
+        ?.save(state)
+        .catch((error) => onWarning?.(`not saved, the run goes on: ${messageOf(error)}`));
+    };
     const run = new Run(begin, {
       signal,
       onStep: emit,
-      ...(kept &&
-        keep && {
-          saveSeconds: keep.seconds ?? SECONDS,
-          save: (state) =>
-            kept.save(state).catch((error) => onWarning?.(`not saved, the run goes on: ${messageOf(error)}`)),
-        }),
-      async recover({ error, step, attempt }) {
-        onLoss?.({ message: error.message, step, attempt });
-        await handles.reopen(target);
+      ...(keep && { saveSeconds: keep.seconds ?? SECONDS, save }),
+      async recover({ error, step, state, attempt }) {
+        const news = { message: error.message, step, attempt };
+        onLoss?.({ ...news, waits: false });
+        await whenThere(() => handles.reopen(target), {
+          signal,
+          milliseconds: platform.comebackMs ?? 0,
+          async onWait() {
+            if (state) await save(state); // whoever cannot wait begins anew from there
+            onLoss?.({ ...news, waits: true });
+          },
+        });
         return begin;
       },
     });
@@ -77,6 +88,33 @@ export async function runTraining(
     return { step, stopped: run.last ? step < run.last.totalSteps : signal.aborted };
   } finally {
     kept?.close();
+  }
+}
+
+/** How a device is waited for that is not there yet. */
+interface Waiting {
+  readonly signal: AbortSignal;
+  /** So long at most. */
+  readonly milliseconds: number;
+  /** Told once where it has to be waited for. */
+  onWait(): Promise<void>;
+}
+
+/** Opens a device as soon as there is one. @throws LoraError as `open` does; of kind `no-adapter` where there is none for too long */
+async function whenThere(
+  open: () => Promise<void>,
+  { signal, milliseconds, onWait }: Waiting,
+): Promise<void> {
+  const started = performance.now();
+  for (let isTold = false; ; isTold = true) {
+    try {
+      return await open();
+    } catch (error) {
+      const isAbsent = error instanceof LoraError && error.kind === "no-adapter";
+      if (!isAbsent || signal.aborted || performance.now() - started >= milliseconds) throw error;
+    }
+    if (!isTold) await onWait();
+    await new Promise((passed) => setTimeout(passed, ASK_EVERY_MS));
   }
 }
 

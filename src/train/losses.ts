@@ -14,6 +14,8 @@ export interface Loss {
   readonly error: LoraError;
   /** The step behind which the run goes on; 0: from its beginning. */
   readonly step: number;
+  /** Its state behind that step; undefined: as it was begun. */
+  readonly state: RunState | undefined;
   /** Which loss in a row it is, without a finished step between; from 1. */
   readonly attempt: number;
   /** Parts that micro-batches are computed in from here on. */
@@ -84,7 +86,8 @@ export class Losses {
       const attempt = this.#inRow;
       if (attempt > 1) await new Promise((resolve) => setTimeout(resolve, (attempt - 1) * PAUSE_MS));
       try {
-        return await recover({ error, step: this.resume?.step ?? 0, attempt, batchSplit: this.batchSplit });
+        const { resume: state, batchSplit } = this;
+        return await recover({ error, step: state?.step ?? 0, state, attempt, batchSplit });
       } catch (next) {
         if (!(next instanceof LoraError) || !NOT_BACK.includes(next.kind)) throw next;
         error = next;
