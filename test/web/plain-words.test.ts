@@ -6,7 +6,7 @@ import { TRAINER_DEFAULTS } from "../../src/train/trainer-options.ts";
 import { LoraError } from "../../src/util/fail.ts";
 import { formatOfText } from "../../src/web/page/data-part.ts";
 import { engineMethod, PAGE_METHODS } from "../../src/web/page/methods.ts";
-import { plainWords } from "../../src/web/page/plain-words.ts";
+import { plainText, plainWords } from "../../src/web/page/plain-words.ts";
 import { DEFAULTS } from "../../src/web/page/settings-form.ts";
 import { ROOT } from "../support/shaders.ts";
 
@@ -80,6 +80,19 @@ test("what does not come is told with what to do", () => {
   expect(plainWords(new LoraError("network", "config.json", what))).toBe(said);
   expect(plainWords(new TypeError("Failed to fetch"))).toMatch(/did not come\.\nCheck the connection/);
   expect(plainWords(new Error("x"))).toBe("x");
+});
+
+test("a storage that is full is told in the same words by what failed and by what goes on", () => {
+  const what =
+    "cannot be written: The operation failed because it would cause the application to exceed its storage quota.";
+  const help = "free disk space, or clear what this site has stored";
+  const said =
+    "the storage of this browser is full.\nDownload what it learnt before you close the page, or free disk space and train anew.";
+  const error = new LoraError("input", "page/run", what, help);
+  expect(plainWords(error)).toBe(said);
+  expect(plainText(`not saved, the run goes on: ${error.message}`)).toBe(
+    `not saved, the run goes on: ${said}`,
+  );
 });
 
 test("what is pasted is known by how it begins", () => {

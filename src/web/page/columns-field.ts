@@ -76,9 +76,10 @@ export class ColumnsField {
     const names = new Set([...Object.keys(this.#first), ...[read, learnt].filter(Boolean)]);
     const options = () =>
       [...names].map((name) => make("option", { value: name, textContent: this.#told(name) }));
-    const none = make("option", { value: "", textContent: "none: each is a whole text" });
-    this.#read.replaceChildren(none, ...options());
-    this.#learnt.replaceChildren(make("option", { value: "", textContent: "choose …" }), ...options());
+    const choose = (textContent = "choose …") => make("option", { value: "", textContent });
+    const unread = learnt === "" ? choose() : choose("none: each is a whole text");
+    this.#read.replaceChildren(unread, ...options());
+    this.#learnt.replaceChildren(choose(), ...options());
     this.#read.value = read;
     this.#learnt.value = learnt;
   }

@@ -103,30 +103,26 @@ export class DataPart {
 
   /** Looks at the examples as the open model will. */
   async look(): Promise<void> {
-    const { opened, engine } = this.#session;
     const own = ++this.#looks;
-    if (!opened) return;
+    if (!this.#session.opened) return;
+    const { rows } = this;
     try {
-      const maxLength = this.#needs.maxLength();
-      const looked = await engine.inspectData(opened.model, rowFiles(this.rows), {
-        ...(maxLength !== undefined && { maxLength }),
-        shown: { first: this.#shown, perKind: 1 },
-      });
+      const looked = await this.#inspect(rows);
       if (own !== this.#looks) return;
       showError("data-error");
       show("skip-field", this.#skip.checked);
-      void this.#columns.look(this.rows);
+      void this.#columns.look(rows);
       showRows(looked, {
         textOf: (name) => this.#lineOf(name)?.text,
         change: (name, text) => this.#edit(name, text),
       });
-      const { rows, tokens, labelTokens = 0, longest } = looked.report;
-      const examples = `${rows.toLocaleString("en")} ${rows === 1 ? "example" : "examples"}`;
+      const { rows: count, tokens, labelTokens = 0, longest } = looked.report;
+      const examples = `${count.toLocaleString("en")} ${count === 1 ? "example" : "examples"}`;
       say(
         "data-status",
         `${this.#name}: ${examples}, ${tokens.toLocaleString("en")} tokens, of which ${labelTokens.toLocaleString("en")} are learnt`,
       );
-      show("more-rows", rows > looked.rows.length);
+      show("more-rows", count > looked.rows.length);
       this.#needs.onLook(longest);
     } catch (error) {
       if (own !== this.#looks) return;
@@ -134,9 +130,24 @@ export class DataPart {
       show("more-rows", false);
       say("data-status", this.#name);
       showError("data-error", error);
-      show("skip-field", true);
-      void this.#columns.look(this.rows);
+      void this.#columns.look(rows);
+      show("skip-field", rows.skipsBad);
+      if (!rows.skipsBad && (await this.#helpsToSkip(rows)) && own === this.#looks) show("skip-field", true);
     }
+  }
+
+  #inspect(rows: KeptRows) {
+    const maxLength = this.#needs.maxLength();
+    return this.#session.engine.inspectData(this.#session.model, rowFiles(rows), {
+      ...(maxLength !== undefined && { maxLength }),
+      shown: { first: this.#shown, perKind: 1 },
+    });
+  }
+
+  /** Whether there is something to learn where what cannot be read is left out. */
+  async #helpsToSkip(rows: KeptRows): Promise<boolean> {
+    const looked = await this.#inspect({ ...rows, skipsBad: true }).catch(() => undefined);
+    return looked !== undefined;
   }
 
   async #take(file: File): Promise<void> {

@@ -50,12 +50,13 @@ export function findingInWords({ kind, rows, message, examples }: Finding, of: n
   const who = rows === of ? all : rows === 1 ? "1 example" : `${rows} of ${of} examples`;
   const words = WORDS[kind];
   const where = examples.length > 0 && rows < of ? ` (${examples.slice(0, 3).map(lineOf).join(", ")})` : "";
-  return words ? `${who}${where} ${inNumber(words.what, rows)}. ${words.help}` : `${message}${where}.`;
+  if (!words) return `${message}${where}.`;
+  const said = `${words.what}. ${words.help}`;
+  return `${who}${where} ${rows === 1 ? ofOne(said) : said}`;
 }
 
-/** The verb of a sentence about one. */
-function inNumber(what: string, rows: number): string {
-  if (rows !== 1) return what;
+/** What is said of several, of one. */
+function ofOne(said: string): string {
   const one: Readonly<Record<string, string>> = {
     are: "is",
     have: "has",
@@ -64,7 +65,10 @@ function inNumber(what: string, rows: number): string {
     begin: "begins",
     hold: "holds",
   };
-  const [verb = "", ...rest] = what.split(" ");
+  const [verb = "", ...rest] = said
+    .replace(/\bthem\b/, "it")
+    .replace(/\btheir\b/, "its")
+    .split(" ");
   return [one[verb] ?? verb, ...rest].join(" ");
 }
 

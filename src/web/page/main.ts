@@ -32,7 +32,8 @@ function showObstacle({ title, steps }: Advice): void {
   say("obstacle-title", title);
   byId("obstacle-steps", HTMLElement).replaceChildren(...items);
   byId("obstacle", HTMLElement).hidden = false;
-  for (const part of document.querySelectorAll<HTMLElement>("main > section")) part.hidden = true;
+  for (const part of document.querySelectorAll<HTMLElement>("main > :is(section, footer)"))
+    part.hidden = true;
 }
 
 const browserAdvice = () => adviceFor({ userAgent: navigator.userAgent, isSecure: isSecureContext });

@@ -1,7 +1,7 @@
 // What memory a step takes, beside the settings: whether it fits, by how much it does not, and what would help.
 import type { Advice } from "../../train/plan/advice.ts";
 import type { TrainingPlan } from "../../train/plan/plan-training.ts";
-import { byId, make, say, show } from "./dom.ts";
+import { byId, make, show } from "./dom.ts";
 import type { RunSettings } from "./kept-run.ts";
 import { engineMethod } from "./methods.ts";
 import type { WeightBits } from "./model-choice.ts";
@@ -30,9 +30,9 @@ const GIGABYTE = 1e9;
 
 /** What takes memory, in the order of the bar. */
 const SHARES: readonly (readonly [name: string, label: string, what: readonly string[]])[] = [
-  ["model", "the model", ["base"]],
-  ["learnt", "what it learns", ["adapter", "gradients", "optimiser"]],
-  ["work", "the examples at work", ["activations", "loss", "backward"]],
+  ["model", "The model", ["base"]],
+  ["learnt", "What it learns", ["adapter", "gradients", "optimiser"]],
+  ["work", "The examples at work", ["activations", "loss", "backward"]],
 ];
 
 /** Shows what the settings come to. */
@@ -98,12 +98,15 @@ export class MemoryPlan {
       return { name, label, bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) };
     });
     const rest = use.total - sizes.reduce((sum, { bytes }) => sum + bytes, 0);
-    const all = [...sizes, { name: "rest", label: "room to work", bytes: rest }].filter(
+    const all = [...sizes, { name: "rest", label: "Room to work", bytes: rest }].filter(
       ({ bytes }) => bytes > 0,
     );
     showBar(all, Math.max(use.total, memory ?? 0));
-    const parts = all.map(({ label, bytes }) => `${label} ${sizeInWords(bytes)}`).join(", ");
-    say("memory-parts", `${parts}. It learns ${trainable.toLocaleString("en")} numbers.`);
+    const parts = all.map(({ name, label, bytes }) =>
+      make("li", { className: `key ${name}`, textContent: `${label} ${sizeInWords(bytes)}` }),
+    );
+    const learns = make("li", { textContent: `It learns ${trainable.toLocaleString("en")} numbers.` });
+    byId("memory-parts", HTMLElement).replaceChildren(...parts, learns);
     const needs = `A step takes ${sizeInWords(use.total)} of graphics memory`;
     if (memory !== undefined && use.total > memory)
       this.#verdict(

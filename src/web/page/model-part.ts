@@ -17,6 +17,10 @@ const BITS: Readonly<Record<WeightBits, string>> = {
   "4": ", in 4 bits",
 };
 
+/** What a model is called before people. */
+const nameOf = ({ from, name }: ModelChoice) =>
+  from === "bundled" ? "A small Llama of a million parameters, which comes with the page" : name;
+
 /** Opens models, one at a time, and tells the page of each. */
 export class ModelPart {
   readonly #session: Session;
@@ -106,7 +110,7 @@ export class ModelPart {
   async #load(choice: ModelChoice): Promise<EngineModel> {
     const { engine } = this.#session;
     const progress = byId("model-progress", HTMLProgressElement);
-    say("model-status", `Opening ${choice.name} …`);
+    say("model-status", `${nameOf(choice)}: opening …`);
     progress.removeAttribute("value");
     show("model-progress", true);
     this.#bits.value = choice.bits;
@@ -167,11 +171,7 @@ export class ModelPart {
     const { choice } = opened;
     this.#bits.value = choice.bits;
     note("model-note");
-    const name =
-      choice.from === "bundled"
-        ? "A small Llama of a million parameters, which comes with the page"
-        : choice.name;
-    say("model-status", `${name}${BITS[choice.bits]}: ready on ${device.name}.`);
+    say("model-status", `${nameOf(choice)}${BITS[choice.bits]}: ready on ${device.name}.`);
     show("bundled-model", !isSameModel(choice, { ...BUNDLED, bits: choice.bits }));
   }
 

@@ -29,6 +29,11 @@ const OWN_WORDS: readonly (readonly [words: RegExp, own: string | ((...found: st
     /^free disk space, clear this site's data.*/,
     "Delete a model that is kept here, or free disk space, and go on: what has come is kept.",
   ],
+  [/(?:\S+: )?cannot be written: .*\bquota\b.*/i, "the storage of this browser is full."],
+  [
+    /^free disk space, or clear what this site has stored$/,
+    "Download what it learnt before you close the page, or free disk space and train anew.",
+  ],
   [/^.*config\.json: no such file/, "config.json is missing: give the whole folder of the model."],
   [
     /(?:gave up after \d+ attempts|the server cannot be reached): (?!the server answered).*/,
@@ -65,12 +70,18 @@ export function plainWords(error: unknown): string {
       ? "A part of this page did not come.\nCheck the connection, and load the page again."
       : messageOf(error);
   if (isRefusal(error)) return refusalOf(error.where);
-  const whole = WHOLE[error.kind];
-  if (whole !== undefined) return whole;
-  const [what = "", ...help] = error.message.split("\n  → ").map((line) => ownWords(line));
+  return WHOLE[error.kind] ?? plainText(error.message, REMEDIES[error.kind]);
+}
+
+/**
+ * What the library says, for somebody who uses a page.
+ * @param remedy where the message has none that is of use here
+ */
+export function plainText(message: string, remedy = ""): string {
+  const [what = "", ...help] = message.split("\n  → ").map((line) => ownWords(line));
   const remedies = help.filter((line) => !FOR_PROGRAMS.test(line));
-  const own = remedies.length === 0 ? REMEDIES[error.kind] : undefined;
-  return [withoutFlags(what), ...remedies.map(sentence), ...(own ? [own] : [])].join("\n");
+  const own = remedies.length === 0 && remedy !== "" ? [remedy] : [];
+  return [withoutFlags(what), ...remedies.map(sentence), ...own].join("\n");
 }
 
 /** Whether a hub does not give what was asked for to everybody. */

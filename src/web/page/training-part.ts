@@ -1,6 +1,6 @@
 // Part 3: a run in the worker, its curve, what the model says as it learns, and what of it outlives a reload.
 import type { EngineAdapter, EngineRun } from "../../engine/engine.ts";
-import { messageOf } from "../../util/fail.ts";
+import type { LossNews } from "../../engine/protocol.ts";
 import type { AdapterPart } from "./adapter-part.ts";
 import { type DataPart, rowFiles } from "./data-part.ts";
 import { attempt, byId, enable, note, say, showError } from "./dom.ts";
@@ -25,6 +25,7 @@ import { LossChart } from "./loss-chart.ts";
 import { engineMethod } from "./methods.ts";
 import { isSameModel } from "./model-choice.ts";
 import { choose, chosen } from "./page-state.ts";
+import { plainText, plainWords } from "./plain-words.ts";
 import { Sampler, showSamples } from "./sampler.ts";
 import type { Learnt, OpenedModel, Session } from "./session.ts";
 import { SettingsForm } from "./settings-form.ts";
@@ -131,7 +132,7 @@ export class TrainingPart {
       await keepRecord(record, rows);
       return true;
     } catch (error) {
-      note("train-note", `This run is not kept, and a reload would lose it. ${messageOf(error)}`);
+      note("train-note", `This run is not kept, and a reload would lose it: ${plainWords(error)}`);
       return false;
     }
   }
@@ -151,10 +152,9 @@ export class TrainingPart {
         ...{ ...settings, schedule: "cosine", seed: 0 },
         warmupSteps: warmupOf(record.settings),
         ...(keeps && { keep: { folder: STATE_FOLDER } }),
-        onWarning: (line) => note("train-note", line),
+        onWarning: (line) => note("train-note", plainText(line)),
         onCompile: (done, of) => this.#showCompiled(done, of),
-        onLoss: ({ step }) =>
-          note("train-note", `The graphics chip was lost. Learning goes on after step ${step}.`),
+        onLoss: (loss) => note("train-note", lossInWords(loss, keeps)),
       });
       this.#run = run;
       if (this.#holds.size > 0) run.pause();
@@ -193,7 +193,7 @@ export class TrainingPart {
       await endRecord(record);
     } catch (error) {
       this.#isUnkept = true;
-      note("train-note", `What was learnt could not be kept here: download it now. ${messageOf(error)}`);
+      note("train-note", `What was learnt could not be kept here, download it now: ${plainWords(error)}`);
     }
   }
 
@@ -306,6 +306,13 @@ export class TrainingPart {
     if (hadFocus) byId(on ? "pause" : "train", HTMLButtonElement).focus(); // of who has no mouse
     say("train", byId("run", HTMLElement).hidden ? "Train" : "Train anew");
   }
+}
+
+/** What is said of a graphics chip that was lost. */
+function lossInWords({ step, waits }: LossNews, keeps: boolean): string {
+  if (!waits) return `The graphics chip was lost. Learning goes on after step ${step}.`;
+  const sooner = keeps ? " Loading the page anew may help at once: what was learnt is kept." : "";
+  return `The graphics chip was lost, and the browser does not give it back yet. As soon as it does, learning goes on after step ${step}.${sooner}`;
 }
 
 const warmupOf = ({ maxSteps }: RunSettings) => Math.min(5, Math.floor(maxSteps / 10));
