@@ -80,6 +80,7 @@ class Parts {
     this.#take = new TakePart(session);
     this.#adapter = new AdapterPart(session, (opened) => {
       this.#training?.form.showsMethod(opened === undefined);
+      if (opened) this.#training?.leave();
       this.#use(opened?.learnt);
     });
     this.#data = new DataPart(session, {

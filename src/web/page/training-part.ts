@@ -92,9 +92,7 @@ export class TrainingPart {
     const { opened, keeps } = this.#session;
     if (!opened) return;
     this.#adapter = undefined; // it went with the model before
-    byId("run", HTMLElement).hidden = true;
-    say("train-status", "");
-    note("train-note");
+    this.leave();
     this.form.fit(opened);
     this.#showRunning(false);
     const record = keeps ? readRecord() : undefined;
@@ -104,6 +102,14 @@ export class TrainingPart {
       if (record.isOver) await this.#reload(record);
       else await this.#train(record, await readKeptRows(record), true);
     });
+  }
+
+  /** Shows no run any more: what is asked and taken away is of something else. */
+  leave(): void {
+    byId("run", HTMLElement).hidden = true;
+    say("train-status", "");
+    note("train-note");
+    say("train", "Train");
   }
 
   async #begin(): Promise<void> {
