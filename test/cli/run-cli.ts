@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeAll } from "vitest";
+import { builtOnce } from "../support/build-once.ts";
 import { bundleForNode } from "../support/bundle.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -57,17 +58,16 @@ export interface RunOptions {
 /** The programs of the package that live beside each other. */
 const PROGRAMS = { cli: resolve(ROOT, "src/cli/main.ts"), bench: resolve(ROOT, "kernels-bench/node.ts") };
 
-/** Bundles the command line once for all tests of a file, as `node build.mjs` does, and removes it after them. */
+/** The command line, bundled as `node build.mjs` does; the files of a test file's runs are removed after its tests. */
 export function useCli(): Cli {
-  // Below node_modules, so that the packages which stay outside the bundle are found.
-  const outdir = resolve(ROOT, `node_modules/.cache/webgpu-lora/cli-test-${process.pid}`);
-  const bundle = join(outdir, "cli.js");
+  let bundle: string;
   const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-cli-"));
 
-  beforeAll(() => bundleForNode({ entryPoints: PROGRAMS, outdir }));
-  afterAll(() => {
-    for (const path of [folder, outdir]) rmSync(path, { recursive: true, force: true });
+  beforeAll(async () => {
+    const programs = await builtOnce("cli", (outdir) => bundleForNode({ entryPoints: PROGRAMS, outdir }));
+    bundle = join(programs, "cli.js");
   });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   const path = (name: string) => join(folder, name);
   return {
