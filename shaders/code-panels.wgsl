@@ -1,5 +1,5 @@
 // Texels of panels of W [rows, k] in few bits, for matvec-codes.wgsl. One invocation per texel.
-// A panel has SG rows side by side: a texel of each, then their next ones. A row's first texels hold its codes, 128 bits of them, the
+// A panel has SG rows: see common/panel-texels.wgsl. A row's first texels hold its codes, 128 bits of them, the
 // others what its runs share: four scales, or two scales with an offset each. Rows beyond the last are 0. The table is the last of all.
 struct Params {
   rows: u32, k: u32,
@@ -23,10 +23,11 @@ const OFFSETS: bool = false;
 const CENTER: f32 = 8.0;     // in codes of 8 bits: of whole numbers there
 const STEP: u32 = select(128u / CODES, 32u, CODES == 5u);
 const PER: u32 = select(4u, 2u, OFFSETS);
-const WIDTH: u32 = 4096u;
+const GROUP: u32 = 8u;       // panels side by side
 const FP4_LARGEST: f32 = 12.0;
 // #import "common/weight.wgsl"
 // #import "common/weight-table.wgsl"
+// #import "common/panel-texels.wgsl"
 
 const UNITS: f32 = select(select(1.0, FP4_LARGEST, FORMAT == 8u), 2.0, FORMAT == 9u); // what codes there are larger by
 
@@ -37,7 +38,8 @@ fn fill(
   @builtin(local_invocation_index) lane: u32
 ) {
   let codes = params.k / STEP;
-  let panel_size = SG * (codes + (params.k / UNIT + PER - 1u) / PER);
+  let length = codes + (params.k / UNIT + PER - 1u) / PER;
+  let panel_size = SG * length;
   for (var i = group.x * WG + lane; i < params.texels + SG; i += groups.x * WG) {
     if (i >= params.texels) {
       let code = i - params.texels;
@@ -50,7 +52,7 @@ fn fill(
     if (row < params.rows) {
       if (at < codes) { texel = codes_at(row * params.k + at * STEP); } else { texel = terms_at(row, (at - codes) * PER); }
     }
-    store((i / panel_size * params.step + params.first) * panel_size + i % panel_size, texel);
+    store(texel_index(i / panel_size * params.step + params.first, length, at, i % SG), texel);
   }
 }
 

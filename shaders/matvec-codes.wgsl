@@ -24,6 +24,7 @@ alias elem = f32;
 const SG: u32 = 8u;          // lanes of a subgroup
 const ROWS: u32 = 1u;        // of x: no more
 const COLUMNS: u32 = 4u;     // of a lane
+const GROUP: u32 = 8u;       // panels side by side
 const CODES: u32 = 4u;       // 16: bf16, 8: whole numbers, 4: whole numbers, 5: four bits that a table of 16 has values of
 const RUN: u32 = 2u;         // texels of codes that share a scale
 const OFFSETS: bool = false; // runs have offsets
@@ -35,6 +36,7 @@ const VECTORS: u32 = STEP / 4u;
 const PER: u32 = select(4u, 2u, OFFSETS);                 // runs of a texel of scales
 const HAS_TOTALS: bool = OFFSETS || CENTER != 0.0;
 // #import "common/activation.wgsl"
+// #import "common/panel-texels.wgsl"
 // #import "common/panel-columns.wgsl"
 
 var<private> held: array<vec4f, VECTORS>;       // of x: as much as a texel has codes, of the next SG texels one in each lane
@@ -54,15 +56,20 @@ fn forward(
   let first = (group.z * groups.x + group.x) * COLUMNS; // panel
   let count = params.k / STEP;
   let length = count + (count / RUN + PER - 1u) / PER;
-  if (CODES == 5u) { table = bitcast<vec2f>(texel(params.panels * length * SG + lane).xy); }
+  let own = texel_index(first, length, 0u, lane);
+  let group_size = length * GROUP * SG;
+  if (CODES == 5u) {
+    let groups = (params.panels + GROUP - 1u) / GROUP;
+    table = bitcast<vec2f>(texel(groups * group_size + lane).xy);
+  }
   for (var p = 0u; p < count; p += SG) {
     hold_x(p, lane, count);
     let end = min(p + SG, count); // a limit that compilers cannot see: copies of the loop are no faster
     for (var i = p; i < end; i++) {
       if (i % (RUN * PER) == 0u) {
-        for (var c = 0u; c < COLUMNS; c++) { terms[c] = texel_of(first + c, length, count + i / (RUN * PER), lane); }
+        for (var c = 0u; c < COLUMNS; c++) { terms[c] = texel_of(own, group_size, c, count + i / (RUN * PER)); }
       }
-      for (var c = 0u; c < COLUMNS; c++) { codes[c] = texel_of(first + c, length, i, lane); }
+      for (var c = 0u; c < COLUMNS; c++) { codes[c] = texel_of(own, group_size, c, i); }
       // One word of all columns after the other: loops that compilers unroll are short.
       add_words(0u, i - p);
       add_words(1u, i - p);
@@ -79,8 +86,9 @@ fn forward(
   }
 }
 
-fn texel_of(panel: u32, length: u32, i: u32, lane: u32) -> vec4u {
-  return texel((min(panel, params.panels - 1u) * length + i) * SG + lane);
+// Texel i of column c, beyond the first one of the first column.
+fn texel_of(own: u32, group_size: u32, c: u32, i: u32) -> vec4u {
+  return texel(own + c / GROUP * group_size + (i * GROUP + c % GROUP) * SG);
 }
 
 // Whole numbers are cut out of their words, and not moved to the lowest bits: x is divided by what that multiplies them with.

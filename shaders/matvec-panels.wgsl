@@ -24,10 +24,12 @@ alias elem = f32;
 const SG: u32 = 8u;         // lanes of a subgroup
 const ROWS: u32 = 1u;       // of x
 const COLUMNS: u32 = 4u;    // of a lane
+const GROUP: u32 = 8u;      // panels side by side
 const FORMAT: u32 = 1u;     // 1 bf16, 2 f16
 const GATED: bool = false;  // panels of two weights by turns: y = act(the first's) * the second's, COLUMNS being even
 const ACTIVATION: u32 = 0u;
 // #import "common/activation.wgsl"
+// #import "common/panel-texels.wgsl"
 // #import "common/panel-columns.wgsl"
 
 var<private> low: array<vec4f, ROWS>;  // of x: pairs of vectors, one of the next SG pairs in each lane
@@ -46,7 +48,7 @@ fn forward(
     let end = min(p + SG, length); // a limit that compilers cannot see: copies of the loop are no faster
     for (var i = p; i < end; i++) {
       for (var c = 0u; c < COLUMNS; c++) {
-        add_products(c, i - p, texel((min(first + c, params.panels - 1u) * length + i) * SG + lane));
+        add_products(c, i - p, texel(texel_index(first + c, length, i, lane)));
       }
     }
   }

@@ -1,5 +1,5 @@
-// texel (((n / SG) step + first) l + p) SG + n % SG = words 4 p .. 4 p + 3 of row n of W [rows, 4 l words]
-// One invocation per texel: a panel has SG rows side by side, a texel of each, then their next texels. Rows beyond the last are 0.
+// texel p of row n % SG of panel (n / SG) step + first = words 4 p .. 4 p + 3 of row n of W [rows, 4 l words]
+// One invocation per texel. Rows beyond the last are 0. See common/panel-texels.wgsl for where a texel lies.
 struct Params { rows: u32, length: u32, texels: u32, first: u32, step: u32 } // length: texels of a row; first, step: panels
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -8,7 +8,8 @@ struct Params { rows: u32, length: u32, texels: u32, first: u32, step: u32 } // 
 
 const WG: u32 = 8u;
 const SG: u32 = 8u;
-const WIDTH: u32 = 4096u; // texels of a line of the texture
+const GROUP: u32 = 8u; // panels side by side
+// #import "common/panel-texels.wgsl"
 
 @compute @workgroup_size(WG)
 fn fill(
@@ -23,7 +24,8 @@ fn fill(
     let at = row * params.length + i / SG % params.length;
     var texel = vec4u();
     if (row < params.rows) { texel = w[at]; }
-    let to = (i / panel_size * params.step + params.first) * panel_size + i % panel_size;
+    let panel = i / panel_size * params.step + params.first;
+    let to = texel_index(panel, params.length, i % panel_size / SG, i % SG);
     textureStore(panels, vec2u(to % WIDTH, to / WIDTH), texel);
   }
 }

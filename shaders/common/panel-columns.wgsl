@@ -1,6 +1,5 @@
 // Products of a few rows of x with weights in panels: what is read, and what is done with the sums. Needs the bindings and parameters
 // of matvec-panels.wgsl, its constants SG, ROWS and COLUMNS, and common/activation.wgsl.
-const WIDTH: u32 = 4096u; // texels of a line
 
 var<private> sums: array<array<f32, ROWS>, COLUMNS>;
 

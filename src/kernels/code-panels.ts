@@ -3,6 +3,9 @@ import type { Specialization } from "../gpu/wgsl.ts";
 import { RASTERISER_SHADERS } from "./late-shaders.ts";
 import { firstValue, QuantisedWeight, scaleBindings, type Weight } from "./weight.ts";
 
+/** Panels that lie side by side, texel by texel. */
+export const GROUP = 8;
+
 /** How weights of few bits lie in a texture: the constants that shaders/code-panels.wgsl and shaders/matvec-codes.wgsl share. */
 export interface CodeLayout {
   /** A small number, another for each. */
@@ -89,7 +92,7 @@ export function fillCodes(weight: Weight, layout: CodeLayout, panels: Texels, pl
     bind: { w: words, ...scaleBindings(weight) },
     textures: { panels },
     params: { rows, k: columns, texels, b_first: firstValue(weight), ...place },
-    constants: { ...constants, WG, SG, CODES, UNIT: unit, OFFSETS, CENTER },
+    constants: { ...constants, WG, SG, GROUP, CODES, UNIT: unit, OFFSETS, CENTER },
     grid: [Math.min(workgroups, Math.ceil(texels / WG))],
   });
 }

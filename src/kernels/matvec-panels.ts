@@ -3,7 +3,7 @@ import { empty, Tensor } from "../gpu/tensor.ts";
 import type { Texels } from "../gpu/texels.ts";
 import type { Specialization } from "../gpu/wgsl.ts";
 import { ACTIVATIONS, type Activation } from "./activations.ts";
-import { type CodeLayout, codeConstants, codeLayout, fillCodes } from "./code-panels.ts";
+import { type CodeLayout, codeConstants, codeLayout, fillCodes, GROUP } from "./code-panels.ts";
 import { FORMATS, type WeightFormat } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
 import { RASTERISER_SHADERS } from "./late-shaders.ts";
@@ -21,8 +21,6 @@ export interface TogetherPart {
 const MOST_ROWS = 8;
 /** Most weights of one product. */
 const MOST_PARTS = 3;
-/** Workgroups that keep a CPU's cores evenly busy; each takes more columns where there are more. */
-const WORKGROUPS = 16;
 /** Tensors in one buffer begin at multiples of so many floats: of 256 bytes, as bindings do. */
 const ALIGNED = 64;
 
@@ -153,7 +151,7 @@ function dispatch(
   const count = (rows = 0) => Math.ceil(rows / SG);
   const first3 = count(one.n) + count(two?.n);
   const all = first3 + count(three?.n);
-  const COLUMNS = columnsOf(all, m, activation !== undefined);
+  const COLUMNS = columnsOf(all, m, panels, activation !== undefined);
   const [columns, layers] = foldGrid(Math.ceil(all / COLUMNS));
   const extra = (part: Placed | undefined) => part?.e?.columns ?? 0;
   const e = (part: Placed | undefined) => part?.e ?? x;
@@ -176,13 +174,25 @@ function dispatch(
   });
 }
 
-/** Sums that a lane holds; with 64 they no longer fit the registers, and 8 rows take three times as long as 4. */
-const MOST_SUMS = 32;
+/**
+ * Columns of a lane, the workgroups that must be left for them, and the most rows. Columns share what is loaded of x: 8 take a quarter
+ * less processor time than 4, and 16 a twentieth less than 8, so that these must keep more cores busy. What a lane holds must stay
+ * near the registers: with 8 columns, 8 rows take three times as long as 4; with 16, two take 1.5 times as long.
+ */
+const CHOICES = [
+  { columns: 16, workgroups: 16, rows: 1 },
+  { columns: 8, workgroups: 8, rows: 4 },
+  { columns: 4, workgroups: 8, rows: 8 },
+  { columns: 2, workgroups: 8, rows: 8 },
+];
 
-/** The columns of a lane: as many as leave each core some workgroups, since all of them share what is loaded of x. */
-function columnsOf(panels: number, rows: number, isGated: boolean): number {
-  for (const columns of [8, 4, 2])
-    if (panels >= columns * WORKGROUPS && columns * rows <= MOST_SUMS) return columns;
+/** A table of values takes the registers of more columns. */
+const MOST_WITH_TABLE = 8;
+
+function columnsOf(panels: number, rows: number, { layout }: Panels, isGated: boolean): number {
+  const most = layout?.CODES === 5 ? MOST_WITH_TABLE : Number.POSITIVE_INFINITY;
+  for (const { columns, workgroups, rows: mostRows } of CHOICES)
+    if (columns <= most && rows <= mostRows && panels >= columns * workgroups) return columns;
   return isGated ? 2 : 1;
 }
 
@@ -194,7 +204,8 @@ function panelsOf(weights: readonly Weight[], byTurns: boolean): Panels | undefi
   const layout = codeLayout(first);
   const length = layout?.length ?? columns / 8;
   const panels = weights.map(({ rows }) => Math.ceil(rows / SG));
-  const all = SG * length * panels.reduce((sum, count) => sum + count, 0);
+  const groups = Math.ceil(panels.reduce((sum, count) => sum + count, 0) / GROUP);
+  const all = SG * length * GROUP * groups;
   const parts = weights.flatMap(partsOf);
   const regions = parts.map(({ storage, byteOffset, byteLength }) => [storage.id, byteOffset, byteLength]);
   const name = `${regions} ${weights.map(firstValue)} ${columns} ${byTurns}`;
@@ -221,7 +232,7 @@ function fillHalves(w: Tensor, panels: Texels, place: { first: number; step: num
     bind: { w },
     textures: { panels },
     params: { rows, length, texels, ...place },
-    constants: { WG, SG },
+    constants: { WG, SG, GROUP },
     grid: [Math.min(workgroups, Math.ceil(texels / WG))],
   });
 }
@@ -239,12 +250,12 @@ function constantsOf(
   const GATED = activation !== undefined;
   const FORMAT = FORMATS[format as WeightFormat].code;
   const kind = layout ? 4 + layout.id : FORMAT;
-  const shape = COLUMNS + 16 * (ROWS + 16 * (SG + 32 * (Number(GATED) + 2 * ACTIVATION)));
+  const shape = COLUMNS + 32 * (ROWS + 16 * (SG + 32 * (Number(GATED) + 2 * ACTIVATION)));
   const code = kind + 4096 * shape;
   let constants = CONSTANTS.get(code);
   if (!constants) {
     const own = layout ? codeConstants(layout) : { FORMAT };
-    constants = Object.freeze({ ...sizes, ...own, GATED, ACTIVATION });
+    constants = Object.freeze({ ...sizes, GROUP, ...own, GATED, ACTIVATION });
     CONSTANTS.set(code, constants);
   }
   return constants;

@@ -32,6 +32,8 @@ const IN_PRODUCTS = [
   ...KINDS.filter(({ format, scales }) => format === "fp4" || (format === "int4" && scales === "superblock")),
 ];
 
+type Random = ReturnType<typeof randomWeight>;
+
 const named = (kinds: readonly Kind[]) => kinds.map((kind) => [nameOf(kind), kind] as const);
 
 describe.each(named(KINDS))("%s", (_, kind) => {
@@ -106,6 +108,26 @@ test.each<[string, Kind, number]>([
   expect(gated !== undefined).toBe(readsTextures(device));
   const wanted = products[0]!.map((value, i) => (value / (1 + Math.exp(-value))) * products[2]![i]!);
   if (gated) expect(await gated.read()).toBeClose(wanted);
+});
+
+// As many columns a lane as there are: 16, or 8 of a table's values; the last ones are beyond the last panel.
+test.each(
+  named([
+    { format: "int4", block: 32, scales: "superblock", zeros: "offsets" },
+    { format: "int8", block: 64 },
+    { format: "nf4", block: 64 },
+  ]),
+)("a long weight, whole and as a gate: %s", async (_, kind) => {
+  const device = await testDevice();
+  const [n, k] = [2 * 8 * 131 + 3, 64];
+  const [gate, up] = [1, 2].map((seed) => randomWeight(device, [n, k], kind, seed)) as [Random, Random];
+  const a = randomValues(k, 7);
+  const A = floats(device, a, [1, k]);
+  const [g, u] = [gate, up].map(({ values }) => matmulReference(a, values, { m: 1, n, k, layout: "NT" }));
+  expect(await matmul(A, gate.weight, { layout: "NT" }).read()).toBeClose(g!);
+  const gated = gatedMatmul(A, [{ weight: gate.weight }, { weight: up.weight }], "silu");
+  expect(gated !== undefined).toBe(readsTextures(device));
+  if (gated) expect(await gated.read()).toBeClose(g!.map((x, i) => (x / (1 + Math.exp(-x))) * u![i]!));
 });
 
 describe.each(named(ON_ALL))("%s", (_, kind) => {
