@@ -90,7 +90,7 @@ export interface Platform {
 
 /**
  * What names a model or an adapter: a folder (Node, Deno), a URL or a hub id such as `org/name` or `org/name@revision`; or its
- * files themselves, as `folderFiles`, `directoryFiles` or `memoryFiles` give them.
+ * files themselves, as `folderFiles`, `blobFiles` or `memoryFiles` give them.
  */
 export type Reference = string | FileSource;
 

@@ -7,12 +7,21 @@ import {
   leavesFolder,
 } from "../io/files/files.ts";
 import { fail, failAll, LoraError } from "../util/fail.ts";
+import { either, objectOf, type Rule, required, words } from "../util/options.ts";
 
 /**
  * A folder in a browser: one that the user chose (`showDirectoryPicker`, or dropped), or the path of one in the storage of
  * this site (OPFS), such as `adapters/french`.
  */
 export type WebFolder = string | FileSystemDirectoryHandle;
+
+/** What one has to be. */
+export const FOLDER: Rule = required(
+  either(
+    objectOf("a folder's handle", (folder) => "getFileHandle" in folder),
+    words(),
+  ),
+);
 
 /** The files of a folder. A change after the first look is refused by the browser itself. */
 export function folderFiles(folder: WebFolder): FileSource {
