@@ -8,17 +8,25 @@ import type { InspectedRows } from "../../src/data/inspect/inspect-rows.ts";
 import { decodeNodeImage } from "../../src/platform/node-images.ts";
 import { BUNDLED_MODEL, fixturePath, readJsonFile } from "../support/fixtures.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
-import { buildPackage, expectSameWork, PATIENCE, temporaryFolder, tenStepsInNode } from "./environment.ts";
+import {
+  buildPackage,
+  expectSmoke,
+  PATIENCE,
+  REFERENCE_MODEL,
+  smokeInNode,
+  smokeInput,
+  temporaryFolder,
+} from "./environment.ts";
 import type { LostInPage } from "./lost-in-page.ts";
 import { serve } from "./serve.ts";
-import type { TenSteps } from "./ten-steps.ts";
+import type { SmokeReport } from "./smoke.ts";
 
 const PAGE = `<!doctype html><script type="module">
   import * as library from "/dist/web.js";
-  import { tenSteps } from "/ten-steps.js";
+  import { smoke } from "/smoke.js";
   import { lostInPage } from "/lost-in-page.js";
   globalThis.lose = (way) => lostInPage(library, "/model", way === "destroy" ? ({ gpu }) => gpu.destroy() : crashGpu);
-  globalThis.train = () => tenSteps(library, "/model");
+  globalThis.runSmoke = (input) => smoke(library, input);
   globalThis.decode = async (name) => {
     const bytes = new Uint8Array(await (await fetch("/images/" + name)).arrayBuffer());
     const { width, height, data } = await library.decodeImage(bytes, name);
@@ -48,7 +56,7 @@ const REFUSED = /\.tif$|16\.png$|cmyk|ycck|^turned\.(?:png|webp)$/;
 
 /** What the pages made of their work. */
 interface PageResult {
-  readonly trained: TenSteps;
+  readonly smoke: SmokeReport;
   /** What it finds in rows of a packed Blob: in memory, and read as they are needed. */
   readonly inspected: readonly InspectedRows[];
   readonly images: readonly { width: number; height: number; data: number[] }[];
@@ -74,7 +82,7 @@ async function workInBrowser(
     page.on("pageerror", (error) => errors.push(String(error)));
     const open = async () => {
       await page.goto(url);
-      await page.waitForFunction("globalThis.train", undefined, { timeout: 30_000 });
+      await page.waitForFunction("globalThis.runSmoke", undefined, { timeout: 30_000 });
     };
     await open();
     const names = JSON.stringify(IMAGES);
@@ -84,7 +92,8 @@ async function workInBrowser(
     const refusal = (await page.evaluate('decode("configs.json").catch(String)')) as string;
     const text = JSON.stringify('{"text":"a cat"}\n{"text":"a cat"}\n');
     const inspected = await page.evaluate(`inspect(${text}).then((all) => Promise.all(all))`);
-    const trained = (await page.evaluate("train()")) as TenSteps;
+    const input = JSON.stringify(smokeInput({ fixture: "/fixture", model: "/model" }));
+    const smoke = (await page.evaluate(`runSmoke(${input})`)) as SmokeReport;
     const first = downloads();
     const session = await browser.newBrowserCDPSession();
     await page.exposeFunction("crashGpu", () => session.send("Browser.crashGpuProcess"));
@@ -94,7 +103,7 @@ async function workInBrowser(
     await page.evaluate("load()");
     expect(errors).toEqual([]);
     return {
-      trained,
+      smoke,
       inspected: inspected as PageResult["inspected"],
       images,
       formats: decoded as PageResult["formats"],
@@ -133,14 +142,14 @@ function expectFormat(name: string, found: PageResult["formats"][number] | undef
 }
 
 test(
-  "Chromium trains and decodes images as Node does",
+  "In Chromium the smoke suite holds, lost devices are survived, and images are decoded as in Node",
   async ({ skip }) => {
     const executable = CHROMIUM_CANDIDATES.find((path) => path && existsSync(path));
     skip(
       !executable,
       `Chromium is not installed at any of ${CHROMIUM_CANDIDATES.filter(Boolean).join(", ")}`,
     );
-    const inNode = await tenStepsInNode();
+    const inNode = await smokeInNode();
     const folder = temporaryFolder();
     buildPackage(folder);
     const script = async (name: string) => {
@@ -149,10 +158,12 @@ test(
     };
     const server = await serve({
       "/": { content: PAGE },
-      "/ten-steps.js": { content: await script("ten-steps.ts") },
+      "/smoke.js": { content: await script("smoke.ts") },
       "/lost-in-page.js": { content: await script("lost-in-page.ts") },
       "/dist/": { folder },
       "/model/": { folder: BUNDLED_MODEL },
+      "/fixture/": { folder: REFERENCE_MODEL },
+      "/fixture/adapter/": { folder: join(REFERENCE_MODEL, "adapter") },
       "/images/formats/": { folder: fixturePath("images/formats") },
       "/images/": { folder: fixturePath("images") },
       "/favicon.ico": { content: "" },
@@ -160,8 +171,8 @@ test(
     const { size } = await stat(join(BUNDLED_MODEL, "model.safetensors"));
     const downloads = () => Math.round((server.sent.get("/model/model.safetensors") ?? 0) / size);
     const page = await workInBrowser(executable as string, server.url, downloads).finally(server.close);
-    console.log(`Chromium trained on ${page.trained.device}`);
-    expectSameWork(page.trained, inNode);
+    console.log(`Chromium trained on ${page.smoke.device}`);
+    await expectSmoke(page.smoke, inNode);
     for (const { report } of page.inspected) {
       expect(report).toMatchObject({
         rows: 2,

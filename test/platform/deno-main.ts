@@ -1,16 +1,16 @@
-// Runs in Deno: deno-main.ts LIBRARY MODEL SHADERS. Prints one line of JSON.
+// Runs in Deno: deno-main.ts LIBRARY INPUT SHADERS. Prints one line of JSON.
 import type { WgslModule } from "../../src/gpu/wgsl.ts";
-import { type TenSteps, tenSteps } from "./ten-steps.ts";
+import { type SmokeReport, smoke } from "./smoke.ts";
 
 /** What Deno's side reports. */
-export interface DenoReport extends TenSteps {
+export interface DenoReport extends SmokeReport {
   /** What Naga says against the shaders, by file and entry point. */
   complaints: string[];
   compiled: number;
 }
 
 declare const Deno: { args: string[] };
-const [library, model, shaders] = Deno.args as [string, string, string];
+const [library, input, shaders] = Deno.args as [string, string, string];
 
 async function compileAll(modules: WgslModule[]): Promise<Pick<DenoReport, "complaints" | "compiled">> {
   const adapter = await navigator.gpu.requestAdapter();
@@ -33,5 +33,5 @@ async function compileAll(modules: WgslModule[]): Promise<Pick<DenoReport, "comp
 }
 
 const compilation = await compileAll(await (await fetch(shaders)).json());
-const training = await tenSteps(await import(library), model);
-console.log(JSON.stringify({ ...compilation, ...training }));
+const report = await smoke(await import(library), JSON.parse(input));
+console.log(JSON.stringify({ ...compilation, ...report }));

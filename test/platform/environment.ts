@@ -1,4 +1,4 @@
-// What the platform tests share: the model, the built package, losses in Node to compare with.
+// What the platform tests share: the built package, and what has to hold of the smoke suite in every runtime.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,11 +6,18 @@ import { join } from "node:path";
 import { afterAll, expect, onTestFinished } from "vitest";
 import * as library from "../../src/index.node.ts";
 import { testDevice } from "../support/device.ts";
-import { BUNDLED_MODEL } from "../support/fixtures.ts";
+import {
+  BUNDLED_MODEL,
+  fixturePath,
+  type Golden,
+  goldenSequences,
+  readJsonFile,
+  readTensors,
+} from "../support/fixtures.ts";
 import { ROOT } from "../support/shaders.ts";
-import { type TenSteps, tenSteps } from "./ten-steps.ts";
+import { type SmokeInput, type SmokeReport, smoke } from "./smoke.ts";
 
-/** Most that a loss may differ between two implementations of WebGPU. */
+/** Most that a loss or a score may differ from PyTorch, or between two implementations of WebGPU. */
 const LOSS_TOLERANCE = 1e-4;
 
 /** Milliseconds that a test may take which starts another program and compiles all shaders in it. */
@@ -32,22 +39,70 @@ export function buildPackage(outdir: string): void {
   });
 }
 
-/** The ten steps on the test device. */
-export async function tenStepsInNode(): Promise<TenSteps> {
-  return tenSteps(library, BUNDLED_MODEL, await testDevice());
+/** The model whose numbers PyTorch has computed (test/fixtures/make_llama.py). */
+export const REFERENCE_MODEL = fixturePath("llama-gqa");
+const GOLDEN = readJsonFile<Golden>(REFERENCE_MODEL, "golden.json");
+const RUN = GOLDEN.train.A as NonNullable<Golden["train"]["A"]>;
+const VOCABULARY = 97;
+
+/** What the suite works on, at the places where a runtime finds it. */
+export function smokeInput(at: { readonly fixture: string; readonly model: string }): SmokeInput {
+  return {
+    model: at.model,
+    fixture: {
+      at: at.fixture,
+      sequences: goldenSequences(GOLDEN),
+      prompt: GOLDEN.generate.prompt,
+      newTokens: GOLDEN.generate.tokens.length,
+      training: {
+        batchSize: 3,
+        maxSteps: RUN.loss.length,
+        learningRate: RUN.peak_lr,
+        schedule: RUN.schedule,
+        warmupSteps: RUN.warmup_steps,
+        weightDecay: RUN.weight_decay,
+        maxGradNorm: RUN.max_grad_norm ?? 0,
+        shuffle: false,
+      },
+    },
+  };
 }
 
-/** What has to hold of the ten steps in every runtime. */
-export function expectSameWork(found: TenSteps, inNode: TenSteps): void {
-  expect(found.losses).toHaveLength(10);
-  expect(lossDifference(inNode, found)).toBeLessThan(LOSS_TOLERANCE);
-  const { before, trained, loaded } = found.said;
-  expect(loaded).toEqual(trained);
-  expect(trained).not.toEqual(before);
-  expect(before).toEqual(inNode.said.before);
+/** The suite in Node, on the test device. */
+export async function smokeInNode(): Promise<SmokeReport> {
+  const input = smokeInput({ fixture: REFERENCE_MODEL, model: BUNDLED_MODEL });
+  return smoke(library, input, await testDevice());
 }
 
-/** Largest difference between two runs' losses. */
-function lossDifference(a: TenSteps, b: TenSteps): number {
-  return Math.max(...a.losses.map((loss, step) => Math.abs(loss - (b.losses[step] as number))));
+/** What has to hold of the suite in every runtime: PyTorch's numbers, and of the bundled model what Node comes to. */
+export async function expectSmoke(found: SmokeReport, inNode: SmokeReport): Promise<void> {
+  await expectReference(found);
+  const { losses, said } = found.learnt;
+  expect(losses).toHaveLength(10);
+  expect(losses[9]).toBeLessThan(losses[0] as number);
+  expect(worst(losses, inNode.learnt.losses)).toBeLessThan(LOSS_TOLERANCE);
+  expect(said.loaded).toEqual(said.trained);
+  expect(said.trained).not.toEqual(said.before);
+  expect(said.before).toEqual(inNode.learnt.said.before);
 }
+
+async function expectReference({ measured }: SmokeReport): Promise<void> {
+  const [length = 0] = GOLDEN.lengths;
+  const logits = (await readTensors(REFERENCE_MODEL, "golden.safetensors")).get("base_logits");
+  const { generate } = GOLDEN;
+  expect(measured.logits).toHaveLength(length * VOCABULARY);
+  expect(worst(measured.logits, logits?.subarray(0, length * VOCABULARY) ?? [])).toBeLessThan(LOSS_TOLERANCE);
+  expect(Math.abs(measured.baseLoss - GOLDEN.base_loss)).toBeLessThan(LOSS_TOLERANCE);
+  expect(Math.abs(measured.loss - GOLDEN.loss)).toBeLessThan(LOSS_TOLERANCE);
+  expect(measured.baseTokens).toEqual(generate.base_tokens);
+  expect(measured.tokens).toEqual(generate.tokens);
+  expect(measured.losses).toHaveLength(RUN.loss.length);
+  expect(worst(measured.losses, RUN.loss)).toBeLessThan(LOSS_TOLERANCE);
+  expect(Math.abs(measured.lossAfter - RUN.loss_after)).toBeLessThan(LOSS_TOLERANCE);
+  expect(Math.abs(measured.mergedLoss - measured.lossAfter)).toBeLessThan(LOSS_TOLERANCE);
+  expect(measured.ggufMagic).toBe("GGUF");
+}
+
+/** Largest difference of two lists. */
+const worst = (found: ArrayLike<number>, wanted: ArrayLike<number>) =>
+  Math.max(...Array.from(found, (value, i) => Math.abs(value - (wanted[i] ?? Number.NaN))));
