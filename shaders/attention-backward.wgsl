@@ -56,11 +56,13 @@ fn capped_all(products: mat4x4f) -> mat4x4f {
   return mat4x4f(capped(products[0]), capped(products[1]), capped(products[2]), capped(products[3]));
 }
 
-fn add_rows(source: u32, sums: Columns, rows: vec2u, step: u32, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
-  workgroupBarrier(); // the tile may still be read
+// Sums + w^T times rows of a source, for one chunk.
+fn add_rows(
+  source: u32, sums: Columns, w: mat4x4f, rows: vec2u, step: u32, count: u32, chunk: u32, id: vec3u, lane: u32
+) -> Columns {
+  workgroupBarrier(); // the tile and what is shared may still be read
   stage(source, rows, step, chunk, lane);
-  workgroupBarrier();
-  return accumulate(sums, count, id);
+  return accumulate(sums, w, count, id);
 }
 
 // Products of four owned rows of one source with the 32 tiled rows of another. The head's first chunk stays staged.
@@ -115,12 +117,10 @@ fn backward_query(
     let ds = mat4x4f(
       slope(p[0], s[0], dp[0], d), slope(p[1], s[1], dp[1], d), slope(p[2], s[2], dp[2], d), slope(p[3], s[3], dp[3], d)
     );
-    share(ds, id);
-    workgroupBarrier();
-    dq0 = accumulate(dq0, count, id);
-    if (DV > 16u) { dq1 = add_rows(K, dq1, key_rows, params.kv_heads, count, 1u, id, lane); }
-    if (DV > 32u) { dq2 = add_rows(K, dq2, key_rows, params.kv_heads, count, 2u, id, lane); }
-    if (DV > 48u) { dq3 = add_rows(K, dq3, key_rows, params.kv_heads, count, 3u, id, lane); }
+    dq0 = accumulate(dq0, ds, count, id);
+    if (DV > 16u) { dq1 = add_rows(K, dq1, ds, key_rows, params.kv_heads, count, 1u, id, lane); }
+    if (DV > 32u) { dq2 = add_rows(K, dq2, ds, key_rows, params.kv_heads, count, 2u, id, lane); }
+    if (DV > 48u) { dq3 = add_rows(K, dq3, ds, key_rows, params.kv_heads, count, 3u, id, lane); }
   }
   let whole = vec4f(1.0); // weights of padding are 0, and so are their sums
   let count = min(4u, max(params.queries, own.x) - own.x);
@@ -173,24 +173,18 @@ fn backward_key(
         probability(s[0], a.xxxx, sees(seen, i.x)), probability(s[1], b.xxxx, sees(seen, i.y)),
         probability(s[2], c.xxxx, sees(seen, i.z)), probability(s[3], d.xxxx, sees(seen, i.w))
       );
-      share(p, id);
-      workgroupBarrier();
-      dv0 = accumulate(dv0, count, id);
-      if (DV > 16u) { dv1 = add_rows(DO, dv1, query_rows, params.heads, count, 1u, id, lane); }
-      if (DV > 32u) { dv2 = add_rows(DO, dv2, query_rows, params.heads, count, 2u, id, lane); }
-      if (DV > 48u) { dv3 = add_rows(DO, dv3, query_rows, params.heads, count, 3u, id, lane); }
-      workgroupBarrier(); // the weights may still be read
-      share(
-        mat4x4f(
-          slope(p[0], s[0], dp[0], a.yyyy), slope(p[1], s[1], dp[1], b.yyyy),
-          slope(p[2], s[2], dp[2], c.yyyy), slope(p[3], s[3], dp[3], d.yyyy)
-        ),
-        id
+      let ds = mat4x4f(
+        slope(p[0], s[0], dp[0], a.yyyy), slope(p[1], s[1], dp[1], b.yyyy),
+        slope(p[2], s[2], dp[2], c.yyyy), slope(p[3], s[3], dp[3], d.yyyy)
       );
-      dk0 = add_rows(Q, dk0, query_rows, params.heads, count, 0u, id, lane);
-      if (DV > 16u) { dk1 = add_rows(Q, dk1, query_rows, params.heads, count, 1u, id, lane); }
-      if (DV > 32u) { dk2 = add_rows(Q, dk2, query_rows, params.heads, count, 2u, id, lane); }
-      if (DV > 48u) { dk3 = add_rows(Q, dk3, query_rows, params.heads, count, 3u, id, lane); }
+      dv0 = accumulate(dv0, p, count, id);
+      if (DV > 16u) { dv1 = add_rows(DO, dv1, p, query_rows, params.heads, count, 1u, id, lane); }
+      if (DV > 32u) { dv2 = add_rows(DO, dv2, p, query_rows, params.heads, count, 2u, id, lane); }
+      if (DV > 48u) { dv3 = add_rows(DO, dv3, p, query_rows, params.heads, count, 3u, id, lane); }
+      dk0 = add_rows(Q, dk0, ds, query_rows, params.heads, count, 0u, id, lane);
+      if (DV > 16u) { dk1 = add_rows(Q, dk1, ds, query_rows, params.heads, count, 1u, id, lane); }
+      if (DV > 32u) { dk2 = add_rows(Q, dk2, ds, query_rows, params.heads, count, 2u, id, lane); }
+      if (DV > 48u) { dk3 = add_rows(Q, dk3, ds, query_rows, params.heads, count, 3u, id, lane); }
     }
   }
   let whole = vec4f(1.0);

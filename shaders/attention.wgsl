@@ -10,8 +10,6 @@
 
 alias stored = f32; // one value of a cell
 
-var<workgroup> partial: array<vec4f, 64>; // of the row reductions, one vector of four rows an invocation
-
 fn load(source: u32, row: u32, column: u32) -> vec4f {
   if (source == Q) { return load_q(row, column); }
   if (source == K) { return load_k(row, column); }
@@ -22,12 +20,22 @@ fn masked(s: vec4f, seen: Seen, key: u32) -> vec4f {
   return select(vec4f(HIDDEN), capped(s), sees(seen, key));
 }
 
-// shrink sums + weights^T v, for one chunk.
-fn add_values(sums: Columns, shrink: vec4f, rows: vec2u, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
-  if (chunk > 0u) { workgroupBarrier(); } // the tile may still be read
+// shrink sums + p^T v, for one chunk.
+fn add_values(sums: Columns, shrink: vec4f, p: mat4x4f, rows: vec2u, count: u32, chunk: u32, id: vec3u, lane: u32) -> Columns {
+  workgroupBarrier(); // the tile and what is shared may still be read
   stage(V, rows, params.kv_heads, chunk, lane);
-  workgroupBarrier();
-  return accumulate(Columns(rescaled(sums.low, shrink), rescaled(sums.high, shrink)), count, id);
+  return accumulate(Columns(rescaled(sums.low, shrink), rescaled(sums.high, shrink)), p, count, id);
+}
+
+// Tells the invocations of the same four rows a vector of them.
+fn tell(value: vec4f, id: vec3u) {
+  let x = id.x & 3u;
+  shared_vectors[id.x / 4u][x][id.y ^ x] = value;
+}
+
+fn told(x: u32, y: u32) -> vec4f {
+  let i = x & 3u;
+  return shared_vectors[x / 4u][i][y ^ i];
 }
 
 fn put(output: u32, i: u32, value: f32) {
@@ -73,28 +81,27 @@ fn forward(
     let s1 = masked(s[1], seen, mine + 8u);
     let s2 = masked(s[2], seen, mine + 16u);
     let s3 = masked(s[3], seen, mine + 24u);
-    partial[lane] = max(max(s0, s1), max(s2, s3));
+    tell(max(max(s0, s1), max(s2, s3)), id);
     workgroupBarrier();
     var top = m;
     for (var i = 0u; i < 8u; i++) {
-      top = max(top, partial[8u * id.y + i]);
+      top = max(top, told(i, id.y));
     }
     let shrink = exp(m - top);
     m = top;
     let p = mat4x4f(exp(s0 - top), exp(s1 - top), exp(s2 - top), exp(s3 - top));
     l = l * shrink + p[0] + p[1] + p[2] + p[3];
-    share(p, id);
-    o0 = add_values(o0, shrink, key_rows, count, 0u, id, lane);
-    if (DV > 16u) { o1 = add_values(o1, shrink, key_rows, count, 1u, id, lane); }
-    if (DV > 32u) { o2 = add_values(o2, shrink, key_rows, count, 2u, id, lane); }
-    if (DV > 48u) { o3 = add_values(o3, shrink, key_rows, count, 3u, id, lane); }
+    o0 = add_values(o0, shrink, p, key_rows, count, 0u, id, lane);
+    if (DV > 16u) { o1 = add_values(o1, shrink, p, key_rows, count, 1u, id, lane); }
+    if (DV > 32u) { o2 = add_values(o2, shrink, p, key_rows, count, 2u, id, lane); }
+    if (DV > 48u) { o3 = add_values(o3, shrink, p, key_rows, count, 3u, id, lane); }
   }
   workgroupBarrier();
-  partial[lane] = l;
+  tell(l, id);
   workgroupBarrier();
   l = vec4f();
   for (var i = 0u; i < 8u; i++) {
-    l += partial[8u * id.y + i];
+    l += told(i, id.y);
   }
   let end = totals(m, l, head);
   let count = min(4u, max(params.queries, own.x) - own.x);

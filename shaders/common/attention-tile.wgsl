@@ -2,12 +2,15 @@
 // load(source, row, column) -> vec4f and put(output, index, value), with rows counted in heads.
 const BLOCK: u32 = 32u;               // rows of a tile, and owned rows of a workgroup
 const WIDTH: u32 = min(DV, 16u);      // vectors of a head that are staged at a time: at most 8 KB
-const STRIDE: u32 = WIDTH + 1u;       // odd for the usual widths, so that eight rows lie in different banks
+const HALVES: u32 = select(2u, 1u, DV <= 8u); // of a staged row, eight vectors each
 
-// Row x + 8 c of the tile at [c][x], so that an invocation that reads four rows computes, and bounds, one place.
-var<workgroup> tile: array<array<array<vec4f, STRIDE>, 8>, 4>;
-// Weight [c][x][y] belongs to row x + 8 c of the tile and the four rows of the invocations (*, y).
-var<workgroup> weights: array<array<array<vec4f, 9>, 8>, 4>;
+// Row x + 8 c of the tile at [c][x], so that an invocation that reads four rows computes, and bounds, one place. Vector
+// 8 h + i of it at [h][i ^ x], so that no two of eight rows have theirs in the same bank.
+var<workgroup> tile: array<array<array<array<vec4f, 8>, HALVES>, 8>, 4>;
+// What the eight invocations (*, y) tell each other, at [c][x][y ^ x]: a weight of row x + 8 c of the tile, or x + 4 + 8 c, and
+// the four rows of those invocations. Half of the weights at a time, for 10 KB in all: a GPU then holds enough workgroups to
+// hide what memory takes.
+var<workgroup> shared_vectors: array<array<array<vec4f, 8>, 4>, 4>;
 
 // Four owned rows by vectors x and x + 8 of one staged chunk; column i of a matrix is row i.
 struct Columns { low: mat4x4f, high: mat4x4f }
@@ -24,7 +27,8 @@ fn stage(source: u32, rows: vec2u, step: u32, chunk: u32, lane: u32) {
     if (column < chunk_width(chunk)) {
       let row = min(rows.x + i / WIDTH * step, rows.y);
       let place = i / WIDTH;
-      tile[place / 8u][place % 8u][column] = load(source, row, chunk * WIDTH + column);
+      let x = place & 7u;
+      tile[place / 8u][x][column / 8u][(column & 7u) ^ x] = load(source, row, chunk * WIDTH + column);
     }
   }
 }
@@ -32,7 +36,9 @@ fn stage(source: u32, rows: vec2u, step: u32, chunk: u32, lane: u32) {
 // Inner products over vector `column` of the chunk: of owned row i (column i of `own`) and row x + 8 c of the tile,
 // in component i of column c.
 fn dots(own: mat4x4f, column: u32, x: u32) -> mat4x4f {
-  return transpose(own) * mat4x4f(tile[0][x][column], tile[1][x][column], tile[2][x][column], tile[3][x][column]);
+  let half = column / 8u;
+  let at = (column & 7u) ^ x;
+  return transpose(own) * mat4x4f(tile[0][x][half][at], tile[1][x][half][at], tile[2][x][half][at], tile[3][x][half][at]);
 }
 
 // Inner products of four owned rows of a source and rows x + 8 c of the tile over one chunk, laid out as by dots.
@@ -46,35 +52,46 @@ fn products(source: u32, own: vec4u, chunk: u32, x: u32) -> mat4x4f {
   return sums;
 }
 
-// Publishes the weights of rows x + 8 c of the tile.
-fn share(w: mat4x4f, id: vec3u) {
-  weights[0][id.x][id.y] = w[0];
-  weights[1][id.x][id.y] = w[1];
-  weights[2][id.x][id.y] = w[2];
-  weights[3][id.x][id.y] = w[3];
+// Publishes the weights of rows x + 8 c of the tile, x from `first` to first + 3.
+fn share(w: mat4x4f, first: u32, id: vec3u) {
+  if (id.x / 4u != first / 4u) { return; }
+  let i = id.x & 3u;
+  let at = id.y ^ i;
+  shared_vectors[0][i][at] = w[0];
+  shared_vectors[1][i][at] = w[1];
+  shared_vectors[2][i][at] = w[2];
+  shared_vectors[3][i][at] = w[3];
 }
 
 fn outer(w: vec4f, row: vec4f) -> mat4x4f {
   return mat4x4f(w.x * row, w.y * row, w.z * row, w.w * row);
 }
 
-// sums + weights^T tile. Of fewer rows than the tile has, `count`, those behind have the weight 0.
-fn accumulate(sums: Columns, count: u32, id: vec3u) -> Columns {
+// sums + w^T tile, w being each invocation's weights of rows x + 8 c. Of fewer rows than the tile has, `count`, those behind
+// have the weight 0. What was shared before must have been read, and the tile be staged once a barrier was passed.
+fn accumulate(sums: Columns, w: mat4x4f, count: u32, id: vec3u) -> Columns {
   var result = sums;
-  let x = min(id.x, WIDTH - 1u); // where a head is narrow, spare invocations repeat its last vector
-  for (var i = 0u; i < min(count, 8u); i++) {
-    add_row(&result, 0u, i, x, id.y);
-    add_row(&result, 1u, i, x, id.y);
-    add_row(&result, 2u, i, x, id.y);
-    add_row(&result, 3u, i, x, id.y);
+  for (var first = 0u; first < min(count, 8u); first += 4u) {
+    if (first > 0u) { workgroupBarrier(); } // the first half may still be read
+    share(w, first, id);
+    workgroupBarrier();
+    for (var i = 0u; i < 4u; i++) {
+      let y = id.y ^ i;
+      let row = first + i;
+      let x = id.x ^ row;
+      add_row(&result, shared_vectors[0][i][y], tile[0][row][0][x], tile[0][row][HALVES - 1u][x]);
+      add_row(&result, shared_vectors[1][i][y], tile[1][row][0][x], tile[1][row][HALVES - 1u][x]);
+      add_row(&result, shared_vectors[2][i][y], tile[2][row][0][x], tile[2][row][HALVES - 1u][x]);
+      add_row(&result, shared_vectors[3][i][y], tile[3][row][0][x], tile[3][row][HALVES - 1u][x]);
+    }
   }
   return result;
 }
 
-fn add_row(sums: ptr<function, Columns>, c: u32, i: u32, x: u32, y: u32) {
-  let w = weights[c][i][y];
-  (*sums).low += outer(w, tile[c][i][x]);
-  if (WIDTH > 8u) { (*sums).high += outer(w, tile[c][i][min(x + 8u, WIDTH - 1u)]); }
+// Where a head is narrow, spare invocations add what nobody stores.
+fn add_row(sums: ptr<function, Columns>, w: vec4f, low: vec4f, high: vec4f) {
+  (*sums).low += outer(w, low);
+  if (HALVES > 1u) { (*sums).high += outer(w, high); }
 }
 
 fn rescaled(rows: mat4x4f, factors: vec4f) -> mat4x4f {
