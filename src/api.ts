@@ -163,8 +163,11 @@ export {
 export { eventRecord, type TensorBoardEvent } from "./io/formats/tfevents.ts";
 export type { DecodeStream, Tokenizer } from "./io/tokenizer/tokenizer.ts";
 export type { DecodeOptions, DecodeStreamOptions, EncodeOptions } from "./io/tokenizer/tokenizer-options.ts";
+export type { AttentionVariant } from "./kernels/attention.ts";
+export type { AttentionShape, TunedAttention } from "./kernels/attention-tune.ts";
 export { castToFloat } from "./kernels/cast.ts";
 export type { LossShape } from "./kernels/cross-entropy.ts";
+export type { Fastest } from "./kernels/fastest.ts";
 export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
@@ -216,7 +219,7 @@ export type { OffloadedLayers, Offloading } from "./load/offload.ts";
 export { originalWeights } from "./load/original-weights.ts";
 export type { Quantization, QuantizationFormat } from "./load/quantization.ts";
 export { vocabularyOf } from "./load/resized-vocabulary.ts";
-export { type TuneOptions, tune } from "./load/tune.ts";
+export { type Tuned, type TuneOptions, tune } from "./load/tune.ts";
 export type { Adaptive } from "./models/adaptable.ts";
 export type {
   AnyModel,

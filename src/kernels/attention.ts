@@ -1,6 +1,7 @@
 import tiled from "../../shaders/attention.wgsl";
 import backward from "../../shaders/attention-backward.wgsl";
 import decode from "../../shaders/attention-decode.wgsl";
+import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
 import { beforeMatrixUnits, type MatrixUnits, matrixModule } from "../gpu/subgroup-matrix.ts";
 import { empty, emptyLike, scoped, type Tensor } from "../gpu/tensor.ts";
@@ -55,6 +56,22 @@ export interface AttentionOptions {
    * they do not.
    */
   matrixUnits?: boolean;
+  /** Takes these kernels whatever was measured: {@link attentionVariants} that a device has. For measuring. */
+  variant?: AttentionVariant;
+}
+
+/** Kernels of attention: on matrix units where a pass fits them, or without. */
+export type AttentionVariant = "matrix" | "plain";
+
+/** The variants that a device has for heads of this size, first the one that is taken unless a measurement says otherwise. */
+export function attentionVariants(
+  device: Device,
+  headDim: number,
+): [AttentionVariant, ...AttentionVariant[]] {
+  const fits = (pass: AttentionPass) =>
+    MATRIX_TILES.loaded().attentionTile(device, pass, headDim) !== undefined;
+  const hasTile = device.info.matrixUnits !== undefined && (fits("forward") || fits("backward"));
+  return hasTile ? ["matrix", "plain"] : ["plain"];
 }
 
 /**
@@ -224,10 +241,11 @@ function subgroupLanes(q: Tensor, { portable = false }: AttentionOptions): numbe
 function matrixTile(
   q: Tensor,
   pass: AttentionPass,
-  { portable = false, matrixUnits }: AttentionOptions,
+  { portable = false, matrixUnits, variant }: AttentionOptions,
 ): AttentionTile | undefined {
   const { info, choices } = q.device;
-  const isWanted = matrixUnits ?? (!portable && choices.get(attentionClass(q.columns)) !== "plain");
+  const chosen = variant ?? choices.get(attentionClass(q.columns));
+  const isWanted = matrixUnits ?? (!portable && chosen !== "plain");
   const isThere = info.matrixUnits !== undefined;
   const tile =
     isWanted && isThere ? MATRIX_TILES.loaded().attentionTile(q.device, pass, q.columns) : undefined;

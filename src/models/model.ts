@@ -121,6 +121,14 @@ export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
 
 /** A decoder-only language model: what training and generation need of any architecture. */
 export interface LanguageModel extends TextModel<"causal-lm"> {
+  readonly config: TextModel["config"] & {
+    /** Heads of queries of a layer. */
+    numHeads: number;
+    /** Heads of keys and values; as many as of queries unless given. */
+    numKvHeads?: number;
+    /** Columns of a head; hiddenSize / numHeads unless given. */
+    headDim?: number;
+  };
   /** The output layer shares the embedding's matrix. */
   readonly tied: boolean;
   /** Gives the scores of the vocabulary; a module of the tree. */
