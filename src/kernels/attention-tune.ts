@@ -23,7 +23,7 @@ export interface AttentionShape {
 }
 
 /** What was measured for one class of attention: forward and backward pass together. */
-export interface TunedAttention extends AttentionShape, Fastest<AttentionVariant> {}
+export type TunedAttention = AttentionShape & Fastest<AttentionVariant>;
 
 /**
  * Measures whether attention is faster on matrix units, which round what they multiply to f16, and makes the faster kernels the

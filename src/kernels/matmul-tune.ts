@@ -20,7 +20,7 @@ export interface Product {
 }
 
 /** What was measured for one class of products. */
-export interface TunedProduct extends Product, Fastest<MatmulVariant> {}
+export type TunedProduct = Product & Fastest<MatmulVariant>;
 
 /**
  * Measures the variants of {@link matmul} on the classes of these products and makes the fastest the device's choice.

@@ -121,6 +121,7 @@ export interface SentenceEncoder extends TextModel<"sentence-embedding"> {
 
 /** A decoder-only language model: what training and generation need of any architecture. */
 export interface LanguageModel extends TextModel<"causal-lm"> {
+  /** Sizes that callers need, those of attention among them. */
   readonly config: TextModel["config"] & {
     /** Heads of queries of a layer. */
     numHeads: number;
