@@ -7,8 +7,9 @@ import {
   type Platform,
   taskModelLoader,
 } from "./load/loaders.ts";
+import { mergedSaver } from "./load/merged-saver.ts";
 import { modelDownloader } from "./load/model-downloader.ts";
-import { adapterSaver, type Folders, mergedSaver, type Savers } from "./load/savers.ts";
+import { adapterSaver, type Folders, type Savers } from "./load/savers.ts";
 import { trainingPlanner } from "./load/training-planner.ts";
 import { folderWriter } from "./platform/node-folders/folder-writer.ts";
 import { checkIsNotModel, checkMergedFolder, supersededIn } from "./platform/node-folders/merged-folder.ts";

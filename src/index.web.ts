@@ -7,9 +7,10 @@ import {
   type Platform,
   taskModelLoader,
 } from "./load/loaders.ts";
+import { mergedSaver } from "./load/merged-saver.ts";
 import { modelDownloader } from "./load/model-downloader.ts";
 import { isModelFile } from "./load/model-folder.ts";
-import { adapterSaver, type Folders, mergedSaver, type Savers } from "./load/savers.ts";
+import { adapterSaver, type Folders, type Savers } from "./load/savers.ts";
 import { trainingPlanner } from "./load/training-planner.ts";
 import {
   checkIsNotModel,

@@ -1,11 +1,8 @@
 import type { Adapter } from "../adapters/adapter.ts";
-import { requireAdapterOf } from "../adapters/owners.ts";
 import type { FileContent, FolderWriter, Superseded } from "../io/files/files.ts";
-import { requireModel } from "../nn/module.ts";
 import { checkOptions, type Rule } from "../util/options.ts";
 import { adapterFiles, isSupersededByAdapter, type SaveAdapterOptions } from "./adapter.ts";
-import { type Platform, SOURCE_RULES, type SourceOptions } from "./loaders.ts";
-import { mergedFiles } from "./merge.ts";
+import type { SourceOptions } from "./loaders.ts";
 import type { LoadedModel } from "./model.ts";
 
 /** What a platform's folders are; `F` is how programs name one. */
@@ -44,8 +41,6 @@ export interface Savers<F> {
   saveMerged(model: LoadedModel, adapter: Adapter, folder: F, options?: SourceOptions): Promise<void>;
 }
 
-// One function for each of them, so that a bundler takes along only what a program calls.
-
 /** Makes {@link Savers.saveAdapter}. */
 export function adapterSaver<F>(folders: Folders<F>): Savers<F>["saveAdapter"] {
   return async (adapter, folder, options = {}) => {
@@ -55,23 +50,5 @@ export function adapterSaver<F>(folders: Folders<F>): Savers<F>["saveAdapter"] {
     if (name !== undefined) await folders.checkIsNotModel(folder, name);
     const own = (await folders.ownFiles?.(folder, files)) ?? files;
     await folders.writer(folder).write(own, isSupersededByAdapter);
-  };
-}
-
-/** Makes {@link Savers.saveMerged}. */
-export function mergedSaver<F>(
-  folders: Folders<F>,
-  { resolveFiles }: Pick<Platform, "resolveFiles">,
-): Savers<F>["saveMerged"] {
-  return async (model, adapter, folder, options = {}) => {
-    requireModel("saveMerged", model);
-    checkOptions("saveMerged", { folder }, { folder: folders.folder });
-    await folders.checkMergedFolder(folder, model.name);
-    checkOptions("saveMerged", options, SOURCE_RULES);
-    requireAdapterOf("saveMerged", adapter, model.root);
-    const isSame = Object.keys(options).length === 0;
-    const files = (isSame && model.files) || (await resolveFiles(model.name, options));
-    const superseded = await folders.superseded(folder);
-    await folders.writer(folder).write(await mergedFiles(model, adapter, files), superseded);
   };
 }
