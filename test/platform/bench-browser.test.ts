@@ -34,7 +34,7 @@ test(
       `Chromium is not installed at any of ${CHROMIUM_CANDIDATES.filter(Boolean).join(", ")}`,
     );
     const folder = temporaryFolder();
-    buildPackage(folder);
+    await buildPackage(folder);
     const server = createServer(await staticFiles(join(folder, "page/bench")));
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;

@@ -13,7 +13,7 @@ test(
     skip(reason !== undefined, reason);
     await testDevice(); // finds the driver
     const folder = temporaryFolder();
-    buildPackage(folder);
+    await buildPackage(folder);
     const out = join(folder, "out");
     const words = ["sampling", "--budget", "20s", "--output-dir", out, "--json"];
     const permissions = [`--allow-read=${folder}`, `--allow-write=${folder}`, "--allow-env", "--allow-sys"];

@@ -151,7 +151,7 @@ test(
     );
     const inNode = await smokeInNode();
     const folder = temporaryFolder();
-    buildPackage(folder);
+    await buildPackage(folder);
     const script = async (name: string) => {
       const source = await readFile(join(import.meta.dirname, name), "utf8");
       return (await transform(source, { loader: "ts", format: "esm" })).code;

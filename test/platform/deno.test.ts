@@ -30,7 +30,7 @@ test(
     skip(reason !== undefined, reason);
     const inNode = await smokeInNode();
     const folder = temporaryFolder();
-    buildPackage(folder);
+    await buildPackage(folder);
     const shaders = (await allShaders()).filter((shader) => featuresOf(shader).length === 0); // Naga knows no subgroups
     const server = await serve({
       "/model/": { folder: BUNDLED_MODEL },

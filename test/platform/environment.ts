@@ -1,10 +1,11 @@
 // What the platform tests share: the built package, and what has to hold of the smoke suite in every runtime.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, onTestFinished } from "vitest";
 import * as library from "../../src/index.node.ts";
+import { builtOnce } from "../support/build-once.ts";
 import { testDevice } from "../support/device.ts";
 import {
   BUNDLED_MODEL,
@@ -31,12 +32,17 @@ export function temporaryFolder(lifetime: "test" | "file" = "test"): string {
   return folder;
 }
 
-/** Builds the package into a folder of its own, so that tests and developers do not disturb each other. */
-export function buildPackage(outdir: string): void {
-  execFileSync(process.execPath, ["build.mjs", "--out", outdir], {
-    cwd: ROOT,
-    stdio: ["ignore", "inherit", "inherit"],
+/** Puts a build of the package into a folder of its own, so that tests and developers do not disturb each other. */
+export async function buildPackage(outdir: string): Promise<void> {
+  const built = await builtOnce("package", (kept) => {
+    // Outside the repository, whose package.json else says what has side effects.
+    execFileSync(process.execPath, ["build.mjs", "--out", outdir], {
+      cwd: ROOT,
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    cpSync(outdir, kept, { recursive: true });
   });
+  cpSync(built, outdir, { recursive: true });
 }
 
 /** The model whose numbers PyTorch has computed (test/fixtures/make_llama.py). */

@@ -41,10 +41,10 @@ let tarball: string;
 const installed = join(folder, "project/node_modules/webgpu-lora");
 
 /** Packs a fresh build as npm does, and unpacks it where npm would install it, its dependencies linked. */
-beforeAll(() => {
+beforeAll(async () => {
   const staging = join(folder, "staging");
   mkdirSync(installed, { recursive: true });
-  buildPackage(join(staging, "dist"));
+  await buildPackage(join(staging, "dist"));
   const own = ["package.json", ...manifest.files.filter((name) => name !== "dist")];
   for (const name of own.filter((name) => existsSync(join(ROOT, name)))) {
     cpSync(join(ROOT, name), join(staging, name), { recursive: true });

@@ -1,6 +1,6 @@
 // The page as a host has it, and a browser that opens it.
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
@@ -9,6 +9,7 @@ import type { Browser, Page } from "playwright-core";
 import { expect } from "vitest";
 import { staticFiles } from "../../src/cli/static-files.ts";
 import { PATIENCE } from "../platform/environment.ts";
+import { builtOnce } from "../support/build-once.ts";
 import { openBrowser } from "../support/page.ts";
 import { ROOT } from "../support/shaders.ts";
 
@@ -19,9 +20,13 @@ export interface ServedPage {
   close(): Promise<void>;
 }
 
-/** Builds the page into a folder, and serves it below a path, as a host may. */
+/** Puts the built page into a folder, and serves it below a path, as a host may. */
 export async function servePage(folder: string): Promise<ServedPage> {
-  execFileSync(process.execPath, ["build.mjs", "--page", folder], { cwd: ROOT });
+  const built = await builtOnce("page", (kept) => {
+    execFileSync(process.execPath, ["build.mjs", "--page", folder], { cwd: ROOT });
+    cpSync(folder, kept, { recursive: true });
+  });
+  cpSync(built, folder, { recursive: true });
   const files = await staticFiles(folder);
   const server = createServer((request, response) => {
     request.url = request.url?.replace(/^\/below/, "") as string;
