@@ -9,7 +9,7 @@ import { parseReport } from "../../kernels-bench/result.ts";
 import { staticFiles } from "../../src/cli/static-files.ts";
 import { barriersOf } from "../web/served-page.ts";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "./chromium.ts";
-import { buildPackage, PATIENCE, temporaryFolder } from "./environment.ts";
+import { buildPackage, PATIENCE, temporaryFolder, WAIT } from "./environment.ts";
 
 /** Runs the benchmark of one kernel through the page's own controls, and downloads what it found. */
 async function measureInPage(page: Page, url: string): Promise<string> {
@@ -18,7 +18,7 @@ async function measureInPage(page: Page, url: string): Promise<string> {
   await page.fill("#budget", "20");
   await page.click("#run");
   await page.waitForSelector("#busy:not([hidden])");
-  const outcome = await page.waitForSelector("#downloads a, #error:not(:empty)", { timeout: PATIENCE });
+  const outcome = await page.waitForSelector("#downloads a, #error:not(:empty)", { timeout: WAIT });
   expect(await page.textContent("#error"), (await outcome.textContent()) ?? "").toBe("");
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#downloads a")]);
   expect(download.suggestedFilename()).toMatch(/\.json$/);
@@ -56,7 +56,7 @@ test(
       await page.selectOption("#kernel", "sampling");
       await page.fill("#budget", "1");
       await page.click("#run");
-      await expect.poll(() => page.textContent("#report"), { timeout: PATIENCE }).toContain("compared with");
+      await expect.poll(() => page.textContent("#report"), { timeout: WAIT }).toContain("compared with");
       expect(errors).toEqual([]);
     } finally {
       await browser.close();

@@ -6,7 +6,7 @@ import type { ClassifierEvaluation } from "../../src/index.web.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { hasBrowser, openBrowser } from "../support/page.ts";
 import { ROOT } from "../support/shaders.ts";
-import { PATIENCE, temporaryFolder } from "./environment.ts";
+import { PATIENCE, temporaryFolder, WAIT } from "./environment.ts";
 import { serve } from "./serve.ts";
 
 // Strict: no script but files of the site, nothing from elsewhere.
@@ -43,7 +43,7 @@ const train = async (page: Page, args = "") => (await page.evaluate(`train(${arg
 
 /** Waits for a page; its policy forbids Playwright's own way. */
 const until = (page: Page, condition: string) =>
-  expect.poll(() => page.evaluate(condition), { timeout: PATIENCE }).toBe(true);
+  expect.poll(() => page.evaluate(condition), { timeout: WAIT }).toBe(true);
 
 /** Serves the page with its worker, and the bundled model. */
 async function servePage() {

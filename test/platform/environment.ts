@@ -24,6 +24,9 @@ const LOSS_TOLERANCE = 1e-4;
 /** Milliseconds that a test may take which starts another program and compiles all shaders in it. */
 export const PATIENCE = 300_000;
 
+/** Milliseconds of one wait in it, which ends before the test does: the message then names what did not come. */
+export const WAIT = 150_000;
+
 /** A folder that is removed after the test, or after the file's tests. */
 export function temporaryFolder(lifetime: "test" | "file" = "test"): string {
   const folder = mkdtempSync(join(tmpdir(), "webgpu-lora-test-"));

@@ -9,7 +9,7 @@ import { parseConfig } from "../../src/cli/config.ts";
 import { tableWith } from "../../src/cli/method-table.ts";
 import { TRAIN_OPTIONS } from "../../src/cli/tables/train.ts";
 import { attach, generate, loadAdapter, loadModel, lora, saveAdapter, train } from "../../src/index.node.ts";
-import { PATIENCE, temporaryFolder } from "../platform/environment.ts";
+import { PATIENCE, temporaryFolder, WAIT } from "../platform/environment.ts";
 import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { hasBrowser } from "../support/page.ts";
@@ -53,7 +53,7 @@ async function keyLatency(page: Page): Promise<number> {
     await page.keyboard.press("a");
     await page.waitForTimeout(30);
   }
-  await expect.poll(() => page.evaluate("shown.length"), { timeout: PATIENCE }).toBe(KEYS);
+  await expect.poll(() => page.evaluate("shown.length"), { timeout: WAIT }).toBe(KEYS);
   const shown = (await page.evaluate("shown")) as number[];
   return shown.sort((a, b) => a - b)[Math.floor(0.95 * KEYS)] as number;
 }
@@ -104,7 +104,7 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
   let busy = Number.POSITIVE_INFINITY;
   const task = await longestTask(page, async () => {
     await beginRun(page, 60); // long enough for the looks
-    await expect.poll(() => page.locator("#samples li").count(), { timeout: PATIENCE }).toBeGreaterThan(0);
+    await expect.poll(() => page.locator("#samples li").count(), { timeout: WAIT }).toBeGreaterThan(0);
     for (let look = 0; look < 3 && busy >= quick; look++) {
       const latency = await keyLatency(page);
       if (!(await page.isVisible("#pause"))) break; // only what was measured while it learnt counts
@@ -216,9 +216,7 @@ test("examples are shown as they are learnt and changed in place, what does not 
   await first.locator("button").click();
   await first.locator("textarea").fill(JSON.stringify({ prompt: "Hello\n".repeat(20), completion: " you" }));
   await first.locator("button[type=submit]").click();
-  await expect
-    .poll(() => first.locator("mark").textContent(), { timeout: PATIENCE })
-    .toBe(" you<|endoftext|>");
+  await expect.poll(() => first.locator("mark").textContent(), { timeout: WAIT }).toBe(" you<|endoftext|>");
   expect(await barriersOf(page)).toEqual([]); // it scrolls
   const bad = {
     name: "bad.csv",
@@ -239,7 +237,7 @@ test("examples are shown as they are learnt and changed in place, what does not 
   await page.selectOption("#column-read", "riddle");
   await page.selectOption("#column-learnt", "solution");
   await expect
-    .poll(() => first.locator("mark").textContent(), { timeout: PATIENCE })
+    .poll(() => first.locator("mark").textContent(), { timeout: WAIT })
     .toBe(" The sky.<|endoftext|>");
   expect(await textOf(page, "data-error")).toBe("");
   await page.reload(); // which remembers it
@@ -265,7 +263,7 @@ test("examples are shown as they are learnt and changed in place, what does not 
   await page.click("#bundled-data");
   await until(page, "memory-verdict", /does not fit: a step takes \d+ MB, \d+ MB more than there is/);
   await page.click("#memory-advice button >> nth=0");
-  await expect.poll(() => page.inputValue("#batch"), { timeout: PATIENCE }).toBe("1");
+  await expect.poll(() => page.inputValue("#batch"), { timeout: WAIT }).toBe("1");
   expect(await page.inputValue("#accumulation")).toBe("64");
 
   await page.setInputFiles("#adapter-files", join(files, "adapter_config.json"));

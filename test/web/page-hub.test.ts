@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CASES } from "../../scripts/llama-cpp/cases.ts";
 import { randomCheckpoint } from "../../scripts/llama-cpp/random-checkpoint.ts";
-import { PATIENCE, temporaryFolder } from "../platform/environment.ts";
+import { PATIENCE, temporaryFolder, WAIT } from "../platform/environment.ts";
 import { testDevice } from "../support/device.ts";
 import { BUNDLED_MODEL } from "../support/fixtures.ts";
 import { exportGguf } from "../support/gguf-models.ts";
@@ -85,7 +85,7 @@ test("a model of the hub is looked up, downloaded in two goes, checked, kept and
     ({ path, range }) => path.endsWith("/model.safetensors") && range !== "bytes=0-0",
   );
   expect(weights.map(({ range }) => range)).toEqual(["bytes=1500000-1939671"]); // the rest, once
-  await expect.poll(() => page.inputValue("#rate"), { timeout: PATIENCE }).toBe("0.0002"); // the library's default
+  await expect.poll(() => page.inputValue("#rate"), { timeout: WAIT }).toBe("0.0002"); // the library's default
 
   // A GGUF file, as the command line names it, or chosen among those that there are.
   await page.click("#other-model summary");

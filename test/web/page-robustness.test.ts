@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { PATIENCE, temporaryFolder } from "../platform/environment.ts";
+import { PATIENCE, temporaryFolder, WAIT } from "../platform/environment.ts";
 import { hasBrowser } from "../support/page.ts";
 import {
   ask,
@@ -132,7 +132,7 @@ test("a tab that is closed while it saves has lost nothing", { timeout: PATIENCE
     "FileSystemWritableFileStream.prototype.close = () => new Promise(() => { self.writes = true; })",
   );
   await inWorker(LATER);
-  await expect.poll(() => inWorker("self.writes"), { timeout: PATIENCE }).toBe(true);
+  await expect.poll(() => inWorker("self.writes"), { timeout: WAIT }).toBe(true);
   await page.close();
   page = await context.newPage();
   await page.goto(served.url);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { expect } from "vitest";
 import { staticFiles } from "../../src/cli/static-files.ts";
-import { PATIENCE } from "../platform/environment.ts";
+import { WAIT } from "../platform/environment.ts";
 import { builtOnce } from "../support/build-once.ts";
 import { openBrowser } from "../support/page.ts";
 import { ROOT } from "../support/shaders.ts";
@@ -62,14 +62,14 @@ export const textOf = async (page: Page, id: string) => (await page.locator(`#${
 
 /** Waits until a part of the page says something; the page's policy forbids Playwright's own way. */
 export const until = (page: Page, id: string, text: RegExp) =>
-  expect.poll(() => textOf(page, id), { timeout: PATIENCE }).toMatch(text);
+  expect.poll(() => textOf(page, id), { timeout: WAIT }).toMatch(text);
 
 /** The last step that the page shows. */
 export const stepOf = async (page: Page) => Number.parseInt(await textOf(page, "figure-step"), 10);
 
 /** Waits until a run has come as far. */
 export const untilStep = (page: Page, step: number) =>
-  expect.poll(() => stepOf(page), { timeout: PATIENCE }).toBeGreaterThanOrEqual(step);
+  expect.poll(() => stepOf(page), { timeout: WAIT }).toBeGreaterThanOrEqual(step);
 
 /** Opens the page, and waits until its model is there. */
 export async function openReady(page: Page, url: string): Promise<void> {
