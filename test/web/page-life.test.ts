@@ -140,6 +140,7 @@ test("graphics that crash cost a run nothing; where they crash again, it waits, 
   await untilStep(page, (await stepOf(page)) + 1);
   await crashGraphics(); // Chromium gives no device now for up to two minutes
   await until(page, "train-note", /does not give it back yet.*what was learnt is kept/);
+  expect(await textOf(page, "train-status")).toMatch(/Waiting for the graphics chip/);
   expect(await textOf(page, "train-error")).toBe("");
   await page.reload();
   await until(page, "train-status", /Done: 12 steps/);

@@ -125,7 +125,8 @@ export class AdapterPart {
     }
     const { facts } = opened.learnt.adapter;
     const size = `${facts.type}, ${facts.parameters.toLocaleString("en")} numbers`;
-    say("adapter-status", `It has learnt ${opened.name} (${size}): ask it below, or go on from there.`);
+    const what = opened.name === "adapter" ? "your adapter" : `the adapter ${opened.name}`;
+    say("adapter-status", `It begins with ${what} (${size}): ask it below, or go on from there.`);
   }
 }
 

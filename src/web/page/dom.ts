@@ -7,9 +7,10 @@ export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
   throw new Error(`the page has no ${kind.name} #${id}`);
 }
 
-/** Puts a text into an element. */
+/** Puts a text into an element; the same again is no news to a screen reader. */
 export function say(id: string, text: string): void {
-  byId(id, HTMLElement).textContent = text;
+  const place = byId(id, HTMLElement);
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /** Shows something to know, which stays; without a text it goes away. */

@@ -7,11 +7,6 @@ const WINDOW = 8;
 export class Throughput {
   readonly #last: Pick<StepMetrics, "tokens" | "seconds">[] = [];
 
-  /** Whether there was no step yet. */
-  get isEmpty(): boolean {
-    return this.#last.length === 0;
-  }
-
   /** The rate with another step. */
   add(step: Pick<StepMetrics, "tokens" | "seconds">): number {
     this.#last.push(step);

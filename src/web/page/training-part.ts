@@ -160,7 +160,10 @@ export class TrainingPart {
         ...(keeps && { keep: { folder: STATE_FOLDER } }),
         onWarning: (line) => note("train-note", plainText(line)),
         onCompile: (done, of) => this.#showCompiled(done, of),
-        onLoss: (loss) => note("train-note", lossInWords(loss, keeps)),
+        onLoss: (loss) => {
+          note("train-note", lossInWords(loss, keeps));
+          if (loss.waits) say("train-status", "Waiting for the graphics chip …");
+        },
       });
       this.#run = run;
       if (this.#holds.size > 0) run.pause();
@@ -221,7 +224,7 @@ export class TrainingPart {
     };
     for await (const metrics of run) {
       addPoint(record.curve, [metrics.step, metrics.loss]);
-      if (throughput.isEmpty && !this.#holds.has("user")) say("train-status", "Learning …");
+      if (!this.#holds.has("user") && !this.#isStopped) say("train-status", "Learning …");
       this.#showStep(record, throughput.add(metrics));
       sampler.onStep(metrics.step);
       if (keeps && performance.now() - keptAt >= KEEP_EVERY) keep();
