@@ -2,25 +2,34 @@
 # All that is to be found out on a machine with a GPU and without a network, in one call (docs/bench.md).
 #   scripts/gpu-session.sh pack                                       here: what a bare machine needs beside this checkout
 #   scripts/gpu-session.sh run [--minutes N] [--output-dir DIR]       there, in the checkout's folder; 9 minutes, ./session
+#   scripts/gpu-session.sh run --model toy --tokens 128 …             a rehearsal; a size of kernels-bench/models.ts, Qwen2.5-0.5B at 4096
 # Each part has a share of the time and is ended after it; a part that fails stops no other. Exit code 1 where one did.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-usage() { sed -n '2,4s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
 fail() { echo "gpu-session: $*" >&2; exit 2; }
 
 mode=${1-}
 minutes=9
 output=session
+model=Qwen2.5-0.5B
+tokens=4096
 [ $# -gt 0 ] && shift
 while [ $# -gt 0 ]; do
   case $1 in
-    --minutes | --output-dir) [ $# -gt 1 ] || fail "$1 needs a value" ;;
-    *) fail "\"$1\" is no option of $mode; there are --minutes and --output-dir" ;;
+    --minutes | --output-dir | --model | --tokens) [ $# -gt 1 ] || fail "$1 needs a value" ;;
+    *) fail "\"$1\" is no option of $mode; there are --minutes, --output-dir, --model and --tokens" ;;
   esac
-  case $1 in --minutes) minutes=$2 ;; --output-dir) output=$2 ;; esac
+  case $1 in
+    --minutes) minutes=$2 ;;
+    --output-dir) output=$2 ;;
+    --model) model=$2 ;;
+    --tokens) tokens=$2 ;;
+  esac
   shift 2
 done
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || fail "--minutes is \"$minutes\"; it wants a whole number from 1 on"
+[[ $tokens =~ ^[1-9][0-9]{0,5}$ ]] || fail "--tokens is \"$tokens\"; it wants a whole number from 1 on"
 
 case $mode in
   pack) exec npm run pack:portable -- --beside-checkout ;;
@@ -47,6 +56,6 @@ part host 6 bench host host
 part tests 28 tests
 part tune 10 tune
 part bench 27 bench bench
-part training-step 10 bench training-step training-step --size Qwen2.5-0.5B --size T4096
+part training-step 10 bench training-step training-step --size "$model" --size "T$tokens"
 part pytorch 15 pytorch
 summarise

@@ -57,7 +57,7 @@ tests() {
 
 # Choices that later parts use, as this machine's user would have them.
 tune() {
-  bounded "$node" build.mjs --run scripts/gpu-session/tune.ts
+  bounded "$node" build.mjs --run scripts/gpu-session/tune.ts "$model" "$tokens"
   local code=$?
   last_line '^tuned '
   return $code

@@ -1,15 +1,17 @@
 // Which kernels are fastest for the session's model on this device: measured, kept for later programs, and printed.
-import { MODELS } from "../../kernels-bench/models.ts";
+//   node build.mjs --run scripts/gpu-session/tune.ts MODEL TOKENS
+import { MODELS, SMALL, TOY } from "../../kernels-bench/models.ts";
 import { randomModel } from "../../kernels-bench/random-model.ts";
 import { type Fastest, openDevice, tune } from "../../src/index.node.ts";
 
+const [name, most] = [process.argv[2], Number(process.argv[3])];
+const size = [TOY, SMALL, ...MODELS].find((model) => model.name === name);
+if (!size) throw new Error(`kernels-bench/models.ts has no ${name}`);
 /** Of a common micro-batch and of the session's training step; the larger needs 4 GB, and what came before it is kept. */
-const TOKENS = [512, 4096];
+const TOKENS = [...new Set([Math.min(512, most), most])];
 
-const size = MODELS.find(({ name }) => name === "Qwen2.5-0.5B");
-if (!size) throw new Error("kernels-bench/models.ts has no Qwen2.5-0.5B");
 const device = await openDevice();
-const model = randomModel(device, size, Math.max(...TOKENS));
+const model = randomModel(device, size, most);
 for (const tokens of TOKENS) {
   const { products, attention } = await tune(model, { tokens });
   for (const { layout, m, n, k, decoding, ...measured } of products)
