@@ -113,6 +113,7 @@ test("a tab that is hidden and put to sleep in a run loses nothing", { timeout: 
   const hidden = await stepOf(page);
   await untilStep(page, hidden + 2); // it goes on
   await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  await new Promise((passed) => setTimeout(passed, 1000)); // the answer comes before it is so
   const asleep = await stepOf(page);
   await new Promise((passed) => setTimeout(passed, 2000));
   expect(await stepOf(page)).toBe(asleep);
