@@ -1,5 +1,7 @@
 // Pages that commands write, as text and in a browser.
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { type Browser, chromium } from "playwright-core";
 import { CHROMIUM_CANDIDATES, CHROMIUM_FLAGS } from "../platform/chromium.ts";
 
@@ -10,6 +12,25 @@ export const hasBrowser = executablePath !== undefined;
 
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: executablePath as string, args: CHROMIUM_FLAGS });
+}
+
+/** A browser whose tabs are hidden and frozen as a person's are: what Playwright launches, it keeps shown. */
+export async function openPersonsBrowser(userDataFolder: string): Promise<Browser> {
+  const flags = ["--headless", "--remote-debugging-port=0", `--user-data-dir=${userDataFolder}`];
+  const chromiumProcess = spawn(executablePath as string, [...CHROMIUM_FLAGS, ...flags], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  for await (const line of createInterface(chromiumProcess.stderr)) {
+    said += `${line}\n`;
+    const endpoint = /listening on (ws:\S+)/.exec(line)?.[1];
+    if (endpoint === undefined) continue;
+    chromiumProcess.stderr.resume();
+    const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true });
+    browser.on("disconnected", () => chromiumProcess.kill());
+    return browser;
+  }
+  throw new Error(`Chromium does not start: ${said}`);
 }
 
 /** Tags that are opened and not closed, or the other way round; elements without content have no end. */
