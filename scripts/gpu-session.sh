@@ -3,10 +3,11 @@
 #   scripts/gpu-session.sh pack                                       here: what a bare machine needs beside this checkout
 #   scripts/gpu-session.sh run [--minutes N] [--output-dir DIR]       there, in the checkout's folder; 9 minutes, ./session
 #   scripts/gpu-session.sh run --model toy --tokens 128 …             a rehearsal; a size of kernels-bench/models.ts, Qwen2.5-0.5B at 4096
-# Each part has a share of the time and is ended after it; a part that fails stops no other. Exit code 1 where one did.
+#   … --no-card                                                       a rehearsal on a driver without its card, which computes nothing
+# Each part has its share of the time that is left, and is ended after it; a part that fails stops no other. Exit code 1 where one did.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
 fail() { echo "gpu-session: $*" >&2; exit 2; }
 
 mode=${1-}
@@ -14,11 +15,13 @@ minutes=9
 output=session
 model=Qwen2.5-0.5B
 tokens=4096
+has_card=yes
 [ $# -gt 0 ] && shift
 while [ $# -gt 0 ]; do
   case $1 in
+    --no-card) has_card=no && shift && continue ;;
     --minutes | --output-dir | --model | --tokens) [ $# -gt 1 ] || fail "$1 needs a value" ;;
-    *) fail "\"$1\" is no option of $mode; there are --minutes, --output-dir, --model and --tokens" ;;
+    *) fail "\"$1\" is no option of $mode; there are --minutes, --output-dir, --model, --tokens and --no-card" ;;
   esac
   case $1 in
     --minutes) minutes=$2 ;;
