@@ -79,10 +79,14 @@ async function buildPrograms(outdir) {
 /** The benchmark for browsers: a page of its own, so that who does not open it does not load it. */
 async function buildBenchPage(outdir) {
   const define = { PACKAGE_VERSION: JSON.stringify(await versionOf()) };
-  const entryPoints = { page: "kernels-bench/web/page.ts", worker: "kernels-bench/web/worker.ts" };
+  const parts = { page: "page.ts", worker: "worker.ts", style: "style.css" };
+  const entryPoints = Object.fromEntries(
+    Object.entries(parts).map(([name, file]) => [name, `kernels-bench/web/${file}`]),
+  );
   const { metafile } = await build({ ...web, define, entryPoints, outdir, metafile: true });
   assertSelfContained(metafile);
   await cp("kernels-bench/web/index.html", join(outdir, "index.html"));
+  await cp("src/web/page/icon.svg", join(outdir, "icon.svg"));
 }
 
 /**

@@ -2,9 +2,9 @@
 
 import { escapeHtml } from "../src/util/html.ts";
 import { type Change, compareReports, formatComparison } from "./compare.ts";
-import { FAMILIES, familyOf, STYLE } from "./html.ts";
+import { FAMILIES, familyOf, rateBar, STYLE } from "./html.ts";
 import { type BenchReport, type BenchResult, nameOf } from "./result.ts";
-import { rooflinePlot } from "./roofline.ts";
+import { hasPlace, rooflinePlot } from "./roofline.ts";
 import { digits, dispatchesOf, percent } from "./table.ts";
 
 /** The whole page of a result, compared with an earlier one where that is given. */
@@ -24,16 +24,18 @@ ${reportBody(report, before)}
 `;
 }
 
-/** The page's content, for pages that bring a head of their own. */
+/** The page's content, in sections, for pages that bring a head and a style of their own. */
 export function reportBody(report: BenchReport, before?: BenchReport): string {
   return [
-    header(report),
-    before ? comparison(before, report) : "",
-    roofline(report),
+    section(`${header(report)}\n${tiles(report)}`),
+    before ? section(comparison(before, report)) : "",
+    section(roofline(report)),
     bars(report),
-    details(report),
+    section(details(report)),
   ].join("\n");
 }
+
+const section = (content: string) => (content === "" ? "" : `<section>${content}</section>`);
 
 function header({
   device,
@@ -70,21 +72,33 @@ function roofline(report: BenchReport): string {
   const legend = FAMILIES.map(({ label }, i) =>
     present.has(i) ? `<li><i class="f${i}"></i>${label}</li>` : "",
   );
-  return `${tiles(report)}
-<h2>Roofline</h2>
-<ul class="legend">${legend.join("")}</ul>
+  return `<h2>Roofline</h2>
+<ul class="families">${legend.join("")}</ul>
 ${plot}
-<p class="faint">The line is the most that the measured peaks allow. Points above it worked in a cache.</p>`;
+<p class="faint">The line is the most that the measured peaks allow. Points above it worked in a cache.</p>
+${withoutPlace(report)}`;
+}
+
+/** What is missing where the plot has no point. */
+function withoutPlace({ results, skipped, failed, budgetSeconds }: BenchReport): string {
+  if (results.some(hasPlace)) return "";
+  const [left] = [...failed, ...skipped];
+  const said =
+    results.length > 0
+      ? "What was timed has no point here: it moves bytes, and its formula counts no operations. Its share of the copy bandwidth is below."
+      : `There is no point, since nothing was timed${left ? `: ${left.reason}` : ""}. Give more than ${budgetSeconds} seconds, or choose one kernel.`;
+  return `<p class="note">${escapeHtml(said)}</p>`;
 }
 
 function bars({ results }: BenchReport): string {
+  if (results.length === 0) return "";
   const sections = unique(results.map(({ kernel }) => kernel)).map((kernel) => {
     const own = results.filter((result) => result.kernel === kernel);
     const groups = unique(own.map(({ op }) => op)).map((op) => {
       const sizes = own.filter((result) => result.op === op);
       return `<h3>${escapeHtml(op)}</h3>\n${sizes.map(bar).join("\n")}`;
     });
-    return `<section><h2>${escapeHtml(kernel)}</h2>\n${groups.join("\n")}</section>`;
+    return section(`<h2>${escapeHtml(kernel)}</h2>\n${groups.join("\n")}`);
   });
   return `<p class="faint">Bars: share of the roofline. Beside them: median time, and rate.</p>
 ${sections.join("\n")}`;
@@ -96,8 +110,7 @@ function bar(result: BenchResult): string {
   const { size, op, share = 0, median, kernel, dispatches } = result;
   const rate = dispatches === undefined ? `${rateOf(result)} · ${percent(share)}` : dispatchesOf(result);
   const text = `${digits(median)} ms · ${rate}`;
-  const width = Math.min(100, 100 * share).toFixed(1);
-  return `<div class="bar"><div><span>${escapeHtml(size || op)}</span><span>${text}</span></div><svg class="track" aria-hidden="true"><rect class="f${familyOf(kernel)}" width="${width}%" height="100%" rx="5"/></svg></div>`;
+  return rateBar(size || op, text, { share, family: familyOf(kernel) });
 }
 
 /** The rate that limits the kernel: a kernel with few operations a byte is judged by its bytes. */
@@ -141,9 +154,20 @@ function details({ results, skipped, failed }: BenchReport): string {
   });
   const omissions = [...failed.map((one) => ({ ...one, name: `WRONG: ${one.name}` })), ...skipped];
   const list = omissions.map(({ name, reason }) => `<li>${escapeHtml(name)} — ${escapeHtml(reason)}</li>`);
-  return `<details><summary>All figures</summary><div class="scroll"><table><tr>${HEADINGS.map((heading) => `<th>${heading}</th>`).join("")}</tr>${rows.join("")}</table></div></details>
-${list.length > 0 ? `<details><summary>${list.length} not timed</summary><ul>${list.join("")}</ul></details>` : ""}`;
+  const figures =
+    rows.length > 0
+      ? `<details><summary>All figures</summary>${table("All figures", HEADINGS, rows)}</details>`
+      : "";
+  const others =
+    list.length > 0
+      ? `<details><summary>${list.length} not timed</summary><ul>${list.join("")}</ul></details>`
+      : "";
+  return figures + others;
 }
+
+/** A table that scrolls, by keys, too, where it is wider than its place. */
+const table = (label: string, headings: readonly string[], rows: readonly string[]) =>
+  `<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table><tr>${headings.map((heading) => `<th>${heading}</th>`).join("")}</tr>${rows.join("")}</table></div>`;
 
 const row = (cells: readonly string[], classes = "") =>
   `<tr class="${classes}">${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`;
@@ -153,11 +177,11 @@ function comparison(before: BenchReport, after: BenchReport): string {
   const [summary = "", ...rest] = formatComparison(before, after);
   const caveats = rest.filter((line) => line.startsWith("note: "));
   const rows = changes.sort((a, b) => b.ratio - a.ratio).map(changeRow);
-  const table = `<div class="scroll"><table><tr><th>kernel and size</th><th>before ms</th><th>now ms</th><th>ratio</th></tr>${rows.join("")}</table></div>`;
+  const changed = table("What has changed", ["kernel and size", "before ms", "now ms", "ratio"], rows);
   return `<h2>Compared</h2>
 <p>${escapeHtml(summary)}</p>
 ${caveats.map((caveat) => `<p class="note">⚠ ${escapeHtml(caveat.slice("note: ".length))}</p>`).join("\n")}
-${rows.length > 0 ? table : ""}`;
+${rows.length > 0 ? changed : ""}`;
 }
 
 function changeRow({ name, before, after, ratio, verdict }: Change): string {

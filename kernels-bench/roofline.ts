@@ -16,7 +16,8 @@ interface Scale {
 
 /** A logarithmic scale whose ends are powers of ten. */
 function logScale([low, high]: readonly [number, number], [from, to]: readonly [number, number]): Scale {
-  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const first = Math.floor(Math.log10(low));
+  const last = Math.max(first + 1, Math.ceil(Math.log10(high)));
   const scale = (value: number) => from + ((Math.log10(value) - first) / (last - first)) * (to - from);
   return Object.assign(scale, {
     ticks: Array.from({ length: last - first + 1 }, (_, i) => 10 ** (first + i)),
@@ -30,6 +31,9 @@ interface Point {
   gflops: number;
 }
 
+/** Whether a result has a point in the plot: it has operations and bytes. */
+export const hasPlace = (result: BenchResult) => pointsOf([result]).length > 0;
+
 function pointsOf(results: readonly BenchResult[]): Point[] {
   return results.flatMap((result) => {
     const { flops, bytes, gflops } = result;
@@ -37,13 +41,23 @@ function pointsOf(results: readonly BenchResult[]): Point[] {
   });
 }
 
+/** How far the roof is seen to both sides of its ridge where no point says it. */
+const AROUND = 10;
+
 /** An SVG with axes, the roof of the measured peaks, and a point for each result that has operations and bytes. */
 export function rooflinePlot({ results, peak }: BenchReport): string {
   const points = pointsOf(results);
-  if (points.length === 0) return "";
   const ridge = peak.gflops / peak.gbps;
-  const intensities = [...points.map(({ intensity }) => intensity), ridge];
-  const rates = [...points.map(({ gflops }) => gflops), peak.gflops * 1.01];
+  const isBare = points.length === 0;
+  const intensities = [
+    ...points.map(({ intensity }) => intensity),
+    ...(isBare ? [ridge / AROUND, ridge * AROUND] : [ridge]),
+  ];
+  const rates = [
+    ...points.map(({ gflops }) => gflops),
+    ...(isBare ? [peak.gflops / AROUND] : []),
+    peak.gflops * 1.01,
+  ];
   const x = logScale(extent(intensities), [MARGIN.left, WIDTH - MARGIN.right]);
   const y = logScale(extent(rates), [HEIGHT - MARGIN.bottom, MARGIN.top]);
   const parts = [axes(x, y), roof(x, y, peak), ...points.map((point) => dot(point, x, y))];

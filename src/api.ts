@@ -43,7 +43,13 @@ export {
 export { matchesTarget, type TargetOptions } from "./adapters/sites/targets.ts";
 export { type Vera, type VeraOptions, vera } from "./adapters/vera/vera.ts";
 export * as ops from "./autograd/ops.ts";
-export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
+export {
+  type Accumulate,
+  type Backward,
+  type BackwardOfAll,
+  Tape,
+  type TapeOptions,
+} from "./autograd/tape.ts";
 export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";
 export type { ChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
@@ -169,6 +175,7 @@ export { castToFloat } from "./kernels/cast.ts";
 export type { LossShape } from "./kernels/cross-entropy.ts";
 export type { Fastest } from "./kernels/fastest.ts";
 export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
+export { loadRounding } from "./kernels/late-shaders.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { requestDevice } from "./kernels/request-device.ts";

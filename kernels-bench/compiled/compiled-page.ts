@@ -1,6 +1,6 @@
 // A result of bench:compiled for the terminal, and as a page: one file, no script, nothing loaded from elsewhere.
 import { escapeHtml } from "../../src/util/html.ts";
-import { familyOf, STYLE } from "../html.ts";
+import { familyOf, rateBar, STYLE } from "../html.ts";
 import { formatTable, percent } from "../table.ts";
 import type { CompiledKernel, CompiledReport } from "./compiled-result.ts";
 import { shareOf } from "./compiler-output.ts";
@@ -93,7 +93,5 @@ function bars(kernels: readonly CompiledKernel[]): string {
 function bar({ name, constants, hot, registers, waves }: CompiledKernel): string {
   const share = shareOf(hot);
   const text = `${percent(share)} · ${registers} registers · ${waves} waves`;
-  const width = Math.min(100, 100 * share).toFixed(1);
-  const family = familyOf(name.replace(/[-.].*/, ""));
-  return `<div class="bar"><div><span>${escapeHtml(`${name} ${constants}`)}</span><span>${text}</span></div><div class="track"><i class="f${family}" style="width:${width}%"></i></div></div>`;
+  return rateBar(`${name} ${constants}`, text, { share, family: familyOf(name.replace(/[-.].*/, "")) });
 }

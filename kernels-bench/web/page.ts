@@ -1,7 +1,8 @@
 // The benchmark in a browser: a button, progress, the report beside the last one, and the result as a file.
 import { LoraError, messageOf } from "../../src/util/fail.ts";
+import { ignoreStrayClicks } from "../../src/web/page/dom.ts";
 import { REGISTRY } from "../cases.ts";
-import { STYLE } from "../html.ts";
+import { REPORT_STYLE } from "../html.ts";
 import { reportBody, reportPage } from "../report.ts";
 import { type BenchReport, parseReport, serializeReport } from "../result.ts";
 import type { BenchNews, BenchRequest } from "./worker.ts";
@@ -18,10 +19,10 @@ declare const PACKAGE_VERSION: string;
 /** Where the last result is kept. */
 const KEPT = "webgpu-lora/bench/1";
 
-/** A style sheet that a strict policy allows. */
+/** The report's style, as a sheet that a strict policy allows. */
 function addStyle(): void {
   const sheet = new CSSStyleSheet();
-  sheet.replaceSync(STYLE);
+  sheet.replaceSync(REPORT_STYLE);
   document.adoptedStyleSheets = [sheet];
 }
 
@@ -62,7 +63,7 @@ async function measure(): Promise<BenchReport> {
       tell({
         kernels: kernel === "" ? [] : [kernel],
         sizes: [],
-        budgetSeconds: Math.max(1, element<HTMLInputElement>("budget").valueAsNumber || 60),
+        budgetSeconds: element<HTMLInputElement>("budget").valueAsNumber, // the form checks its bounds
         package: PACKAGE_VERSION,
         runtime: browserName(navigator.userAgent),
       });
@@ -117,9 +118,8 @@ function show(report: BenchReport, before?: BenchReport): void {
 }
 
 async function onRun(): Promise<void> {
-  const [button, busy, error] = [element<HTMLButtonElement>("run"), element("busy"), element("error")];
-  button.disabled = true;
-  busy.hidden = false;
+  const error = element("error");
+  showBusy(true);
   error.textContent = "";
   try {
     const before = lastReport();
@@ -129,11 +129,23 @@ async function onRun(): Promise<void> {
   } catch (problem) {
     error.textContent = messageOf(problem);
   } finally {
-    button.disabled = false;
-    busy.hidden = true;
+    showBusy(false);
   }
 }
 
+/** Puts the button to stop in the place of the one to begin, with the focus of who has no mouse. */
+function showBusy(on: boolean): void {
+  const [run, stop] = [element<HTMLButtonElement>("run"), element<HTMLButtonElement>("stop")];
+  const hadFocus = [run, stop].includes(document.activeElement as HTMLButtonElement);
+  run.hidden = on;
+  stop.hidden = !on;
+  element("busy").hidden = !on;
+  element<HTMLFieldSetElement>("choices").disabled = on;
+  if (on) element<HTMLProgressElement>("progress").value = 0;
+  if (hadFocus) (on ? stop : run).focus();
+}
+
+ignoreStrayClicks();
 addStyle();
 listKernels();
 const last = lastReport();

@@ -93,7 +93,7 @@ const STATES: Readonly<Record<string, State>> = {
     await until(page, "train-status", /Paused/);
     await shoot("-paused", TRAIN);
     await page.click("#pause");
-    await until(page, "train-status", /Learning again/);
+    await until(page, "train-status", /Learning/);
     await shoot("-learning", TRAIN);
     await until(page, "train-status", /Done/);
     await shoot("-done", TRAIN);
@@ -116,7 +116,7 @@ const STATES: Readonly<Record<string, State>> = {
     await until(page, "adapter-error", /\S/);
     await shoot("-half-adapter", "#model-section");
     await page.setInputFiles("#adapter-files", given);
-    await until(page, "adapter-status", /It has learnt/);
+    await until(page, "adapter-status", /It begins with your adapter/);
     await shoot("-adapter", "#model-section");
     await shoot("-adapter-settings", TRAIN);
   },

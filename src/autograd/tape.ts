@@ -2,6 +2,8 @@ import type { Device } from "../gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { addInputSum, type InputSum } from "../kernels/branch-gradients.ts";
 import { addInto, scaleBy, add as sum } from "../kernels/elementwise.ts";
+import { ROUNDING } from "../kernels/late-shaders.ts";
+import { fail } from "../util/fail.ts";
 import { type Saving, Vacated } from "./vacated.ts";
 
 /**
@@ -40,7 +42,7 @@ interface Node extends Saving {
 
 /** How a tape keeps what it saves. */
 export interface TapeOptions {
-  /** 8: what may be rounded is, after each layer, by what `ROUNDING` has loaded before. As it is unless given. */
+  /** 8: what may be rounded is, after each layer, by what `loadRounding` has loaded before. 32, as it is, unless given. */
   activationBits?: 8 | 32;
 }
 
@@ -73,10 +75,13 @@ export class Tape {
   /** What nodes of the present layer can compute once more. */
   readonly #computable = new Set<Tensor>();
 
+  /** @throws LoraError for other bits than 8 and 32, and for 8 where `loadRounding` was not awaited before */
   constructor({ activationBits = 32 }: TapeOptions = {}, state?: State, dry = false) {
     this.#state = state ?? { tracked: new Set(), gradients: new Map(), sinks: new Map() };
     this.#dry = dry;
-    this.#rounds = activationBits === 8;
+    this.#rounds = activationBits !== 32;
+    if (this.#rounds && !(activationBits === 8 && ROUNDING.isLoaded()))
+      fail("Tape", `activationBits is ${activationBits}`, "give 32, or 8 after await loadRounding()");
     this.#vacated = new Vacated({ rounds: this.#rounds });
   }
 

@@ -1,6 +1,8 @@
 /** A module that is loaded when it is needed, and is there from then on. */
 export interface Late<T> {
   load(): Promise<T>;
+  /** Whether it is there. */
+  isLoaded(): boolean;
   /** @throws Error where it was not loaded before: a mistake of this program */
   loaded(): T;
 }
@@ -13,6 +15,7 @@ export function late<T>(load: () => Promise<T>): Late<T> {
       found ??= await load();
       return found;
     },
+    isLoaded: () => found !== undefined,
     loaded() {
       if (found === undefined) throw new Error("a module is used before it is loaded; this is a bug");
       return found;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped, type Tensor } from "../../src/gpu/tensor.ts";
+import { loadRounding } from "../../src/kernels/late-shaders.ts";
 import { unitLength } from "../../src/nn/norm.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";
@@ -164,5 +165,24 @@ describe("backward", () => {
       return undefined;
     });
     expect(device.memory.stats.used).toBe(before);
+  });
+
+  test("a tape of 8 bits says what it needs, and rounds once that is there", async () => {
+    const { device, X, W, G, dY } = await inputs();
+    const open = (activationBits: number) => new Tape({ activationBits: activationBits as 8 });
+    expect(() => open(16)).toThrow(/activationBits is 16\n.*32, or 8/);
+    expect(() => open(8)).toThrow(/activationBits is 8\n.*await loadRounding\(\)/);
+    await loadRounding();
+    const tape = open(8);
+    tape.watch(W);
+    const gradient = scoped(device, () => {
+      const y = scoped(device, () => block(tape, X, W, G));
+      tape.endLayer();
+      return tape.backward(y, dY).get(W) as Tensor;
+    });
+    const want = centralDifferences((v) => blockReference(x, v, gain), w, dy);
+    const largest = Math.max(...want.map(Math.abs));
+    for (const [i, value] of (await gradient.read()).entries())
+      expect(Math.abs(value - want[i]!)).toBeLessThan(0.02 * largest);
   });
 });

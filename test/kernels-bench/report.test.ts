@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { compareReports, formatComparison } from "../../kernels-bench/compare.ts";
 import { summarize } from "../../kernels-bench/measure.ts";
 import { reportPage } from "../../kernels-bench/report.ts";
-import { parseReport, serializeReport } from "../../kernels-bench/result.ts";
+import { type BenchResult, parseReport, serializeReport } from "../../kernels-bench/result.ts";
 import { digits, formatReport } from "../../kernels-bench/table.ts";
 import { reportOf, resultOf } from "./made-up.ts";
 
@@ -84,8 +84,19 @@ describe("the page", () => {
     expect(page).toContain("prefers-color-scheme: dark");
   });
 
-  test("of nothing is a page too", () => {
-    expect(reportPage(reportOf([]))).toContain("</html>");
+  test("of nothing has the roof, and says why there is nothing below it", () => {
+    const page = reportPage(reportOf([], { skipped, budgetSeconds: 5 }));
+    expect(page).toMatch(/<polyline class="roof" points="[\d., ]+"/);
+    expect(page).not.toMatch(/NaN|Infinity|<circle|All figures/);
+    expect(page).toMatch(/nothing was timed: no time\. Give more than 5 seconds/);
+  });
+
+  test("of kernels without operations says why they have no point", () => {
+    const { flops: _, gflops: __, ...without }: BenchResult = resultOf("copy", 10);
+    const page = reportPage(reportOf([without]));
+    expect(page).toMatch(/<polyline class="roof"/);
+    expect(page).toMatch(/has no point here/);
+    expect(page).toContain("All figures");
   });
 });
 

@@ -18,6 +18,7 @@ async function measureInPage(page: Page, url: string): Promise<string> {
   await page.fill("#budget", "20");
   await page.click("#run");
   await page.waitForSelector("#busy:not([hidden])");
+  expect(await page.isVisible("#run")).toBe(false); // Stop has its place
   const outcome = await page.waitForSelector("#downloads a, #error:not(:empty)", { timeout: WAIT });
   expect(await page.textContent("#error"), (await outcome.textContent()) ?? "").toBe("");
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#downloads a")]);
@@ -35,9 +36,9 @@ test(
     );
     const folder = temporaryFolder();
     await buildPackage(folder);
-    const server = createServer(await staticFiles(join(folder, "page/bench")));
+    const server = createServer(await staticFiles(join(folder, "page")));
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/bench/index.html`;
     const browser = await chromium.launch({ executablePath: executablePath as string, args: CHROMIUM_FLAGS });
     try {
       const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
@@ -57,6 +58,9 @@ test(
       await page.fill("#budget", "1");
       await page.click("#run");
       await expect.poll(() => page.textContent("#report"), { timeout: WAIT }).toContain("compared with");
+      expect(await barriersOf(page)).toEqual([]);
+      await page.click("nav a"); // and back to what it was opened from
+      expect(await page.title()).toBe("Teach a language model");
       expect(errors).toEqual([]);
     } finally {
       await browser.close();

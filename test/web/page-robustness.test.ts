@@ -78,6 +78,77 @@ test("a run can be paused and stopped before it has begun", { timeout: PATIENCE 
   expect(await textOf(page, "train-error")).toBe("");
 });
 
+test("a double click is one: what takes the place of a button is not pressed by it", {
+  timeout: PATIENCE,
+}, async () => {
+  await openReady(page, served.url);
+  await page.fill("#steps", "3");
+  await page.dblclick("#train"); // Pause comes in its place
+  await until(page, "train-status", /Done: 3 steps/);
+});
+
+test("a setting that cannot be is shown where it is, and the defaults are none", {
+  timeout: PATIENCE,
+}, async () => {
+  await openReady(page, served.url);
+  await page.click("#fields summary");
+  await page.fill("#length", "100000"); // more than the model can read
+  await page.press("#length", "Tab");
+  await until(page, "memory-verdict", /outside of what it can be/);
+  await page.click("#fields summary"); // closed, so that the browser could not show it
+  await page.click("#train");
+  expect(await page.evaluate("document.activeElement.id")).toBe("length");
+  expect(await page.isVisible("#length")).toBe(true);
+  await page.click("#defaults");
+  await until(page, "memory-verdict", /^A step takes/);
+  expect(await page.evaluate(`document.getElementById("settings").checkValidity()`)).toBe(true);
+});
+
+test("what was kept and is gone, or is of another program, keeps nobody from training", {
+  timeout: PATIENCE,
+}, async () => {
+  await openReady(page, served.url);
+  await beginRun(page, 2);
+  await until(page, "train-status", /Done: 2 steps/);
+  const reloadWith = async (change: string) => {
+    await page.evaluate(change);
+    await page.reload();
+    await until(page, "model-status", /ready on/);
+  };
+  await reloadWith(`localStorage.setItem("webgpu-lora/chosen/1", '{"adapter":"mine"}');
+    navigator.storage.getDirectory().then((root) => root.removeEntry("page", { recursive: true }))`);
+  await until(page, "train-error", /has cleared what it kept of the last run/);
+  await until(page, "adapter-error", /has cleared the adapter mine/);
+  await reloadWith("0"); // said once
+  expect([await textOf(page, "train-error"), await textOf(page, "adapter-error")]).toEqual(["", ""]);
+  for (const [key, value] of [
+    ["chosen/1", "null"],
+    ["chosen/1", '{"model":{"from":"elsewhere"}}'],
+    ["page/3", "{"],
+    ["page/3", "{}"],
+  ] as const) {
+    await reloadWith(`localStorage.clear(); localStorage.setItem("webgpu-lora/${key}", '${value}')`);
+    expect(await textOf(page, "model-error")).toBe("");
+  }
+  await beginRun(page, 2);
+  await until(page, "train-status", /Done: 2 steps/);
+});
+
+test("a text that is dragged goes where it is dropped, and files are told apart", {
+  timeout: PATIENCE,
+}, async () => {
+  await openReady(page, served.url);
+  const drop = (fill: string) =>
+    page.evaluate(`{ const dataTransfer = new DataTransfer(); ${fill};
+      dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true })); }`);
+  expect(await drop('dataTransfer.setData("text/plain", "text")')).toBe(true); // left to the browser
+  expect(await drop('dataTransfer.items.add(new File(["x"], "a.png"))')).toBe(false);
+  await until(page, "drop-error", /^a\.png: is neither/);
+  await drop('dataTransfer.items.add(new File([`{"text":"hello"}`], "a.jsonl"))');
+  await until(page, "data-status", /^a\.jsonl: 1 example/);
+  expect(await page.isVisible("#drop-error")).toBe(false); // what was said of the file before
+});
+
 test("a device that is lost in a run costs nothing", { timeout: PATIENCE }, async () => {
   await openReady(page, served.url);
   await beginRun(page, 20);

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { METHODS } from "../../src/adapters/methods.ts";
 import { TRAINER_DEFAULTS } from "../../src/train/trainer-options.ts";
-import { LoraError } from "../../src/util/fail.ts";
+import { LoraError, Problems } from "../../src/util/fail.ts";
 import { formatOfText } from "../../src/web/page/data-part.ts";
-import { engineMethod, PAGE_METHODS } from "../../src/web/page/methods.ts";
+import { engineMethod, methodTitle, PAGE_METHODS } from "../../src/web/page/methods.ts";
 import { plainText, plainWords } from "../../src/web/page/plain-words.ts";
 import { DEFAULTS } from "../../src/web/page/settings-form.ts";
 import { ROOT } from "../support/shaders.ts";
@@ -80,6 +80,45 @@ test("what does not come is told with what to do", () => {
   expect(plainWords(new LoraError("network", "config.json", what))).toBe(said);
   expect(plainWords(new TypeError("Failed to fetch"))).toMatch(/did not come\.\nCheck the connection/);
   expect(plainWords(new Error("x"))).toBe("x");
+});
+
+test("several problems are told without the signs of a terminal, one as if it were alone, each with what to do", () => {
+  const cut = new LoraError("input", "x.gguf/x.gguf", "0 bytes are too few", "the file is damaged");
+  expect(plainWords(cut)).toBe("x.gguf: 0 bytes are too few\nThe file is damaged.");
+  const config = new LoraError(
+    "input",
+    "adapter/adapter_config.json",
+    new Problems(["peft_type is missing"]),
+    "adapter_config.json is PEFT's own",
+  );
+  const both = new LoraError("input", "adapter", new Problems([config, cut]), "run python x.py");
+  expect(plainWords(both)).toBe(
+    [
+      "adapter: 2 problems:",
+      "– adapter/adapter_config.json: peft_type is missing",
+      "adapter_config.json is PEFT's own.",
+      "– x.gguf: 0 bytes are too few",
+      "The file is damaged.",
+    ].join("\n"),
+  );
+});
+
+test.each<[what: string, words: RegExp]>([
+  ["is not UTF-8 text: the byte 0x89 is not allowed there", /is no text in UTF-8\. .*save a text as UTF-8/],
+  ["is UTF-16LE text without a byte-order mark", /is text in UTF-16LE\. Save it as UTF-8/],
+  [
+    'has no keys, wanted "text", "prompt" and "completion", or "messages" (or …)',
+    /says nothing\. An example has/,
+  ],
+])("a file that %s is told with what to do", (what, words) => {
+  expect(plainWords(new LoraError("input", "rows.jsonl:1", what))).toMatch(words);
+});
+
+test("every way to learn has a title for people, by what its files call it", () => {
+  expect(["LORA", "ADALORA", "IA3", "PROMPT_TUNING"].map(methodTitle)).toEqual([
+    ...["LoRA", "AdaLoRA", "IA³", "Prompt tuning"],
+  ]);
+  for (const { type } of METHODS) expect(methodTitle(type)).not.toMatch(/_|^[A-Z]{5}/);
 });
 
 test("a storage that is full is told in the same words by what failed and by what goes on", () => {

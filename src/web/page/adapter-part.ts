@@ -4,7 +4,15 @@ import type { EngineReference } from "../../engine/protocol.ts";
 import { isObject } from "../../util/json.ts";
 import { attempt, byId, note, say, show } from "./dom.ts";
 import { filesOfList, type Given, settleGiven } from "./given-files.ts";
-import { choose, chosen, forgetAdapter, keepAdapter, keptAdapterFolder } from "./page-state.ts";
+import { methodTitle } from "./methods.ts";
+import {
+  choose,
+  chosen,
+  forgetAdapter,
+  isAdapterKept,
+  keepAdapter,
+  keptAdapterFolder,
+} from "./page-state.ts";
 import type { Learnt, Session } from "./session.ts";
 
 /** An adapter that is on the model, and is not trained itself. */
@@ -68,7 +76,13 @@ export class AdapterPart {
     this.#describe();
     note("adapter-error");
     if (adapter === undefined || (!this.#session.keeps && !this.#given)) return this.#onChange(undefined);
-    await attempt("adapter-error", () => this.#load(adapter));
+    await attempt("adapter-error", async () => {
+      if (this.#session.keeps && !(await isAdapterKept())) {
+        await forgetAdapter();
+        throw new Error(`The browser has cleared the adapter ${adapter}, which it kept. Give it again.`);
+      }
+      await this.#load(adapter);
+    });
     if (!this.#opened) this.#onChange(undefined);
   }
 
@@ -124,7 +138,7 @@ export class AdapterPart {
       return;
     }
     const { facts } = opened.learnt.adapter;
-    const size = `${facts.type}, ${facts.parameters.toLocaleString("en")} numbers`;
+    const size = `${methodTitle(facts.type)}, ${facts.parameters.toLocaleString("en")} numbers`;
     const what = opened.name === "adapter" ? "your adapter" : `the adapter ${opened.name}`;
     say("adapter-status", `It begins with ${what} (${size}): ask it below, or go on from there.`);
   }

@@ -106,6 +106,8 @@ export class DataPart {
     const own = ++this.#looks;
     if (!this.#session.opened) return;
     const { rows } = this;
+    if (byId("rows-seen", HTMLElement).childElementCount === 0)
+      say("data-status", `${this.#name}: the model looks at it …`);
     try {
       const looked = await this.#inspect(rows);
       if (own !== this.#looks) return;
@@ -126,9 +128,7 @@ export class DataPart {
       this.#needs.onLook(longest);
     } catch (error) {
       if (own !== this.#looks) return;
-      for (const id of ["rows-seen", "findings"]) byId(id, HTMLElement).replaceChildren();
-      show("more-rows", false);
-      say("data-status", this.#name);
+      this.#showNone();
       showError("data-error", error);
       void this.#columns.look(rows);
       show("skip-field", rows.skipsBad);
@@ -182,6 +182,13 @@ export class DataPart {
   /** Until they are looked at. */
   #describe(): void {
     this.#shown = SHOWN;
+    showError("data-error");
+    this.#showNone(); // those before would be taken for these
+  }
+
+  #showNone(): void {
+    for (const id of ["rows-seen", "findings"]) byId(id, HTMLElement).replaceChildren();
+    show("more-rows", false);
     say("data-status", this.#name);
   }
 

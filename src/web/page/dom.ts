@@ -64,3 +64,20 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   element.append(...children);
   return element;
 }
+
+/** The second click of a double click is of the button that was there at the first: not of the one that took its place, as Pause takes that of Train. */
+export function ignoreStrayClicks(): void {
+  let first: Element | null = null;
+  addEventListener(
+    "click",
+    (event) => {
+      const button = event.target instanceof Element ? event.target.closest("button") : null;
+      if (event.detail <= 1) first = button;
+      else if (button && button !== first) {
+        event.preventDefault();
+        event.stopPropagation();
+      }
+    },
+    { capture: true },
+  );
+}

@@ -44,14 +44,18 @@ export async function filesOfFolder(handle: FileSystemDirectoryHandle): Promise<
   return { label: handle.name, files, handle };
 }
 
+/** What several files are called that no folder holds. */
+const LOOSE_FILES = "your files";
+
 /** The files of a field for files, or for a folder (`webkitdirectory`). */
 export function filesOfList(list: readonly File[]): Given {
   const [first] = list;
   if (!first) fail("files", "nothing was given", "drop or choose files");
   const folder = first.webkitRelativePath.split("/")[0];
   const pathOf = (file: File) => (folder ? file.webkitRelativePath.slice(folder.length + 1) : file.name);
-  checkCount(folder || first.name, list.length);
-  return { label: folder || first.name, files: new Map(list.map((file) => [pathOf(file), file])) };
+  const label = folder || (list.length > 1 ? LOOSE_FILES : first.name);
+  checkCount(label, list.length);
+  return { label, files: new Map(list.map((file) => [pathOf(file), file])) };
 }
 
 function checkCount(label: string, count: number): void {
@@ -70,7 +74,8 @@ export async function settleGiven(given: Given): Promise<Given & { readonly kind
   const config = names.find((name) => /(?:^|\/)adapter_config\.json$/.test(name));
   if (config !== undefined) {
     const folder = config.slice(0, config.lastIndexOf("/") + 1);
-    return { kind: "adapter", label: opened.label.replace(LOOSE, "adapter"), files: below(files, folder) };
+    const label = opened.label === LOOSE_FILES ? "adapter" : opened.label.replace(LOOSE, "adapter");
+    return { kind: "adapter", label, files: below(files, folder) };
   }
   const loose = names.find((name) => LOOSE.test(name));
   if (loose !== undefined)
@@ -81,8 +86,14 @@ export async function settleGiven(given: Given): Promise<Given & { readonly kind
   if (gguf !== undefined || names.some((name) => name === "config.json" || name.endsWith(".safetensors")))
     return { ...opened, kind: "model" };
   if (names.length === 1 && ROWS.test(names[0] as string)) return { ...opened, kind: "rows" };
+  if (names.every((name) => ROWS.test(name)))
+    fail(
+      opened.label,
+      `are ${names.length} files of examples`,
+      "give one at a time, or put them into one file",
+    );
   return fail(
-    opened.label,
+    names.length === 1 ? (names[0] as string) : opened.label,
     "is neither a model, nor an adapter, nor a file of examples",
     "a model is a folder with config.json and model.safetensors, or a GGUF file; an adapter has adapter_config.json; examples are JSONL, JSON, CSV, TSV, Parquet or text",
   );

@@ -1,6 +1,7 @@
 // What the page remembers of its run, so that a reload goes on: settings and curve in localStorage, rows, state and adapter in OPFS.
 import { folderFiles, folderWriter, removeFolder } from "../../platform/web-folders.ts";
-import type { ModelChoice } from "./model-choice.ts";
+import { isObject } from "../../util/json.ts";
+import { isChoice, type ModelChoice } from "./model-choice.ts";
 
 /** What a run is set to. */
 export interface RunSettings {
@@ -85,10 +86,25 @@ export async function canKeep(): Promise<boolean> {
   }
 }
 
-/** The run that this site has begun, or undefined. */
+/** The run that this site has begun; undefined where there is none, or something else under its name. */
 export function readRecord(): RunRecord | undefined {
-  const text = localStorage.getItem(KEY);
-  return text === null ? undefined : (JSON.parse(text) as RunRecord);
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    if (!isObject(kept) || !isChoice(kept.model) || !isObject(kept.settings)) return undefined;
+    return kept as unknown as RunRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether what goes on, or is shown again, is still there: browsers may clear files and leave the rest. */
+export async function isStillKept({ isOver }: RunRecord): Promise<boolean> {
+  const [folder, file] = isOver ? [ADAPTER_FOLDER, "adapter_config.json"] : [FOLDER, ROWS];
+  return (
+    (await folderFiles(folder)
+      .size(file)
+      .catch(() => undefined)) !== undefined
+  );
 }
 
 /** Keeps what is known of the run. */

@@ -7,7 +7,7 @@ import { type Advice, adviceFor } from "./advice.ts";
 import { fetchBundledExamples, fetchHeldOut } from "./bundled.ts";
 import { ComparePart } from "./compare-part.ts";
 import { DataPart } from "./data-part.ts";
-import { attempt, byId, say, showError } from "./dom.ts";
+import { attempt, byId, ignoreStrayClicks, say, showError } from "./dom.ts";
 import { filesOfDrop, filesOfFolder, filesOfList, type Given, settleGiven } from "./given-files.ts";
 import { CLAIM, canKeep } from "./kept-run.ts";
 import { MemoryPlan } from "./memory-plan.ts";
@@ -157,6 +157,7 @@ class Parts {
         if (files.length > 0) void attempt("model-error", () => this.#takeGiven(filesOfList(files)));
       });
     addEventListener("dragover", (event) => {
+      if (!hasFiles(event)) return; // text that is dragged into a field
       event.preventDefault(); // the browser would open the file
       document.body.classList.add("dropping");
     });
@@ -164,6 +165,7 @@ class Parts {
       if (relatedTarget === null) document.body.classList.remove("dropping");
     });
     addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
       event.preventDefault();
       document.body.classList.remove("dropping");
       if (event.dataTransfer) void this.#takeDropped(filesOfDrop(event.dataTransfer));
@@ -177,9 +179,9 @@ class Parts {
   }
 
   async #takeGiven(given: Given): Promise<void> {
+    for (const id of ["drop-error", "model-error", "adapter-error", "data-error"]) showError(id);
     const settled = await settleGiven(given);
     const { kind, files } = settled;
-    for (const id of ["drop-error", "model-error", "adapter-error", "data-error"]) showError(id);
     if (kind === "rows") {
       const [[name, file] = ["", new Blob()]] = files;
       return this.#data.open(new File([file], name));
@@ -202,6 +204,8 @@ interface Picking {
   showDirectoryPicker(how: { mode: "read" }): Promise<FileSystemDirectoryHandle>;
 }
 
+const hasFiles = ({ dataTransfer }: DragEvent) => dataTransfer?.types.includes("Files") ?? false;
+
 /** A picker that was closed without a choice is no error. */
 function ifDismissed(error: unknown): undefined {
   if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
@@ -219,6 +223,7 @@ async function start(): Promise<void> {
   await new Parts(session, examples, heldOut).begin();
 }
 
+ignoreStrayClicks();
 start().catch((error) => {
   const isBrowser = error instanceof LoraError && error.kind === "no-adapter";
   showObstacle(

@@ -69,7 +69,8 @@ export class MemoryPlan {
   async #plan(): Promise<void> {
     const { opened, engine } = this.#session;
     const own = ++this.#plans;
-    if (!opened || !this.#needs.isValid()) return;
+    if (!opened) return;
+    if (!this.#needs.isValid()) return this.#showNone("A setting is outside of what it can be.");
     const settings = this.#needs.settings();
     const memory = this.#bytes;
     const { batchSize, gradientAccumulationSteps, gradientCheckpointing, activationBits } = settings;
@@ -83,11 +84,16 @@ export class MemoryPlan {
       });
       if (own === this.#plans) this.#show(plan, memory);
     } catch (error) {
-      if (own !== this.#plans) return;
-      this.#verdict(plainWords(error), false);
-      show("memory-bar", false);
-      this.#showAdvice([]);
+      if (own === this.#plans) this.#showNone(plainWords(error));
     }
+  }
+
+  /** Says why there is no plan. */
+  #showNone(why: string): void {
+    this.#verdict(why, false);
+    show("memory-bar", false);
+    byId("memory-parts", HTMLElement).replaceChildren();
+    this.#showAdvice([]);
   }
 
   #show(plan: TrainingPlan, memory: number | undefined): void {

@@ -67,6 +67,16 @@ export const PAGE_METHODS: readonly PageMethod[] = [
   },
 ];
 
+/** What people call a method, by PEFT's `peft_type`. */
+export function methodTitle(type: string): string {
+  const name = type.toLowerCase();
+  const [title] = PAGE_METHODS.find((method) => method.name === name)?.label.split(":") ?? [];
+  return title ?? OTHER_TITLES[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+/** Names that are written otherwise than words, of ways that the page does not offer. */
+const OTHER_TITLES: Readonly<Record<string, string>> = { lokr: "LoKr", p_tuning: "P-tuning", beft: "BEFT" };
+
 /** The way of this name; what another version of the page has kept may name none. */
 export function pageMethod(name: string): PageMethod {
   return PAGE_METHODS.find((method) => method.name === name) ?? (PAGE_METHODS[0] as PageMethod);

@@ -1,4 +1,5 @@
 import type { EngineLoadOptions } from "../../engine/protocol.ts";
+import { isObject } from "../../util/json.ts";
 
 /** How many bits the model's weights have in memory. */
 export type WeightBits = "stored" | "8" | "4";
@@ -13,6 +14,14 @@ export interface ModelChoice {
 
 /** The model that comes with the page. */
 export const BUNDLED: ModelChoice = { from: "bundled", name: "webgpu-lora-demo", bits: "stored" };
+
+/** Whether what was kept is a choice of this page. */
+export function isChoice(kept: unknown): kept is ModelChoice {
+  if (!isObject(kept)) return false;
+  const { from, name, bits } = kept;
+  const isKnown = ["bundled", "hub", "folder"].includes(String(from));
+  return isKnown && typeof name === "string" && ["stored", "8", "4"].includes(String(bits));
+}
 
 /** How a model is loaded for a choice. */
 export function loadOptions({ bits }: ModelChoice): EngineLoadOptions {

@@ -1,7 +1,7 @@
 // What of the user's choices outlives a reload, beside the run: which model, which settings, which rows, which adapter.
 import { folderFiles, folderWriter, removeFolder } from "../../platform/web-folders.ts";
 import { type KeptRows, type RowReading, type RunSettings, readingOf } from "./kept-run.ts";
-import type { ModelChoice } from "./model-choice.ts";
+import { isChoice, type ModelChoice } from "./model-choice.ts";
 
 /** What is remembered in localStorage. */
 interface Chosen extends Partial<RowReading> {
@@ -24,10 +24,11 @@ const ROWS_FOLDER = "page-rows";
 const ROWS = "rows";
 const ADAPTER_FOLDER = "page-adapter";
 
-/** What was chosen; nothing where the browser keeps nothing. */
+/** What was chosen; nothing where the browser keeps nothing, or something else under this name. */
 export function chosen(): Chosen {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "{}") as Chosen;
+    const { model, ...others } = JSON.parse(localStorage.getItem(KEY) ?? "{}") as Chosen;
+    return isChoice(model) ? { ...others, model } : others;
   } catch {
     return {};
   }
@@ -74,6 +75,14 @@ export async function keepAdapter(name: string, files: ReadonlyMap<string, Blob>
 /** The folder of the adapter that is kept. */
 export async function keptAdapterFolder(): Promise<FileSystemDirectoryHandle> {
   return (await navigator.storage.getDirectory()).getDirectoryHandle(ADAPTER_FOLDER);
+}
+
+/** Whether its files are still there: browsers may clear them and leave the rest. */
+export async function isAdapterKept(): Promise<boolean> {
+  return keptAdapterFolder().then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Forgets the adapter. */

@@ -14,8 +14,17 @@ const OWN_WORDS: readonly (readonly [words: RegExp, own: string | ((...found: st
     /is a preference row \(an answer.*/,
     "says whether an answer is good. This page learns from good answers alone: keep these, and leave out “label”.",
   ],
+  [/has no keys, wanted "text".*/, `says nothing. ${EXAMPLE}`],
   [/has keys (.*), wanted "text".*/, (_, keys = "") => `has ${keys.replaceAll('"', "")}. ${EXAMPLE}`],
   [/^each row needs .*/, EXAMPLE],
+  [
+    /is not UTF-8 text: .*/,
+    "is no text in UTF-8. Examples are text files or Parquet; save a text as UTF-8, and give it again.",
+  ],
+  [
+    /is (UTF-(?:16|32)\w*) text without a byte-order mark/,
+    (_, encoding = "") => `is text in ${encoding}. Save it as UTF-8, and give it again.`,
+  ],
   [/^name a table of cells .*/, "A table is a .csv or .tsv file, and plain text a .txt file."],
   [
     /has no chat template/,
@@ -78,11 +87,38 @@ export function plainWords(error: unknown): string {
  * @param remedy where the message has none that is of use here
  */
 export function plainText(message: string, remedy = ""): string {
-  const [what = "", ...help] = message.split("\n  → ").map((line) => ownWords(line));
-  const remedies = help.filter((line) => !FOR_PROGRAMS.test(line));
-  const own = remedies.length === 0 && remedy !== "" ? [remedy] : [];
-  return [withoutFlags(what), ...remedies.map(sentence), ...own].join("\n");
+  const said: string[] = [];
+  let isHelped = false;
+  let [sign, where] = ["", ""]; // of the next line: whether it is one of several, and of what it is where it does not say so
+  for (const line of message.replaceAll(TWICE, "$1").split("\n")) {
+    const { arrow, dash, text = "" } = LINE.exec(line)?.groups ?? {};
+    if (arrow) {
+      const own = ownWords(text);
+      if (FOR_PROGRAMS.test(own)) continue;
+      said.push(sentence(own));
+      isHelped = true;
+    } else {
+      if (where === "") sign = dash ? "– " : "";
+      if (text.endsWith(ONE_PROBLEM)) where = text.slice(0, -ONE_PROBLEM.length);
+      else {
+        const what = where === "" || NAMED.test(text) ? text : `${where}: ${text}`;
+        said.push(sign + withoutFlags(ownWords(what)));
+        where = "";
+      }
+    }
+  }
+  if (!isHelped && remedy !== "") said.push(remedy);
+  return said.join("\n");
 }
+
+/** A line of a message: a remedy, one problem of several, or what has happened. */
+const LINE = /^\s*(?:(?<arrow>→ )|(?<dash>- ))?(?<text>.*)$/;
+/** What a message says before the one problem of a file. */
+const ONE_PROBLEM = ": 1 problem:";
+/** Whether a problem says itself what it is of. */
+const NAMED = /^\S+\.\w+: /;
+/** A file that was given alone is its own folder. */
+const TWICE = /([^\s/]+)\/\1(?=:)/g;
 
 /** Whether a hub does not give what was asked for to everybody. */
 export function isRefusal(error: unknown): boolean {
@@ -92,22 +128,20 @@ export function isRefusal(error: unknown): boolean {
   );
 }
 
-function ownWords(text: string): string {
-  return text
-    .split("\n")
-    .map((line) => {
-      for (const [words, own] of OWN_WORDS)
-        if (words.test(line)) return line.replace(words, own as (...found: string[]) => string);
-      return line;
-    })
-    .join("\n");
+function ownWords(line: string): string {
+  for (const [words, own] of OWN_WORDS)
+    if (words.test(line)) return line.replace(words, own as (...found: string[]) => string);
+  return line;
 }
 
 /** What follows a clause that names a flag is for a terminal, too. */
 const withoutFlags = (text: string) => text.replace(/[,:;]?[^,:;(\n]*\(?--[a-z][^\n]*/g, "");
 
+/** A name that is written as it is, also where a sentence begins. */
+const FILE_NAME = /^\S*[._]\w/;
+
 const sentence = (text: string) => {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = FILE_NAME.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?:]$/.test(begun) ? begun : `${begun}.`;
 };
 

@@ -39,6 +39,8 @@ export class SettingsForm {
   readonly #checkpointing = byId("checkpointing", HTMLInputElement);
   readonly #rounding = byId("rounding", HTMLInputElement);
   #model: ModelChoice | undefined;
+  /** Tokens that the model can read. */
+  #mostLength = DEFAULTS.maxLength;
 
   constructor(onChange: () => void) {
     this.#onChange = onChange;
@@ -53,9 +55,18 @@ export class SettingsForm {
     this.#targets.addEventListener("change", () => this.#showFitting());
     byId("fields", HTMLFieldSetElement).addEventListener("change", () => this.#changed());
     byId("defaults", HTMLButtonElement).addEventListener("click", () => {
-      this.#show(defaultsFor(this.#model));
+      this.#show(this.#fitting(defaultsFor(this.#model)));
       this.#changed();
     });
+    // The browser says of a field what is wrong with it where it can be seen, and else nothing.
+    byId("settings", HTMLFormElement).addEventListener(
+      "invalid",
+      ({ target }) => {
+        const closed = target instanceof Element ? target.closest("details") : null;
+        if (closed) closed.open = true;
+      },
+      { capture: true },
+    );
     this.#show(DEFAULTS);
   }
 
@@ -87,10 +98,15 @@ export class SettingsForm {
     const { settings } = chosen();
     const isOfModel = settings?.of.from === choice.from && settings.of.name === choice.name;
     const { maxPositions } = model.facts.config;
-    const most = typeof maxPositions === "number" ? maxPositions : DEFAULTS.maxLength;
-    byId("length", HTMLInputElement).max = String(most);
-    const given = isOfModel ? settings.values : defaultsFor(choice);
-    this.#show({ ...given, maxLength: Math.min(given.maxLength, most) });
+    this.#mostLength = typeof maxPositions === "number" ? maxPositions : DEFAULTS.maxLength;
+    byId("length", HTMLInputElement).max = String(this.#mostLength);
+    const given = { ...defaultsFor(choice), ...(isOfModel && settings.values) };
+    this.#show(this.#fitting(given));
+  }
+
+  /** Within what the model can read. */
+  #fitting(settings: RunSettings): RunSettings {
+    return { ...settings, maxLength: Math.min(settings.maxLength, this.#mostLength) };
   }
 
   /** Shows the settings of a run, or changes some. */

@@ -10,6 +10,7 @@ import {
   type CurvePoint,
   endRecord,
   forgetRun,
+  isStillKept,
   type KeptRows,
   keepRecord,
   type RowReading,
@@ -99,6 +100,10 @@ export class TrainingPart {
     if (!record || !isSameModel(record.model, opened.choice)) return;
     if (record.isOver && chosen().shows === "adapter") return;
     await attempt("train-error", async () => {
+      if (!(await isStillKept(record))) {
+        await forgetRun();
+        throw new Error("The browser has cleared what it kept of the last run. Train anew.");
+      }
       if (record.isOver) await this.#reload(record);
       else await this.#train(record, await readKeptRows(record), true);
     });
