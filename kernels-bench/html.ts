@@ -31,7 +31,7 @@ export const REPORT_STYLE = `
 @media (prefers-color-scheme: dark) { :root { --f0: #9db2ff; --f1: #f0a04b; --f2: #b197fc; --f3: #38c793;
   --bad: #ff9d94; --good: #38c793; --track: #2b2f37; } }
 p, li { overflow-wrap: anywhere; } .note { margin: .2em 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 8px; margin: 14px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 8px; margin: 14px 0; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; font-size: .85em; color: var(--faint); }
 .tile b { display: block; font-size: 1.35em; color: var(--text); white-space: nowrap; font-variant-numeric: tabular-nums; }
 .families { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 6px 0; padding: 0; list-style: none; font-size: .9em; }

@@ -83,10 +83,11 @@ ${withoutPlace(report)}`;
 function withoutPlace({ results, skipped, failed, budgetSeconds }: BenchReport): string {
   if (results.some(hasPlace)) return "";
   const [left] = [...failed, ...skipped];
+  const help = left?.reason.includes("time budget") ? ` Give more than ${budgetSeconds} seconds.` : "";
   const said =
     results.length > 0
       ? "What was timed has no point here: it moves bytes, and its formula counts no operations. Its share of the copy bandwidth is below."
-      : `There is no point, since nothing was timed${left ? `: ${left.reason}` : ""}. Give more than ${budgetSeconds} seconds, or choose one kernel.`;
+      : `There is no point, since nothing was timed${left ? `: ${left.reason}` : ""}.${help}`;
   return `<p class="note">${escapeHtml(said)}</p>`;
 }
 

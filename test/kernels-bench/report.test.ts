@@ -85,10 +85,12 @@ describe("the page", () => {
   });
 
   test("of nothing has the roof, and says why there is nothing below it", () => {
-    const page = reportPage(reportOf([], { skipped, budgetSeconds: 5 }));
+    const spent = [{ name: "x T1", reason: "the time budget of 5 s is used up" }];
+    const page = reportPage(reportOf([], { skipped: spent, budgetSeconds: 5 }));
     expect(page).toMatch(/<polyline class="roof" points="[\d., ]+"/);
     expect(page).not.toMatch(/NaN|Infinity|<circle|All figures/);
-    expect(page).toMatch(/nothing was timed: no time\. Give more than 5 seconds/);
+    expect(reportPage(reportOf([], { skipped }))).toMatch(/nothing was timed: no time\.</);
+    expect(page).toMatch(/nothing was timed: the time budget of 5 s is used up\. Give more than 5 seconds/);
   });
 
   test("of kernels without operations says why they have no point", () => {
