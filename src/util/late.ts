@@ -17,7 +17,7 @@ export function late<T>(load: () => Promise<T>): Late<T> {
     },
     isLoaded: () => found !== undefined,
     loaded() {
-      if (found === undefined) throw new Error("a module is used before it is loaded; this is a bug");
+      if (found === undefined) throw new Error("used before it is loaded: a bug");
       return found;
     },
   };
