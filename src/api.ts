@@ -43,13 +43,7 @@ export {
 export { matchesTarget, type TargetOptions } from "./adapters/sites/targets.ts";
 export { type Vera, type VeraOptions, vera } from "./adapters/vera/vera.ts";
 export * as ops from "./autograd/ops.ts";
-export {
-  type Accumulate,
-  type Backward,
-  type BackwardOfAll,
-  Tape,
-  type TapeOptions,
-} from "./autograd/tape.ts";
+export { type Accumulate, type Backward, type BackwardOfAll, Tape } from "./autograd/tape.ts";
 export type { ChatCompletionExample, ChatContext, ChatExample } from "./data/chat/chat-rows.ts";
 export type { ChatTemplate } from "./data/chat/chat-template.ts";
 export type { Message, TextPart } from "./data/chat/messages.ts";
