@@ -270,7 +270,7 @@ test("examples are shown as they are learnt and changed in place, what does not 
   await until(page, "adapter-error", /no adapter_model\.safetensors beside it/);
   const both = ["adapter_config.json", "adapter_model.safetensors"].map((name) => join(files, name));
   await page.setInputFiles("#adapter-files", both);
-  await until(page, "adapter-status", /It begins with your adapter \(LORA/);
+  await until(page, "adapter-status", /It begins with your adapter \(LoRA/);
   await page.fill("#prompt", "Hello");
   expect((await ask(page)).after).toBe(expected);
   expect(await page.isVisible("#rank")).toBe(false); // the adapter says it
