@@ -66,7 +66,8 @@ export class Device {
   readonly #suspicions = new Set<Promise<void>>();
   #closing = false;
 
-  constructor(gpu: GPUDevice, info: DeviceInfo, { choices, wait, profile }: DeviceOptions = {}) {
+  constructor(gpu: GPUDevice, info: DeviceInfo, options: DeviceOptions = {}) {
+    const { choices, wait, profile } = options;
     this.#wait = wait;
     this.gpu = gpu;
     this.info = info;
@@ -75,7 +76,10 @@ export class Device {
     this.memory = new Memory(gpu);
     this.stream = new Stream(gpu);
     this.kernels = new Kernels(gpu, this.stream);
-    this.textures = new Textures(gpu, this, (ids) => this.kernels.forgetBindings(ids));
+    this.textures = new Textures(gpu, this, {
+      onRelease: (ids) => this.kernels.forgetBindings(ids),
+      onGiveUp: ({ message }) => warnOf(options)(withoutTextures(info, message)),
+    });
     // What was measured with other kernels around it means nothing here.
     const as = this.profile.name === own ? "" : ` as ${this.profile.name}`;
     const { name, hardware = name } = info;
@@ -286,6 +290,11 @@ async function tryMatrices(
   if (proof.failure)
     warnOf(options)(`matrix units are not used: ${proof.failure}; products are computed in f32`);
   return proof;
+}
+
+function withoutTextures({ name }: DeviceInfo, message: string): string {
+  const [why] = message.split("\n");
+  return `${name}: no copies of weights in textures (${why}); few tokens at a time are computed without, more slowly: free memory or use a smaller model`;
 }
 
 const warnOf = ({ onWarning = (warning) => console.warn(warning) }: DeviceOptions) => onWarning;

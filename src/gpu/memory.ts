@@ -329,24 +329,40 @@ export class Memory {
     const allocation = allocationOf(this.#nextId++, buffer, size);
     allocation.lastStep = this.#step;
     const shortage = { bytes, stats: this.stats }; // which are others once the error is known
-    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), buffer, shortage);
+    const onError = () => {
+      if (this.#destroyed.has(buffer)) return;
+      this.#missing.add(buffer);
+      this.#giveBack(this.#freeBuffers().filter((free) => free.buffer === buffer));
+    };
+    for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), shortage, onError);
     this.#stats.reserved += size;
     return allocation;
   }
 
+  /**
+   * Waits, in {@link check}, for what error scopes around an allocation beside the pool say.
+   * @param onError is given the error that is thrown
+   */
+  watch(
+    scopes: readonly Promise<GPUError | null>[],
+    bytes: number,
+    onError: (error: LoraError) => void,
+  ): void {
+    const shortage = { bytes, stats: this.stats };
+    for (const scope of scopes) this.#watch(scope, shortage, onError);
+  }
+
   #watch(
     scope: Promise<GPUError | null>,
-    buffer: GPUBuffer,
     { bytes, stats }: { readonly bytes: number; readonly stats: MemoryStats },
+    onError: (error: LoraError) => void,
   ): void {
     const outcome = scope.then(
       (error) => {
         this.#outcomes.delete(outcome);
         if (!error) return;
         this.#shortage ??= this.#outOfMemory(mebibytes(bytes), error.message, stats);
-        if (this.#destroyed.has(buffer)) return;
-        this.#missing.add(buffer);
-        this.#giveBack(this.#freeBuffers().filter((free) => free.buffer === buffer));
+        onError(this.#shortage);
       },
       () => {}, // the device is lost: reported by Device.check
     );

@@ -1,3 +1,4 @@
+import type { LoraError } from "../util/fail.ts";
 import type { Allocation, Memory } from "./memory.ts";
 import type { Stream } from "./stream.ts";
 
@@ -37,25 +38,37 @@ class Derived {
   }
 }
 
-/** The textures of a device: copies of what buffers hold, made by whoever reads them often. */
+/** Who is told what becomes of textures. */
+interface TextureWatcher {
+  /** Called before textures are given back. */
+  onRelease(ids: ReadonlySet<number>): void;
+  /** Called once, where the device cannot give one. */
+  onGiveUp(error: LoraError): void;
+}
+
+/**
+ * The textures of a device: copies of what buffers hold, made by whoever reads them often. Where the device cannot give one, all are
+ * given up for good: whatever was recorded on it fails with an out-of-memory error, and does without from then on.
+ */
 export class Textures {
   readonly #gpu: GPUDevice;
   readonly #memory: Memory;
   readonly #stream: Stream;
-  /** Called before textures are given back. */
-  readonly #onRelease: (ids: ReadonlySet<number>) => void;
+  readonly #watcher: TextureWatcher;
+  readonly #live = new Set<Texels>();
+  #failure: LoraError | undefined;
   #bytes = 0;
   #nextId = FIRST_ID;
 
   constructor(
     gpu: GPUDevice,
     { memory, stream }: { memory: Memory; stream: Stream },
-    onRelease: (ids: ReadonlySet<number>) => void,
+    watcher: TextureWatcher,
   ) {
     this.#gpu = gpu;
     this.#memory = memory;
     this.#stream = stream;
-    this.#onRelease = onRelease;
+    this.#watcher = watcher;
   }
 
   /**
@@ -70,6 +83,7 @@ export class Textures {
     texels: number,
     make: (into: Texels) => void,
   ): Texels | undefined {
+    if (this.#failure) return undefined;
     const all = allocations.map((allocation) => {
       allocation.derived ??= new Derived(this);
       return (allocation.derived as Derived).byRegion;
@@ -87,23 +101,49 @@ export class Textures {
     return this.#bytes;
   }
 
+  /** The error of the one that could not be had; whoever is told of it can do the same again. */
+  get failure(): LoraError | undefined {
+    return this.#failure;
+  }
+
   release(texels: Texels): void {
     if (texels.isGone) return;
     texels.isGone = true;
+    this.#live.delete(texels);
     const { id, texture, byteLength } = texels;
-    this.#onRelease(new Set([id]));
+    this.#watcher.onRelease(new Set([id]));
     this.#bytes -= byteLength;
     this.#memory.count(-byteLength);
     this.#stream.destroyLater(texture);
+  }
+
+  /** Gives all back; whoever asks again has them made again. */
+  clear(): void {
+    for (const texels of this.#live) this.release(texels);
   }
 
   #create(texels: number): Texels | undefined {
     const height = Math.ceil(texels / LINE);
     const byteLength = 16 * LINE * height;
     if (height > MOST_LINES || this.#bytes + byteLength > MOST_BYTES) return undefined;
+    this.#stream.flush(); // where it cannot be had, the device drops all that is submitted together with commands on it
+    this.#gpu.pushErrorScope("validation");
+    this.#gpu.pushErrorScope("out-of-memory");
     const texture = this.#gpu.createTexture({ size: [LINE, height], format: "rgba32uint", usage: USAGE });
+    const scopes = [this.#gpu.popErrorScope(), this.#gpu.popErrorScope()];
+    this.#memory.watch(scopes, byteLength, (error) => this.#giveUp(error));
     this.#bytes += byteLength;
     this.#memory.count(byteLength);
-    return { id: this.#nextId++, texture, byteLength, isGone: false };
+    const made = { id: this.#nextId++, texture, byteLength, isGone: false };
+    this.#live.add(made);
+    return made;
+  }
+
+  /** Of all, since those that were filled together with the missing one are empty. */
+  #giveUp(error: LoraError): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    this.clear();
+    this.#watcher.onGiveUp(error);
   }
 }

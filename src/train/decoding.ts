@@ -4,6 +4,7 @@ import { argmax } from "../kernels/sampling.ts";
 import type { LanguageModel } from "../models/model.ts";
 import { late } from "../util/late.ts";
 import type { Random } from "../util/random.ts";
+import { Draws } from "./draws.ts";
 import { failScores, isGreedy, type SamplingOptions } from "./sample.ts";
 import type { TextCache } from "./text-cache.ts";
 
@@ -46,6 +47,7 @@ interface Step {
  */
 export class Decoding {
   readonly #cache: TextCache;
+  readonly #draws = new Draws();
   #room: Room | undefined;
   /** What is recorded, and was not waited for. */
   #under: Step | undefined;
@@ -62,28 +64,46 @@ export class Decoding {
   }
 
   /**
-   * The next token of each text, which is put behind it unless it ends it. Where that fails the cache forgets everything.
+   * The next token of each text, which is put behind it unless it ends it. Where that fails the cache forgets everything; where it
+   * fails for want of textures, which the device does without from then on, the texts are read again and go on.
    * @param texts those of the cache in their order
    * @param goesOn whether the same texts are asked for again: false keeps the device from going on with them
    * @throws LoraError for scores that are no numbers
    */
   async next(model: LanguageModel, texts: readonly OpenText[], goesOn = true): Promise<number[]> {
     try {
-      const { Replay } = await REPLAY.load();
-      this.#cache.replay ??= new Replay(model.device);
-      const isSampled = !texts.every(({ sampling }) => isGreedy(sampling));
-      const byHost = isSampled && !(await CHOICE.load()).canChoose(model.config.vocabSize);
-      const tokens = byHost
-        ? await this.#nextByHost(model, texts)
-        : await this.#nextByDevice(model, texts, goesOn);
-      if (tokens.some((token) => token < 0)) failScores();
-      for (const [i, token] of tokens.entries()) if (!texts[i]?.isLast(token)) texts[i]?.ids.push(token);
-      return tokens;
+      return await this.#next(model, texts, goesOn).catch((error) => {
+        if (error !== model.device.textures.failure) throw error;
+        this.#rewind(texts);
+        return this.#next(model, texts, goesOn);
+      });
     } catch (error) {
       this.release();
       this.#cache.release();
       throw error;
     }
+  }
+
+  async #next(model: LanguageModel, texts: readonly OpenText[], goesOn: boolean): Promise<number[]> {
+    const { Replay } = await REPLAY.load();
+    this.#cache.replay ??= new Replay(model.device);
+    const isSampled = !texts.every(({ sampling }) => isGreedy(sampling));
+    const byHost = isSampled && !(await CHOICE.load()).canChoose(model.config.vocabSize);
+    const tokens = byHost
+      ? await this.#nextByHost(model, texts)
+      : await this.#nextByDevice(model, texts, goesOn);
+    if (tokens.some((token) => token < 0)) failScores();
+    for (const [i, token] of tokens.entries()) if (!texts[i]?.isLast(token)) texts[i]?.ids.push(token);
+    this.#draws.settle(texts);
+    return tokens;
+  }
+
+  /** Goes back to what the host knows of the texts. */
+  #rewind(texts: readonly OpenText[]): void {
+    if (this.#kept) this.#cache.keep(this.#kept);
+    this.release();
+    this.#cache.rewind();
+    this.#draws.rewind(texts);
   }
 
   /** Goes on with some of the texts, in this order. */
@@ -121,7 +141,7 @@ export class Decoding {
     device.memory.beginStep();
     if (!this.#room?.isFor(texts)) {
       this.#room?.release();
-      this.#room = new Room(model, texts);
+      this.#room = new Room(model, texts, this.#draws);
     }
     const room = this.#room;
     let ids = before as Tensor;
@@ -160,13 +180,15 @@ export class Decoding {
 class Room {
   readonly readback: Readback;
   readonly #texts: readonly OpenText[];
+  readonly #draws: Draws;
   /** Where the chosen ones are, by turns: a step reads those of the one before. */
   readonly #ids: [Tensor, Tensor];
   /** Where not all are the most likely ones: how each is chosen, and a bit for each token that occurred, where that matters. */
   readonly #drawn: { readonly choices: Tensor; readonly seen: Tensor } | undefined;
 
-  constructor({ device, config }: LanguageModel, texts: readonly OpenText[]) {
+  constructor({ device, config }: LanguageModel, texts: readonly OpenText[], draws: Draws) {
     const rows = texts.length;
+    this.#draws = draws;
     this.#texts = texts;
     this.readback = new Readback(device, rows, UNDER_WAY);
     this.#ids = device.memory.persistent(() => [empty(device, [rows], "u32"), empty(device, [rows], "u32")]);
@@ -192,9 +214,9 @@ class Room {
     if (!this.#drawn) return argmax(scores, ids);
     const { choose, packChoices } = CHOICE.loaded();
     const { choices, seen } = this.#drawn;
-    const drawn = this.#texts.map(({ sampling, random }) => ({
-      ...sampling,
-      uniform: sampling.temperature === 0 ? 0 : random.uniform(),
+    const drawn = this.#texts.map((text) => ({
+      ...text.sampling,
+      uniform: text.sampling.temperature === 0 ? 0 : this.#draws.uniform(text),
     }));
     choices.write(packChoices(drawn));
     return choose(scores, choices, seen, ids);

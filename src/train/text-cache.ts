@@ -149,6 +149,12 @@ export class TextCache {
     return scores;
   }
 
+  /** Forgets what was read of each text, but not the texts: it will be read again. */
+  rewind(): void {
+    this.replay?.forget();
+    for (const row of this.#texts.keys()) this.#forget(row);
+  }
+
   /** Forgets everything, and gives the memory back. */
   release(): void {
     this.replay?.forget();
@@ -162,9 +168,13 @@ export class TextCache {
     for (const [row, text] of this.#texts.entries()) {
       const { length: past } = text;
       if (this.#model.keepsCache?.(past, (texts[row] as readonly number[]).length) !== false) continue;
-      this.#cache?.truncate(row, 0);
-      this.#texts[row] = { ...text, ids: [], length: 0, begunAt: 0 };
+      this.#forget(row);
     }
+  }
+
+  #forget(row: number): void {
+    this.#cache?.truncate(row, 0);
+    this.#texts[row] = { ...(this.#texts[row] as ReadText), ids: [], length: 0, begunAt: 0 };
   }
 }
 

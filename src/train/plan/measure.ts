@@ -6,7 +6,7 @@ import type { Counted, Objective } from "../objective.ts";
 import type { TrainState } from "../state.ts";
 import { trainObjective } from "../trainer.ts";
 import { TRAINER_RULES, type TrainerOptions } from "../trainer-options.ts";
-import { type MemoryRow, memoryRows } from "./memory-rows.ts";
+import { inOrder, type MemoryRow, memoryRows } from "./memory-rows.ts";
 
 /** The memory of the device that a run takes, bytes. */
 export interface MemoryUse {
@@ -108,6 +108,13 @@ export async function measureBatches<B extends Counted>(
     largestBuffer: stats.largestBuffer,
     largestBinding: stats.largestBinding,
   };
+}
+
+/** A run's memory with the textures that the first text of it makes, and that stay. */
+export function withTextures(use: MemoryUse, textures = 0): MemoryUse {
+  if (textures === 0) return use;
+  const rows = inOrder([...use.rows, { what: "textures", bytes: textures }]);
+  return { ...use, rows, peak: use.peak + textures, total: use.total + textures };
 }
 
 function noteOwners(

@@ -3,7 +3,7 @@ import type { Allocation } from "../../gpu/memory.ts";
 
 /** Bytes of one kind. */
 export interface MemoryRow {
-  /** What they are for: `base`, `adapter`, `gradients`, `optimiser`, `activations`, `loss`, `backward`. */
+  /** What they are for: `base`, `adapter`, `gradients`, `optimiser`, `textures`, `activations`, `loss`, `backward`. */
   readonly what: string;
   /** Of activations: what computed them. */
   readonly kind?: string;
@@ -22,7 +22,11 @@ const KINDS: readonly (readonly [shaders: RegExp, kind: string])[] = [
 ];
 
 /** The order in which they are told. */
-const ORDER = ["base", "adapter", "gradients", "optimiser", "activations", "loss", "backward"];
+const ORDER = ["base", "adapter", "gradients", "optimiser", "textures", "activations", "loss", "backward"];
+
+/** As they are told: by what they are for, and the largest first. */
+export const inOrder = (rows: readonly MemoryRow[]): MemoryRow[] =>
+  [...rows].sort((a, b) => ORDER.indexOf(a.what) - ORDER.indexOf(b.what) || b.bytes - a.bytes);
 
 /**
  * Adds up what was held, by what it is for.
@@ -40,8 +44,7 @@ export function memoryRows(
     const bytes = (rows.get(key)?.bytes ?? 0) + holding.bytes;
     rows.set(key, { what, ...(kind && { kind }), bytes });
   }
-  const place = ({ what }: MemoryRow) => ORDER.indexOf(what);
-  return [...rows.values()].sort((a, b) => place(a) - place(b) || b.bytes - a.bytes);
+  return inOrder([...rows.values()]);
 }
 
 function useOf({ phase, writers }: Holding): string {

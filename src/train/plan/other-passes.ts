@@ -18,24 +18,36 @@ export function measureEvaluation<B extends Counted>(
   });
 }
 
-/** Most bytes that writing behind a prompt takes, the keys and values of all tokens among them. */
+/** What writing a text takes, bytes. */
+export interface GenerationMemory {
+  /** Most at a time, the keys and values of all tokens among it. */
+  readonly passes: number;
+  /** Copies of weights in textures, which stay; see `Textures`. */
+  readonly textures: number;
+}
+
+/** The memory that writing behind a prompt takes. */
 export function measureGeneration(
   shape: ShapeDevice,
   model: LanguageModel,
   { promptLength, maxNewTokens }: { readonly promptLength: number; readonly maxNewTokens: number },
-): number {
+): GenerationMemory {
+  const { device } = model;
   const positions = freePositions(model);
   const length = Math.min(promptLength, positions - 1);
   const ids = new Array<number>(length).fill(0);
   const cache = new TextCache(model);
+  const write = () => {
+    cache.begin(ids, Math.min(length + maxNewTokens, positions));
+    for (const text of [ids, [...ids, 0]]) scoped(device, () => cache.scores([text], model) && undefined);
+    cache.release();
+  };
   try {
-    return peakOf(shape, () => {
-      cache.begin(ids, Math.min(length + maxNewTokens, positions));
-      for (const text of [ids, [...ids, 0]])
-        scoped(model.device, () => cache.scores([text], model) && undefined);
-    });
+    write(); // makes the textures
+    return { passes: peakOf(shape, write), textures: device.textures.bytes };
   } finally {
     cache.release();
+    device.textures.clear();
   }
 }
 
@@ -46,5 +58,5 @@ function peakOf({ device, ledger }: ShapeDevice, body: () => void): number {
     body();
     return undefined;
   });
-  return ledger.peak - before;
+  return device.memory.stats.peak - before;
 }

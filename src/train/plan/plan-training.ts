@@ -188,7 +188,7 @@ async function passesOf(
 }
 
 /** What stays between two steps; see `MemoryRow`. */
-const HELD: readonly string[] = ["base", "adapter", "gradients", "optimiser"];
+const HELD: readonly string[] = ["base", "adapter", "gradients", "optimiser", "textures"];
 
 function passProblems(passes: OtherPasses, { peak, total }: MemoryUse, memory: number | undefined): string[] {
   if (memory === undefined || total > memory) return []; // which is told already
@@ -212,7 +212,7 @@ async function longestRow(
 }
 
 function scenarioOf(options: PlanOptions, maxLength: number): Scenario {
-  const { method = lora(), quantization, offload, ...given } = options;
+  const { method = lora(), quantization, offload, maxNewTokens, ...given } = options;
   const { batchSize, gradientAccumulationSteps, gradientCheckpointing, activationBits } = withDefaults(
     TRAINER_DEFAULTS,
     given,
@@ -220,7 +220,7 @@ function scenarioOf(options: PlanOptions, maxLength: number): Scenario {
   return {
     ...pickOptions(given, MEASURED_RULES),
     ...{ batchSize, gradientAccumulationSteps, gradientCheckpointing, activationBits, maxLength, method },
-    ...{ quantization, offload },
+    ...{ quantization, offload, maxNewTokens },
   };
 }
 

@@ -10,8 +10,8 @@ import { freePositions, type Task } from "../../models/model.ts";
 import { LoraError } from "../../util/fail.ts";
 import { exampleRows } from "./example-rows.ts";
 import type { Measurable } from "./measurable.ts";
-import type { MeasuredOptions, MemoryUse } from "./measure.ts";
-import { measureGeneration } from "./other-passes.ts";
+import { type MeasuredOptions, type MemoryUse, withTextures } from "./measure.ts";
+import { type GenerationMemory, measureGeneration } from "./other-passes.ts";
 
 /** What is trained, and how: one of several ways that a plan compares. */
 export interface Scenario extends MeasuredOptions {
@@ -26,6 +26,8 @@ export interface Scenario extends MeasuredOptions {
   readonly quantization: Quantization | QuantizationFormat | undefined;
   /** Layers that stay on the host. */
   readonly offload: Offloading | undefined;
+  /** Tokens of the texts that are written during the run; none are unless given. */
+  readonly maxNewTokens: number | undefined;
 }
 
 /** How a scenario holds the weights of the base. */
@@ -120,15 +122,13 @@ export class Subject {
   /** What else a run does: evaluations, and texts where some are asked for. Bytes beside what is held then. */
   async otherPasses(
     scenario: Scenario,
-    { evalBatchSize = scenario.batchSize, maxNewTokens }: OtherPassOptions,
+    { evalBatchSize = scenario.batchSize }: Pick<OtherPassOptions, "evalBatchSize">,
   ): Promise<OtherPasses> {
-    const { maxLength } = scenario;
     return this.#withAdapter(scenario, "all", async (shape) => {
       const rows = await this.#rowsOf(shape.model, scenario, "data", evalBatchSize);
       const evaluation = await rows.measureEvaluation(shape, evalBatchSize);
-      if (maxNewTokens === undefined || shape.model.task !== "causal-lm") return { evaluation };
-      const length = { promptLength: Math.max(1, maxLength - maxNewTokens), maxNewTokens };
-      return { evaluation, generation: measureGeneration(shape, shape.model, length) };
+      const generation = generationOf(shape, scenario)?.passes;
+      return { evaluation, ...(generation !== undefined && { generation }) };
     });
   }
 
@@ -137,13 +137,14 @@ export class Subject {
     of: "data" | "examples",
     kind: Bounds,
   ): Promise<Omit<Measured, "refusal">> {
-    const { method: _, quantization: __, offload: ___, ...options } = scenario;
+    const { method: _, quantization: __, offload: ___, maxNewTokens: ____, ...options } = scenario;
     return this.#withAdapter(scenario, kind, async (shape, adapter) => {
       const rows = await this.#rowsOf(shape.model, scenario, of, options.batchSize);
       const trainable = adapter.parameters.entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
       const stays = shape.model.offload;
       const offload = stays && { layers: stays.layers, bytes: stays.bytes };
-      return { ...(await rows.measure(shape, adapter, options)), trainable, offload };
+      const use = await rows.measure(shape, adapter, options);
+      return { ...withTextures(use, generationOf(shape, scenario)?.textures), trainable, offload };
     });
   }
 
@@ -174,6 +175,16 @@ export class Subject {
       adapter.release();
     }
   }
+}
+
+/** What the texts of a run take; undefined where none are written. */
+function generationOf(
+  shape: ShapeModel,
+  { maxLength, maxNewTokens }: Scenario,
+): GenerationMemory | undefined {
+  if (maxNewTokens === undefined || shape.model.task !== "causal-lm") return undefined;
+  const promptLength = Math.max(1, maxLength - maxNewTokens);
+  return measureGeneration(shape, shape.model, { promptLength, maxNewTokens });
 }
 
 /** A length that the model has positions for. */
