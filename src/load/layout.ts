@@ -1,6 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import type { Checkpoint } from "../io/formats/checkpoint.ts";
-import { fuseExperts } from "../io/formats/fused-experts.ts";
+import { fuseExperts, quantisedExpert } from "../io/formats/fused-experts.ts";
+import { unreadExperts } from "../io/formats/quantised/unread.ts";
 import type { HfConfig } from "../models/config-reader.ts";
 import type { Task } from "../models/model.ts";
 import { openPlan } from "../models/open-plan.ts";
@@ -24,7 +25,7 @@ export interface Layout extends ModelPlan, StoredTensors {
 /**
  * Plans a model by its config and finds its tensors in the checkpoint. Nothing is allocated, and of the weights only
  * an output layer is read that the config calls shared.
- * @throws LoraError as {@link planModel} does, and where two tensors stand for one of the model's
+ * @throws LoraError as {@link planModel} does, where two tensors stand for one of the model's, and where its experts are quantised one by one
  */
 export async function layOutModel(
   device: Device,
@@ -35,6 +36,9 @@ export async function layOutModel(
 ): Promise<Layout> {
   const plan = await openPlan(config, task, layerReplication);
   const { names, tied } = shapeOf(device, plan);
+  const expert = quantisedExpert(checkpoint.tensors);
+  if (expert && [...names].some((name) => name.includes(".experts.")))
+    throw unreadExperts(checkpoint, expert);
   const ties = tied ? plan.family.ties : [];
   const known = new Set([...names, ...ties.map(([copy]) => copy)]);
   const tensors = fuseExperts(checkpoint.tensors);

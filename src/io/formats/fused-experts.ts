@@ -15,7 +15,7 @@ const PARTS: Readonly<Record<string, readonly [matrix: string, place: number]>> 
 /**
  * The tensors of a checkpoint with the experts of each layer as one, `[experts, rows, columns]`, a gate's rows before those of
  * its up (`MergeModulelist` and `Concatenate` in core_model_loading.py of transformers 5). Experts of which some are missing
- * or differ stay as they are, and so do those that are held in fewer bits.
+ * or differ stay as they are, and so do those that are held in fewer bits: see {@link quantisedExpert}.
  */
 export function fuseExperts(tensors: Checkpoint["tensors"]): Map<string, CheckpointTensor> {
   const all = new Map(tensors);
@@ -37,16 +37,25 @@ interface Part {
 function partsByMatrix(tensors: Checkpoint["tensors"]): Map<string, Part[]> {
   const found = new Map<string, Part[]>();
   for (const tensor of tensors.values()) {
-    const [, path, expert, layer] = /^(.*\.experts)\.(\d+)\.(\w+)\.weight$/.exec(tensor.name) ?? [];
-    const known = layer !== undefined && Object.hasOwn(PARTS, layer) ? PARTS[layer] : undefined;
-    if (!known || tensor.packed) continue;
-    const [matrix, place] = known;
-    const name = `${path}.${matrix}`;
-    const parts = found.get(name) ?? [];
-    found.set(name, parts);
-    parts.push({ tensor, expert: Number(expert), place });
+    const part = partOf(tensor);
+    if (!part || tensor.packed) continue;
+    const parts = found.get(part.name) ?? [];
+    found.set(part.name, parts);
+    parts.push(part);
   }
   return found;
+}
+
+/** What a tensor is of the matrix of all experts with this name; undefined where it is no matrix of one expert. */
+function partOf(tensor: CheckpointTensor): (Part & { readonly name: string }) | undefined {
+  const [, path, expert, layer] = /^(.*\.experts)\.(\d+)\.(\w+)\.weight$/.exec(tensor.name) ?? [];
+  const known = layer !== undefined && Object.hasOwn(PARTS, layer) ? PARTS[layer] : undefined;
+  return known && { name: `${path}.${known[0]}`, tensor, expert: Number(expert), place: known[1] };
+}
+
+/** A matrix of one expert that is held in fewer bits, where there is one: these are not read. */
+export function quantisedExpert(tensors: Checkpoint["tensors"]): CheckpointTensor | undefined {
+  return [...tensors.values()].find((tensor) => tensor.packed && partOf(tensor));
 }
 
 function fuse(name: string, parts: Part[]): CheckpointTensor | undefined {

@@ -35,6 +35,16 @@ export function refuseUnconfigured({ label, config, tensors }: Checkpoint): void
   );
 }
 
+/** The error for experts that are quantised each by itself. @param expert a matrix of one of them */
+export function unreadExperts({ label, config }: Checkpoint, { name, packed }: CheckpointTensor): LoraError {
+  return new LoraError(
+    "unsupported",
+    label,
+    `its experts are quantised one by one (${name}: ${packed?.type}), and quantised experts are read as one matrix of a layer only, as gpt-oss has them in mxfp4`,
+    remedy(label, config._name_or_path),
+  );
+}
+
 interface Finding {
   readonly method: string;
   readonly reason: string;
