@@ -93,7 +93,7 @@ export async function settleGiven(given: Given): Promise<Given & { readonly kind
       "give one at a time, or put them into one file",
     );
   return fail(
-    names.length === 1 ? (names[0] as string) : opened.label,
+    opened.label,
     "is neither a model, nor an adapter, nor a file of examples",
     "a model is a folder with config.json and model.safetensors, or a GGUF file; an adapter has adapter_config.json; examples are JSONL, JSON, CSV, TSV, Parquet or text",
   );
