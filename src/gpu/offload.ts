@@ -58,7 +58,7 @@ export class Offload {
       const place = layer.parts.length;
       const part = new HostAllocation(this.#device.gpu, bytes, {
         use: () => this.#use(layer, place),
-        onFree: () => this.#onFree(),
+        onFree: (host) => this.#onFree(host),
       });
       layer.parts.push(part);
       return part;
@@ -113,8 +113,9 @@ export class Offload {
     this.uploaded += bytesOf(layer);
   }
 
-  /** Frees the room on the device when the last part is gone. */
-  #onFree(): void {
+  /** Frees a part, and the room on the device when it was the last one. */
+  #onFree(host: GPUBuffer): void {
+    this.#device.stream.destroyLater(host); // its upload may be recorded and not submitted
     const isUsed = [...this.#layers.values()].some(({ parts }) => parts.some(({ holds }) => holds > 0));
     if (isUsed) return;
     for (const { buffers } of this.#slots.splice(0))
@@ -129,7 +130,7 @@ const pair = (a: Layer | undefined, b: Layer | undefined) => `${a?.index},${b?.i
 /** Of whom an allocation on the host is a part. */
 interface Owner {
   use(): Allocation;
-  onFree(): void;
+  onFree(host: GPUBuffer): void;
 }
 
 /** What is in the host's memory, and has a copy on the device when it is used. */
@@ -173,8 +174,7 @@ class HostAllocation implements Allocation {
   }
 
   free(): void {
-    this.host.destroy();
-    this.#owner.onFree();
+    this.#owner.onFree(this.host);
   }
 }
 

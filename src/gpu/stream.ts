@@ -171,10 +171,10 @@ export class Stream {
     return true;
   }
 
-  /** Destroys a texture once the commands that are recorded are on their way. */
-  destroyLater(texture: GPUTexture): void {
-    if (this.#encoder || this.#pipelines.length > 0) this.#leaving.push(texture);
-    else texture.destroy();
+  /** Destroys a buffer or a texture once the commands that are recorded are on their way. */
+  destroyLater(resource: GPUBuffer | GPUTexture): void {
+    if (this.#encoder || this.#pipelines.length > 0) this.#leaving.push(resource);
+    else resource.destroy();
   }
 
   /** Submits what is recorded. */

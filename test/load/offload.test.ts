@@ -94,6 +94,17 @@ test("the device has room for two layers, and each step brings every layer twice
   whole.model.release();
 });
 
+test("a model that goes while a layer's upload is recorded takes nothing from what is submitted later", async () => {
+  const device = await testDevice();
+  const model = await openModel(folderFiles(fixturePath("families/granite")), device, { offload: 1 });
+  const adapter = attach(model, lora({ r: 2, useDora: true, targetModules: ["v_proj"] })); // reads the weights
+  adapter.release();
+  model.release();
+  device.gpu.pushErrorScope("validation");
+  await device.sync();
+  expect(await device.gpu.popErrorScope()).toBeNull();
+});
+
 test("which layers: all, or so many of them, evenly spread", () => {
   const names = Array.from({ length: 6 }, (_, i) => `h.${i}.fc.0.weight`).concat("wte.weight");
   const chosen = (offload: boolean | number) =>

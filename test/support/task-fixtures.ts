@@ -1,4 +1,4 @@
-import { fromArray, type Tensor } from "../../src/gpu/tensor.ts";
+import { fromArray, readAndRelease, type Tensor } from "../../src/gpu/tensor.ts";
 import { type LoadedModel, openTaskModel } from "../../src/load/model.ts";
 import type { Task } from "../../src/models/model.ts";
 import { folderFiles } from "../../src/platform/node-files.ts";
@@ -62,7 +62,15 @@ export function taskCase(
   ): TaskCase => ({
     objective: objective as Objective<never>,
     items: items as readonly never[],
-    logits: async () => withoutPadding(await logits().read(), golden, logits),
+    logits: async () => {
+      let shape: readonly number[] = [];
+      const [bytes] = await readAndRelease(model.device, () => {
+        const tensor = logits();
+        shape = tensor.shape;
+        return [tensor];
+      });
+      return withoutPadding(new Float32Array(bytes as ArrayBuffer), golden, shape);
+    },
   });
   switch (model.task) {
     case "causal-lm":
@@ -118,8 +126,11 @@ function cut({ data, shape }: JsonTensor, row: number, length: number): number[]
 }
 
 /** Rows of `[B, T, …]` that are no padding; other shapes as they are. */
-function withoutPadding(values: Float32Array, { lengths, input_ids }: TaskGolden, logits: () => Tensor) {
-  const { shape } = logits();
+function withoutPadding(
+  values: Float32Array,
+  { lengths, input_ids }: TaskGolden,
+  shape: readonly number[],
+): Float32Array {
   if (shape.length !== 3) return values;
   const [batch = 0, length = 0, columns = 0] = shape;
   if (batch !== input_ids.shape[0]) throw new Error("another batch");
