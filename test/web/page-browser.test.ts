@@ -189,6 +189,9 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
   const tab = await context.newPage();
   await tab.goto(served.url);
   await until(tab, "obstacle-title", /another tab/);
+  await page.close();
+  await until(tab, "train-status", /learnt before: 20 steps/); // it begins where the other one is closed
+  expect(await tab.isVisible("#obstacle")).toBe(false);
   expect(complaints).toEqual([]);
   await context.close();
 });
@@ -215,6 +218,10 @@ test("examples are shown as they are learnt and changed in place, what does not 
   expect(await first.locator("mark").textContent()).toMatch(/^\{"who":.*\}<\|endoftext\|>$/);
   await first.locator("button").click();
   await first.locator("textarea").fill(JSON.stringify({ prompt: "Hello\n".repeat(20), completion: " you" }));
+  await until(page, "memory-verdict", /A step takes/);
+  const verdict = await textOf(page, "memory-verdict");
+  await page.fill("#batch", "3"); // the examples are looked at anew, and then the memory: what was typed stays
+  await expect.poll(() => textOf(page, "memory-verdict"), { timeout: WAIT }).not.toBe(verdict);
   await first.locator("button[type=submit]").click();
   await expect.poll(() => first.locator("mark").textContent(), { timeout: WAIT }).toBe(" you<|endoftext|>");
   expect(await barriersOf(page)).toEqual([]); // it scrolls

@@ -111,8 +111,13 @@ test("a model of the hub is looked up, downloaded in two goes, checked, kept and
   await page.reload();
   await until(page, "model-status", readyIn("acme/open"));
   await page.click("#other-model summary");
+  await until(page, "kept", /acme\/gated/);
+  await page.evaluate("globalThis.button = document.querySelector(\"[aria-label='Delete acme/gated']\")");
   await page.selectOption("#bits", "4");
   await until(page, "model-status", readyIn("acme/open", ", in 4 bits"));
+  await until(page, "model-status", /967,808 parameters/); // the list was shown anew before they were counted
+  // Else a press would be lost that the new list comes under.
+  expect(await page.evaluate("button.isConnected")).toBe(true);
   const folder = temporaryFolder();
   cpSync(BUNDLED_MODEL, join(folder, "mine"), { recursive: true });
   mkdirSync(join(folder, "photos"));

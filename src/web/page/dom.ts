@@ -54,6 +54,30 @@ export function show(id: string, on: boolean): void {
   byId(id, HTMLElement).hidden = !on;
 }
 
+/** What the items of lists were made from. */
+const madeFrom = new WeakMap<Element, string>();
+
+/**
+ * Shows a list. The item of what has not changed stays the element that it was: a press on it, the focus and what is
+ * typed in it outlive that the list is shown anew.
+ * @param itemOf makes the item of an entry, whose JSON tells all that the item shows and does
+ */
+export function showList<T>(id: string, entries: readonly T[], itemOf: (entry: T) => HTMLElement): void {
+  const list = byId(id, HTMLElement);
+  const before = new Map(Array.from(list.children, (item) => [madeFrom.get(item), item]));
+  const items = entries.map((entry) => {
+    const from = JSON.stringify(entry);
+    const old = before.get(from);
+    if (old && before.delete(from)) return old;
+    const item = itemOf(entry);
+    madeFrom.set(item, from);
+    return item;
+  });
+  for (const old of [...list.children]) if (!items.includes(old)) old.remove();
+  for (const [i, item] of items.entries())
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+}
+
 /** An element with what is in it. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,

@@ -2,10 +2,10 @@
 import { type HubListing, hubListing } from "../../io/files/hub.ts";
 import { hubLabel, parseModelReference } from "../../io/files/reference.ts";
 import { ggufModels, splitHubId } from "../../load/model-source.ts";
-import { keptDownloads, removeDownload } from "../../platform/web-downloads.ts";
+import { type KeptDownload, keptDownloads, removeDownload } from "../../platform/web-downloads.ts";
 import { webHash } from "../../platform/web-hash.ts";
 import { fail } from "../../util/fail.ts";
-import { byId, enable, make, say, show, showError } from "./dom.ts";
+import { byId, enable, make, say, show, showError, showList } from "./dom.ts";
 import { isRefusal } from "./plain-words.ts";
 import type { Session } from "./session.ts";
 import { countInWords, sizeInWords } from "./sizes.ts";
@@ -58,25 +58,27 @@ export class HubPanel {
   async showKept(): Promise<void> {
     const kept = this.#session.keeps ? await keptDownloads() : [];
     const { choice } = this.#session.opened ?? {};
-    const items = kept.map(({ source, bytes, isWhole }) => {
-      const isOpen = choice?.from === "hub" && choice.name === source;
-      const use = make("button", {
-        type: "button",
-        textContent: isWhole ? "Use" : "Go on",
-        disabled: isOpen,
-      });
-      use.addEventListener("click", () => void this.#try(() => this.#use(source, isWhole)));
-      const remove = make("button", { type: "button", textContent: "Delete", disabled: isOpen });
-      remove.setAttribute("aria-label", `Delete ${source}`);
-      remove.addEventListener("click", () => void this.#try(() => this.#remove(source)));
-      const state = isOpen ? "open now" : isWhole ? "" : "only a part is here";
-      const text = make("span", {
-        textContent: [source, sizeInWords(bytes), state].filter(Boolean).join(" · "),
-      });
-      return make("li", {}, [text, make("span", { className: "buttons" }, [use, remove])]);
+    const isOpen = (source: string) => choice?.from === "hub" && choice.name === source;
+    const entries = kept.map((download) => ({ ...download, isOpen: isOpen(download.source) }));
+    showList("kept", entries, (entry) => this.#keptItem(entry));
+    show("kept-title", entries.length > 0);
+  }
+
+  #keptItem({ source, bytes, isWhole, isOpen }: KeptDownload & { readonly isOpen: boolean }): HTMLElement {
+    const use = make("button", {
+      type: "button",
+      textContent: isWhole ? "Use" : "Go on",
+      disabled: isOpen,
     });
-    byId("kept", HTMLElement).replaceChildren(...items);
-    show("kept-title", items.length > 0);
+    use.addEventListener("click", () => void this.#try(() => this.#use(source, isWhole)));
+    const remove = make("button", { type: "button", textContent: "Delete", disabled: isOpen });
+    remove.setAttribute("aria-label", `Delete ${source}`);
+    remove.addEventListener("click", () => void this.#try(() => this.#remove(source)));
+    const state = isOpen ? "open now" : isWhole ? "" : "only a part is here";
+    const text = make("span", {
+      textContent: [source, sizeInWords(bytes), state].filter(Boolean).join(" · "),
+    });
+    return make("li", {}, [text, make("span", { className: "buttons" }, [use, remove])]);
   }
 
   async #use(source: string, isWhole: boolean): Promise<void> {

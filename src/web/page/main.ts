@@ -7,7 +7,7 @@ import { type Advice, adviceFor } from "./advice.ts";
 import { fetchBundledExamples, fetchHeldOut } from "./bundled.ts";
 import { ComparePart } from "./compare-part.ts";
 import { DataPart } from "./data-part.ts";
-import { attempt, byId, ignoreStrayClicks, say, showError } from "./dom.ts";
+import { attempt, byId, ignoreStrayClicks, make, say, showError, showList } from "./dom.ts";
 import { filesOfDrop, filesOfFolder, filesOfList, type Given, settleGiven } from "./given-files.ts";
 import { CLAIM, canKeep } from "./kept-run.ts";
 import { MemoryPlan } from "./memory-plan.ts";
@@ -17,33 +17,38 @@ import { type Learnt, Session } from "./session.ts";
 import { TakePart } from "./take-part.ts";
 import { TrainingPart } from "./training-part.ts";
 
-/** Tries to claim what a tab needs alone: one that is being reloaded leaves it a moment later. */
-const CLAIMS = 5;
-const CLAIM_MILLISECONDS = 200;
-
 const OTHER_TAB: Advice = {
   title: "This page is open in another tab",
-  steps: ["Go on there, or close that tab and load this one again: one of them trains at a time."],
+  steps: ["Go on there, or close that tab, and this one begins: one of them trains at a time."],
 };
 
 /** Says what keeps the page from working, in place of its parts. */
 function showObstacle({ title, steps }: Advice): void {
-  const items = steps.map((step) => Object.assign(document.createElement("li"), { textContent: step }));
   say("obstacle-title", title);
-  byId("obstacle-steps", HTMLElement).replaceChildren(...items);
-  byId("obstacle", HTMLElement).hidden = false;
-  for (const part of document.querySelectorAll<HTMLElement>("main > :is(section, footer)"))
-    part.hidden = true;
+  showList("obstacle-steps", steps, (textContent) => make("li", { textContent }));
+  showParts(false);
+}
+
+/** Shows the parts of the page, or the obstacle in their place. */
+function showParts(on: boolean): void {
+  byId("obstacle", HTMLElement).hidden = on;
+  for (const part of document.querySelectorAll<HTMLElement>("main > :is(section, footer)")) part.hidden = !on;
 }
 
 const browserAdvice = () => adviceFor({ userAgent: navigator.userAgent, isSecure: isSecureContext });
 
-async function claimTab(): Promise<boolean> {
-  for (let i = 0; i < CLAIMS; i++) {
-    if (await claimFolder(CLAIM)) return true;
-    await new Promise((passed) => setTimeout(passed, CLAIM_MILLISECONDS));
+/** Waits until no other tab has what one needs alone. */
+async function claimTab(): Promise<void> {
+  while (!(await claimFolder(CLAIM))) {
+    showObstacle(OTHER_TAB);
+    await isSeen(); // behind the tab that has it, this one would take it away when that is loaded anew
   }
-  return false;
+  showParts(true);
+}
+
+async function isSeen(): Promise<void> {
+  while (document.visibilityState === "hidden")
+    await new Promise((changed) => document.addEventListener("visibilitychange", changed, { once: true }));
 }
 
 async function openSession(): Promise<Session> {
@@ -213,7 +218,7 @@ function ifDismissed(error: unknown): undefined {
 
 async function start(): Promise<void> {
   if (!navigator.gpu) return showObstacle(browserAdvice());
-  if (!(await claimTab())) return showObstacle(OTHER_TAB);
+  await claimTab();
   const [session, examples, heldOut] = await Promise.all([
     openSession(),
     fetchBundledExamples(),

@@ -1,7 +1,7 @@
 // What memory a step takes, beside the settings: whether it fits, by how much it does not, and what would help.
 import type { Advice } from "../../train/plan/advice.ts";
 import type { TrainingPlan } from "../../train/plan/plan-training.ts";
-import { byId, make, show } from "./dom.ts";
+import { byId, make, show, showList } from "./dom.ts";
 import type { RunSettings } from "./kept-run.ts";
 import { engineMethod } from "./methods.ts";
 import type { WeightBits } from "./model-choice.ts";
@@ -142,19 +142,18 @@ export class MemoryPlan {
   }
 
   #showAdvice(advice: readonly Advice[]): void {
-    const items = advice.flatMap((one) => {
+    const inWords = advice.flatMap((one) => {
       const words = adviceInWords(one);
-      if (words === undefined) return [];
-      const then = one.fits
-        ? `then it fits, with ${sizeInWords(one.total)}`
-        : `then ${sizeInWords(one.total)}`;
+      return words === undefined ? [] : [{ ...one, words }];
+    });
+    showList("memory-advice", inWords, ({ words, fits, total, settings }) => {
+      const then = fits ? `then it fits, with ${sizeInWords(total)}` : `then ${sizeInWords(total)}`;
       const press = make("button", { type: "button", className: "small", textContent: "Do it" });
       press.setAttribute("aria-label", `Do it: ${words}`);
-      press.addEventListener("click", () => this.#apply(one.settings));
-      return [make("li", { className: "row" }, [`${words}: ${then}`, press])];
+      press.addEventListener("click", () => this.#apply(settings));
+      return make("li", { className: "row" }, [`${words}: ${then}`, press]);
     });
-    byId("memory-advice", HTMLElement).replaceChildren(...items);
-    show("memory-help", items.length > 0);
+    show("memory-help", inWords.length > 0);
   }
 
   #apply({ quantization, r, ...settings }: Advice["settings"]): void {

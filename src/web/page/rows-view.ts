@@ -1,7 +1,7 @@
 // Examples as the model will see them: what is learnt, what is only read, what is cut off.
 import type { InspectedRows } from "../../data/inspect/inspect-rows.ts";
 import type { RowView, TokenRole, TokenView } from "../../data/inspect/row-view.ts";
-import { byId, make } from "./dom.ts";
+import { make, showList } from "./dom.ts";
 import { findingInWords, lineOf } from "./finding-words.ts";
 
 /** The element of each role: what is not seen, such as colours, is heard. */
@@ -29,14 +29,22 @@ export interface RowEditing {
 
 /** Shows some examples, and what was found among all. */
 export function showRows({ report, rows }: InspectedRows, editing: RowEditing): void {
-  byId("rows-seen", HTMLElement).replaceChildren(...rows.map((row) => card(row, editing)));
-  const findings = report.findings.map((finding) =>
-    make("li", { className: finding.level, textContent: findingInWords(finding, report.rows) }),
-  );
-  byId("findings", HTMLElement).replaceChildren(...findings);
+  const entries = rows.map((row) => ({ row, text: editing.textOf(row.name) }));
+  showList("rows-seen", entries, (entry) => card(entry, editing));
+  const findings = report.findings.map((finding) => ({
+    className: finding.level,
+    textContent: findingInWords(finding, report.rows),
+  }));
+  showList("findings", findings, (finding) => make("li", finding));
 }
 
-function card(row: RowView, editing: RowEditing): HTMLElement {
+/** An example, and its text where it can be changed. */
+interface Shown {
+  readonly row: RowView;
+  readonly text: string | undefined;
+}
+
+function card({ row, text }: Shown, editing: RowEditing): HTMLElement {
   const what = FATES[row.fate];
   const head = make("span", {
     className: "faint",
@@ -44,18 +52,29 @@ function card(row: RowView, editing: RowEditing): HTMLElement {
   });
   const top = make("div", { className: "row" }, [head]);
   const item = make("li", {}, [top, tokensOf(row)]);
-  if (editing.textOf(row.name) === undefined) return item;
+  if (text === undefined) return item;
   const edit = make("button", { type: "button", className: "small", textContent: "Edit" });
   edit.setAttribute("aria-label", `Edit ${lineOf(row.name)}`);
+  const seen = [...item.children];
+  const leave = () => item.replaceChildren(...seen);
   edit.addEventListener("click", () =>
-    item.replaceChildren(editor(row.name, editing, () => item.replaceWith(card(row, editing)))),
+    item.replaceChildren(
+      editor({ name: row.name, text }, leave, (changed) => {
+        if (changed === text) leave();
+        else editing.change(row.name, changed);
+      }),
+    ),
   );
   top.append(edit);
   return item;
 }
 
-function editor(name: string, editing: RowEditing, onCancel: () => void): HTMLElement {
-  const field = make("textarea", { rows: 4, spellcheck: false, value: editing.textOf(name) ?? "" });
+function editor(
+  { name, text }: { readonly name: string; readonly text: string },
+  onCancel: () => void,
+  onChange: (text: string) => void,
+): HTMLElement {
+  const field = make("textarea", { rows: 4, spellcheck: false, value: text });
   field.setAttribute("aria-label", lineOf(name));
   const save = make("button", { type: "submit", className: "small", textContent: "Change it" });
   const cancel = make("button", { type: "button", className: "small", textContent: "Leave it" });
@@ -63,7 +82,7 @@ function editor(name: string, editing: RowEditing, onCancel: () => void): HTMLEl
   const form = make("form", {}, [field, make("div", { className: "buttons" }, [save, cancel])]);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    editing.change(name, field.value);
+    onChange(field.value);
   });
   requestAnimationFrame(() => field.focus());
   return form;
