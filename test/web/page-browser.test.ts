@@ -20,8 +20,10 @@ import {
   complaintsOf,
   LATER,
   openReady,
+  pauseAt,
   type ServedPage,
   servePage,
+  stopRun,
   textOf,
   until,
   untilStep,
@@ -103,13 +105,13 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
   const quick = Math.max(50, 4 * idle);
   let busy = Number.POSITIVE_INFINITY;
   const task = await longestTask(page, async () => {
-    await beginRun(page, 60); // long enough for the looks
+    await beginRun(page, 300); // more than any machine does while it is looked at; the first answer comes at step 60
     await expect.poll(() => page.locator("#samples li").count(), { timeout: WAIT }).toBeGreaterThan(0);
     for (let look = 0; look < 3 && busy >= quick; look++) {
       const latency = await keyLatency(page);
-      if (!(await page.isVisible("#pause"))) break; // only what was measured while it learnt counts
       busy = Math.min(busy, latency);
     }
+    expect(await page.isVisible("#pause")).toBe(true); // all of it was measured while it learnt
   });
   console.info(
     `a key to its frame, of 95 in 100: ${idle.toFixed(0)} ms idle, ${busy.toFixed(0)} ms in a run, whose longest task in the page takes ${task.toFixed(0)} ms of the processor`,
@@ -118,18 +120,19 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
   expect(task).toBeGreaterThan(0);
   expect(task).toBeLessThan(50); // what browsers call a long task
   expect(await barriersOf(page)).toEqual([]);
-  await until(page, "train-status", /Done: 60 steps/);
+  await stopRun(page);
   await beginRun(page, 20);
   await until(page, "train-status", /Done: 20 steps/);
   const unbroken = await download(page);
 
   await page.click("#another"); // another prompt is asked as it learns
+  await pauseAt(page, 2);
   await page.click("#train");
-  await until(page, "figure-step", /^0 of 20$/); // not the step of the run before
-  await untilStep(page, 2);
-  await page.workers()[0]?.evaluate(LATER);
+  await until(page, "train-status", /Paused/);
+  await page.workers()[0]?.evaluate(LATER); // the next step is kept
+  await pauseAt(page, 6);
+  await page.click("#pause"); // which says Go on
   await untilStep(page, 6);
-  await page.click("#pause");
   await until(page, "train-status", /Paused/);
   await page.reload();
   await until(page, "train-status", /Done: 20 steps/);

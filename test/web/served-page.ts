@@ -84,6 +84,23 @@ export async function beginRun(page: Page, steps: number): Promise<void> {
   await page.click("#train");
 }
 
+/** Steps of a run that no machine ends while a test looks at it: the test stops it. */
+export const ENDLESS = 2000;
+
+/** Stops a run, and waits until it has. */
+export async function stopRun(page: Page): Promise<void> {
+  await page.click("#stop");
+  await until(page, "train-status", /Stopped after step \d+/);
+}
+
+/** Presses Pause as soon as the page shows a step of the run that is about to begin, however fast its steps are. */
+export const pauseAt = (page: Page, step: number) =>
+  page.evaluate(`new MutationObserver((_, observer) => {
+    if (Number.parseInt(document.getElementById("figure-step").textContent, 10) < ${step}) return;
+    observer.disconnect();
+    document.getElementById("pause").click();
+  }).observe(document.getElementById("figure-step"), { childList: true }); undefined`);
+
 /** Comes to an element as people do who have no mouse. */
 export async function tabTo(page: Page, id: string): Promise<void> {
   for (let i = 0; i < 100; i++) {
