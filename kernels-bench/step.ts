@@ -1,5 +1,6 @@
 // One optimiser step, as the trainer records it.
 import type { Batch } from "../src/data/batch.ts";
+import type { Replay } from "../src/gpu/replay.ts";
 import { scoped, type Tensor } from "../src/gpu/tensor.ts";
 import type { LanguageModel } from "../src/models/model.ts";
 import { wholeRows } from "../src/nn/geometry.ts";
@@ -14,17 +15,19 @@ export interface StepOptions {
   optimizer: Optimizer;
   batch: Batch;
   learningRate: number;
+  replay?: Replay;
 }
 
 /** Records forward, backward and update; returns the summed loss. */
 export function recordStep(
   model: LanguageModel,
-  { parameters, optimizer, batch, learningRate }: StepOptions,
+  { parameters, optimizer, batch, learningRate, replay }: StepOptions,
 ): Tensor {
   return scoped(model.device, () => {
     optimizer.zeroGradients();
     const objective = languageModelling(model);
-    const loss = accumulateGradients(objective, parameters, optimizer.gradients, [batch], { seed: 0 });
+    const pass = { seed: 0, replay };
+    const loss = accumulateGradients(objective, parameters, optimizer.gradients, [batch], pass);
     optimizer.step(loss, batch.terms, learningRate);
     return loss;
   });

@@ -1,3 +1,4 @@
+import type { Device } from "../gpu/device.ts";
 import { empty, fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { crossEntropy, type LossShape, sumLosses } from "../kernels/cross-entropy.ts";
 import { addBias, biasGradient, fill, zeros } from "../kernels/elementwise.ts";
@@ -53,6 +54,16 @@ export interface Targets {
   readonly positions: Uint32Array;
   /** The label of each of them. */
   readonly labels: Int32Array;
+  /** The same on the device, where {@link placeTargets} has put it before the pass. */
+  readonly placed?: PlacedTargets | undefined;
+}
+
+/** Targets on the device: of rows that an index names, or of all, in which some have no label. */
+export interface PlacedTargets {
+  /** i32. */
+  readonly labels: Tensor;
+  /** u32: the labelled rows, where the others are to be dropped. */
+  readonly index?: Tensor;
 }
 
 /** Targets of all rows. */
@@ -78,18 +89,19 @@ export function linearCrossEntropy(
   { logitBytes = LOGIT_BYTES, logitScale = 1, logitSoftcap = 0, bias, ...shape }: LossOptions = {},
 ): Tensor {
   const { device } = hidden;
-  checkLabels("linearCrossEntropy", targets.labels, head.rows);
   if (targets.labels.length === 0) return zeros(device, [1]);
-  const { rows, labels, index } = labelledRows(hidden, targets);
+  const sizes = { rows: hidden.rows, classes: head.rows };
+  const { labels, index } = targets.placed ?? placeTargets(device, targets, sizes);
+  const whole = hidden.reshape([hidden.rows, hidden.columns]);
+  const rows = index ? gatherRows(whole, index) : whole;
   const wants = (tensor: Tensor | undefined) => (tensor !== undefined && tape?.tracks(tensor)) ?? false;
   const [wantsHead, wantsBias] = [wants(head.words), wants(bias)];
   const wantsRows = wantsHead || wantsBias || wants(hidden);
-  const all = fromArray(device, labels, [labels.length]);
   const options = { logitScale, logitSoftcap, bias, shape };
-  const given = { rows, head, labels: all, ...options, wantsRows, wantsHead, wantsBias };
+  const given = { rows, head, labels, ...options, wantsRows, wantsHead, wantsBias };
   const chunk = chunkRows(head.rows, logitBytes);
   // One chunk makes its results; several add theirs to what begins as zeros.
-  const sums = chunkSums(given, chunk < labels.length ? emptySums(given) : {}, chunk);
+  const sums = chunkSums(given, chunk < rows.rows ? emptySums(given) : {}, chunk);
   const { loss, dRows, dHead, dBias } = sums;
   if (!tape || !dRows) return loss as Tensor;
   const saved = [dRows, index, dHead, dBias].filter((tensor) => tensor !== undefined);
@@ -134,26 +146,28 @@ export function checkLabels(where: string, labels: Int32Array, classes: number):
   if (alien !== undefined) fail(where, `label ${alien} is outside the head, which has ${classes}`);
 }
 
-/** Rows that pass the output layer, and the label of each. Without an index they are all there are. */
-interface LabelledRows {
-  rows: Tensor;
-  labels: Int32Array;
-  index?: Tensor;
-}
-
 /** Where nearly all positions have a label, dropping the others costs more than computing them. */
 const NEARLY_ALL = 7 / 8;
 
-function labelledRows(hidden: Tensor, { positions, labels }: Targets): LabelledRows {
-  const whole = hidden.reshape([hidden.rows, hidden.columns]);
-  if (positions.length === hidden.rows) return { rows: whole, labels };
-  if (positions.length >= NEARLY_ALL * hidden.rows) {
-    const all = new Int32Array(hidden.rows).fill(IGNORED_LABEL);
+/**
+ * Uploads targets of {@link linearCrossEntropy}.
+ * @param sizes rows of hidden states, labelled or not, and classes of the head
+ * @throws LoraError for a label that the head has no score for
+ */
+export function placeTargets(
+  device: Device,
+  { positions, labels }: Targets,
+  { rows, classes }: { readonly rows: number; readonly classes: number },
+): PlacedTargets {
+  checkLabels("linearCrossEntropy", labels, classes);
+  if (positions.length === rows) return { labels: fromArray(device, labels, [rows]) };
+  if (positions.length >= NEARLY_ALL * rows) {
+    const all = new Int32Array(rows).fill(IGNORED_LABEL);
     for (let i = 0; i < positions.length; i++) all[positions[i] as number] = labels[i] as number;
-    return { rows: whole, labels: all };
+    return { labels: fromArray(device, all, [rows]) };
   }
-  const index = fromArray(hidden.device, positions, [positions.length]);
-  return { rows: gatherRows(whole, index), labels, index };
+  const index = fromArray(device, positions, [positions.length]);
+  return { index, labels: fromArray(device, labels, [labels.length]) };
 }
 
 interface Chunked extends HeadOptions {

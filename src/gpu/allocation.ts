@@ -1,3 +1,12 @@
+const GRANULE = 256; // binding offset alignment of the portable floor
+
+/** Rounds up to one of eight sizes an octave: at most 1/8 of a buffer is slack, and shapes that vary a little share buffers. */
+export function sizeClass(bytes: number): number {
+  const least = Math.max(bytes, GRANULE);
+  const step = Math.max(GRANULE, 2 ** (Math.floor(Math.log2(least)) - 3));
+  return Math.ceil(least / step) * step;
+}
+
 /**
  * A GPU buffer with a count of who needs it. Nobody outside `gpu/` and `autograd/` touches the count:
  * a scope holds what is made in it, a tape holds what a backward pass will read, a persistent owner holds

@@ -1,8 +1,8 @@
 import { append } from "../util/arrays.ts";
 import { LoraError } from "../util/fail.ts";
-import { type Allocation, allocationOf, forgetDerived } from "./allocation.ts";
+import { type Allocation, allocationOf, forgetDerived, sizeClass } from "./allocation.ts";
 
-export { type Allocation, forgetDerived } from "./allocation.ts";
+export { type Allocation, forgetDerived, sizeClass } from "./allocation.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -10,14 +10,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type Scope = Set<Allocation>;
 
 const USAGE = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST: numbers, so that no GPU global is needed
-const GRANULE = 256; // binding offset alignment of the portable floor
-
-/** Rounds up to one of eight sizes an octave: at most 1/8 of a buffer is slack, and shapes that vary a little share buffers. */
-export function sizeClass(bytes: number): number {
-  const least = Math.max(bytes, GRANULE);
-  const step = Math.max(GRANULE, 2 ** (Math.floor(Math.log2(least)) - 3));
-  return Math.ceil(least / step) * step;
-}
 
 /** In place of the id of an allocation that has no buffer: using it is an error. */
 const NO_BUFFER = 0xffff_ffff;
@@ -41,6 +33,8 @@ export interface MemoryStats {
  * Buffer pool with three lifetimes: scoped, captured (by a tape) and persistent. See docs/memory.md.
  */
 export class Memory {
+  /** Most bytes in use since somebody set this. */
+  highest = 0;
   /** Called for every buffer that somebody takes. */
   onAllocate: ((allocation: Allocation) => void) | undefined;
   /** Called for every buffer that returns to the pool (tests fill it with NaN). */
@@ -101,6 +95,11 @@ export class Memory {
     return allocation;
   }
 
+  /** A buffer that lies in the pool; undefined where somebody holds it, or it went back to the driver. */
+  findFree(size: number, id: number): Allocation | undefined {
+    return this.#free.get(size)?.find((allocation) => allocation.id === id);
+  }
+
   /** Takes this buffer, which lies in the pool, rather than any other of its size. */
   retake(allocation: Allocation): void {
     const bucket = this.#free.get(allocation.size) ?? [];
@@ -111,13 +110,28 @@ export class Memory {
     this.onAllocate?.(allocation);
   }
 
+  /** Takes buffers that lie in the pool and gives them back, at most so many bytes of them at a time. */
+  borrow(allocations: readonly Allocation[], bytes: number): void {
+    this.#noteUse(this.#stats.used + bytes);
+    for (const allocation of allocations) {
+      allocation.lastStep = this.#step;
+      this.onAllocate?.(allocation);
+      this.onRelease?.(allocation);
+    }
+  }
+
+  #noteUse(bytes: number): void {
+    this.#stats.peak = Math.max(this.#stats.peak, bytes);
+    this.highest = Math.max(this.highest, bytes);
+  }
+
   #take(allocation: Allocation): void {
     allocation.holds = 1;
     allocation.takenAt = ++this.#taken;
     allocation.lastStep = this.#step;
     this.#scopes.at(-1)?.add(allocation);
     this.#stats.used += allocation.size;
-    this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
+    this.#noteUse(this.#stats.used);
   }
 
   /**
@@ -134,7 +148,7 @@ export class Memory {
   count(bytes: number): void {
     this.#stats.used += bytes;
     this.#stats.reserved += bytes;
-    this.#stats.peak = Math.max(this.#stats.peak, this.#stats.used);
+    this.#noteUse(this.#stats.used);
   }
 
   hold(allocation: Allocation): void {

@@ -2,18 +2,19 @@ import type { Device } from "./device.ts";
 import { Recording } from "./recording.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Recordings that are kept: inputs take turns in a few buffers. */
-const KEPT = 4;
+/** Recordings that are kept: inputs, and results that are held for a while, take turns in a few buffers, and batches have a few shapes. */
+const KEPT = 8;
 
 /**
- * Passes that repeat with other contents of the same buffers, such as those of one token after the other. What a pass launches is
- * recorded; a pass like it launches that again, which spares the host all that led to it, and gives the same bits.
+ * Passes that repeat with other contents of the same buffers, such as those of one token after the other, or of one training batch
+ * after the other. What a pass launches is recorded; a pass like it launches that again, which spares the host all that led to it, and
+ * gives the same bits.
  *
  * A recording stands for a pass where nothing has changed that its launches came of:
  * 1. the key, which holds all that the pass looks at on the host; measured choices of kernels and the limit of bindings are part of it;
  * 2. the inputs: tensors that the caller fills anew each time, in the same place of the same buffers;
  * 3. all other buffers that were there before: held ever since, so that nobody else's content can be in them;
- * 4. the buffers that the pass took from the pool: free, so that it can take them again;
+ * 4. the buffers that the pass took from the pool: free, so that it can use them again, whoever had them by turns in the pass;
  * 5. bind groups and parameters: none was forgotten since, which happens where a buffer, a texture or a slot of parameters goes;
  * 6. buffers that it writes: nobody has made a copy elsewhere that would have to be forgotten.
  *
@@ -41,16 +42,21 @@ export class Replay {
       ...shape,
     ]);
     const whole = [...key, ...places, choices.changes, bindingLimit];
-    const known = this.#recordings.find((recording) => isSame(recording.key, whole));
-    const others = this.#recordings.filter((recording) => recording !== known);
-    if (known?.isIntact) {
-      this.#recordings = [known, ...others];
-      return known.repeat();
+    for (const known of this.#recordings) {
+      const result = isSame(known.key, whole) ? known.repeat() : undefined;
+      if (!result) continue;
+      this.#keep(known);
+      return result;
     }
     const made = new Recording(this.#device, whole, inputs);
     const result = made.record(pass);
-    this.#recordings = [...(made.isWhole ? [made] : []), ...others].slice(0, KEPT);
+    if (made.isWhole) this.#keep(made);
     return result;
+  }
+
+  #keep(newest: Recording): void {
+    const others = this.#recordings.filter((recording) => recording !== newest && recording.isCurrent);
+    this.#recordings = [newest, ...others].slice(0, KEPT);
   }
 
   /** Forgets what it knows, and what that refers to. */

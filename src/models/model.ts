@@ -150,8 +150,8 @@ export interface LanguageModel extends TextModel<"causal-lm"> {
   /** Whether texts of two lengths are computed in the same way, as far as they are equal; always, unless given. */
   rotatesAlike?(a: number, b: number): boolean;
   /**
-   * Tables that a text of so many tokens takes, virtual ones included: all that a pass of one token looks at on the host beside its
-   * adapters. Absent where it looks at more.
+   * Tables that texts of at most so many tokens take, virtual ones included: all that a pass looks at on the host beside the sizes of
+   * its inputs, its cache and its adapters. Absent where it looks at more.
    */
   tables?(length: number): readonly unknown[];
   /** The passes of which that is true: a model that somebody has given other functions may look at more. */

@@ -59,6 +59,25 @@ export interface Objective<Item, B extends Counted = Counted> extends ItemJudge<
   readonly shapesLoss?: true;
   /** The summed loss `[1]` of a batch: the optimiser divides by the terms of its whole step. */
   loss(batch: B, context: PassContext): Tensor;
+  /** How passes over its batches can be replayed, if they can. */
+  readonly placing?: Placing<B>;
+}
+
+/** An objective's loss in two parts, of which the second uploads nothing; see `Replay`. */
+export interface Placing<B> {
+  /** The loss that they are the parts of: of no use to an objective that was given another one. */
+  of(batch: B, context: PassContext): Tensor;
+  /** Uploads a batch. */
+  place(batch: B): Placed;
+}
+
+/** A batch on the device. */
+export interface Placed {
+  /** What was uploaded. */
+  readonly inputs: readonly Tensor[];
+  /** All that the loss looks at on the host beside the sizes of these and the context; undefined where that is not known. */
+  readonly key: readonly unknown[] | undefined;
+  loss(context: PassContext): Tensor;
 }
 
 /** How items that may share a row are put together: packed, or each in a row of its own. */

@@ -1,10 +1,11 @@
 import { one, Tape, type TapeOptions } from "../autograd/tape.ts";
+import type { Replay } from "../gpu/replay.ts";
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { LossShape } from "../kernels/cross-entropy.ts";
 import { addInto, zeros } from "../kernels/elementwise.ts";
 import type { Precision } from "../nn/module.ts";
 import { leavesOf, type Parameters } from "../nn/parameters.ts";
-import type { Counted, Objective } from "./objective.ts";
+import type { Counted, Objective, PassContext } from "./objective.ts";
 
 /** How gradients are computed. */
 export interface PassOptions {
@@ -22,9 +23,14 @@ export interface PassOptions {
   embeddingNoise?: number | undefined;
   /** What the loss is beside −log p of the label. */
   lossShape?: LossShape;
+  /** Where there is one, it launches passes that are much alike. */
+  replay?: Replay | undefined;
   /** Told what each micro-batch measures; the tensor is gone when it returns. */
   report?: ((sums: Tensor) => void) | undefined;
 }
+
+/** What passes of training compute from. */
+type Trained<B extends Counted> = Pick<Objective<never, B>, "device" | "loss" | "placing">;
 
 /**
  * Forward and backward over the micro-batches of one optimiser step: adds to `gradients` the gradient of their summed
@@ -33,56 +39,71 @@ export interface PassOptions {
  * @returns the summed loss `[1]`
  */
 export function accumulateGradients<B extends Counted>(
-  { device, loss: lossOf }: Pick<Objective<never, B>, "device" | "loss">,
+  objective: Trained<B>,
   parameters: Parameters,
   gradients: ReadonlyMap<Tensor, Tensor>,
   batches: readonly B[],
   given: PassOptions,
 ): Tensor {
-  const {
-    seed,
-    checkpoint = false,
-    activationBits,
-    lossScale = 1,
-    embeddingNoise,
-    lossShape = {},
-    report,
-  } = given;
+  const { device } = objective;
+  const { seed, lossScale = 1 } = given;
+  const dy = lossScale === 1 ? one(device) : fromArray(device, Float32Array.of(lossScale), [1]);
   let total: Tensor | undefined;
   for (const [i, batch] of batches.entries()) {
-    const sum = scoped(device, () => {
-      const tape = new Tape({ activationBits });
-      for (const leaf of leavesOf(parameters)) tape.watch(leaf);
-      try {
-        const context = {
-          tape,
-          training: true,
-          seed: seed + i,
-          checkpoint,
-          precision: given.precision,
-          embeddingNoise,
-          lossShape,
-          ...(report && { report }),
-        };
-        const loss = lossOf(batch, context);
-        if (tape.length > 0)
-          tape.backward(
-            loss,
-            lossScale === 1 ? one(device) : fromArray(device, Float32Array.of(lossScale), [1]),
-            gradients,
-          );
-        return loss;
-      } finally {
-        tape.discard(); // nothing is left unless the pass failed
-      }
+    total = scoped(device, () => {
+      const options = { ...given, seed: seed + i };
+      const sum = passOver(objective, batch, { parameters, gradients, dy, options });
+      return total ? addInto(total, sum) : sum;
     });
-    total = total ? addInto(total, sum) : sum;
   }
   const sum = total ?? zeros(device, [1]);
   if (!parameters.penalty) return sum;
   // The loss is a sum over terms, and the optimiser divides by them.
   const terms = batches.reduce((all, batch) => all + batch.terms, 0);
   return addInto(sum, parameters.penalty(terms, gradients));
+}
+
+interface PassGiven {
+  readonly parameters: Parameters;
+  readonly gradients: ReadonlyMap<Tensor, Tensor>;
+  /** `[1]`: the gradient of the loss with respect to itself. */
+  readonly dy: Tensor;
+  readonly options: PassOptions;
+}
+
+/** Forward and backward over one batch, as they were recorded before where that is the same. */
+function passOver<B extends Counted>(
+  { loss, placing }: Pick<Trained<B>, "loss" | "placing">,
+  batch: B,
+  given: PassGiven,
+): Tensor {
+  const { parameters, gradients, dy, options } = given;
+  const { replay, checkpoint, activationBits, precision, embeddingNoise, lossShape = {} } = options;
+  if (!replay || placing?.of !== loss) return goThrough((context) => loss(batch, context), given);
+  const { key, inputs, loss: lossOf } = placing.place(batch);
+  const pass = () => goThrough(lossOf, given);
+  if (!key) return pass();
+  const { labelSmoothing, zLoss } = lossShape;
+  const chosen = [checkpoint, activationBits, precision, embeddingNoise, labelSmoothing, zLoss];
+  return replay.run([...key, parameters, gradients, ...chosen], [...inputs, dy], pass);
+}
+
+function goThrough(
+  lossOf: (context: PassContext) => Tensor,
+  { parameters, gradients, dy, options }: PassGiven,
+): Tensor {
+  const { seed, checkpoint = false, activationBits, precision, embeddingNoise, lossShape = {} } = options;
+  const { report } = options;
+  const tape = new Tape({ activationBits });
+  for (const leaf of leavesOf(parameters)) tape.watch(leaf);
+  const chosen = { checkpoint, precision, embeddingNoise, lossShape, ...(report && { report }) };
+  try {
+    const loss = lossOf({ tape, training: true, seed, ...chosen });
+    if (tape.length > 0) tape.backward(loss, dy, gradients);
+    return loss;
+  } finally {
+    tape.discard(); // nothing is left unless the pass failed
+  }
 }
 
 /** The summed loss `[1]` of a batch, without gradients. */

@@ -4,7 +4,7 @@ import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import { freePositions, type LanguageModel } from "../models/model.ts";
 import type { KvCache } from "../nn/cache.ts";
 import { lastTokens } from "../nn/chosen-tokens.ts";
-import type { Geometry } from "../nn/geometry.ts";
+import { seenOnHost } from "./seen-on-host.ts";
 
 /** What a model has read of one text. */
 interface ReadText {
@@ -176,17 +176,6 @@ export class TextCache {
     this.#cache?.truncate(row, 0);
     this.#texts[row] = { ...(this.#texts[row] as ReadText), ids: [], length: 0, begunAt: 0 };
   }
-}
-
-/**
- * What a pass of one token a row looks at on the host beside its geometry and its cache. Undefined where that is not known: the model's
- * functions are not its own, or an adapter acts on certain tokens or rows only.
- */
-function seenOnHost(model: LanguageModel, { longest }: Geometry): readonly unknown[] | undefined {
-  const { hidden, logits, ownPasses, tables, adapters } = model;
-  const isOwn = ownPasses?.hidden === hidden && ownPasses?.logits === logits;
-  if (!tables || !isOwn || adapters.choosesTokens) return undefined;
-  return [hidden, logits, adapters.active, ...tables(longest)];
 }
 
 /** How many tokens two texts begin with in common, `most` at most. */

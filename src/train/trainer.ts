@@ -147,7 +147,7 @@ function requireHalves(
 }
 
 async function* trainFeed<B extends Counted>(
-  objective: Pick<Objective<never, B>, "device" | "loss" | "measures">,
+  objective: Pick<Objective<never, B>, "device" | "loss" | "placing" | "measures">,
   parameters: Parameters,
   feed: BatchFeed<B>,
   options: RunSettings,

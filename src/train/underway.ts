@@ -1,4 +1,5 @@
 import { Readback, type Reading } from "../gpu/readback.ts";
+import type { Replay } from "../gpu/replay.ts";
 import { fromArray, readAndRelease, scoped, type Tensor } from "../gpu/tensor.ts";
 import type { Mirror } from "../nn/mirror.ts";
 import type { Precision } from "../nn/module.ts";
@@ -66,7 +67,7 @@ export interface Finished<B extends Counted> extends StepPlan<B> {
 }
 
 /** What a step needs of an objective. */
-type Computed<B extends Counted> = Pick<Objective<never, B>, "device" | "loss" | "measures">;
+type Computed<B extends Counted> = Pick<Objective<never, B>, "device" | "loss" | "placing" | "measures">;
 
 /** What steps are recorded with. */
 export interface UnderwayOptions {
@@ -99,6 +100,7 @@ export class Underway<B extends Counted> {
   readonly #mirror: Mirror<RunCounters>;
   readonly #options: UnderwayOptions;
   readonly #readback: Readback;
+  readonly #replay: Replay;
   readonly #steps: Recorded<B>[] = [];
   /** When the last step was finished, ms. */
   #finishedAt = 0;
@@ -109,6 +111,7 @@ export class Underway<B extends Counted> {
     objective: Computed<B>,
     state: TrainState,
     mirror: Mirror<RunCounters>,
+    replay: Replay,
     options: UnderwayOptions,
   ) {
     this.#objective = objective;
@@ -117,6 +120,7 @@ export class Underway<B extends Counted> {
     this.#optimizer = state.optimizer;
     this.#mirror = mirror;
     this.#options = options;
+    this.#replay = replay;
     this.#readback = new Readback(objective.device, 3 + (objective.measures?.size ?? 0), AHEAD + 1);
   }
 
@@ -126,7 +130,8 @@ export class Underway<B extends Counted> {
     state: TrainState,
     options: UnderwayOptions,
   ): Promise<Underway<B>> {
-    return new Underway(objective, state, await state.mirror(), options);
+    const { Replay } = await import("../gpu/replay.ts");
+    return new Underway(objective, state, await state.mirror(), new Replay(objective.device), options);
   }
 
   /**
@@ -206,7 +211,7 @@ export class Underway<B extends Counted> {
     const pass = {
       ...(scale && { precision, lossScale: scale.scale }),
       seed: passSeed(seed, step, rank),
-      ...{ checkpoint, activationBits },
+      ...{ checkpoint, activationBits, replay: this.#replay },
       lossShape: { labelSmoothing, zLoss },
       ...(neftuneNoiseAlpha > 0 && { embeddingNoise: neftuneNoiseAlpha }),
     };
@@ -346,6 +351,7 @@ export class Underway<B extends Counted> {
         break;
       }
     }
+    this.#replay.forget();
     this.#readback.release();
     await this.#mirror.close();
   }

@@ -3,6 +3,7 @@ import { type Adapter, attach } from "../../src/adapters/adapter.ts";
 import { configOf } from "../../src/adapters/config-fields.ts";
 import type { Method } from "../../src/adapters/method.ts";
 import { METHODS } from "../../src/adapters/methods.ts";
+import { Replay } from "../../src/gpu/replay.ts";
 import type { Tensor } from "../../src/gpu/tensor.ts";
 import { memoryFiles } from "../../src/io/files/files.ts";
 import { partsOf } from "../../src/kernels/weight.ts";
@@ -103,6 +104,26 @@ function keepsItsPart(contract: ContractCase): void {
     optimizer.release();
     return gradients;
   };
+
+  test("passes that launch what one before them has launched give the same gradients", async () => {
+    const { model, adapter } = await openTrained();
+    const { parameters } = adapter;
+    const objective = objectiveOf(model);
+    const batch = objective.collate(sequences, createRandom(0));
+    const optimizer = new Optimizer(parameters);
+    const replay = new Replay(model.device);
+    const gradients = async (seed: number, options: { readonly replay?: Replay }) => {
+      optimizer.zeroGradients();
+      accumulateGradients(objective, parameters, optimizer.gradients, [batch], { seed, ...options });
+      return Buffer.from(await optimizer.flatGradients.readBytes());
+    };
+    for (let seed = 1; seed <= 4; seed++) {
+      if (seed === 3) parameters.flat.write((await parameters.flat.read()).map((value) => 0.9 * value));
+      const replayed = await gradients(seed, { replay });
+      expect(replayed.equals(await gradients(seed, {}))).toBe(true);
+    }
+    optimizer.release();
+  });
 
   test(contract.changesAtStart ?? "a new adapter leaves the model as it is", async () => {
     const { model } = await openNew();

@@ -86,6 +86,66 @@ test("its memory is taken, counted and given back as before", async () => {
   expect(runs).toBe(1);
 });
 
+test("it counts as much memory at a time as running did, though its buffers are of several owners by turns", async () => {
+  const { memory } = device;
+  const run = () =>
+    replay.run(KEY, [input], () => {
+      for (const size of [1024, 4096, 2048]) {
+        scoped(device, () => {
+          scale(empty(device, [size]), 2);
+          return undefined;
+        });
+      }
+      return pass();
+    });
+  const peaks: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    memory.resetPeak();
+    await once(run);
+    peaks.push(memory.stats.peak - memory.stats.used);
+  }
+  expect(peaks).toEqual([2 * 4 * 4096, 2 * 4 * 4096]);
+  expect(runs).toBe(1);
+});
+
+test("a pass whose tensors give their buffers away and get others", async () => {
+  const { memory } = device;
+  const run = () =>
+    replay.run(KEY, [input], () => {
+      const double = scale(pass(), 2);
+      memory.vacate(double.storage);
+      const other = scale(input, 100); // lies where that lay
+      memory.refill(double.storage, memory.persistent(() => scale(other, 0.5)).storage);
+      return add(double, weight);
+    });
+  const { used } = memory.stats;
+  expect([await once(run), await once(run)]).toEqual([60, 60]);
+  input.write(values(2));
+  expect(await once(run)).toBe(110);
+  expect(runs).toBe(1);
+  expect(memory.stats.used).toBe(used);
+});
+
+test("results that are held while the next one is computed", async () => {
+  const both = () => {
+    const results = [0, 1].map(() => scoped(device, () => replay.run(KEY, [input], () => pass())));
+    expect(new Set(results.map(({ storage }) => storage.id)).size).toBe(2);
+    for (const result of results) release(result);
+  };
+  for (let i = 0; i < 3; i++) both();
+  expect(runs).toBe(2);
+  expect(await once()).toBe(12);
+});
+
+test("its buffers stay the pool's as long as it is replayed", async () => {
+  for (let i = 0; i < 40; i++) {
+    device.memory.beginStep();
+    if (i === 20) runs = 0; // what lay idle before is gone by now
+    expect(await once()).toBe(12);
+  }
+  expect(runs).toBe(0);
+});
+
 describe("it runs again where a replay would be stale:", () => {
   test("another key", async () => {
     const by = (factor: number) => () => replay.run([factor], [input], () => scale(pass(), factor));
@@ -190,7 +250,7 @@ describe("a pass is not recorded that", () => {
       () => {
         const copy = empty(device, SIZE);
         copy.copyFrom(pass());
-        return copy;
+        return add(copy, weight); // a launch behind it would not bring the copy back
       },
     ],
   ])("%s", async (_, whole) => {

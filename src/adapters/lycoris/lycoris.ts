@@ -103,7 +103,10 @@ export function addUpdate(
     if (!training || (drop.rankDropout === 0 && drop.moduleDropout === 0))
       return ops.add(tape, y, update(tape, x), factor * scale);
     const random = createRandom(seed).fork(index);
-    if (random.uniform() < drop.moduleDropout) return y;
+    if (random.uniform() < drop.moduleDropout) {
+      x.device.stream.recording?.giveUp(); // the next pass may compute it
+      return y;
+    }
     const kept = fromArray(x.device, keptOutputs(outFeatures, drop, random), [outFeatures]);
     return ops.add(tape, y, ops.scaleColumns(tape, update(tape, x), kept), factor * scale);
   };

@@ -73,7 +73,7 @@ interface Unmade<B> extends Counted {
 
 /** The objective with batches that are not made yet. */
 function unmade<Item, B extends Counted>(objective: Objective<Item, B>): Objective<Item, Unmade<B>> {
-  const { collate, pack, lengthOf = () => 1, loss: _, ...rest } = objective;
+  const { collate, pack, lengthOf = () => 1, loss: _, placing: __, ...rest } = objective;
   const batchOf = (lengths: readonly number[], make: () => B): Unmade<B> => {
     const tokens = lengths.reduce((sum, length) => sum + length, 0);
     const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
