@@ -169,7 +169,7 @@ export { castToFloat } from "./kernels/cast.ts";
 export type { LossShape } from "./kernels/cross-entropy.ts";
 export type { Fastest } from "./kernels/fastest.ts";
 export type { Decoding, ScaleFormat, WeightFormat, ZeroFormat } from "./kernels/formats.ts";
-export { loadRounding } from "./kernels/late-shaders.ts";
+export { loadRounding } from "./kernels/late-rounding.ts";
 export { type MatmulOptions, matmul } from "./kernels/matmul.ts";
 export type { Product, TunedProduct } from "./kernels/matmul-tune.ts";
 export { requestDevice } from "./kernels/request-device.ts";

@@ -2,7 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import { fromArray, scoped, type Tensor } from "../gpu/tensor.ts";
 import { addInputSum, type InputSum } from "../kernels/branch-gradients.ts";
 import { addInto, scaleBy, add as sum } from "../kernels/elementwise.ts";
-import { ROUNDING } from "../kernels/late-shaders.ts";
+import { ROUNDING } from "../kernels/late-rounding.ts";
 import { fail } from "../util/fail.ts";
 import { type Saving, Vacated } from "./vacated.ts";
 

@@ -1,7 +1,7 @@
 import { type Allocation, sizeClass } from "../gpu/memory.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
 import { castToFloat } from "../kernels/cast.ts";
-import { ROUNDING } from "../kernels/late-shaders.ts";
+import { ROUNDING } from "../kernels/late-rounding.ts";
 import { partsOf } from "../kernels/weight.ts";
 
 /** What a node of a tape has saved. */

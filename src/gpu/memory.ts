@@ -1,6 +1,7 @@
 import { append } from "../util/arrays.ts";
 import { LoraError } from "../util/fail.ts";
 import { type Allocation, allocationOf, forgetDerived, sizeClass } from "./allocation.ts";
+import { FreeBuffers } from "./free-buffers.ts";
 
 export { type Allocation, forgetDerived, sizeClass } from "./allocation.ts";
 
@@ -42,11 +43,7 @@ export class Memory {
   /** Called before the pool gives these buffers back to the driver. */
   onTrim: ((allocations: readonly Allocation[]) => void) | undefined;
   readonly #gpu: GPUDevice;
-  /**
-   * Free buffers by size, the oldest last and taken first: which buffers a step gets depends on what is in use when it begins
-   * and on its own sizes, not on the order in which the step before freed them.
-   */
-  readonly #free = new Map<number, Allocation[]>();
+  readonly #free = new FreeBuffers();
   readonly #scopes: Scope[] = [];
   /** Allocations of which it is not yet known whether the device could give them. */
   readonly #outcomes = new Set<Promise<void>>();
@@ -87,7 +84,7 @@ export class Memory {
   allocate(bytes: number): Allocation {
     if (this.#allocateElsewhere) return this.#allocateElsewhere(bytes);
     const size = sizeClass(bytes);
-    const reused = this.#free.get(size)?.pop();
+    const reused = this.#free.take(size);
     const allocation = reused ?? this.#create(size, bytes);
     this.#take(allocation);
     if (!reused) this.#limit();
@@ -97,15 +94,13 @@ export class Memory {
 
   /** A buffer that lies in the pool; undefined where somebody holds it, or it went back to the driver. */
   findFree(size: number, id: number): Allocation | undefined {
-    return this.#free.get(size)?.find((allocation) => allocation.id === id);
+    return this.#free.find(size, id);
   }
 
   /** Takes this buffer, which lies in the pool, rather than any other of its size. */
   retake(allocation: Allocation): void {
-    const bucket = this.#free.get(allocation.size) ?? [];
-    const at = bucket.indexOf(allocation);
-    if (at < 0) throw new Error("memory: taken again while it is in use; this is a bug in the engine");
-    bucket.splice(at, 1);
+    if (!this.#free.remove(allocation))
+      throw new Error("memory: taken again while it is in use; this is a bug in the engine");
     this.#take(allocation);
     this.onAllocate?.(allocation);
   }
@@ -141,7 +136,7 @@ export class Memory {
    */
   beginStep(): void {
     this.#step++;
-    this.#giveBack(this.#freeBuffers().filter(({ lastStep }) => lastStep < this.#step - IDLE_STEPS));
+    this.#giveBack(this.#free.filter(({ lastStep }) => lastStep < this.#step - IDLE_STEPS));
   }
 
   /** Counts bytes that lie beside the pool, and are held; fewer of them where the number is negative. */
@@ -171,9 +166,7 @@ export class Memory {
       return;
     }
     this.onRelease?.(allocation);
-    const bucket = this.#free.get(allocation.size);
-    if (bucket) insert(bucket, allocation);
-    else this.#free.set(allocation.size, [allocation]);
+    this.#free.add(allocation);
   }
 
   /** Returns the buffer of an allocation to the pool, while those who hold it wait for {@link refill}. */
@@ -250,28 +243,20 @@ export class Memory {
 
   /** Returns free buffers to the driver. */
   trim(): void {
-    this.#giveBack(this.#freeBuffers());
-  }
-
-  #freeBuffers(): Allocation[] {
-    return [...this.#free.values()].flat();
+    this.#giveBack(this.#free.filter(() => true));
   }
 
   /** Destroys buffers that nobody holds. */
   #giveBack(allocations: readonly Allocation[]): void {
     if (allocations.length === 0) return;
     this.onTrim?.(allocations);
-    for (const { size, buffer } of allocations) {
+    for (const allocation of allocations) {
+      const { size, buffer } = allocation;
+      this.#free.remove(allocation);
       this.#stats.reserved -= size;
       this.#missing.delete(buffer);
       this.#destroyed.add(buffer);
       buffer.destroy();
-    }
-    const gone = new Set(allocations);
-    for (const size of new Set(allocations.map(({ size }) => size))) {
-      const kept = this.#free.get(size)?.filter((allocation) => !gone.has(allocation)) ?? [];
-      if (kept.length > 0) this.#free.set(size, kept);
-      else this.#free.delete(size);
     }
   }
 
@@ -282,7 +267,7 @@ export class Memory {
   #limit(): void {
     let excess = this.#stats.reserved - MOST_RESERVED * this.#stats.peak;
     if (excess <= 0) return;
-    const idle = this.#freeBuffers().filter(({ lastStep }) => lastStep < this.#step);
+    const idle = this.#free.filter(({ lastStep }) => lastStep < this.#step);
     const leaving: Allocation[] = [];
     for (const allocation of idle.sort((a, b) => a.lastStep - b.lastStep)) {
       if (excess <= 0) break;
@@ -346,7 +331,7 @@ export class Memory {
     const onError = () => {
       if (this.#destroyed.has(buffer)) return;
       this.#missing.add(buffer);
-      this.#giveBack(this.#freeBuffers().filter((free) => free.buffer === buffer));
+      this.#giveBack(this.#free.filter((free) => free.buffer === buffer));
     };
     for (let scopes = 0; scopes < 2; scopes++) this.#watch(this.#gpu.popErrorScope(), shortage, onError);
     this.#stats.reserved += size;
@@ -394,17 +379,6 @@ export class Memory {
       "use a smaller model, batch or max_length, or switch gradient checkpointing on",
     );
   }
-}
-
-/** Puts an allocation in its place in a list whose ids descend. */
-function insert(bucket: Allocation[], allocation: Allocation): void {
-  let [low, high] = [0, bucket.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((bucket[middle] as Allocation).id > allocation.id) low = middle + 1;
-    else high = middle;
-  }
-  bucket.splice(low, 0, allocation);
 }
 
 function mebibytes(bytes: number): string {

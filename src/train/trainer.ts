@@ -3,7 +3,7 @@ import { requireTrainable, typeOfOwner } from "../adapters/owners.ts";
 import type { ItemSource } from "../data/feed/item-source.ts";
 import type { Sequence } from "../data/sequence.ts";
 import type { Device } from "../gpu/device.ts";
-import { ROUNDING } from "../kernels/late-shaders.ts";
+import { ROUNDING } from "../kernels/late-rounding.ts";
 import type { LanguageModel } from "../models/model.ts";
 import type { Mirror } from "../nn/mirror.ts";
 import { requireModel } from "../nn/module.ts";

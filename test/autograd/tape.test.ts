@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped, type Tensor } from "../../src/gpu/tensor.ts";
-import { loadRounding } from "../../src/kernels/late-shaders.ts";
+import { loadRounding } from "../../src/kernels/late-rounding.ts";
 import { unitLength } from "../../src/nn/norm.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { matmulReference } from "../reference/matmul.ts";

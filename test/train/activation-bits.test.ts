@@ -6,7 +6,7 @@ import * as ops from "../../src/autograd/ops.ts";
 import { Tape } from "../../src/autograd/tape.ts";
 import { scoped } from "../../src/gpu/tensor.ts";
 import { castToFloat } from "../../src/kernels/cast.ts";
-import { ROUNDING } from "../../src/kernels/late-shaders.ts";
+import { ROUNDING } from "../../src/kernels/late-rounding.ts";
 import { roundTo8Bits } from "../../src/kernels/round.ts";
 import { openModel } from "../../src/load/model.ts";
 import { allocateLike } from "../../src/nn/parameters.ts";

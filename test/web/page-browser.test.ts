@@ -223,7 +223,8 @@ test("examples are shown as they are learnt and changed in place, what does not 
   await first.locator("textarea").fill(JSON.stringify({ prompt: "Hello\n".repeat(20), completion: " you" }));
   await until(page, "memory-verdict", /A step takes/);
   const verdict = await textOf(page, "memory-verdict");
-  await page.fill("#batch", "64"); // the examples are looked at anew, and then the memory: what was typed stays
+  await page.fill("#batch", "64");
+  await page.press("#batch", "Tab"); // the examples are looked at anew, and then the memory: what was typed stays
   await expect.poll(() => textOf(page, "memory-verdict"), { timeout: WAIT }).not.toBe(verdict);
   await first.locator("button[type=submit]").click();
   await expect.poll(() => first.locator("mark").textContent(), { timeout: WAIT }).toBe(" you<|endoftext|>");

@@ -93,7 +93,10 @@ test("a double click is one: what takes the place of a button is not pressed by 
 test("a setting that cannot be is shown where it is, and the defaults are none", {
   timeout: PATIENCE,
 }, async () => {
-  await openReady(page, served.url);
+  await page.goto(served.url);
+  await page.fill("#steps", "7"); // as soon as the page lets people: the model's own settings do not take its place
+  await until(page, "memory-verdict", /^A step takes/);
+  expect(await page.inputValue("#steps")).toBe("7");
   await page.click("#fields summary");
   await page.fill("#length", "100000"); // more than the model can read
   await page.press("#length", "Tab");

@@ -82,7 +82,9 @@ export class TrainingPart {
       if (this.#isUnkept) event.preventDefault(); // the browser asks
     });
     this.#showRunning(false);
-    enable("train", false); // until a model is open
+    // Until a model is open, whose settings would take the place of what was typed.
+    this.form.enable(false);
+    enable("train", false);
   }
 
   /**
