@@ -105,7 +105,7 @@ test("the bundled model learns, goes on after a reload, answers, and is taken to
   const quick = Math.max(50, 4 * idle);
   let busy = Number.POSITIVE_INFINITY;
   const task = await longestTask(page, async () => {
-    await beginRun(page, 900); // more than any machine does while it is looked at; the first answer comes at step 60
+    await beginRun(page, 300); // more than any machine does while it is looked at; the first answer comes at step 60
     await expect.poll(() => page.locator("#samples li").count(), { timeout: WAIT }).toBeGreaterThan(0);
     for (let look = 0; look < 8 && busy >= quick; look++) {
       const latency = await keyLatency(page);
