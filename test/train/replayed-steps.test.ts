@@ -18,6 +18,7 @@ import { type StepMetrics, trainObjective } from "../../src/train/trainer.ts";
 import type { TrainerOptions } from "../../src/train/trainer-options.ts";
 import { createRandom } from "../../src/util/random.ts";
 import { testDevice } from "../support/device.ts";
+import { HostLaunches } from "../support/launches.ts";
 
 const config = {
   architectures: ["LlamaForCausalLM"],
@@ -34,22 +35,16 @@ const config = {
 
 let device: Device;
 let poison: Device["memory"]["onRelease"];
-/** Launches that came from a kernel's host code. */
-let launched = 0;
+let launches: HostLaunches;
 
 beforeEach(async () => {
   device = await testDevice();
   one(device); // stays from the first pass on
   poison = device.memory.onRelease;
-  const { kernels } = device;
-  const run = kernels.run.bind(kernels);
-  kernels.run = (...launch) => {
-    launched++;
-    run(...launch);
-  };
+  launches = new HostLaunches(device);
 });
 afterEach(() => {
-  Reflect.deleteProperty(device.kernels, "run");
+  launches.undo();
   device.memory.onRelease = poison;
 });
 
@@ -91,13 +86,13 @@ async function train({ options, method, items = EQUAL }: Case, replays: boolean)
   device.memory.resetPeak();
   const counts: number[] = [];
   const steps: Partial<StepMetrics>[] = [];
-  let before = launched;
+  let before = launches.count;
   const given = replays ? { ...objective, placing } : objective;
   const settings = { batchSize: 1, maxSteps: 12, learningRate: 1e-2, ...options };
   for await (const { seconds: _, ...step } of trainObjective(given, parameters, items, settings)) {
     steps.push({ ...step, peakBytes: step.peakBytes - used });
-    counts.push(launched - before);
-    before = launched;
+    counts.push(launches.count - before);
+    before = launches.count;
   }
   const end = await parameters.flat.readBytes();
   release();

@@ -10,23 +10,18 @@ import { type LanguageModel, requireTask } from "../../src/models/model.ts";
 import { TextCache } from "../../src/train/text-cache.ts";
 import { testDevice } from "../support/device.ts";
 import { fixturePath } from "../support/fixtures.ts";
+import { HostLaunches } from "../support/launches.ts";
 import { openTestTask } from "../support/task-fixtures.ts";
 
 let device: Device;
-/** Launches that came from a kernel's host code. */
-let launched = 0;
+let launches: HostLaunches;
 
 beforeEach(async () => {
   device = await testDevice();
-  const { kernels } = device;
-  const run = kernels.run.bind(kernels);
-  kernels.run = (...launch) => {
-    launched++;
-    run(...launch);
-  };
+  launches = new HostLaunches(device);
 });
 afterEach(() => {
-  Reflect.deleteProperty(device.kernels, "run");
+  launches.undo();
 });
 
 /** Texts that a replaying cache and one that does all anew go on with, and what they give. */
@@ -46,9 +41,9 @@ class Pair {
     const [replaying, plain] = this.caches;
     const poison = device.memory.onRelease;
     device.memory.onRelease = undefined; // fills what is released by launches of its own
-    const before = launched;
+    const before = launches.count;
     const [got] = await readAndRelease(device, () => [replaying.scores(this.texts, model)]);
-    const isReplayed = launched === before;
+    const isReplayed = launches.count === before;
     device.memory.onRelease = poison;
     const [want] = await readAndRelease(device, () => [plain.scores(this.texts, model)]);
     expect(Buffer.from(got as ArrayBuffer).equals(Buffer.from(want as ArrayBuffer))).toBe(true);
