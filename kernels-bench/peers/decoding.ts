@@ -1,20 +1,20 @@
 // Greedy decoding side by side: the same model, a new text each turn, all engines in turns.
-import { loadavg } from "node:os";
+import { mkdtemp, rm } from "node:fs/promises";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
 import { packageVersion } from "../../src/cli/version.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { loadModel } from "../../src/index.node.ts";
 import type { LoadedModel } from "../../src/load/model.ts";
 import type { LanguageModel } from "../../src/models/model.ts";
 import { generateTokens } from "../../src/train/generate.ts";
-import { LoraError } from "../../src/util/fail.ts";
 import { summarize } from "../measure.ts";
 import { SMOLLM2 } from "../models.ts";
 import { digits, formatTable } from "../table.ts";
 import type { Decoder } from "./decoder.ts";
-import { peerVersion } from "./engines.ts";
-import { llamaDecoder } from "./llama.ts";
+import { answerWithLlama, type LlamaBackend, writeGguf } from "./llama.ts";
+import { type Program, processDecoder } from "./process-decoder.ts";
 import { randomCheckpoint } from "./random-checkpoint.ts";
-import { torchDecoder } from "./torch-decoder.ts";
 
 /** How one engine did. */
 export interface DecodingEntry {
@@ -23,6 +23,8 @@ export interface DecodingEntry {
   /** Tokens a second: of the prompt, its first new token included, and of the new ones after it; medians over the rounds. */
   readonly prompt?: number;
   readonly decoding?: number;
+  /** The most new tokens a second of a round: engines whose threads wait in loops are much slower beside other programs. */
+  readonly best?: number;
   /** Milliseconds of processor time, all threads together, of a new token; the least over the rounds. */
   readonly processorMs?: number;
   /** Median over the rounds of our decoding rate by this engine's. */
@@ -43,6 +45,7 @@ export interface DecodingContest {
   readonly entries: readonly DecodingEntry[];
 }
 
+const OURS = "webgpu-lora bf16";
 const PROMPT = Array.from({ length: 64 }, (_, i) => 1 + ((i * 7919) % 256));
 const NEW_TOKENS = 32;
 const CAPACITY = 256;
@@ -54,62 +57,114 @@ interface Turn {
   readonly tokens: readonly number[];
 }
 
-/** @param python an interpreter with torch and transformers, where PyTorch takes part */
-export async function contestDecoding(
-  device: Device,
-  rounds: number,
-  python: string | undefined,
-): Promise<DecodingContest> {
+/** An engine, and what became of it. */
+interface Contestant {
+  readonly engine: string;
+  readonly decoder?: Decoder;
+  readonly turns: Turn[];
+  failure?: string;
+}
+
+export interface DecodingOptions {
+  readonly rounds: number;
+  /** An interpreter with torch and transformers, where PyTorch takes part. */
+  readonly python?: string | undefined;
+  /** Seconds after which an engine without an answer is left out. */
+  readonly limit: number;
+  /** Is told what goes on. */
+  readonly note: (line: string) => void;
+}
+
+/** Each engine but ours in a process of its own. */
+export async function contestDecoding(device: Device, options: DecodingOptions): Promise<DecodingContest> {
+  const { rounds, note } = options;
   const files = randomCheckpoint(SMOLLM2, CAPACITY);
   const model = await loadModel(files, { device });
-  const failures: DecodingEntry[] = [];
-  const decoders: Decoder[] = [ownDecoder(model)];
-  const opened: [string, () => Promise<Decoder>][] = [
-    ...(["vulkan", "cpu"] as const).map((backend): [string, () => Promise<Decoder>] => [
-      `llama.cpp ${backend}`,
-      () => llamaDecoder(model, files, CAPACITY, peerVersion("node-llama-cpp"), backend),
-    ]),
-    ...(python === undefined
-      ? []
-      : (["f32", "bf16"] as const).map((dtype): [string, () => Promise<Decoder>] => [
-          `PyTorch ${dtype}`,
-          () => torchDecoder(python, dtype),
-        ])),
-  ];
-  for (const [engine, open] of opened) {
-    try {
-      decoders.push(await open());
-    } catch (error) {
-      const failure = error instanceof LoraError ? error.message : String(error);
-      failures.push({ engine, version: "", failure });
+  const contestants: Contestant[] = [{ engine: OURS, decoder: ownDecoder(model), turns: [] }];
+  const folder = await mkdtemp(join(tmpdir(), "webgpu-lora-llama-"));
+  try {
+    const path = join(folder, "model.gguf");
+    await writeGguf(model, files, path);
+    for (const program of programs(path, options.python)) contestants.push(await opened(program, options));
+    for (let round = 0; round <= rounds; round++) {
+      for (const contestant of contestants) await turn(contestant, round, note);
     }
+    for (const { decoder, failure } of contestants) if (failure === undefined) await decoder?.release();
+  } finally {
+    await rm(folder, { recursive: true });
   }
-  const turns = decoders.map((): Turn[] => []);
-  for (let round = -1; round < rounds; round++) {
-    for (const [i, decoder] of decoders.entries()) {
-      const turn = await write(decoder);
-      if (round >= 0) turns[i]?.push(turn); // the first text compiles
-    }
-  }
-  const entries = decoders.map((decoder, i) => entryOf(decoder, turns[i] as Turn[], turns[0] as Turn[]));
-  for (const decoder of decoders) await decoder.release();
   model.release();
+  const [own] = contestants as [Contestant];
   return {
     ...{ model: SMOLLM2.name, promptTokens: PROMPT.length, newTokens: NEW_TOKENS, rounds },
     load: loadavg()[0] ?? 0,
-    entries: [...entries, ...failures],
+    entries: contestants.map((contestant) => entryOf(contestant, own.turns)),
   };
 }
 
+function programs(gguf: string, python: string | undefined): Program[] {
+  const script = process.argv[1] as string;
+  const llama = (backend: LlamaBackend, name: string): Program => ({
+    name: `llama.cpp ${name} f16`,
+    command: process.execPath,
+    args: [script, "--llama", backend, gguf],
+  });
+  const torch = (command: string, dtype: "f32" | "bf16"): Program => ({
+    name: `PyTorch ${dtype}`,
+    ...{ command, args: ["kernels-bench/torch/decode.py", dtype], isOther: true },
+  });
+  const own = python === undefined ? [] : [torch(python, "f32"), torch(python, "bf16")];
+  return [llama("vulkan", "Vulkan"), llama("cpu", "CPU"), ...own];
+}
+
+/** The child's part of llama.cpp. */
+export const answerAsLlama = (backend: LlamaBackend, gguf: string): Promise<void> =>
+  answerWithLlama(backend, gguf, CAPACITY);
+
+async function opened(program: Program, { limit, note }: DecodingOptions): Promise<Contestant> {
+  const engine = program.name;
+  note(`${engine} opens`);
+  try {
+    return { engine, decoder: await processDecoder(program, 1000 * limit), turns: [] };
+  } catch (error) {
+    return { engine, turns: [], failure: reason(error) };
+  }
+}
+
+/** @param round the first text compiles, and is not counted */
+async function turn(contestant: Contestant, round: number, note: (line: string) => void): Promise<void> {
+  const { engine, decoder, failure, turns } = contestant;
+  if (failure !== undefined || !decoder) return;
+  try {
+    const written = await write(decoder);
+    if (round > 0) turns.push(written);
+    note(`round ${round}: ${engine}, ${digits(written.decoding)} tokens/s`);
+  } catch (error) {
+    contestant.failure = reason(error);
+    note(`round ${round}: ${engine} is left out: ${contestant.failure}`);
+  }
+}
+
+const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
 /** The table. */
 export function formatDecoding({ entries, model, promptTokens, newTokens, load }: DecodingContest): string[] {
-  const head = ["  engine", "prompt tokens/s", "tokens/s", "processor ms a token", "ours ×", "equal tokens"];
+  const head = [
+    "  engine",
+    "prompt tokens/s",
+    "tokens/s",
+    "best",
+    "processor ms a token",
+    "ours ×",
+    "equal tokens",
+  ];
   const timed = entries.filter(({ failure }) => failure === undefined);
   const rows = timed.map(
-    ({ engine, version, prompt = 0, decoding = 0, processorMs = 0, ratio = 0, equalTokens }) => [
+    ({ engine, version, prompt = 0, decoding = 0, best = 0, processorMs = 0, ratio = 0, equalTokens }) => [
       `  ${engine} ${version}`,
       digits(prompt),
       digits(decoding),
+      digits(best),
       digits(processorMs),
       ratio.toFixed(2),
       equalTokens === undefined ? "" : `${equalTokens} of ${newTokens}`,
@@ -124,7 +179,7 @@ export function formatDecoding({ entries, model, promptTokens, newTokens, load }
 
 function ownDecoder(model: LoadedModel): Decoder {
   return {
-    name: "webgpu-lora bf16",
+    name: OURS,
     version: packageVersion(),
     write: (prompt) => generateTokens(model as LanguageModel, prompt, { maxNewTokens: NEW_TOKENS + 1 }),
     release() {},
@@ -156,21 +211,19 @@ function ownProcessorMs(): number {
   return (user + system) / 1000;
 }
 
-function entryOf(
-  { name, version, isOther }: Decoder,
-  turns: readonly Turn[],
-  ours: readonly Turn[],
-): DecodingEntry {
+function entryOf({ engine, decoder, failure, turns }: Contestant, ours: readonly Turn[]): DecodingEntry {
+  const version = decoder?.version ?? "";
+  if (failure !== undefined) return { engine, version, failure };
   const median = (values: number[]) => summarize(values).median;
   const [mine = [], own = []] = [turns[0]?.tokens, ours[0]?.tokens];
   const differs = mine.findIndex((token, i) => token !== own[i]);
   return {
-    engine: name,
-    version,
+    ...{ engine, version },
     prompt: median(turns.map(({ prompt }) => prompt)),
     decoding: median(turns.map(({ decoding }) => decoding)),
+    best: Math.max(...turns.map(({ decoding }) => decoding)),
     processorMs: Math.min(...turns.map(({ processorMs }) => processorMs)),
     ratio: median(turns.map(({ decoding }, round) => (ours[round] as Turn).decoding / decoding)),
-    ...(!isOther && { equalTokens: differs < 0 ? mine.length : differs }),
+    ...(!decoder?.isOther && { equalTokens: differs < 0 ? mine.length : differs }),
   };
 }

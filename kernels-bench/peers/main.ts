@@ -12,7 +12,7 @@ import { waitAsleep } from "../../src/platform/node-wait.ts";
 import { fail, LoraError } from "../../src/util/fail.ts";
 import { deviceId } from "../device-id.ts";
 import { countCalls } from "./counting.ts";
-import { contestDecoding, formatDecoding } from "./decoding.ts";
+import { answerAsLlama, contestDecoding, formatDecoding } from "./decoding.ts";
 import { type Contest, contest } from "./duel.ts";
 import {
   checkPeerNames,
@@ -23,6 +23,7 @@ import {
   PEER_NAMES,
   resting,
 } from "./engines.ts";
+import type { LlamaBackend } from "./llama.ts";
 import { initialWeights } from "./ours.ts";
 import {
   type ColdStep,
@@ -42,6 +43,8 @@ interface Options {
   first: boolean;
   rest: boolean;
   python?: string;
+  limit: number;
+  llama?: [backend: LlamaBackend, gguf: string];
 }
 
 const DIRECTIONS: readonly Direction[] = ["forward", "forward+backward"];
@@ -107,18 +110,20 @@ async function compare(options: Options): Promise<void> {
   const trains = works.some(({ kind }) => kind === "training");
   const cold = trains && options.first ? coldSteps(contests) : [];
   console.log(formatPeers({ contests: [], cold }).join("\n"));
-  const { rounds, rest, work, python } = options;
+  const { rounds, rest, work, python, limit } = options;
   const decodes = work.length === 0 || work.includes(DECODING);
-  const decoding = decodes ? await contestDecoding(device, rounds, python) : undefined;
+  const decoding = decodes
+    ? await contestDecoding(device, { rounds, python, limit, note: console.error })
+    : undefined;
   if (decoding) console.log(["", ...formatDecoding(decoding)].join("\n"));
   const found = { rounds, ...(rest && { rest }), contests, cold, ...(decoding && { decoding }) };
-  await store(device, found, options.outputDir);
+  await store(device, found, options);
 }
 
 async function store(
   device: Device,
   found: Pick<PeersReport, "rounds" | "rest" | "contests" | "cold" | "decoding">,
-  folder: string,
+  { outputDir, work }: Options,
 ): Promise<void> {
   const report: PeersReport = {
     format: "webgpu-lora peers",
@@ -132,9 +137,10 @@ async function store(
   };
   const rounded = (_: string, value: unknown) =>
     typeof value === "number" ? Number(value.toPrecision(6)) : value;
-  const name = `peers-${deviceId(device)}${found.rest ? "-rest" : ""}.json`;
-  await folderWriter(folder).write(new Map([[name, `${JSON.stringify(report, rounded, 1)}\n`]]));
-  console.error(`written: ${resolve(folder, name)}`);
+  const parts = ["peers", deviceId(device), ...(found.rest ? ["rest"] : []), ...work]; // some works take no place of all
+  const name = `${parts.join("-")}.json`;
+  await folderWriter(outputDir).write(new Map([[name, `${JSON.stringify(report, rounded, 1)}\n`]]));
+  console.error(`written: ${resolve(outputDir, name)}`);
 }
 
 /** Each engine's first step in a process of its own, with the drivers' shader caches off. */
@@ -177,7 +183,7 @@ async function measureCold(name: string): Promise<void> {
   console.log(JSON.stringify({ engine: engine.name, seconds: (performance.now() - started) / 1000 }));
 }
 
-function readRounds(text: string): number {
+function readCount(text: string): number {
   const rounds = Number(text);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new InvalidArgumentError("wanted a whole number above 0");
@@ -188,17 +194,24 @@ const command = new Command("bench:peers")
   .description("times webgpu-lora beside other WebGPU libraries on the same device, in turns")
   .option("--peers <names...>", "who takes part", PEER_NAMES)
   .option("--work <names...>", `only these of ${KINDS.join(", ")}`, [])
-  .option("--rounds <n>", "rounds of one turn each", readRounds, 5)
+  .option("--rounds <n>", "rounds of one turn each", readCount, 5)
   .option("--output-dir <path>", "folder for peers-DEVICE.json", "kernels-bench/results")
   .option("--rest", "let the peers' waits sleep like ours instead of polling: only the kernels differ", false)
   .option("--python <path>", "an interpreter with torch, transformers and peft, for the work decoding")
+  .option("--limit <seconds>", "how long an engine may take for a token when decoding", readCount, 300)
   .option("--no-first", "skip the first steps without a shader cache")
-  .option("--cold <name>", "time one first step and print it");
+  .option("--cold <name>", "time one first step and print it")
+  .option(
+    "--llama <words...>",
+    "decode with llama.cpp, vulkan or cpu, and a GGUF file: one of the engines' own processes",
+  );
 
 command.parse();
 const options = command.opts<Options>();
 try {
-  await (options.cold === undefined ? compare(options) : measureCold(options.cold));
+  if (options.llama) await answerAsLlama(...options.llama);
+  else if (options.cold !== undefined) await measureCold(options.cold);
+  else await compare(options);
   process.exit(0); // Dawn keeps Node alive
 } catch (error) {
   if (!(error instanceof LoraError)) throw error;

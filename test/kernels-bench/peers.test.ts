@@ -4,6 +4,7 @@ import { type Engine, importPeer } from "../../kernels-bench/peers/engine.ts";
 import { checkPeerNames, resting } from "../../kernels-bench/peers/engines.ts";
 import { ourEngine } from "../../kernels-bench/peers/ours.ts";
 import { formatContest } from "../../kernels-bench/peers/peers-result.ts";
+import { processDecoder } from "../../kernels-bench/peers/process-decoder.ts";
 import {
   causalMask,
   type Direction,
@@ -47,6 +48,41 @@ describe("engines in turns", () => {
   test("other numbers of outputs are a failure, not a crash", async () => {
     const { entries } = await contest(WORK, [fake("first", [[1]]), fake("odd", [[1], [1]])], 1);
     expect(entries[1]?.failure).toBe("gave 2 outputs, not 1");
+  });
+});
+
+describe("an engine in a process of its own", () => {
+  const program = (script: string) => ({
+    name: "child",
+    command: process.execPath,
+    args: [
+      "-e",
+      `console.log("1.2"); require("readline").createInterface(process.stdin).on("line", ${script})`,
+    ],
+  });
+
+  test("gives token after token, and says what they cost", async () => {
+    const counting = '(line) => line === "end" || console.log(String(line.length + 40), "0.25")';
+    const decoder = await processDecoder(program(counting), 30_000);
+    const tokens: number[] = [];
+    for await (const token of decoder.write([1, 2])) if (tokens.push(token) === 2) break;
+    expect(decoder).toMatchObject({ name: "child", version: "1.2" });
+    expect(tokens).toEqual([43, 40]);
+    expect(decoder.processorMs?.()).toBe(250);
+    await decoder.release();
+  });
+
+  test("is ended where it does not answer in time", async () => {
+    const decoder = await processDecoder(program("() => {}"), 2000);
+    await expect(decoder.write([1]).next()).rejects.toThrow("no token within 2 s");
+    await decoder.release();
+  });
+
+  test("that ends or is not there says so", async () => {
+    const decoder = await processDecoder(program("() => process.exit(3)"), 30_000);
+    await expect(decoder.write([1]).next()).rejects.toThrow("child: the process has ended without a token");
+    const missing = { name: "none", command: "no-such-command", args: [] };
+    await expect(processDecoder(missing, 30_000)).rejects.toThrow(/ENOENT|ended without a version/);
   });
 });
 
