@@ -1,4 +1,5 @@
-// One more token of several texts side by side: what a batch makes of the weights that are read once for all of them.
+// One more token of several texts side by side: what a batch makes of the weights that are read once for all of them. And of one text,
+// out of weights in few bits.
 import type { Device } from "../src/gpu/device.ts";
 import { Replay } from "../src/gpu/replay.ts";
 import { scoped } from "../src/gpu/tensor.ts";
@@ -6,7 +7,7 @@ import { argmax } from "../src/kernels/sampling.ts";
 import { TextCache } from "../src/train/text-cache.ts";
 import { type BenchCase, type Prepared, sized } from "./harness.ts";
 import { type ModelSize, SMOLLM2, TOY } from "./models.ts";
-import { embeddingUnfit, randomModel } from "./random-model.ts";
+import { embeddingUnfit, type RandomQuantization, randomModel } from "./random-model.ts";
 
 const PROMPT = 64;
 /** Tokens at which the texts begin anew. */
@@ -21,43 +22,62 @@ function weightsOf({ hidden, intermediate, heads, kvHeads, headDim, layers, voca
   return layers * (attention + 3 * hidden * intermediate) + vocab * hidden;
 }
 
-/** A step of `rows` texts: its rate in GFLOP/s grows as its tokens a second do. */
-function step(size: ModelSize, rows: number): BenchCase {
-  const setup = (device: Device): Prepared => {
-    const model = randomModel(device, size, END);
-    const cache = new TextCache(model);
-    cache.replay = new Replay(device);
-    const texts = Array.from({ length: rows }, (_, row) => Array.from({ length: PROMPT }, (_, i) => i + row));
-    const begin = () => {
-      for (const ids of texts) ids.length = PROMPT;
-      cache.open(rows, END);
-      scoped(device, () => {
-        cache.scores(texts);
-        return undefined;
-      });
-    };
-    begin();
-    return {
-      run() {
-        if (texts[0]?.length === END) begin();
-        for (const ids of texts) ids.push(0);
-        return argmax(cache.scores(texts));
-      },
-      reference,
-      clock: "wall",
-      flops: 2 * rows * weightsOf(size),
-      layers: size.layers,
-      release() {
-        cache.release();
-        model.release();
-      },
-    };
+/** A step of `rows` texts, and what frees its model. Its rate in GFLOP/s grows as its tokens a second do. */
+export function prepareDecoding(
+  device: Device,
+  size: ModelSize,
+  rows: number,
+  quantization?: RandomQuantization,
+): Prepared {
+  const model = randomModel(device, size, END, quantization);
+  const cache = new TextCache(model);
+  cache.replay = new Replay(device);
+  const texts = Array.from({ length: rows }, (_, row) => Array.from({ length: PROMPT }, (_, i) => i + row));
+  const begin = () => {
+    for (const ids of texts) ids.length = PROMPT;
+    cache.open(rows, END);
+    scoped(device, () => {
+      cache.scores(texts);
+      return undefined;
+    });
   };
-  return sized("decoding", `${size.name} B${rows} S${PROMPT}`, rows * size.layers, setup, (device) =>
-    embeddingUnfit(size, device),
+  begin();
+  return {
+    run() {
+      if (texts[0]?.length === END) begin();
+      for (const ids of texts) ids.push(0);
+      return argmax(cache.scores(texts));
+    },
+    reference,
+    clock: "wall",
+    flops: 2 * rows * weightsOf(size),
+    layers: size.layers,
+    release() {
+      cache.release();
+      model.release();
+    },
+  };
+}
+
+function step(size: ModelSize, rows: number, quantization?: RandomQuantization): BenchCase {
+  const { format, skipModules } = quantization ?? {};
+  const op = format ? `decoding ${format}${skipModules ? ", output layer too" : ""}` : "decoding";
+  return sized(
+    op,
+    `${size.name} B${rows} S${PROMPT}`,
+    rows * size.layers,
+    (device) => prepareDecoding(device, size, rows, quantization),
+    (device) => embeddingUnfit(size, device),
   );
 }
 
-export const cases: BenchCase[] = [TOY, SMOLLM2].flatMap((size) =>
-  [1, 2, 4, 8].map((rows) => step(size, rows)),
-);
+/** A single text, out of weights in few bits: embedding and output layer, which are one matrix, in bf16 or as the others. */
+const QUANTIZATIONS: readonly RandomQuantization[] = (["int4", "nf4"] as const).flatMap((format) => [
+  { format },
+  { format, skipModules: [] },
+]);
+
+export const cases: BenchCase[] = [TOY, SMOLLM2].flatMap((size) => [
+  ...[1, 2, 4, 8].map((rows) => step(size, rows)),
+  ...QUANTIZATIONS.map((quantization) => step(size, 1, quantization)),
+]);

@@ -1,6 +1,10 @@
 // Language models of a given size with random weights.
 import type { Device } from "../src/gpu/device.ts";
-import { elementCount, fromArray } from "../src/gpu/tensor.ts";
+import { elementCount, fromArray, scoped, type Tensor } from "../src/gpu/tensor.ts";
+import type { Decoding } from "../src/kernels/formats.ts";
+import { Quantiser } from "../src/kernels/quantise.ts";
+import { emptyWeight, type QuantisedWeight, type Weight } from "../src/kernels/weight.ts";
+import { type Quantization, quantisation } from "../src/load/quantization.ts";
 import type { HfConfig } from "../src/models/config-reader.ts";
 import { buildModel } from "../src/models/families.ts";
 import { type LanguageModel, requireTask } from "../src/models/model.ts";
@@ -8,12 +12,18 @@ import { joinPath, type Weights } from "../src/nn/weights.ts";
 import { repeatedHalves, repeatedValues } from "./harness.ts";
 import type { ModelSize } from "./models.ts";
 
-/** A model of that size for texts of up to `tokens`, in bf16 words. */
-export function randomModel(device: Device, size: ModelSize, tokens: number): LanguageModel {
-  return requireTask(
-    buildModel(device, configOf(size, tokens), repeatedWeights(device), "causal-lm"),
-    "causal-lm",
-  );
+/** How a random model is quantised; scales that are quantised themselves would have to be awaited. */
+export type RandomQuantization = Pick<Quantization, "format" | "skipModules">;
+
+/** A model of that size for texts of up to `tokens`, in bf16 words where it is not quantised. */
+export function randomModel(
+  device: Device,
+  size: ModelSize,
+  tokens: number,
+  quantization?: RandomQuantization,
+): LanguageModel {
+  const weights = repeatedWeights(device, quantization);
+  return requireTask(buildModel(device, configOf(size, tokens), weights, "causal-lm"), "causal-lm");
 }
 
 /** Why a device cannot hold the embedding, the largest of its tensors; undefined where it can. */
@@ -42,11 +52,27 @@ export function configOf(size: ModelSize, tokens: number): HfConfig {
   };
 }
 
+/** A matrix of those values in few bits. */
+function quantised(
+  device: Device,
+  shape: readonly [number, number],
+  decoding: Decoding,
+  values: () => Tensor,
+): Weight {
+  const weight = emptyWeight(device, shape, decoding) as QuantisedWeight;
+  scoped(device, () => {
+    new Quantiser(weight).addAll(values());
+    return undefined;
+  });
+  return weight;
+}
+
 /**
  * Random weights in bf16, quick to make at any size. Those of the embedding are so small that an untrained model finds
  * all tokens equally likely, also where it shares them with the output layer.
  */
-function repeatedWeights(device: Device): Weights {
+function repeatedWeights(device: Device, quantization?: RandomQuantization): Weights {
+  const choose = quantisation(quantization);
   const at = (path: string): Weights => ({
     path,
     at: (name) => at(joinPath(path, name)),
@@ -60,8 +86,10 @@ function repeatedWeights(device: Device): Weights {
         ? fromArray(device, repeatedValues(count, seed, scale), shape)
         : fromArray(device, repeatedHalves(count, seed, "bf16", scale).codes, shape, "bf16");
     },
-    weight(name, shape, request) {
-      return this.tensor(name, shape, request);
+    weight(name, shape, request = {}) {
+      const decoding = choose?.(joinPath(path, name), request, shape[1]);
+      if (!decoding) return this.tensor(name, shape, request);
+      return quantised(device, shape, decoding, () => this.tensor(name, shape, request));
     },
   });
   return at("");

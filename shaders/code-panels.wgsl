@@ -21,15 +21,18 @@ const CODES: u32 = 4u;       // of matvec-codes.wgsl
 const UNIT: u32 = 64u;       // values of a run there: of BLOCK as much as divides a row
 const OFFSETS: bool = false;
 const CENTER: f32 = 8.0;     // in codes of 8 bits: of whole numbers there
-const STEP: u32 = select(128u / CODES, 32u, CODES == 5u);
+const STEP: u32 = select(select(128u / CODES, 32u, CODES == 5u), 16u, CODES == 6u);
 const PER: u32 = select(4u, 2u, OFFSETS);
 const GROUP: u32 = 8u;       // panels side by side
 const FP4_LARGEST: f32 = 12.0;
 // #import "common/weight.wgsl"
 // #import "common/weight-table.wgsl"
 // #import "common/panel-texels.wgsl"
+// #import "common/panel-floats.wgsl"
 
-const UNITS: f32 = select(select(1.0, FP4_LARGEST, FORMAT == 8u), 2.0, FORMAT == 9u); // what codes there are larger by
+// What codes there are larger by: small floats are multiples of 1/16, and so much larger again as x is.
+const FLOAT_UNITS: f32 = select(FP4_LARGEST, 4.0, FORMAT == 9u);
+const UNITS: f32 = select(1.0, FLOAT_UNITS * bitcast<f32>((127u + FLOAT_UP - FLOAT_DOWN) << 23u), CODES == 6u);
 
 @compute @workgroup_size(WG)
 fn fill(
@@ -65,6 +68,7 @@ fn codes_at(value: u32) -> vec4u {
   for (var q = 0u; q < 4u; q++) {
     let at = value + q * (STEP / 4u);
     if (CODES == 16u) { texel[q] = pair_at(at); }
+    else if (CODES == 6u) { texel[q] = floats(raw_values(codes_of(w[word_of(at)], at))); }
     else if (CODES == 8u) { texel[q] = pack4xU8(numbers(codes_of(w[word_of(at)], at))); }
     else { texel[q] = ascending(w[at / 8u]); }
   }
@@ -77,18 +81,24 @@ fn ascending(word: u32) -> u32 {
   return ((word & 0x0f0f0f0fu) << 4u) | ((word >> 4u) & 0x0f0f0f0fu);
 }
 
-// Whole numbers that are not negative, of which CENTER is taken; those of mxfp4 twice as large.
+// Whole numbers that are not negative, of which CENTER is taken.
 fn numbers(codes: vec4u) -> vec4u {
   if (FORMAT == 3u) { return codes ^ vec4u(128u); }
-  if (FORMAT == 9u) { return vec4u(UNITS * raw_values(codes) + CENTER); }
   return codes;
 }
 
-// Two values in bf16, which has all of fp8, and those of fp4 before they are divided by the largest: sixteenths.
+// Four values in the bits of common/panel-floats.wgsl.
+fn floats(values: vec4f) -> u32 {
+  let exact = round(values * (16.0 * FLOAT_UNITS)) / 16.0;
+  let bits = (bitcast<vec4u>(exact) - vec4u(FLOAT_DOWN << 23u)) & vec4u(FLOAT_BITS);
+  let all = select(bits, vec4u(), exact == vec4f()) >> FLOAT_SHIFTS;
+  return all.x | all.y | all.z | all.w;
+}
+
+// Two values in bf16, which has all of fp8.
 fn pair_at(value: u32) -> u32 {
   let first = value / 4u * 4u;
-  var values = raw_values(codes_of(w[word_of(first)], first));
-  if (FORMAT == 8u) { values = round(values * (16.0 * FP4_LARGEST)) / 16.0; }
+  let values = raw_values(codes_of(w[word_of(first)], first));
   let pair = bitcast<vec2u>(select(values.xy, values.zw, value % 4u == 2u));
   return (pair.x >> 16u) | (pair.y & 0xffff0000u);
 }

@@ -25,18 +25,19 @@ const SG: u32 = 8u;          // lanes of a subgroup
 const ROWS: u32 = 1u;        // of x: no more
 const COLUMNS: u32 = 4u;     // of a lane
 const GROUP: u32 = 8u;       // panels side by side
-const CODES: u32 = 4u;       // 16: bf16, 8: whole numbers, 4: whole numbers, 5: four bits that a table of 16 has values of
+const CODES: u32 = 4u;       // 16: bf16, 8: whole numbers, 6: small floats, 5: four bits that a table has values of, 4: whole numbers
 const RUN: u32 = 2u;         // texels of codes that share a scale
 const OFFSETS: bool = false; // runs have offsets
 const CENTER: f32 = 8.0;     // of whole numbers without offsets: taken from each
 const GATED: bool = false;   // panels of two weights by turns: y = act(the first's) * the second's, COLUMNS being even
 const ACTIVATION: u32 = 0u;
-const STEP: u32 = select(128u / CODES, 32u, CODES == 5u); // codes of a texel
+const STEP: u32 = select(select(128u / CODES, 32u, CODES == 5u), 16u, CODES == 6u); // codes of a texel
 const VECTORS: u32 = STEP / 4u;
 const PER: u32 = select(4u, 2u, OFFSETS);                 // runs of a texel of scales
 const HAS_TOTALS: bool = OFFSETS || CENTER != 0.0;
 // #import "common/activation.wgsl"
 // #import "common/panel-texels.wgsl"
+// #import "common/panel-floats.wgsl"
 // #import "common/panel-columns.wgsl"
 
 var<private> held: array<vec4f, VECTORS>;       // of x: as much as a texel has codes, of the next SG texels one in each lane
@@ -92,9 +93,11 @@ fn texel_of(own: u32, group_size: u32, c: u32, i: u32) -> vec4u {
 }
 
 // Whole numbers are cut out of their words, and not moved to the lowest bits: x is divided by what that multiplies them with.
+// Small floats are so much too small as their exponents lack bits: x is multiplied, so that products are no smaller than it.
 fn hold_x(p: u32, lane: u32, count: u32) {
   var unit = vec4f(1.0);
   if (CODES == 8u) { unit = vec4f(1.0, 1.0 / 256.0, 1.0 / 65536.0, 1.0); }
+  if (CODES == 6u) { unit = vec4f(bitcast<f32>((127u + FLOAT_UP) << 23u)); }
   if (CODES == 4u) { unit = vec4f(1.0, 1.0 / 16.0, 1.0 / 256.0, 1.0 / 4096.0); }
   let at = VECTORS * min(p + lane, count - 1u);
   held_total = 0.0;
@@ -113,6 +116,11 @@ fn add_words(q: u32, holder: u32) {
     for (var c = 0u; c < COLUMNS; c++) {
       let word = codes[c][q];
       parts[c] += dot(a, vec2f(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u)));
+    }
+  } else if (CODES == 6u) {
+    let a = subgroupShuffle(held[q % VECTORS], holder);
+    for (var c = 0u; c < COLUMNS; c++) {
+      parts[c] += dot(a, bitcast<vec4f>((vec4u(codes[c][q]) << FLOAT_SHIFTS) & vec4u(FLOAT_BITS)));
     }
   } else if (CODES == 8u) {
     let a = subgroupShuffle(held[q % VECTORS], holder);

@@ -10,8 +10,8 @@ export const GROUP = 8;
 export interface CodeLayout {
   /** A small number, another for each. */
   readonly id: number;
-  /** 16: bf16, which has all values of fp8 and fp4. 8 and 4: whole numbers. 5: four bits that a table has values of. */
-  readonly CODES: 16 | 8 | 5 | 4;
+  /** 16: bf16, which has all values of fp8. 8 and 4: whole numbers. 6: small floats. 5: four bits that a table has values of. */
+  readonly CODES: 16 | 8 | 6 | 5 | 4;
   /** Runs have offsets beside their scales. */
   readonly OFFSETS: boolean;
   /** What is taken from whole numbers that have no offsets. */
@@ -23,6 +23,9 @@ export interface CodeLayout {
   /** Texels of a row. */
   readonly length: number;
 }
+
+/** Codes of a texel. */
+const STEPS = { 16: 8, 8: 16, 6: 16, 5: 32, 4: 32 } as const;
 
 /** By format, unit and columns. */
 const LAYOUTS = new Map<number, CodeLayout | undefined>();
@@ -44,7 +47,7 @@ function newLayout(weight: QuantisedWeight, unit: number): CodeLayout | undefine
   const { format, columns, zeroFormat } = weight;
   const OFFSETS = zeroFormat !== "none";
   const bits = bitsOf(format, unit);
-  const step = bits === 5 ? 32 : 128 / bits;
+  const step = STEPS[bits];
   if (unit % step !== 0) return undefined;
   const length = columns / step + Math.ceil(columns / unit / (OFFSETS ? 2 : 4));
   const CENTER = centerOf(format, OFFSETS);
@@ -56,16 +59,16 @@ export function codeConstants({ CODES, OFFSETS, CENTER, run }: CodeLayout): Spec
   return { CODES, OFFSETS, CENTER, RUN: run };
 }
 
-/** Whole numbers, even of eight bits, are faster than bf16, and bf16 than a table, whatever the texels that are read. */
+/** Whole numbers, even of eight bits, and small floats are faster than bf16, and bf16 than a table, whatever the texels that are read. */
 function bitsOf(format: QuantisedWeight["format"], unit: number): CodeLayout["CODES"] {
-  if (format === "fp8_e4m3" || format === "fp8_e5m2" || format === "fp4") return 16;
+  if (format === "fp8_e4m3" || format === "fp8_e5m2") return 16;
+  if (format === "fp4" || format === "mxfp4") return 6;
   if (format === "nf4") return 5;
   return format === "int4" && unit % 32 === 0 ? 4 : 8;
 }
 
 function centerOf(format: QuantisedWeight["format"], hasOffsets: boolean): number {
   if (format === "int8") return 128;
-  if (format === "mxfp4") return 16;
   return format === "int4" && !hasOffsets ? 8 : 0;
 }
 
