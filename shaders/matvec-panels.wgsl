@@ -2,6 +2,8 @@ enable subgroups;
 // y[row, n] = beta y[row, n] + alpha sum_k x[row, k] W[n, k] + sum_j h[row, j] e[n, j]     for a few rows, W in panels
 // A lane owns COLUMNS columns of all rows, SG apart: a subgroup reads each texel of W once. Lanes load x together and fetch it
 // from each other. W holds the rows of up to three weights, one after the other. See panels.wgsl for where a texel lies.
+// NORMED: of RMSNorm(x) = x * rstd * (OFFSET + e[k]) in place of x, and without branches: each subgroup sums the squares of what it
+// reads, and scales its sums by rstd.
 struct Params {
   k: u32, ldh: u32, panels: u32, alpha: f32, beta: f32,
   first2: u32, first3: u32,                    // panels of the second weight and the third
@@ -16,7 +18,7 @@ struct Params {
 @group(0) @binding(2) var panels: texture_storage_2d<rgba32uint, read>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<storage, read> h: array<f32>;          // [m, ldh]
-@group(0) @binding(5) var<storage, read> e: array<f32>;          // [n, k_extra]
+@group(0) @binding(5) var<storage, read> e: array<f32>;          // [n, k_extra], or [k]
 @group(0) @binding(6) var<storage, read> e2: array<f32>;         // [n2, extra2]
 @group(0) @binding(7) var<storage, read> e3: array<f32>;         // [n3, extra3]
 
@@ -28,12 +30,16 @@ const GROUP: u32 = 8u;      // panels side by side
 const FORMAT: u32 = 1u;     // 1 bf16, 2 f16
 const GATED: bool = false;  // panels of two weights by turns: y = act(the first's) * the second's, COLUMNS being even
 const ACTIVATION: u32 = 0u;
+const NORMED: bool = false;
+const OFFSET: f32 = 0.0;
+const EPS: f32 = 0.00001;
 // #import "common/activation.wgsl"
 // #import "common/panel-texels.wgsl"
 // #import "common/panel-columns.wgsl"
 
 var<private> low: array<vec4f, ROWS>;  // of x: pairs of vectors, one of the next SG pairs in each lane
 var<private> high: array<vec4f, ROWS>;
+var<private> squares: array<f32, ROWS>; // of what this lane has held
 
 @compute @workgroup_size(SG)
 fn forward(
@@ -52,6 +58,7 @@ fn forward(
       }
     }
   }
+  if (NORMED) { scale_by_rstd(); }
   if (GATED) {
     for (var c = 0u; c < COLUMNS; c += 2u) { finish_gated(c, (first + c) / 2u * SG + lane); }
   } else {
@@ -64,6 +71,22 @@ fn hold_x(p: u32, lane: u32, length: u32) {
     let at = 2u * (r * length + min(p + lane, length - 1u));
     low[r] = x[at];
     high[r] = x[at + 1u];
+    if (NORMED) { weigh_x(r, 8u * min(p + lane, length - 1u), p + lane < length); }
+  }
+}
+
+fn weigh_x(r: u32, at: u32, is_own: bool) {
+  squares[r] += select(0.0, dot(low[r], low[r]) + dot(high[r], high[r]), is_own);
+  low[r] *= OFFSET + vec4f(e[at], e[at + 1u], e[at + 2u], e[at + 3u]);
+  high[r] *= OFFSET + vec4f(e[at + 4u], e[at + 5u], e[at + 6u], e[at + 7u]);
+}
+
+fn scale_by_rstd() {
+  for (var r = 0u; r < ROWS; r++) {
+    var sum = squares[r];
+    for (var mask = SG / 2u; mask > 0u; mask /= 2u) { sum += subgroupShuffleXor(sum, mask); }
+    let rstd = inverseSqrt(sum / f32(params.k) + EPS);
+    for (var c = 0u; c < COLUMNS; c++) { sums[c][r] *= rstd; }
   }
 }
 

@@ -3,7 +3,7 @@ import type { Activation } from "../kernels/activations.ts";
 import { addInputSum, type BranchLayer, branchGradients, canWait } from "../kernels/branch-gradients.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { addBias, addInto, biasGradient, zeros } from "../kernels/elementwise.ts";
-import { type Columns, gatedMatmul, matmul, matmulTogether } from "../kernels/matmul.ts";
+import { type Columns, gatedMatmul, type InputNorm, matmul, matmulTogether } from "../kernels/matmul.ts";
 import { type SiblingLayer, siblingInputGradient, siblingProducts } from "../kernels/sibling-products.ts";
 import { partsOf, type Weight } from "../kernels/weight.ts";
 import { append } from "../util/arrays.ts";
@@ -111,13 +111,33 @@ export function linears(
 /**
  * act(x Gᵀ) · (x Uᵀ) without a tape, where one dispatch can compute that.
  * @param layers gate and up, without biases
+ * @param norm takes the norm of x for x
  */
 export function gatedLinears(
   x: Tensor,
   [gate, up]: readonly [gate: Weight, up: Weight],
   activation: Activation,
+  norm?: InputNorm,
 ): Tensor | undefined {
-  return gatedMatmul(x, [{ weight: gate }, { weight: up }], activation);
+  return gatedMatmul(x, [{ weight: gate }, { weight: up }], activation, norm);
+}
+
+/** {@link linears} of the norm of x without a tape, where one dispatch can compute both. */
+export function linearsOfNorm(
+  x: Tensor,
+  norm: InputNorm,
+  layers: readonly LinearLayer[],
+): Tensor[] | undefined {
+  const ys = matmulTogether(x, layers, norm);
+  return ys?.map((y, i) => {
+    const bias = layers[i]?.bias;
+    return bias ? addBias(y, bias) : y;
+  });
+}
+
+/** into += x Wᵀ, without a tape. */
+export function addLinear(into: Tensor, x: Tensor, weight: Weight): void {
+  matmul(x, weight, { layout: "NT", into });
 }
 
 /**

@@ -33,7 +33,15 @@ import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import { passOn, type Tape } from "./tape.ts";
 
-export { gatedLinears, type LinearLayer, type LoraBranch, linear, linears } from "./linear.ts";
+export {
+  addLinear,
+  gatedLinears,
+  type LinearLayer,
+  type LoraBranch,
+  linear,
+  linears,
+  linearsOfNorm,
+} from "./linear.ts";
 export { layerNorm, rmsNorm, rmsNormOfSum } from "./norms.ts";
 
 // Every op: run the kernel, then tell the tape how its gradient flows back. Without a tape only the first happens.

@@ -13,8 +13,10 @@ import { fail } from "../util/fail.ts";
 import { late } from "../util/late.ts";
 import type { Activation } from "./activations.ts";
 import { spreadRows } from "./columns.ts";
+import { panelProducts } from "./few-rows.ts";
 import { type Decoding, FORMATS } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
+import type { InputNorm, TogetherPart } from "./joint-products.ts";
 import { fitsMatrix, launchMatrix, MATRIX_TILES } from "./matmul-matrix.ts";
 import {
   type Columns,
@@ -35,14 +37,13 @@ import {
 } from "./matmul-shader.ts";
 import { fastestTile, fitsTile, launchTile, type TileVariant } from "./matmul-tile.ts";
 import { bindableParts, isBindable } from "./matmul-windows.ts";
-import { launchGated, launchPanels, launchTogether, type TogetherPart } from "./matvec-panels.ts";
 import { scaleBindings, type Weight, weightDecoding } from "./weight.ts";
 
 const MATRIX = late(() => import("../../shaders/matmul-subgroup-matrix.wgsl"));
 beforeMatrixUnits(MATRIX.load);
 
+export type { InputNorm, TogetherPart } from "./joint-products.ts";
 export { type Columns, canPadSum, type Extension, type Layout } from "./matmul-problem.ts";
-export type { TogetherPart } from "./matvec-panels.ts";
 
 /**
  * Ways of computing a product. `portable` takes any size and runs everywhere; `matvec` is for a few rows, `subgroup`
@@ -77,10 +78,15 @@ export function matmul(a: Tensor | Columns, b: Weight | Columns, options: Matmul
  * Several products x Wᵀ + h eᵀ of one input in one dispatch, where that is faster than one after the other: a few rows, and weights that
  * are read again and again.
  * @param x `[..., k]` f32
+ * @param norm takes the norm of x for x; parts have no branches then
  * @returns what each gives, `[..., n]`, all in one buffer; undefined, with nothing done, where one after the other is the way
  */
-export function matmulTogether(x: Tensor, parts: readonly TogetherPart[]): Tensor[] | undefined {
-  return launchTogether(x, parts);
+export function matmulTogether(
+  x: Tensor,
+  parts: readonly TogetherPart[],
+  norm?: InputNorm,
+): Tensor[] | undefined {
+  return panelProducts(x)?.launchTogether(x, parts, norm);
 }
 
 /** act(x Gᵀ) · (x Uᵀ) in one dispatch, where {@link matmulTogether} would compute both so. */
@@ -88,8 +94,9 @@ export function gatedMatmul(
   x: Tensor,
   parts: readonly [gate: TogetherPart, up: TogetherPart],
   activation: Activation,
+  norm?: InputNorm,
 ): Tensor | undefined {
-  return launchGated(x, parts, activation);
+  return panelProducts(x)?.launchGated(x, parts, activation, norm);
 }
 
 interface Variant {
@@ -120,7 +127,7 @@ function onMatrixUnits(name: keyof typeof MATRIX_TILES): Variant {
 
 function launch(operands: Operands, problem: Problem, wanted?: MatmulVariant): void {
   const { device } = operands.a;
-  if (!wanted && launchPanels(operands, problem)) return;
+  if (!wanted && panelProducts(operands.a)?.launchPanels(operands, problem)) return;
   if (wanted && !VARIANTS[wanted].fits(problem, device))
     fail(
       "matmul",

@@ -1,4 +1,3 @@
-import type { Device } from "../gpu/device.ts";
 import { empty, Tensor } from "../gpu/tensor.ts";
 import type { Texels } from "../gpu/texels.ts";
 import type { Specialization } from "../gpu/wgsl.ts";
@@ -6,19 +5,11 @@ import { ACTIVATIONS, type Activation } from "./activations.ts";
 import { type CodeLayout, codeConstants, codeLayout, fillCodes, GROUP } from "./code-panels.ts";
 import { FORMATS, type WeightFormat } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
+import type { InputNorm, TogetherPart } from "./joint-products.ts";
 import { RASTERISER_SHADERS } from "./late-shaders.ts";
-import type { Columns, Operands, Problem } from "./matmul-problem.ts";
+import type { Operands, Problem } from "./matmul-problem.ts";
 import { firstValue, partsOf, type Weight } from "./weight.ts";
 
-/** One of several layers of an input, with its low-rank branch. */
-export interface TogetherPart {
-  /** `[n, k]` */
-  readonly weight: Weight;
-  readonly extend?: { readonly h: Columns; readonly e: Tensor } | undefined;
-}
-
-/** Most rows of x. */
-const MOST_ROWS = 8;
 /** Most weights of one product. */
 const MOST_PARTS = 3;
 /** Tensors in one buffer begin at multiples of so many floats: of 256 bytes, as bindings do. */
@@ -26,12 +17,6 @@ const ALIGNED = 64;
 
 /** Lanes of the subgroups that weights of few bits are read by: a table of sixteen values lies in twice eight, and no others were measured. */
 const CODE_LANES = 8;
-
-/** Whether a device reads weights faster out of textures: CPU rasterisers, whose lanes load from buffers one after the other. */
-function readsPanels({ info, profile }: Device): boolean {
-  const { readsTexels = false, subgroupSize } = info;
-  return readsTexels && !profile.sharesWork && subgroupSize >= 4 && subgroupSize <= 16;
-}
 
 /**
  * Computes a product of a few rows with a weight of 16 bits or fewer that is read again and again, as in decoding: out of a copy in a texture,
@@ -51,11 +36,16 @@ export function launchPanels({ a, b, c, extend }: Operands, problem: Problem): b
 /**
  * Several layers of one input in one dispatch, in the way of {@link launchPanels}.
  * @param x `[..., k]` f32
+ * @param norm takes the norm of x for x; parts have no branches then
  * @returns what each gives, `[..., n]`; undefined, with nothing done, where there is no such copy
  */
-export function launchTogether(x: Tensor, parts: readonly TogetherPart[]): Tensor[] | undefined {
+export function launchTogether(
+  x: Tensor,
+  parts: readonly TogetherPart[],
+  norm?: InputNorm,
+): Tensor[] | undefined {
   const weights = parts.map(({ weight }) => weight);
-  if (parts.length > MOST_PARTS || !fits(x, x.rows, weights)) return undefined;
+  if (parts.length > MOST_PARTS || !fits(x, x.rows, weights, norm)) return undefined;
   const panels = panelsOf(weights, false);
   if (!panels) return undefined;
   let end = 0;
@@ -66,7 +56,7 @@ export function launchTogether(x: Tensor, parts: readonly TogetherPart[]): Tenso
   });
   const all = empty(x.device, [end]);
   const placed = parts.map((part, i) => ({ ...placedPart(part), at: starts[i] as number }));
-  dispatch(x, all, { panels, parts: placed, h: branchInput(parts) });
+  dispatch(x, all, { panels, parts: placed, h: branchInput(parts), norm });
   return weights.map(({ rows }, i) => {
     const shape = [...x.shape.slice(0, -1), rows];
     return new Tensor(x.device, all.storage, shape, "f32", 4 * (starts[i] as number), undefined, all);
@@ -78,14 +68,15 @@ export function launchGated(
   x: Tensor,
   parts: readonly [gate: TogetherPart, up: TogetherPart],
   activation: Activation,
+  norm?: InputNorm,
 ): Tensor | undefined {
   const weights = parts.map(({ weight }) => weight);
   const [{ rows: n }, up] = weights as [Weight, Weight];
-  if (up.rows !== n || !fits(x, x.rows, weights)) return undefined;
+  if (up.rows !== n || !fits(x, x.rows, weights, norm)) return undefined;
   const panels = panelsOf(weights, true);
   if (!panels) return undefined;
   const y = empty(x.device, [...x.shape.slice(0, -1), n]);
-  const gated = { panels, parts: parts.map(placedPart), h: branchInput(parts), activation };
+  const gated = { panels, parts: parts.map(placedPart), h: branchInput(parts), activation, norm };
   dispatch(x, y, gated);
   return y;
 }
@@ -98,15 +89,14 @@ function placedPart({ weight, extend }: TogetherPart): Placed {
 }
 
 /** Whether the copies of such weights can be made, and pay. */
-function fits({ device, dtype }: Tensor, rows: number, weights: readonly Weight[]): boolean {
-  if (rows > MOST_ROWS || dtype !== "f32" || !readsPanels(device)) return false;
+function fits({ device }: Tensor, rows: number, weights: readonly Weight[], norm?: InputNorm): boolean {
   const [first] = weights;
   return weights.every((weight) => {
     const { format, columns } = weight;
     if (columns !== first?.columns || format !== first.format) return false;
     if (format === "bf16" || format === "f16") return columns % 8 === 0;
     // More rows share what is decoded, and buffers are as fast for them.
-    if (rows !== 1 || device.info.subgroupSize !== CODE_LANES) return false;
+    if (norm || rows !== 1 || device.info.subgroupSize !== CODE_LANES) return false;
     const layout = codeLayout(weight);
     return layout !== undefined && layout === codeLayout(first);
   });
@@ -134,6 +124,7 @@ interface PanelProduct {
   readonly parts: readonly Placed[];
   readonly h: Tensor | undefined;
   readonly activation?: Activation;
+  readonly norm?: InputNorm | undefined;
 }
 
 /** What is known of a single product beside its sizes. */
@@ -142,7 +133,7 @@ type Single = Pick<Problem, "alpha" | "beta" | "ldc" | "cOffset" | "eOffset" | "
 function dispatch(
   x: Tensor,
   y: Tensor,
-  { panels, parts, h, activation }: PanelProduct,
+  { panels, parts, h, activation, norm }: PanelProduct,
   single?: Single,
 ): void {
   const { device, rows: m, columns: k } = x;
@@ -157,7 +148,7 @@ function dispatch(
   const e = (part: Placed | undefined) => part?.e ?? x;
   const { matvecCodes, matvecPanels } = RASTERISER_SHADERS.loaded();
   device.run(panels.layout ? matvecCodes : matvecPanels, "forward", {
-    bind: { x, y, h: h ?? x, e: e(one), e2: e(two), e3: e(three) },
+    bind: { x, y, h: h ?? x, e: norm?.weight ?? e(one), e2: e(two), e3: e(three) },
     textures: { panels: panels.texels },
     // One flat literal: an object put together from parts takes an engine longer than recording the dispatch.
     // biome-ignore format: by what they belong to
@@ -169,7 +160,7 @@ function dispatch(
       h_offset: single?.hOffset ?? one.hFirst ?? 0, h2: two?.hFirst ?? 0, h3: three?.hFirst ?? 0,
       e_offset: single?.eOffset ?? 0,
     },
-    constants: constantsOf({ SG, ROWS: m, COLUMNS }, panels, activation),
+    constants: constantsOf({ SG, ROWS: m, COLUMNS }, panels, activation, norm),
     grid: [columns, 1, layers],
   });
 }
@@ -237,13 +228,14 @@ function fillHalves(w: Tensor, panels: Texels, place: { first: number; step: num
   });
 }
 
-const CONSTANTS = new Map<number, Specialization>();
+const CONSTANTS = new Map<number | string, Specialization>();
 
 /** The same frozen object for the same values, which the pipeline cache recognises by identity. */
 function constantsOf(
   sizes: { SG: number; ROWS: number; COLUMNS: number },
   { layout, format }: Panels,
   activation: Activation | undefined,
+  norm: InputNorm | undefined,
 ): Specialization {
   const { SG, ROWS, COLUMNS } = sizes;
   const ACTIVATION = activation ? ACTIVATIONS[activation] : 0;
@@ -252,11 +244,13 @@ function constantsOf(
   const kind = layout ? 4 + layout.id : FORMAT;
   const shape = COLUMNS + 32 * (ROWS + 16 * (SG + 32 * (Number(GATED) + 2 * ACTIVATION)));
   const code = kind + 4096 * shape;
-  let constants = CONSTANTS.get(code);
+  const key = norm ? `${code} ${norm.eps} ${norm.offset}` : code;
+  let constants = CONSTANTS.get(key);
   if (!constants) {
-    const own = layout ? codeConstants(layout) : { FORMAT };
+    const normed = { NORMED: norm !== undefined, EPS: norm?.eps ?? 0, OFFSET: norm?.offset ?? 0 };
+    const own = layout ? codeConstants(layout) : { FORMAT, ...normed };
     constants = Object.freeze({ ...sizes, GROUP, ...own, GATED, ACTIVATION });
-    CONSTANTS.set(code, constants);
+    CONSTANTS.set(key, constants);
   }
   return constants;
 }

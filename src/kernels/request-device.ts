@@ -1,5 +1,5 @@
 import { type Device, type DeviceOptions, requestBareDevice } from "../gpu/device.ts";
-import { loadShaders } from "./late-shaders.ts";
+import { loadShaders } from "./load-shaders.ts";
 
 /**
  * Opens the device of a WebGPU implementation with the highest limits that its adapter offers.

@@ -8,7 +8,7 @@ import {
   openCheckpoint,
 } from "../io/formats/checkpoint.ts";
 import { withoutQuantisation } from "../io/formats/quantised/settings.ts";
-import { loadShaders } from "../kernels/late-shaders.ts";
+import { loadShaders } from "../kernels/load-shaders.ts";
 import type { Task } from "../models/model.ts";
 import { openPlan } from "../models/open-plan.ts";
 import { shapeWeights } from "../nn/initial-weights.ts";

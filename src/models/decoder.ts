@@ -3,6 +3,7 @@ import type { Device } from "../gpu/device.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activations.ts";
 import type { RopeOptions } from "../kernels/rope-frequencies.ts";
+import { addingBranch, addsInPlace } from "../nn/adding.ts";
 import { selfAttention } from "../nn/attention.ts";
 import { type Branch, through } from "../nn/branch.ts";
 import { KvCache } from "../nn/cache.ts";
@@ -115,11 +116,17 @@ function decoderLayer(
   ]);
   const isPlain = (branch: Branch, context: Context) =>
     c.residualScale === 1 && !context.adapters?.wraps.has(branch) && takesSum(branch.children[0], context);
+  const [addFirst, addSecond] = [addingBranch(first.children), addingBranch(second.children)];
   return {
     path: weights.path,
     children: [first, second],
     takesStream: (context) => isPlain(first, context) && isPlain(second, context),
     forwardStream({ x, branch }, context) {
+      if (addFirst && addSecond && !branch && addsInPlace(x, context)) {
+        addFirst(x, context);
+        addSecond(x, context);
+        return { x };
+      }
       const { sum, added } = branch
         ? onSum(first, x, branch, context)
         : { sum: x, added: call(first, x, context) };

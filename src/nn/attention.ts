@@ -3,7 +3,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
 import { linear, linearSiblings } from "./linear.ts";
 import { type Context, call, callAll, type Leaf, type Module, type Siblings, tensorsOf } from "./module.ts";
-import { rmsNorm } from "./norm.ts";
+import { type Norm, rmsNorm } from "./norm.ts";
 import type { RopeAngles } from "./rope-angles.ts";
 import { virtualKeys } from "./virtual-tokens.ts";
 import type { Weights } from "./weights.ts";
@@ -51,19 +51,29 @@ export function selfAttention(weights: Weights, config: AttentionConfig): Module
     children: [...projection.siblings.members, o, ...qNorm.modules, ...kNorm.modules],
     siblings: projection.siblings,
     ...(sinks && { tensors: { sinks } }),
-    forward(x: Tensor, context: Context): Tensor {
-      const [batch, length] = x.shape as [number, number];
-      const [q, k, v] = projection.project(x, context);
-      const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
-      const normed = heads(qNorm.apply(q, context), numHeads);
-      const normedKeys = heads(kNorm.apply(k, context), numKvHeads);
-      const [queries, keys] = rope ? rotate(rope, normed, normedKeys, context) : [normed, normedKeys];
-      const own = sinks && { ...plain, sinks: tensorsOf(attention as Leaf, context).sinks as Tensor };
-      const mixed = attend(own ?? plain, queries, keys, heads(v, numKvHeads), context);
-      return call(o, mixed.reshape([batch, length, numHeads * headDim]), context);
-    },
+    forward: (x: Tensor, context: Context): Tensor =>
+      call(o, mix(projection.project(x, context), context), context),
+    ...(!outputBias && {
+      addTo(x: Tensor, norm: Norm, context: Context) {
+        const projected = projection.siblings.ofNorm?.(x, norm.onTheWay(context), context);
+        const qkv = projected ?? projection.project(call(norm, x, context), context);
+        ops.addLinear(x, mix(qkv as [Tensor, Tensor, Tensor], context), tensorsOf(o, context).weight);
+      },
+    }),
   };
   return attention;
+
+  /** What the heads mix of queries, keys and values, side by side. */
+  function mix([q, k, v]: readonly [Tensor, Tensor, Tensor], context: Context): Tensor {
+    const [batch, length] = q.shape as [number, number];
+    const heads = (y: Tensor, count: number) => y.reshape([batch, length, count, headDim]);
+    const normed = heads(qNorm.apply(q, context), numHeads);
+    const normedKeys = heads(kNorm.apply(k, context), numKvHeads);
+    const [queries, keys] = rope ? rotate(rope, normed, normedKeys, context) : [normed, normedKeys];
+    const own = sinks && { ...plain, sinks: tensorsOf(attention as Leaf, context).sinks as Tensor };
+    const mixed = attend(own ?? plain, queries, keys, heads(v, numKvHeads), context);
+    return mixed.reshape([batch, length, numHeads * headDim]);
+  }
 }
 
 /** Queries and keys `[B, T, H, D]`, rotated by their places. */

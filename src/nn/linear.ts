@@ -100,6 +100,12 @@ export function linearSiblings(members: readonly Linear[]): Siblings {
         x,
         members.map((member) => tensorsOf(member, context)),
       ),
+    ofNorm: (x, norm, context) =>
+      ops.linearsOfNorm(
+        x,
+        norm,
+        members.map((member) => tensorsOf(member, context)),
+      ),
   };
 }
 

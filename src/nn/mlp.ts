@@ -1,6 +1,7 @@
 import * as ops from "../autograd/ops.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Activation } from "../kernels/activations.ts";
+import type { InputNorm } from "../kernels/matmul.ts";
 import { linear, linearSiblings } from "./linear.ts";
 import {
   type Context,
@@ -11,6 +12,7 @@ import {
   type Siblings,
   tensorsOf,
 } from "./module.ts";
+import type { Norm } from "./norm.ts";
 import type { Weights } from "./weights.ts";
 
 /** Sizes and options of a gated MLP. */
@@ -31,14 +33,20 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
     const [gate, up] = inner.project(x, context);
     return ops.gatedActivation(context.tape, gate, up, activation);
   };
+  const gated = (x: Tensor, context: Context) => inner.gated?.(x, context) ?? gatedApart(x, context);
   const down = linear(weights.at("down_proj"), intermediateSize, hiddenSize, { bias });
   return {
     path: weights.path,
     children: [...inner.siblings.members, down],
     siblings: inner.siblings,
-    forward(x, context) {
-      return call(down, inner.gated?.(x, context) ?? gatedApart(x, context), context);
-    },
+    forward: (x: Tensor, context: Context) => call(down, gated(x, context), context),
+    ...(!bias && {
+      addTo(x: Tensor, norm: Norm, context: Context) {
+        const mixed =
+          inner.gated?.(x, context, norm.onTheWay(context)) ?? gated(call(norm, x, context), context);
+        ops.addLinear(x, mixed, tensorsOf(down, context).weight);
+      },
+    }),
   };
 }
 
@@ -46,8 +54,8 @@ export function gatedMlp(weights: Weights, config: MlpConfig): Module {
 interface Projection {
   siblings: Siblings;
   project(x: Tensor, context: Context): [gate: Tensor, up: Tensor];
-  /** act(gate) · up at once, where nobody wants to see the two. */
-  gated?(x: Tensor, context: Context): Tensor | undefined;
+  /** act(gate) · up at once, of the norm of x where one is given, where nobody wants to see the two. */
+  gated?(x: Tensor, context: Context, norm?: InputNorm): Tensor | undefined;
 }
 
 function separateProjections(
@@ -60,12 +68,13 @@ function separateProjections(
   return {
     siblings,
     project: (x, context) => callAll(siblings, x, context) as [Tensor, Tensor],
-    gated(x, context) {
+    gated(x, context, norm) {
       if (context.tape || context.watch || bias || isAnyWrapped([gate, up], context)) return undefined;
       return ops.gatedLinears(
         x,
         [tensorsOf(gate, context).weight, tensorsOf(up, context).weight],
         activation,
+        norm,
       );
     },
   };

@@ -1,5 +1,6 @@
 import type { Tape } from "../autograd/tape.ts";
 import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { InputNorm } from "../kernels/matmul.ts";
 import type { Weight } from "../kernels/weight.ts";
 import { fail } from "../util/fail.ts";
 import { checkOptions, objectOf, required } from "../util/options.ts";
@@ -94,6 +95,8 @@ export interface Siblings {
   readonly members: readonly Module[];
   /** Computes all of them where no adapter surrounds one and nothing is recorded. */
   readonly together?: (x: Tensor, context: Context) => Tensor[];
+  /** The same for the norm of x, where that comes without a further dispatch. */
+  readonly ofNorm?: (x: Tensor, norm: InputNorm, context: Context) => Tensor[] | undefined;
 }
 
 /** Runs modules of the same input through the adapters of the pass. */

@@ -2,6 +2,7 @@ import * as ops from "../autograd/ops.ts";
 import type { Tape } from "../autograd/tape.ts";
 import { fromArray, type Tensor } from "../gpu/tensor.ts";
 import type { LayerNormOptions } from "../kernels/layer-norm.ts";
+import type { InputNorm } from "../kernels/matmul.ts";
 import type { RmsNormOptions } from "../kernels/rms-norm.ts";
 import { type Context, type Leaf, type Module, tensorsOf } from "./module.ts";
 import type { Weights } from "./weights.ts";
@@ -12,6 +13,8 @@ export interface Norm extends Leaf {
   readonly tensors: { readonly weight: Tensor };
   /** sum = x + branch, and the norm of the sum. */
   ofSum(x: Tensor, branch: Tensor, context: Context): { sum: Tensor; y: Tensor };
+  /** What a product needs to compute it on the way. */
+  onTheWay(context: Context): InputNorm;
 }
 
 /** Whether a module is a norm with a fused sum, and no adapter of the pass wants to see its input. */
@@ -32,6 +35,7 @@ export function rmsNorm(weights: Weights, size: number, options: RmsNormOptions)
     forward: (x, context) => ops.rmsNorm(context.tape, x, tensorsOf(norm, context).weight, options),
     ofSum: (x, branch, context) =>
       ops.rmsNormOfSum(context.tape, x, branch, tensorsOf(norm, context).weight, options),
+    onTheWay: (context) => ({ ...options, weight: tensorsOf(norm, context).weight }),
   };
   return norm;
 }

@@ -13,7 +13,7 @@ export interface Stream {
 export interface StreamLayer extends Module {
   /** False where something of the pass has to see a sum that is not computed then. */
   takesStream(context: Context): boolean;
-  forwardStream(stream: Stream, context: Context): Required<Stream>;
+  forwardStream(stream: Stream, context: Context): Stream;
 }
 
 /** x + branch. */
@@ -56,9 +56,9 @@ function runOn(layer: Module, stream: Stream, context: Context): Stream {
   }
   const [x, branch] = scoped(stream.x.device, () => {
     const after = layer.forwardStream(stream, context);
-    return [after.x, after.branch] as const;
+    return after.branch ? [after.x, after.branch] : [after.x];
   });
-  return { x, branch };
+  return { x: x as Tensor, branch };
 }
 
 const isStreamLayer = (layer: Module): layer is StreamLayer => "forwardStream" in layer;

@@ -304,7 +304,7 @@ test.each(Object.entries(BUNDLERS))(
   },
 );
 
-/** Files that a Llama-like model from an address, its LoRA and their training load late; the last one on software devices alone. */
+/** Files that a Llama-like model from an address, its LoRA and their training load late; the last two on software devices alone. */
 const LATE_OF_LLAMA = [
   "adapter-card",
   "lora-codec",
@@ -312,6 +312,7 @@ const LATE_OF_LLAMA = [
   "tokenizer-files",
   "web-files",
   "rasteriser-shaders",
+  "matvec-panels",
 ];
 
 /** Bytes of all that these load, with the core: 200 kB on a GPU, 208 kB on a software device. */
