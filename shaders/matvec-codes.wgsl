@@ -156,14 +156,16 @@ fn four_values(word: u32) -> vec4f {
   return select(low, high, bitcast<vec4i>(all << vec4u(28u)) < vec4i());
 }
 
-// Adds the run's sums, scaled.
+// Adds the run's sums, scaled: in one assignment, since each is masked, and by few choices where a texel has two runs.
 fn finish_run(run: u32) {
   for (var c = 0u; c < COLUMNS; c++) {
-    let scale = bitcast<f32>(terms[c][select(run, 2u * run, OFFSETS)]);
-    var offset = -CENTER * scale;
-    if (OFFSETS) { offset = bitcast<f32>(terms[c][(2u * run + 1u) % 4u]); }
-    sums[c][0] += parts[c] * scale;
-    if (HAS_TOTALS) { sums[c][0] += total * offset; }
+    if (OFFSETS) {
+      let own = bitcast<vec2f>(select(terms[c].xy, terms[c].zw, run == 1u));
+      sums[c][0] += parts[c] * own.x + total * own.y;
+    } else {
+      let scale = bitcast<f32>(terms[c][run]);
+      sums[c][0] += select(parts[c], parts[c] - CENTER * total, HAS_TOTALS) * scale;
+    }
     parts[c] = 0.0;
   }
   total = 0.0;
