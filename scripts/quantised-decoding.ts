@@ -1,21 +1,47 @@
 // How fast models with weights of few bits decode beside bf16's: node build.mjs --run scripts/quantised-decoding.ts [--rounds N]
-// [--formats int4,nf4]
-// Random models of SmolLM2-135M's shape take turns; medians over the rounds. A software device computes in this process, whose
-// processor time is compared: see quantised-products.ts. Not more than three models at a time: textures have room for no more.
+// [--formats int4,nf4] [--model Qwen2.5-0.5B --alone]
+// Random models of one shape take turns, three at a time: textures have room for no more; medians over the rounds. Of larger shapes
+// they have room for one: --alone measures one after the other, which tells less where the load changes. A software device computes in
+// this process, whose processor time is compared: see quantised-products.ts.
 
 import { parseArgs } from "node:util";
 import { prepareDecoding } from "../kernels-bench/decoding.bench.ts";
 import type { Prepared } from "../kernels-bench/harness.ts";
 import { summarize } from "../kernels-bench/measure.ts";
-import { SMOLLM2 } from "../kernels-bench/models.ts";
+import { MODELS, type ModelSize, SMOLLM2 } from "../kernels-bench/models.ts";
+import type { RandomQuantization } from "../kernels-bench/random-model.ts";
 import { formatTable } from "../kernels-bench/table.ts";
-import type { Device } from "../src/gpu/device.ts";
 import { scoped } from "../src/gpu/tensor.ts";
 import type { QuantizationFormat } from "../src/load/quantization.ts";
 import { openNodeDevice } from "../src/platform/node-gpu.ts";
 
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "11" },
+    formats: { type: "string", default: "int8,int4,mxfp4,nf4,fp4" },
+    model: { type: "string", default: SMOLLM2.name },
+    alone: { type: "boolean", default: false },
+  },
+});
+const device = await openNodeDevice();
+
 /** Tokens of a turn. */
 const TURN = 8;
+
+interface Entry {
+  readonly name: string;
+  readonly quantization?: RandomQuantization;
+}
+
+const BF16: Entry = { name: "bf16" };
+
+/** A model whose linear layers have a format, and one whose embedding and output layer have it, too. */
+function entriesOf(format: QuantizationFormat): Entry[] {
+  return [
+    { name: format, quantization: { format } },
+    { name: `${format}, output layer too`, quantization: { format, skipModules: [] } },
+  ];
+}
 
 /** Of a token. */
 interface Time {
@@ -24,7 +50,7 @@ interface Time {
 }
 
 /** Milliseconds of a token. */
-async function turn(device: Device, { run }: Prepared): Promise<Time> {
+async function turn({ run }: Prepared): Promise<Time> {
   const before = process.cpuUsage();
   const start = performance.now();
   for (let i = 0; i < TURN; i++) {
@@ -38,16 +64,14 @@ async function turn(device: Device, { run }: Prepared): Promise<Time> {
   return { processor: (user + system) / 1000 / TURN, clock: (performance.now() - start) / TURN };
 }
 
-/** Times of bf16, of a format, and of one with the output layer in that format, round after round. */
-async function duel(device: Device, format: QuantizationFormat, rounds: number): Promise<Time[][]> {
+/** Times of such models, round after round. */
+async function duel(size: ModelSize, entries: readonly Entry[], rounds: number): Promise<Time[][]> {
   const scope = device.memory.beginScope();
-  const models = [undefined, { format }, { format, skipModules: [] }].map((quantization) =>
-    prepareDecoding(device, SMOLLM2, 1, quantization),
-  );
-  for (const model of models) await turn(device, model); // compiles, and copies the weights
+  const models = entries.map(({ quantization }) => prepareDecoding(device, size, 1, quantization));
+  for (const model of models) await turn(model); // compiles, and copies the weights
   const times = models.map<Time[]>(() => []);
   for (let round = 0; round < rounds; round++)
-    for (const [i, model] of models.entries()) times[i]?.push(await turn(device, model));
+    for (const [i, model] of models.entries()) times[i]?.push(await turn(model));
   for (const { release } of models) release?.();
   device.memory.endScope(scope);
   device.memory.trim();
@@ -64,19 +88,24 @@ function columnsOf(times: readonly Time[], bf16: readonly Time[]): string[] {
   ]);
 }
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "11" },
-    formats: { type: "string", default: "int8,int4,mxfp4,nf4,fp4" },
-  },
-});
-const device = await openNodeDevice();
-console.log(`${device.info.name}: a token of ${SMOLLM2.name}, medians of ${options.rounds} rounds`);
+const size = MODELS.find(({ name }) => name === options.model);
+if (!size)
+  throw new Error(`--model is ${options.model}: take ${MODELS.map(({ name }) => name).join(" or ")}`);
+const rounds = Number(options.rounds);
+console.log(`${device.info.name}: a token of ${size.name}, medians of ${rounds} rounds`);
+const formats = options.formats.split(",") as QuantizationFormat[];
+const groups = options.alone
+  ? [BF16, ...formats.flatMap(entriesOf)].map((entry) => [entry])
+  : formats.map((format) => [BF16, ...entriesOf(format)]);
 const rows = [["", "processor ms", "bf16's by it", "ms", "bf16's by it"]];
-for (const format of options.formats.split(",") as QuantizationFormat[]) {
-  const [bf16, own, all] = (await duel(device, format, Number(options.rounds))) as [Time[], Time[], Time[]];
-  rows.push([`bf16 beside ${format}`, ...columnsOf(bf16, bf16)]);
-  rows.push([format, ...columnsOf(own, bf16)], [`${format}, output layer too`, ...columnsOf(all, bf16)]);
+let bf16: Time[] = [];
+for (const group of groups) {
+  const times = await duel(size, group, rounds);
+  for (const [i, entry] of group.entries()) {
+    const own = times[i] as Time[];
+    if (entry === BF16) bf16 = own;
+    rows.push([entry.name, ...columnsOf(own, bf16)]);
+  }
 }
 for (const line of formatTable(rows, ["left", "right", "right", "right", "right"])) console.log(line);
 process.exit(0); // Dawn keeps Node alive
