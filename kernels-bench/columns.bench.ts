@@ -1,5 +1,5 @@
 import { fromArray } from "../src/gpu/tensor.ts";
-import { sliceColumns, spreadRows } from "../src/kernels/columns.ts";
+import { sliceColumns } from "../src/kernels/columns.ts";
 import { sliceColumnsReference } from "../test/reference/columns.ts";
 import { type BenchCase, indicesOfRows, pick, repeatedValues, sized, spread } from "./harness.ts";
 
@@ -20,21 +20,4 @@ function firstThird(rows: number, cols: number): BenchCase {
   });
 }
 
-/** As matmul asks for it where rows of A share sets of a CPU's cache. */
-function spreading(rows: number, cols: number): BenchCase {
-  return sized("columns spread rows", `T${rows} K${cols}`, rows * cols, (device) => {
-    const x = repeatedValues(rows * cols, 1);
-    const X = fromArray(device, x, [rows, cols]);
-    return {
-      run: () => spreadRows(X, cols + 16),
-      reference: () => {
-        const sample = spread(rows, 8);
-        const at = sample.flatMap((row) => Array.from({ length: cols }, (_, i) => row * (cols + 16) + i));
-        return { at, values: pick(x, indicesOfRows(sample, cols)) };
-      },
-      bytes: 8 * rows * cols,
-    };
-  });
-}
-
-export const cases: BenchCase[] = [firstThird(128, 2304), firstThird(512, 9216), spreading(512, 1024)];
+export const cases: BenchCase[] = [firstThird(128, 2304), firstThird(512, 9216)];

@@ -279,7 +279,7 @@ export class Kernels {
       if (isTexture(kind)) {
         const texels = textures?.[name];
         if (!texels) fail(`${module.name}.${entry}`, `texture "${name}" is missing`);
-        if (kind === "texels_written") recording?.giveUp(); // once made, it is only read
+        if (kind === "texels_written" && !texels.isScratch) recording?.giveUp(); // once made, it is only read
         key[count++] = texels.id;
         key[count++] = 0;
         key[count++] = texels.byteLength;

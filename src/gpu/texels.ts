@@ -12,6 +12,8 @@ export interface Texels {
   readonly byteLength: number;
   /** Given back. */
   isGone: boolean;
+  /** Written anew for each launch that reads it; see {@link Textures.scratch}. */
+  readonly isScratch: boolean;
 }
 
 /** Texels of a line. */
@@ -56,6 +58,7 @@ export class Textures {
   readonly #stream: Stream;
   readonly #watcher: TextureWatcher;
   readonly #live = new Set<Texels>();
+  readonly #scratch: Texels[] = [];
   #failure: LoraError | undefined;
   #bytes = 0;
   #nextId = FIRST_ID;
@@ -90,15 +93,35 @@ export class Textures {
     });
     const known = all[0]?.get(region);
     if (known && !known.isGone) return known;
-    const made = this.#create(texels);
+    const made = this.#create(texels, false);
     if (made) make(made);
     for (const byRegion of all) byRegion.set(region, made);
+    return made;
+  }
+
+  /**
+   * A texture of at least so many texels for what a launch writes and the next one reads: the same one each time, unless a larger one is needed.
+   * @param place tells it from others that are read at the same time
+   * @returns undefined where the device cannot give one
+   */
+  scratch(place: number, texels: number): Texels | undefined {
+    const known = this.#scratch[place];
+    if (known && !known.isGone && known.byteLength >= 16 * texels) return known;
+    if (this.#failure) return undefined;
+    if (known) this.release(known);
+    const made = this.#create(texels, true);
+    if (made) this.#scratch[place] = made;
     return made;
   }
 
   /** Of all textures. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Of those that are written anew for each launch that reads them. */
+  get scratchBytes(): number {
+    return this.#scratch.reduce((sum, { byteLength, isGone }) => sum + (isGone ? 0 : byteLength), 0);
   }
 
   /** The error of the one that could not be had; whoever is told of it can do the same again. */
@@ -122,7 +145,7 @@ export class Textures {
     for (const texels of this.#live) this.release(texels);
   }
 
-  #create(texels: number): Texels | undefined {
+  #create(texels: number, isScratch: boolean): Texels | undefined {
     const height = Math.ceil(texels / LINE);
     const byteLength = 16 * LINE * height;
     if (height > MOST_LINES || this.#bytes + byteLength > MOST_BYTES) return undefined;
@@ -134,7 +157,7 @@ export class Textures {
     this.#memory.watch(scopes, byteLength, (error) => this.#giveUp(error));
     this.#bytes += byteLength;
     this.#memory.count(byteLength);
-    const made = { id: this.#nextId++, texture, byteLength, isGone: false };
+    const made = { id: this.#nextId++, texture, byteLength, isGone: false, isScratch };
     this.#live.add(made);
     return made;
   }

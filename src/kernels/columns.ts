@@ -44,20 +44,6 @@ export function sliceColumnsBackward(dy: Tensor, start: number, cols: number, in
   return dx;
 }
 
-/**
- * A copy of x whose rows are `cols` long: what lies between them is not written.
- * @param x `[..., columns]` f32, at most `cols` columns
- * @returns `[rows, cols]`
- */
-export function spreadRows(x: Tensor, cols: number): Tensor {
-  checkRange(cols, 0, x.columns);
-  const spread = emptyLike(x, [x.rows, cols]);
-  for (const { narrow, wide, params, constants, grid } of launches(x, spread, 0)) {
-    x.device.run(shader, "backward", { bind: { dy: narrow, dx: wide }, params, constants, grid });
-  }
-  return spread;
-}
-
 /** A dispatch for each run of rows that the device can bind. */
 function launches(narrow: Tensor, wide: Tensor, first: number) {
   const { device, rows, columns } = narrow;

@@ -7,16 +7,16 @@ import matvecSubgroup from "../../shaders/matvec-subgroup.wgsl";
 import type { Device } from "../gpu/device.ts";
 import type { Launch } from "../gpu/kernel.ts";
 import { beforeMatrixUnits } from "../gpu/subgroup-matrix.ts";
-import { scoped, type Tensor } from "../gpu/tensor.ts";
+import type { Tensor } from "../gpu/tensor.ts";
 import type { WgslModule } from "../gpu/wgsl.ts";
 import { fail } from "../util/fail.ts";
 import { late } from "../util/late.ts";
 import type { Activation } from "./activations.ts";
-import { spreadRows } from "./columns.ts";
 import { panelProducts } from "./few-rows.ts";
 import { type Decoding, FORMATS } from "./formats.ts";
 import { foldGrid } from "./grid.ts";
 import type { InputNorm, TogetherPart } from "./joint-products.ts";
+import { texelProducts } from "./large-products.ts";
 import { fitsMatrix, launchMatrix, MATRIX_TILES } from "./matmul-matrix.ts";
 import {
   type Columns,
@@ -232,39 +232,9 @@ function launchSubgroup(operands: Operands, problem: Problem): void {
   const { m, n } = problem;
   const isTall = n <= FEW && m > n && !extend && b.format === "f32";
   const swapped = isTall ? transposed(problem) : problem;
-  if (sharesCacheSets(problem, a.device)) launchSpread(operands, problem);
-  else if (isTall && isVectorizable(swapped))
-    dispatchSubgroup({ ...operands, a: b.words, b: a }, swapped, true);
-  else dispatchSubgroup(operands, problem, false);
-}
-
-/** Elements between rows that are copied apart: a cache line. */
-const SPREAD = 16;
-
-/**
- * Whether the rows of A that a subgroup reads side by side fall into the same few sets of a CPU's first cache and drive
- * each other out, and the product is large enough to pay for a copy with rows further apart.
- * 1024³ in f32 takes 1.1 times as long with rows of 4096 bytes as with rows of 4160 on lavapipe, the copy included.
- */
-function sharesCacheSets(problem: Problem, { profile, bindingLimit }: Device): boolean {
-  const { m, n, lda, aTransposed } = problem;
-  const isBindable = 4 * m * (lda + SPREAD) <= bindingLimit;
-  return (
-    profile.name === "cpu-rasteriser" &&
-    !aTransposed &&
-    lda % 1024 === 0 &&
-    m >= 256 &&
-    n >= 256 &&
-    isBindable
-  );
-}
-
-function launchSpread(operands: Operands, problem: Problem): void {
-  const lda = problem.lda + SPREAD;
-  scoped(operands.a.device, () => {
-    launchSubgroup({ ...operands, a: spreadRows(operands.a, lda) }, { ...problem, lda });
-    return undefined;
-  });
+  if (isTall && isVectorizable(swapped)) dispatchSubgroup({ ...operands, a: b.words, b: a }, swapped, true);
+  else if (!texelProducts(operands, problem)?.launchTexels(operands, problem))
+    dispatchSubgroup(operands, problem, false);
 }
 
 /** Cᵀ = op(B)ᵀ op(A)ᵀ: the same product with the operands exchanged, of which B is f32. */

@@ -276,13 +276,7 @@ describe("a pass is not recorded that", () => {
   });
 
   test("makes a texture: it is once it is there", async () => {
-    const code =
-      "@group(0) @binding(0) var t: texture_storage_2d<rgba32uint, write>;\n" +
-      "@compute @workgroup_size(1) fn forward() { textureStore(t, vec2u(), vec4u(1)); }";
-    const module: WgslModule = {
-      ...{ name: "texels", code, params: { size: 0, fields: [] } },
-      entries: { forward: [{ name: "t", binding: 0, kind: "texels_written" }] },
-    };
+    const module = textureWriter();
     const make = (t: Texels) => device.run(module, "forward", { bind: {}, textures: { t }, grid: [1] });
     const whole = () => {
       device.textures.of([weight.storage], "all", 1, make);
@@ -295,6 +289,33 @@ describe("a pass is not recorded that", () => {
     }
     expect(counts).toEqual([1, 2, 2, 2]);
   });
+});
+
+function textureWriter(): WgslModule {
+  const code =
+    "@group(0) @binding(0) var t: texture_storage_2d<rgba32uint, write>;\n" +
+    "@compute @workgroup_size(1) fn forward() { textureStore(t, vec2u(), vec4u(1)); }";
+  return {
+    ...{ name: "texels", code, params: { size: 0, fields: [] } },
+    entries: { forward: [{ name: "t", binding: 0, kind: "texels_written" }] },
+  };
+}
+
+test("what is written to a texture for the next launch is written again, until the texture goes", async () => {
+  const module = textureWriter();
+  const whole = () => {
+    const t = device.textures.scratch(0, 1) as Texels;
+    device.run(module, "forward", { bind: {}, textures: { t }, grid: [1] });
+    return pass();
+  };
+  const counts: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    if (i === 3) device.textures.clear();
+    await once(() => replay.run(KEY, [input], whole));
+    counts.push(runs);
+  }
+  device.textures.clear();
+  expect(counts).toEqual([1, 1, 1, 2]);
 });
 
 test("a pass that fails leaves nothing behind, and the next one is recorded", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { sliceColumns, sliceColumnsBackward, spreadRows } from "../../src/kernels/columns.ts";
+import { sliceColumns, sliceColumnsBackward } from "../../src/kernels/columns.ts";
 import { sliceColumnsReference } from "../reference/columns.ts";
 import { centralDifferences, randomValues } from "../reference/gradient.ts";
 import { floats, testDevice } from "../support/device.ts";
@@ -32,14 +32,6 @@ describe.each(cases)("columns $range of $rows×$cols", ({ rows, cols, range }) =
     expect(await dx.read()).toBeClose(wanted);
     expect(await sliceColumnsBackward(dY, start, cols, dx).read()).toBeClose(wanted.map((g) => 2 * g));
   });
-});
-
-test.each([1, 6, 8])("rows of %i are spread to rows of 12", async (cols) => {
-  const device = await testDevice();
-  const x = randomValues(5 * cols, 1);
-  const wide = spreadRows(floats(device, x, [5, cols]), 12);
-  expect(wide.shape).toEqual([5, 12]);
-  expect(await sliceColumns(wide, 0, cols).read()).toBeClose(x, 0);
 });
 
 test("a range or a target that does not fit is refused", async () => {

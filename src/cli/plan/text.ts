@@ -50,7 +50,7 @@ const NAMES: Readonly<Record<string, string>> = {
   adapter: "adapter",
   gradients: "gradients",
   optimiser: "optimiser",
-  textures: "copies of weights for texts",
+  textures: "copies in textures",
   activations: "saved activations",
   loss: "a chunk of the loss",
   backward: "backward pass",

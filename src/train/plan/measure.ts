@@ -100,20 +100,25 @@ export async function measureBatches<B extends Counted>(
   );
   for await (const _ of run);
   const { peak } = ledger;
+  const textures = device.textures.bytes;
+  device.textures.clear();
   const staging = stats.outsidePeak;
-  const slack = Math.max(0, stats.peak - staging - peak); // the peaks are at moments of their own
-  return {
+  const slack = Math.max(0, stats.peak - staging - textures - peak); // the peaks are at moments of their own
+  const use = {
     ...{ peak, staging, slack, total: peak + staging + slack },
     rows: memoryRows(ledger.atPeak(), owners),
     largestBuffer: stats.largestBuffer,
     largestBinding: stats.largestBinding,
   };
+  return withTextures(use, textures);
 }
 
-/** A run's memory with the textures that the first text of it makes, and that stay. */
+/** A run's memory with textures that stay, such as those that the first text of it makes. */
 export function withTextures(use: MemoryUse, textures = 0): MemoryUse {
   if (textures === 0) return use;
-  const rows = inOrder([...use.rows, { what: "textures", bytes: textures }]);
+  const before = use.rows.find(({ what }) => what === "textures")?.bytes ?? 0;
+  const others = use.rows.filter(({ what }) => what !== "textures");
+  const rows = inOrder([...others, { what: "textures", bytes: before + textures }]);
   return { ...use, rows, peak: use.peak + textures, total: use.total + textures };
 }
 

@@ -44,7 +44,8 @@ export function measureGeneration(
   };
   try {
     write(); // makes the textures
-    return { passes: peakOf(shape, write), textures: device.textures.bytes };
+    const { bytes, scratchBytes } = device.textures;
+    return { passes: peakOf(shape, write), textures: bytes - scratchBytes };
   } finally {
     cache.release();
     device.textures.clear();

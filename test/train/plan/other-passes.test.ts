@@ -102,6 +102,37 @@ test("a run that writes texts holds copies of weights from the first one on, whe
   expect(passes.generation).toBeLessThanOrEqual(use.peak);
 });
 
+test("a run with large products of f32 holds the textures that these are read out of, where that is faster", async () => {
+  const device = await testDevice();
+  const files = folderFiles("models/demo");
+  const tokens = new Array<number>(160).fill(5);
+  const rows = new Array(4).fill({ inputIds: tokens, labels: tokens });
+  const options = { batchSize: 4, optimizer: "adamw" } as const;
+  const method = lora({ r: 4, modulesToSave: ["gate_proj"] }); // trained whole, and so in f32
+  device.textures.clear();
+  const before = device.memory.stats.used;
+  const model = await openModel(files, device);
+  const adapter = attach(model, method);
+  device.memory.trim();
+  device.memory.resetPeak();
+  const run = trainSequences(model, adapter.parameters, rows, {
+    ...options,
+    maxSteps: 2,
+    settleAfter: () => false,
+  });
+  for await (const _ of run);
+  const real = device.memory.stats.peak - before;
+  const { bytes } = device.textures;
+  adapter.release();
+  model.release();
+  const { use } = await planFiles(files, { ...options, device, maxLength: 160, search: false, method });
+  expect(Math.abs(use.peak / real - 1), `planned ${use.peak}, took ${real}`).toBeLessThan(TOLERANCE);
+  expect(use.rows.find(({ what }) => what === "textures")?.bytes ?? 0).toBe(bytes);
+  expect(bytes > 0).toBe(
+    device.info.readsTexels && !device.profile.sharesWork && device.info.subgroupSize === 8,
+  );
+});
+
 test("a plan has both, with what the run holds all the time, and refuses what they do not fit into", async () => {
   const files = folderFiles("models/demo");
   const options = { search: false, batchSize: 1, maxLength: 32, gradientCheckpointing: true };
