@@ -46,7 +46,6 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
   let col = group.x * 4u * SG + lane; // and SG, 2 SG, 3 SG further
   let length = (params.k + 3u) / 4u;
   let panel = length * SG;
-  first_lane = params.k >> 31u;
   var c0 = mat4x4f();
   var c1 = mat4x4f();
   var c2 = mat4x4f();

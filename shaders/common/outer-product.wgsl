@@ -1,14 +1,8 @@
 // Outer products inside one subgroup: lanes hold rows of A and broadcast them. Needs a constant SG, the subgroup's lanes.
-
-// 0, which only the device knows where a kernel sets it by a parameter: llvmpipe (LLVM 15) makes one instruction of a shuffle by lanes
-// that it cannot foresee, and two of one by constants.
-var<private> first_lane: u32;
-
 // What lanes first .. first + 3 hold: rows 4g .. 4g + 3 live in lanes 4g mod SG and the following.
 fn from_lanes(x: f32, first: u32) -> vec4f {
-  let lane = first_lane + first;
   return vec4f(
-    subgroupShuffle(x, lane), subgroupShuffle(x, lane + 1u), subgroupShuffle(x, lane + 2u), subgroupShuffle(x, lane + 3u)
+    subgroupShuffle(x, first), subgroupShuffle(x, first + 1u), subgroupShuffle(x, first + 2u), subgroupShuffle(x, first + 3u)
   );
 }
 
