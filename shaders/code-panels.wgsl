@@ -32,7 +32,7 @@ const FP4_LARGEST: f32 = 12.0;
 
 // What codes there are larger by: small floats are multiples of 1/16, and so much larger again as x is.
 const FLOAT_UNITS: f32 = select(FP4_LARGEST, 4.0, FORMAT == 9u);
-const UNITS: f32 = select(1.0, FLOAT_UNITS * bitcast<f32>((127u + FLOAT_UP - FLOAT_DOWN) << 23u), CODES == 6u);
+const UNITS: f32 = select(1.0, FLOAT_UNITS * FLOAT_FACTOR, CODES == 6u);
 
 @compute @workgroup_size(WG)
 fn fill(

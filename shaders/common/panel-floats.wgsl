@@ -5,3 +5,4 @@ const FLOAT_BITS: u32 = 0x85c00000u;
 const FLOAT_SHIFTS: vec4u = vec4u(0u, 6u, 12u, 18u);
 const FLOAT_DOWN: u32 = 120u; // what is taken from exponents
 const FLOAT_UP: u32 = 96u;    // what is added to those of x, so that no product is treated as 0, nor x as infinite
+const FLOAT_FACTOR: f32 = 1.0 / 16777216.0; // both together, 2^(96 - 120): written out, since Naga knows no bitcast of constants
