@@ -61,7 +61,8 @@ export async function runChild(
     const found = (await unheard()) ?? own;
     if (found === "accepted") accepted++;
     else if (found === "refused") refused++;
-    else {
+    else if (found.kind !== "slow" || !needsMuch()) {
+      // What needs much memory is slow for that, and told below.
       const key = signature(found);
       const files = told.has(key) ? undefined : filesOf(await reduced(target, input, found));
       told.add(key);
